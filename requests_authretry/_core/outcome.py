@@ -1,0 +1,141 @@
+"""The words of one call: what came back, what we do about it, and why."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class Failure(enum.Enum):
+    """How an attempt failed that brought no whole answer."""
+
+    UNREACHABLE = "unreachable"
+    """Nothing was sent: refused, no such host, or no connection in time."""
+
+    LOST = "lost"
+    """Sent, and no whole answer: the server may have processed it."""
+
+    FATAL = "fatal"
+    """Sending again cannot help: certificate, bad URL, invalid header, or an unknown kind."""
+
+
+class Reason(enum.Enum):
+    """Why the library did what it did; one for each row of the rules."""
+
+    # Why an attempt was the last.
+    FINAL = "final answer"
+    VETOED = "the server said not to retry"
+    FATAL = "sending again cannot help"
+    NOT_REPLAYABLE = "the body cannot be sent again"
+    ATTEMPTS_EXHAUSTED = "all attempts are used up"
+    NOT_IDEMPOTENT = "it may have been processed, and the method is not idempotent"
+    QUOTA_EXHAUSTED = "the retry quota cannot pay"
+    WAIT_TOO_LONG = "the wait would not end in time"
+    CLOSED = "the session was closed"
+    # Why there is another attempt.
+    THROTTLED = "throttled"
+    SERVER_ERROR = "server error"
+    UNREACHABLE = "unreachable"
+    LOST = "lost connection"
+    # Why a 401 was answered.
+    REFRESHED = "token renewed"
+    REPLAYED = "token had been renewed meanwhile"
+    # Why a 401 was handed out.
+    REFRESH_FAILED = "the token could not be renewed"
+    NO_TOKEN = "the request carried no token of ours"  # noqa: S105 (a sentence)
+    ANSWERED = "a 401 of this call was answered already"
+    OTHER_SCHEME = "the challenge names other schemes"
+    INSUFFICIENT_SCOPE = "the token's scope does not suffice"
+    INVALID_REQUEST = "the server calls the request invalid"
+    STEP_UP = "the server wants a stronger authentication"
+    UNCHANGED = "the token source gave the refused token again"
+    SOURCE_DECLINED = "the token source gave no token"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one attempt brought.
+
+    Attributes:
+        status: The status code, None when no whole answer came.
+        failure: How it failed, None when an answer came.
+        wish: Seconds the server asked us to wait, None when it named no time.
+        should_retry: The server's own word on retrying, None when it gave none.
+    """
+
+    status: int | None = None
+    failure: Failure | None = None
+    wish: float | None = None
+    should_retry: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a call stands when an attempt is over.
+
+    Attributes:
+        attempt: Sends so far that count, the first one included.
+        replayable: Whether the body can be sent again.
+        quota: Units left for retries at this origin.
+    """
+
+    attempt: int
+    replayable: bool
+    quota: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Go again.
+
+    Attributes:
+        delay: Seconds to wait first.
+        reason: Why.
+        cost: Units this retry takes from the quota.
+        wish: Seconds the server asked for, None when it named no time.
+    """
+
+    delay: float
+    reason: Reason
+    cost: int
+    wish: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Hand out what came.
+
+    Attributes:
+        reason: Why.
+        wish: Seconds the server asked for, None when it named no time.
+    """
+
+    reason: Reason
+    wish: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt of a call, as `attempts` reports it.
+
+    Attributes:
+        number: Its place in the call, counted from 1; redirects and replays count here.
+        url: Where it went, without user, query and fragment.
+        status: The status code, None when no whole answer came.
+        error: The name of the exception's class, None when an answer came.
+        started: Seconds from the start of the call to the start of this attempt.
+        elapsed: Seconds until the headers had come, or the failure.
+        delay: Seconds waited after it.
+        reason: Why there was another attempt, or why this one was the last.
+        wish: Seconds the server asked for, None when it named no time.
+    """
+
+    number: int
+    url: str
+    status: int | None
+    error: str | None
+    started: float
+    elapsed: float
+    delay: float
+    reason: Reason
+    wish: float | None = None
