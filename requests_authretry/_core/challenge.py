@@ -1,0 +1,108 @@
+"""Reading `WWW-Authenticate`: what a server wants to see before it lets a request in."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+_OWS = " \t"
+_TCHARS = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_CONTROLS = r"\x00-\x08\x0a-\x1f\x7f"  # all but the tab
+_QUOTED = rf'"((?:[^{_CONTROLS}"\\]|\\[^{_CONTROLS}])*)"'
+
+# No pattern nests quantifiers, and what follows a repeat never starts with what the repeat takes:
+# a failing match gives back each character at most once, so reading is linear in the input.
+_STRING_OR_COMMA = re.compile(r'"(?:[^"\\]|\\.)*"?|,', re.DOTALL)
+_NAME = re.compile(rf"{_TCHARS}[ \t]*=")
+_SCHEME = re.compile(rf"(?!{_NAME.pattern})({_TCHARS})(?![^ \t])")
+_TOKEN68 = re.compile(r"[ \t]+([A-Za-z0-9._~+/-]+=*)")
+_PARAM = re.compile(
+    rf"[ \t]*({_TCHARS})[ \t]*=[ \t]*(?:({_TCHARS})|{_QUOTED})(?=\Z|[ \t]+{_NAME.pattern})"
+)
+_QUOTED_PAIR = re.compile(r"\\(.)")
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """One challenge of a `WWW-Authenticate` header (RFC 9110, 11.3). Immutable, thread-safe.
+
+    Attributes:
+        scheme: The authentication scheme as the server wrote it; compare it with `is_for`.
+        params: The parameters, names in lower case, values unquoted; a read-only copy.
+        token68: The opaque value that some schemes (Negotiate, NTLM) send in place of parameters.
+    """
+
+    scheme: str
+    params: Mapping[str, str] = field(default_factory=dict, hash=False)
+    token68: str | None = None
+
+    def __post_init__(self) -> None:
+        """Detach `params` from the caller's mapping and close it for writing."""
+        object.__setattr__(self, "params", MappingProxyType(dict(self.params)))
+
+    @property
+    def error(self) -> str | None:
+        """The `error` parameter (RFC 6750, 3.1), or None."""
+        return self.params.get("error")
+
+    def is_for(self, scheme: str) -> bool:
+        """Tell whether this is a challenge for `scheme`, in whatever case (RFC 9110, 11.1)."""
+        return self.scheme.lower() == scheme.lower()
+
+
+def parse_challenges(lines: Iterable[str]) -> tuple[Challenge, ...]:
+    """Read the challenges of a response (RFC 9110, 11.6.1); never raises on any text.
+
+    A fault costs the list member (the text between two commas) that it stands in, and no more:
+    a member that opens a challenge still counts as that challenge, and parameters whose challenge
+    cannot be told are dropped rather than given to a neighbour. A missing comma between two
+    parameters is forgiven. A quoted string that is never closed ends with its line. Of a parameter
+    given twice, the first value wins. Takes time linear in the length of the input.
+
+    Args:
+        lines: The field lines in the order received; several may have been joined by commas.
+
+    Returns:
+        The challenges, in the order received; empty when there are none.
+    """
+    return tuple(challenge for line in lines for challenge in _challenges(line))
+
+
+def _challenges(line: str) -> list[Challenge]:
+    drafts: list[tuple[str, dict[str, str], str | None]] = []
+    params: dict[str, str] = {}  # in no draft: takes up parameters that no challenge owns
+    for member in filter(None, _members(line)):
+        rest = 0
+        if scheme := _SCHEME.match(member):
+            rest = scheme.end()
+            token68 = _TOKEN68.fullmatch(member, rest)
+            params = {}
+            drafts.append((scheme[1], params, token68[1] if token68 else None))
+        elif not _NAME.match(member):
+            params = {}  # may have been meant as a challenge, which then owns what follows
+        for name, value in _pairs(member, rest):
+            params.setdefault(name, value)
+    return [Challenge(*draft) for draft in drafts]
+
+
+def _members(line: str) -> Iterator[str]:
+    """Cut a line at the commas that stand outside quoted strings."""
+    start = 0
+    for found in _STRING_OR_COMMA.finditer(line):
+        if found[0] == ",":
+            yield line[start : found.start()].strip(_OWS)
+            start = found.end()
+    yield line[start:].strip(_OWS)
+
+
+def _pairs(member: str, start: int) -> Iterator[tuple[str, str]]:
+    """Read parameters from the left, as far as they can be understood."""
+    while found := _PARAM.match(member, start):
+        name, token, quoted = found.groups()
+        yield name.lower(), token or _QUOTED_PAIR.sub(r"\1", quoted)
+        start = found.end()
