@@ -1,0 +1,95 @@
+"""Origins: where a token may go (RFC 6454 section 4: scheme, host and port)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+# Narrower than any URL parser: where two parsers could read two hosts, there is no origin at all.
+_HOST = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?\.?|[0-9a-f:.]*:[0-9a-f:.]*")
+_AUTHORITY = re.compile(r"[!-~]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A scheme, a host and a port.
+
+    Attributes:
+        scheme: ``http`` or ``https``.
+        host: In lower case, IPv6 without brackets.
+        port: Always a number, the scheme's default where the URL names none.
+    """
+
+    scheme: str
+    host: str
+    port: int
+
+    @classmethod
+    def of(cls, url: str) -> Origin | None:
+        """The origin a URL is sent to; None when it has none or could be read in two ways."""
+        try:
+            parts = urlsplit(url, "", True)  # noqa: FBT003 (the very call requests makes: one cache entry)
+            scheme, host, port = parts.scheme, parts.hostname, parts.port
+        except ValueError:
+            return None
+        default = _DEFAULT_PORTS.get(scheme)
+        if default is None or not host or not _unambiguous(parts.netloc, host):
+            return None
+        return cls(scheme, host, default if port is None else port)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether what is sent there stays on this machine."""
+        if self.host == "localhost" or self.host.endswith(".localhost"):
+            return True
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    def __str__(self) -> str:
+        """As a URL without path, the default port left out."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        port = "" if self.port == _DEFAULT_PORTS[self.scheme] else f":{self.port}"
+        return f"{self.scheme}://{host}{port}"
+
+
+def _unambiguous(netloc: str, host: str) -> bool:
+    """No blank, backslash or escape that another parser might end the host at."""
+    plain = _AUTHORITY.fullmatch(netloc) is not None and "\\" not in netloc
+    return plain and _HOST.fullmatch(host) is not None
+
+
+def parse_origin(text: object, *, allow_http: bool) -> Origin | str:
+    """An origin as written in the settings, or the line that says what is wrong with it."""
+    if not isinstance(text, str):
+        return f"takes strings like 'https://api.example.com', not {type(text).__name__}"
+    origin = Origin.of(text)
+    if origin is None:
+        return f"{_shown(text)} is no origin: write it like 'https://api.example.com'"
+    parts = urlsplit(text)
+    if parts.path not in {"", "/"} or parts.query or parts.fragment or "@" in parts.netloc:
+        return f"{str(origin)!r} is meant? An origin has no path, query or user"
+    if origin.scheme == "http" and not origin.is_loopback and not allow_http:
+        return (
+            f"{str(origin)!r} would send the token unencrypted: use https, or say allow_http=True"
+        )
+    return origin
+
+
+def _shown(text: str) -> str:
+    """Text for a message; what may hold a password is not quoted."""
+    return "a URL with a user part" if "@" in text else repr(text)
+
+
+def redacted(url: str | None) -> str:
+    """A URL fit for logs and events: no user, query or fragment, which may hold secrets."""
+    try:
+        parts = urlsplit(url or "")
+        host = parts.netloc.rpartition("@")[2]
+    except ValueError:
+        return "(unreadable URL)"
+    return f"{parts.scheme}://{host}{parts.path}" if host else parts.path

@@ -1,0 +1,155 @@
+"""Tokens: a credential that does not show itself."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .faults import collection, refuse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_VISIBLE = re.compile(r"[!-~]([ -~]*[!-~])?")
+_SCHEME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+
+class Secret(str):
+    """Text whose repr is hidden, so that dumps of headers and of local variables are clean."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        """Nothing of the text, not even its length."""
+        return "'***'"
+
+    def __reduce__(self) -> tuple[type[Secret], tuple[str]]:
+        """A pickle never carries the text."""
+        return Secret, ("",)
+
+    def __copy__(self) -> Secret:
+        """Copies in memory are as good as the original."""
+        return self
+
+    def __deepcopy__(self, memo: object) -> Secret:
+        """Copies in memory are as good as the original."""
+        return self
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Token:
+    """An access token and what renews it.
+
+    Immutable and safe to share between threads. Neither repr nor str nor a pickle shows the
+    secrets: a token that went through a pickle is empty and has to be fetched again.
+
+    Attributes:
+        value: The access token (RFC 6750), or the credentials of another scheme.
+        expires_at: POSIX time in seconds after which it is renewed before use; None: unknown.
+        scheme: What stands before the value in the ``Authorization`` header.
+        refresh_token: What the token endpoint takes for the next one (RFC 6749 section 6).
+        scopes: What the token is good for.
+
+    Raises:
+        ConfigurationError: The value cannot stand in a header, or a field is of the wrong kind.
+    """
+
+    value: str
+    expires_at: float | None = None
+    scheme: str = "Bearer"
+    refresh_token: str | None = None
+    scopes: tuple[str, ...] = ()
+    authorization: str = field(init=False, compare=False)
+    """The value of the ``Authorization`` header, its repr hidden."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work, all faults together; no message quotes a secret."""
+        refuse("Token", _faults(self))
+        scopes: Iterable[str] = self.scopes
+        object.__setattr__(self, "scopes", tuple(scopes))
+        object.__setattr__(self, "value", Secret(self.value))
+        object.__setattr__(self, "authorization", Secret(f"{self.scheme} {self.value}"))
+        if self.refresh_token is not None:
+            object.__setattr__(self, "refresh_token", Secret(self.refresh_token))
+
+    def is_expired(self, now: float) -> bool:
+        """Whether its time is over at ``now`` (POSIX seconds)."""
+        return not self.value or (self.expires_at is not None and now >= self.expires_at)
+
+    def __repr__(self) -> str:
+        """Everything but the secrets."""
+        renewable = ", refresh_token='***'" if self.refresh_token else ""
+        scopes = f", scopes={self.scopes!r}" if self.scopes else ""
+        return (
+            f"Token('***', expires_at={self.expires_at!r}, scheme={self.scheme!r}"
+            f"{renewable}{scopes})"
+        )
+
+    __str__ = __repr__
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A pickle carries everything but the secrets."""
+        return _emptied, (self.expires_at, self.scheme, self.scopes)
+
+    def __copy__(self) -> Token:
+        """Immutable: a copy in memory is the token itself."""
+        return self
+
+    def __deepcopy__(self, memo: object) -> Token:
+        """Immutable: a copy in memory is the token itself."""
+        return self
+
+
+def _emptied(expires_at: float | None, scheme: str, scopes: tuple[str, ...]) -> Token:
+    """What comes out of a pickle: a token without secret, which counts as expired."""
+    token = Token("-", expires_at, scheme, None, scopes)
+    object.__setattr__(token, "value", Secret(""))
+    object.__setattr__(token, "authorization", Secret(""))
+    return token
+
+
+def dump_token(token: Token) -> str:
+    """The record a store keeps: JSON, the secrets in the clear."""
+    record = {
+        "value": str(token.value),
+        "expires_at": token.expires_at,
+        "scheme": token.scheme,
+        "refresh_token": token.refresh_token and str(token.refresh_token),
+        "scopes": token.scopes,
+    }
+    return json.dumps(record)
+
+
+def load_token(record: str | None) -> Token | None:
+    """The token in a record; None when there is none, or the record is foreign or torn."""
+    try:
+        fields = json.loads(record or "null")
+        return Token(**fields) if isinstance(fields, dict) else None
+    except (ValueError, TypeError, RecursionError):
+        return None
+
+
+def _faults(given: Any) -> Iterable[str | None]:
+    if not isinstance(given.value, str):
+        yield f"value must be a str, not {type(given.value).__name__}"
+    elif not _VISIBLE.fullmatch(given.value):
+        yield "value must be visible ASCII: it is empty, or has a line break or a blank end"
+    elif given.value.lower().startswith(f"{given.scheme} ".lower()):
+        yield f"value begins with {given.scheme!r} already: give the scheme apart"
+    if not isinstance(given.scheme, str) or not _SCHEME.fullmatch(given.scheme):
+        yield f"scheme must be a name like 'Bearer', not {given.scheme!r}"
+    if given.expires_at is not None and not _is_time(given.expires_at):
+        yield f"expires_at must be POSIX time in seconds or None, not {given.expires_at!r}"
+    if given.refresh_token is not None and not (
+        isinstance(given.refresh_token, str) and given.refresh_token
+    ):
+        yield "refresh_token must be a non-empty str or None"
+    yield collection("scopes", given.scopes)
+
+
+def _is_time(value: Any) -> bool:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and math.isfinite(value)
