@@ -1,0 +1,92 @@
+"""Backoff: how long to wait when the server did not say.
+
+Full jitter, two bases and the cap before the jitter follow the AWS retry rules "2.1" and the
+AWS Architecture Blog's "Exponential Backoff And Jitter" (2015).
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from .faults import instance, refuse, seconds
+
+_BEYOND_ANY_CAP = 64
+"""Doublings after which any base is past any cap; keeps the power from overflowing."""
+
+
+class Jitter(enum.Enum):
+    """How a delay is spread so that clients do not come back in step."""
+
+    FULL = "full"
+    """Anywhere between nothing and the computed delay: least work for the server."""
+
+    EQUAL = "equal"
+    """The upper half of the computed delay."""
+
+    NONE = "none"
+    """The computed delay itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backoff:
+    """How the delay between attempts grows.
+
+    The delay before retry *n* (the first retry is 1) is
+    ``min(max_delay, base * multiplier ** (n - 1))``, then spread by the jitter.
+
+    Attributes:
+        initial: Base after a transient failure, in seconds.
+        throttled_initial: Base after a 429 that named no time, in seconds.
+        multiplier: Growth from one retry to the next; 1 keeps the delay constant.
+        max_delay: Upper bound of one delay before the jitter, in seconds.
+        jitter: How the delay is spread.
+
+    Raises:
+        ConfigurationError: A time is negative or not finite, or the multiplier is below 1.
+    """
+
+    initial: float = 0.05
+    throttled_initial: float = 1.0
+    multiplier: float = 2.0
+    max_delay: float = 20.0
+    jitter: Jitter = Jitter.FULL
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work, all faults together."""
+        growth = seconds("multiplier", self.multiplier)
+        if growth is None and self.multiplier < 1:
+            growth = f"multiplier must be at least 1, not {self.multiplier!r}"
+        refuse(
+            "Backoff",
+            [
+                seconds("initial", self.initial),
+                seconds("throttled_initial", self.throttled_initial),
+                growth and growth.replace(" of seconds", ""),
+                seconds("max_delay", self.max_delay),
+                instance("jitter", self.jitter, Jitter),
+            ],
+        )
+
+    def delay(self, retry: int, *, throttled: bool, fraction: float) -> float:
+        """The delay before a retry.
+
+        Args:
+            retry: Which retry, counted from 1.
+            throttled: Whether the server said that we are too fast.
+            fraction: A random number in [0, 1).
+
+        Returns:
+            Seconds, never above ``max_delay``.
+        """
+        base = self.throttled_initial if throttled else self.initial
+        doublings = min(retry - 1, _BEYOND_ANY_CAP)
+        try:
+            full = min(self.max_delay, base * self.multiplier**doublings)
+        except OverflowError:
+            full = self.max_delay
+        if self.jitter is Jitter.FULL:
+            return full * fraction
+        if self.jitter is Jitter.EQUAL:
+            return full / 2 + full / 2 * fraction
+        return full

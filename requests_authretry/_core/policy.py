@@ -1,0 +1,167 @@
+"""`decide`: retry or stop. One guard a row of the rules; the first that matches wins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from .backoff import Backoff
+from .faults import collection, flag, frozen, instance, members, refuse, seconds, whole
+from .outcome import Failure, Outcome, Progress, Reason, Retry, Stop
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from .quota import RetryQuota
+
+IDEMPOTENT = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PUT", "TRACE"})
+"""RFC 9110 section 9.2.2."""
+
+RETRIED = frozenset({429, 500, 502, 503, 504})
+
+TOO_MANY_REQUESTS = 429
+FIRST_ERROR = 400
+_STATUS_CODES = range(100, 600)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetryPolicy:
+    """When a request is sent again, and for how long all of it may take.
+
+    Immutable and safe to share between threads.
+
+    Attributes:
+        max_attempts: Sends of one call, the first included; 1 switches retries off.
+        deadline: Seconds for the whole call: attempts, waits, renewal and redirects.
+        statuses: Status codes that are worth another attempt.
+        methods: Methods that may go again although the server may have processed them. POST
+            and PATCH are not among them; name them only if the API makes them idempotent.
+        backoff: How the delay grows when the server names no time.
+        max_hint: Seconds; a longer wait that the server asks for ends the call at once. None:
+            the deadline alone decides.
+        unsafe_on_429: Whether any method may go again after a 429, which says that the request
+            was refused before it was processed (RFC 6585 section 4).
+
+    Raises:
+        ConfigurationError: A field cannot work; all faults are named together.
+    """
+
+    max_attempts: int = 4
+    deadline: float = 120.0
+    statuses: Collection[int] = RETRIED
+    methods: Collection[str] = IDEMPOTENT
+    backoff: Backoff = field(default_factory=Backoff)
+    max_hint: float | None = None
+    unsafe_on_429: bool = True
+
+    def __post_init__(self) -> None:
+        """Freeze the collections and refuse what cannot work, all faults together."""
+        object.__setattr__(self, "statuses", frozen(self.statuses))
+        object.__setattr__(self, "methods", frozen(self.methods, str.upper))
+        refuse("RetryPolicy", self._faults())
+
+    def _faults(self) -> Iterable[str | None]:
+        yield whole("max_attempts", self.max_attempts, 1)
+        yield seconds("deadline", self.deadline, positive=True)
+        yield collection("statuses", self.statuses) or members(
+            "statuses", self.statuses, _is_status, "status codes"
+        )
+        yield collection("methods", self.methods) or members(
+            "methods", self.methods, _is_method, "method names"
+        )
+        yield instance("backoff", self.backoff, Backoff)
+        yield None if self.max_hint is None else seconds("max_hint", self.max_hint)
+        yield flag("unsafe_on_429", self.unsafe_on_429)
+
+
+def _is_status(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value in _STATUS_CODES
+
+
+def _is_method(value: object) -> bool:
+    return isinstance(value, str) and value.isascii() and value.isalpha()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What does not change while a call lasts.
+
+    Attributes:
+        method: In upper case.
+        deadline: When the whole call has to be over, on the monotonic clock.
+        policy: The rules of this call.
+        quota: What its retries may cost.
+        has_key: Whether it carries an Idempotency-Key.
+    """
+
+    method: str
+    deadline: float
+    policy: RetryPolicy
+    quota: RetryQuota
+    has_key: bool = False
+
+
+def decide(  # noqa: C901, PLR0911 (one guard and one return a row of the rules)
+    call: Call, progress: Progress, outcome: Outcome, now: float, fraction: float
+) -> Retry | Stop:
+    """What to do after an attempt.
+
+    Args:
+        call: What does not change while the call lasts.
+        progress: Where it stands.
+        outcome: What the attempt brought.
+        now: The monotonic clock, in seconds.
+        fraction: A random number in [0, 1), for the jitter.
+
+    Returns:
+        Retry with its delay, or Stop; each with its reason.
+    """
+    policy, wish = call.policy, outcome.wish
+    if outcome.failure is None and not _is_retried(policy, outcome):
+        return Stop(Reason.FINAL, wish)
+    if outcome.should_retry is False:
+        return Stop(Reason.VETOED, wish)
+    if outcome.failure is Failure.FATAL:
+        return Stop(Reason.FATAL, wish)
+    if not progress.replayable:
+        return Stop(Reason.NOT_REPLAYABLE, wish)
+    if progress.attempt >= policy.max_attempts:
+        return Stop(Reason.ATTEMPTS_EXHAUSTED, wish)
+    if _may_be_processed(policy, outcome) and not _may_repeat(call):
+        return Stop(Reason.NOT_IDEMPOTENT, wish)
+    throttled = outcome.status == TOO_MANY_REQUESTS
+    cost = call.quota.cost(throttled=throttled)
+    if cost > progress.quota:
+        return Stop(Reason.QUOTA_EXHAUSTED, wish)
+    delay = wish
+    if delay is None:
+        delay = policy.backoff.delay(progress.attempt, throttled=throttled, fraction=fraction)
+    elif policy.max_hint is not None and delay > policy.max_hint:
+        return Stop(Reason.WAIT_TOO_LONG, wish)
+    if now + delay > call.deadline:
+        return Stop(Reason.WAIT_TOO_LONG, wish)
+    return Retry(delay, _why(outcome), cost, wish)
+
+
+def _is_retried(policy: RetryPolicy, outcome: Outcome) -> bool:
+    status = outcome.status or 0
+    return status in policy.statuses or (outcome.should_retry is True and status >= FIRST_ERROR)
+
+
+def _may_be_processed(policy: RetryPolicy, outcome: Outcome) -> bool:
+    """A 429 was refused before processing; what is unreachable never got the request."""
+    if outcome.status == TOO_MANY_REQUESTS:
+        return not policy.unsafe_on_429
+    return outcome.failure is not Failure.UNREACHABLE
+
+
+def _may_repeat(call: Call) -> bool:
+    return call.has_key or call.method in call.policy.methods
+
+
+def _why(outcome: Outcome) -> Reason:
+    if outcome.failure is Failure.UNREACHABLE:
+        return Reason.UNREACHABLE
+    if outcome.failure is Failure.LOST:
+        return Reason.LOST
+    return Reason.THROTTLED if outcome.status == TOO_MANY_REQUESTS else Reason.SERVER_ERROR

@@ -1,0 +1,52 @@
+"""The retry quota: what retries may cost, so that they cannot turn a fault into an outage.
+
+A bucket for each origin starts full. A retry takes its cost out; a call that succeeds pays back
+what its last retry took, or one unit when it needed none (the AWS retry rules "2.1"). With the
+defaults all calls are retried up to about 20 % failures, and next to nothing in a full outage.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .faults import refuse, whole
+
+FIRST_TRY_PAYS = 1
+"""What a call that succeeded at once puts into the bucket."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetryQuota:
+    """What retries may cost at one origin.
+
+    Attributes:
+        capacity: Units in a full bucket; 0 switches retries off.
+        transient_cost: Units for a retry after a 5xx or a lost connection; 0 is no limit.
+        throttled_cost: Units for a retry after a 429; 0 is no limit.
+
+    Raises:
+        ConfigurationError: A value is negative or not a whole number.
+    """
+
+    capacity: int = 500
+    transient_cost: int = 14
+    throttled_cost: int = 5
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work, all faults together."""
+        refuse(
+            "RetryQuota",
+            [
+                whole("capacity", self.capacity, 0),
+                whole("transient_cost", self.transient_cost, 0),
+                whole("throttled_cost", self.throttled_cost, 0),
+            ],
+        )
+
+    def cost(self, *, throttled: bool) -> int:
+        """Units that one retry takes."""
+        return self.throttled_cost if throttled else self.transient_cost
+
+    def paid_back(self, level: int, last_cost: int | None) -> int:
+        """The level after a call that succeeded; ``last_cost`` is None when it needed no retry."""
+        return min(self.capacity, level + (FIRST_TRY_PAYS if last_cost is None else last_cost))
