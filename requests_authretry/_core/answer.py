@@ -1,0 +1,96 @@
+"""`answer`: what to do about a 401. One guard a row of the rules; the first that matches wins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .outcome import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .challenge import Challenge
+    from .token import Token
+
+_HOPELESS = {
+    "insufficient_scope": Reason.INSUFFICIENT_SCOPE,  # RFC 6750 section 3.1
+    "invalid_request": Reason.INVALID_REQUEST,  # RFC 6750 section 3.1
+    "insufficient_user_authentication": Reason.STEP_UP,  # RFC 9470 section 3
+}
+"""Errors that another token of the same kind cannot cure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What is known when a 401 has come.
+
+    Attributes:
+        challenges: What the server asks for.
+        sent: The token of ours that the request carried, None when it carried none.
+        current: The token that is current now.
+        answered: Whether a 401 of this call was answered already.
+        replayable: Whether the body can be sent again.
+    """
+
+    challenges: Sequence[Challenge]
+    sent: Token | None
+    current: Token | None
+    answered: bool
+    replayable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """Renew the token; send again only if the body can be."""
+
+    resend: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """Somebody renewed it meanwhile: send again with the token that is current now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decline:
+    """Hand out the 401.
+
+    Attributes:
+        reason: Why.
+        challenge: The challenge that says so, None when none does.
+    """
+
+    reason: Reason
+    challenge: Challenge | None = None
+
+
+def answer(refused: Refused) -> Refresh | Replay | Decline:
+    """What to do about a 401 (RFC 9110 section 15.5.2: once)."""
+    if refused.sent is None:
+        return Decline(Reason.NO_TOKEN)
+    if refused.answered:
+        return Decline(Reason.ANSWERED)
+    declined = _declined_by(refused.challenges, refused.sent.scheme)
+    if declined is not None:
+        return declined
+    if not refused.replayable:
+        return Refresh(resend=False)
+    if refused.current is not None and refused.current.value != refused.sent.value:
+        return Replay()
+    return Refresh(resend=True)
+
+
+def challenge_for(challenges: Sequence[Challenge], scheme: str) -> Challenge | None:
+    """The challenge that speaks of our scheme; the one with an error before a bare one."""
+    ours = [challenge for challenge in challenges if challenge.is_for(scheme)]
+    return next((challenge for challenge in ours if challenge.error), ours[0] if ours else None)
+
+
+def _declined_by(challenges: Sequence[Challenge], scheme: str) -> Decline | None:
+    """No challenge at all, and a bare one, count as an expired token."""
+    ours = challenge_for(challenges, scheme)
+    if ours is None:
+        return Decline(Reason.OTHER_SCHEME, challenges[0]) if challenges else None
+    hopeless = _HOPELESS.get(ours.error or "")
+    return Decline(hopeless, ours) if hopeless else None
