@@ -1,0 +1,74 @@
+"""The errors.
+
+    ValueError
+        ConfigurationError          a setting that cannot work, when the object is made
+    requests.RequestException
+        AuthRetryError              what this library itself has to say
+            RefreshFailed           no new token: the request was not sent, or its 401 stands
+            StepUpRequired          the server wants a stronger authentication (RFC 9470)
+
+Everything else that reaches the caller is what bare requests raises.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import requests
+
+from ._core.faults import ConfigurationError
+
+if TYPE_CHECKING:
+    from ._core.challenge import Challenge
+
+_SECONDS = re.compile(r"[0-9]{1,12}", re.ASCII)
+
+__all__ = ["AuthRetryError", "ConfigurationError", "RefreshFailed", "StepUpRequired"]
+
+
+class AuthRetryError(requests.RequestException):
+    """The base of what this library itself raises while a request is under way.
+
+    No message holds a secret. ``request`` and ``response`` are set where there are any.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A pickle carries the message; request and response stay behind."""
+        return type(self), self.args
+
+
+class RefreshFailed(AuthRetryError):  # noqa: N818 (the field's own word)
+    """The token source raised, gave nonsense, or gave no answer within the deadline.
+
+    ``__cause__`` is the source's own exception; ``response`` is the 401 where there was one.
+    """
+
+
+class StepUpRequired(AuthRetryError):  # noqa: N818 (the field's own word)
+    """The server wants the user to authenticate anew, or more strongly (RFC 9470 section 3).
+
+    It is not raised: the caller gets the 401, and `RefreshDeclined.step_up` carries this.
+
+    Attributes:
+        acr_values: The authentication contexts the server accepts, None when it named none.
+        max_age: Seconds since the user's authentication that it accepts, None when not named.
+    """
+
+    def __init__(
+        self, *args: Any, acr_values: str | None = None, max_age: str | None = None
+    ) -> None:
+        """Keep what the challenge asked for."""
+        super().__init__(*args)
+        self.acr_values = acr_values
+        self.max_age = int(max_age) if max_age and _SECONDS.fullmatch(max_age) else None
+
+    @classmethod
+    def of(cls, challenge: Challenge) -> StepUpRequired:
+        """What a challenge with ``insufficient_user_authentication`` asks for."""
+        asked = challenge.params
+        return cls(
+            "the server wants a stronger or a fresh authentication of the user",
+            acr_values=asked.get("acr_values"),
+            max_age=asked.get("max_age"),
+        )

@@ -1,0 +1,118 @@
+"""The events: what happened, told to `Settings(listeners=...)` as frozen records.
+
+No event holds a header, a token, a query string or the user part of a URL.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._core.outcome import Reason
+    from ._errors import StepUpRequired
+
+logger = logging.getLogger("requests_authretry")
+logger.addHandler(logging.NullHandler())
+
+
+@dataclass(frozen=True)
+class RetryScheduled:
+    """A request will be sent again.
+
+    Attributes:
+        method: The request's method.
+        url: Its URL without user, query and fragment.
+        attempt: The attempt that was just made, counted from 1.
+        reason: Why it goes again.
+        delay: Seconds until then.
+        wish: Seconds the server asked for, None when it named no time.
+        status: The status code that came, None when none did.
+        error: The name of the exception's class, None when an answer came.
+    """
+
+    method: str
+    url: str
+    attempt: int
+    reason: Reason
+    delay: float
+    wish: float | None
+    status: int | None
+    error: str | None
+
+
+@dataclass(frozen=True)
+class GaveUp:
+    """A failed request will not be sent again: the caller gets the last answer or exception.
+
+    Attributes:
+        method: The request's method.
+        url: Its URL without user, query and fragment.
+        attempts: How many were made.
+        reason: Why there is no other.
+        wish: Seconds the server asked for, None when it named no time.
+        status: The status code that came, None when none did.
+        error: The name of the exception's class, None when an answer came.
+    """
+
+    method: str
+    url: str
+    attempts: int
+    reason: Reason
+    wish: float | None
+    status: int | None
+    error: str | None
+
+
+@dataclass(frozen=True)
+class TokenRefreshed:
+    """There is a new token: fetched, or found in the store where another had put it.
+
+    Attributes:
+        key: The name the store keeps it under.
+        adopted: Whether it was found in the store.
+        expires_at: POSIX time in seconds, None when unknown.
+    """
+
+    key: str
+    adopted: bool
+    expires_at: float | None
+
+
+@dataclass(frozen=True)
+class RefreshDeclined:
+    """A 401 was handed to the caller.
+
+    Attributes:
+        method: The request's method.
+        url: Its URL without user, query and fragment.
+        reason: Why it was not answered.
+        error: The error code of the challenge, None when it named none.
+        step_up: What the server wants instead, when it wants a stronger authentication.
+    """
+
+    method: str
+    url: str
+    reason: Reason
+    error: str | None = None
+    step_up: StepUpRequired | None = None
+
+
+Event = RetryScheduled | GaveUp | TokenRefreshed | RefreshDeclined
+Listener = Callable[[Event], object]
+
+
+def tell(listeners: Iterable[Listener], event: Event) -> None:
+    """Log the event and hand it to each listener; one that raises harms nobody."""
+    logger.debug("%r", event)
+    for listener in listeners:
+        _tell_one(listener, event)
+
+
+def _tell_one(listener: Listener, event: Event) -> None:
+    try:
+        listener(event)
+    except Exception:
+        logger.exception("a listener failed on %s", type(event).__name__)

@@ -1,0 +1,76 @@
+"""The parts that users may bring: a clock, a token source, a store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from threading import Event
+
+    from ._core.challenge import Challenge
+    from ._core.token import Token
+
+
+@runtime_checkable
+class Clock(Protocol):
+    """All that the library knows of time. Every method is called from many threads."""
+
+    def time(self) -> float:
+        """POSIX time in seconds, for what comes from outside: token life, HTTP dates."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back, for deadlines and waits."""
+
+    def sleep(self, seconds: float, wake: Event | None = None) -> None:
+        """Wait, and return early as soon as ``wake`` is set."""
+
+
+@dataclass(frozen=True)
+class FetchContext:
+    """What a token source is told.
+
+    Attributes:
+        stale: The token that was refused or has expired; None the first time.
+        refused: Whether the server refused it.
+        challenge: What the server said of it, None when it said nothing.
+        timeout: Seconds that the caller who asked can still wait.
+    """
+
+    stale: Token | None
+    refused: bool = False
+    challenge: Challenge | None = None
+    timeout: float = 0.0
+
+
+@runtime_checkable
+class TokenSource(Protocol):
+    """Where tokens come from.
+
+    It is called from a thread of its own, once for each token version, never twice at a time for
+    one store and key. It must not use the session that the library is mounted on for the origins
+    it makes tokens for. A source may have an attribute ``key`` (a str): the name under which a
+    shared store keeps its tokens; give one wherever two identities share a store.
+    """
+
+    def fetch(self, context: FetchContext) -> Token | str | None:
+        """A new token; None declines, and the caller gets the 401 that asked for it."""
+
+
+@runtime_checkable
+class Store(Protocol):
+    """Where tokens are kept and locked; shared by all who name the same one.
+
+    Every method is called from many threads. A record is text that holds secrets in the clear:
+    the store guards it. Errors of the store are `OSError` or `TimeoutError`.
+    """
+
+    def read(self, key: str) -> str | None:
+        """The record under a key; None when there is none that can be read."""
+
+    def write(self, key: str, record: str) -> None:
+        """Keep a record: all of it or, when that fails, what was there before."""
+
+    def lock(self, key: str, timeout: float) -> AbstractContextManager[object]:
+        """Exclude everyone else who locks this key; `TimeoutError` after ``timeout`` seconds."""
