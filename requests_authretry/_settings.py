@@ -1,0 +1,146 @@
+"""`Settings`: the one settings object."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+from ._clock import SystemClock
+from ._core.faults import ConfigurationError, collection, flag, instance, refuse, seconds
+from ._core.origin import parse_origin
+from ._core.policy import RetryPolicy
+from ._core.quota import RetryQuota
+from ._core.token import Token
+from ._protocols import Clock, Store, TokenSource
+
+if TYPE_CHECKING:
+    from requests.auth import AuthBase
+
+    from ._events import Listener
+
+TokenLike = str | Token | TokenSource | Callable[[], str | Token | None]
+Timeout = float | tuple[float | None, float | None]
+
+_NO_ORIGINS = (
+    "origins are missing: without them the credentials would go to every host this session talks "
+    "to, redirects included; name the origins they belong to: origins=['https://api.example.com']"
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Settings:
+    """All there is to set. Immutable, validated when made, safe to share between threads.
+
+    Sessions that are mounted with one settings object share its token, its quota and its store.
+
+    Attributes:
+        token: The credential: a str, a `Token`, a function without arguments that returns one of
+            these, or a `TokenSource`. A function is called when there is no token yet, when the
+            one there is has expired, and when the server refuses it.
+        origins: Where credentials may go: ``scheme://host[:port]``, compared exactly.
+        retry: When a request is sent again, see `RetryPolicy`.
+        quota: What retries may cost, see `RetryQuota`.
+        store: Where tokens are kept, shared by all who name the same one; None: in memory, for
+            those who share this settings object.
+        auth: A ``requests`` ``AuthBase`` applied again to every attempt that goes to one of the
+            origins, for signatures with a timestamp.
+        timeout: Seconds, or a pair (connect, read), used where the caller gave none.
+        listeners: Functions that are called with each event.
+        allow_http: Whether an origin may be plain http, unencrypted, on another machine.
+        clock: Where time comes from; another one in tests, see `requests_authretry.testing`.
+
+    Raises:
+        ConfigurationError: A field cannot work; all faults are named together.
+    """
+
+    token: TokenLike | None = field(default=None, repr=False)
+    origins: Collection[str] = ()
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    quota: RetryQuota = field(default_factory=RetryQuota)
+    store: Store | None = None
+    auth: AuthBase | None = field(default=None, repr=False)
+    timeout: Timeout | None = None
+    listeners: Collection[Listener] = ()
+    allow_http: bool = False
+    clock: Clock = field(default_factory=SystemClock)
+
+    def __post_init__(self) -> None:
+        """Freeze the collections and refuse what cannot work, all faults together."""
+        given: Any = self  # as yet whatever the caller wrote
+        faults = [collection(name, getattr(given, name)) for name in ("origins", "listeners")]
+        if faults[0] is None:
+            faults += self._take_origins(tuple(given.origins))
+        if faults[1] is None:
+            object.__setattr__(self, "listeners", tuple(given.listeners))
+        if isinstance(given.token, str):
+            faults.append(self._take_token(given.token))
+        refuse("Settings", [*faults, *_faults(self)])
+
+    def _take_token(self, text: str) -> str | None:
+        try:
+            object.__setattr__(self, "token", Token(text))
+        except ConfigurationError as error:
+            object.__setattr__(self, "token", None)
+            return f"token: {', '.join(error.faults)}"
+        return None
+
+    def _take_origins(self, given: tuple[object, ...]) -> Iterable[str]:
+        allow_http = self.allow_http is True
+        parsed = [parse_origin(text, allow_http=allow_http) for text in given]
+        object.__setattr__(self, "origins", tuple(dict.fromkeys(map(str, parsed))))
+        if (self.token is not None or self.auth is not None) and not given:
+            yield _NO_ORIGINS
+        yield from (f"origins: {fault}" for fault in parsed if isinstance(fault, str))
+
+    def __getstate__(self) -> dict[str, object]:
+        """A pickle carries the fields, and nothing of what sessions share in this process."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
+
+    def __copy__(self) -> Settings:
+        """Immutable: a copy is the object itself."""
+        return self
+
+    def __deepcopy__(self, memo: object) -> Settings:
+        """Immutable: a deep-copied session goes on sharing its token."""
+        return self
+
+
+def _faults(given: Any) -> Iterable[str | None]:
+    yield _token_fault(given.token)
+    yield instance("retry", given.retry, RetryPolicy)
+    yield instance("quota", given.quota, RetryQuota)
+    if given.store is not None and not isinstance(given.store, Store):
+        yield f"store must have read, write and lock, which {type(given.store).__name__} has not"
+    if given.auth is not None and not callable(given.auth):
+        yield f"auth must be an AuthBase, not {type(given.auth).__name__}"
+    yield _timeout_fault(given.timeout)
+    if isinstance(given.listeners, tuple) and not all(map(callable, given.listeners)):
+        yield "listeners must all be callable"
+    yield flag("allow_http", given.allow_http)
+    if isinstance(given.clock, type) or not isinstance(given.clock, Clock):
+        yield "clock must have time(), monotonic() and sleep(seconds, wake=None)"
+
+
+def _token_fault(token: object) -> str | None:
+    if token is None or isinstance(token, Token):
+        return None
+    if isinstance(token, type) and hasattr(token, "fetch"):
+        return f"token is the class {token.__name__}: give an object of it"
+    fetch = getattr(token, "fetch", token)
+    if not callable(fetch):
+        return (
+            f"token must be a str, a Token, a function or a TokenSource, not {type(token).__name__}"
+        )
+    if inspect.iscoroutinefunction(fetch):
+        return "token is an async function: give one that returns the token itself"
+    return None
+
+
+def _timeout_fault(timeout: object) -> str | None:
+    parts = timeout if isinstance(timeout, tuple) else (timeout,)
+    if isinstance(timeout, tuple) and len(parts) != 2:  # noqa: PLR2004 (connect, read)
+        return "timeout must be a number of seconds or a pair (connect, read)"
+    given = (seconds("timeout", part, positive=True) for part in parts if part is not None)
+    return next(filter(None, given), None)
