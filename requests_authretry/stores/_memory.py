@@ -1,0 +1,69 @@
+"""The store of one process."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from .._fork import survives_fork
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class MemoryStore:
+    """Keeps tokens for the life of the process; all settings that name it share them.
+
+    Safe to use from many threads. A copy in memory is the same store, so that a deep-copied
+    session goes on sharing its token; a pickle carries nothing and makes an empty store.
+    """
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self._records: dict[str, str] = {}
+        self._locks: dict[str, Lock] = {}
+        survives_fork(self)
+
+    def read(self, key: str) -> str | None:
+        """The record under a key, None when there is none."""
+        return self._records.get(key)
+
+    def write(self, key: str, record: str) -> None:
+        """Keep a record."""
+        self._records[key] = record
+
+    @contextmanager
+    def lock(self, key: str, timeout: float) -> Iterator[None]:
+        """Exclude other threads that lock this key.
+
+        Args:
+            key: What to lock.
+            timeout: Seconds to wait for it.
+
+        Raises:
+            TimeoutError: Another thread held it all that time.
+        """
+        lock = self._locks.setdefault(key, Lock())
+        if not lock.acquire(timeout=timeout):
+            raise TimeoutError(f"the lock of {key!r} was held for {timeout:g} s")
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def after_fork(self) -> None:
+        """The threads that held locks are not in the child."""
+        self._locks = {}
+
+    def __copy__(self) -> MemoryStore:
+        """The store itself."""
+        return self
+
+    def __deepcopy__(self, memo: object) -> MemoryStore:
+        """The store itself."""
+        return self
+
+    def __reduce__(self) -> tuple[type[MemoryStore], tuple[()]]:
+        """A pickle carries no secret."""
+        return type(self), ()
