@@ -1,0 +1,50 @@
+"""What all sessions that were mounted with one settings object have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from ._core.origin import Origin
+from ._limits import Quotas
+from ._tokens import TokenKeeper
+
+if TYPE_CHECKING:
+    from ._settings import Settings
+
+_PLACE = "_runtime"
+
+
+class Runtime:
+    """The living part of a settings object. Safe to use from many threads.
+
+    Attributes:
+        settings: The settings it belongs to.
+        clock: Their clock, nearer at hand.
+        carries: Whether there are credentials at all.
+        tokens: The current token and its renewal, None when the settings have no token.
+        quotas: What retries may still cost.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Begin afresh; use `of` for the one that is shared."""
+        self.settings = settings
+        self.clock = settings.clock
+        self.carries = settings.token is not None or settings.auth is not None
+        self.tokens = None if settings.token is None else TokenKeeper(settings)
+        self.quotas = Quotas(settings.quota)
+        self._origins = {Origin.of(origin) for origin in settings.origins}
+        self._prefixes = tuple(f"{origin}/" for origin in settings.origins)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Runtime:
+        """The one runtime of a settings object, in this process."""
+        shared: Runtime | None = settings.__dict__.get(_PLACE)
+        return shared or cast("Runtime", settings.__dict__.setdefault(_PLACE, cls(settings)))
+
+    def may_carry(self, url: str) -> bool:
+        """Whether credentials may go to this URL.
+
+        A URL that begins with an origin and a slash is of that origin by any parser's reading;
+        all others are parsed.
+        """
+        return url.startswith(self._prefixes) or Origin.of(url) in self._origins
