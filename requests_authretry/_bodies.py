@@ -1,0 +1,119 @@
+"""Bodies: what can be sent again, what is read, and what is only drained."""
+
+from __future__ import annotations
+
+from http.client import HTTPException, HTTPResponse
+from typing import TYPE_CHECKING
+
+import requests
+from requests.exceptions import UnrewindableBodyError
+from requests.utils import rewind_body
+
+from ._translate import body_error
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest, Response
+
+    from ._protocols import Clock
+
+DRAIN_BYTES = 65_536
+"""What is read at most of an answer that nobody will see."""
+
+DRAIN_SECONDS = 1.0
+_CHUNK = 65_536
+
+
+def rewound(request: PreparedRequest) -> bool:
+    """Whether the body can be sent again, a file wound back to where it stood.
+
+    What cannot be wound back would go out empty or cut, and without an error.
+    """
+    body = request.body
+    if body is None or isinstance(body, (bytes, str, bytearray, memoryview)):
+        return True
+    if not isinstance(request._body_position, int):  # noqa: SLF001 (requests has no other word for it)
+        return False
+    try:
+        rewind_body(request)
+    except (UnrewindableBodyError, OSError, ValueError):
+        return False
+    return True
+
+
+def read_body(response: Response, clock: Clock, deadline: float) -> None:
+    """Read the whole body, as `Response.content` does, but not beyond the deadline.
+
+    A read timeout starts anew with each byte, so that a server that drips could hold us for ever.
+
+    Raises:
+        requests.RequestException: As `Response.content`; `ReadTimeout` at the deadline.
+    """
+    raw = response.raw
+    if not (hasattr(raw, "read1") and isinstance(_on_the_wire(response), HTTPResponse)):
+        _ = response.content  # urllib3 1.26, and answers that come from no socket
+        return
+    chunks, in_time = [], True
+    try:
+        while in_time and (chunk := raw.read1(_CHUNK, decode_content=True)):
+            chunks.append(chunk)
+            in_time = clock.monotonic() <= deadline
+    except Exception as error:
+        response.close()
+        translated = body_error(error)
+        if translated is None:
+            raise
+        raise translated from error
+    if not in_time:
+        response.close()
+        raise requests.ReadTimeout("the deadline passed while the body was being read")
+    _keep(response, b"".join(chunks))
+
+
+def drain(response: Response, clock: Clock, deadline: float) -> None:
+    """Make a failed answer's connection free for the next request, within a bound; else close it.
+
+    Nothing is decoded: what nobody reads must not be unpacked.
+    """
+    try:
+        body = _drained(response, clock, min(deadline, clock.monotonic() + DRAIN_SECONDS))
+    except (OSError, ValueError, HTTPException):
+        body = None
+    if body is None:
+        response.close()
+        return
+    response.raw.release_conn()
+    if "Content-Encoding" not in response.headers:
+        _keep(response, body)
+
+
+def _drained(response: Response, clock: Clock, until: float) -> bytes | None:
+    """All that was left of the body; None where it would take too long to know."""
+    answer = _on_the_wire(response)
+    socket = getattr(getattr(response.raw, "connection", None), "sock", None)
+    if not isinstance(answer, HTTPResponse) or socket is None:
+        return None
+    body = b""
+    while not answer.isclosed():
+        left = until - clock.monotonic()
+        if left <= 0 or len(body) >= DRAIN_BYTES:
+            return None
+        # No limit on one read bounds the line of a chunk's size, which may drip: of a chunked
+        # body only what has arrived is taken.
+        socket.settimeout(0 if answer.chunked else left)
+        chunk = answer.read1(DRAIN_BYTES - len(body))
+        body += chunk
+        if answer.length == 0:
+            answer.close()  # before Python 3.13 it does not notice by itself
+        elif not chunk and not answer.isclosed():
+            return None
+    return body
+
+
+def _on_the_wire(response: Response) -> object:
+    """The answer below urllib3's, where requests itself finds the cookies."""
+    return getattr(response.raw, "_original_response", None)
+
+
+def _keep(response: Response, body: bytes) -> None:
+    response._content = body  # noqa: SLF001 (as its own reader leaves it)
+    response._content_consumed = True  # noqa: SLF001

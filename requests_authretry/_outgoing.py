@@ -1,0 +1,124 @@
+"""What one attempt sends: the caller's request, and beside it token, signature and cookies."""
+
+from __future__ import annotations
+
+from email.message import Message
+from typing import TYPE_CHECKING, Any
+
+from requests.auth import _basic_auth_str
+from requests.cookies import (
+    RequestsCookieJar,
+    extract_cookies_to_jar,
+    get_cookie_header,
+)
+from requests.structures import CaseInsensitiveDict
+from requests.utils import get_netrc_auth
+
+if TYPE_CHECKING:
+    from http.cookiejar import CookieJar
+
+    from requests import PreparedRequest, Response
+    from requests.auth import AuthBase
+
+    from ._core.token import Token
+
+
+def twin(request: PreparedRequest) -> PreparedRequest:
+    """The request again, with headers of its own: what is added leaves the caller's as it is.
+
+    `PreparedRequest.copy` would copy the cookies too, at ten times the price.
+    """
+    other = object.__new__(type(request))
+    other.__dict__.update(request.__dict__)
+    other.headers = headers = object.__new__(CaseInsensitiveDict)
+    headers._store = _store(request).copy()
+    return other
+
+
+def _store(request: PreparedRequest) -> Any:
+    """The dictionary inside the headers, whose own methods take eight times as long."""
+    headers: Any = request.headers
+    if type(headers) is not CaseInsensitiveDict:  # the caller has put something else there
+        headers = CaseInsensitiveDict(headers)
+    return headers._store  # noqa: SLF001 (there is no other way in)
+
+
+def with_token(request: PreparedRequest, token: Token) -> PreparedRequest:
+    """The request carrying the token."""
+    other = twin(request)
+    _store(other)["authorization"] = ("Authorization", token.authorization)
+    return other
+
+
+def signed(request: PreparedRequest, auth: AuthBase) -> PreparedRequest:
+    """The request with a fresh signature; hooks that the signer sets are not kept."""
+    other = twin(request)
+    other.hooks = {event: list(hooks) for event, hooks in request.hooks.items()}
+    other.prepare_auth(auth, other.url or "")
+    return other
+
+
+def has_own_authorization(request: PreparedRequest) -> bool:
+    """Whether the caller set an Authorization header; one that requests took from netrc is none."""
+    if "authorization" not in _store(request):
+        return False
+    given = request.headers["Authorization"]
+    login = get_netrc_auth(request.url or "")
+    return login is None or given != _basic_auth_str(*login)
+
+
+class Cookies:
+    """The cookies that failed attempts of one call set."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        self._lines: list[str] = []
+        self._jar: RequestsCookieJar | None = None
+
+    def take(self, request: PreparedRequest, response: Response) -> None:
+        """Remember what a failed answer sets."""
+        message = _message(response)
+        lines = message.get_all("Set-Cookie") if message is not None else None
+        if not lines:
+            return
+        self._lines += lines
+        if self._jar is None:
+            self._jar = RequestsCookieJar()
+            self._jar.update(_cookies(request))
+        extract_cookies_to_jar(self._jar, request, response.raw)
+
+    def put_on(self, request: PreparedRequest) -> PreparedRequest:
+        """The request with these cookies too; a Cookie header the caller wrote is the caller's."""
+        if self._jar is None:
+            return request
+        bare = twin(request)
+        written = bare.headers.pop("Cookie", None)
+        if written != get_cookie_header(_cookies(request), bare):
+            return request
+        now = get_cookie_header(self._jar, bare)
+        if now is not None:
+            bare.headers["Cookie"] = now
+        return bare
+
+    def hand_on(self, response: Response) -> None:
+        """Let the session find them in the final answer, before the answer's own."""
+        message = _message(response)
+        if not self._lines or message is None:
+            return
+        own = message.get_all("Set-Cookie") or []
+        del message["Set-Cookie"]
+        for line in [*self._lines, *own]:
+            message["Set-Cookie"] = line
+        self._lines = []
+
+
+def _cookies(request: PreparedRequest) -> CookieJar:
+    """The cookies that requests made the header from; it keeps them nowhere else."""
+    jar = request._cookies  # noqa: SLF001
+    return RequestsCookieJar() if jar is None else jar
+
+
+def _message(response: Response) -> Message | None:
+    """The headers that requests reads cookies from."""
+    message = getattr(getattr(response.raw, "_original_response", None), "msg", None)
+    return message if isinstance(message, Message) else None

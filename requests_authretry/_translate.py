@@ -1,0 +1,158 @@
+"""Translation between requests, urllib3 and the words of the core."""
+
+from __future__ import annotations
+
+import ssl
+from http.client import HTTPException
+from typing import TYPE_CHECKING
+
+import requests
+from requests.exceptions import ChunkedEncodingError, ContentDecodingError
+from urllib3 import exceptions as wire
+from urllib3.util import Retry as WireRetry
+from urllib3.util import Timeout as WireTimeout
+
+from ._core.challenge import Challenge, parse_challenges
+from ._core.hints import parse_retry_after, parse_should_retry
+from ._core.outcome import Failure, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from requests import PreparedRequest, Response
+
+_CHAIN_LIMIT = 20
+_LEAST_TIMEOUT = 0.001
+"""Seconds; the least that a socket accepts as a time limit in a sensible way."""
+
+_NOT_SENT = (wire.NewConnectionError, wire.ConnectTimeoutError, ConnectionRefusedError)
+_CUT = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionResetError, BrokenPipeError)
+
+
+def outcome_of(response: Response, now: float) -> Outcome:
+    """What an answer says, with the server's hints; a malformed hint counts as absent.
+
+    Args:
+        response: The answer; its body is not touched.
+        now: POSIX time in seconds.
+    """
+    return Outcome(
+        status=response.status_code,
+        wish=parse_retry_after(
+            header_lines(response, "Retry-After"), response.headers.get("Date"), now
+        ),
+        should_retry=parse_should_retry(response.headers.get("x-should-retry")),
+    )
+
+
+def challenges_of(response: Response) -> tuple[Challenge, ...]:
+    """What a 401 asks for."""
+    return parse_challenges(header_lines(response, "WWW-Authenticate"))
+
+
+def header_lines(response: Response, name: str) -> list[str]:
+    """The lines of a header one by one where urllib3 still has them, else joined."""
+    headers = getattr(response.raw, "headers", None)
+    getlist = getattr(headers, "getlist", None)
+    lines = list(getlist(name)) if getlist is not None else []
+    if not lines and name in response.headers:
+        lines = [response.headers[name]]
+    return [line for line in lines if isinstance(line, str)]
+
+
+def failure_of(error: requests.RequestException) -> Outcome:
+    """How an attempt failed that ended in an exception."""
+    return Outcome(failure=_failure_kind(error))
+
+
+def _failure_kind(error: requests.RequestException) -> Failure:
+    causes = list(_chain(error))
+    if isinstance(error, requests.exceptions.SSLError):
+        # A certificate or an alert stays what it is; a TLS connection that was cut does not.
+        return Failure.LOST if _any(causes, _CUT) else Failure.FATAL
+    if isinstance(error, requests.ConnectTimeout) or _any(causes, _NOT_SENT):
+        return Failure.UNREACHABLE
+    if isinstance(error, requests.exceptions.ProxyError):
+        return Failure.FATAL
+    if isinstance(error, (requests.ConnectionError, requests.Timeout, ChunkedEncodingError)):
+        return Failure.FATAL if _any(causes, (wire.ClosedPoolError,)) else Failure.LOST
+    return Failure.FATAL
+
+
+def _any(causes: list[BaseException], kinds: tuple[type[BaseException], ...]) -> bool:
+    return any(isinstance(cause, kinds) for cause in causes)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The exception and those it wraps, as requests and urllib3 wrap them: in args and reason."""
+    pending: list[object] = [error]
+    for _ in range(_CHAIN_LIMIT):
+        if not pending:
+            return
+        cause = pending.pop(0)
+        if isinstance(cause, BaseException):
+            yield cause
+            pending += [*cause.args, getattr(cause, "reason", None), cause.__cause__]
+
+
+def as_requests_error(
+    error: Exception, request: PreparedRequest
+) -> requests.RequestException | None:
+    """The exception as one of requests; None for what is no matter of the network."""
+    if isinstance(error, requests.RequestException):
+        # The request that was sent carried the token; the caller's own did not.
+        error.request = request
+        return error
+    if isinstance(error, (wire.HTTPError, HTTPException)):
+        # Some of urllib3's errors pass through requests as they are.
+        return requests.ConnectionError(error, request=request)
+    return None
+
+
+def body_error(error: Exception) -> requests.RequestException | None:
+    """The exception of a body that could not be read, as `Response.iter_content` maps it."""
+    if isinstance(error, wire.ProtocolError):
+        return ChunkedEncodingError(error)
+    if isinstance(error, wire.DecodeError):
+        return ContentDecodingError(error)
+    if isinstance(error, wire.ReadTimeoutError):
+        return requests.ConnectionError(error)
+    if isinstance(error, wire.SSLError):
+        return requests.exceptions.SSLError(error)
+    return None
+
+
+def clipped(timeout: object, left: float) -> object:
+    """A time limit of requests, no part of it longer than what is left; None stays None."""
+    if timeout is None:
+        return None
+    left = max(left, _LEAST_TIMEOUT)
+    if isinstance(timeout, (int, float)):
+        return min(timeout, left)
+    if isinstance(timeout, tuple):
+        return tuple(part if part is None else min(part, left) for part in timeout)
+    if isinstance(timeout, WireTimeout):
+        return _clipped_wire(timeout, left)
+    return timeout
+
+
+def _clipped_wire(timeout: WireTimeout, left: float) -> WireTimeout:
+    total = timeout.total
+    parts = (timeout._connect, timeout._read)  # noqa: SLF001 (the public ones need a running clock)
+    connect, read = (min(part, left) if isinstance(part, (int, float)) else part for part in parts)
+    limit = min(total, left) if isinstance(total, (int, float)) else total
+    return WireTimeout(total=limit, connect=connect, read=read)
+
+
+def would_retry(retries: object) -> bool:
+    """Whether an adapter's ``max_retries`` sends anything twice."""
+    if not isinstance(retries, WireRetry):
+        return bool(retries)
+    if retries.total is not None:
+        return bool(retries.total)
+    return any((retries.connect, retries.read, retries.status, retries.other))
+
+
+def no_retries() -> WireRetry:
+    """What requests gives an adapter that was asked for no retries."""
+    return WireRetry(0, read=False)
