@@ -1,0 +1,278 @@
+"""`AuthRetryAdapter`: the loop of attempts."""
+
+from __future__ import annotations
+
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+from requests import RequestException, Response
+from requests.adapters import BaseAdapter, HTTPAdapter
+
+from ._attempts import leave_on
+from ._bodies import drain, read_body
+from ._core.origin import redacted
+from ._core.outcome import Reason, Retry, Stop
+from ._core.policy import FIRST_ERROR
+from ._errors import AuthRetryError, ConfigurationError
+from ._events import GaveUp, RetryScheduled, tell
+from ._exchange import Exchange
+from ._hook import UNAUTHORIZED, put_first
+from ._runtime import Runtime
+from ._settings import Settings
+from ._translate import as_requests_error, clipped, failure_of, outcome_of
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest
+
+_FINAL = Stop(Reason.FINAL)
+FIRST_REDIRECT = 300
+
+
+class AuthRetryAdapter(HTTPAdapter):
+    """The transport adapter that renews tokens, waits and retries.
+
+    `mount` puts it around each adapter a session has; by itself it is used as any other::
+
+        session.mount("https://", AuthRetryAdapter(Settings(timeout=10)))
+
+    Around an inner adapter it owns no pool: each attempt goes through the inner one's ``send``,
+    and what others read from an adapter (``poolmanager``, ``max_retries``, ...) is the inner
+    one's. Around another `AuthRetryAdapter` it takes that one's place and does not stack.
+
+    Safe to use from many threads, as far as the inner adapter is. It pickles as far as the
+    settings do.
+
+    Args:
+        settings: What to do; the defaults retry and know no token.
+        inner: The adapter that sends; None: this one does, with a pool of its own.
+        **pool_options: ``pool_connections``, ``pool_maxsize`` and ``pool_block`` of that pool.
+
+    Raises:
+        ConfigurationError: The inner object is no adapter, or an option makes no sense here.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        inner: BaseAdapter | None = None,
+        **pool_options: Any,
+    ) -> None:
+        """Make the adapter; nothing is opened yet."""
+        _refuse(inner, pool_options)
+        if inner is None:
+            super().__init__(**pool_options)
+        self._take(Settings() if settings is None else settings, inner)
+
+    def _take(self, settings: Settings, inner: BaseAdapter | None) -> None:
+        self.settings = settings
+        self.inner = inner
+        self._runtime = Runtime.of(settings)
+        self._closing = Event()
+
+    def send(  # noqa: PLR0913, PLR0917 (the signature of every adapter)
+        self,
+        request: PreparedRequest,
+        stream: bool = False,  # noqa: FBT001, FBT002 (as above)
+        timeout: Any = None,
+        verify: Any = True,  # noqa: FBT002 (as above)
+        cert: Any = None,
+        proxies: Any = None,
+    ) -> Response:
+        """Send a request, as often as the settings allow and the rules find worth it.
+
+        Args:
+            request: The prepared request; it is left as it is.
+            stream: Whether the caller reads the body; if not, a body that cannot be read to its
+                end is a failed attempt like any other.
+            timeout: Seconds, or a pair (connect, read), for each attempt; clipped to what is
+                left of the deadline.
+            verify: As in `requests`.
+            cert: As in `requests`.
+            proxies: As in `requests`.
+
+        Returns:
+            The last answer that came, whatever its status.
+
+        Raises:
+            requests.RequestException: The last failure, of the type bare requests raises, or an
+                `AuthRetryError`.
+        """
+        exchange = Exchange.of(request, self._runtime)
+        put_first(request)
+        if timeout is None:
+            timeout = self.settings.timeout
+        options = {"stream": stream, "verify": verify, "cert": cert, "proxies": proxies}
+        while True:
+            options["timeout"] = timeout and clipped(timeout, exchange.left())
+            result, decision = self._attempt(exchange, request, options)
+            if isinstance(decision, Retry):
+                self._pause(exchange, request, result, decision)
+            elif decision.reason is Reason.FINAL:
+                return _answered(exchange, request, result)
+            else:
+                return _gave_up(exchange, request, result, decision)
+
+    def _attempt(
+        self, exchange: Exchange, request: PreparedRequest, options: dict[str, Any]
+    ) -> tuple[Response | RequestException, Retry | Stop]:
+        """Send once, and decide."""
+        outgoing = exchange.outgoing(request)
+        decision: Retry | Stop = _FINAL
+        try:
+            response = self._transmit(outgoing, options)
+            clock = exchange.runtime.clock
+            exchange.elapsed = clock.monotonic() - exchange.started
+            exchange.url, exchange.status = request.url, response.status_code
+            response.request, response.connection = request, self
+            if response.status_code >= FIRST_ERROR:
+                decision = exchange.judge(request, outcome_of(response, clock.time()))
+            if (
+                not options["stream"]
+                and isinstance(decision, Stop)
+                and _is_last(response, exchange)
+            ):
+                read_body(response, clock, exchange.deadline)
+        except Exception as error:
+            failure = as_requests_error(error, request)
+            if failure is None:
+                raise
+            exchange.failed(request.url, failure)
+            return failure, exchange.judge(request, failure_of(failure))
+        return response, decision
+
+    def _transmit(self, request: PreparedRequest, options: dict[str, Any]) -> Response:
+        """Through the inner adapter; around one of ours, through the pool it owns."""
+        inner = self.inner
+        if isinstance(inner, AuthRetryAdapter):
+            return inner._transmit(request, options)  # noqa: SLF001 (of this class)
+        if inner is None:
+            return super().send(request, **options)
+        return inner.send(request, **options)
+
+    def _pause(
+        self,
+        exchange: Exchange,
+        request: PreparedRequest,
+        result: Response | RequestException,
+        decision: Retry,
+    ) -> None:
+        """Let the connection go and wait; the wait ends at once when the session is closed."""
+        clock, closing = exchange.runtime.clock, self._closing
+        until = clock.monotonic() + decision.delay
+        _tell_retry(exchange, request, decision)
+        if isinstance(result, Response):
+            exchange.take_cookies(request, result)
+            drain(result, clock, exchange.deadline)
+        exchange.retries += 1
+        clock.sleep(max(until - clock.monotonic(), 0.0), closing)
+        exchange.begin()
+        if closing.is_set():
+            error = AuthRetryError("the session was closed during the wait", request=request)
+            leave_on(error, exchange)
+            raise error from (result if isinstance(result, RequestException) else None)
+
+    def close(self) -> None:
+        """Close the pool, the inner adapter's if there is one, and end the waits."""
+        closing, self._closing = self._closing, Event()
+        closing.set()
+        if self.inner is None:
+            super().close()
+        else:
+            self.inner.close()
+
+    def __getattr__(self, name: str) -> Any:
+        """What this adapter has not, the inner one may have."""
+        inner = self.__dict__.get("inner")
+        if inner is None or name.startswith("__"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(inner, name)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Settings and the inner adapter, or the options of the pool."""
+        pool = super().__getstate__() if self.inner is None else None
+        return {"settings": self.settings, "inner": self.inner, "pool": pool}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """With a new pool, as every adapter of requests."""
+        if state["pool"] is not None:
+            super().__setstate__(state["pool"])
+        self._take(state["settings"], state["inner"])
+
+
+def _refuse(inner: object, pool_options: dict[str, Any]) -> None:
+    faults = []
+    if inner is not None and not hasattr(inner, "send"):
+        faults.append(f"inner must be an adapter, not {type(inner).__name__}")
+    if inner is not None and pool_options:
+        faults.append(f"{', '.join(pool_options)}: the pool is the inner adapter's")
+    if "max_retries" in pool_options:
+        faults.append("max_retries would multiply: say RetryPolicy(max_attempts=...) instead")
+    if faults:
+        raise ConfigurationError("AuthRetryAdapter", faults)
+
+
+def _is_last(response: Response, exchange: Exchange) -> bool:
+    """Whether nobody will put another answer in its place: no redirect, no 401 to be answered."""
+    if response.status_code < FIRST_REDIRECT:
+        return True
+    answerable = response.status_code == UNAUTHORIZED and exchange.sent is not None
+    return not answerable and not response.is_redirect
+
+
+def _answered(exchange: Exchange, request: PreparedRequest, result: Any) -> Response:
+    """Hand out a final answer."""
+    if exchange.runtime.quotas.dented:
+        exchange.succeeded(request)
+    response: Response = result
+    leave_on(response, exchange)
+    if exchange.cookies is not None:
+        exchange.cookies.hand_on(response)
+    if response.status_code >= FIRST_REDIRECT and response.is_redirect:
+        exchange.write_down(_FINAL)
+        exchange.goes_on(request)
+    return response
+
+
+def _gave_up(
+    exchange: Exchange,
+    request: PreparedRequest,
+    result: Response | RequestException,
+    decision: Stop,
+) -> Response:
+    """Hand out the last answer, or raise the last failure."""
+    _tell_end(exchange, request, decision)
+    if isinstance(result, Response):
+        return _answered(exchange, request, result)
+    leave_on(result, exchange)
+    if hasattr(result, "add_note"):  # Python 3.11
+        result.add_note(f"attempts: {len(exchange.record)}; {decision.reason.value}")
+    raise result
+
+
+def _tell_retry(exchange: Exchange, request: PreparedRequest, decision: Retry) -> None:
+    attempt = exchange.write_down(decision)
+    event = RetryScheduled(
+        method=request.method or "",
+        url=redacted(request.url),
+        attempt=attempt.number,
+        reason=decision.reason,
+        delay=decision.delay,
+        wish=decision.wish,
+        status=attempt.status,
+        error=attempt.error,
+    )
+    tell(exchange.runtime.settings.listeners, event)
+
+
+def _tell_end(exchange: Exchange, request: PreparedRequest, decision: Stop) -> None:
+    attempt = exchange.write_down(decision)
+    event = GaveUp(
+        method=request.method or "",
+        url=redacted(request.url),
+        attempts=attempt.number,
+        reason=decision.reason,
+        wish=decision.wish,
+        status=attempt.status,
+        error=attempt.error,
+    )
+    tell(exchange.runtime.settings.listeners, event)

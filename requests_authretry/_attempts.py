@@ -1,0 +1,84 @@
+"""What really happened to a call: `attempts` and `explain`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from requests import Response
+
+from ._core.origin import redacted
+from ._core.outcome import Attempt, Reason, Stop
+
+if TYPE_CHECKING:
+    from requests import RequestException
+
+    from ._exchange import Exchange
+
+_EXCHANGE = "_authretry_exchange"
+_ATTEMPTS = "_authretry_attempts"
+
+
+def leave_on(result: Response | RequestException, exchange: Exchange) -> None:
+    """Let `attempts` find what happened. An exception may be pickled, so it gets plain records."""
+    if isinstance(result, Response):
+        result.__dict__[_EXCHANGE] = exchange
+    else:
+        result.__dict__[_ATTEMPTS] = exchange.record
+
+
+def exchange_of(response: Response) -> Exchange | None:
+    """The exchange of an answer, None when it did not come through our adapter."""
+    return response.__dict__.get(_EXCHANGE)
+
+
+def attempts(result: Response | RequestException) -> tuple[Attempt, ...]:
+    """Each attempt of the call that ended in this answer or exception.
+
+    Args:
+        result: What the call returned or raised.
+
+    Returns:
+        The attempts in order, redirects and replays included. An answer that did not come through
+        this library was one attempt; an exception that did not is none.
+    """
+    if not isinstance(result, Response):
+        made: tuple[Attempt, ...] = result.__dict__.get(_ATTEMPTS, ())
+        return made
+    exchange = exchange_of(result)
+    if exchange is not None:
+        if exchange.is_open:
+            exchange.write_down(Stop(Reason.FINAL))
+        return exchange.record
+    elapsed = result.elapsed.total_seconds()
+    url = redacted(result.url)
+    return (Attempt(1, url, result.status_code, None, 0.0, elapsed, 0.0, Reason.FINAL),)
+
+
+def explain(result: Response | RequestException) -> str:
+    """What happened to a call, for people: one line for the whole, one for each attempt.
+
+    Args:
+        result: What the call returned or raised.
+    """
+    made = attempts(result)
+    if not made:
+        return f"{type(result).__name__}: no attempt was made"
+    last = made[-1]
+    count = "1 attempt" if len(made) == 1 else f"{len(made)} attempts"
+    total = last.started + last.elapsed
+    lines = [f"{last.url}: {_came(last)} after {count} in {total:.2f} s"]
+    lines += [f"  {attempt.number}. {_came(attempt)}: {_why(attempt)}" for attempt in made]
+    return "\n".join(lines)
+
+
+def _came(attempt: Attempt) -> str:
+    return str(attempt.status or attempt.error)
+
+
+def _why(attempt: Attempt) -> str:
+    asked = "" if attempt.wish is None else f" (the server asked for {attempt.wish:g} s)"
+    waited = f", waited {attempt.delay:.3g} s" if attempt.reason in _RETRIES else ""
+    return f"{attempt.reason.value}{waited}{asked}"
+
+
+_RETRIES = {Reason.THROTTLED, Reason.SERVER_ERROR, Reason.UNREACHABLE, Reason.LOST}

@@ -1,0 +1,131 @@
+"""The response hook: it sees a 401 before any hook of the user does, and answers it once."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from ._attempts import exchange_of, leave_on
+from ._bodies import drain, rewound
+from ._core.answer import Decline, Refresh, Refused, answer, challenge_for
+from ._core.origin import redacted
+from ._core.outcome import Reason, Stop
+from ._errors import RefreshFailed, StepUpRequired
+from ._events import RefreshDeclined, tell
+from ._protocols import FetchContext
+from ._translate import challenges_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from requests import PreparedRequest, Response
+
+    from ._core.challenge import Challenge
+    from ._exchange import Exchange
+    from ._tokens import TokenKeeper
+
+UNAUTHORIZED = 401
+_RESENT = {Reason.REFRESHED, Reason.REPLAYED}
+
+
+def put_first(request: PreparedRequest) -> None:
+    """Make `on_response` the first response hook of this request.
+
+    A hook on the session would vanish when a request brings its own, and one behind a user's
+    ``raise_for_status`` would never run. The list is exchanged, not changed: another thread may
+    be walking along it.
+    """
+    listed = request.hooks.get("response") or []
+    hooks = [listed] if callable(listed) else listed
+    if not hooks or hooks[0] is not on_response:
+        request.hooks["response"] = [on_response, *(h for h in hooks if h is not on_response)]
+
+
+def on_response(response: Response, **options: Any) -> Response | None:
+    """Set the time the last attempt took, and answer a 401; inert for answers that are not ours."""
+    exchange = exchange_of(response)
+    if exchange is None:
+        return None
+    response.elapsed = timedelta(seconds=exchange.elapsed)
+    keeper = exchange.runtime.tokens
+    if response.status_code == UNAUTHORIZED and keeper is not None:
+        return _answered(exchange, keeper, response, options)
+    return None
+
+
+def _answered(
+    exchange: Exchange, keeper: TokenKeeper, response: Response, options: dict[str, Any]
+) -> Response | None:
+    """The answer to the replay; None hands out the 401."""
+    challenges = challenges_of(response)
+    verdict = answer(
+        Refused(
+            challenges=challenges,
+            sent=exchange.sent,
+            current=keeper.current,
+            answered=exchange.answered,
+            replayable=rewound(response.request),
+        )
+    )
+    if isinstance(verdict, Decline):
+        _declined(exchange, response, verdict)
+        return None
+    exchange.answered = True
+    reason = Reason.REPLAYED
+    if isinstance(verdict, Refresh):
+        reason = _renewed(exchange, keeper, response, challenges)
+        if reason is Reason.REFRESHED and not verdict.resend:
+            reason = Reason.NOT_REPLAYABLE
+    if reason not in _RESENT:
+        _declined(exchange, response, Decline(reason))
+        return None
+    return _replayed(exchange, response, reason, options)
+
+
+def _renewed(
+    exchange: Exchange, keeper: TokenKeeper, response: Response, challenges: Sequence[Challenge]
+) -> Reason:
+    """REFRESHED, or why the source gave no token."""
+    sent = exchange.sent
+    challenge = challenge_for(challenges, sent.scheme) if sent else None
+    context = FetchContext(sent, refused=True, challenge=challenge)
+    try:
+        result = keeper.renew(context, exchange.deadline)
+    except RefreshFailed as error:
+        exchange.write_down(Stop(Reason.REFRESH_FAILED))
+        drain(response, exchange.runtime.clock, exchange.deadline)
+        error.request, error.response = response.request, response
+        leave_on(error, exchange)
+        raise
+    return result if isinstance(result, Reason) else Reason.REFRESHED
+
+
+def _replayed(
+    exchange: Exchange, refused: Response, reason: Reason, options: dict[str, Any]
+) -> Response:
+    """Send the request again, under the same exchange and through the same adapter."""
+    request = refused.request
+    exchange.write_down(Stop(reason))
+    exchange.take_cookies(request, refused)
+    drain(refused, exchange.runtime.clock, exchange.deadline)
+    exchange.goes_on(request, replay=True)
+    response: Response = refused.connection.send(request, **options)
+    response.history = [refused, *response.history]
+    response.elapsed = timedelta(seconds=exchange.elapsed)
+    if response.status_code == UNAUTHORIZED:
+        _declined(exchange, response, Decline(Reason.ANSWERED))
+    return response
+
+
+def _declined(exchange: Exchange, response: Response, verdict: Decline) -> None:
+    """Say why the caller gets the 401."""
+    challenge = verdict.challenge
+    step_up = challenge if verdict.reason is Reason.STEP_UP else None
+    event = RefreshDeclined(
+        method=response.request.method or "",
+        url=redacted(response.request.url),
+        reason=verdict.reason,
+        error=challenge.error if challenge else None,
+        step_up=StepUpRequired.of(step_up) if step_up else None,
+    )
+    tell(exchange.runtime.settings.listeners, event)
