@@ -1,0 +1,58 @@
+"""Token renewal, rate limits and retries for any `requests.Session`, in one line.
+
+import requests
+from requests_authretry import Settings, mount
+
+session = requests.Session()
+mount(session, Settings(token=fetch_token, origins=["https://api.example.com"]))
+"""
+
+from __future__ import annotations
+
+from ._adapter import AuthRetryAdapter
+from ._attempts import attempts, explain
+from ._clock import SystemClock
+from ._core.backoff import Backoff, Jitter
+from ._core.challenge import Challenge
+from ._core.outcome import Attempt, Reason
+from ._core.policy import RetryPolicy
+from ._core.quota import RetryQuota
+from ._core.token import Token
+from ._errors import AuthRetryError, ConfigurationError, RefreshFailed, StepUpRequired
+from ._events import GaveUp, RefreshDeclined, RetryScheduled, TokenRefreshed
+from ._mounting import Mounted, mount
+from ._protocols import Clock, FetchContext, Store, TokenSource
+from ._settings import Settings
+from .stores import FileStore, MemoryStore
+
+__all__ = [
+    "Attempt",
+    "AuthRetryAdapter",
+    "AuthRetryError",
+    "Backoff",
+    "Challenge",
+    "Clock",
+    "ConfigurationError",
+    "FetchContext",
+    "FileStore",
+    "GaveUp",
+    "Jitter",
+    "MemoryStore",
+    "Mounted",
+    "Reason",
+    "RefreshDeclined",
+    "RefreshFailed",
+    "RetryPolicy",
+    "RetryQuota",
+    "RetryScheduled",
+    "Settings",
+    "StepUpRequired",
+    "Store",
+    "SystemClock",
+    "Token",
+    "TokenRefreshed",
+    "TokenSource",
+    "attempts",
+    "explain",
+    "mount",
+]

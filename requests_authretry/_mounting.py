@@ -1,0 +1,176 @@
+"""`mount`: the one line, and the way back."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from ._adapter import AuthRetryAdapter
+from ._errors import ConfigurationError
+from ._events import logger
+from ._settings import Settings
+from ._translate import no_retries, would_retry
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from requests.adapters import BaseAdapter
+    from typing_extensions import Self
+
+
+def mount(
+    session: requests.Session, settings: Settings | None = None, prefix: str | None = None
+) -> Mounted:
+    """Add token renewal, waiting and retries to a session, in place.
+
+    Each adapter the session has goes on sending, wrapped: pools, TLS contexts and proxies stay.
+    The session may be in use by other threads. Mounting again replaces the settings.
+
+    Args:
+        session: The session, or one of a subclass.
+        settings: What to do; the defaults retry and know no token.
+        prefix: Only for URLs that begin so, as in `requests.Session.mount`; None: for all.
+
+    Returns:
+        A context manager with ``unmount()``.
+
+    Raises:
+        ConfigurationError: The session is none, or has no adapter for the prefix.
+    """
+    if not isinstance(session, requests.Session):
+        raise ConfigurationError(
+            "mount", [f"takes a requests.Session, not {type(session).__name__}"]
+        )
+    return Mounted(session, Settings() if settings is None else settings, prefix)
+
+
+class Mounted:
+    """What `mount` has put in place, and how to undo it.
+
+    Used as a context manager it unmounts at the end. Of several mounts on one session each undoes
+    its own, in any order. Safe to use from many threads.
+    """
+
+    def __init__(
+        self, session: requests.Session, settings: Settings, prefix: str | None = None
+    ) -> None:
+        """Put the wrappers in place."""
+        self._session = session
+        self._put: dict[str, AuthRetryAdapter] = {}
+        self._found: dict[str, BaseAdapter | None] = {}
+        self._quieted: list[HTTPAdapter] = []
+        with _changing:
+            for place, adapter in _places(session, prefix):
+                self._wrap(place, adapter, settings)
+
+    def _wrap(self, prefix: str, adapter: BaseAdapter, settings: Settings) -> None:
+        carrier = adapter
+        if isinstance(adapter, AuthRetryAdapter) and adapter.inner is not None:
+            carrier = adapter.inner
+        # One wrapper for an adapter that stands at several prefixes, as it was before.
+        known = (mine for mine in self._put.values() if mine.inner is carrier)
+        wrapper = next(known, None)
+        if wrapper is None:
+            wrapper = AuthRetryAdapter(settings, inner=carrier)
+            if isinstance(carrier, HTTPAdapter) and _quiet(carrier):
+                self._quieted.append(carrier)
+        self._put[prefix] = wrapper
+        self._found[prefix] = self._session.adapters.get(prefix)
+        _put(self._session, prefix, wrapper)
+
+    def unmount(self) -> None:
+        """Put back exactly what was there, where nobody has put something else since.
+
+        Requests under way end as they began. Unmounting twice does nothing.
+        """
+        with _changing:
+            for prefix, wrapper in self._put.items():
+                found = _still_standing(self._found[prefix])
+                wrapper.__dict__[_RETIRED_FOR] = found
+                if self._session.adapters.get(prefix) is wrapper:
+                    _put(self._session, prefix, found)
+            for carrier in self._quieted:
+                _give_back(carrier)
+            self._put, self._quieted = {}, []
+
+    def __enter__(self) -> Self:
+        """Nothing more to do: it is mounted already."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Unmount."""
+        self.unmount()
+
+
+_changing = Lock()
+_RETIRED_FOR = "_authretry_retired_for"
+
+
+def _places(session: requests.Session, prefix: str | None) -> list[tuple[str, BaseAdapter]]:
+    """Where to mount, and the adapter that serves there now."""
+    items = list(session.adapters.items())
+    if prefix is None:
+        return items
+    # As Session.get_adapter: the first match is the longest.
+    serving = (one for key, one in items if prefix.lower().startswith(key.lower()))
+    adapter = next(serving, None)
+    if adapter is None:
+        raise ConfigurationError("mount", [f"the session has no adapter for {prefix!r}"])
+    return [(prefix, adapter)]
+
+
+def _put(session: requests.Session, prefix: str, adapter: BaseAdapter | None) -> None:
+    """Other threads may be walking along the mapping: set a key that is there, or exchange all.
+
+    `Session.mount` re-orders in place, which breaks the requests of other threads.
+    """
+    if adapter is not None and prefix in session.adapters:
+        session.adapters[prefix] = adapter
+        return
+    others = [(key, one) for key, one in session.adapters.items() if key != prefix]
+    if adapter is not None:
+        longer = sum(len(key) >= len(prefix) for key, _ in others)
+        others.insert(longer, (prefix, adapter))
+    session.adapters = OrderedDict(others)
+
+
+def _still_standing(found: BaseAdapter | None) -> BaseAdapter | None:
+    """What was found, or what that one gave way to if it was unmounted meanwhile."""
+    while found is not None and _RETIRED_FOR in found.__dict__:
+        found = found.__dict__[_RETIRED_FOR]
+    return found
+
+
+# Retries of inner adapters, switched off while mounted: they would multiply with ours.
+
+_given_up: WeakKeyDictionary[HTTPAdapter, tuple[int, Any]] = WeakKeyDictionary()
+
+
+def _quiet(adapter: HTTPAdapter) -> bool:
+    times, retries = _given_up.get(adapter, (0, adapter.max_retries))
+    if times == 0 and not would_retry(retries):
+        return False
+    if times == 0:
+        logger.info("max_retries of %s is switched off while mounted", type(adapter).__name__)
+        adapter.max_retries = no_retries()
+    _given_up[adapter] = (times + 1, retries)
+    return True
+
+
+def _give_back(adapter: HTTPAdapter) -> None:
+    times, retries = _given_up.pop(adapter)
+    if times > 1:
+        _given_up[adapter] = (times - 1, retries)
+    else:
+        adapter.max_retries = retries
+        logger.info("max_retries of %s is given back", type(adapter).__name__)

@@ -1,0 +1,147 @@
+"""For tests of code that uses this library: time that passes at once, answers without a network."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from io import BytesIO
+from threading import Event, Lock
+from typing import TYPE_CHECKING, Any
+
+from requests import Response
+from requests.adapters import BaseAdapter
+from requests.structures import CaseInsensitiveDict
+
+from ._clock import SystemClock
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest
+
+__all__ = ["FakeClock", "ScriptedAdapter", "no_waiting"]
+
+_PATIENCE = 5.0
+"""Real seconds that a fake clock gives a thread that works for the waiting one."""
+
+
+class FakeClock:
+    """A clock that only moves when somebody waits. Safe to use from many threads.
+
+    A wait for a renewal lets the renewal's own thread end first, as time enough would.
+
+    Args:
+        now: POSIX time in seconds to begin with.
+
+    Attributes:
+        sleeps: Each wait that was asked for, in seconds.
+    """
+
+    def __init__(self, now: float = 1_000_000_000.0) -> None:
+        """Stand still."""
+        self._now = now
+        self._lock = Lock()
+        self.patience = _PATIENCE
+        self.sleeps: list[float] = []
+
+    def time(self) -> float:
+        """POSIX time in seconds."""
+        return self._now
+
+    def monotonic(self) -> float:
+        """The same, as far as differences go."""
+        return self._now
+
+    def sleep(self, seconds: float, wake: Event | None = None) -> None:
+        """Move on by so many seconds at once, unless ``wake`` is set."""
+        worker = getattr(wake, "worker", None)
+        if worker is not None:
+            worker.join(self.patience)
+        if wake is not None and wake.is_set():
+            return
+        with self._lock:
+            self.sleeps.append(seconds)
+            self._now += seconds
+
+    def advance(self, seconds: float) -> None:
+        """Move on without anybody waiting."""
+        with self._lock:
+            self._now += seconds
+
+
+class ScriptedAdapter(BaseAdapter):
+    """An inner adapter that answers from a list, without a network.
+
+    Args:
+        *script: One item for each attempt: a status code, a pair (status code, headers), a triple
+            with a body in bytes, or an exception to raise.
+
+    Attributes:
+        sent: The requests as they were sent, in order.
+    """
+
+    def __init__(self, *script: Line) -> None:
+        """Begin at the first line."""
+        super().__init__()
+        self._script = deque(script)
+        self.sent: list[PreparedRequest] = []
+        self.closed = False
+
+    def send(
+        self,
+        request: PreparedRequest,
+        *args: Any,  # noqa: ARG002 (the signature of every adapter)
+        **options: Any,  # noqa: ARG002
+    ) -> Response:
+        """The next line of the script.
+
+        Raises:
+            AssertionError: The script is over.
+        """
+        self.sent.append(request)
+        if not self._script:
+            raise AssertionError(f"{request.method} {request.url}: the script is over")
+        line = self._script.popleft()
+        if isinstance(line, Exception):
+            raise line
+        return _response(request, line)
+
+    def close(self) -> None:
+        """Remember that it was closed."""
+        self.closed = True
+
+
+Line = int | tuple[int, Mapping[str, str]] | tuple[int, Mapping[str, str], bytes] | Exception
+
+
+def _response(request: PreparedRequest, line: Any) -> Response:
+    status, headers, body = (line, {}, b"") if isinstance(line, int) else (*line, b"")[:3]
+    response = Response()
+    response.status_code = status
+    response.headers = CaseInsensitiveDict(headers)
+    response.raw = BytesIO(body)
+    response.url = request.url or ""
+    response.request = request
+    return response
+
+
+@contextmanager
+def no_waiting() -> Iterator[list[float]]:
+    """Let every wait on the real clock end at once, in all threads.
+
+    Yields:
+        The waits that were asked for, in seconds.
+    """
+    waits: list[float] = []
+    real = SystemClock.sleep
+
+    def sleep(self: SystemClock, seconds: float, wake: Event | None = None) -> None:
+        if hasattr(wake, "worker"):
+            real(self, seconds, wake)
+        else:
+            waits.append(seconds)
+
+    SystemClock.sleep = sleep  # type: ignore[method-assign]
+    try:
+        yield waits
+    finally:
+        SystemClock.sleep = real  # type: ignore[method-assign]
