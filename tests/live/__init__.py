@@ -1,0 +1,1 @@
+"""Tests over real connections, with the gate before httpbin on loopback."""
