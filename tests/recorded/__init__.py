@@ -1,0 +1,1 @@
+"""Tests over traffic recorded from httpbin, replayed from ``cassettes/``."""
