@@ -9,11 +9,11 @@ from requests import RequestException, Response
 from requests.adapters import BaseAdapter, HTTPAdapter
 
 from ._attempts import leave_on
-from ._bodies import drain, read_body
+from ._bodies import drain, is_problem, read_body
 from ._core.origin import redacted
 from ._core.outcome import Reason, Retry, Stop
 from ._core.policy import FIRST_ERROR
-from ._errors import AuthRetryError, ConfigurationError
+from ._errors import AuthRetryError, ConfigurationError, RefreshFailed
 from ._events import GaveUp, RetryScheduled, tell
 from ._exchange import Exchange
 from ._hook import UNAUTHORIZED, put_first
@@ -116,7 +116,7 @@ class AuthRetryAdapter(HTTPAdapter):
         self, exchange: Exchange, request: PreparedRequest, options: dict[str, Any]
     ) -> tuple[Response | RequestException, Retry | Stop]:
         """Send once, and decide."""
-        outgoing = exchange.outgoing(request)
+        outgoing = _prepared(exchange, request)
         decision: Retry | Stop = _FINAL
         try:
             response = self._transmit(outgoing, options)
@@ -125,6 +125,8 @@ class AuthRetryAdapter(HTTPAdapter):
             exchange.url, exchange.status = request.url, response.status_code
             response.request, response.connection = request, self
             if response.status_code >= FIRST_ERROR:
+                if not options["stream"] and is_problem(response):
+                    read_body(response, clock, exchange.deadline)
                 decision = exchange.judge(request, outcome_of(response, clock.time()))
             if (
                 not options["stream"]
@@ -209,6 +211,15 @@ def _refuse(inner: object, pool_options: dict[str, Any]) -> None:
         faults.append("max_retries would multiply: say RetryPolicy(max_attempts=...) instead")
     if faults:
         raise ConfigurationError("AuthRetryAdapter", faults)
+
+
+def _prepared(exchange: Exchange, request: PreparedRequest) -> PreparedRequest:
+    try:
+        return exchange.outgoing(request)
+    except RefreshFailed as error:
+        error.request = request
+        leave_on(error, exchange)
+        raise
 
 
 def _is_last(response: Response, exchange: Exchange) -> bool:

@@ -20,6 +20,7 @@ DRAIN_BYTES = 65_536
 """What is read at most of an answer that nobody will see."""
 
 DRAIN_SECONDS = 1.0
+PROBLEM = "application/problem+json"
 _CHUNK = 65_536
 
 
@@ -67,6 +68,19 @@ def read_body(response: Response, clock: Clock, deadline: float) -> None:
         response.close()
         raise requests.ReadTimeout("the deadline passed while the body was being read")
     _keep(response, b"".join(chunks))
+
+
+def is_problem(response: Response) -> bool:
+    """Whether the body is a small problem document (RFC 9457), which may forbid a retry."""
+    headers = response.headers
+    length = headers.get("Content-Length", "")
+    return (
+        headers.get("Content-Type", "").partition(";")[0].strip().lower() == PROBLEM
+        and "Content-Encoding" not in headers
+        and len(length) <= len(str(DRAIN_BYTES))
+        and length.isdecimal()
+        and int(length) <= DRAIN_BYTES
+    )
 
 
 def drain(response: Response, clock: Clock, deadline: float) -> None:

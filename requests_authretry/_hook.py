@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._attempts import exchange_of, leave_on
 from ._bodies import drain, rewound
-from ._core.answer import Decline, Refresh, Refused, answer, challenge_for
+from ._core.answer import Decline, Refresh, Refused, answer
 from ._core.origin import redacted
 from ._core.outcome import Reason, Stop
 from ._errors import RefreshFailed, StepUpRequired
@@ -16,16 +16,12 @@ from ._protocols import FetchContext
 from ._translate import challenges_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from requests import PreparedRequest, Response
 
-    from ._core.challenge import Challenge
     from ._exchange import Exchange
     from ._tokens import TokenKeeper
 
 UNAUTHORIZED = 401
-_RESENT = {Reason.REFRESHED, Reason.REPLAYED}
 
 
 def put_first(request: PreparedRequest) -> None:
@@ -55,12 +51,11 @@ def on_response(response: Response, **options: Any) -> Response | None:
 
 def _answered(
     exchange: Exchange, keeper: TokenKeeper, response: Response, options: dict[str, Any]
-) -> Response | None:
-    """The answer to the replay; None hands out the 401."""
-    challenges = challenges_of(response)
+) -> Response:
+    """The answer to the replay, or the 401 itself."""
     verdict = answer(
         Refused(
-            challenges=challenges,
+            challenges=challenges_of(response),
             sent=exchange.sent,
             current=keeper.current,
             answered=exchange.answered,
@@ -68,36 +63,39 @@ def _answered(
         )
     )
     if isinstance(verdict, Decline):
-        _declined(exchange, response, verdict)
-        return None
+        return _declined(exchange, response, verdict)
     exchange.answered = True
     reason = Reason.REPLAYED
     if isinstance(verdict, Refresh):
-        reason = _renewed(exchange, keeper, response, challenges)
-        if reason is Reason.REFRESHED and not verdict.resend:
-            reason = Reason.NOT_REPLAYABLE
-    if reason not in _RESENT:
-        _declined(exchange, response, Decline(reason))
-        return None
+        reason = _renewed(exchange, keeper, response, verdict)
+        if reason is not Reason.REFRESHED:
+            return _declined(exchange, response, Decline(reason))
     return _replayed(exchange, response, reason, options)
 
 
 def _renewed(
-    exchange: Exchange, keeper: TokenKeeper, response: Response, challenges: Sequence[Challenge]
+    exchange: Exchange, keeper: TokenKeeper, response: Response, verdict: Refresh
 ) -> Reason:
-    """REFRESHED, or why the source gave no token."""
-    sent = exchange.sent
-    challenge = challenge_for(challenges, sent.scheme) if sent else None
-    context = FetchContext(sent, refused=True, challenge=challenge)
+    """REFRESHED, or why the request will not be sent again."""
+    context = FetchContext(exchange.sent, refused=True, challenge=verdict.challenge)
     try:
         result = keeper.renew(context, exchange.deadline)
     except RefreshFailed as error:
-        exchange.write_down(Stop(Reason.REFRESH_FAILED))
-        drain(response, exchange.runtime.clock, exchange.deadline)
-        error.request, error.response = response.request, response
-        leave_on(error, exchange)
-        raise
-    return result if isinstance(result, Reason) else Reason.REFRESHED
+        if verdict.resend:
+            _leave(exchange, response, error)
+            raise
+        return Reason.NOT_REPLAYABLE
+    if isinstance(result, Reason):
+        return result
+    return Reason.REFRESHED if verdict.resend else Reason.NOT_REPLAYABLE
+
+
+def _leave(exchange: Exchange, response: Response, error: RefreshFailed) -> None:
+    """Let the error tell of the 401, and let the 401's connection go."""
+    exchange.write_down(Stop(Reason.REFRESH_FAILED))
+    drain(response, exchange.runtime.clock, exchange.deadline)
+    error.request, error.response = response.request, response
+    leave_on(error, exchange)
 
 
 def _replayed(
@@ -117,8 +115,8 @@ def _replayed(
     return response
 
 
-def _declined(exchange: Exchange, response: Response, verdict: Decline) -> None:
-    """Say why the caller gets the 401."""
+def _declined(exchange: Exchange, response: Response, verdict: Decline) -> Response:
+    """Hand out the 401, and say why."""
     challenge = verdict.challenge
     step_up = challenge if verdict.reason is Reason.STEP_UP else None
     event = RefreshDeclined(
@@ -129,3 +127,4 @@ def _declined(exchange: Exchange, response: Response, verdict: Decline) -> None:
         step_up=StepUpRequired.of(step_up) if step_up else None,
     )
     tell(exchange.runtime.settings.listeners, event)
+    return response

@@ -74,7 +74,8 @@ class TokenKeeper:
         self.current = source if isinstance(source, Token) and source.value else None
         self._fetch = _fetcher(source)
         self._store = settings.store or MemoryStore()
-        self._key = getattr(source, "key", None) or " ".join(sorted(settings.origins))
+        key = getattr(source, "key", None)
+        self._key = key if isinstance(key, str) and key else " ".join(sorted(settings.origins))
         self._clock = settings.clock
         self._listeners = settings.listeners
         self._lock = threading.Lock()

@@ -42,9 +42,15 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """Renew the token; send again only if the body can be."""
+    """Renew the token.
+
+    Attributes:
+        resend: Whether to send again then: only if the body can be.
+        challenge: What the server said of the token, None when it said nothing.
+    """
 
     resend: bool
+    challenge: Challenge | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,32 +71,27 @@ class Decline:
     challenge: Challenge | None = None
 
 
-def answer(refused: Refused) -> Refresh | Replay | Decline:
+def answer(refused: Refused) -> Refresh | Replay | Decline:  # noqa: PLR0911 (one return a row)
     """What to do about a 401 (RFC 9110 section 15.5.2: once)."""
     if refused.sent is None:
         return Decline(Reason.NO_TOKEN)
     if refused.answered:
         return Decline(Reason.ANSWERED)
-    declined = _declined_by(refused.challenges, refused.sent.scheme)
-    if declined is not None:
-        return declined
+    ours = challenge_for(refused.challenges, refused.sent.scheme)
+    if ours is None and refused.challenges:
+        return Decline(Reason.OTHER_SCHEME, refused.challenges[0])
+    # No challenge at all, and a bare one, count as an expired token.
+    hopeless = _HOPELESS.get(ours.error or "") if ours else None
+    if hopeless is not None:
+        return Decline(hopeless, ours)
     if not refused.replayable:
-        return Refresh(resend=False)
+        return Refresh(resend=False, challenge=ours)
     if refused.current is not None and refused.current.value != refused.sent.value:
         return Replay()
-    return Refresh(resend=True)
+    return Refresh(resend=True, challenge=ours)
 
 
 def challenge_for(challenges: Sequence[Challenge], scheme: str) -> Challenge | None:
     """The challenge that speaks of our scheme; the one with an error before a bare one."""
     ours = [challenge for challenge in challenges if challenge.is_for(scheme)]
     return next((challenge for challenge in ours if challenge.error), ours[0] if ours else None)
-
-
-def _declined_by(challenges: Sequence[Challenge], scheme: str) -> Decline | None:
-    """No challenge at all, and a bare one, count as an expired token."""
-    ours = challenge_for(challenges, scheme)
-    if ours is None:
-        return Decline(Reason.OTHER_SCHEME, challenges[0]) if challenges else None
-    hopeless = _HOPELESS.get(ours.error or "")
-    return Decline(hopeless, ours) if hopeless else None

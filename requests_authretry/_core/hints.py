@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import datetime, timedelta, timezone
 from itertools import pairwise
@@ -121,3 +122,17 @@ def _full_year(digits: int, rest: tuple[int, ...], now: float) -> int:
     year = limit - (limit - digits) % 100
     beyond = (year, *rest) > (limit, *today.timetuple()[1:6])
     return year - 100 if beyond else year
+
+
+def is_abuse(problem: bytes) -> bool:
+    """Whether a problem document (RFC 9457) says ``abnormal-usage-detected``.
+
+    The RateLimit header fields draft (section on problem types) has it for clients that should
+    not push on.
+    """
+    try:
+        document = json.loads(problem)
+    except (ValueError, RecursionError):
+        return False
+    kind = document.get("type") if isinstance(document, dict) else None
+    return isinstance(kind, str) and kind.rpartition("#")[2] == "abnormal-usage-detected"
