@@ -11,9 +11,6 @@ from dataclasses import dataclass
 
 from .faults import instance, refuse, seconds
 
-_BEYOND_ANY_CAP = 64
-"""Doublings after which any base is past any cap; keeps the power from overflowing."""
-
 
 class Jitter(enum.Enum):
     """How a delay is spread so that clients do not come back in step."""
@@ -80,11 +77,10 @@ class Backoff:
             Seconds, never above ``max_delay``.
         """
         base = self.throttled_initial if throttled else self.initial
-        doublings = min(retry - 1, _BEYOND_ANY_CAP)
         try:
-            full = min(self.max_delay, base * self.multiplier**doublings)
+            full = min(self.max_delay, base * float(self.multiplier) ** (retry - 1))
         except OverflowError:
-            full = self.max_delay
+            full = self.max_delay if base else 0.0
         if self.jitter is Jitter.FULL:
             return full * fraction
         if self.jitter is Jitter.EQUAL:

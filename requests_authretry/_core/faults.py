@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeGuard
 
 
 class ConfigurationError(ValueError):
@@ -34,9 +34,19 @@ def refuse(where: str, faults: Iterable[str | None]) -> None:
         raise ConfigurationError(where, found)
 
 
+def is_finite(value: object) -> TypeGuard[float]:
+    """A plain number that fits a float and is neither NaN nor infinite."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
 def seconds(name: str, value: object, *, positive: bool = False) -> str | None:
     """A time: finite, not negative, and above zero where nothing else makes sense."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if not is_finite(value):
         return f"{name} must be a finite number of seconds, not {value!r}"
     if value < 0 or (positive and value == 0):
         return f"{name} must be {'above zero' if positive else 'zero or more'}, not {value!r}"
@@ -62,11 +72,11 @@ def instance(name: str, value: object, kind: type) -> str | None:
     return f"{name} must be a {kind.__name__}, not {type(value).__name__}"
 
 
-def frozen(value: Any, change: Callable[[Any], Any] | None = None) -> Any:
-    """A frozenset of any iterable; what is none is left for `collection` to refuse."""
+def gathered(value: Any) -> Any:
+    """A tuple of any iterable; what is none is left for `collection` to refuse."""
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
         return value
-    return frozenset(change(item) if change and isinstance(item, str) else item for item in value)
+    return tuple(value)
 
 
 def members(

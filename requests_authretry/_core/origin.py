@@ -9,8 +9,10 @@ from urllib.parse import urlsplit
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 # Narrower than any URL parser: where two parsers could read two hosts, there is no origin at all.
-_HOST = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?\.?|[0-9a-f:.]*:[0-9a-f:.]*")
-_AUTHORITY = re.compile(r"[!-~]*")
+_VISIBLE = re.compile(r"[!-~]*")
+_HOST_AND_PORT = re.compile(
+    r"([a-z0-9]([a-z0-9._-]*[a-z0-9])?\.?|\[[0-9a-f:.]*:[0-9a-f:.]*\])(:[0-9]*)?", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +38,14 @@ class Origin:
         except ValueError:
             return None
         default = _DEFAULT_PORTS.get(scheme)
-        if default is None or not host or not _unambiguous(parts.netloc, host):
+        if default is None or not host or port == 0 or not _unambiguous(url, parts.netloc):
             return None
         return cls(scheme, host, default if port is None else port)
 
     @property
     def is_loopback(self) -> bool:
         """Whether what is sent there stays on this machine."""
-        if self.host == "localhost" or self.host.endswith(".localhost"):
+        if self.host == "localhost":
             return True
         try:
             return ip_address(self.host).is_loopback
@@ -57,10 +59,11 @@ class Origin:
         return f"{self.scheme}://{host}{port}"
 
 
-def _unambiguous(netloc: str, host: str) -> bool:
-    """No blank, backslash or escape that another parser might end the host at."""
-    plain = _AUTHORITY.fullmatch(netloc) is not None and "\\" not in netloc
-    return plain and _HOST.fullmatch(host) is not None
+def _unambiguous(url: str, netloc: str) -> bool:
+    """No blank, backslash or escape that another parser might end the host at, or skip."""
+    host_and_port = netloc.rpartition("@")[2]
+    plain = _VISIBLE.fullmatch(url) is not None and "\\" not in netloc
+    return plain and _HOST_AND_PORT.fullmatch(host_and_port) is not None
 
 
 def parse_origin(text: object, *, allow_http: bool) -> Origin | str:
@@ -92,4 +95,4 @@ def redacted(url: str | None) -> str:
         host = parts.netloc.rpartition("@")[2]
     except ValueError:
         return "(unreadable URL)"
-    return f"{parts.scheme}://{host}{parts.path}" if host else parts.path
+    return f"{parts.scheme}://{host}{parts.path}" if host else "(unreadable URL)"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .backoff import Backoff
-from .faults import collection, flag, frozen, instance, members, refuse, seconds, whole
+from .faults import collection, flag, gathered, instance, members, refuse, seconds, whole
 from .outcome import Failure, Outcome, Progress, Reason, Retry, Stop
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ RETRIED = frozenset({429, 500, 502, 503, 504})
 TOO_MANY_REQUESTS = 429
 FIRST_ERROR = 400
 _STATUS_CODES = range(100, 600)
+_METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""A token of RFC 9110 section 5.6.2."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +59,11 @@ class RetryPolicy:
 
     def __post_init__(self) -> None:
         """Freeze the collections and refuse what cannot work, all faults together."""
-        object.__setattr__(self, "statuses", frozen(self.statuses))
-        object.__setattr__(self, "methods", frozen(self.methods, str.upper))
+        object.__setattr__(self, "statuses", gathered(self.statuses))
+        object.__setattr__(self, "methods", gathered(self.methods))
         refuse("RetryPolicy", self._faults())
+        object.__setattr__(self, "statuses", frozenset(self.statuses))
+        object.__setattr__(self, "methods", frozenset(method.upper() for method in self.methods))
 
     def _faults(self) -> Iterable[str | None]:
         yield whole("max_attempts", self.max_attempts, 1)
@@ -79,7 +84,7 @@ def _is_status(value: object) -> bool:
 
 
 def _is_method(value: object) -> bool:
-    return isinstance(value, str) and value.isascii() and value.isalpha()
+    return isinstance(value, str) and _METHOD.fullmatch(value) is not None
 
 
 @dataclass(frozen=True, slots=True)

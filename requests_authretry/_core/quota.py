@@ -20,7 +20,7 @@ class RetryQuota:
     """What retries may cost at one origin.
 
     Attributes:
-        capacity: Units in a full bucket; 0 switches retries off.
+        capacity: Units in a full bucket.
         transient_cost: Units for a retry after a 5xx or a lost connection; 0 is no limit.
         throttled_cost: Units for a retry after a 429; 0 is no limit.
 

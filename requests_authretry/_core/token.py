@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .faults import collection, refuse
+from .faults import gathered, is_finite, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -67,9 +66,8 @@ class Token:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, all faults together; no message quotes a secret."""
+        object.__setattr__(self, "scopes", gathered(self.scopes))
         refuse("Token", _faults(self))
-        scopes: Iterable[str] = self.scopes
-        object.__setattr__(self, "scopes", tuple(scopes))
         object.__setattr__(self, "value", Secret(self.value))
         object.__setattr__(self, "authorization", Secret(f"{self.scheme} {self.value}"))
         if self.refresh_token is not None:
@@ -138,18 +136,15 @@ def _faults(given: Any) -> Iterable[str | None]:
     elif not _VISIBLE.fullmatch(given.value):
         yield "value must be visible ASCII: it is empty, or has a line break or a blank end"
     elif given.value.lower().startswith(f"{given.scheme} ".lower()):
-        yield f"value begins with {given.scheme!r} already: give the scheme apart"
+        yield "value begins with the scheme already: give the scheme apart"
     if not isinstance(given.scheme, str) or not _SCHEME.fullmatch(given.scheme):
-        yield f"scheme must be a name like 'Bearer', not {given.scheme!r}"
-    if given.expires_at is not None and not _is_time(given.expires_at):
-        yield f"expires_at must be POSIX time in seconds or None, not {given.expires_at!r}"
+        yield "scheme must be a name like 'Bearer', without blanks"
+    if given.expires_at is not None and not is_finite(given.expires_at):
+        kind = type(given.expires_at).__name__
+        yield f"expires_at must be a finite POSIX time in seconds or None, not this {kind}"
     if given.refresh_token is not None and not (
         isinstance(given.refresh_token, str) and given.refresh_token
     ):
         yield "refresh_token must be a non-empty str or None"
-    yield collection("scopes", given.scopes)
-
-
-def _is_time(value: Any) -> bool:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and math.isfinite(value)
+    if not isinstance(given.scopes, tuple) or not all(isinstance(s, str) for s in given.scopes):
+        yield "scopes must be a collection of strings"
