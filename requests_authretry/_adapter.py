@@ -16,6 +16,7 @@ from ._core.policy import FIRST_ERROR
 from ._errors import AuthRetryError, ConfigurationError, RefreshFailed
 from ._events import GaveUp, RetryScheduled, tell
 from ._exchange import Exchange
+from ._fork import survives_fork
 from ._hook import UNAUTHORIZED, put_first
 from ._runtime import Runtime
 from ._settings import Settings
@@ -58,7 +59,7 @@ class AuthRetryAdapter(HTTPAdapter):
         **pool_options: Any,
     ) -> None:
         """Make the adapter; nothing is opened yet."""
-        _refuse(inner, pool_options)
+        _refuse(settings, inner, pool_options)
         if inner is None:
             super().__init__(**pool_options)
         self._take(Settings() if settings is None else settings, inner)
@@ -68,6 +69,7 @@ class AuthRetryAdapter(HTTPAdapter):
         self.inner = inner
         self._runtime = Runtime.of(settings)
         self._closing = Event()
+        survives_fork(self)
 
     def send(  # noqa: PLR0913, PLR0917 (the signature of every adapter)
         self,
@@ -182,6 +184,13 @@ class AuthRetryAdapter(HTTPAdapter):
         else:
             self.inner.close()
 
+    def after_fork(self) -> None:
+        """Drop the connections that parent and child would share: their answers would mix."""
+        self._closing = Event()
+        owner = self if self.inner is None else self.inner
+        if isinstance(owner, HTTPAdapter) and "poolmanager" in vars(owner):
+            HTTPAdapter.__setstate__(owner, HTTPAdapter.__getstate__(owner))
+
     def __getattr__(self, name: str) -> Any:
         """What this adapter has not, the inner one may have."""
         inner = self.__dict__.get("inner")
@@ -201,8 +210,10 @@ class AuthRetryAdapter(HTTPAdapter):
         self._take(state["settings"], state["inner"])
 
 
-def _refuse(inner: object, pool_options: dict[str, Any]) -> None:
+def _refuse(settings: object, inner: object, pool_options: dict[str, Any]) -> None:
     faults = []
+    if settings is not None and not isinstance(settings, Settings):
+        faults.append(f"settings must be a Settings, not {type(settings).__name__}")
     if inner is not None and not hasattr(inner, "send"):
         faults.append(f"inner must be an adapter, not {type(inner).__name__}")
     if inner is not None and pool_options:

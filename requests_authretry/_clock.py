@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import TIMEOUT_MAX
 from time import monotonic, sleep, time
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ class SystemClock:
 
     def sleep(self, seconds: float, wake: Event | None = None) -> None:
         """Wait, and return early as soon as ``wake`` is set."""
+        seconds = min(seconds, TIMEOUT_MAX)
         if wake is None:
             sleep(seconds)
         else:

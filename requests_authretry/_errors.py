@@ -22,6 +22,7 @@ from ._core.faults import ConfigurationError
 if TYPE_CHECKING:
     from ._core.challenge import Challenge
 
+_HEAVY = {"request", "response"}
 _SECONDS = re.compile(r"[0-9]{1,12}", re.ASCII)
 
 __all__ = ["AuthRetryError", "ConfigurationError", "RefreshFailed", "StepUpRequired"]
@@ -34,8 +35,9 @@ class AuthRetryError(requests.RequestException):
     """
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A pickle carries the message; request and response stay behind."""
-        return type(self), self.args
+        """A pickle carries all but request and response, which hold more than is said here."""
+        said = {name: value for name, value in vars(self).items() if name not in _HEAVY}
+        return type(self), self.args, said
 
 
 class RefreshFailed(AuthRetryError):  # noqa: N818 (the field's own word)

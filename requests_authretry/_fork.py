@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Protocol
 from weakref import WeakSet
@@ -14,6 +15,7 @@ class Forked(Protocol):
         """Called once in the child, before anything else runs there."""
 
 
+_logger = logging.getLogger("requests_authretry")
 _known: WeakSet[Forked] = WeakSet()
 
 
@@ -24,7 +26,10 @@ def survives_fork(thing: Forked) -> None:
 
 def _in_child() -> None:
     for thing in list(_known):
-        thing.after_fork()
+        try:
+            thing.after_fork()
+        except Exception:  # noqa: PERF203 (the others must have their turn)
+            _logger.exception("%s is not ready for use after a fork", type(thing).__name__)
 
 
 if hasattr(os, "register_at_fork"):  # absent on Windows, which has no fork

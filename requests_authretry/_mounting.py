@@ -11,8 +11,10 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from ._adapter import AuthRetryAdapter
+from ._core.faults import instance, refuse
 from ._errors import ConfigurationError
 from ._events import logger
+from ._fork import survives_fork
 from ._settings import Settings
 from ._translate import no_retries, would_retry
 
@@ -42,10 +44,14 @@ def mount(
     Raises:
         ConfigurationError: The session is none, or has no adapter for the prefix.
     """
-    if not isinstance(session, requests.Session):
-        raise ConfigurationError(
-            "mount", [f"takes a requests.Session, not {type(session).__name__}"]
-        )
+    refuse(
+        "mount",
+        [
+            instance("session", session, requests.Session),
+            None if settings is None else instance("settings", settings, Settings),
+            None if prefix is None else instance("prefix", prefix, str),
+        ],
+    )
     return Mounted(session, Settings() if settings is None else settings, prefix)
 
 
@@ -64,11 +70,14 @@ class Mounted:
         self._put: dict[str, AuthRetryAdapter] = {}
         self._found: dict[str, BaseAdapter | None] = {}
         self._quieted: list[HTTPAdapter] = []
-        with _changing:
+        with _inner_retries.lock:
             for place, adapter in _places(session, prefix):
-                self._wrap(place, adapter, settings)
+                self._put[place] = self._wrapper(adapter, settings)
+                self._found[place] = session.adapters.get(place)
+            for place, wrapper in self._put.items():
+                _put(session, place, wrapper)
 
-    def _wrap(self, prefix: str, adapter: BaseAdapter, settings: Settings) -> None:
+    def _wrapper(self, adapter: BaseAdapter, settings: Settings) -> AuthRetryAdapter:
         carrier = adapter
         if isinstance(adapter, AuthRetryAdapter) and adapter.inner is not None:
             carrier = adapter.inner
@@ -77,25 +86,23 @@ class Mounted:
         wrapper = next(known, None)
         if wrapper is None:
             wrapper = AuthRetryAdapter(settings, inner=carrier)
-            if isinstance(carrier, HTTPAdapter) and _quiet(carrier):
+            if isinstance(carrier, HTTPAdapter) and _inner_retries.switch_off(carrier):
                 self._quieted.append(carrier)
-        self._put[prefix] = wrapper
-        self._found[prefix] = self._session.adapters.get(prefix)
-        _put(self._session, prefix, wrapper)
+        return wrapper
 
     def unmount(self) -> None:
         """Put back exactly what was there, where nobody has put something else since.
 
         Requests under way end as they began. Unmounting twice does nothing.
         """
-        with _changing:
+        with _inner_retries.lock:
             for prefix, wrapper in self._put.items():
                 found = _still_standing(self._found[prefix])
                 wrapper.__dict__[_RETIRED_FOR] = found
                 if self._session.adapters.get(prefix) is wrapper:
                     _put(self._session, prefix, found)
             for carrier in self._quieted:
-                _give_back(carrier)
+                _inner_retries.give_back(carrier)
             self._put, self._quieted = {}, []
 
     def __enter__(self) -> Self:
@@ -112,7 +119,6 @@ class Mounted:
         self.unmount()
 
 
-_changing = Lock()
 _RETIRED_FOR = "_authretry_retired_for"
 
 
@@ -151,26 +157,37 @@ def _still_standing(found: BaseAdapter | None) -> BaseAdapter | None:
     return found
 
 
-# Retries of inner adapters, switched off while mounted: they would multiply with ours.
+class _InnerRetries:
+    """Retries of inner adapters, switched off while mounted: they would multiply with ours."""
 
-_given_up: WeakKeyDictionary[HTTPAdapter, tuple[int, Any]] = WeakKeyDictionary()
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self._switched_off: WeakKeyDictionary[HTTPAdapter, tuple[int, Any]] = WeakKeyDictionary()
+        survives_fork(self)
+
+    def switch_off(self, adapter: HTTPAdapter) -> bool:
+        """Whether there was something to switch off; an adapter may be mounted several times."""
+        times, retries = self._switched_off.get(adapter, (0, getattr(adapter, "max_retries", 0)))
+        if not times and not would_retry(retries):
+            return False
+        if not times:
+            logger.info("max_retries of %s is switched off while mounted", type(adapter).__name__)
+            adapter.max_retries = no_retries()
+        self._switched_off[adapter] = (times + 1, retries)
+        return True
+
+    def give_back(self, adapter: HTTPAdapter) -> None:
+        """Undo one `switch_off`."""
+        times, retries = self._switched_off.pop(adapter)
+        if times > 1:
+            self._switched_off[adapter] = (times - 1, retries)
+        else:
+            adapter.max_retries = retries
+            logger.info("max_retries of %s is given back", type(adapter).__name__)
+
+    def after_fork(self) -> None:
+        """The thread that held the lock is not in the child."""
+        self.lock = Lock()
 
 
-def _quiet(adapter: HTTPAdapter) -> bool:
-    times, retries = _given_up.get(adapter, (0, adapter.max_retries))
-    if times == 0 and not would_retry(retries):
-        return False
-    if times == 0:
-        logger.info("max_retries of %s is switched off while mounted", type(adapter).__name__)
-        adapter.max_retries = no_retries()
-    _given_up[adapter] = (times + 1, retries)
-    return True
-
-
-def _give_back(adapter: HTTPAdapter) -> None:
-    times, retries = _given_up.pop(adapter)
-    if times > 1:
-        _given_up[adapter] = (times - 1, retries)
-    else:
-        adapter.max_retries = retries
-        logger.info("max_retries of %s is given back", type(adapter).__name__)
+_inner_retries = _InnerRetries()

@@ -50,8 +50,8 @@ class TokenSource(Protocol):
 
     It is called from a thread of its own, once for each token version, never twice at a time for
     one store and key. It must not use the session that the library is mounted on for the origins
-    it makes tokens for. A source may have an attribute ``key`` (a str): the name under which a
-    shared store keeps its tokens; give one wherever two identities share a store.
+    it makes tokens for. A source may have an attribute ``store_key`` (a str): the name under
+    which a store keeps its tokens; give one wherever two identities share a store.
     """
 
     def fetch(self, context: FetchContext) -> Token | str | None:

@@ -62,7 +62,7 @@ class Settings:
     store: Store | None = None
     auth: AuthBase | None = field(default=None, repr=False)
     timeout: Timeout | None = None
-    listeners: Collection[Listener] = ()
+    listeners: Collection[Listener] = field(default=(), repr=False)
     allow_http: bool = False
     clock: Clock = field(default_factory=SystemClock)
 
@@ -111,6 +111,9 @@ def _faults(given: Any) -> Iterable[str | None]:
     yield _token_fault(given.token)
     yield instance("retry", given.retry, RetryPolicy)
     yield instance("quota", given.quota, RetryQuota)
+    for name in ("token", "store", "auth", "clock"):
+        if isinstance(value := getattr(given, name), type):
+            yield f"{name} is the class {value.__name__}: give an object of it"
     if given.store is not None and not isinstance(given.store, Store):
         yield f"store must have read, write and lock, which {type(given.store).__name__} has not"
     if given.auth is not None and not callable(given.auth):
@@ -119,22 +122,22 @@ def _faults(given: Any) -> Iterable[str | None]:
     if isinstance(given.listeners, tuple) and not all(map(callable, given.listeners)):
         yield "listeners must all be callable"
     yield flag("allow_http", given.allow_http)
-    if isinstance(given.clock, type) or not isinstance(given.clock, Clock):
+    if not isinstance(given.clock, Clock):
         yield "clock must have time(), monotonic() and sleep(seconds, wake=None)"
 
 
 def _token_fault(token: object) -> str | None:
     if token is None or isinstance(token, Token):
         return None
-    if isinstance(token, type) and hasattr(token, "fetch"):
-        return f"token is the class {token.__name__}: give an object of it"
     fetch = getattr(token, "fetch", token)
     if not callable(fetch):
         return (
             f"token must be a str, a Token, a function or a TokenSource, not {type(token).__name__}"
         )
-    if inspect.iscoroutinefunction(fetch):
+    if any(map(inspect.iscoroutinefunction, (fetch, getattr(fetch, "__call__", None)))):  # noqa: B004 (an object's own)
         return "token is an async function: give one that returns the token itself"
+    if not isinstance(getattr(token, "store_key", ""), str):
+        return "token has a store_key that is no str"
     return None
 
 

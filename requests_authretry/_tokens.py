@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import random
 import threading
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from ._protocols import FetchContext
 from .stores import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from ._settings import Settings
 
@@ -73,9 +74,8 @@ class TokenKeeper:
         source = settings.token
         self.current = source if isinstance(source, Token) and source.value else None
         self._fetch = _fetcher(source)
-        self._store = settings.store or MemoryStore()
-        key = getattr(source, "key", None)
-        self._key = key if isinstance(key, str) and key else " ".join(sorted(settings.origins))
+        self._store = MemoryStore() if settings.store is None else settings.store
+        self._key = getattr(source, "store_key", None) or " ".join(sorted(settings.origins))
         self._clock = settings.clock
         self._listeners = settings.listeners
         self._lock = threading.Lock()
@@ -169,7 +169,7 @@ class TokenKeeper:
 
     def _renewed(self, context: FetchContext) -> Token | Reason:
         """Under the store's lock: adopt what another put there, else fetch and keep."""
-        with self._store.lock(self._key, LOCK_SECONDS):
+        with self._alone():
             stored, stale = load_token(self._store.read(self._key)), _version(context.stale)
             if stored and stored.value != stale and not stored.is_expired(self._clock.time()):
                 self._tell(stored, adopted=True)
@@ -185,6 +185,18 @@ class TokenKeeper:
             self._keep(fetched)
         self._tell(fetched, adopted=False)
         return fetched
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Under the store's lock; a store that cannot lock cannot keep either: go on in memory."""
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self._store.lock(self._key, LOCK_SECONDS))
+            except TimeoutError as error:
+                raise _NoToken(f"its store was locked by another for {LOCK_SECONDS:g} s") from error
+            except OSError as error:
+                logger.warning("the token store cannot be locked: %s", error)
+            yield
 
     def _keep(self, token: Token) -> None:
         try:

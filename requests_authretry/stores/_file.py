@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 _MARK = "requests_authretry"
+_BEGIN = f'{{"{_MARK}"'.encode()
 _WRITE_TIMEOUT = 10.0
 """Seconds to wait for another process that is writing; it holds the file for milliseconds."""
 
@@ -77,23 +79,29 @@ class FileStore:
 
     def _records(self) -> dict[str, object]:
         try:
-            records = json.loads(self._text())[_MARK]
+            records = json.loads(self._content())[_MARK]
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return {}
         return records if isinstance(records, dict) else {}
 
-    def _text(self) -> str:
-        """What is in the file; a link planted in its place is not followed."""
+    def _content(self) -> bytes:
+        """What is in the file; a link in its place is not followed, a pipe is not waited for."""
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-        with open(os.open(self.path, flags), encoding="utf-8") as file:  # noqa: PTH123 (from a descriptor)
-            return file.read()
+        descriptor = os.open(self.path, flags)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise FileExistsError(f"{self.path} is no file: name another one for tokens")
+            with open(descriptor, "rb", closefd=False) as file:
+                return file.read()
+        finally:
+            os.close(descriptor)
 
     def _refuse_foreign(self) -> None:
-        try:
-            text = self._text()
-        except (OSError, ValueError):
-            text = ""
-        if text.strip() and not text.startswith(f'{{"{_MARK}"'):
+        if self.path.is_symlink() or not self.path.exists():
+            return
+        # A power cut may leave nothing, half of it, or a file of zeros.
+        begin = self._content().strip(b"\0 \n")[: len(_BEGIN)]
+        if not _BEGIN.startswith(begin):
             raise FileExistsError(f"{self.path} holds something else: name another file for tokens")
 
     def _replace(self, records: dict[str, object]) -> None:
@@ -111,7 +119,9 @@ class FileStore:
             raise
 
     def _make_folder(self) -> None:
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        missing = [folder for folder in self.path.parents if not folder.exists()]
+        for folder in reversed(missing):  # Path.mkdir gives its mode to the last one only
+            folder.mkdir(mode=0o700, exist_ok=True)
 
     def _lock_file(self, suffix: str) -> BaseFileLock:
         """A new object each time: one object would let its thread in twice."""
