@@ -109,10 +109,8 @@ class AuthRetryAdapter(HTTPAdapter):
             result, decision = self._attempt(exchange, request, options)
             if isinstance(decision, Retry):
                 self._pause(exchange, request, result, decision)
-            elif decision.reason is Reason.FINAL:
-                return _answered(exchange, request, result)
             else:
-                return _gave_up(exchange, request, result, decision)
+                return _ended(exchange, request, result, decision)
 
     def _attempt(
         self, exchange: Exchange, request: PreparedRequest, options: dict[str, Any]
@@ -141,7 +139,9 @@ class AuthRetryAdapter(HTTPAdapter):
             if failure is None:
                 raise
             exchange.failed(request.url, failure)
-            return failure, exchange.judge(request, failure_of(failure))
+            if decision.reason is Reason.FINAL:
+                decision = exchange.judge(request, failure_of(failure))
+            return failure, decision  # a stop by the status is not lifted by a torn body
         return response, decision
 
     def _transmit(self, request: PreparedRequest, options: dict[str, Any]) -> Response:
@@ -241,34 +241,28 @@ def _is_last(response: Response, exchange: Exchange) -> bool:
     return not answerable and not response.is_redirect
 
 
-def _answered(exchange: Exchange, request: PreparedRequest, result: Any) -> Response:
-    """Hand out a final answer."""
-    if exchange.runtime.quotas.dented:
-        exchange.succeeded(request)
-    response: Response = result
-    leave_on(response, exchange)
-    if exchange.cookies is not None:
-        exchange.cookies.hand_on(response)
-    if response.status_code >= FIRST_REDIRECT and response.is_redirect:
-        exchange.write_down(_FINAL)
-        exchange.goes_on(request)
-    return response
-
-
-def _gave_up(
+def _ended(
     exchange: Exchange,
     request: PreparedRequest,
     result: Response | RequestException,
     decision: Stop,
 ) -> Response:
     """Hand out the last answer, or raise the last failure."""
-    _tell_end(exchange, request, decision)
-    if isinstance(result, Response):
-        return _answered(exchange, request, result)
+    if decision.reason is not Reason.FINAL:
+        _tell_end(exchange, request, decision)
+    elif exchange.runtime.quotas.dented and exchange.is_healthy:
+        exchange.pay_back(request)
     leave_on(result, exchange)
-    if hasattr(result, "add_note"):  # Python 3.11
-        result.add_note(f"attempts: {len(exchange.record)}; {decision.reason.value}")
-    raise result
+    if not isinstance(result, Response):
+        if hasattr(result, "add_note"):  # Python 3.11
+            result.add_note(f"attempts: {len(exchange.record)}; {decision.reason.value}")
+        raise result
+    if exchange.cookies is not None:
+        exchange.cookies.hand_on(result)
+    if result.status_code >= FIRST_REDIRECT and result.is_redirect:
+        exchange.write_down(decision)
+        exchange.goes_on(request)
+    return result
 
 
 def _tell_retry(exchange: Exchange, request: PreparedRequest, decision: Retry) -> None:

@@ -39,11 +39,12 @@ def attempts(result: Response | RequestException) -> tuple[Attempt, ...]:
 
     Returns:
         The attempts in order, redirects and replays included. An answer that did not come through
-        this library was one attempt; an exception that did not is none.
+        this library was one attempt; of an exception nothing is known but its ``response``.
     """
     if not isinstance(result, Response):
         made: tuple[Attempt, ...] = result.__dict__.get(_ATTEMPTS, ())
-        return made
+        # Session.send and raise_for_status raise about an answer that came through us.
+        return made or (() if result.response is None else attempts(result.response))
     exchange = exchange_of(result)
     if exchange is not None:
         if exchange.is_open:

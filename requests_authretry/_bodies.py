@@ -50,6 +50,8 @@ def read_body(response: Response, clock: Clock, deadline: float) -> None:
         requests.RequestException: As `Response.content`; `ReadTimeout` at the deadline.
     """
     raw = response.raw
+    if response._content_consumed:  # noqa: SLF001 (requests has no other word for it)
+        return
     if not (hasattr(raw, "read1") and isinstance(_on_the_wire(response), HTTPResponse)):
         _ = response.content  # urllib3 1.26, and answers that come from no socket
         return
@@ -88,6 +90,8 @@ def drain(response: Response, clock: Clock, deadline: float) -> None:
 
     Nothing is decoded: what nobody reads must not be unpacked.
     """
+    if response.raw is None or response._content_consumed:  # noqa: SLF001 (see `read_body`)
+        return
     try:
         body = _drained(response, clock, min(deadline, clock.monotonic() + DRAIN_SECONDS))
     except (OSError, ValueError, HTTPException):

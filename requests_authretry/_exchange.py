@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import random
+import sys
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, cast
+
+from requests.sessions import SessionRedirectMixin
 
 from ._bodies import rewound
 from ._core.origin import Origin, redacted
@@ -13,10 +16,15 @@ from ._core.policy import Call, decide
 from ._outgoing import Cookies, has_own_authorization, signed, with_token
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from requests import PreparedRequest, Response
 
     from ._core.token import Token
     from ._runtime import Runtime
+
+FIRST_SERVER_ERROR = 500
+_FOLLOW = SessionRedirectMixin.resolve_redirects.__code__
 
 
 class Exchange:
@@ -40,7 +48,7 @@ class Exchange:
         error: The name of the exception's class, until it is written down.
         record: The attempts that are written down.
         cookies: What failed attempts have set.
-        hops_from: The identity of the request that a redirect came for.
+        is_replaying: Whether the request is about to be sent again after a 401.
     """
 
     # Defaults on the class: most calls end well, and never set these.
@@ -54,7 +62,7 @@ class Exchange:
     status: int | None = None
     error: str | None = None
     _last_cost: int | None = None
-    hops_from: int | None = None
+    is_replaying = False
 
     def __init__(self, runtime: Runtime) -> None:
         """Begin a call now."""
@@ -66,16 +74,18 @@ class Exchange:
     def of(cls, request: PreparedRequest, runtime: Runtime) -> Exchange:
         """The exchange that this request continues, else a new one."""
         going_on: Exchange | None = _hooks(request).pop(get_ident(), None)
-        # Once more the same request object is another call; a redirect makes a new object.
-        if not going_on or going_on.hops_from == id(request):
+        if not going_on or not (going_on.is_replaying or _requests_follows()):
             return cls(runtime)
+        going_on.is_replaying = False
         going_on.runtime = runtime
         going_on.begin()
         return going_on
 
     def goes_on(self, request: PreparedRequest, *, replay: bool = False) -> None:
         """Be found by the hop that follows this request, or by its replay."""
-        self.hops_from = None if replay else id(request)
+        self.is_replaying = replay
+        if not replay:
+            self.cookies = None  # requests makes the next hop's cookies anew
         _hooks(request)[get_ident()] = self
 
     def outgoing(self, request: PreparedRequest) -> PreparedRequest:
@@ -150,10 +160,14 @@ class Exchange:
             self.cookies = Cookies()
         self.cookies.take(request, response)
 
-    def succeeded(self, request: PreparedRequest) -> None:
-        """Pay back into the quota what the call earned."""
-        if self.runtime.quotas.dented:
-            self.runtime.quotas.pay_back(Origin.of(request.url or ""), self._last_cost)
+    @property
+    def is_healthy(self) -> bool:
+        """Whether the last answer speaks for the server's health."""
+        return self.status is not None and self.status < FIRST_SERVER_ERROR
+
+    def pay_back(self, request: PreparedRequest) -> None:
+        """Put into the quota what the call earned."""
+        self.runtime.quotas.pay_back(Origin.of(request.url or ""), self._last_cost)
 
     def write_down(self, decision: Retry | Stop) -> Attempt:
         """Add the last attempt to the record."""
@@ -180,6 +194,16 @@ class Exchange:
     def __reduce__(self) -> tuple[type[bool], tuple[()]]:
         """A request that is pickled on its way leaves this behind."""
         return bool, ()
+
+
+def _requests_follows() -> bool:
+    """Whether requests follows a redirect; who sends `Response.next` makes a call of their own."""
+    frame: FrameType | None = sys._getframe()  # noqa: SLF001 (public but for its name)
+    while frame is not None:
+        if frame.f_code is _FOLLOW:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _hooks(request: PreparedRequest) -> dict[object, Any]:

@@ -53,7 +53,7 @@ def with_token(request: PreparedRequest, token: Token) -> PreparedRequest:
 def signed(request: PreparedRequest, auth: AuthBase) -> PreparedRequest:
     """The request with a fresh signature; hooks that the signer sets are not kept."""
     other = twin(request)
-    other.hooks = {event: list(hooks) for event, hooks in request.hooks.items()}
+    other.hooks = {"response": list(request.hooks["response"])}
     other.prepare_auth(auth, other.url or "")
     return other
 

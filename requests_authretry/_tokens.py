@@ -117,8 +117,13 @@ class TokenKeeper:
             if not renewal.is_set():
                 raise RefreshFailed(f"no token within the {left:.3g} s that were left")
             renewal = renewal.result
+        if isinstance(renewal, (_NoToken, ConfigurationError)):
+            # Their own frames hold what the source gave.
+            raise RefreshFailed(f"no token from the token source: {renewal}")
         if isinstance(renewal, Exception):
-            raise _as_refresh_failed(renewal) from renewal
+            # What foreign exceptions say may hold secrets.
+            name = type(renewal).__name__
+            raise RefreshFailed(f"the token source failed with {name}") from renewal
         return renewal
 
     def _joined(self, context: FetchContext) -> Renewal | Result:
@@ -236,10 +241,3 @@ def _checked(fetched: object) -> Token | None:
     if fetched is not None and not fetched.value:
         raise _NoToken("a token from a pickle has lost its secret: give a function that fetches it")
     return fetched
-
-
-def _as_refresh_failed(error: Exception) -> RefreshFailed:
-    """Each caller gets an exception of its own. What foreign ones say may hold secrets."""
-    if isinstance(error, (_NoToken, RefreshFailed, ConfigurationError)):
-        return RefreshFailed(f"no token from the token source: {error}")
-    return RefreshFailed(f"the token source failed with {type(error).__name__}")
