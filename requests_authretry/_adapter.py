@@ -100,7 +100,6 @@ class AuthRetryAdapter(HTTPAdapter):
                 `AuthRetryError`.
         """
         exchange = Exchange.of(request, self._runtime)
-        put_first(request)
         if timeout is None:
             timeout = self.settings.timeout
         options = {"stream": stream, "verify": verify, "cert": cert, "proxies": proxies}
@@ -116,10 +115,9 @@ class AuthRetryAdapter(HTTPAdapter):
         self, exchange: Exchange, request: PreparedRequest, options: dict[str, Any]
     ) -> tuple[Response | RequestException, Retry | Stop]:
         """Send once, and decide."""
-        outgoing = _prepared(exchange, request)
         decision: Retry | Stop = _FINAL
         try:
-            response = self._transmit(outgoing, options)
+            response = self._transmit(exchange.outgoing(request), options)
             clock = exchange.runtime.clock
             exchange.elapsed = clock.monotonic() - exchange.started
             exchange.url, exchange.status = request.url, response.status_code
@@ -134,6 +132,10 @@ class AuthRetryAdapter(HTTPAdapter):
                 and _is_last(response, exchange)
             ):
                 read_body(response, clock, exchange.deadline)
+        except RefreshFailed as error:  # nothing was sent
+            error.request = request
+            leave_on(error, exchange)
+            raise
         except Exception as error:
             failure = as_requests_error(error, request)
             if failure is None:
@@ -224,15 +226,6 @@ def _refuse(settings: object, inner: object, pool_options: dict[str, Any]) -> No
         raise ConfigurationError("AuthRetryAdapter", faults)
 
 
-def _prepared(exchange: Exchange, request: PreparedRequest) -> PreparedRequest:
-    try:
-        return exchange.outgoing(request)
-    except RefreshFailed as error:
-        error.request = request
-        leave_on(error, exchange)
-        raise
-
-
 def _is_last(response: Response, exchange: Exchange) -> bool:
     """Whether nobody will put another answer in its place: no redirect, no 401 to be answered."""
     if response.status_code < FIRST_REDIRECT:
@@ -257,6 +250,8 @@ def _ended(
         if hasattr(result, "add_note"):  # Python 3.11
             result.add_note(f"attempts: {len(exchange.record)}; {decision.reason.value}")
         raise result
+    if exchange.is_late or result.status_code == UNAUTHORIZED:
+        put_first(request)
     if exchange.cookies is not None:
         exchange.cookies.hand_on(result)
     if result.status_code >= FIRST_REDIRECT and result.is_redirect:

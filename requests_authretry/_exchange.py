@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ._runtime import Runtime
 
 FIRST_SERVER_ERROR = 500
+UNNOTICED = 0.001
+"""Seconds by which `Response.elapsed` may be off before it is set right."""
 _FOLLOW = SessionRedirectMixin.resolve_redirects.__code__
 
 
@@ -73,7 +75,8 @@ class Exchange:
     @classmethod
     def of(cls, request: PreparedRequest, runtime: Runtime) -> Exchange:
         """The exchange that this request continues, else a new one."""
-        going_on: Exchange | None = _hooks(request).pop(get_ident(), None)
+        hooks = _hooks(request)
+        going_on: Exchange | None = hooks.pop(get_ident(), None) if len(hooks) > 1 else None
         if not going_on or not (going_on.is_replaying or _requests_follows()):
             return cls(runtime)
         going_on.is_replaying = False
@@ -159,6 +162,11 @@ class Exchange:
         if self.cookies is None:
             self.cookies = Cookies()
         self.cookies.take(request, response)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether waits, or the body, took time that is not the last attempt's own."""
+        return self.runtime.clock.monotonic() - self.began - self.elapsed > UNNOTICED
 
     @property
     def is_healthy(self) -> bool:

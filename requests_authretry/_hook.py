@@ -25,7 +25,7 @@ UNAUTHORIZED = 401
 
 
 def put_first(request: PreparedRequest) -> None:
-    """Make `on_response` the first response hook of this request.
+    """Make `on_response` the first response hook of this request, which requests looks up later.
 
     A hook on the session would vanish when a request brings its own, and one behind a user's
     ``raise_for_status`` would never run. The list is exchanged, not changed: another thread may
