@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -116,6 +117,8 @@ class AuthRetryAdapter(HTTPAdapter):
     ) -> tuple[Response | RequestException, Retry | Stop]:
         """Send once, and decide."""
         decision: Retry | Stop = _FINAL
+        # Who gives no timeout waits for the network as long as it takes.
+        until = inf if options["timeout"] is None else exchange.deadline
         try:
             response = self._transmit(exchange.outgoing(request), options)
             clock = exchange.runtime.clock
@@ -124,14 +127,14 @@ class AuthRetryAdapter(HTTPAdapter):
             response.request, response.connection = request, self
             if response.status_code >= FIRST_ERROR:
                 if not options["stream"] and is_problem(response):
-                    read_body(response, clock, exchange.deadline)
+                    read_body(response, clock, until)
                 decision = exchange.judge(request, outcome_of(response, clock.time()))
             if (
                 not options["stream"]
                 and isinstance(decision, Stop)
                 and _is_last(response, exchange)
             ):
-                read_body(response, clock, exchange.deadline)
+                read_body(response, clock, until)
         except RefreshFailed as error:  # nothing was sent
             error.request = request
             leave_on(error, exchange)

@@ -52,14 +52,14 @@ def read_body(response: Response, clock: Clock, deadline: float) -> None:
     raw = response.raw
     if response._content_consumed:  # noqa: SLF001 (requests has no other word for it)
         return
-    if not (hasattr(raw, "read1") and isinstance(_on_the_wire(response), HTTPResponse)):
+    answer, chunks, in_time = _on_the_wire(response), [], True
+    if not (hasattr(raw, "read1") and isinstance(answer, HTTPResponse)):
         _ = response.content  # urllib3 1.26, and answers that come from no socket
         return
-    chunks, in_time = [], True
     try:
         while in_time and (chunk := raw.read1(_CHUNK, decode_content=True)):
             chunks.append(chunk)
-            in_time = clock.monotonic() <= deadline
+            in_time = answer.isclosed() or clock.monotonic() <= deadline
     except Exception as error:
         response.close()
         translated = body_error(error)

@@ -136,20 +136,15 @@ class TokenKeeper:
             if latch and latch.version == stale and self._clock.monotonic() < latch.until:
                 return latch.result
             if self._renewal is None:
-                self._renewal = self._begun(Renewal(context))
+                try:
+                    self._renewal = _begun(Renewal(context), self._work)
+                except RuntimeError as error:  # no more threads, or the program is ending
+                    return error
             elif self._renewal.worker is threading.current_thread():
                 return _NoToken(
                     "it uses the session that waits for its token: give it one of its own"
                 )
             return self._renewal
-
-    def _begun(self, renewal: Renewal) -> Renewal:
-        run = contextvars.copy_context().run
-        renewal.worker = threading.Thread(
-            target=run, args=(self._work, renewal), name="requests_authretry renewal", daemon=True
-        )
-        renewal.worker.start()
-        return renewal
 
     def _work(self, renewal: Renewal) -> None:
         try:
@@ -216,6 +211,15 @@ class TokenKeeper:
         """The thread that renewed, and the one that held the lock, are not in the child."""
         self._lock = threading.Lock()
         self._renewal = None
+
+
+def _begun(renewal: Renewal, work: Callable[[Renewal], None]) -> Renewal:
+    run = contextvars.copy_context().run
+    renewal.worker = threading.Thread(
+        target=run, args=(work, renewal), name="requests_authretry renewal", daemon=True
+    )
+    renewal.worker.start()
+    return renewal
 
 
 def _version(token: Token | None) -> str | None:

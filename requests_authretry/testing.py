@@ -38,18 +38,19 @@ class FakeClock:
 
     def __init__(self, now: float = 1_000_000_000.0) -> None:
         """Stand still."""
-        self._now = now
+        self._began = now
+        self._passed = 0.0
         self._lock = Lock()
         self.patience = _PATIENCE
         self.sleeps: list[float] = []
 
     def time(self) -> float:
         """POSIX time in seconds."""
-        return self._now
+        return self._began + self._passed
 
     def monotonic(self) -> float:
-        """The same, as far as differences go."""
-        return self._now
+        """Seconds since it was made."""
+        return self._passed
 
     def sleep(self, seconds: float, wake: Event | None = None) -> None:
         """Move on by so many seconds at once, unless ``wake`` is set."""
@@ -60,12 +61,12 @@ class FakeClock:
             return
         with self._lock:
             self.sleeps.append(seconds)
-            self._now += seconds
+            self._passed += seconds
 
     def advance(self, seconds: float) -> None:
         """Move on without anybody waiting."""
         with self._lock:
-            self._now += seconds
+            self._passed += seconds
 
 
 class ScriptedAdapter(BaseAdapter):
