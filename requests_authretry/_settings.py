@@ -75,12 +75,13 @@ class Settings:
         if faults[1] is None:
             object.__setattr__(self, "listeners", tuple(given.listeners))
         if isinstance(given.token, str):
-            faults.append(self._take_token(given.token))
+            faults.append(self._take_token())
         refuse("Settings", [*faults, *_faults(self)])
 
-    def _take_token(self, text: str) -> str | None:
+    def _take_token(self) -> str | None:
+        given: Any = self
         try:
-            object.__setattr__(self, "token", Token(text))
+            object.__setattr__(self, "token", Token(given.token))
         except ConfigurationError as error:
             object.__setattr__(self, "token", None)
             return f"token: {', '.join(error.faults)}"

@@ -85,7 +85,7 @@ def parse_origin(text: object, *, allow_http: bool) -> Origin | str:
 
 def _shown(text: str) -> str:
     """Text for a message; what may hold a password is not quoted."""
-    return "a URL with a user part" if "@" in text else repr(text)
+    return "this text" if any(mark in text for mark in "@?#") else repr(text)
 
 
 def redacted(url: str | None) -> str:

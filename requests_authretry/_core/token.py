@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .faults import gathered, is_finite, refuse
@@ -38,7 +39,7 @@ class Secret(str):
         return self
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True, repr=False, init=False)
 class Token:
     """An access token and what renews it.
 
@@ -57,21 +58,31 @@ class Token:
     """
 
     value: str
-    expires_at: float | None = None
-    scheme: str = "Bearer"
-    refresh_token: str | None = None
-    scopes: tuple[str, ...] = ()
+    expires_at: float | None
+    scheme: str
+    refresh_token: str | None
+    scopes: tuple[str, ...]
     authorization: str = field(init=False, compare=False)
     """The value of the ``Authorization`` header, its repr hidden."""
 
-    def __post_init__(self) -> None:
-        """Refuse what cannot work, all faults together; no message quotes a secret."""
-        object.__setattr__(self, "scopes", gathered(self.scopes))
+    def __init__(
+        self,
+        value: str,
+        expires_at: float | None = None,
+        scheme: str = "Bearer",
+        refresh_token: str | None = None,
+        scopes: Iterable[str] = (),
+    ) -> None:
+        """Refuse what cannot work; neither message nor frame shows a secret."""
+        value, refresh_token = _hidden(value), _hidden(refresh_token)
+        keep = partial(object.__setattr__, self)
+        keep("value", value)
+        keep("expires_at", expires_at)
+        keep("scheme", scheme)
+        keep("refresh_token", refresh_token)
+        keep("scopes", gathered(scopes))
+        keep("authorization", Secret(f"{scheme} {value}"))
         refuse("Token", _faults(self))
-        object.__setattr__(self, "value", Secret(self.value))
-        object.__setattr__(self, "authorization", Secret(f"{self.scheme} {self.value}"))
-        if self.refresh_token is not None:
-            object.__setattr__(self, "refresh_token", Secret(self.refresh_token))
 
     def is_expired(self, now: float) -> bool:
         """Whether its time is over at ``now`` (POSIX seconds)."""
@@ -99,6 +110,10 @@ class Token:
     def __deepcopy__(self, memo: object) -> Token:
         """Immutable: a copy in memory is the token itself."""
         return self
+
+
+def _hidden(text: Any) -> Any:
+    return Secret(text) if isinstance(text, str) else text
 
 
 def _emptied(expires_at: float | None, scheme: str, scopes: tuple[str, ...]) -> Token:
