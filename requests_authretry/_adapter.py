@@ -21,7 +21,7 @@ from ._fork import survives_fork
 from ._hook import UNAUTHORIZED, put_first
 from ._runtime import Runtime
 from ._settings import Settings
-from ._translate import as_requests_error, clipped, failure_of, outcome_of
+from ._translate import as_requests_error, clipped, failure_of, leave_connections, outcome_of
 
 if TYPE_CHECKING:
     from requests import PreparedRequest
@@ -168,7 +168,7 @@ class AuthRetryAdapter(HTTPAdapter):
         """Let the connection go and wait; the wait ends at once when the session is closed."""
         clock, closing = exchange.runtime.clock, self._closing
         until = clock.monotonic() + decision.delay
-        _tell_retry(exchange, request, decision)
+        _report(exchange, request, decision)
         if isinstance(result, Response):
             exchange.take_cookies(request, result)
             drain(result, clock, exchange.deadline)
@@ -192,9 +192,7 @@ class AuthRetryAdapter(HTTPAdapter):
     def after_fork(self) -> None:
         """Drop the connections that parent and child would share: their answers would mix."""
         self._closing = Event()
-        owner = self if self.inner is None else self.inner
-        if isinstance(owner, HTTPAdapter) and "poolmanager" in vars(owner):
-            HTTPAdapter.__setstate__(owner, HTTPAdapter.__getstate__(owner))
+        leave_connections(self if self.inner is None else self.inner)
 
     def __getattr__(self, name: str) -> Any:
         """What this adapter has not, the inner one may have."""
@@ -245,7 +243,7 @@ def _ended(
 ) -> Response:
     """Hand out the last answer, or raise the last failure."""
     if decision.reason is not Reason.FINAL:
-        _tell_end(exchange, request, decision)
+        _report(exchange, request, decision)
     elif exchange.runtime.quotas.dented and exchange.is_healthy:
         exchange.pay_back(request)
     leave_on(result, exchange)
@@ -263,30 +261,20 @@ def _ended(
     return result
 
 
-def _tell_retry(exchange: Exchange, request: PreparedRequest, decision: Retry) -> None:
+def _report(exchange: Exchange, request: PreparedRequest, decision: Retry | Stop) -> None:
+    """Write the attempt down, and tell the listeners what comes of it."""
     attempt = exchange.write_down(decision)
-    event = RetryScheduled(
-        method=request.method or "",
-        url=redacted(request.url),
-        attempt=attempt.number,
-        reason=decision.reason,
-        delay=decision.delay,
-        wish=decision.wish,
-        status=attempt.status,
-        error=attempt.error,
-    )
-    tell(exchange.runtime.settings.listeners, event)
-
-
-def _tell_end(exchange: Exchange, request: PreparedRequest, decision: Stop) -> None:
-    attempt = exchange.write_down(decision)
-    event = GaveUp(
-        method=request.method or "",
-        url=redacted(request.url),
-        attempts=attempt.number,
-        reason=decision.reason,
-        wish=decision.wish,
-        status=attempt.status,
-        error=attempt.error,
-    )
+    event: RetryScheduled | GaveUp
+    said: dict[str, Any] = {
+        "method": request.method or "",
+        "url": redacted(request.url),
+        "reason": decision.reason,
+        "wish": decision.wish,
+        "status": attempt.status,
+        "error": attempt.error,
+    }
+    if isinstance(decision, Retry):
+        event = RetryScheduled(attempt=attempt.number, delay=decision.delay, **said)
+    else:
+        event = GaveUp(attempts=attempt.number, **said)
     tell(exchange.runtime.settings.listeners, event)

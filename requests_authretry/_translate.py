@@ -165,3 +165,18 @@ def would_retry(retries: object) -> bool:
 def no_retries() -> WireRetry:
     """What requests gives an adapter that was asked for no retries."""
     return WireRetry(0, read=False)
+
+
+_inherited: list[object] = []
+"""Pools of a parent process. They are never used, and never end: their end would take locks that
+a thread of the parent may have held."""
+
+
+def leave_connections(adapter: object) -> None:
+    """Have an adapter open connections of its own; its pools' options stay as they are."""
+    own = getattr(adapter, "__dict__", {})
+    for manager in (own.get("poolmanager"), *own.get("proxy_manager", {}).values()):
+        pools = getattr(manager, "pools", None)
+        if pools is not None:
+            _inherited.append(pools)
+            manager.pools = type(pools)(pools._maxsize)  # noqa: SLF001 (urllib3 has no other word)
