@@ -98,6 +98,7 @@ def drain(response: Response, clock: Clock, deadline: float) -> None:
         body = None
     if body is None:
         response.close()
+        _keep(response, b"")
         return
     response.raw.release_conn()
     if "Content-Encoding" not in response.headers:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import sys
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from requests.sessions import SessionRedirectMixin
 
@@ -13,7 +13,7 @@ from ._bodies import rewound
 from ._core.origin import Origin, redacted
 from ._core.outcome import Attempt, Outcome, Progress, Reason, Retry, Stop
 from ._core.policy import Call, decide
-from ._outgoing import Cookies, has_own_authorization, signed, with_token
+from ._outgoing import Cookies, has_own_authorization, signed, twin
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from ._runtime import Runtime
 
 FIRST_SERVER_ERROR = 500
-UNNOTICED = 0.001
-"""Seconds by which `Response.elapsed` may be off before it is set right."""
 _FOLLOW = SessionRedirectMixin.resolve_redirects.__code__
 
 
@@ -75,8 +73,10 @@ class Exchange:
     @classmethod
     def of(cls, request: PreparedRequest, runtime: Runtime) -> Exchange:
         """The exchange that this request continues, else a new one."""
-        hooks = _hooks(request)
-        going_on: Exchange | None = hooks.pop(get_ident(), None) if len(hooks) > 1 else None
+        hooks: Any = request.hooks
+        if not hooks or len(hooks) == 1:  # nothing but the user's own
+            return cls(runtime)
+        going_on: Exchange | None = hooks.pop(get_ident(), None)
         if not going_on or not (going_on.is_replaying or _requests_follows()):
             return cls(runtime)
         going_on.is_replaying = False
@@ -89,7 +89,9 @@ class Exchange:
         self.is_replaying = replay
         if not replay:
             self.cookies = None  # requests makes the next hop's cookies anew
-        _hooks(request)[get_ident()] = self
+        hooks: Any = request.hooks
+        if hooks is not None:
+            hooks[get_ident()] = self
 
     def outgoing(self, request: PreparedRequest) -> PreparedRequest:
         """What the next attempt sends: the caller's request itself, or a twin with what we add.
@@ -98,27 +100,26 @@ class Exchange:
             RefreshFailed: It needs a token, and there is none to be had.
         """
         runtime, outgoing = self.runtime, request
+        self.sent = None
         if self.cookies is not None:
             outgoing = self.cookies.put_on(request)
-        if (
-            runtime.carries
-            and runtime.may_carry(request.url or "")
-            and not has_own_authorization(request)
-        ):
-            return self._with_credentials(outgoing)
-        self.sent = None
-        return outgoing
-
-    def _with_credentials(self, outgoing: PreparedRequest) -> PreparedRequest:
-        tokens, auth = self.runtime.tokens, self.runtime.settings.auth
-        self.sent = None
-        if tokens is not None:
-            self.sent = tokens.current
-            if self.sent is None or self.sent.expires_at is not None:
-                self.sent = tokens.usable(self.deadline)
+        if not runtime.carries or not self._may_carry(request):
+            return outgoing
+        if runtime.tokens is not None:
+            token = runtime.tokens.current
+            if token is None or token.expires_at is not None:
+                token = runtime.tokens.usable(self.deadline)
                 self.begin()
-            outgoing = with_token(outgoing, self.sent)
-        return outgoing if auth is None else signed(outgoing, auth)
+            self.sent = token
+            outgoing = twin(outgoing, token.authorization)
+        return outgoing if runtime.auth is None else signed(outgoing, runtime.auth)
+
+    def _may_carry(self, request: PreparedRequest) -> bool:
+        """Whether our credentials may go where this goes, and the caller has set none."""
+        url = request.url or ""
+        # What begins with an origin and a slash is of that origin by any parser's reading.
+        ours = url.startswith(self.runtime.prefixes) or Origin.of(url) in self.runtime.origins
+        return ours and not has_own_authorization(request)
 
     def left(self) -> float:
         """Seconds until the deadline."""
@@ -164,11 +165,6 @@ class Exchange:
         self.cookies.take(request, response)
 
     @property
-    def is_late(self) -> bool:
-        """Whether waits, or the body, took time that is not the last attempt's own."""
-        return self.runtime.clock.monotonic() - self.began - self.elapsed > UNNOTICED
-
-    @property
     def is_healthy(self) -> bool:
         """Whether the last answer speaks for the server's health."""
         return self.status is not None and self.status < FIRST_SERVER_ERROR
@@ -212,10 +208,3 @@ def _requests_follows() -> bool:
             return True
         frame = frame.f_back
     return False
-
-
-def _hooks(request: PreparedRequest) -> dict[object, Any]:
-    hooks: Any = request.hooks
-    if hooks is None:  # the caller emptied it
-        hooks = request.hooks = {"response": []}
-    return cast("dict[object, Any]", hooks)

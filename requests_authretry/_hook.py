@@ -31,7 +31,10 @@ def put_first(request: PreparedRequest) -> None:
     ``raise_for_status`` would never run. The list is exchanged, not changed: another thread may
     be walking along it.
     """
-    listed = request.hooks.get("response") or []
+    given: Any = request.hooks
+    if given is None:  # then requests will not look
+        return
+    listed = given.get("response") or []
     hooks = [listed] if callable(listed) else listed
     if not hooks or hooks[0] is not on_response:
         request.hooks["response"] = [on_response, *(h for h in hooks if h is not on_response)]

@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from requests import PreparedRequest, Response
     from requests.auth import AuthBase
 
-    from ._core.token import Token
 
-
-def twin(request: PreparedRequest) -> PreparedRequest:
+def twin(request: PreparedRequest, authorization: str | None = None) -> PreparedRequest:
     """The request again, with headers of its own: what is added leaves the caller's as it is.
 
     `PreparedRequest.copy` would copy the cookies too, at ten times the price.
     """
     other = object.__new__(type(request))
-    other.__dict__.update(request.__dict__)
+    other.__dict__ = request.__dict__.copy()
     other.headers = headers = object.__new__(CaseInsensitiveDict)
-    headers._store = _store(request).copy()
+    headers._store = store = _store(request).copy()
+    if authorization is not None:
+        store["authorization"] = ("Authorization", authorization)
     return other
 
 
@@ -41,13 +41,6 @@ def _store(request: PreparedRequest) -> Any:
     if type(headers) is not CaseInsensitiveDict:  # the caller has put something else there
         headers = CaseInsensitiveDict(headers)
     return headers._store  # noqa: SLF001 (there is no other way in)
-
-
-def with_token(request: PreparedRequest, token: Token) -> PreparedRequest:
-    """The request carrying the token."""
-    other = twin(request)
-    _store(other)["authorization"] = ("Authorization", token.authorization)
-    return other
 
 
 def signed(request: PreparedRequest, auth: AuthBase) -> PreparedRequest:

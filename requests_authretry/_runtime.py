@@ -21,6 +21,8 @@ class Runtime:
         settings: The settings it belongs to.
         clock: Their clock, nearer at hand.
         carries: Whether there are credentials at all.
+        origins: Where they may go.
+        prefixes: The same, as most URLs that may carry them begin.
         tokens: The current token and its renewal, None when the settings have no token.
         quotas: What retries may still cost.
     """
@@ -32,19 +34,12 @@ class Runtime:
         self.carries = settings.token is not None or settings.auth is not None
         self.tokens = None if settings.token is None else TokenKeeper(settings)
         self.quotas = Quotas(settings.quota)
-        self._origins = {Origin.of(origin) for origin in settings.origins}
-        self._prefixes = tuple(f"{origin}/" for origin in settings.origins)
+        self.auth = settings.auth
+        self.origins = {Origin.of(origin) for origin in settings.origins}
+        self.prefixes = tuple(f"{origin}/" for origin in settings.origins)
 
     @classmethod
     def of(cls, settings: Settings) -> Runtime:
         """The one runtime of a settings object, in this process."""
         shared: Runtime | None = settings.__dict__.get(_PLACE)
         return shared or cast("Runtime", settings.__dict__.setdefault(_PLACE, cls(settings)))
-
-    def may_carry(self, url: str) -> bool:
-        """Whether credentials may go to this URL.
-
-        A URL that begins with an origin and a slash is of that origin by any parser's reading;
-        all others are parsed.
-        """
-        return url.startswith(self._prefixes) or Origin.of(url) in self._origins
