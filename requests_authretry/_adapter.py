@@ -10,7 +10,7 @@ from requests import RequestException, Response
 from requests.adapters import BaseAdapter, HTTPAdapter
 
 from ._attempts import leave_on
-from ._bodies import drain, is_problem, read_body
+from ._bodies import drain, forbids_retry, read_body
 from ._core.origin import redacted
 from ._core.outcome import Reason, Retry, Stop
 from ._core.policy import FIRST_ERROR
@@ -114,7 +114,7 @@ class AuthRetryAdapter(HTTPAdapter):
             else:
                 return _ended(exchange, request, result, decision)
 
-    def _attempt(  # noqa: C901 (each way an attempt ends is one branch)
+    def _attempt(
         self, exchange: Exchange, request: PreparedRequest, options: dict[str, Any]
     ) -> tuple[Response | RequestException, Retry | Stop]:
         """Send once, and decide."""
@@ -128,9 +128,7 @@ class AuthRetryAdapter(HTTPAdapter):
             exchange.url, exchange.status = request.url, response.status_code
             response.request, response.connection = request, self
             if response.status_code >= FIRST_ERROR:
-                if not options["stream"] and is_problem(response):
-                    read_body(response, clock, until)
-                decision = exchange.judge(request, outcome_of(response, clock.time()))
+                decision = _weighed(exchange, request, response, stream=options["stream"])
             if options["stream"] or isinstance(decision, Retry):
                 return response, decision
             if response.status_code < FIRST_REDIRECT or _is_last(response, exchange):
@@ -165,13 +163,12 @@ class AuthRetryAdapter(HTTPAdapter):
         result: Response | RequestException,
         decision: Retry,
     ) -> None:
-        """Let the connection go and wait; the wait ends at once when the session is closed."""
+        """Wait; the wait ends at once when the session is closed."""
         clock, closing = exchange.runtime.clock, self._closing
-        until = clock.monotonic() + decision.delay
+        until = exchange.judged + decision.delay
         _report(exchange, request, decision)
         if isinstance(result, Response):
             exchange.take_cookies(request, result)
-            drain(result, clock, exchange.deadline)
         exchange.retries += 1
         clock.sleep(max(until - clock.monotonic(), 0.0), closing)
         exchange.begin()
@@ -225,6 +222,22 @@ def _refuse(settings: object, inner: object, pool_options: dict[str, Any]) -> No
         faults.append("max_retries would multiply: say RetryPolicy(max_attempts=...) instead")
     if faults:
         raise ConfigurationError("AuthRetryAdapter", faults)
+
+
+def _weighed(
+    exchange: Exchange, request: PreparedRequest, response: Response, *, stream: bool
+) -> Retry | Stop:
+    """Decide on an answer with an error; before another attempt it lets its connection go.
+
+    Its body may take the retry back, unless the caller streams: then it is not ours to read.
+    """
+    clock = exchange.runtime.clock
+    decision = exchange.judge(request, outcome_of(response, clock.time()))
+    if isinstance(decision, Retry):
+        drain(response, clock, exchange.deadline)
+        if not stream and forbids_retry(response):
+            return Stop(Reason.VETOED, decision.wish)
+    return decision
 
 
 def _is_last(response: Response, exchange: Exchange) -> bool:

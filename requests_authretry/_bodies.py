@@ -9,6 +9,7 @@ import requests
 from requests.exceptions import UnrewindableBodyError
 from requests.utils import rewind_body
 
+from ._core.hints import is_abuse
 from ._translate import body_error
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ DRAIN_BYTES = 65_536
 
 DRAIN_SECONDS = 1.0
 PROBLEM = "application/problem+json"
+"""RFC 9457."""
 _CHUNK = 65_536
 
 
@@ -72,17 +74,11 @@ def read_body(response: Response, clock: Clock, deadline: float) -> None:
     _keep(response, b"".join(chunks))
 
 
-def is_problem(response: Response) -> bool:
-    """Whether the body is a small problem document (RFC 9457), which may forbid a retry."""
-    headers = response.headers
-    length = headers.get("Content-Length", "")
-    return (
-        headers.get("Content-Type", "").partition(";")[0].strip().lower() == PROBLEM
-        and "Content-Encoding" not in headers
-        and len(length) <= len(str(DRAIN_BYTES))
-        and length.isdecimal()
-        and int(length) <= DRAIN_BYTES
-    )
+def forbids_retry(response: Response) -> bool:
+    """Whether the body, drained already, is a problem document that forbids a retry."""
+    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    body = response._content  # noqa: SLF001 (`content` would read what nobody has read)
+    return kind == PROBLEM and isinstance(body, bytes) and is_abuse(body)
 
 
 def drain(response: Response, clock: Clock, deadline: float) -> None:

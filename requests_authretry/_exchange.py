@@ -42,6 +42,7 @@ class Exchange:
         answered: Whether a 401 of this call was answered.
         sent: The token that the last attempt carried, None when it carried none of ours.
         started: When the last attempt began.
+        judged: When it was decided on.
         elapsed: Seconds until its headers had come, or its failure.
         url: Where it went.
         status: What came, until it is written down.
@@ -52,7 +53,7 @@ class Exchange:
     """
 
     # Defaults on the class: most calls end well, and never set these.
-    elapsed = 0.0
+    elapsed = judged = 0.0
     retries = 0
     answered = False
     sent: Token | None = None
@@ -139,6 +140,7 @@ class Exchange:
         """Ask the rules, and pay for the retry they allow."""
         settings, quotas = self.runtime.settings, self.runtime.quotas
         origin = Origin.of(request.url or "")
+        self.judged = self.runtime.clock.monotonic()
         decision = decide(
             Call(
                 method=(request.method or "").upper(),
@@ -149,7 +151,7 @@ class Exchange:
             ),
             Progress(self.retries + 1, rewound(request), quotas.level(origin)),
             outcome,
-            self.runtime.clock.monotonic(),
+            self.judged,
             random.random(),  # noqa: S311 (jitter)
         )
         if isinstance(decision, Retry):

@@ -53,11 +53,11 @@ def signed(request: PreparedRequest, auth: AuthBase) -> PreparedRequest:
 
 def has_own_authorization(request: PreparedRequest) -> bool:
     """Whether the caller set an Authorization header; one that requests took from netrc is none."""
-    if "authorization" not in _store(request):
+    given = _store(request).get("authorization")
+    if given is None:
         return False
-    given = request.headers["Authorization"]
     login = get_netrc_auth(request.url or "")
-    return login is None or given != _basic_auth_str(*login)
+    return login is None or given[1] != _basic_auth_str(*login)
 
 
 class Cookies:

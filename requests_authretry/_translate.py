@@ -13,7 +13,7 @@ from urllib3.util import Retry as WireRetry
 from urllib3.util import Timeout as WireTimeout
 
 from ._core.challenge import Challenge, parse_challenges
-from ._core.hints import is_abuse, parse_retry_after, parse_should_retry
+from ._core.hints import parse_retry_after, parse_should_retry
 from ._core.outcome import Failure, Outcome
 
 if TYPE_CHECKING:
@@ -41,17 +41,8 @@ def outcome_of(response: Response, now: float) -> Outcome:
         wish=parse_retry_after(
             header_lines(response, "Retry-After"), response.headers.get("Date"), now
         ),
-        should_retry=_should_retry(response),
+        should_retry=parse_should_retry(response.headers.get("x-should-retry")),
     )
-
-
-def _should_retry(response: Response) -> bool | None:
-    """The server's own word: its header, or a problem document that was read already."""
-    said = parse_should_retry(response.headers.get("x-should-retry"))
-    body = response._content  # noqa: SLF001 (`content` would read what nobody has read)
-    if said is None and isinstance(body, bytes) and is_abuse(body):
-        return False
-    return said
 
 
 def challenges_of(response: Response) -> tuple[Challenge, ...]:
