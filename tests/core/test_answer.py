@@ -1,0 +1,207 @@
+"""`answer`: what becomes of a 401, a row for each guard, and the order of the guards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from requests_authretry._core.answer import (
+    Decline,
+    Refresh,
+    Refused,
+    Replay,
+    answer,
+    challenge_for,
+)
+from requests_authretry._core.challenge import Challenge, parse_challenges
+from requests_authretry._core.outcome import Reason
+from requests_authretry._core.token import Token
+
+OURS = Token("one")
+RENEWED = Token("two")
+FOREIGN = 'Digest realm="x", qop="auth"'
+EXPIRED = 'Bearer realm="x", error="invalid_token"'
+NARROW = 'Bearer error="insufficient_scope", scope="admin"'
+INVALID = 'Bearer error="invalid_request"'
+PROOF = 'DPoP error="invalid_token"'
+STEP_UP = 'Bearer error="insufficient_user_authentication", max_age="5"'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A first 401 to our current token, with a body that can go again; change what matters."""
+
+    challenge: str = EXPIRED
+    sent: Token | None = OURS
+    current: Token | None = OURS
+    answered: bool = False
+    replayable: bool = True
+
+    def verdict(self) -> Refresh | Replay | Decline:
+        """What `answer` says."""
+        challenges = parse_challenges([self.challenge])
+        return answer(Refused(challenges, self.sent, self.current, self.answered, self.replayable))
+
+
+def told(challenge: str) -> Challenge | None:
+    """The first challenge of a header, None when there is none."""
+    return next(iter(parse_challenges([challenge])), None)
+
+
+VERDICTS: dict[str, tuple[Case, Refresh | Replay | Decline]] = {
+    # request carried no token of ours
+    "no token of ours": (Case(sent=None), Decline(Reason.NO_TOKEN)),
+    "no token of ours, though there is one": (
+        Case(sent=None, current=RENEWED),
+        Decline(Reason.NO_TOKEN),
+    ),
+    # this call's 401 was answered once already
+    "answered already": (Case(answered=True), Decline(Reason.ANSWERED)),
+    # challenge names only other schemes
+    "other scheme": (Case(challenge=FOREIGN), Decline(Reason.OTHER_SCHEME, told(FOREIGN))),
+    "other schemes": (
+        Case(challenge=f"Basic, {FOREIGN}"),
+        Decline(Reason.OTHER_SCHEME, told("Basic")),
+    ),
+    "an error of another scheme is not ours": (
+        Case(challenge=PROOF),
+        Decline(Reason.OTHER_SCHEME, told(PROOF)),
+    ),
+    # insufficient_scope, invalid_request, step-up
+    "scope": (Case(challenge=NARROW), Decline(Reason.INSUFFICIENT_SCOPE, told(NARROW))),
+    "invalid request": (Case(challenge=INVALID), Decline(Reason.INVALID_REQUEST, told(INVALID))),
+    "step-up": (Case(challenge=STEP_UP), Decline(Reason.STEP_UP, told(STEP_UP))),
+    "the error speaks louder than a bare challenge": (
+        Case(challenge=f"Bearer, {NARROW}"),
+        Decline(Reason.INSUFFICIENT_SCOPE, told(NARROW)),
+    ),
+    "an error among other schemes": (
+        Case(challenge=f"{FOREIGN}, {NARROW}"),
+        Decline(Reason.INSUFFICIENT_SCOPE, told(NARROW)),
+    ),
+    # body cannot be sent again
+    "one-shot body": (Case(replayable=False), Refresh(resend=False, challenge=told(EXPIRED))),
+    # the store holds another token than the one sent
+    "renewed meanwhile": (Case(current=RENEWED), Replay()),
+    "renewed meanwhile, and no challenge": (Case(challenge="", current=RENEWED), Replay()),
+    # otherwise
+    "expired": (Case(), Refresh(resend=True, challenge=told(EXPIRED))),
+    "no challenge": (Case(challenge=""), Refresh(resend=True)),
+    "bare challenge": (Case(challenge="Bearer"), Refresh(resend=True, challenge=told("Bearer"))),
+    "scheme in another case": (
+        Case(challenge="bEARER realm=x"),
+        Refresh(resend=True, challenge=told("bEARER realm=x")),
+    ),
+    "unknown error": (
+        Case(challenge='Bearer error="odd"'),
+        Refresh(resend=True, challenge=told('Bearer error="odd"')),
+    ),
+    "an error of another scheme beside a bare one": (
+        Case(challenge='DPoP error="insufficient_scope", Bearer'),
+        Refresh(resend=True, challenge=told("Bearer")),
+    ),
+    "the first of our errors counts": (
+        Case(challenge=f"{EXPIRED}, {NARROW}"),
+        Refresh(resend=True, challenge=told(EXPIRED)),
+    ),
+    "no token now": (Case(current=None), Refresh(resend=True, challenge=told(EXPIRED))),
+    "the same token with another expiry": (
+        Case(current=Token("one", expires_at=9.0)),
+        Refresh(resend=True, challenge=told(EXPIRED)),
+    ),
+    "a token of another scheme": (
+        Case(challenge=PROOF, sent=Token("one", scheme="DPoP")),
+        Refresh(resend=True, challenge=told(PROOF)),
+    ),
+}
+
+ORDER: dict[str, tuple[Case, Refresh | Replay | Decline]] = {
+    "no token before answered": (Case(sent=None, answered=True), Decline(Reason.NO_TOKEN)),
+    "answered before the scheme": (
+        Case(answered=True, challenge=FOREIGN),
+        Decline(Reason.ANSWERED),
+    ),
+    "answered before the error": (Case(answered=True, challenge=NARROW), Decline(Reason.ANSWERED)),
+    "the scheme before the body": (
+        Case(challenge=FOREIGN, replayable=False),
+        Decline(Reason.OTHER_SCHEME, told(FOREIGN)),
+    ),
+    "the error before the body": (
+        Case(challenge=NARROW, replayable=False),
+        Decline(Reason.INSUFFICIENT_SCOPE, told(NARROW)),
+    ),
+    "the error before the renewed token": (
+        Case(challenge=NARROW, current=RENEWED),
+        Decline(Reason.INSUFFICIENT_SCOPE, told(NARROW)),
+    ),
+    "the body before the renewed token": (
+        Case(replayable=False, current=RENEWED),
+        Refresh(resend=False, challenge=told(EXPIRED)),
+    ),
+    "the renewed token before renewing": (Case(current=RENEWED), Replay()),
+}
+
+
+@pytest.mark.parametrize(("case", "verdict"), VERDICTS.values(), ids=VERDICTS)
+def test_verdicts(case: Case, verdict: Refresh | Replay | Decline) -> None:
+    """What a new token cannot cure is handed out; all else counts as expired; both say why."""
+    assert case.verdict() == verdict
+
+
+@pytest.mark.parametrize(("case", "verdict"), ORDER.values(), ids=ORDER)
+def test_the_first_guard_wins(case: Case, verdict: Refresh | Replay | Decline) -> None:
+    """Where two neighbouring guards apply, the upper one speaks."""
+    assert case.verdict() == verdict
+
+
+@pytest.mark.parametrize(
+    ("lines", "chosen"),
+    [
+        ([], None),
+        ([FOREIGN], None),
+        (["Bearer realm=a", "Bearer realm=b"], "Bearer realm=a"),
+        (["Bearer realm=a", EXPIRED, NARROW], EXPIRED),
+        (['DPoP error="invalid_token"', "Bearer"], "Bearer"),
+    ],
+)
+def test_challenge_for(lines: list[str], chosen: str | None) -> None:
+    """Of the challenges for our scheme the first with an error counts, else the first."""
+    assert challenge_for(parse_challenges(lines), "bearer") == told(chosen or "")
+
+
+challenges = st.builds(
+    Challenge,
+    st.sampled_from(["Bearer", "bearer", "DPoP", "Basic"]),
+    st.dictionaries(
+        st.sampled_from(["error", "realm"]),
+        st.sampled_from(["", "invalid_token", "insufficient_scope", "odd"]),
+    ),
+)
+tokens = st.none() | st.builds(Token, st.sampled_from(["one", "two"]))
+
+
+@given(
+    refused=st.builds(
+        Refused,
+        st.lists(challenges, max_size=4),
+        tokens,
+        tokens,
+        st.booleans(),
+        st.booleans(),
+    )
+)
+def test_a_request_goes_again_at_most_once_and_only_whole(refused: Refused) -> None:
+    """Nothing is sent again for a foreign request, a second 401, or a body that is gone."""
+    verdict = answer(refused)
+    resends = isinstance(verdict, Replay) or (isinstance(verdict, Refresh) and verdict.resend)
+    if resends:
+        assert refused.sent is not None
+        assert not refused.answered
+        assert refused.replayable
+    if isinstance(verdict, Replay):
+        assert refused.current is not None
+        assert refused.sent is not None
+        assert refused.current.value != refused.sent.value

@@ -1,0 +1,402 @@
+"""`decide`: a row for each guard, the order of the guards, and what holds whatever comes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from requests_authretry._core.backoff import Backoff, Jitter
+from requests_authretry._core.outcome import Failure, Outcome, Progress, Reason, Retry, Stop
+from requests_authretry._core.policy import IDEMPOTENT, RETRIED, Call, RetryPolicy, decide
+from requests_authretry._core.quota import RetryQuota
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+STEADY = Backoff(jitter=Jitter.NONE)
+POLICY = RetryPolicy(backoff=STEADY)
+QUOTA = RetryQuota()
+SHORT_WISHES = replace(POLICY, max_hint=9.0)
+UNTOUCHED_429 = replace(POLICY, unsafe_on_429=False)
+POST_BY_NAME = replace(POLICY, methods={"POST"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A GET that got a 503 on the first of four attempts, at second 0 of 120; change what matters.
+
+    The fields are those of `Call`, `Progress` and `Outcome`, and the clock.
+    """
+
+    method: str = "GET"
+    deadline: float = 120.0
+    policy: RetryPolicy = POLICY
+    quota: RetryQuota = QUOTA
+    has_key: bool = False
+    attempt: int = 1
+    replayable: bool = True
+    level: int = 500
+    status: int | None = 503
+    failure: Failure | None = None
+    wish: float | None = None
+    should_retry: bool | None = None
+    now: float = 0.0
+    fraction: float = 0.5
+
+    def decided(self) -> Retry | Stop:
+        """What `decide` says."""
+        return decide(
+            Call(self.method, self.deadline, self.policy, self.quota, self.has_key),
+            Progress(self.attempt, self.replayable, self.level),
+            Outcome(self.status, self.failure, self.wish, self.should_retry),
+            self.now,
+            self.fraction,
+        )
+
+
+def failed(failure: Failure, method: str = "GET", *, replayable: bool = True) -> Case:
+    """A case without an answer."""
+    return Case(status=None, failure=failure, method=method, replayable=replayable)
+
+
+STOPS: dict[str, tuple[Case, Reason]] = {
+    # status not in retry.statuses, and the server does not ask for a retry
+    "200 is final": (Case(status=200), Reason.FINAL),
+    "304 is final": (Case(status=304), Reason.FINAL),
+    "404 is final": (Case(status=404), Reason.FINAL),
+    "401 is not retried but answered": (Case(status=401), Reason.FINAL),
+    "501 says that it never works": (Case(status=501), Reason.FINAL),
+    "a status that the policy leaves out": (
+        Case(policy=replace(POLICY, statuses={429})),
+        Reason.FINAL,
+    ),
+    "a wish alone is no wish for a retry": (Case(status=403, wish=3.0), Reason.FINAL),
+    "a success is never retried": (Case(status=200, should_retry=True), Reason.FINAL),
+    "399 is the last that is no error": (Case(status=399, should_retry=True), Reason.FINAL),
+    # the server says do not retry
+    "503 vetoed": (Case(should_retry=False), Reason.VETOED),
+    "429 vetoed": (Case(status=429, should_retry=False), Reason.VETOED),
+    # failure is fatal
+    "fatal failure": (failed(Failure.FATAL), Reason.FATAL),
+    "fatal, with a status": (Case(failure=Failure.FATAL), Reason.FATAL),
+    # body cannot be sent again
+    "one-shot body and 503": (Case(replayable=False), Reason.NOT_REPLAYABLE),
+    "one-shot body and 429": (Case(status=429, replayable=False), Reason.NOT_REPLAYABLE),
+    "one-shot body, lost": (failed(Failure.LOST, replayable=False), Reason.NOT_REPLAYABLE),
+    "one-shot body, not sent": (
+        failed(Failure.UNREACHABLE, replayable=False),
+        Reason.NOT_REPLAYABLE,
+    ),
+    # the attempt is the last of max_attempts
+    "the fourth attempt is the last": (Case(attempt=4), Reason.ATTEMPTS_EXHAUSTED),
+    "past the last": (Case(attempt=5), Reason.ATTEMPTS_EXHAUSTED),
+    "one attempt means no retry": (
+        Case(policy=replace(POLICY, max_attempts=1)),
+        Reason.ATTEMPTS_EXHAUSTED,
+    ),
+    # may have been processed, and may not be repeated
+    "POST and 503": (Case(method="POST"), Reason.NOT_IDEMPOTENT),
+    "PATCH and 500": (Case(method="PATCH", status=500), Reason.NOT_IDEMPOTENT),
+    "POST and 503 with a wish": (Case(method="POST", wish=1.0), Reason.NOT_IDEMPOTENT),
+    "POST, lost": (failed(Failure.LOST, "POST"), Reason.NOT_IDEMPOTENT),
+    "POST and 409 that asks for a retry": (
+        Case(method="POST", status=409, should_retry=True),
+        Reason.NOT_IDEMPOTENT,
+    ),
+    "POST and 429 that counts as processed": (
+        Case(method="POST", status=429, policy=UNTOUCHED_429),
+        Reason.NOT_IDEMPOTENT,
+    ),
+    "GET that is not allowed by name": (Case(policy=POST_BY_NAME), Reason.NOT_IDEMPOTENT),
+    "POST and a 429 torn off, as a 429": (
+        Case(method="POST", status=429, failure=Failure.LOST, policy=UNTOUCHED_429),
+        Reason.NOT_IDEMPOTENT,
+    ),
+    # the quota cannot pay
+    "13 do not pay a transient retry": (Case(level=13), Reason.QUOTA_EXHAUSTED),
+    "4 do not pay a throttled retry": (Case(status=429, level=4), Reason.QUOTA_EXHAUSTED),
+    "a lost connection is transient": (
+        replace(failed(Failure.LOST), level=13),
+        Reason.QUOTA_EXHAUSTED,
+    ),
+    # the wait would end after the deadline, or the wish is above max_hint
+    "the wish ends after the deadline": (Case(wish=120.001), Reason.WAIT_TOO_LONG),
+    "the backoff ends after the deadline": (Case(now=119.96), Reason.WAIT_TOO_LONG),
+    "the time is over": (Case(now=120.5, wish=0.0), Reason.WAIT_TOO_LONG),
+    "the wish is above max_hint": (
+        Case(policy=SHORT_WISHES, wish=9.001),
+        Reason.WAIT_TOO_LONG,
+    ),
+}
+
+RETRIES: dict[str, tuple[Case, Retry]] = {
+    "500": (Case(status=500), Retry(0.05, Reason.SERVER_ERROR, 14)),
+    "502": (Case(status=502), Retry(0.05, Reason.SERVER_ERROR, 14)),
+    "503": (Case(status=503), Retry(0.05, Reason.SERVER_ERROR, 14)),
+    "504": (Case(status=504), Retry(0.05, Reason.SERVER_ERROR, 14)),
+    "429 without a wish": (Case(status=429), Retry(1.0, Reason.THROTTLED, 5)),
+    "429 with a wish": (Case(status=429, wish=7.0), Retry(7.0, Reason.THROTTLED, 5, 7.0)),
+    "503 with a wish": (Case(wish=7.0), Retry(7.0, Reason.SERVER_ERROR, 14, 7.0)),
+    "a wish of nothing is a wish": (Case(wish=0.0), Retry(0.0, Reason.SERVER_ERROR, 14, 0.0)),
+    "unreachable": (failed(Failure.UNREACHABLE), Retry(0.05, Reason.UNREACHABLE, 14)),
+    "lost": (failed(Failure.LOST), Retry(0.05, Reason.LOST, 14)),
+    "lost within the body of a 200": (
+        Case(status=200, failure=Failure.LOST),
+        Retry(0.05, Reason.LOST, 14),
+    ),
+    "the second retry waits twice as long": (
+        Case(attempt=2),
+        Retry(0.1, Reason.SERVER_ERROR, 14),
+    ),
+    "the third attempt may go again": (Case(attempt=3), Retry(0.2, Reason.SERVER_ERROR, 14)),
+    "the fraction spreads the delay": (
+        Case(policy=RetryPolicy(), fraction=0.25),
+        Retry(0.0125, Reason.SERVER_ERROR, 14),
+    ),
+    "any status that asks for it": (
+        Case(status=409, should_retry=True),
+        Retry(0.05, Reason.SERVER_ERROR, 14),
+    ),
+    "400 is the first error": (
+        Case(status=400, should_retry=True),
+        Retry(0.05, Reason.SERVER_ERROR, 14),
+    ),
+    "a status that the policy adds": (
+        Case(status=418, policy=replace(POLICY, statuses={418})),
+        Retry(0.05, Reason.SERVER_ERROR, 14),
+    ),
+    "POST and 429": (Case(method="POST", status=429), Retry(1.0, Reason.THROTTLED, 5)),
+    "POST, not sent": (failed(Failure.UNREACHABLE, "POST"), Retry(0.05, Reason.UNREACHABLE, 14)),
+    "POST, not sent, where 429 counts as processed": (
+        replace(failed(Failure.UNREACHABLE, "POST"), policy=UNTOUCHED_429),
+        Retry(0.05, Reason.UNREACHABLE, 14),
+    ),
+    "POST with an Idempotency-Key": (
+        Case(method="POST", has_key=True),
+        Retry(0.05, Reason.SERVER_ERROR, 14),
+    ),
+    "POST allowed by name": (
+        Case(method="POST", policy=POST_BY_NAME),
+        Retry(0.05, Reason.SERVER_ERROR, 14),
+    ),
+    "GET and 429 that counts as processed": (
+        Case(status=429, policy=UNTOUCHED_429),
+        Retry(1.0, Reason.THROTTLED, 5),
+    ),
+    "14 pay a transient retry": (Case(level=14), Retry(0.05, Reason.SERVER_ERROR, 14)),
+    "5 pay a throttled retry": (Case(status=429, level=5), Retry(1.0, Reason.THROTTLED, 5)),
+    "the wish ends on the deadline": (
+        Case(wish=120.0),
+        Retry(120.0, Reason.SERVER_ERROR, 14, 120.0),
+    ),
+    "the wish is max_hint": (
+        Case(policy=SHORT_WISHES, wish=9.0),
+        Retry(9.0, Reason.SERVER_ERROR, 14, 9.0),
+    ),
+    "max_hint bounds no backoff": (
+        Case(status=429, attempt=2, policy=replace(POLICY, max_hint=0.0)),
+        Retry(2.0, Reason.THROTTLED, 5),
+    ),
+}
+
+# Each with a wish that no deadline can grant, so that the last guard applies to all of them.
+ORDER: dict[str, tuple[Case, Reason]] = {
+    "final before vetoed": (Case(status=404, should_retry=False), Reason.FINAL),
+    "vetoed before fatal": (replace(failed(Failure.FATAL), should_retry=False), Reason.VETOED),
+    "fatal before not replayable": (failed(Failure.FATAL, replayable=False), Reason.FATAL),
+    "not replayable before attempts": (Case(replayable=False, attempt=4), Reason.NOT_REPLAYABLE),
+    "attempts before not idempotent": (
+        Case(attempt=4, method="POST"),
+        Reason.ATTEMPTS_EXHAUSTED,
+    ),
+    "not idempotent before quota": (Case(method="POST", level=0), Reason.NOT_IDEMPOTENT),
+    "quota before the wait": (Case(level=0), Reason.QUOTA_EXHAUSTED),
+    "the wait before going again": (Case(), Reason.WAIT_TOO_LONG),
+}
+
+
+@pytest.mark.parametrize(("case", "reason"), STOPS.values(), ids=STOPS)
+def test_stops(case: Case, reason: Reason) -> None:
+    """Each guard stops the call, says why, and keeps what the server wished."""
+    assert case.decided() == Stop(reason, case.wish)
+
+
+@pytest.mark.parametrize(("case", "retry"), RETRIES.values(), ids=RETRIES)
+def test_retries(case: Case, retry: Retry) -> None:
+    """What no guard stops goes again after the server's wish, else after the backoff."""
+    assert case.decided() == retry
+
+
+@pytest.mark.parametrize(("case", "reason"), ORDER.values(), ids=ORDER)
+def test_the_first_guard_wins(case: Case, reason: Reason) -> None:
+    """Where two neighbouring guards apply, the upper one speaks, and keeps the wish."""
+    assert replace(case, wish=1000.0).decided() == Stop(reason, 1000.0)
+
+
+def test_every_reason_has_a_row() -> None:
+    """The tables show each reason that `decide` can give."""
+    shown = {reason for _, reason in STOPS.values()} | {
+        retry.reason for _, retry in RETRIES.values()
+    }
+    assert shown == {
+        Reason.FINAL,
+        Reason.VETOED,
+        Reason.FATAL,
+        Reason.NOT_REPLAYABLE,
+        Reason.ATTEMPTS_EXHAUSTED,
+        Reason.NOT_IDEMPOTENT,
+        Reason.QUOTA_EXHAUSTED,
+        Reason.WAIT_TOO_LONG,
+        Reason.THROTTLED,
+        Reason.SERVER_ERROR,
+        Reason.UNREACHABLE,
+        Reason.LOST,
+    }
+
+
+def test_reasons_differ() -> None:
+    """No two reasons read alike, so that none of them is an alias of another."""
+    assert len({reason.value for reason in Reason}) == len(Reason.__members__)
+
+
+@pytest.mark.parametrize("method", ["DELETE", "GET", "HEAD", "OPTIONS", "PUT", "TRACE"])
+def test_idempotent_methods(method: str) -> None:
+    """By default the idempotent methods of RFC 9110 section 9.2.2 go again, and no other."""
+    assert isinstance(Case(method=method).decided(), Retry)
+    assert method in IDEMPOTENT
+    assert len(IDEMPOTENT) == 6
+
+
+seconds = st.floats(min_value=0.0, max_value=1e6)
+policies = st.builds(
+    RetryPolicy,
+    max_attempts=st.integers(1, 20),
+    statuses=st.sets(st.integers(400, 599), max_size=3) | st.just(RETRIED),
+    methods=st.sets(st.sampled_from(["GET", "POST", "PUT", "PATCH"])),
+    backoff=st.builds(
+        Backoff,
+        initial=seconds,
+        throttled_initial=seconds,
+        multiplier=st.floats(min_value=1.0, max_value=10.0),
+        max_delay=seconds,
+        jitter=st.sampled_from(Jitter),
+    ),
+    max_hint=st.none() | seconds,
+    unsafe_on_429=st.booleans(),
+)
+fractions = st.floats(min_value=0.0, max_value=1.0, exclude_max=True)
+costs = st.integers(0, 50)
+quotas = st.builds(RetryQuota, capacity=costs, transient_cost=costs, throttled_cost=costs)
+anything = st.builds(
+    Case,
+    method=st.sampled_from(["GET", "POST", "PUT", "PATCH"]),
+    deadline=seconds,
+    policy=policies,
+    quota=quotas,
+    has_key=st.booleans(),
+    attempt=st.integers(1, 20),
+    replayable=st.booleans(),
+    level=st.integers(0, 500),
+    status=st.none() | st.sampled_from([200, 401, 429, 500, 503]) | st.integers(100, 599),
+    failure=st.none() | st.sampled_from(Failure),
+    wish=st.none() | seconds,
+    should_retry=st.none() | st.booleans(),
+    now=seconds,
+    fraction=fractions,
+)
+# Of cases that are thrown together, one in seventy is retried; of these, nearly half.
+hopeful = st.builds(
+    Case,
+    method=st.sampled_from(["GET", "GET", "POST"]),
+    deadline=st.floats(min_value=60.0, max_value=1e4),
+    policy=policies.map(lambda policy: replace(policy, statuses=RETRIED, methods={"GET"})),
+    quota=quotas,
+    attempt=st.integers(1, 5),
+    level=st.integers(20, 500),
+    status=st.sampled_from(sorted(RETRIED)),
+    failure=st.none() | st.sampled_from([Failure.LOST, Failure.UNREACHABLE]),
+    wish=st.none() | st.floats(min_value=0.0, max_value=120.0),
+    now=st.floats(min_value=0.0, max_value=60.0),
+    fraction=fractions,
+)
+cases = hopeful | anything
+
+
+@given(case=cases)
+def test_a_retry_keeps_every_limit(case: Case) -> None:
+    """Whatever comes, a retry has an attempt, the time and the quota left, and obeys the wish."""
+    decision = case.decided()
+    if isinstance(decision, Retry):
+        assert case.attempt < case.policy.max_attempts
+        assert decision.cost <= case.level
+        assert case.now + decision.delay <= case.deadline
+        if case.wish is None:
+            assert 0.0 <= decision.delay <= case.policy.backoff.max_delay
+        else:
+            assert decision.delay == case.wish
+
+
+@given(case=cases)
+def test_a_wish_is_kept_whatever_is_decided(case: Case) -> None:
+    """What the server asked for stands on the decision, so that it can be reported."""
+    assert case.decided().wish == case.wish
+
+
+@given(case=cases, doomed=st.sampled_from(["fatal", "one-shot", "vetoed"]))
+def test_the_hopeless_always_stops(case: Case, doomed: str) -> None:
+    """A fatal failure, a body that is gone and the server's veto end every call."""
+    changes: dict[str, Case] = {
+        "fatal": replace(case, failure=Failure.FATAL),
+        "one-shot": replace(case, replayable=False),
+        "vetoed": replace(case, should_retry=False),
+    }
+    assert isinstance(changes[doomed].decided(), Stop)
+
+
+@given(case=cases, failure=st.sampled_from([None, Failure.LOST]))
+def test_nothing_unsafe_is_repeated(case: Case, failure: Failure | None) -> None:
+    """What may have been processed goes again only by an allowed method or with a key."""
+    allowed = case.policy.methods
+    unsafe = replace(case, failure=failure, has_key=False, status=503)
+    assert unsafe.method in allowed or isinstance(unsafe.decided(), Stop)
+
+
+@given(case=cases, takes=st.lists(st.floats(0.0, 20.0), min_size=20, max_size=20))
+def test_a_call_ends_in_time(case: Case, takes: Sequence[float]) -> None:
+    """Over a whole call no more than `max_attempts` are sent, and none after the deadline."""
+    case = replace(case, attempt=1, now=0.0)
+    sends = [0.0]
+    for took in takes:
+        case = replace(case, now=case.now + took)
+        decision = case.decided()
+        if isinstance(decision, Stop):
+            break
+        case = replace(case, now=case.now + decision.delay, attempt=case.attempt + 1)
+        sends.append(case.now)
+    assert len(sends) <= case.policy.max_attempts
+    assert max(sends) <= case.deadline
+
+
+def test_defaults() -> None:
+    """The defaults are those of the contract."""
+    policy = RetryPolicy()
+    assert (policy.max_attempts, policy.deadline, policy.max_hint) == (4, 120.0, None)
+    assert policy.statuses == {429, 500, 502, 503, 504}
+    assert policy.methods == {"DELETE", "GET", "HEAD", "OPTIONS", "PUT", "TRACE"}
+    assert policy.backoff == Backoff()
+    assert policy.unsafe_on_429 is True
+
+
+def test_collections_are_frozen() -> None:
+    """Any iterable serves, a generator too; methods come in upper case; a policy is hashable."""
+    policy = RetryPolicy(
+        statuses=(status for status in (500, 503)),  # type: ignore[arg-type]
+        methods=(name for name in ("get", "Post")),  # type: ignore[arg-type]
+    )
+    assert policy.statuses == frozenset({500, 503})
+    assert policy.methods == frozenset({"GET", "POST"})
+    assert hash(policy) == hash(RetryPolicy(statuses=[503, 500], methods=["POST", "GET"]))

@@ -1,0 +1,63 @@
+"""Problem documents (RFC 9457): only the one that asks clients to stay away is understood."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from requests_authretry._core.hints import is_abuse
+
+ABUSE = "https://iana.org/assignments/http-problem-types#abnormal-usage-detected"
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        {"type": ABUSE},
+        {"type": ABUSE, "title": "Too much", "status": 429},
+        {"type": "#abnormal-usage-detected"},
+        {"type": "abnormal-usage-detected"},
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_abuse(problem: dict[str, object], encoding: str) -> None:
+    """The type counts, by its fragment, in whatever encoding of JSON."""
+    assert is_abuse(json.dumps(problem).encode(encoding))
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        b"",
+        b"abnormal-usage-detected",
+        b'"abnormal-usage-detected"',
+        b"{}",
+        b"[]",
+        b"null",
+        b'{"title": "abnormal-usage-detected"}',
+        b'{"type": null}',
+        b'{"type": ["abnormal-usage-detected"]}',
+        b'{"type": "about:blank"}',
+        b'{"type": "https://x#quota-exceeded"}',
+        b'{"type": "https://x#not-abnormal-usage-detected"}',
+        b'{"type": "https://x#abnormal-usage-detected#x"}',
+        b'{"type": "https://x#abnormal-usage-detected/x"}',
+        b'{"type": "https://x#abnormal-usage-detected"',
+        b'{"type": "\xff#abnormal-usage-detected"}',
+        b"[" * 100_000,
+        b"1" * 10_000,
+    ],
+    ids=lambda problem: repr(problem)[:60],
+)
+def test_no_abuse(problem: bytes) -> None:
+    """Another type, and what is no problem document, says nothing."""
+    assert not is_abuse(problem)
+
+
+@given(problem=st.binary() | st.text().map(lambda text: json.dumps({"type": text}).encode()))
+def test_anything_else_says_nothing(problem: bytes) -> None:
+    """Whatever else a server sends is no veto, and does not end the call."""
+    assert not is_abuse(problem)

@@ -1,0 +1,388 @@
+"""Tokens: what they refuse, when they expire, how they are stored; and that they never show."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import pickle
+import pprint
+import traceback
+from dataclasses import FrozenInstanceError, dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from requests_authretry._core.faults import ConfigurationError
+from requests_authretry._core.token import Secret, Token, dump_token, load_token
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ACCESS = "acc3ss-t0ken"
+REFRESH = "r3fresh-t0ken"
+TOKEN = Token(ACCESS, 99.0, refresh_token=REFRESH, scopes=("read",))
+PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
+
+
+@dataclass
+class Holder:
+    """Any record that has a credential in it."""
+
+    held: object
+
+
+def shows_nothing(text: str) -> bool:
+    """Neither a secret nor its beginning is in the text."""
+    return not any(secret[:6] in text for secret in (ACCESS, REFRESH))
+
+
+SHOWN: dict[str, Callable[[object], str]] = {
+    "repr": repr,
+    "f-string repr": lambda held: f"{held!r}",
+    "f-string ascii": lambda held: f"{held!a}",
+    "percent": lambda held: "%r %a" % (held, held),  # noqa: UP031
+    "in a list": lambda held: str([held]),
+    "in a tuple": lambda held: f"{(held,)}",
+    "as a value": lambda held: str({"key": {"deeper": held}}),
+    "as a key": lambda held: str({held: 1}),
+    "in a dataclass": lambda held: str(Holder(held)),
+    "in a dataclass in a dict": lambda held: pprint.pformat({"record": Holder([held])}),
+    "as a dictionary": lambda held: str(dataclasses.asdict(Holder(held))),
+    "in an exception": lambda held: repr(ValueError(held, {"held": held})),
+    "copied": lambda held: repr(copy.deepcopy({"held": held})),
+}
+
+
+@pytest.mark.parametrize("show", SHOWN.values(), ids=SHOWN)
+@pytest.mark.parametrize(
+    "held",
+    [TOKEN, TOKEN.value, TOKEN.authorization, TOKEN.refresh_token, Secret(ACCESS)],
+    ids=["token", "value", "authorization", "refresh_token", "secret"],
+)
+def test_never_shown(held: object, show: Callable[[object], str]) -> None:
+    """However deep it lies, a credential does not show in a repr."""
+    assert shows_nothing(show(held))
+    assert "***" in show(held)
+
+
+@pytest.mark.parametrize("form", [str, repr, format, "{}".format, "{!s}".format, "%s".__mod__])
+def test_a_token_has_no_text(form: Callable[[object], str]) -> None:
+    """A token that is formatted shows all but the secrets."""
+    assert form(Token(ACCESS, 99.0, refresh_token=REFRESH, scopes=["read"])) == (
+        "Token('***', expires_at=99.0, scheme='Bearer', refresh_token='***', scopes=('read',))"
+    )
+
+
+def test_the_repr_leaves_out_what_is_not_there() -> None:
+    """Neither a refresh token nor scopes are claimed where there are none."""
+    assert repr(Token(ACCESS)) == "Token('***', expires_at=None, scheme='Bearer')"
+
+
+def test_a_secret_is_text() -> None:
+    """Hidden from dumps, its length too, a secret still works as a header value."""
+    assert repr(Secret(ACCESS)) == repr(Secret("")) == "'***'"
+    assert str(Secret(ACCESS)) == ACCESS
+    assert Secret(ACCESS) == ACCESS
+    assert Token(ACCESS, refresh_token=REFRESH).refresh_token == REFRESH
+    assert TOKEN.authorization.encode() == f"Bearer {ACCESS}".encode()
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize(
+    "held", [TOKEN, TOKEN.value, TOKEN.authorization, dataclasses.asdict(TOKEN), Holder([TOKEN])]
+)
+def test_never_pickled(held: object, protocol: int) -> None:
+    """No pickle, of whatever protocol, carries a credential, nested or not."""
+    assert shows_nothing(pickle.dumps(held, protocol).decode("latin-1"))
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_pickled_token_comes_out_empty(protocol: int) -> None:
+    """It counts as expired, even one that never expires, and keeps all but the secrets."""
+    token: Token = pickle.loads(pickle.dumps(TOKEN, protocol))  # noqa: S301
+    assert (token.value, token.authorization, token.refresh_token) == ("", "", None)
+    assert (token.expires_at, token.scheme, token.scopes) == (99.0, "Bearer", ("read",))
+    assert token.is_expired(0.0)
+    assert pickle.loads(pickle.dumps(Token("x"))).is_expired(0.0)  # noqa: S301
+    assert repr(token) == "Token('***', expires_at=99.0, scheme='Bearer', scopes=('read',))"
+
+
+def test_a_pickled_secret_comes_out_empty() -> None:
+    """What is left of a secret is an empty secret."""
+    secret = pickle.loads(pickle.dumps(Secret(ACCESS)))  # noqa: S301
+    assert type(secret) is Secret
+    assert secret == ""
+
+
+@pytest.mark.parametrize("held", [TOKEN, TOKEN.value])
+def test_copies_in_memory_are_the_thing_itself(held: object) -> None:
+    """A session that is deep-copied keeps working."""
+    assert copy.copy(held) is held
+    assert copy.deepcopy(held) is held
+    assert copy.deepcopy({"held": [held]})["held"][0] is held
+
+
+def test_the_frames_of_a_call_with_a_token_are_clean() -> None:
+    """A traceback with local variables, as error trackers take it, shows no secret."""
+
+    def send(token: Token, headers: dict[str, str]) -> None:
+        value, line = token.value, [token.authorization]
+        raise RuntimeError(len(value) + len(line) + len(headers))
+
+    with pytest.raises(RuntimeError) as caught:
+        send(TOKEN, {"Authorization": TOKEN.authorization})
+    assert shows_nothing(with_locals(caught.value))
+
+
+FAULTY: dict[str, tuple[dict[str, Any], str]] = {
+    "empty": ({"value": ""}, "value"),
+    "line break": ({"value": f"{ACCESS}\n"}, "value"),
+    "header injection": ({"value": f"{ACCESS}\r\nX-Admin: yes"}, "value"),
+    "control character": ({"value": f"{ACCESS}\x00"}, "value"),
+    "delete": ({"value": f"{ACCESS}\x7f"}, "value"),
+    "tab": ({"value": f"{ACCESS}\t{ACCESS}"}, "value"),
+    "blank at the end": ({"value": f"{ACCESS} "}, "value"),
+    "blank at the start": ({"value": f" {ACCESS}"}, "value"),
+    "only a blank": ({"value": " "}, "value"),
+    "not ASCII": ({"value": f"{ACCESS}é"}, "value"),
+    "bytes": ({"value": ACCESS.encode()}, "value"),
+    "nothing": ({"value": None}, "value"),
+    "the scheme twice": ({"value": f"bearer {ACCESS}"}, "value"),
+    "own scheme twice": ({"value": f"Token {ACCESS}", "scheme": "token"}, "value"),
+    "empty scheme": ({"scheme": ""}, "scheme"),
+    "scheme with a blank": ({"scheme": f"Bearer {ACCESS}"}, "scheme"),
+    "scheme with a line break": ({"scheme": "Bearer\n"}, "scheme"),
+    "no scheme": ({"scheme": None}, "scheme"),
+    "NaN": ({"expires_at": float("nan")}, "expires_at"),
+    "infinite": ({"expires_at": float("inf")}, "expires_at"),
+    "beyond any float": ({"expires_at": 10**400}, "expires_at"),
+    "bool": ({"expires_at": True}, "expires_at"),
+    "refresh token in the second place": ({"expires_at": REFRESH}, "expires_at"),
+    "empty refresh token": ({"refresh_token": ""}, "refresh_token"),
+    "refresh token as bytes": ({"refresh_token": REFRESH.encode()}, "refresh_token"),
+    "no refresh token, as False": ({"refresh_token": False}, "refresh_token"),
+    "bare string": ({"scopes": REFRESH}, "scopes"),
+    "bytes as scopes": ({"scopes": REFRESH.encode()}, "scopes"),
+    "no collection": ({"scopes": 3}, "scopes"),
+    "a scope that is no text": ({"scopes": ["read", 3]}, "scopes"),
+    "a scope that is a list": ({"scopes": [[REFRESH]]}, "scopes"),
+}
+
+
+@pytest.mark.parametrize(("changes", "field"), FAULTY.values(), ids=FAULTY)
+def test_refuses(changes: dict[str, Any], field: str) -> None:
+    """A field that cannot work is named, alone, and what stands in it is not quoted."""
+    with pytest.raises(ConfigurationError) as caught:
+        Token(**{"value": ACCESS, "refresh_token": REFRESH, **changes})
+    assert [fault.split()[0] for fault in caught.value.faults] == [field]
+    assert str(caught.value).startswith(f"Token: {field} ")
+    assert shows_nothing(f"{caught.value} {caught.value!r} {caught.value.__dict__}")
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"value": b"x"}, "value must be a str, not bytes"),
+        (
+            {"value": "x\n"},
+            "value must be visible ASCII: it is empty, or has a line break or a blank end",
+        ),
+        ({"value": "Bearer x"}, "value begins with the scheme already: give the scheme apart"),
+        ({"scheme": "Be arer"}, "scheme must be a name like 'Bearer', without blanks"),
+        (
+            {"expires_at": "x"},
+            "expires_at must be a finite POSIX time in seconds or None, not this str",
+        ),
+        ({"refresh_token": ""}, "refresh_token must be a non-empty str or None"),
+        ({"scopes": "x"}, "scopes must be a collection of strings"),
+    ],
+)
+def test_lines(changes: dict[str, Any], line: str) -> None:
+    """A fault says what the field takes."""
+    with pytest.raises(ConfigurationError) as caught:
+        Token(**{"value": ACCESS, **changes})
+    assert caught.value.faults == (line,)
+
+
+def test_all_faults_together() -> None:
+    """One error names every field that is wrong."""
+    wrong: Any = {
+        "value": f"{ACCESS}\n",
+        "expires_at": REFRESH,
+        "scheme": "",
+        "refresh_token": "",
+        "scopes": ACCESS,
+    }
+    with pytest.raises(ConfigurationError) as caught:
+        Token(**wrong)
+    fields = [fault.split()[0] for fault in caught.value.faults]
+    assert sorted(fields) == ["expires_at", "refresh_token", "scheme", "scopes", "value"]
+    assert shows_nothing(str(caught.value))
+
+
+def test_the_frames_of_a_refused_token_are_clean() -> None:
+    """Below the caller's own frame, no frame of the refusal shows a secret."""
+    with pytest.raises(ConfigurationError) as caught:
+        Token(f"{ACCESS}\n", refresh_token=REFRESH)
+    assert shows_nothing(with_locals(caught.value, skip=1))
+
+
+def with_locals(error: BaseException, skip: int = 0) -> str:
+    """The traceback with the local variables of its frames, but for the outermost ones."""
+    full = traceback.TracebackException.from_exception(error, capture_locals=True)
+    return "".join(str(frame.locals) for frame in full.stack[skip:]) + str(full)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["x", "~", "a b", "abc.def.ghi==", "bearerless", "Bearer", 'user="x", nonce="y z"'],
+)
+def test_accepts(value: str) -> None:
+    """Any visible ASCII may be a credential, blanks inside it included."""
+    assert Token(value).authorization == f"Bearer {value}"
+
+
+def test_another_scheme() -> None:
+    """The scheme stands before the value; a value that begins with a foreign one is let be."""
+    assert Token("Bearer x", scheme="DPoP").authorization == "DPoP Bearer x"
+
+
+@pytest.mark.parametrize("scopes", [["a", "b"], ("a", "b"), {"a": 1, "b": 2}])
+def test_scopes_take_any_collection(scopes: Any) -> None:
+    """Scopes end as a tuple, so that a token is hashable."""
+    one_by_one: Any = (scope for scope in scopes)
+    for given_as in (scopes, one_by_one):
+        assert Token("x", scopes=given_as).scopes == ("a", "b")
+    assert {Token("x", scopes=scopes)} == {Token("x", scopes=("a", "b"))}
+
+
+def test_a_token_is_immutable() -> None:
+    """Threads share a token: nobody can change it."""
+    with pytest.raises(FrozenInstanceError):
+        TOKEN.value = "other"  # type: ignore[misc]
+
+
+def test_tokens_are_compared_by_their_fields() -> None:
+    """Two tokens with the same fields are one."""
+    assert Token("x", 1.0) == Token("x", 1.0)
+    assert Token("x") != Token("y")
+    assert Token("x") != Token("x", refresh_token="y")
+
+
+@pytest.mark.parametrize(
+    ("expires_at", "now", "expired"),
+    [
+        (None, 1e12, False),
+        (100.0, 99.999, False),
+        (100.0, 100.0, True),
+        (100.0, 100.001, True),
+        (0, 0.0, True),
+        (-1.0, 0.0, True),
+    ],
+)
+def test_is_expired(expires_at: float | None, now: float, *, expired: bool) -> None:
+    """A token is over from `expires_at` on; one without is never over by itself."""
+    assert Token("x", expires_at).is_expired(now) is expired
+
+
+visible = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1)
+tokens = st.builds(
+    Token,
+    visible,
+    st.none() | st.floats(allow_nan=False, allow_infinity=False) | st.integers(0, 2**53),
+    st.sampled_from(["Bearer", "DPoP", "token"]),
+    st.none() | st.text(min_size=1),
+    st.lists(st.text()).map(tuple),
+)
+
+
+@given(token=tokens)
+def test_a_record_gives_the_token_back(token: Token) -> None:
+    """What is dumped is loaded again, whole, and hidden as before."""
+    loaded = load_token(dump_token(token))
+    assert loaded == token
+    assert type(loaded.value) is Secret
+    assert loaded.refresh_token == token.refresh_token
+    assert type(loaded.refresh_token) is type(token.refresh_token)
+
+
+def test_a_record_is_plain_json() -> None:
+    """Others that share a store can read the record."""
+    assert json.loads(dump_token(TOKEN)) == {
+        "value": ACCESS,
+        "expires_at": 99.0,
+        "scheme": "Bearer",
+        "refresh_token": REFRESH,
+        "scopes": ["read"],
+    }
+    assert json.loads(dump_token(Token("x")))["refresh_token"] is None
+
+
+def test_an_emptied_token_leaves_no_token_behind() -> None:
+    """A token out of a pickle that gets into a store is no token when it is read."""
+    emptied = pickle.loads(pickle.dumps(TOKEN))  # noqa: S301
+    assert load_token(dump_token(emptied)) is None
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        None,
+        "",
+        "null",
+        "{",
+        dump_token(TOKEN)[:-1],
+        "[]",
+        '"text"',
+        "1",
+        "{}",
+        '{"value": ""}',
+        '{"value": 1}',
+        '{"value": "x", "newer": 1}',
+        '{"value": "x", "authorization": "y"}',
+        '{"value": "x", "expires_at": "soon"}',
+        '{"value": "x", "expires_at": NaN}',
+        '{"value": "x", "expires_at": 1e999}',
+        f'{{"value": "x", "expires_at": 1{"0" * 400}}}',
+        f'{{"value": "x", "expires_at": 1{"0" * 9999}}}',
+        '{"value": "x", "scopes": "read"}',
+        '{"value": "x", "scopes": [["read"]]}',
+        '{"value": "x", "self": "y"}',
+        "[" * 100_000,
+        '{"value":' * 100_000,
+    ],
+    ids=lambda record: repr(record)[:40],
+)
+def test_a_foreign_or_torn_record_is_none(record: str | None) -> None:
+    """What is no token of ours is as good as no record."""
+    assert load_token(record) is None
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=5,
+)
+names = st.sampled_from(["value", "expires_at", "scheme", "refresh_token", "scopes", "self"])
+
+
+@given(record=st.text() | json_values.map(json.dumps))
+def test_loading_survives_any_text(record: str) -> None:
+    """Reading a store never raises."""
+    load_token(record)
+
+
+@given(fields=st.dictionaries(names, json_values))
+@example(fields={"value": "x", "scopes": {"a": 1}})
+def test_loading_survives_any_fields(fields: dict[str, object]) -> None:
+    """A record that names our fields gives a token that works, or none."""
+    token = load_token(json.dumps(fields))
+    if token is not None:
+        assert token.value == fields["value"]
+        assert load_token(dump_token(token)) == token
+        assert {token: repr(token)}
