@@ -1,0 +1,318 @@
+"""`AuthRetryAdapter` as an adapter: options, inner adapters, time limits, closing."""
+
+from __future__ import annotations
+
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+from requests.adapters import BaseAdapter, HTTPAdapter
+from urllib3.util import Timeout
+
+from requests_authretry import (
+    AuthRetryAdapter,
+    AuthRetryError,
+    ConfigurationError,
+    Reason,
+    RetryPolicy,
+    Settings,
+    SystemClock,
+    attempts,
+)
+from requests_authretry._translate import clipped
+from requests_authretry.testing import FakeClock, ScriptedAdapter
+from tests.edges.scripted import Source
+from tests.edges.support import API, Recorder, Rig, real, with_adapter
+from tests.edges.wire import Wire, answer
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest
+
+GIVEN: dict[str, Any] = {
+    "stream": True,
+    "verify": False,
+    "cert": ("a", "b"),
+    "proxies": {"https": "http://proxy"},
+}
+
+
+def over(inner: BaseAdapter, **settings: Any) -> requests.Session:
+    """A session over an inner adapter, on a fake clock."""
+    settings.setdefault("clock", FakeClock())
+    return with_adapter(AuthRetryAdapter(Settings(**settings), inner=inner))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        ({"max_retries": 3}, "max_retries would multiply"),
+        ({"inner": "https://"}, "inner must be an adapter, not str"),
+        ({"inner": HTTPAdapter(), "pool_maxsize": 1}, "pool_maxsize: the pool is the inner"),
+        ({"settings": HTTPAdapter()}, "settings must be a Settings, not HTTPAdapter"),
+    ],
+)
+def test_arguments_that_make_no_sense(arguments: dict[str, Any], fault: str) -> None:
+    """Each is refused when the adapter is made, with a line that says why."""
+    with pytest.raises(ConfigurationError, match=fault):
+        AuthRetryAdapter(**arguments)
+
+
+def test_all_faults_are_named_together() -> None:
+    """Two faults make one exception with two lines."""
+    with pytest.raises(ConfigurationError) as caught:
+        AuthRetryAdapter(inner=HTTPAdapter(), max_retries=3)
+    assert len(caught.value.faults) == 2
+
+
+def test_pool_options_reach_the_pool() -> None:
+    """By itself the adapter is an `HTTPAdapter` with the pool that was asked for."""
+    adapter = AuthRetryAdapter(pool_connections=3, pool_maxsize=7, pool_block=True)
+    assert isinstance(adapter, HTTPAdapter)
+    pool: Any = adapter.poolmanager.connection_from_url(API)
+    assert (pool.pool.maxsize, pool.block) == (7, True)
+    assert adapter.max_retries.total == 0
+
+
+def test_an_inner_adapter_gets_all_that_was_given() -> None:
+    """Stream, TLS and proxy options go through unchanged, with each attempt."""
+    inner = Recorder(503, 200)
+    adapter = AuthRetryAdapter(Settings(clock=FakeClock()), inner=inner)
+    adapter.send(requests.Request("GET", API).prepare(), timeout=(3, 4), **GIVEN)
+    assert inner.options == [GIVEN | {"timeout": (3, 4)}] * 2
+
+
+def test_arguments_may_come_by_position() -> None:
+    """Subclasses and wrappers call `send` by position, in the order that every adapter has."""
+    inner = Recorder(200)
+    adapter = AuthRetryAdapter(inner=inner)
+    request = requests.Request("GET", API).prepare()
+    adapter.send(request, True, 3, False, ("a", "b"), {"https": "http://proxy"})  # noqa: FBT003
+    assert inner.options == [GIVEN | {"timeout": 3}]
+
+
+class Narrow(BaseAdapter):
+    """An adapter that names its arguments."""
+
+    def send(  # noqa: PLR0913, PLR0917
+        self,
+        request: PreparedRequest,
+        stream: bool = False,  # noqa: FBT001, FBT002, ARG002
+        timeout: Any = None,  # noqa: ARG002
+        verify: Any = True,  # noqa: FBT002, ARG002
+        cert: Any = None,  # noqa: ARG002
+        proxies: Any = None,  # noqa: ARG002
+    ) -> requests.Response:
+        """Answer 200."""
+        return ScriptedAdapter(200).send(request)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class Bare(BaseAdapter):
+    """An adapter that fills in as little of an answer as it can."""
+
+    def __init__(self, *statuses: int) -> None:
+        """Answer with these."""
+        super().__init__()
+        self._statuses = list(statuses)
+
+    def send(self, *args: Any, **options: Any) -> requests.Response:  # noqa: ARG002
+        """An answer with hardly anything in it."""
+        response = requests.Response()
+        response.status_code = self._statuses.pop(0)
+        response._content = b"faked"  # noqa: SLF001
+        return response
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def test_custom_inner_adapters() -> None:
+    """Adapters that name their arguments, take any, or answer with next to nothing, all serve."""
+    assert over(Narrow()).get(API).status_code == 200
+    response = over(Bare(503, 401, 200), token=Source("old", "new"), origins=[API]).get(API)
+    assert (response.status_code, response.content) == (200, b"faked")
+    assert [attempt.status for attempt in attempts(response)] == [503, 401, 200]
+
+
+def test_a_subclass_keeps_what_it_overrides() -> None:
+    """Headers and answers that a subclass changes are changed on each attempt."""
+
+    class Marked(AuthRetryAdapter):
+        def add_headers(self, request: PreparedRequest, **_: Any) -> None:
+            request.headers["X-Marked"] = str(len(wire.arrived))
+
+    with Wire(answer(503), answer()) as wire, with_adapter(Marked()) as session:
+        session.get(wire.url)
+        assert [seen.headers["X-Marked"] for seen in wire.arrived] == ["0", "1"]
+
+
+def test_what_stands_in_for_the_send_of_requests_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Test tools replace `HTTPAdapter.send`: every attempt goes through theirs."""
+    double = ScriptedAdapter(503, 200)
+
+    def send(self: object, request: PreparedRequest, **options: Any) -> requests.Response:  # noqa: ARG001
+        return double.send(request, **options)
+
+    monkeypatch.setattr(HTTPAdapter, "send", send)
+    assert real().get(API).status_code == 200
+    assert len(double.sent) == 2
+
+
+def test_one_around_another_does_not_stack() -> None:
+    """The outer one takes the inner one's place: its settings count, attempts do not multiply."""
+    script = ScriptedAdapter(*[503] * 9)
+    policy = RetryPolicy(max_attempts=2)
+    within = AuthRetryAdapter(Settings(clock=FakeClock()), inner=script)
+    session = over(within, retry=policy)
+    assert session.get(API).status_code == 503
+    assert len(script.sent) == 2
+
+
+def test_one_around_another_uses_its_pool() -> None:
+    """Around one that owns its pool, attempts go through that pool."""
+    with Wire(answer(503), answer()) as wire, over(AuthRetryAdapter()) as session:
+        response = session.get(wire.url)
+        assert response.connection is session.get_adapter(wire.url)
+        assert (wire.connections, len(wire.arrived)) == (1, 2)
+
+
+def test_what_others_read_is_the_inner_ones() -> None:
+    """Pools, retries and any attribute of the inner adapter are found on ours; others are not."""
+    inner = HTTPAdapter(pool_maxsize=3, max_retries=2)
+    inner.mark = "mine"  # type: ignore[attr-defined]
+    adapter = AuthRetryAdapter(inner=inner)
+    for name in ("poolmanager", "proxy_manager", "max_retries", "config", "mark", "_pool_maxsize"):
+        assert getattr(adapter, name) is getattr(inner, name)
+    for one in (adapter, AuthRetryAdapter()):
+        with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+            _ = one.nothing
+        assert not hasattr(one, "__nothing__")
+
+
+def test_an_attribute_is_looked_for_on_a_raw_object() -> None:
+    """Before it has an inner adapter (while it is unpickled) asking for anything ends well."""
+    with pytest.raises(AttributeError):
+        _ = object.__new__(AuthRetryAdapter).poolmanager
+
+
+TIMEOUTS: dict[str, tuple[Any, Any]] = {
+    "none": (None, None),
+    "short": (2, 2),
+    "long": (50, 3),
+    "pair": ((1, 50), (1, 3)),
+    "half a pair": ((None, 50), (None, 3)),
+    "other half": ((50, None), (3, None)),
+    "nothing": (0, 0),
+}
+
+
+@pytest.mark.parametrize(("timeout", "cut"), TIMEOUTS.values(), ids=TIMEOUTS)
+def test_time_limits_are_cut_to_what_is_left(timeout: Any, cut: Any) -> None:
+    """No part of a limit is longer than what is left of the deadline; no limit stays none."""
+    inner = Recorder((429, {"Retry-After": "7"}), 200)
+    session = over(inner, retry=RetryPolicy(deadline=10))
+    session.get(API, timeout=timeout)
+    assert inner.options[1]["timeout"] == cut
+
+
+@pytest.mark.parametrize(
+    ("timeout", "cut"),
+    [
+        (Timeout(), Timeout()),
+        (Timeout(50), Timeout(3)),
+        (Timeout(2), Timeout(2)),
+        (Timeout(connect=50, read=1), Timeout(connect=3, read=1)),
+        (Timeout(total=50, connect=1, read=50), Timeout(total=3, connect=1, read=3)),
+    ],
+    ids=repr,
+)
+def test_a_limit_of_urllib3_is_cut_too(timeout: Timeout, cut: Timeout) -> None:
+    """Each part of a `urllib3.Timeout` is cut by itself, and the caller's own stays as it was."""
+    before = repr(timeout)
+    assert repr(clipped(timeout, 3)) == repr(cut)
+    assert repr(timeout) == before
+
+
+def test_a_limit_of_another_kind_is_passed_on() -> None:
+    """What we do not know is for the inner adapter to judge, as ever."""
+    assert clipped("soon", 3) == "soon"
+    three: Any = (1, 2, 3)
+    with pytest.raises(ValueError, match="timeout"), real() as session:
+        session.get("http://127.0.0.1:9/", timeout=three)
+
+
+def test_a_limit_never_becomes_nothing() -> None:
+    """Beyond the deadline a limit is short, but one that a socket accepts."""
+    assert clipped(5, -7) == 0.001
+
+
+@pytest.mark.parametrize(("given", "used"), [(None, 9), (2, 2)])
+def test_the_limit_of_the_settings(given: float | None, used: float) -> None:
+    """It is used where the caller gave none, on redirects and replays too."""
+    inner = Recorder((302, {"Location": "/there"}), 401, 200)
+    over(inner, timeout=9, token=Source("old", "new"), origins=[API]).get(API, timeout=given)
+    assert [options["timeout"] for options in inner.options] == [used] * 3
+
+
+class Signal(SystemClock):
+    """The real clock, which says when somebody begins to wait."""
+
+    def __init__(self) -> None:
+        """Nobody waits yet."""
+        self.waiting = Event()
+
+    def sleep(self, seconds: float, wake: Event | None = None) -> None:
+        """Say so, and wait."""
+        self.waiting.set()
+        super().sleep(seconds, wake)
+
+
+def test_closing_ends_a_wait() -> None:
+    """A call that waits ends at once with an error of ours, when another thread closes it."""
+    clock, raised = Signal(), list[Exception]()
+    inner = ScriptedAdapter((503, {"Retry-After": "60"}), 200)
+    session = over(inner, clock=clock)
+
+    def call() -> None:
+        try:
+            session.get(API)
+        except requests.RequestException as error:
+            raised.append(error)
+
+    thread = Thread(target=call)
+    thread.start()
+    assert clock.waiting.wait(5)
+    session.close()
+    thread.join(5)
+    assert not thread.is_alive()
+    [error] = raised
+    assert type(error) is AuthRetryError
+    assert error.request is not None
+    assert [attempt.reason for attempt in attempts(error)] == [Reason.SERVER_ERROR]
+    assert (inner.closed, len(inner.sent)) == (True, 1)
+
+
+def test_closing_during_a_wait_after_a_failure_keeps_the_failure() -> None:
+    """What came before the wait is the cause of the error."""
+    lost = requests.ConnectionError()
+    rig = Rig(lost, 200)
+
+    def sleep(seconds: float, wake: Event | None = None) -> None:  # noqa: ARG001
+        rig.session.close()
+
+    rig.clock.sleep = sleep  # type: ignore[method-assign]
+    with pytest.raises(AuthRetryError, match="closed") as caught:
+        rig.get()
+    assert caught.value.__cause__ is lost
+
+
+def test_a_closed_session_can_be_used_again() -> None:
+    """As ever: closing drops the connections, and the next request opens new ones."""
+    with Wire(answer(503), answer(), answer(503), answer()) as wire, real() as session:
+        assert session.get(wire.url).status_code == 200
+        session.close()
+        assert session.get(wire.url).status_code == 200
+        assert wire.connections == 2

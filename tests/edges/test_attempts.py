@@ -1,0 +1,107 @@
+"""What `attempts` and `explain` say of answers and exceptions, ours and foreign."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+import requests
+
+from requests_authretry import Reason, attempts, explain
+from tests.edges.scripted import Source
+from tests.edges.support import API, Rig
+
+
+def test_one_attempt_that_went_well() -> None:
+    """A plain answer is one attempt, and it is the final one."""
+    response = Rig(200).get()
+    [attempt] = attempts(response)
+    assert (attempt.number, attempt.status, attempt.reason) == (1, 200, Reason.FINAL)
+    assert explain(response).splitlines() == [
+        f"{API}/: 200 after 1 attempt in 0.00 s",
+        "  1. 200: final answer",
+    ]
+
+
+def test_the_story_of_a_call() -> None:
+    """Retries, a renewal and a redirect stand in the record in order, with waits and wishes."""
+    slow, moved = (429, {"Retry-After": "3"}), (302, {"Location": "/there"})
+    rig = Rig(slow, 401, moved, 200, token=Source("old", "new"), origins=[API])
+    response = rig.get()
+    told = [(attempt.status, attempt.reason, attempt.delay) for attempt in attempts(response)]
+    assert told == [
+        (429, Reason.THROTTLED, 3.0),
+        (401, Reason.REFRESHED, 0.0),
+        (302, Reason.FINAL, 0.0),
+        (200, Reason.FINAL, 0.0),
+    ]
+    assert [attempt.number for attempt in attempts(response)] == [1, 2, 3, 4]
+    assert [attempt.started for attempt in attempts(response)] == [0.0, 3.0, 3.0, 3.0]
+    assert "429: throttled, waited 3 s (the server asked for 3 s)" in explain(response)
+    assert attempts(response) == attempts(response)
+
+
+def test_an_exception_knows_its_attempts() -> None:
+    """What was raised tells of all attempts, and still does after a pickle."""
+    rig = Rig(503, requests.ConnectTimeout(), requests.exceptions.SSLError("bad certificate"))
+    with pytest.raises(requests.exceptions.SSLError) as raised:
+        rig.get()
+    told = [(attempt.status, attempt.error) for attempt in attempts(raised.value)]
+    assert told == [(503, None), (None, "ConnectTimeout"), (None, "SSLError")]
+    assert explain(raised.value).startswith(f"{API}/: SSLError after 3 attempts")
+    if hasattr(raised.value, "__notes__"):
+        assert raised.value.__notes__ == ["attempts: 3; sending again cannot help"]
+
+
+def test_the_exception_of_a_bad_status_knows_its_attempts() -> None:
+    """`raise_for_status` and too many redirects raise for an answer of ours, and speak for it."""
+    with pytest.raises(requests.HTTPError) as raised:
+        Rig(503, 404).get().raise_for_status()
+    assert [attempt.status for attempt in attempts(raised.value)] == [503, 404]
+    rig = Rig(*[(302, {"Location": "/"})] * 3)
+    rig.session.max_redirects = 2
+    with pytest.raises(requests.TooManyRedirects) as lost:
+        rig.get()
+    assert [attempt.status for attempt in attempts(lost.value)] == [302, 302, 302]
+
+
+def test_foreign_answers_and_exceptions() -> None:
+    """An answer that did not come through us was one attempt, a foreign exception none."""
+    response = requests.Response()
+    response.status_code, response.url = 204, "https://user:pw@other.example.com/x?key=1"
+    [attempt] = attempts(response)
+    assert (attempt.status, attempt.url) == (204, "https://other.example.com/x")
+    error = requests.ConnectionError("elsewhere")
+    assert attempts(error) == ()
+    assert explain(error) == "ConnectionError: no attempt was made"
+
+
+def test_an_unmounted_session_leaves_no_trace() -> None:
+    """A prepared request that went through us once is foreign again on a bare session."""
+    rig = Rig(503, 200)
+    prepared = requests.Request("GET", API).prepare()
+    assert len(attempts(rig.session.send(prepared))) == 2
+    bare = requests.Session()
+    bare.mount("https://", Rig(200).inner)
+    assert len(attempts(bare.send(prepared))) == 1
+
+
+@pytest.mark.parametrize("go_round", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])  # noqa: S301 (our own)
+def test_answers_and_requests_pickle_as_ever(go_round: object) -> None:
+    """An answer and its request survive pickle and deep copy, on their way and after it."""
+    assert callable(go_round)
+    response = Rig((302, {"Location": "/there"}), 200).get(allow_redirects=False)
+    for thing in (response, response.request, response.next):
+        assert type(go_round(thing)) is type(thing)
+    again = go_round(response.next)
+    assert Rig(200).session.send(again).status_code == 200
+
+
+def test_records_hold_no_secrets_of_the_url() -> None:
+    """User, query and fragment stand in no record and in no explanation."""
+    rig = Rig(503, requests.exceptions.SSLError())
+    with pytest.raises(requests.exceptions.SSLError) as raised:
+        rig.get("https://ada:lovelace@api.example.com/x?key=sesame#here")
+    assert {attempt.url for attempt in attempts(raised.value)} == {f"{API}/x"}
+    assert explain(raised.value).startswith(f"{API}/x: SSLError after 2 attempts")

@@ -1,0 +1,209 @@
+"""Answer bodies: read to the end as part of the attempt, or left alone where the caller streams."""
+
+from __future__ import annotations
+
+import gzip
+import time
+import zlib
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import pytest
+import requests
+from requests.exceptions import ChunkedEncodingError, ContentDecodingError
+
+from requests_authretry import Reason, RetryPolicy, attempts
+from requests_authretry.testing import FakeClock
+from tests.edges.support import AT_ONCE, raised, real
+from tests.edges.wire import (
+    Wire,
+    answer,
+    chunked,
+    cut,
+    drip,
+    fin,
+    head,
+    rst,
+    says,
+)
+
+if TYPE_CHECKING:
+    import socket
+    from threading import Event
+
+    from tests.edges.wire import Action
+
+URLLIB3_2 = int(version("urllib3").partition(".")[0]) >= 2
+SHORT = RetryPolicy(deadline=0.5, backoff=AT_ONCE)
+HALF_A_CHUNK = says(head(200, ("Transfer-Encoding", "chunked")), b"5\r\nab", end=fin)
+
+CUT: dict[str, Action] = {
+    "FIN in chunked": chunked(200, b"abc", end=fin),
+    "FIN in a chunk": HALF_A_CHUNK,
+    "RST in chunked": chunked(200, b"abc", end=rst),
+    "RST in sized": cut(200, 10, b"abc", end=rst),
+    "bad chunk size": says(head(200, ("Transfer-Encoding", "chunked")), b"zz\r\nabc\r\n", end=fin),
+}
+if URLLIB3_2:  # 1.26 takes a body that ends early for a whole one, and so do bare requests with it
+    CUT["FIN in sized"] = cut(200, 10, b"abc", end=fin)
+    CUT["FIN in gzip"] = cut(200, 99, b"", ("Content-Encoding", "gzip"), end=fin)
+
+
+@pytest.mark.parametrize("first", CUT.values(), ids=CUT)
+def test_a_cut_body_is_another_attempt(first: Action) -> None:
+    """Without streaming the caller gets the whole body from the second attempt."""
+    with Wire(first, answer(200, b"whole")) as wire, real() as session:
+        response = session.get(wire.url)
+    assert response.content == b"whole"
+    reasons = [attempt.reason for attempt in attempts(response)]
+    assert reasons == [Reason.LOST, Reason.FINAL]
+
+
+@pytest.mark.parametrize("first", CUT.values(), ids=CUT)
+def test_a_cut_body_that_streams_is_the_callers(first: Action) -> None:
+    """With streaming the body is not touched: the caller gets the beginning, then the exception."""
+    with Wire(first, answer(200, b"whole")) as wire, real() as session:
+        response = session.get(wire.url, stream=True)
+        assert response.status_code == 200
+        with pytest.raises(ChunkedEncodingError):
+            _ = response.content
+        assert wire.left == 1
+
+
+@pytest.mark.parametrize("first", CUT.values(), ids=CUT)
+def test_a_cut_body_of_a_post_is_raised_as_ever(first: Action) -> None:
+    """An answered POST was processed: one send, and the exception that bare requests raises."""
+    with Wire(first, first) as wire, requests.Session() as bare, real() as session:
+        usual = raised(bare, wire.url, "POST")
+        error = raised(session, wire.url, "POST")
+        assert len(wire.arrived) == 2
+    assert type(error) is type(usual)
+
+
+def test_a_cut_body_after_all_attempts_is_raised() -> None:
+    """Four cut bodies end in the exception of bare requests, and the quota is not paid back."""
+    with Wire(*[HALF_A_CHUNK] * 4) as wire, real() as session:
+        error = raised(session, wire.url)
+    assert type(error) is ChunkedEncodingError
+    assert [attempt.reason for attempt in attempts(error)][-1] is Reason.ATTEMPTS_EXHAUSTED
+
+
+def test_a_body_read_timeout_is_another_attempt() -> None:
+    """A server that stops in the middle of its body is left for another attempt."""
+    stuck = drip(head(200, ("Content-Length", "10")) + b"abc", b"", every=60)
+    with Wire(stuck, answer(200, b"whole")) as wire, real() as session:
+        assert session.get(wire.url, timeout=0.1).content == b"whole"
+
+
+def test_a_stream_is_never_read() -> None:
+    """With streaming the answer is there before the body is, for any final status."""
+    for status in (200, 404, 503):
+        start = head(status, ("Content-Length", "10"), ("x-should-retry", "false"))
+        with Wire(says(start)) as wire, real() as session:
+            response = session.get(wire.url, stream=True, timeout=5)
+            assert (response.status_code, response.raw.tell()) == (status, 0)
+            response.close()
+
+
+def test_an_undecodable_body_is_raised_as_ever() -> None:
+    """What is no gzip stays none: one send, and the exception of bare requests."""
+    bad = answer(200, b"not gzip", ("Content-Encoding", "gzip"))
+    with Wire(bad, answer()) as wire, real() as session:
+        assert type(raised(session, wire.url)) is ContentDecodingError
+        assert wire.left == 1
+
+
+BODIES: dict[str, Action] = {
+    "sized": answer(200, b"abc" * 50_000),
+    "empty": answer(200),
+    "chunked": chunked(200, b"abc", b"def" * 9000, b"g"),
+    "gzip": answer(200, gzip.compress(b"abc" * 50_000), ("Content-Encoding", "gzip")),
+    "gzip in two": answer(
+        200, gzip.compress(b"abc") + gzip.compress(b"def"), ("Content-Encoding", "gzip")
+    ),
+    "deflate": answer(200, zlib.compress(b"abc" * 999), ("Content-Encoding", "deflate")),
+    "raw deflate": answer(200, zlib.compress(b"abc" * 999)[2:-4], ("Content-Encoding", "deflate")),
+    "chunked gzip": chunked(
+        200, *(bytes([b]) for b in gzip.compress(b"abc")), headers=(("Content-Encoding", "gzip"),)
+    ),
+    "until the end": says(head(200, ("Content-Type", "text/plain")), b"abc", b"def", end=fin),
+    "204": says(head(204)),
+    "304": says(head(304, ("Content-Length", "99"))),
+    "text": answer(200, "Zürich".encode(), ("Content-Type", "text/plain; charset=utf-8")),
+    "unknown encoding": answer(200, b"abc", ("Content-Encoding", "rot13")),
+}
+
+
+@pytest.mark.parametrize("line", BODIES.values(), ids=BODIES)
+@pytest.mark.parametrize("stream", [False, True], ids=["read", "stream"])
+@pytest.mark.parametrize("status", [None, 503])
+def test_a_body_is_what_bare_requests_give(line: Action, stream: bool, status: int | None) -> None:  # noqa: FBT001
+    """Bytes, text, lines and headers are the same, after a failed attempt too."""
+    failed = [] if status is None else [answer(status, b"no")]
+    with Wire(line, *failed, line) as wire, requests.Session() as bare, real() as session:
+        usual = bare.get(wire.url, stream=stream)
+        ours = session.get(wire.url, stream=stream)
+        assert list(ours.iter_lines()) == list(usual.iter_lines())
+        if not stream:
+            assert (ours.content, ours.text) == (usual.content, usual.text)
+        assert (ours.headers, ours.encoding) == (usual.headers, usual.encoding)
+        assert (ours.status_code, ours.reason) == (usual.status_code, usual.reason)
+
+
+@pytest.mark.parametrize("line", BODIES.values(), ids=BODIES)
+def test_a_body_that_was_read_frees_its_connection(line: Action) -> None:
+    """As with bare requests, the next request goes over the same connection where it can."""
+    with Wire(line, answer(), line, answer()) as wire:
+        counts = []
+        for session in (requests.Session(), real()):
+            with session:
+                before = wire.connections
+                session.get(wire.url)
+                session.get(wire.url)
+                counts.append(wire.connections - before)
+    assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize("status", [200, 404, 503, 429])
+def test_head_has_no_body(status: int) -> None:
+    """The Content-Length of a HEAD answer is the one of a body that never comes."""
+    line = says(head(status, ("Content-Length", "999"), ("Retry-After", "0")))
+    with Wire(line, answer()) as wire, real() as session:
+        response = session.head(wire.url)
+        session.get(wire.url)
+        assert (response.content, wire.connections) == (b"", 1)
+
+
+if URLLIB3_2:
+
+    @pytest.mark.parametrize(
+        "start",
+        [
+            head(200, ("Content-Length", "100000")),
+            head(200),
+            head(200, ("Transfer-Encoding", "chunked")) + b"ffff\r\n",
+            head(200, ("Content-Length", "100000"), ("Content-Encoding", "rot13")),
+        ],
+        ids=["sized", "until the end", "chunk", "encoded"],
+    )
+    def test_a_body_that_drips_ends_with_the_deadline(start: bytes) -> None:
+        """Each byte starts the read timeout anew, and the deadline ends it all the same."""
+        with Wire(drip(start), answer()) as wire, real(retry=SHORT) as session:
+            began = time.monotonic()
+            error = raised(session, wire.url, timeout=5)
+            assert 0.4 < time.monotonic() - began < 2
+            assert wire.left == 1
+        assert type(error) is requests.ReadTimeout
+        assert [attempt.reason for attempt in attempts(error)] == [Reason.WAIT_TOO_LONG]
+
+
+def test_an_answer_that_comes_late_is_still_an_answer() -> None:
+    """A whole answer after the deadline, where the caller set no time limit, is handed out."""
+    clock = FakeClock()
+
+    def late(connection: socket.socket, over: Event) -> bool:
+        clock.advance(1000)
+        return answer(200, b"at last")(connection, over)
+
+    with Wire(late) as wire, real(clock=clock) as session:
+        assert session.get(wire.url).content == b"at last"

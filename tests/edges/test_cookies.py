@@ -1,0 +1,136 @@
+"""Cookies: what failed and refused attempts set is kept, what the caller wrote stays."""
+
+from __future__ import annotations
+
+import requests
+
+from tests.edges.scripted import Source
+from tests.edges.support import real
+from tests.edges.wire import Wire, answer
+
+
+def sets(*cookies: str) -> tuple[tuple[str, str], ...]:
+    """Header lines that set cookies."""
+    return tuple(("Set-Cookie", cookie) for cookie in cookies)
+
+
+def sent(wire: Wire) -> list[dict[str, str]]:
+    """The cookies that each request brought."""
+    lines = [seen.headers.get("Cookie", "") for seen in wire.arrived]
+    pairs = [[pair.partition("=") for pair in line.split("; ") if pair] for line in lines]
+    return [{name: value for name, _, value in each} for each in pairs]
+
+
+def test_a_failed_attempt_hands_its_cookies_on() -> None:
+    """The next attempt brings what the failed one set, and so does the session afterwards."""
+    with Wire(answer(503, b"", *sets("a=1", "b=2")), answer(), answer()) as wire, real() as session:
+        session.get(wire.url)
+        session.get(wire.url)
+        assert sent(wire) == [{}, {"a": "1", "b": "2"}, {"a": "1", "b": "2"}]
+        assert session.cookies.get_dict() == {"a": "1", "b": "2"}
+
+
+def test_a_refused_token_hands_its_cookies_on() -> None:
+    """A 401 that was answered gives its cookies to the replay and to the session."""
+    with Wire(answer(401, b"", *sets("a=1")), answer(200, b"", *sets("b=2"))) as wire:
+        with real(token=Source("old", "new"), origins=[wire.url]) as session:
+            session.get(wire.url)
+            assert session.cookies.get_dict() == {"a": "1", "b": "2"}
+        assert sent(wire) == [{}, {"a": "1"}]
+
+
+def test_later_cookies_win() -> None:
+    """Of two attempts that set one cookie the later one counts, the final answer most of all."""
+    lines = [answer(503, b"", *sets(f"a={number}")) for number in (1, 2)]
+    with Wire(*lines, answer(200, b"", *sets("a=3"))) as wire, real() as session:
+        session.get(wire.url)
+        assert sent(wire) == [{}, {"a": "1"}, {"a": "2"}]
+        assert session.cookies.get_dict() == {"a": "3"}
+
+
+def test_they_join_those_of_session_and_call() -> None:
+    """What session and call brought is still brought, and that of the call stays with the call."""
+    with Wire(answer(503, b"", *sets("c=3")), answer(), answer()) as wire, real() as session:
+        session.cookies.set("a", "1")
+        session.get(wire.url, cookies={"b": "2"})
+        session.get(wire.url)
+        both = {"a": "1", "b": "2"}
+        assert sent(wire) == [both, both | {"c": "3"}, {"a": "1", "c": "3"}]
+
+
+def test_a_cookie_may_be_taken_away() -> None:
+    """A failed attempt that expires a cookie of the session is heard too."""
+    gone = "a=; Max-Age=0; Path=/"
+    with Wire(answer(200, b"", *sets("a=1; Path=/")), answer(503, b"", *sets(gone))) as wire:
+        wire.then(answer(), answer())
+        with real() as session:
+            session.get(wire.url)
+            session.get(wire.url)
+            session.get(wire.url)
+        assert sent(wire) == [{}, {"a": "1"}, {}, {}]
+
+
+def test_a_cookie_of_another_path_stays_away() -> None:
+    """The rules of cookies hold between attempts as they do between calls."""
+    with Wire(answer(503, b"", *sets("a=1; Path=/elsewhere")), answer()) as wire, real() as session:
+        session.get(wire.url)
+        assert sent(wire) == [{}, {}]
+        assert session.cookies.get_dict() == {"a": "1"}
+
+
+def test_a_cookie_header_that_the_caller_wrote_stays() -> None:
+    """A Cookie header of the caller's own is sent as it is, each time."""
+    with Wire(answer(503, b"", *sets("a=1")), answer(401), answer()) as wire:
+        with real(token=Source("old", "new"), origins=[wire.url]) as session:
+            session.get(wire.url, headers={"Cookie": "mine=yes"})
+            assert session.cookies.get_dict() == {"a": "1"}
+        assert sent(wire) == [{"mine": "yes"}] * 3
+
+
+def test_the_callers_request_keeps_its_own_cookies() -> None:
+    """What attempts were given in between stands on no request that the caller can see."""
+    with Wire(answer(503, b"", *sets("a=1")), answer(), answer()) as wire, real() as session:
+        prepared = session.prepare_request(requests.Request("GET", wire.url, cookies={"b": "2"}))
+        session.send(prepared)
+        assert prepared.headers["Cookie"] == "b=2"
+
+
+def test_a_redirect_adds_its_cookies() -> None:
+    """After a failed attempt the hop brings what the redirect set, as with bare requests."""
+    first, moved = (
+        answer(503, b"", *sets("a=1")),
+        answer(302, b"", ("Location", "/x"), *sets("b=2")),
+    )
+    with Wire(first, moved, answer()) as wire, real() as session:
+        session.get(wire.url)
+        assert sent(wire) == [{}, {"a": "1"}, {"a": "1", "b": "2"}]
+        assert session.cookies.get_dict() == {"a": "1", "b": "2"}
+
+
+def test_a_redirect_replaces_a_cookie() -> None:
+    """What the redirect set counts more than what an attempt before it had set."""
+    first, moved = (
+        answer(503, b"", *sets("a=1")),
+        answer(302, b"", ("Location", "/x"), *sets("a=2")),
+    )
+    with Wire(first, moved, answer(503), answer()) as wire, real() as session:
+        session.get(wire.url)
+        assert sent(wire) == [{}, {"a": "1"}, {"a": "2"}, {"a": "2"}]
+
+
+def test_cookies_stay_with_their_host() -> None:
+    """A cookie that a failed attempt set is not brought to another host."""
+    with Wire(answer(503, b"", *sets("a=1"))) as wire, real() as session:
+        elsewhere = f"http://localhost:{wire.port}/"
+        wire.then(answer(302, b"", ("Location", elsewhere)), answer(503), answer())
+        session.get(wire.url)
+        assert sent(wire) == [{}, {"a": "1"}, {}, {}]
+
+
+def test_an_answer_has_its_own_cookies() -> None:
+    """`response.cookies` are those of the answer itself, as ever."""
+    line = answer(200, b"", *sets("b=2"))
+    with Wire(answer(503, b"", *sets("a=1")), line) as wire, real() as session:
+        response = session.get(wire.url)
+    assert response.cookies.get_dict() == {"b": "2"}
+    assert response.headers["Set-Cookie"] == "b=2"

@@ -1,0 +1,257 @@
+"""Credentials on a request: what the caller set stays, what we add leaves no trace."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+from requests.auth import HTTPBasicAuth, HTTPDigestAuth
+
+from requests_authretry import Reason, RefreshDeclined, Token, attempts
+from tests.edges.scripted import EXPIRED, Source
+from tests.edges.support import API, SECRET, Rig, authorization, raised, real
+from tests.edges.wire import Wire, answer, fin, says
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.edges.wire import Action, Arrived
+
+TOKEN = f"Bearer {SECRET}"
+BASIC = requests.auth._basic_auth_str("ada", "lovelace")  # noqa: SLF001
+BUSY = answer(503, b"busy")
+
+
+def rig(*script: Any, **settings: Any) -> Rig:
+    """A session with a token for the API."""
+    return Rig(*script, **({"token": SECRET, "origins": [API]} | settings))
+
+
+@pytest.fixture
+def netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of stored passwords, for the API and for another host."""
+    path = tmp_path / "netrc"
+    lines = "machine {} login ada password lovelace\n"
+    path.write_text(lines.format("api.example.com") + lines.format("other.example.com"))
+    monkeypatch.setenv("NETRC", str(path))
+    return path
+
+
+OWN: dict[str, dict[str, Any]] = {
+    "header": {"headers": {"Authorization": "Bearer my-own"}},
+    "header in lower case": {"headers": {"authorization": "Bearer my-own"}},
+    "empty header": {"headers": {"Authorization": ""}},
+    "tuple": {"auth": ("ada", "lovelace")},
+    "class": {"auth": HTTPBasicAuth("ada", "lovelace")},
+    "URL": {"url": "https://ada:lovelace@api.example.com/"},
+}
+
+
+@pytest.mark.parametrize("options", OWN.values(), ids=OWN)
+def test_an_authorization_that_the_caller_set_is_left_alone(options: dict[str, Any]) -> None:
+    """What goes out is what bare requests would send, and a 401 on it renews nothing."""
+    source = Source(SECRET)
+    own = rig(503, EXPIRED, token=source)
+    options = {"url": API} | options
+    usual = requests.Session().prepare_request(requests.Request("GET", **options))
+    assert own.session.get(**options).status_code == 401
+    assert own.carried == [authorization(usual)] * 2
+    assert source.calls == 0
+    assert [event.reason for event in own.told(RefreshDeclined)] == [Reason.NO_TOKEN]
+
+
+@pytest.mark.parametrize("where", ["auth", "headers"])
+def test_an_authorization_that_the_session_has_is_left_alone(where: str) -> None:
+    """The session's own auth and headers are the caller's too."""
+    own = rig(200)
+    if where == "auth":
+        own.session.auth = ("ada", "lovelace")
+    else:
+        own.session.headers["Authorization"] = BASIC
+    own.get()
+    assert own.carried == [BASIC]
+
+
+def test_digest_auth_still_works() -> None:
+    """A 401 that the caller's digest auth answers is none of ours, through our retries too."""
+    challenge = ("WWW-Authenticate", 'Digest realm="r", nonce="n", qop="auth", algorithm=MD5')
+    script = [answer(401, b"", challenge), BUSY, answer(200, b"in")]
+    with Wire(*script) as wire, real(token=SECRET, origins=[wire.url]) as session:
+        response = session.get(wire.url, auth=HTTPDigestAuth("ada", "lovelace"))
+        schemes = [seen.headers["Authorization"].split()[0] for seen in wire.arrived]
+    assert (response.content, schemes) == (b"in", ["Bearer", "Digest", "Digest"])
+
+
+@pytest.mark.usefixtures("netrc")
+def test_a_stored_password_does_not_displace_the_token() -> None:
+    """What requests takes from netrc is not what the caller set."""
+    ours = rig(EXPIRED, 200, token=Source("old", "new"))
+    assert ours.get().status_code == 200
+    assert ours.carried == ["Bearer old", "Bearer new"]
+
+
+@pytest.mark.usefixtures("netrc")
+def test_a_stored_password_still_serves_its_own_host() -> None:
+    """Elsewhere netrc works as ever, on a first request and after a redirect."""
+    other = "https://other.example.com/"
+    ours = rig((302, {"Location": other}), 200, 200)
+    ours.get()
+    ours.get(other)
+    assert ours.carried == [TOKEN, BASIC, BASIC]
+
+
+@pytest.mark.usefixtures("netrc")
+def test_a_session_that_does_not_trust_its_surroundings_reads_no_netrc() -> None:
+    """With trust_env=False the token is the only credential there is."""
+    ours = rig(200, 200)
+    ours.session.trust_env = False
+    ours.get()
+    ours.get("https://other.example.com/")
+    assert ours.carried == [TOKEN, None]
+
+
+def test_the_callers_request_never_carries_the_token() -> None:
+    """Neither the request, nor the answer's, nor those of the history have it afterwards."""
+    ours = rig(503, EXPIRED, (302, {"Location": "/there"}), 200, token=Source("old", "new"))
+    prepared = ours.session.prepare_request(requests.Request("GET", API))
+    headers = dict(prepared.headers)
+    response = ours.session.send(prepared)
+    assert dict(prepared.headers) == headers
+    assert ours.carried == ["Bearer old", "Bearer old", "Bearer new", "Bearer new"]
+    seen = [response.request, *(past.request for past in response.history), prepared]
+    assert [authorization(request) for request in seen] == [None] * len(seen)
+    assert response.history[0].request is prepared
+
+
+def test_headers_may_be_a_plain_dictionary() -> None:
+    """A caller who put another mapping in place of the headers gets the token beside them."""
+    ours = rig(200, 200)
+    prepared = ours.session.prepare_request(requests.Request("GET", API))
+    for headers in ({"X-Own": "1"}, {"authorization": "mine"}):
+        prepared.headers = headers  # type: ignore[assignment]
+        ours.session.send(prepared)
+    assert ours.carried == [TOKEN, "mine"]
+    assert ours.inner.sent[0].headers["X-Own"] == "1"
+
+
+def test_the_history_of_an_answered_401() -> None:
+    """The refused answer stands in it, as with digest auth; the request is the caller's own."""
+    ours = rig((401, {}, b"no"), (200, {}, b"yes"), token=Source("old", "new"))
+    prepared = ours.session.prepare_request(requests.Request("GET", API))
+    response = ours.session.send(prepared)
+    assert [(past.status_code, past.content) for past in response.history] == [(401, b"")]
+    assert (response.content, response.request, response.url) == (b"yes", prepared, prepared.url)
+    assert response.connection is ours.adapter
+
+
+def test_a_failed_attempt_is_no_history() -> None:
+    """To many callers a history means redirects: attempts stand in `attempts` alone."""
+    response = rig(503, 429, 200).get()
+    assert (response.history, len(attempts(response))) == ([], 3)
+
+
+def test_a_prepared_request_can_be_sent_again() -> None:
+    """Once more the same request is another call, with the token that is current then."""
+    ours = rig(200, EXPIRED, 200, 503, 200, token=Source("old", "new"))
+    prepared = ours.session.prepare_request(requests.Request("GET", API))
+    answers = [ours.session.send(prepared) for _ in range(3)]
+    assert ours.carried == ["Bearer old", "Bearer old", *["Bearer new"] * 3]
+    assert [len(attempts(response)) for response in answers] == [1, 2, 2]
+
+
+def test_threads_may_share_a_prepared_request() -> None:
+    """Sixteen threads send one object, refused and redirected: each call has its own story."""
+    crowd = 16
+    together = Barrier(crowd)
+
+    def otherwise(seen: Arrived) -> Action:
+        if seen.headers["Authorization"] == "Bearer old":
+            together.wait(5)
+            return answer(401)
+        return answer(200) if seen.target == "/there" else moved
+
+    def send(_: int) -> list[tuple[int | None, Reason]]:
+        return [(each.status, each.reason) for each in attempts(session.send(prepared))]
+
+    source, moved = Source("old", "new", "newer"), answer(307, b"", ("Location", "/there"))
+    with (
+        Wire(otherwise=otherwise) as wire,
+        real(token=source, origins=[wire.url], pool={"pool_maxsize": crowd}) as session,
+        ThreadPoolExecutor(crowd) as pool,
+    ):
+        prepared = session.prepare_request(requests.Request("PUT", wire.url, data=b"order"))
+        stories = list(pool.map(send, range(crowd)))
+        assert {seen.body for seen in wire.arrived} == {b"order"}
+    ends = [(307, Reason.FINAL), (200, Reason.FINAL)]
+    assert {tuple(story[1:]) for story in stories} == {tuple(ends)}
+    assert {story[0] for story in stories} <= {(401, Reason.REFRESHED), (401, Reason.REPLAYED)}
+    assert (source.calls, set(prepared.hooks)) == (2, {"response"})
+
+
+class Signature(requests.auth.AuthBase):
+    """Signs with a number that grows, as a timestamp would."""
+
+    def __init__(self) -> None:
+        """Nothing signed yet."""
+        self.made = 0
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Sign, and hook in as an auth of requests may."""
+        self.made += 1
+        request.headers["X-Signature"] = f"{self.made} {request.method}"
+        request.register_hook("response", lambda response, **_: response)
+        return request
+
+
+def test_each_attempt_is_signed_anew() -> None:
+    """A retry, a replay and a redirect get a fresh signature; the caller's request has none."""
+    moved, signature = (302, {"Location": "/there"}), Signature()
+    ours = rig(503, EXPIRED, moved, 200, token=Source("old", "new"), auth=signature)
+    response = ours.get()
+    signed = [request.headers["X-Signature"] for request in ours.inner.sent]
+    assert signed == [f"{number} GET" for number in (1, 2, 3, 4)]
+    assert ours.carried == ["Bearer old", "Bearer old", "Bearer new", "Bearer new"]
+    assert "X-Signature" not in response.request.headers
+    assert len(response.request.hooks["response"]) == 1
+
+
+def test_a_signature_goes_to_its_origins_alone() -> None:
+    """What signs requests follows the same rule as a token."""
+    signature = Signature()
+    ours = Rig((302, {"Location": "https://evil.test/"}), 200, auth=signature, origins=[API])
+    ours.get()
+    assert ["X-Signature" in request.headers for request in ours.inner.sent] == [True, False]
+    assert signature.made == 1
+
+
+def test_another_scheme_stands_before_the_token() -> None:
+    """A token says itself what stands before it, and only its own challenges are answered."""
+    token = Token("abc", scheme="token")
+    ours = rig((401, {"WWW-Authenticate": "Bearer"}), token=token)
+    assert ours.get().status_code == 401
+    assert ours.carried == ["token abc"]
+    assert [event.reason for event in ours.told(RefreshDeclined)] == [Reason.OTHER_SCHEME]
+
+
+def test_a_replay_survives_what_a_first_send_does() -> None:
+    """The request that follows a 401 is retried like any other, under the same attempts."""
+    script = [answer(401), BUSY, says(end=fin), answer(200, b"in")]
+    with Wire(*script) as wire, real(token=Source("old", "new"), origins=[wire.url]) as session:
+        response = session.get(wire.url)
+    assert response.content == b"in"
+    told = [attempt.reason for attempt in attempts(response)]
+    assert told == [Reason.REFRESHED, Reason.SERVER_ERROR, Reason.LOST, Reason.FINAL]
+
+
+def test_a_replay_that_fails_raises_as_ever() -> None:
+    """An exception after a renewal is that of the connection, with the caller's request."""
+    script = [answer(401), *[says(end=fin)] * 4]
+    with Wire(*script) as wire, real(token=Source("old", "new"), origins=[wire.url]) as session:
+        error = raised(session, wire.url)
+    assert type(error) is requests.ConnectionError
+    assert error.request is not None
+    assert error.request.headers.get("Authorization") is None
+    assert len(attempts(error)) == 5

@@ -1,0 +1,223 @@
+"""Failed answers: drained within a bound, undecoded, and their connections let go."""
+
+from __future__ import annotations
+
+import gzip
+import time
+import tracemalloc
+from contextlib import suppress
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from requests_authretry import GaveUp, Reason, RefreshFailed, RetryPolicy
+from requests_authretry._bodies import DRAIN_BYTES, DRAIN_SECONDS
+from tests.edges.scripted import Source
+from tests.edges.support import AT_ONCE, raised, real
+from tests.edges.wire import Wire, answer, chunked, cut, drip, fin, flood, head, keep, rst, says
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.edges.wire import Action
+
+PROBLEM = ("Content-Type", "application/problem+json")
+
+DRAINED: dict[str, tuple[Action, int]] = {
+    "small": (answer(503, b"busy"), 1),
+    "empty": (answer(503), 1),
+    "as much as is drained": (answer(503, bytes(DRAIN_BYTES)), 1),
+    "a byte more": (answer(503, bytes(DRAIN_BYTES + 1)), 2),
+    "gzip": (answer(503, b"not gzip", ("Content-Encoding", "gzip")), 1),
+    "chunked": (chunked(503, b"abc", b"def"), 1),
+    "chunked and long": (chunked(503, bytes(DRAIN_BYTES), b"more"), 2),
+    "cut": (cut(503, 10, b"abc", end=fin), 2),
+    "cut in chunked": (chunked(503, b"abc", end=rst), 2),
+    "bad chunk size": (
+        says(head(503, ("Transfer-Encoding", "chunked")) + b"zz\r\nabc\r\n", end=keep),
+        2,
+    ),
+    "until the end": (says(head(503), b"abc", end=fin), 2),
+    "chunk that does not come": (says(head(503, ("Transfer-Encoding", "chunked"))), 2),
+}
+
+
+@pytest.mark.parametrize(("failed", "connections"), DRAINED.values(), ids=DRAINED)
+@pytest.mark.parametrize("stream", [False, True], ids=["read", "stream"])
+def test_a_failed_answer_frees_its_connection(
+    failed: Action,
+    connections: int,
+    stream: bool,  # noqa: FBT001
+) -> None:
+    """A small body is drained and its connection used again; else the connection is closed."""
+    with Wire(failed, answer(200, b"here")) as wire, real() as session:
+        assert session.get(wire.url, stream=stream).content == b"here"
+        assert wire.connections == connections
+
+
+def test_a_401_frees_its_connection_too() -> None:
+    """The refused answer is drained before the replay, and its body stays readable."""
+    refused = answer(401, b"who are you?")
+    with Wire(refused, answer(200, b"here")) as wire, _renewing(wire) as session:
+        response = session.get(wire.url)
+        assert wire.connections == 1
+    assert response.history[0].content == b"who are you?"
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [answer(401, bytes(DRAIN_BYTES + 1)), answer(401, b"?", ("Content-Encoding", "gzip"))],
+    ids=["long", "encoded"],
+)
+def test_what_was_not_kept_of_a_401_is_empty(refused: Action) -> None:
+    """To read the body of a refused answer raises nothing, even where it was thrown away."""
+    with Wire(refused, answer()) as wire, _renewing(wire) as session:
+        assert session.get(wire.url).history[0].text == ""
+
+
+def test_the_bound_of_a_drain_is_what_the_design_says() -> None:
+    """64 KB and one second."""
+    assert (DRAIN_BYTES, DRAIN_SECONDS) == (64 * 1024, 1.0)
+
+
+def test_a_flood_is_not_drained() -> None:
+    """Of 210 MB of a failed answer hardly more is taken than fits into the sockets' buffers."""
+    taken: list[int] = []
+    size = 210 * 1024 * 1024
+    failed = flood(head(503, ("Content-Length", str(size))), size, taken)
+    with Wire(failed, answer(200, b"here")) as wire, real() as session:
+        assert session.get(wire.url).content == b"here"
+    assert taken[0] < size / 4
+
+
+def test_a_bomb_is_not_unpacked() -> None:
+    """A small failed body that would unpack to 60 MB is drained as it came."""
+    bomb = gzip.compress(bytes(60_000_000))
+    assert len(bomb) < DRAIN_BYTES
+    failed = answer(503, bomb, ("Content-Encoding", "gzip"))
+    with Wire(failed, answer()) as wire, real() as session:
+        tracemalloc.start()
+        try:
+            assert session.get(wire.url).status_code == 200
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert wire.connections == 1
+    assert peak < 5_000_000
+
+
+DRIPS: dict[str, bytes] = {
+    "sized": head(503, ("Content-Length", "100000")),
+    "until the end": head(503),
+    "chunk size": head(503, ("Transfer-Encoding", "chunked")) + b"5;",
+    "chunk": head(503, ("Transfer-Encoding", "chunked")) + b"ffff\r\n",
+    "problem": head(503, ("Content-Length", "999"), PROBLEM),
+}
+
+
+@pytest.mark.parametrize("start", DRIPS.values(), ids=DRIPS)
+def test_a_failed_answer_that_drips_is_left_soon(
+    start: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A drain ends with its time, however often a byte comes."""
+    monkeypatch.setattr("requests_authretry._bodies.DRAIN_SECONDS", 0.1)
+    with Wire(drip(start), answer(200, b"here")) as wire, real() as session:
+        began = time.monotonic()
+        assert _within_seconds(lambda: session.get(wire.url)).content == b"here"
+        assert time.monotonic() - began < 2
+
+
+def test_a_drain_ends_with_the_deadline() -> None:
+    """Where the deadline is nearer than the bound of a drain, it comes first."""
+    policy = RetryPolicy(deadline=0.2, backoff=AT_ONCE, max_attempts=2)
+    with Wire(drip(DRIPS["sized"]), answer(200, b"here")) as wire, real(retry=policy) as session:
+        began = time.monotonic()
+        with suppress(requests.RequestException):  # what is left for the second attempt is no time
+            session.get(wire.url, timeout=5)
+        assert time.monotonic() - began < DRAIN_SECONDS
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["read", "stream"])
+def test_a_problem_document_may_veto_a_retry(stream: bool) -> None:  # noqa: FBT001
+    """Abnormal usage ends the call, its body is the caller's; who streams reads it alone."""
+    body, events = b'{"type": "https://example.com/types#abnormal-usage-detected"}', list[Any]()
+    with Wire(answer(429, body, PROBLEM), answer()) as wire:
+        with real(listeners=[events.append]) as session:
+            response = session.get(wire.url, stream=stream)
+        assert len(wire.arrived) == 1 + stream
+    if not stream:
+        assert (response.status_code, response.content) == (429, body)
+        assert [each.reason for each in events if isinstance(each, GaveUp)] == [Reason.VETOED]
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"type": "about:blank"}', b"[1]", b"not JSON", b""])
+def test_any_other_problem_is_retried(body: bytes) -> None:
+    """A problem document that says something else, or nothing that can be read, vetoes nothing."""
+    with Wire(answer(503, body, PROBLEM), answer(200, b"here")) as wire, real() as session:
+        assert session.get(wire.url).content == b"here"
+        assert wire.connections == 1
+
+
+def test_a_torn_problem_document_vetoes_nothing() -> None:
+    """A POST whose 429 breaks off in its document was throttled all the same: it goes again."""
+    torn = cut(429, 99, b'{"type": "', PROBLEM, end=rst)
+    with Wire(torn, answer(201)) as wire, real() as session:
+        assert session.post(wire.url, data=b"order").status_code == 201
+
+
+ONE_PLACE = {"pool_connections": 1, "pool_maxsize": 1, "pool_block": True}
+
+CROWDED: dict[str, list[Action]] = {
+    "503": [answer(503, b"busy"), answer(503, bytes(99_999)), answer()],
+    "cut": [chunked(200, b"abc", end=fin), cut(200, 9, b"abc", end=rst), answer()],
+    "401": [answer(401, b"no"), answer()],
+    "401 handed out": [answer(401, b"no", ("WWW-Authenticate", "Basic"))],
+    "redirect": [answer(302, b"x", ("Location", "/")), answer(503), answer()],
+    "reset": [says(end=rst), answer()],
+    "404": [answer(404, b"none")],
+}
+
+
+@pytest.mark.parametrize("script", CROWDED.values(), ids=CROWDED)
+def test_a_pool_of_one_never_waits_for_itself(script: list[Action]) -> None:
+    """Every answer that is given up gives its connection back before the next is asked for."""
+    with Wire(*script, answer(200, b"after")) as wire, _renewing(wire, ONE_PLACE) as session:
+        after = _within_seconds(lambda: (session.get(wire.url), session.get(wire.url))[1])
+    assert after.content == b"after"
+
+
+def test_a_pool_of_one_survives_a_failing_renewal() -> None:
+    """An exception in place of a streamed 401 leaks no connection: nobody else could close it."""
+
+    def broken() -> str:
+        if wire.arrived:
+            raise OSError("no token today")
+        return "old"
+
+    wire = Wire(answer(401, b"no"), answer(200, b"after"))
+    with wire, real(pool=ONE_PLACE, token=broken, origins=[wire.url]) as session:
+        assert type(raised(session, wire.url, stream=True)) is RefreshFailed
+        after = _within_seconds(lambda: session.get(wire.url))
+    assert after.content == b"after"
+
+
+def _renewing(wire: Wire, pool: dict[str, Any] | None = None) -> requests.Session:
+    """A session with a token for this server, and another for when it is refused."""
+    return real(pool=pool, token=Source("old", "new"), origins=[wire.url])
+
+
+def _within_seconds(work: Callable[[], requests.Response]) -> requests.Response:
+    """The answer of work that may hang for ever."""
+    answers: list[requests.Response] = []
+
+    def run() -> None:
+        with suppress(requests.RequestException):
+            answers.append(work())
+
+    thread = Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(5)
+    assert answers, "it hangs, or failed"
+    return answers[0]

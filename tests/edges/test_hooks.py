@@ -1,0 +1,208 @@
+"""Response hooks of the user: all of them go on working, on the final answer alone."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from requests_authretry import RefreshFailed, attempts
+from requests_authretry._hook import on_response
+from tests.edges.scripted import EXPIRED, Source
+from tests.edges.support import API, Rig, raised, real
+from tests.edges.wire import Wire, answer
+
+if TYPE_CHECKING:
+    from requests_authretry.testing import Line
+
+
+class Seen:
+    """A hook that keeps what it was called with."""
+
+    def __init__(self, replaced: requests.Response | None = None) -> None:
+        """Give this answer in place of the one that came."""
+        self.statuses: list[int] = []
+        self.options: list[set[str]] = []
+        self._replaced = replaced
+
+    def __call__(self, response: requests.Response, **options: Any) -> requests.Response | None:
+        """Remember the answer."""
+        self.statuses.append(response.status_code)
+        self.options.append(set(options))
+        return self._replaced
+
+
+def rig(*script: Any) -> Rig:
+    """A session whose token is refused once."""
+    return Rig(*script, token=Source("old", "new"), origins=[API])
+
+
+HOOKS: dict[str, Any] = {
+    "list": lambda hook: {"response": [hook]},
+    "bare callable": lambda hook: {"response": hook},
+    "tuple": lambda hook: {"response": (hook,)},
+}
+
+
+@pytest.mark.parametrize("shape", HOOKS.values(), ids=HOOKS)
+@pytest.mark.parametrize("where", ["session", "call"])
+def test_a_hook_sees_the_final_answer_once(shape: Any, where: str) -> None:
+    """Wherever it is and in whatever shape, failed attempts and refused tokens are not for it."""
+    seen, ours = Seen(), rig(503, EXPIRED, 429, 200)
+    if where == "session":
+        ours.session.hooks = shape(seen)
+        response = ours.get()
+    else:
+        response = ours.get(hooks=shape(seen))
+    assert (response.status_code, seen.statuses) == (200, [200])
+
+
+def test_hooks_get_what_requests_gives_them() -> None:
+    """The keyword arguments of a hook are those of bare requests."""
+    with Wire(answer(), answer()) as wire, requests.Session() as bare, real() as session:
+        usual, ours = Seen(), Seen()
+        bare.get(wire.url, hooks={"response": usual})
+        session.get(wire.url, hooks={"response": ours})
+    assert ours.options == usual.options
+
+
+def test_hooks_see_each_hop() -> None:
+    """On redirects hooks are called for each hop, as ever, and after ours."""
+    seen = Seen()
+    ours = rig((302, {"Location": "/there"}), EXPIRED, 503, 200)
+    ours.get(hooks={"response": seen})
+    assert seen.statuses == [302, 200]
+
+
+def test_hooks_of_a_call_stand_in_for_those_of_the_session() -> None:
+    """As ever the call's hooks stand in for the session's; ours answers all the same."""
+    session_hook, call_hook, ours = Seen(), Seen(), rig(EXPIRED, 200)
+    ours.session.hooks["response"].append(session_hook)
+    ours.get(hooks={"response": call_hook})
+    assert (session_hook.statuses, call_hook.statuses) == ([], [200])
+    assert ours.session.hooks == {"response": [session_hook]}
+
+
+@pytest.mark.parametrize("where", ["session", "call"])
+def test_raise_for_status_as_a_hook(where: str) -> None:
+    """A hook that raises for bad answers does not see the ones that were cured."""
+
+    def check(response: requests.Response, **_: Any) -> None:
+        response.raise_for_status()
+
+    ours = rig(503, EXPIRED, 200, 404)
+    hooks: dict[str, Any] = {"response": [check]}
+    if where == "session":
+        ours.session.hooks, hooks = hooks, {}
+    assert ours.get(hooks=hooks).status_code == 200
+    with pytest.raises(requests.HTTPError, match="404"):
+        ours.get(hooks=hooks)
+
+
+@pytest.mark.parametrize("hooks", [{}, None, {"response": []}, {"response": None}])
+def test_a_session_or_a_call_without_hooks(hooks: Any) -> None:
+    """Ours is there even where somebody took all hooks away."""
+    ours = rig(EXPIRED, 200)
+    if hooks != {"response": None}:  # which requests itself cannot merge
+        ours.session.hooks = hooks
+    request = ours.session.prepare_request(requests.Request("GET", API))
+    if hooks is not None:
+        request.hooks = hooks
+    assert ours.session.send(request).status_code == 200
+
+
+def test_a_request_whose_hooks_are_none() -> None:
+    """Where somebody set them to None, requests asks no hook: all works but the answer to a 401."""
+    ours = rig((302, {"Location": "/there"}), 503, EXPIRED)
+    request = ours.session.prepare_request(requests.Request("GET", API))
+    request.hooks = None  # type: ignore[assignment]
+    assert ours.session.send(request).status_code == 401
+    assert len(ours.inner.sent) == 3
+
+
+def test_a_request_prepared_without_the_session() -> None:
+    """`Request.prepare` knows no session hooks, and the 401 is answered all the same."""
+    ours = rig(EXPIRED, 200)
+    assert ours.session.send(requests.Request("GET", API).prepare()).status_code == 200
+    assert ours.carried == ["Bearer old", "Bearer new"]
+
+
+def test_our_hook_is_there_once() -> None:
+    """However often a request is refused and redirected, ours comes first and stands there once."""
+    seen, source = Seen(), Source("one", "two", "three", "four")
+    script: list[Line] = [EXPIRED, (302, {"Location": "/"}), 200]
+    ours = Rig(*script * 3, token=source, origins=[API])
+    request = requests.Request("GET", API, hooks={"response": seen}).prepare()
+    for _ in range(3):
+        assert ours.session.send(request).status_code == 200
+    assert request.hooks == {"response": [on_response, seen]}
+    assert seen.statuses == [302, 200] * 3
+
+
+def test_a_hook_may_put_another_answer_in_place() -> None:
+    """What a user's hook returns is what the caller gets."""
+    other = requests.Response()
+    other.status_code = 299
+    ours = rig(EXPIRED, 200)
+    assert ours.get(hooks={"response": Seen(other)}) is other
+
+
+def test_a_hook_may_send_the_same_request_again() -> None:
+    """A hook that sends by itself, as the auth classes of requests do, makes a call of its own."""
+
+    def again(response: requests.Response, **options: Any) -> requests.Response | None:
+        if response.status_code == 404:
+            return response.connection.send(response.request.copy(), **options)
+        return None
+
+    response = rig(404, 503, 200).get(hooks={"response": again})
+    assert [attempt.status for attempt in attempts(response)] == [503, 200]
+
+
+def test_ours_is_inert_for_answers_of_others() -> None:
+    """A test double or a cache may call hooks on answers that never came through an adapter."""
+    foreign = requests.Response()
+    foreign.status_code, foreign.elapsed = 401, timedelta(seconds=7)
+    assert on_response(foreign, timeout=1) is None
+    assert foreign.elapsed == timedelta(seconds=7)
+
+
+def test_ours_may_be_called_twice() -> None:
+    """A cache that dispatches hooks a second time starts no second renewal."""
+    source = Source("old", "new", "newer")
+    ours = Rig(EXPIRED, EXPIRED, 200, token=source, origins=[API])
+    response = ours.get()
+    assert response.status_code == 401
+    assert on_response(response) is response
+    assert (source.calls, len(ours.inner.sent)) == (2, 2)
+
+
+def test_elapsed_is_the_time_of_the_last_attempt() -> None:
+    """Waits, renewals and failed attempts are not in it, and it is not nothing."""
+    ours = rig((429, {"Retry-After": "30"}), EXPIRED, 200)
+    assert ours.get().elapsed == timedelta(0)  # no time passes while a scripted answer comes
+    script = [answer(401), answer(503), answer()]
+    with Wire(*script) as wire, real(token=Source("a", "b"), origins=[wire.url]) as session:
+        response = session.get(wire.url)
+    last = attempts(response)[-1]
+    assert timedelta(0) < response.elapsed < timedelta(seconds=5)
+    assert response.elapsed.total_seconds() == pytest.approx(last.elapsed, abs=0.05)
+
+
+def test_a_renewal_that_fails_comes_before_any_hook() -> None:
+    """No hook sees an answer in whose place an exception is raised."""
+    seen, called = Seen(), []
+
+    def source() -> str:
+        called.append(1)
+        if len(called) > 1:
+            raise OSError("no token today")
+        return "old"
+
+    with Wire(answer(401)) as wire, real(token=source, origins=[wire.url]) as session:
+        error = raised(session, wire.url, hooks={"response": seen})
+    assert type(error) is RefreshFailed
+    assert error.response is not None
+    assert (error.response.status_code, seen.statuses) == (401, [])

@@ -1,0 +1,440 @@
+"""Sessions that are pickled, copied and forked; errors and events that live on."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+import pickle
+import signal
+import ssl
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import FrozenInstanceError
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+from requests.adapters import HTTPAdapter
+
+from requests_authretry import (
+    AuthRetryAdapter,
+    AuthRetryError,
+    ConfigurationError,
+    FetchContext,
+    FileStore,
+    MemoryStore,
+    Reason,
+    RefreshDeclined,
+    RefreshFailed,
+    RetryScheduled,
+    Settings,
+    StepUpRequired,
+    Token,
+    TokenRefreshed,
+    attempts,
+    mount,
+)
+from requests_authretry._core.token import dump_token
+from requests_authretry._events import tell
+from requests_authretry._fork import survives_fork
+from requests_authretry.cli._gate import serve
+from requests_authretry.testing import ScriptedAdapter
+from tests.edges.scripted import (
+    EXPIRED,
+    ORIGIN,
+    URL,
+    Source,
+    carried,
+    port_of_the_client,
+    scripted,
+    settings,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from requests import PreparedRequest, Response
+
+SECRET = "s3cret-of-the-user"
+
+
+def from_module() -> str:
+    """A token from a function that a pickle can name."""
+    return SECRET
+
+
+def look(response: Response, **_: object) -> None:
+    """A hook of the user that pickles what it sees."""
+    again(response)
+    again(response.request)
+
+
+def again(thing: Any) -> Any:
+    """What comes out of a pickle, which shows no secret."""
+    data = pickle.dumps(thing)
+    assert SECRET.encode() not in data
+    return pickle.loads(data)  # noqa: S301 (our own bytes)
+
+
+def below_of(session: requests.Session) -> ScriptedAdapter:
+    """The scripted adapter under the wrapper."""
+    wrapper = session.get_adapter(URL)
+    assert isinstance(wrapper, AuthRetryAdapter)
+    assert isinstance(wrapper.inner, ScriptedAdapter)
+    return wrapper.inner
+
+
+# Pickles and copies
+
+
+def test_a_pickled_session_works() -> None:
+    """A mounted session that went through a pickle fetches its token anew and goes on."""
+    session, _ = scripted(settings(from_module, store=MemoryStore()), 200, 200)
+    session.get(URL)
+    other = again(session)
+    assert other.get(URL).status_code == 200
+    assert carried(below_of(other))[-1] == f"Bearer {SECRET}"
+
+
+def test_a_pickled_session_has_lost_a_static_token() -> None:
+    """A constant token does not go into a pickle: RefreshFailed says so, and nothing is sent."""
+    session, _ = scripted(settings(SECRET), 200)
+    other = again(session)
+    with pytest.raises(RefreshFailed, match="pickle"):
+        other.get(URL)
+    assert not below_of(other).sent
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_a_copied_session_works(copied: Callable[[requests.Session], requests.Session]) -> None:
+    """A session copied in memory keeps its static token."""
+    session, _ = scripted(settings(SECRET), 200)
+    other = copied(session)
+    assert other.get(URL).status_code == 200
+    assert carried(below_of(other)) == [f"Bearer {SECRET}"]
+
+
+def test_a_deep_copy_shares_the_token() -> None:
+    """Original and deep copy fetch one token, and send through adapters of their own."""
+    fetched: list[str] = []
+
+    def fetch() -> str:
+        fetched.append("shared")
+        return fetched[-1]
+
+    session, below = scripted(settings(fetch), 200)
+    other = copy.deepcopy(session)
+    for one in (session, other):
+        assert one.get(URL).status_code == 200
+    assert len(fetched) == 1
+    assert carried(below) == carried(below_of(other)) == ["Bearer shared"]
+
+
+def test_one_wrapper_stays_one_wrapper() -> None:
+    """An adapter at two prefixes is still one after a pickle and after a deep copy."""
+    session, shared = requests.Session(), ScriptedAdapter()
+    session.mount("https://", shared)
+    session.mount("http://", shared)
+    mount(session)
+    for other in (again(session), copy.deepcopy(session)):
+        assert len({id(adapter) for adapter in other.adapters.values()}) == 1
+
+
+def test_an_adapter_by_itself_goes_through_a_pickle() -> None:
+    """Settings and pool options survive, and the pool is made anew."""
+    adapter = AuthRetryAdapter(Settings(timeout=7.0), pool_maxsize=3)
+    other = again(adapter)
+    assert (other.settings.timeout, other.inner, other._pool_maxsize) == (7.0, None, 3)  # noqa: SLF001
+    assert other.poolmanager is not adapter.poolmanager
+
+
+class Pickling(ScriptedAdapter):
+    """An adapter below that pickles what it is given."""
+
+    def send(self, request: PreparedRequest, *args: Any, **options: Any) -> Response:
+        """As ever, after a look."""
+        assert again(request).url == request.url
+        return super().send(request, *args, **options)
+
+
+def test_requests_and_responses_on_their_way() -> None:
+    """Nowhere on its way, through refusal, redirect and replay, does a pickle show the token."""
+    below = Pickling(EXPIRED, (302, {"Location": "/there"}), EXPIRED, 503, 200)
+    session = requests.Session()
+    session.hooks["response"].append(look)
+    session.mount("https://", below)
+    mount(session, settings(Source(SECRET, f"{SECRET}-2")))
+    response = session.get(URL)
+    assert response.status_code == 401
+    assert len(below.sent) == 3
+    assert [one.status_code for one in again(response).history] == [302]
+    assert len(attempts(again(response))) == 1
+
+
+def test_the_parts_go_through_a_pickle() -> None:
+    """Token, context, settings and a filled store come back, without what they guard."""
+    token = Token(SECRET, 4e9, "Custom", SECRET, ("a",))
+    hollow = again(token)
+    assert (hollow.value, hollow.refresh_token, hollow.authorization) == ("", None, "")
+    assert (hollow.expires_at, hollow.scheme, hollow.scopes) == (4e9, "Custom", ("a",))
+    assert hollow.is_expired(0.0)
+    assert again(FetchContext(token, refused=True)).refused
+    assert again(settings(token, timeout=3.0)).timeout == 3.0
+    store = MemoryStore()
+    store.write("key", dump_token(token))
+    assert again(store).read("key") is None
+    assert copy.copy(store) is copy.deepcopy(store) is store
+    assert copy.copy(token) is copy.deepcopy(token) is token
+
+
+# Errors and events
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RefreshFailed("no token"),
+        AuthRetryError("closed"),
+        StepUpRequired("stronger", acr_values="gold", max_age="300"),
+        ConfigurationError("Settings", ["one", "two"]),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("way", [again, copy.copy, copy.deepcopy])
+def test_errors_survive(error: Exception, way: Callable[[Exception], Exception]) -> None:
+    """An error that went through a pickle or a copy says the same."""
+    other = way(error)
+    assert (type(other), str(other)) == (type(error), str(error))
+    for name in ("acr_values", "max_age", "faults"):
+        assert getattr(other, name, None) == getattr(error, name, None)
+
+
+def test_the_errors_of_a_call_show_no_secret() -> None:
+    """RefreshFailed with its request and its 401, and a lost connection, pickle without a token."""
+    lost = [requests.ConnectionError("lost")] * 4
+    session, _ = scripted(settings(Source(SECRET, KeyError(SECRET))), *lost, EXPIRED)
+    with pytest.raises(requests.ConnectionError) as caught:
+        session.get(URL)
+    assert type(again(caught.value)) is requests.ConnectionError
+    with pytest.raises(RefreshFailed) as failed:
+        session.get(URL)
+    assert failed.value.response is not None
+    assert again(failed.value).response is None
+
+
+def test_who_catches_what() -> None:
+    """Configuration is a ValueError; all else is a RequestException, as requests users expect."""
+    assert issubclass(ConfigurationError, ValueError)
+    for kind in (RefreshFailed, StepUpRequired):
+        assert issubclass(kind, AuthRetryError)
+        assert issubclass(kind, requests.RequestException)
+
+
+@pytest.mark.parametrize("odd", [None, "", "soon", "-1", "1.5", "٣", "9" * 13])
+def test_a_max_age_that_is_none(odd: str | None) -> None:
+    """What a challenge brings instead of a number of seconds counts as not named."""
+    assert StepUpRequired(max_age=odd).max_age is None
+
+
+def test_a_listener_that_raises(caplog: pytest.LogCaptureFixture) -> None:
+    """A listener that fails is logged, the next ones still hear, and the event stays as it is."""
+    caplog.set_level(logging.DEBUG)
+    heard: list[Any] = []
+    event = TokenRefreshed(key=ORIGIN, adopted=False, expires_at=None)
+    tell([lambda _: 1 / 0, heard.append], event)
+    assert heard == [event]
+    assert "a listener failed on TokenRefreshed" in caplog.text
+    with pytest.raises(FrozenInstanceError):
+        event.key = "other"  # type: ignore[misc]
+
+
+def test_events_of_a_call_show_no_secret() -> None:
+    """Whatever is told of a call has neither the token nor the secret parts of the URL."""
+    told: list[Any] = []
+    source = Source(SECRET, None)
+    session, _ = scripted(settings(source, listeners=[told.append]), 503, EXPIRED)
+    session.get(f"https://api.example.com/get?key={SECRET}#{SECRET}")
+    kinds = [type(event) for event in told]
+    assert kinds == [TokenRefreshed, RetryScheduled, RefreshDeclined]
+    assert told[-1].reason is Reason.SOURCE_DECLINED
+    assert SECRET not in repr(told)
+    assert again(told) == told
+
+
+# Forks
+
+if hasattr(os, "fork"):  # pragma: no branch
+    pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+
+
+class Child:
+    """A forked process that does some work; one that hangs is ended."""
+
+    def __init__(self, work: Callable[[], str]) -> None:
+        reading, writing = os.pipe()
+        self._pid, self._answer = os.fork(), reading
+        if self._pid == 0:
+            signal.alarm(10)
+            try:
+                answer = work()
+            except BaseException as error:  # noqa: BLE001 (it has no way but this one)
+                answer = repr(error)
+            os.write(writing, answer.encode())
+            os._exit(0)
+        os.close(writing)
+
+    def answer(self) -> str:
+        """What the work came to."""
+        with open(self._answer, encoding="utf-8") as pipe:  # noqa: PTH123 (from a descriptor)
+            text = pipe.read()
+        os.waitpid(self._pid, 0)
+        return text
+
+
+class Stuck:
+    """A source that hangs in the process that made it, and gives a token of its own in a child."""
+
+    def __init__(self) -> None:
+        self.home, self.asked, self.go_on = os.getpid(), threading.Event(), threading.Event()
+
+    def __call__(self) -> str:
+        """The token of this process."""
+        if os.getpid() != self.home:
+            return "child"
+        self.asked.set()
+        self.go_on.wait(30)
+        return "parent"
+
+
+@pytest.fixture
+def stuck() -> Iterator[Stuck]:
+    """A source that does not hang for ever."""
+    source = Stuck()
+    yield source
+    source.go_on.set()
+
+
+def test_a_child_of_a_renewing_parent_renews(stuck: Stuck) -> None:
+    """A child made while a renewal holds all the locks fetches for itself and sends."""
+    session, below = scripted(settings(stuck, store=MemoryStore()), 200, EXPIRED, 200)
+
+    def send() -> str:
+        statuses = [session.get(URL).status_code for _ in range(2)]
+        return f"{statuses} {carried(below)}"
+
+    with ThreadPoolExecutor(1) as caller:
+        waiting = caller.submit(session.get, URL)
+        assert stuck.asked.wait(10)
+        sent = Child(send).answer()
+        stuck.go_on.set()
+        assert waiting.result().status_code == 200
+    assert sent == "[200, 401] ['Bearer child', 'Bearer child']"
+    assert carried(below) == ["Bearer parent"]
+
+
+class Broken:
+    """A thing that does not survive a fork."""
+
+    def after_fork(self) -> None:
+        """Fail."""
+        raise KeyError
+
+
+def test_what_breaks_in_a_child_breaks_alone() -> None:
+    """Of the things that are made anew in a child, one that fails keeps no other from its turn."""
+    broken, stores = [Broken() for _ in range(9)], [MemoryStore() for _ in range(9)]
+    for thing in broken:
+        survives_fork(thing)
+
+    def lock_all() -> str:
+        for store in stores:
+            store.lock("key", 0.0).__enter__()
+        return "locked"
+
+    with ExitStack() as held:
+        for store in stores:
+            held.enter_context(store.lock("key", 0.0))
+        child = Child(lock_all)
+    assert child.answer() == "locked"
+
+
+def test_a_child_waits_for_the_parents_file(stuck: Stuck, tmp_path: Path) -> None:
+    """A child made while its parent renews under a file lock waits for it and adopts the token."""
+    store = FileStore(tmp_path / "tokens.json")
+    session, below = scripted(settings(stuck, store=store), 200)
+
+    def send() -> str:
+        session.get(URL)
+        return str(carried(below))
+
+    with ThreadPoolExecutor(1) as caller:
+        waiting = caller.submit(session.get, URL)
+        assert stuck.asked.wait(10)
+        child = Child(send)
+        stuck.go_on.set()
+        waiting.result()
+    assert child.answer() == "['Bearer parent']"
+
+
+def test_a_child_does_not_hold_the_parents_file_lock(tmp_path: Path) -> None:
+    """A lock that was held when a child was made is free as soon as the parent gives it back."""
+    store = FileStore(tmp_path / "tokens.json")
+    reading, writing = os.pipe()
+    with store.lock("key", 0.0):
+        child = Child(lambda: os.read(reading, 1).decode())
+    with store.lock("key", 0.0):
+        os.write(writing, b"!")
+    assert child.answer() == "!"
+    for end in (reading, writing):
+        os.close(end)
+
+
+@pytest.mark.parametrize("way", ["mounted", "by itself"])
+def test_parent_and_child_never_share_a_connection(way: str) -> None:
+    """A child has connections of its own, on which no answer to the parent can arrive."""
+    session = requests.Session()
+    if way == "mounted":
+        mount(session)
+    else:
+        session.mount("http://", AuthRetryAdapter())
+    with session, serve(port_of_the_client) as url:
+        ports = [session.get(url).text for _ in range(2)]
+        childs = Child(lambda: f"{session.get(url).text} {session.get(url).text}").answer().split()
+        ports.append(session.get(url).text)
+    assert len(set(ports)) == 1
+    assert len(set(childs)) == 1
+    assert set(ports).isdisjoint(childs)
+
+
+def test_a_child_keeps_the_tls_context() -> None:
+    """New connections in a child are made as before: with the context and the proxies given."""
+    context = ssl.create_default_context()
+    carrier = HTTPAdapter()
+    carrier.init_poolmanager(3, 5, ssl_context=context)
+    carrier.proxy_manager_for("http://proxy.example.com:3128", ssl_context=context)
+    session = requests.Session()
+    session.mount("https://", carrier)
+    mount(session)
+
+    def kept() -> str:
+        managers = [carrier.poolmanager, *carrier.proxy_manager.values()]
+        contexts = [manager.connection_pool_kw["ssl_context"] is context for manager in managers]
+        return f"{contexts} {carrier.poolmanager.connection_pool_kw['maxsize']}"
+
+    assert Child(kept).answer() == kept() == "[True, True] 5"
+
+
+def test_a_child_of_a_mounting_parent_mounts() -> None:
+    """A child made while the lock of `mount` is held can mount and unmount."""
+    from requests_authretry._mounting import _inner_retries
+
+    def mounts() -> str:
+        with mount(requests.Session(), Settings()):
+            return "mounted"
+
+    with _inner_retries.lock:
+        child = Child(mounts)
+    assert child.answer() == "mounted"

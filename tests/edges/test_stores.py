@@ -1,0 +1,438 @@
+"""The stores: what a file lets others see, what it survives, and what processes share in it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import stat
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING
+
+import pytest
+
+import requests_authretry
+from requests_authretry import FileStore, MemoryStore, RefreshFailed, Store, Token
+from requests_authretry._core.token import dump_token
+from tests.edges.scripted import EXPIRED, ORIGIN, URL, Source, carried, scripted, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SECRET = "s3cret-of-the-user"
+RECORD = dump_token(Token(SECRET, 4_000_000_000.0))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A file that is not there yet, in a folder that is."""
+    return tmp_path / "tokens.json"
+
+
+@pytest.fixture
+def open_umask() -> Iterator[None]:
+    """Files and folders are everybody's, unless their maker says otherwise."""
+    usual = os.umask(0)
+    yield
+    os.umask(usual)
+
+
+def mode(path: Path) -> int:
+    """The permission bits."""
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def descriptors() -> int:
+    """How many are open in this process."""
+    return len(list(Path("/dev/fd").iterdir()))
+
+
+# What others see
+
+
+@pytest.mark.usefixtures("open_umask")
+def test_a_file_is_never_readable_for_others(path: Path) -> None:
+    """Whatever name a watcher sees in the folder at any time is 0600; no name is left over."""
+    over, seen = Event(), set()
+
+    def watch() -> None:
+        while not over.is_set():
+            for entry in os.scandir(path.parent):
+                with suppress(FileNotFoundError):
+                    seen.add(stat.S_IMODE(entry.stat().st_mode))
+
+    with ThreadPoolExecutor(1) as watcher:
+        watching = watcher.submit(watch)
+        for number in range(50):
+            FileStore(path).write("key", f"{number} {RECORD * 500}")
+        with FileStore(path).lock("key", 1.0):
+            over.set()
+        watching.result()
+    assert seen == {0o600}
+    assert all(mode(left) == 0o600 for left in path.parent.iterdir())
+    assert {left.suffix for left in path.parent.iterdir()} == {".json", ".lock"}
+
+
+@pytest.mark.usefixtures("open_umask")
+def test_folders_are_made_for_the_owner_only(tmp_path: Path) -> None:
+    """Every missing folder is made 0700: who may write in one could exchange what is in it."""
+    deep = tmp_path / "outer" / "inner" / "tokens.json"
+    FileStore(deep).write("key", RECORD)
+    assert [mode(folder) for folder in (deep.parent, deep.parent.parent)] == [0o700, 0o700]
+
+
+def test_a_home_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tilde is the home directory."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert FileStore("~/tokens.json").path == tmp_path / "tokens.json"
+
+
+# What is kept
+
+
+def test_keys_live_side_by_side(path: Path) -> None:
+    """Threads that write different keys at once lose none of them."""
+    store = FileStore(path)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: store.write(f"key {n}", str(n)), range(12)))
+    assert [store.read(f"key {n}") for n in range(12)] == [str(n) for n in range(12)]
+    assert store.read("another") is None
+
+
+def test_a_reader_never_sees_half(path: Path) -> None:
+    """While the record is written again and again, each read finds a whole one."""
+    store = FileStore(path)
+    store.write("key", RECORD)
+
+    def write() -> None:
+        for times in range(1, 60):
+            store.write("key", RECORD * times)
+
+    with ThreadPoolExecutor(1) as pool:
+        writing, seen = pool.submit(write), {store.read("key")}
+        while not writing.done():
+            seen.add(store.read("key"))
+    assert None not in seen
+    assert all(record and record.startswith(RECORD) for record in seen)
+
+
+@pytest.mark.parametrize("kind", [FileStore, MemoryStore])
+def test_a_lock_excludes(path: Path, kind: type[FileStore | MemoryStore]) -> None:
+    """A key that is locked cannot be locked again, others can; afterwards it can."""
+    store: Store = FileStore(path) if kind is FileStore else MemoryStore()
+    with store.lock("key", 1.0):
+        with ThreadPoolExecutor(1) as other, pytest.raises(TimeoutError):
+            other.submit(lambda: store.lock("key", 0.0).__enter__()).result()
+        with store.lock("another", 0.0):
+            store.write("key", RECORD)
+    with store.lock("key", 0.0):
+        assert store.read("key") == RECORD
+
+
+def test_stores_of_one_path_are_one(path: Path) -> None:
+    """Two objects for one file share records and locks."""
+    with FileStore(path).lock("key", 1.0), pytest.raises(TimeoutError):
+        FileStore(path).lock("key", 0.0).__enter__()
+    FileStore(path).write("key", RECORD)
+    assert FileStore(path).read("key") == RECORD
+
+
+# What stands in the place
+
+
+WHOLE = json.dumps({"requests_authretry": {"key": RECORD}}).encode()
+
+
+@pytest.mark.parametrize(
+    "left",
+    [b"", b"\n", b'{"req', WHOLE[:30], WHOLE[:-3], bytes(64)],
+    ids=lambda left: repr(left[:8]),
+)
+def test_a_torn_file_is_empty(path: Path, left: bytes) -> None:
+    """What a crash may leave (nothing, a beginning, zeros) reads as nothing and is replaced."""
+    path.write_bytes(left)
+    store = FileStore(path)
+    assert store.read("key") is None
+    store.write("key", RECORD)
+    assert store.read("key") == RECORD
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [b'{"name": "precious"}', b"[1, 2]", b"precious notes", b"\x89PNG\r\n\xff\xfe", b"[" * 99_999],
+    ids=["object", "list", "text", "binary", "deep"],
+)
+def test_a_foreign_file_is_left_alone(path: Path, foreign: bytes) -> None:
+    """A file that something else wrote reads as nothing and is never overwritten."""
+    path.write_bytes(foreign)
+    assert FileStore(path).read("key") is None
+    with pytest.raises(OSError, match="name another file"):
+        FileStore(path).write("key", RECORD)
+    assert path.read_bytes() == foreign
+
+
+@pytest.mark.parametrize("inside", [[], 7, {"key": 7}, {"key": ["x"]}, None])
+def test_odd_records_are_none(path: Path, inside: object) -> None:
+    """Our mark with something else behind it is no record, and no error."""
+    path.write_text(json.dumps({"requests_authretry": inside}))
+    assert FileStore(path).read("key") is None
+    FileStore(path).write("key", RECORD)
+    assert FileStore(path).read("key") == RECORD
+
+
+@pytest.mark.parametrize(
+    "record", ["", "{", "[]", '{"value": ""}', '{"value": 7}', '{"wert": "x"}']
+)
+def test_a_record_that_is_no_token(path: Path, record: str) -> None:
+    """What another version or another program left under the key is fetched anew."""
+    FileStore(path).write(ORIGIN, record)
+    session, below = scripted(settings(lambda: "fetched", store=FileStore(path)), 200)
+    session.get(URL)
+    assert carried(below) == ["Bearer fetched"]
+
+
+def test_a_link_is_not_followed(path: Path) -> None:
+    """A symbolic link planted in the place is neither read nor written through."""
+    target = path.with_name("target")
+    FileStore(target).write("key", RECORD)
+    before = target.read_bytes()
+    path.symlink_to(target)
+    assert FileStore(path).read("key") is None
+    with suppress(OSError):
+        FileStore(path).write("key", "other")
+    assert target.read_bytes() == before
+
+
+def test_a_planted_lock_is_not_followed(path: Path) -> None:
+    """A symbolic link in the place of a lock file harms nothing that it points to."""
+    victim = path.with_name("victim")
+    victim.write_text("precious")
+    path.with_name("tokens.json.lock").symlink_to(victim)
+    with suppress(OSError):
+        FileStore(path).write("key", RECORD)
+    assert victim.read_text() == "precious"
+
+
+@contextmanager
+def fifo(path: Path, *, held: bool) -> Iterator[None]:
+    """A named pipe, that somebody holds open for writing or not."""
+    os.mkfifo(path)
+    holder = os.open(path, os.O_RDWR) if held else None
+    yield
+    if holder is not None:
+        os.close(holder)
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_pipe_in_the_place(path: Path, held: bool) -> None:  # noqa: FBT001 (a case)
+    """A named pipe neither blocks nor is an error other than OSError."""
+    with fifo(path, held=held):
+        assert FileStore(path).read("key") is None
+        with suppress(OSError):
+            FileStore(path).write("key", RECORD)
+
+
+def test_a_folder_in_the_place(path: Path) -> None:
+    """A folder reads as nothing, cannot be overwritten, and costs no descriptor."""
+    path.mkdir()
+    store = FileStore(path)
+    before = descriptors()
+    assert [store.read("key") for _ in range(5)] == [None] * 5
+    with pytest.raises(OSError, match="no file"):
+        store.write("key", RECORD)
+    assert descriptors() == before
+    assert {left.name for left in path.parent.iterdir()} == {"tokens.json", "tokens.json.lock"}
+
+
+# A store that fails its session
+
+
+def test_a_token_that_cannot_be_kept(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A file that cannot be written costs a warning; the token serves from memory."""
+    path.mkdir()
+    source = Source(Token(SECRET, 4_000_000_000.0))
+    session, below = scripted(settings(source, store=FileStore(path)), 200, 200)
+    assert [session.get(URL).status_code for _ in range(2)] == [200, 200]
+    assert (source.calls, carried(below)) == (1, [f"Bearer {SECRET}"] * 2)
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert "memory" in caplog.text
+    assert SECRET not in caplog.text
+
+
+def test_a_folder_that_cannot_be_made(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Where not even a lock file can be made, as on a read-only disk, the session still works."""
+    path.write_text("a file, so no folder")
+    source = Source(SECRET, f"new-{SECRET}")
+    chosen = settings(source, store=FileStore(path / "tokens.json"))
+    session, below = scripted(chosen, 200, EXPIRED, 200)
+    assert [session.get(URL).status_code for _ in range(2)] == [200, 200]
+    assert carried(below)[-1] == f"Bearer new-{SECRET}"
+    assert {record.levelno for record in caplog.records} == {logging.WARNING}
+    assert SECRET not in caplog.text
+
+
+def test_a_record_that_cannot_be_written(path: Path) -> None:
+    """A write that fails half-way leaves what was there, and nothing beside it."""
+    store = FileStore(path)
+    store.write("key", RECORD)
+    with pytest.raises(TypeError):
+        store.write("key", b"no text")  # type: ignore[arg-type]
+    assert store.read("key") == RECORD
+    assert {left.suffix for left in path.parent.iterdir()} == {".json", ".lock"}
+
+
+def test_a_store_locked_by_another(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits in vain for another's renewal fails by name, and asks no source in its stead."""
+    monkeypatch.setattr("requests_authretry._tokens.LOCK_SECONDS", 0.0)
+    source = Source("never fetched")
+    session, below = scripted(settings(source, store=FileStore(path)))
+    with FileStore(path).lock(ORIGIN, 0.0), pytest.raises(RefreshFailed, match="locked"):
+        session.get(URL)
+    assert (source.calls, below.sent) == (0, [])
+
+
+class Sized(dict[str, str]):
+    """A store that is a dictionary: false as long as it is empty."""
+
+    read = dict.get
+    write = dict.__setitem__
+
+    @contextmanager
+    def lock(self, key: str, timeout: float) -> Iterator[None]:
+        """Exclude nobody: one thread uses it."""
+        assert (key, timeout > 0) == (ORIGIN, True)
+        yield
+
+
+def test_an_empty_store_is_used() -> None:
+    """A store that is empty, and false, is the store all the same."""
+    store = Sized()
+    scripted(settings(lambda: "fetched", store=store), 200)[0].get(URL)
+    assert list(store) == [ORIGIN]
+
+
+# Across processes
+
+RUN = """
+import sys, requests
+from requests_authretry import FileStore, Settings, Token, mount
+from requests_authretry.testing import ScriptedAdapter
+
+class Told(FileStore):
+    def lock(self, key, timeout):
+        print("locking", flush=True)
+        return super().lock(key, timeout)
+
+def fetch():
+    print("fetching", flush=True)
+    return Token(sys.stdin.readline().strip(), expires_at=4e9)
+
+session, below = requests.Session(), ScriptedAdapter(*map(int, sys.argv[2:]))
+session.mount("https://", below)
+store = Told(sys.argv[1])
+mount(session, Settings(token=fetch, origins=["https://api.example.com"], store=store))
+status = session.get("https://api.example.com/get").status_code
+print(status, *(sent.headers["Authorization"] for sent in below.sent), flush=True)
+"""
+
+
+class Run:
+    """Another process that does one request with a token of the shared file."""
+
+    def __init__(self, path: Path, *script: int, before: str = "") -> None:
+        package = Path(requests_authretry.__file__).parent
+        self._process = subprocess.Popen(  # noqa: S603 (our own script)
+            [sys.executable, "-c", before + RUN, str(path), *map(str, script)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(package.parent)},
+        )
+
+    def says(self) -> str:
+        """Its next line."""
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+    def gets(self, token: str) -> None:
+        """Let its fetch come to an end."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{token}\n")
+        self._process.stdin.flush()
+
+    def rest(self) -> list[str]:
+        """What it says until its end."""
+        return self._process.communicate(timeout=30)[0].splitlines()
+
+    def kill(self) -> None:
+        """End it as the system would: nothing is cleaned up."""
+        self._process.kill()
+        self._process.communicate(timeout=30)
+
+
+@pytest.fixture
+def run(path: Path) -> Iterator[Callable[..., Run]]:
+    """Start a process on the shared file; none outlives its test."""
+    with ExitStack() as ends:
+
+        def start(*script: int, before: str = "") -> Run:
+            started = Run(path, *script, before=before)
+            ends.callback(started.kill)
+            return started
+
+        yield start
+
+
+def test_a_second_run_reuses_the_token(path: Path, run: Callable[..., Run]) -> None:
+    """What one process fetched serves the next, with its time; once refused it is renewed."""
+    first = run(200)
+    first.gets("one")
+    assert first.rest() == ["locking", "fetching", "200 Bearer one"]
+    assert run(200).rest() == ["locking", "200 Bearer one"]
+    stored = json.loads(FileStore(path).read(ORIGIN) or "")
+    assert (stored["value"], stored["expires_at"]) == ("one", 4e9)
+    refused = run(401, 200)
+    refused.gets("two")
+    assert refused.rest()[-2:] == ["fetching", "200 Bearer one Bearer two"]
+    assert run(200).rest()[-1] == "200 Bearer two"
+
+
+def test_two_processes_fetch_at_once(run: Callable[..., Run]) -> None:
+    """The one that comes second waits for the first one's token instead of fetching its own."""
+    first = run(200)
+    assert [first.says() for _ in range(2)] == ["locking", "fetching"]
+    second = run(200)
+    assert second.says() == "locking"
+    second.gets("never fetched")
+    first.gets("shared")
+    assert first.rest() == second.rest() == ["200 Bearer shared"]
+
+
+def test_a_lock_ends_with_its_holder(run: Callable[..., Run]) -> None:
+    """A process that is killed while it fetches does not keep the others from fetching."""
+    holder = run(200)
+    assert [holder.says() for _ in range(2)] == ["locking", "fetching"]
+    waiting = run(200)
+    assert waiting.says() == "locking"
+    holder.kill()
+    waiting.gets("mine")
+    assert waiting.rest() == ["fetching", "200 Bearer mine"]
+
+
+def test_a_full_disk(path: Path, run: Callable[..., Run]) -> None:
+    """No room for the token: the process goes on, and what was in the file stays."""
+    FileStore(path).write("another", "precious")
+    full = run(200, before="import resource as r; r.setrlimit(r.RLIMIT_FSIZE, (0, 0))\n")
+    full.gets(SECRET)
+    locking, fetching, *warned, last = full.rest()
+    assert (locking, fetching, last) == ("locking", "fetching", f"200 Bearer {SECRET}")
+    assert SECRET not in str(warned)
+    assert FileStore(path).read("another") == "precious"
+    assert {left.suffix for left in path.parent.iterdir()} == {".json", ".lock"}

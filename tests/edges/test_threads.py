@@ -1,0 +1,194 @@
+"""Many threads at once: on one session, on one settings object, on one prepared request."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import TYPE_CHECKING, TypeVar
+
+import pytest
+import requests
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+
+from requests_authretry import (
+    MemoryStore,
+    RefreshFailed,
+    RetryQuota,
+    Settings,
+    TokenRefreshed,
+    mount,
+)
+from requests_authretry._core.origin import Origin
+from requests_authretry._limits import Quotas
+from tests.edges.scripted import URL, Source, scripted, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from requests import PreparedRequest, Response
+
+    from requests_authretry.cli._gate import Gate
+
+CROWD = 32
+T = TypeVar("T")
+
+
+@pytest.fixture
+def eager_switching() -> Iterator[None]:
+    """Threads take turns far more often than usual."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(usual)
+
+
+def at_once(work: Callable[[int], T], crowd: int = CROWD) -> list[T]:
+    """What the threads return, all of which begin together."""
+    start = Barrier(crowd)
+
+    def run(number: int) -> T:
+        start.wait()
+        return work(number)
+
+    with ThreadPoolExecutor(crowd) as pool:
+        return list(pool.map(run, range(crowd)))
+
+
+def roomy_session(chosen: Settings) -> requests.Session:
+    """A mounted session with a connection for each thread, on which any 401 raises."""
+    session = requests.Session()
+    session.mount("http://", HTTPAdapter(pool_maxsize=CROWD))
+    session.hooks["response"].append(lambda response, **_: response.raise_for_status())
+    mount(session, chosen)
+    return session
+
+
+def renewed_once(gate: Gate, send: Callable[[int], Response]) -> None:
+    """Fetch a token and revoke it: the crowd goes through, on one renewal."""
+    assert send(0).status_code == 200
+    assert gate.issued == 1
+    gate.revoke()
+    statuses = at_once(lambda number: send(number).status_code)
+    assert statuses == [200] * CROWD
+    assert gate.issued == 2
+    arrived = Counter(seen.status for seen in gate.seen[1:])
+    assert arrived[200] == CROWD
+    assert 1 <= arrived[401] <= CROWD
+
+
+@pytest.fixture
+def guarded(gate: Gate, httpbin_url: str) -> Settings:
+    """Settings for the gate, which now asks for a token."""
+    gate.guarded = True
+    return Settings(token=gate.issue, origins=[httpbin_url])
+
+
+def test_a_crowd_on_one_session(gate: Gate, httpbin_url: str, guarded: Settings) -> None:
+    """32 threads on one session, the token revoked: one renewal, and nobody sees a 401."""
+    with roomy_session(guarded) as session:
+        renewed_once(gate, lambda n: session.get(f"{httpbin_url}/bearer?n={n}"))
+
+
+def test_a_crowd_of_sessions(gate: Gate, httpbin_url: str, guarded: Settings) -> None:
+    """32 sessions with one settings object, the token revoked: one renewal for all of them."""
+    sessions = [roomy_session(guarded) for _ in range(CROWD)]
+    renewed_once(gate, lambda n: sessions[n].get(f"{httpbin_url}/bearer?n={n}"))
+    for session in sessions:
+        session.close()
+
+
+def test_a_crowd_on_one_prepared_request(gate: Gate, httpbin_url: str, guarded: Settings) -> None:
+    """32 threads send one prepared request, the token revoked: one renewal, each its answer."""
+    with roomy_session(guarded) as session:
+        request = session.prepare_request(requests.Request("GET", f"{httpbin_url}/bearer"))
+        renewed_once(gate, lambda _: session.send(request))
+        assert "Authorization" not in request.headers
+
+
+def test_a_crowd_before_the_first_token(gate: Gate, httpbin_url: str, guarded: Settings) -> None:
+    """32 threads without a token yet: it is fetched once, and nobody goes without."""
+    with roomy_session(guarded) as session:
+        statuses = at_once(lambda _: session.get(f"{httpbin_url}/bearer").status_code)
+    assert statuses == [200] * CROWD
+    assert gate.issued == 1
+    assert {seen.status for seen in gate.seen} == {200}
+
+
+def test_two_settings_on_one_store(gate: Gate, httpbin_url: str) -> None:
+    """Settings that name one store share its token: one is fetched, the other adopts it."""
+    gate.guarded = True
+    store, told = MemoryStore(), list[object]()
+    sessions = [
+        roomy_session(
+            Settings(token=gate.issue, origins=[httpbin_url], store=store, listeners=[told.append])
+        )
+        for _ in range(2)
+    ]
+    for _ in range(2):
+        at_once(lambda n: sessions[n % 2].get(f"{httpbin_url}/bearer"), 8)
+        gate.revoke()
+    assert gate.issued == 2
+    assert [e.adopted for e in told if isinstance(e, TokenRefreshed)] == [False, True] * 2
+    for session in sessions:
+        session.close()
+
+
+def test_a_crowd_whose_renewal_fails() -> None:
+    """Each of 32 callers gets a RefreshFailed of its own, and the source is asked once."""
+    fault = KeyError()
+    source = Source(fault)
+    session, below = scripted(settings(source))
+
+    def send(_: int) -> RefreshFailed:
+        with pytest.raises(RefreshFailed) as caught:
+            session.get(URL)
+        return caught.value
+
+    errors = at_once(send)
+    assert len({id(error) for error in errors}) == len({id(e.request) for e in errors}) == CROWD
+    assert {id(error.__cause__) for error in errors} == {id(fault)}
+    assert (source.calls, below.sent) == (1, [])
+
+
+class Numbered(AuthBase):
+    """A signature that is another one each time."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        """Sign."""
+        self._count += 1
+        request.headers["X-Signature"] = str(self._count)
+        return request
+
+
+@pytest.mark.usefixtures("eager_switching")
+def test_a_prepared_request_is_shared_on_its_way(httpbin_url: str) -> None:
+    """Threads that share a signed request do not find one another's redirects in it."""
+    with roomy_session(Settings(auth=Numbered(), origins=[httpbin_url])) as session:
+        request = session.prepare_request(requests.Request("GET", f"{httpbin_url}/redirect/2"))
+        hops = at_once(lambda _: len(session.send(request).history), 16)
+    assert hops == [2] * 16
+
+
+@pytest.mark.usefixtures("eager_switching")
+def test_the_quota_is_paid_exactly() -> None:
+    """Payments of many threads neither get lost nor overdraw; paid back in full, none is left."""
+    quotas, origin = Quotas(RetryQuota(capacity=100)), Origin("https", "api.example.com", 443)
+
+    def pay(_: int) -> int:
+        return sum(quotas.pay(origin, 1) for _ in range(10))
+
+    def pay_back(_: int) -> None:
+        for _ in range(10):
+            quotas.pay_back(origin, 1)
+
+    assert sum(at_once(pay, 16)) == 100
+    assert quotas.level(origin) == 0
+    at_once(pay_back, 16)
+    assert quotas.level(origin) == 100
+    assert not quotas.dented
