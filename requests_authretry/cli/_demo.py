@@ -1,0 +1,153 @@
+"""The demonstration: what the one line does, on the real httpbin, with every claim checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import requests
+
+from .. import Settings, attempts, explain, mount
+from .._clock import SystemClock
+from ._gate import Gate, httpbin, serve
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+INTRODUCTION = """\
+The real httpbin application serves at url = "{url}", behind a
+gate that revokes tokens and fails on request. The second line is all it takes:
+
+  session = requests.Session()
+  mount(session, Settings(token=fetch_token, origins=[url]))
+
+  GET /bearer          calls of bare requests  one call with that line"""
+EXPLANATION = "What happened in that last call, as explain(response) tells it:"
+SUCCESS = "Everything worked."
+
+LIMIT = 1
+"""Seconds that the rate limit asks for, really waited."""
+
+TIMEOUT = 10
+"""Seconds for any answer of a server on this machine."""
+
+
+class Fault(Exception):  # noqa: N818 (what is at fault is this library)
+    """A claim that does not hold."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One kind of trouble.
+
+    Attributes:
+        name: What it is called on the screen.
+        canned: The statuses that the gate gives before it lets a request through.
+        stale: Whether the session's token is revoked first.
+    """
+
+    name: str
+    canned: tuple[int, ...] = ()
+    stale: bool = False
+
+    @property
+    def refusals(self) -> list[int]:
+        """What the server says, request by request, before it gives the real answer."""
+        return [*self.canned, *[401] * self.stale]
+
+    @property
+    def least_wait(self) -> int:
+        """Seconds that a client has to wait at least."""
+        return LIMIT * self.canned.count(429)
+
+
+SCENES = (
+    Scene("a stale token", stale=True),
+    Scene(f"a rate limit of {LIMIT} s", canned=(429,)),
+    Scene("a failing server", canned=(503, 503)),
+    Scene("all of it at once", canned=(429, 503, 503), stale=True),
+)
+
+
+def run(out: TextIO) -> None:
+    """Play every scene and show what came of it.
+
+    Args:
+        out: Where the lines go, one after another as they come true.
+
+    Raises:
+        Fault: Something did not go as claimed.
+        ImportError: The ``demo`` extra is not installed; the message has the command that does it.
+    """
+    gate = Gate(httpbin())
+    gate.guarded = True
+    with serve(gate) as url, requests.Session() as session:
+        # Proxies and passwords of this machine are none of the demonstration's business.
+        session.trust_env = False
+        fetch_token = gate.issue
+        mount(session, Settings(token=fetch_token, origins=[url]))
+        print(INTRODUCTION.format(url=url), file=out, flush=True)
+        try:
+            _expect("with a fresh token", "the status", 200, _get(session, url).status_code)
+            for scene in SCENES:
+                refusals = " ".join(map(str, _bare(scene, gate, url)))
+                response, told = _mounted(scene, gate, session, url)
+                print(f"  {scene.name:20} {refusals:23} {told}", file=out, flush=True)
+        except requests.RequestException as error:
+            raise Fault(f"A call failed: {error!r}") from error
+        explained = explain(response).replace("\n", "\n  ")
+        print(f"\n{EXPLANATION}\n\n  {explained}\n\n{SUCCESS}", file=out)
+
+
+def _bare(scene: Scene, gate: Gate, url: str) -> list[int]:
+    """What bare requests gets from call to call, until the trouble is over."""
+    with requests.Session() as session:
+        session.trust_env = False
+        session.headers["Authorization"] = f"Bearer {gate.issue()}"
+        _make_trouble(scene, gate)
+        came = [_get(session, url).status_code for _ in scene.refusals]
+    _expect(scene.name, "what bare requests gets", scene.refusals, came)
+    return came
+
+
+def _mounted(
+    scene: Scene, gate: Gate, session: requests.Session, url: str
+) -> tuple[requests.Response, str]:
+    """The answer a mounted session gets to one call, and what it took to get it."""
+    clock = SystemClock()
+    _make_trouble(scene, gate)
+    seen, issued, began = len(gate.seen), gate.issued, clock.monotonic()
+    response = _get(session, url)
+    took, renewals = clock.monotonic() - began, gate.issued - issued
+    waited = sum(attempt.delay for attempt in attempts(response))
+    came = [request.status for request in gate.seen[seen:]]
+    _expect(scene.name, "what the server said", [*scene.refusals, 200], came)
+    _expect(scene.name, "the status", 200, response.status_code)
+    _expect(scene.name, "the answer", {"authenticated": True}, _without_token(response))
+    _expect(scene.name, "the number of renewals", int(scene.stale), renewals)
+    least = scene.least_wait
+    _expect(scene.name, "the least wait in seconds", least, min(least, took, waited))
+    told = [str(response.status_code)]
+    told += [f"waited {waited:.2f} s"] * bool(scene.canned)
+    told += ["token renewed"] * renewals
+    return response, ", ".join(told)
+
+
+def _make_trouble(scene: Scene, gate: Gate) -> None:
+    if scene.stale:
+        gate.revoke()
+    for status in scene.canned:
+        gate.answer(status, [("Retry-After", str(LIMIT))] if status == 429 else [])  # noqa: PLR2004
+
+
+def _get(session: requests.Session, url: str) -> requests.Response:
+    return session.get(f"{url}/bearer", timeout=TIMEOUT)
+
+
+def _without_token(response: requests.Response) -> dict[str, object]:
+    return {key: value for key, value in response.json().items() if key != "token"}
+
+
+def _expect(where: str, what: str, expected: object, found: object) -> None:
+    if found != expected:
+        raise Fault(f"This did not work: {where}: {what} should be {expected}, but is {found}.")
