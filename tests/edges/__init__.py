@@ -1,1 +1,1 @@
-"""The library at its edges: scripted answers on a fake clock, raw sockets where only they show it."""
+"""The library at its edges: scripts on a fake clock; raw sockets where only they show it."""
