@@ -69,7 +69,8 @@ class AuthRetryAdapter(HTTPAdapter):
 
     def _take(self, settings: Settings, inner: BaseAdapter | None) -> None:
         self.settings = settings
-        self.inner = inner
+        self.inner: Any = inner
+        self._wraps = inner is not None and not isinstance(inner, AuthRetryAdapter)
         self._runtime = Runtime.of(settings)
         self._closing = Event()
         survives_fork(self)
@@ -122,7 +123,8 @@ class AuthRetryAdapter(HTTPAdapter):
         # Who gives no timeout waits for the network as long as it takes.
         until = inf if options["timeout"] is None else exchange.deadline
         try:
-            response = self._transmit(exchange.outgoing(request), options)
+            send = self.inner.send if self._wraps else self._transmit
+            response = send(exchange.outgoing(request), **options)
             clock = exchange.runtime.clock
             exchange.elapsed = clock.monotonic() - exchange.started
             exchange.url, exchange.status = request.url, response.status_code
@@ -147,14 +149,15 @@ class AuthRetryAdapter(HTTPAdapter):
             return failure, decision  # a stop by the status is not lifted by a torn body
         return response, decision
 
-    def _transmit(self, request: PreparedRequest, options: dict[str, Any]) -> Response:
+    def _transmit(self, request: PreparedRequest, **options: Any) -> Response:
         """Through the inner adapter; around one of ours, through the pool it owns."""
         inner = self.inner
         if isinstance(inner, AuthRetryAdapter):
-            return inner._transmit(request, options)  # noqa: SLF001 (of this class)
+            return inner._transmit(request, **options)  # noqa: SLF001 (of this class)
         if inner is None:
             return super().send(request, **options)
-        return inner.send(request, **options)
+        response: Response = inner.send(request, **options)
+        return response
 
     def _pause(
         self,
@@ -253,7 +256,7 @@ def _ended(
     decision: Stop,
 ) -> Response:
     """Hand out the last answer, or raise the last failure."""
-    if decision.reason is not Reason.FINAL:
+    if decision is not _FINAL and decision.reason is not Reason.FINAL:
         _report(exchange, request, decision)
     elif exchange.runtime.quotas.dented and exchange.is_healthy:
         exchange.pay_back(request)

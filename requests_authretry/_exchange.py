@@ -69,7 +69,7 @@ class Exchange:
         """Begin a call now."""
         self.runtime = runtime
         self.began = self.started = runtime.clock.monotonic()
-        self.deadline = self.began + runtime.settings.retry.deadline
+        self.deadline = self.began + runtime.patience
 
     @classmethod
     def of(cls, request: PreparedRequest, runtime: Runtime) -> Exchange:
@@ -104,7 +104,13 @@ class Exchange:
         self.sent = None
         if self.cookies is not None:
             outgoing = self.cookies.put_on(request)
-        if not runtime.carries or not self._may_carry(request):
+        if not runtime.carries:
+            return outgoing
+        url = request.url or ""
+        # What begins with an origin and a slash is of that origin by any parser's reading.
+        if not url.startswith(runtime.prefixes) and Origin.of(url) not in runtime.origins:
+            return outgoing
+        if has_own_authorization(request):
             return outgoing
         if runtime.tokens is not None:
             token = runtime.tokens.current
@@ -114,13 +120,6 @@ class Exchange:
             self.sent = token
             outgoing = twin(outgoing, token.authorization)
         return outgoing if runtime.auth is None else signed(outgoing, runtime.auth)
-
-    def _may_carry(self, request: PreparedRequest) -> bool:
-        """Whether our credentials may go where this goes, and the caller has set none."""
-        url = request.url or ""
-        # What begins with an origin and a slash is of that origin by any parser's reading.
-        ours = url.startswith(self.runtime.prefixes) or Origin.of(url) in self.runtime.origins
-        return ours and not has_own_authorization(request)
 
     def left(self) -> float:
         """Seconds until the deadline."""

@@ -46,7 +46,7 @@ def _store(request: PreparedRequest) -> Any:
 def signed(request: PreparedRequest, auth: AuthBase) -> PreparedRequest:
     """The request with a fresh signature; hooks that the signer sets are not kept."""
     other = twin(request)
-    other.hooks = {"response": list(request.hooks["response"])}
+    other.hooks = {"response": []}
     other.prepare_auth(auth, other.url or "")
     return other
 

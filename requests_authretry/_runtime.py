@@ -20,6 +20,7 @@ class Runtime:
     Attributes:
         settings: The settings it belongs to.
         clock: Their clock, nearer at hand.
+        patience: Seconds for a whole call.
         carries: Whether there are credentials at all.
         origins: Where they may go.
         prefixes: The same, as most URLs that may carry them begin.
@@ -35,6 +36,7 @@ class Runtime:
         self.tokens = None if settings.token is None else TokenKeeper(settings)
         self.quotas = Quotas(settings.quota)
         self.auth = settings.auth
+        self.patience = settings.retry.deadline
         self.origins = {Origin.of(origin) for origin in settings.origins}
         self.prefixes = tuple(f"{origin}/" for origin in settings.origins)
 
