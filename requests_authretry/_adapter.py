@@ -16,12 +16,19 @@ from ._core.outcome import Reason, Retry, Stop
 from ._core.policy import FIRST_ERROR
 from ._errors import AuthRetryError, ConfigurationError, RefreshFailed
 from ._events import GaveUp, RetryScheduled, tell
-from ._exchange import Exchange
+from ._exchange import UNAUTHORIZED, Exchange
 from ._fork import survives_fork
-from ._hook import UNAUTHORIZED, put_first
+from ._hook import put_first
 from ._runtime import Runtime
 from ._settings import Settings
-from ._translate import as_requests_error, clipped, failure_of, leave_connections, outcome_of
+from ._translate import (
+    as_requests_error,
+    bounds_reads,
+    clipped,
+    failure_of,
+    leave_connections,
+    outcome_of,
+)
 
 if TYPE_CHECKING:
     from requests import PreparedRequest
@@ -120,8 +127,9 @@ class AuthRetryAdapter(HTTPAdapter):
     ) -> tuple[Response | RequestException, Retry | Stop]:
         """Send once, and decide."""
         decision: Retry | Stop = _FINAL
-        # Who gives no timeout waits for the network as long as it takes.
-        until = inf if options["timeout"] is None else exchange.deadline
+        # Who bounds no read waits for the network as long as it takes.
+        timeout = options["timeout"]
+        exchange.until = exchange.deadline if timeout and bounds_reads(timeout) else inf
         try:
             send = self.inner.send if self._wraps else self._transmit
             response = send(exchange.outgoing(request), **options)
@@ -129,12 +137,12 @@ class AuthRetryAdapter(HTTPAdapter):
             exchange.elapsed = clock.monotonic() - exchange.started
             exchange.url, exchange.status = request.url, response.status_code
             response.request, response.connection = request, self
-            if response.status_code >= FIRST_ERROR:
+            if response.status_code >= FIRST_ERROR and not exchange.may_answer:
                 decision = _weighed(exchange, request, response, stream=options["stream"])
             if options["stream"] or isinstance(decision, Retry):
                 return response, decision
-            if response.status_code < FIRST_REDIRECT or _is_last(response, exchange):
-                read_body(response, clock, until)
+            if not exchange.may_answer:
+                read_body(response, clock, exchange.until)
         except RefreshFailed as error:  # nothing was sent
             error.request = request
             leave_on(error, exchange)
@@ -241,12 +249,6 @@ def _weighed(
         if not stream and forbids_retry(response):
             return Stop(Reason.VETOED, decision.wish)
     return decision
-
-
-def _is_last(response: Response, exchange: Exchange) -> bool:
-    """Whether nobody will put another answer in its place: no redirect, no 401 to be answered."""
-    answerable = response.status_code == UNAUTHORIZED and exchange.sent is not None
-    return not answerable and not response.is_redirect
 
 
 def _ended(

@@ -6,7 +6,11 @@ from http.client import HTTPException, HTTPResponse
 from typing import TYPE_CHECKING
 
 import requests
-from requests.exceptions import UnrewindableBodyError
+from requests.exceptions import (
+    ChunkedEncodingError,
+    ContentDecodingError,
+    UnrewindableBodyError,
+)
 from requests.utils import rewind_body
 
 from ._core.hints import is_abuse
@@ -24,6 +28,7 @@ DRAIN_SECONDS = 1.0
 PROBLEM = "application/problem+json"
 """RFC 9457."""
 _CHUNK = 65_536
+_FORGIVEN = (ChunkedEncodingError, ContentDecodingError)
 
 
 def rewound(request: PreparedRequest) -> bool:
@@ -55,8 +60,10 @@ def read_body(response: Response, clock: Clock, deadline: float) -> None:
     if response._content_consumed:  # noqa: SLF001 (requests has no other word for it)
         return
     answer, chunks, in_time = _on_the_wire(response), [], True
-    if not (hasattr(raw, "read1") and isinstance(answer, HTTPResponse)):
-        _ = response.content  # urllib3 1.26, and answers that come from no socket
+    plain = isinstance(answer, HTTPResponse) and getattr(raw, "_fp", None) is answer
+    if not plain or not hasattr(raw, "read1"):
+        # From no socket, through a wrapper that watches the reading, or urllib3 1.26.
+        _ = response.content
         return
     try:
         while in_time and (chunk := raw.read1(_CHUNK, decode_content=True)):
@@ -65,6 +72,9 @@ def read_body(response: Response, clock: Clock, deadline: float) -> None:
     except Exception as error:
         response.close()
         translated = body_error(error)
+        if isinstance(translated, _FORGIVEN) and response.is_redirect:
+            _keep(response, b"")  # as requests does when it follows
+            return
         if translated is None:
             raise
         raise translated from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
+from math import inf
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from ._runtime import Runtime
 
 FIRST_SERVER_ERROR = 500
+UNAUTHORIZED = 401
 _FOLLOW = SessionRedirectMixin.resolve_redirects.__code__
 
 
@@ -39,7 +41,9 @@ class Exchange:
         began: When the call began, in monotonic seconds.
         deadline: When it has to be over.
         retries: Retries so far; replays and redirects are none.
-        answered: Whether a 401 of this call was answered.
+        answers: How often a 401 of this call was answered.
+        fetched: Whether one of them with a token that was fetched for it.
+        until: When a body is cut that is still coming, in monotonic seconds.
         sent: The token that the last attempt carried, None when it carried none of ours.
         started: When the last attempt began.
         judged: When it was decided on.
@@ -55,7 +59,9 @@ class Exchange:
     # Defaults on the class: most calls end well, and never set these.
     elapsed = judged = 0.0
     retries = 0
-    answered = False
+    answers = 0
+    fetched = False
+    until = inf
     sent: Token | None = None
     record: tuple[Attempt, ...] = ()
     cookies: Cookies | None = None
@@ -81,7 +87,8 @@ class Exchange:
         if not going_on or not (going_on.is_replaying or _requests_follows()):
             return cls(runtime)
         going_on.is_replaying = False
-        going_on.runtime = runtime
+        if going_on.runtime is not runtime:  # other settings, other token
+            going_on.runtime, going_on.answers, going_on.fetched = runtime, 0, False
         going_on.begin()
         return going_on
 
@@ -190,6 +197,19 @@ class Exchange:
         self.record = (*self.record, attempt)
         self.status = self.error = None
         return attempt
+
+    @property
+    def may_answer(self) -> bool:
+        """Whether the last answer is a 401 that the hook may answer."""
+        return self.status == UNAUTHORIZED and self.sent is not None and not self.answered
+
+    @property
+    def answered(self) -> bool:
+        """Whether a 401 of this call was answered with all we have: a token just fetched.
+
+        One that another had put in its place may be as old as the first: it is tried, once.
+        """
+        return self.answers > 1 or self.fetched
 
     @property
     def is_open(self) -> bool:

@@ -6,12 +6,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from ._attempts import exchange_of, leave_on
-from ._bodies import drain, rewound
+from ._bodies import drain, read_body, rewound
 from ._core.answer import Decline, Refresh, Refused, answer
 from ._core.origin import redacted
 from ._core.outcome import Reason, Stop
 from ._errors import RefreshFailed, StepUpRequired
 from ._events import RefreshDeclined, tell
+from ._exchange import UNAUTHORIZED
 from ._protocols import FetchContext
 from ._translate import challenges_of
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
     from ._exchange import Exchange
     from ._tokens import TokenKeeper
-
-UNAUTHORIZED = 401
 
 
 def put_first(request: PreparedRequest) -> None:
@@ -66,13 +65,15 @@ def _answered(
         )
     )
     if isinstance(verdict, Decline):
-        return _declined(exchange, response, verdict)
-    exchange.answered = True
+        return _declined(exchange, response, verdict, stream=bool(options.get("stream")))
+    exchange.answers += 1
     reason = Reason.REPLAYED
     if isinstance(verdict, Refresh):
         reason = _renewed(exchange, keeper, response, verdict)
         if reason is not Reason.REFRESHED:
-            return _declined(exchange, response, Decline(reason))
+            return _declined(
+                exchange, response, Decline(reason), stream=bool(options.get("stream"))
+            )
     return _replayed(exchange, response, reason, options)
 
 
@@ -90,6 +91,7 @@ def _renewed(
         return Reason.NOT_REPLAYABLE
     if isinstance(result, Reason):
         return result
+    exchange.fetched = keeper.fetched == result.value
     return Reason.REFRESHED if verdict.resend else Reason.NOT_REPLAYABLE
 
 
@@ -114,12 +116,16 @@ def _replayed(
     response.history = [refused, *response.history]
     response.elapsed = timedelta(seconds=exchange.elapsed)
     if response.status_code == UNAUTHORIZED:
-        _declined(exchange, response, Decline(Reason.ANSWERED))
+        return on_response(response, **options) or response
     return response
 
 
-def _declined(exchange: Exchange, response: Response, verdict: Decline) -> Response:
+def _declined(
+    exchange: Exchange, response: Response, verdict: Decline, *, stream: bool
+) -> Response:
     """Hand out the 401, and say why."""
+    if not stream:
+        read_body(response, exchange.runtime.clock, exchange.until)
     challenge = verdict.challenge
     step_up = challenge if verdict.reason is Reason.STEP_UP else None
     event = RefreshDeclined(

@@ -35,7 +35,8 @@ class FetchContext:
         stale: The token that was refused or has expired; None the first time.
         refused: Whether the server refused it.
         challenge: What the server said of it, None when it said nothing.
-        timeout: Seconds that the caller who asked can still wait.
+        timeout: Seconds it may take: what is left to the caller who asked first, and 10 at least,
+            as others wait for the answer too.
     """
 
     stale: Token | None
@@ -55,7 +56,7 @@ class TokenSource(Protocol):
     """
 
     def fetch(self, context: FetchContext) -> Token | str | None:
-        """A new token; None declines, and the caller gets the 401 that asked for it."""
+        """A new token; None declines: the 401 stands, and without any token nothing is sent."""
 
 
 @runtime_checkable

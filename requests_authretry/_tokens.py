@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from ._settings import Settings
 
+LEAST_SECONDS = 10.0
+"""What a source is told at least that it may take."""
+
 LOCK_SECONDS = 60.0
 """How long a renewal waits for another process that renews the same token."""
 
@@ -44,10 +47,12 @@ class Renewal(threading.Event):
     that was sent is spent, and its answer must not be lost.
     """
 
-    def __init__(self, context: FetchContext) -> None:
+    def __init__(self, context: FetchContext, now: float) -> None:
         """Not begun yet."""
         super().__init__()
         self.context = context
+        self.overdue = now + max(context.timeout, LOCK_SECONDS)
+        self.news: TokenRefreshed | None = None
         self.worker: threading.Thread | None = None
         self.result: Result = _NoToken("its renewal was cut off")
 
@@ -67,6 +72,7 @@ class TokenKeeper:
 
     Attributes:
         current: The token to send; reading it takes no lock.
+        fetched: The value of the last one that was fetched here, not found in the store.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -81,6 +87,8 @@ class TokenKeeper:
         self._lock = threading.Lock()
         self._renewal: Renewal | None = None
         self._latch: _Latch | None = None
+        self._hanging = 0
+        self.fetched: str | None = None
         survives_fork(self)
 
     def usable(self, deadline: float) -> Token:
@@ -111,11 +119,15 @@ class TokenKeeper:
             RefreshFailed: The source failed, or did not answer within the deadline.
         """
         left = max(deadline - self._clock.monotonic(), 0.0)
-        renewal = self._joined(replace(context, timeout=left))
+        # The renewal outlives who asked first: others may have more time.
+        renewal = self._joined(replace(context, timeout=max(left, LEAST_SECONDS)))
         if isinstance(renewal, Renewal):
             self._clock.sleep(left, renewal)
             if not renewal.is_set():
-                raise RefreshFailed(f"no token within the {left:.3g} s that were left")
+                raise RefreshFailed(
+                    f"no token within the {left:.3g} s that were left: the token source takes "
+                    "longer, or waits for the very session that waits for it"
+                )
             renewal = renewal.result
         if isinstance(renewal, (_NoToken, ConfigurationError)):
             # Their own frames hold what the source gave.
@@ -135,9 +147,9 @@ class TokenKeeper:
             latch = self._latch
             if latch and latch.version == stale and self._clock.monotonic() < latch.until:
                 return latch.result
-            if self._renewal is None:
+            if self._renewal is None or self._gave_up_on(self._renewal):
                 try:
-                    self._renewal = _begun(Renewal(context), self._work)
+                    self._renewal = _begun(Renewal(context, self._clock.monotonic()), self._work)
                 except RuntimeError as error:  # no more threads, or the program is ending
                     return error
             elif self._renewal.worker is threading.current_thread():
@@ -146,9 +158,17 @@ class TokenKeeper:
                 )
             return self._renewal
 
+    def _gave_up_on(self, renewal: Renewal) -> bool:
+        """Whether it has taken so long that its source must hang; its result is still welcome."""
+        if self._clock.monotonic() < renewal.overdue:
+            return False
+        logger.warning("a token source has not answered for long: it is asked again")
+        self._hanging += 1
+        return True
+
     def _work(self, renewal: Renewal) -> None:
         try:
-            renewal.result = self._renewed(renewal.context)
+            renewal.result = self._renewed(renewal)
         except BaseException as error:  # noqa: BLE001 (the waiting callers get it)
             renewal.result = (
                 error if isinstance(error, Exception) else _NoToken(type(error).__name__)
@@ -156,7 +176,10 @@ class TokenKeeper:
         finally:
             with self._lock:
                 self._settle(_version(renewal.context.stale), renewal.result)
-                self._renewal = None
+                if self._renewal is renewal:
+                    self._renewal = None
+            if renewal.news is not None:
+                tell(self._listeners, renewal.news)
             renewal.set()
 
     def _settle(self, version: str | None, result: Result) -> None:
@@ -167,12 +190,13 @@ class TokenKeeper:
         pause = _PAUSE.delay(known + 1, throttled=False, fraction=random.random())  # noqa: S311 (jitter)
         self._latch = _Latch(version, result, known + 1, self._clock.monotonic() + pause)
 
-    def _renewed(self, context: FetchContext) -> Token | Reason:
+    def _renewed(self, renewal: Renewal) -> Token | Reason:
         """Under the store's lock: adopt what another put there, else fetch and keep."""
+        context = renewal.context
         with self._alone():
             stored, stale = load_token(self._store.read(self._key)), _version(context.stale)
             if stored and stored.value != stale and not stored.is_expired(self._clock.time()):
-                self._tell(stored, adopted=True)
+                renewal.news = TokenRefreshed(self._key, True, stored.expires_at)  # noqa: FBT003
                 return stored
             fetched = _checked(self._fetch(context))
             if fetched is None:
@@ -183,7 +207,8 @@ class TokenKeeper:
                 # By this machine's clock only: its source has just called it good.
                 fetched = replace(fetched, expires_at=None)
             self._keep(fetched)
-        self._tell(fetched, adopted=False)
+        self.fetched = fetched.value
+        renewal.news = TokenRefreshed(self._key, False, fetched.expires_at)  # noqa: FBT003
         return fetched
 
     @contextmanager
@@ -193,7 +218,10 @@ class TokenKeeper:
             try:
                 stack.enter_context(self._store.lock(self._key, LOCK_SECONDS))
             except TimeoutError as error:
-                raise _NoToken(f"its store was locked by another for {LOCK_SECONDS:g} s") from error
+                if not self._hanging:  # else it may be our own that holds it
+                    raise _NoToken(
+                        f"its store was locked by another for {LOCK_SECONDS:g} s"
+                    ) from error
             except OSError as error:
                 logger.warning("the token store cannot be locked: %s", error)
             yield
@@ -203,9 +231,6 @@ class TokenKeeper:
             self._store.write(self._key, dump_token(token))
         except OSError as error:
             logger.warning("the new token is kept in memory only: %s", error)
-
-    def _tell(self, token: Token, *, adopted: bool) -> None:
-        tell(self._listeners, TokenRefreshed(self._key, adopted, token.expires_at))
 
     def after_fork(self) -> None:
         """The thread that renewed, and the one that held the lock, are not in the child."""

@@ -122,6 +122,15 @@ def body_error(error: Exception) -> requests.RequestException | None:
     return None
 
 
+def bounds_reads(timeout: object) -> bool:
+    """Whether a time limit of requests bounds the single read."""
+    if isinstance(timeout, tuple):
+        return timeout[-1] is not None
+    if isinstance(timeout, WireTimeout):
+        return isinstance(timeout._read, (int, float)) or timeout.total is not None  # noqa: SLF001 (as below)
+    return timeout is not None
+
+
 def clipped(timeout: object, left: float) -> object:
     """A time limit of requests, no part of it longer than what is left; None stays None."""
     if timeout is None:
