@@ -60,8 +60,8 @@ def read_body(response: Response, clock: Clock, deadline: float) -> None:
     if response._content_consumed:  # noqa: SLF001 (requests has no other word for it)
         return
     answer, chunks, in_time = _on_the_wire(response), [], True
-    plain = isinstance(answer, HTTPResponse) and getattr(raw, "_fp", None) is answer
-    if not plain or not hasattr(raw, "read1"):
+    watched = getattr(raw, "_fp", None) is not answer
+    if watched or not isinstance(answer, HTTPResponse) or not hasattr(raw, "read1"):
         # From no socket, through a wrapper that watches the reading, or urllib3 1.26.
         _ = response.content
         return

@@ -219,9 +219,7 @@ class TokenKeeper:
                 stack.enter_context(self._store.lock(self._key, LOCK_SECONDS))
             except TimeoutError as error:
                 if not self._hanging:  # else it may be our own that holds it
-                    raise _NoToken(
-                        f"its store was locked by another for {LOCK_SECONDS:g} s"
-                    ) from error
+                    raise _NoToken("its store stayed locked by another") from error
             except OSError as error:
                 logger.warning("the token store cannot be locked: %s", error)
             yield
