@@ -141,7 +141,7 @@ class AuthRetryAdapter(HTTPAdapter):
                 decision = _weighed(exchange, request, response, stream=options["stream"])
             if options["stream"] or isinstance(decision, Retry):
                 return response, decision
-            if not exchange.may_answer:
+            if response.status_code < FIRST_ERROR or not exchange.may_answer:
                 read_body(response, clock, exchange.until)
         except RefreshFailed as error:  # nothing was sent
             error.request = request

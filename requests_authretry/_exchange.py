@@ -14,7 +14,7 @@ from ._bodies import rewound
 from ._core.origin import Origin, redacted
 from ._core.outcome import Attempt, Outcome, Progress, Reason, Retry, Stop
 from ._core.policy import Call, decide
-from ._outgoing import Cookies, has_own_authorization, signed, twin
+from ._outgoing import Cookies, carrying, has_own_authorization, signed
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from ._core.token import Token
     from ._runtime import Runtime
+    from ._tokens import TokenKeeper
 
 FIRST_SERVER_ERROR = 500
 UNAUTHORIZED = 401
@@ -101,7 +102,7 @@ class Exchange:
         if hooks is not None:
             hooks[get_ident()] = self
 
-    def outgoing(self, request: PreparedRequest) -> PreparedRequest:
+    def outgoing(self, request: PreparedRequest) -> PreparedRequest:  # noqa: C901 (flat: it is on the healthy path)
         """What the next attempt sends: the caller's request itself, or a twin with what we add.
 
         Raises:
@@ -117,16 +118,28 @@ class Exchange:
         # What begins with an origin and a slash is of that origin by any parser's reading.
         if not url.startswith(runtime.prefixes) and Origin.of(url) not in runtime.origins:
             return outgoing
-        if has_own_authorization(request):
-            return outgoing
-        if runtime.tokens is not None:
+        if runtime.tokens is None:
+            if has_own_authorization(request):
+                return outgoing
+        else:
             token = runtime.tokens.current
             if token is None or token.expires_at is not None:
-                token = runtime.tokens.usable(self.deadline)
-                self.begin()
-            self.sent = token
-            outgoing = twin(outgoing, token.authorization)
+                token = self._usable(runtime.tokens, request)
+                if token is None:
+                    return outgoing
+            carrier = carrying(outgoing, token.authorization)
+            if carrier is None:
+                return outgoing
+            self.sent, outgoing = token, carrier
         return outgoing if runtime.auth is None else signed(outgoing, runtime.auth)
+
+    def _usable(self, tokens: TokenKeeper, request: PreparedRequest) -> Token | None:
+        """A token that may have to be fetched; None, and no fetch, where the caller has set one."""
+        if has_own_authorization(request):
+            return None
+        token = tokens.usable(self.deadline)
+        self.begin()
+        return token
 
     def left(self) -> float:
         """Seconds until the deadline."""

@@ -21,17 +21,28 @@ if TYPE_CHECKING:
     from requests.auth import AuthBase
 
 
-def twin(request: PreparedRequest, authorization: str | None = None) -> PreparedRequest:
-    """The request again, with headers of its own: what is added leaves the caller's as it is.
+def twin(request: PreparedRequest) -> PreparedRequest:
+    """The request again, with headers of its own: what is added leaves the caller's as it is."""
+    return _twin(request, _store(request).copy())
 
-    `PreparedRequest.copy` would copy the cookies too, at ten times the price.
-    """
+
+def carrying(request: PreparedRequest, authorization: str) -> PreparedRequest | None:
+    """A twin with our credentials; None where the caller has set some."""
+    headers: Any = request.headers
+    store = headers._store if type(headers) is CaseInsensitiveDict else _store(request)  # noqa: SLF001 (see there)
+    if "authorization" in store and has_own_authorization(request):
+        return None
+    store = store.copy()
+    store["authorization"] = ("Authorization", authorization)
+    return _twin(request, store)
+
+
+def _twin(request: PreparedRequest, store: Any) -> PreparedRequest:
+    """`PreparedRequest.copy` would copy the cookies too, at ten times the price."""
     other = object.__new__(type(request))
     other.__dict__ = request.__dict__.copy()
     other.headers = headers = object.__new__(CaseInsensitiveDict)
-    headers._store = store = _store(request).copy()
-    if authorization is not None:
-        store["authorization"] = ("Authorization", authorization)
+    headers._store = store
     return other
 
 
