@@ -197,8 +197,9 @@ if URLLIB3_2:
         assert [attempt.reason for attempt in attempts(error)] == [Reason.WAIT_TOO_LONG]
 
 
-def test_an_answer_that_comes_late_is_still_an_answer() -> None:
-    """A whole answer after the deadline, where the caller set no time limit, is handed out."""
+@pytest.mark.parametrize("timeout", [None, 5])
+def test_an_answer_that_comes_late_is_still_an_answer(timeout: float | None) -> None:
+    """An answer that is whole after the deadline is handed out: nothing is left to wait for."""
     clock = FakeClock()
 
     def late(connection: socket.socket, over: Event) -> bool:
@@ -206,4 +207,17 @@ def test_an_answer_that_comes_late_is_still_an_answer() -> None:
         return answer(200, b"at last")(connection, over)
 
     with Wire(late) as wire, real(clock=clock) as session:
-        assert session.get(wire.url).content == b"at last"
+        assert session.get(wire.url, timeout=timeout).content == b"at last"
+
+
+def test_without_a_time_limit_a_body_takes_its_time() -> None:
+    """Who gives no timeout gets the whole body, however long after the deadline it ends."""
+    clock = FakeClock()
+
+    def slow(connection: socket.socket, over: Event) -> bool:
+        says(head(200, ("Content-Length", "4")), b"at")(connection, over)
+        clock.advance(1000)
+        return says(b"la")(connection, over)
+
+    with Wire(slow) as wire, real(clock=clock) as session:
+        assert session.get(wire.url).content == b"atla"

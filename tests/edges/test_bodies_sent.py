@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from requests_authretry import GaveUp, Reason, RefreshDeclined, attempts
+from requests_authretry import GaveUp, Reason, RefreshDeclined, RetryPolicy, attempts
 from tests.edges.scripted import Source
-from tests.edges.support import API, Rig, real
+from tests.edges.support import API, AT_ONCE, Rig, real
 from tests.edges.wire import Wire, answer, rst, says
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+TWICE = RetryPolicy(max_attempts=2, backoff=AT_ONCE)
 KEY = {"Idempotency-Key": "k-1"}
 
 
@@ -109,8 +110,8 @@ def test_what_can_be_wound_back_is_sent_again_identically(
     failed: Any, options: Callable[[], dict[str, Any]]
 ) -> None:
     """Body, framing and every header line of the second attempt are those of the first."""
-    with Wire(failed, answer()) as wire, real() as session:
-        assert session.put(wire.url, **options()).status_code == 200
+    with Wire(failed, answer()) as wire, real(retry=TWICE) as session:
+        assert session.put(wire.url, timeout=5, **options()).status_code == 200
         first, second = wire.arrived
     assert (second.framed, second.headers.items()) == (first.framed, first.headers.items())
     assert (
@@ -189,7 +190,7 @@ def test_a_real_file_is_resent_from_where_it_stood(tmp_path: Path) -> None:
     with Wire(answer(503), moved, answer(502), answer()) as wire, real() as session:
         with path.open("rb") as file:
             file.seek(7)
-            assert session.put(wire.url, data=file).status_code == 200
+            assert session.put(wire.url, data=file, timeout=5).status_code == 200
         assert {request.body for request in wire.arrived} == {path.read_bytes()[7:]}
         assert len(wire.arrived) == 4
 

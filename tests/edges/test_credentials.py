@@ -133,8 +133,9 @@ def test_headers_may_be_a_plain_dictionary() -> None:
     for headers in ({"X-Own": "1"}, {"authorization": "mine"}):
         prepared.headers = headers  # type: ignore[assignment]
         ours.session.send(prepared)
-    assert ours.carried == [TOKEN, "mine"]
-    assert ours.inner.sent[0].headers["X-Own"] == "1"
+    first, second = ours.inner.sent
+    assert (first.headers["X-Own"], first.headers["Authorization"]) == ("1", TOKEN)
+    assert dict(second.headers) == {"authorization": "mine"}
 
 
 def test_the_history_of_an_answered_401() -> None:
@@ -216,6 +217,16 @@ def test_each_attempt_is_signed_anew() -> None:
     assert ours.carried == ["Bearer old", "Bearer old", "Bearer new", "Bearer new"]
     assert "X-Signature" not in response.request.headers
     assert len(response.request.hooks["response"]) == 1
+
+
+@pytest.mark.parametrize("hooks", [None, {}, {"response": None}])
+def test_signing_needs_no_hooks(hooks: Any) -> None:
+    """A request whose hooks somebody took away is signed like any other."""
+    ours = Rig(200, auth=Signature(), origins=[API])
+    prepared = ours.session.prepare_request(requests.Request("GET", API))
+    prepared.hooks = hooks
+    assert ours.session.send(prepared).status_code == 200
+    assert ours.inner.sent[0].headers["X-Signature"] == "1 GET"
 
 
 def test_a_signature_goes_to_its_origins_alone() -> None:

@@ -141,6 +141,21 @@ def test_our_hook_is_there_once() -> None:
     assert seen.statuses == [302, 200] * 3
 
 
+@pytest.mark.parametrize("shape", HOOKS.values(), ids=HOOKS)
+def test_hooks_that_were_put_on_a_prepared_request(shape: Any) -> None:
+    """In whatever shape they stand there, before ours or instead of it, ours comes first again."""
+    early, late, source = Seen(), Seen(), Source("one", "two", "three", "four")
+    script: list[Line] = [EXPIRED, 200]
+    ours = Rig(*script * 3, token=source, origins=[API])
+    request = ours.session.prepare_request(requests.Request("GET", API))
+    request.hooks = shape(late)
+    assert ours.session.send(request).status_code == 200
+    request.hooks["response"].insert(0, early)
+    assert ours.session.send(request).status_code == 200
+    assert request.hooks == {"response": [on_response, early, late]}
+    assert (early.statuses, late.statuses) == ([200], [200, 200])
+
+
 def test_a_hook_may_put_another_answer_in_place() -> None:
     """What a user's hook returns is what the caller gets."""
     other = requests.Response()

@@ -236,12 +236,14 @@ def cut(status: int, length: int, body: bytes, *headers: tuple[str, str], end: E
     return says(head(status, *headers, ("Content-Length", str(length))) + body, end=end)
 
 
-def drip(start: bytes, piece: bytes = b".", every: float = 0.02) -> Action:
-    """Send the start, then a piece every so many seconds until somebody has enough."""
+def drip(start: bytes, piece: bytes = b".", every: float = 0.02, times: int = 200) -> Action:
+    """Send the start, then a piece every so many seconds until somebody has enough of it."""
 
     def act(connection: socket.socket, over: Event) -> bool:
         connection.sendall(start)
-        while not over.wait(every):
+        for _ in range(times):
+            if over.wait(every):
+                break
             connection.sendall(piece)
         return False
 
