@@ -1,0 +1,29 @@
+"""The pages name tests that exist, and lead to files that exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).parent.parent
+PAGES = [*TOP.glob("*.md"), *(TOP / "docs").rglob("*.md"), *(TOP / "benchmarks").glob("*.md")]
+
+
+def test_the_traps_name_real_tests() -> None:
+    """Each test that the page of traps names is defined, and all traps are there."""
+    page = (TOP / "docs" / "traps.md").read_text()
+    named = set(re.findall(r"`(test_\w+)`", page))
+    code = "\n".join(path.read_text() for path in (TOP / "tests").rglob("test_*.py"))
+    defined = set(re.findall(r"def (test_\w+)\(", code))
+    assert named - defined == set()
+    numbers = [int(number) for number in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)]
+    assert numbers == list(range(1, 38))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(TOP)))
+def test_links_lead_somewhere(page: Path) -> None:
+    """A relative link names a file or a folder of the project."""
+    targets = re.findall(r"\]\((?!https?:|#)([^)#]+)[^)]*\)", page.read_text())
+    assert [target for target in targets if not (page.parent / target).exists()] == []
