@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import inf
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +22,6 @@ from ._runtime import Runtime
 from ._settings import Settings
 from ._translate import (
     as_requests_error,
-    bounds_reads,
-    clipped,
     failure_of,
     leave_connections,
     outcome_of,
@@ -110,12 +107,15 @@ class AuthRetryAdapter(HTTPAdapter):
             requests.RequestException: The last failure, of the type bare requests raises, or an
                 `AuthRetryError`.
         """
-        exchange = Exchange.of(request, self._runtime)
+        runtime, hooks = self._runtime, request.hooks
+        # Most hold nothing but the user's own.
+        alone = not hooks or len(hooks) == 1
+        exchange = Exchange(runtime) if alone else Exchange.of(request, runtime)
         if timeout is None:
             timeout = self.settings.timeout
         options = {"stream": stream, "verify": verify, "cert": cert, "proxies": proxies}
         while True:
-            options["timeout"] = timeout and clipped(timeout, exchange.left())
+            options["timeout"] = None if timeout is None else exchange.limited(timeout)
             result, decision = self._attempt(exchange, request, options)
             if isinstance(decision, Retry):
                 self._pause(exchange, request, result, decision)
@@ -127,9 +127,6 @@ class AuthRetryAdapter(HTTPAdapter):
     ) -> tuple[Response | RequestException, Retry | Stop]:
         """Send once, and decide."""
         decision: Retry | Stop = _FINAL
-        # Who bounds no read waits for the network as long as it takes.
-        timeout = options["timeout"]
-        exchange.until = exchange.deadline if timeout and bounds_reads(timeout) else inf
         try:
             send = self.inner.send if self._wraps else self._transmit
             response = send(exchange.outgoing(request), **options)

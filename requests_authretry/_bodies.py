@@ -68,20 +68,28 @@ def read_body(response: Response, clock: Clock, deadline: float) -> None:
     try:
         while in_time and (chunk := raw.read1(_CHUNK, decode_content=True)):
             chunks.append(chunk)
+            if answer.isclosed() and raw._decoder is None:  # noqa: SLF001 (nothing is held back)
+                break
             in_time = answer.isclosed() or clock.monotonic() <= deadline
-    except Exception as error:
-        response.close()
-        translated = body_error(error)
-        if isinstance(translated, _FORGIVEN) and response.is_redirect:
-            _keep(response, b"")  # as requests does when it follows
-            return
-        if translated is None:
-            raise
-        raise translated from error
+    except Exception as error:  # noqa: BLE001 (it goes on from there)
+        _not_read(response, error)
+        return
     if not in_time:
         response.close()
         raise requests.ReadTimeout("the deadline passed while the body was being read")
     _keep(response, b"".join(chunks))
+
+
+def _not_read(response: Response, error: Exception) -> None:
+    """Raise what it means; of a redirect it is forgiven, as by requests itself."""
+    response.close()
+    translated = body_error(error)
+    if isinstance(translated, _FORGIVEN) and response.is_redirect:
+        _keep(response, b"")
+        return
+    if translated is None:
+        raise error
+    raise translated from error
 
 
 def forbids_retry(response: Response) -> bool:

@@ -15,6 +15,7 @@ from ._core.origin import Origin, redacted
 from ._core.outcome import Attempt, Outcome, Progress, Reason, Retry, Stop
 from ._core.policy import Call, decide
 from ._outgoing import Cookies, carrying, has_own_authorization, signed
+from ._translate import bounds_reads, clipped
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -82,8 +83,6 @@ class Exchange:
     def of(cls, request: PreparedRequest, runtime: Runtime) -> Exchange:
         """The exchange that this request continues, else a new one."""
         hooks: Any = request.hooks
-        if not hooks or len(hooks) == 1:  # nothing but the user's own
-            return cls(runtime)
         going_on: Exchange | None = hooks.pop(get_ident(), None)
         if not going_on or not (going_on.is_replaying or _requests_follows()):
             return cls(runtime)
@@ -141,9 +140,11 @@ class Exchange:
         self.begin()
         return token
 
-    def left(self) -> float:
-        """Seconds until the deadline."""
-        return self.deadline - self.runtime.clock.monotonic()
+    def limited(self, timeout: object) -> object:
+        """The time limit of the next attempt, clipped to what is left of the deadline."""
+        # Who bounds no read waits for the network as long as it takes.
+        self.until = self.deadline if bounds_reads(timeout) else inf
+        return clipped(timeout, self.deadline - self.runtime.clock.monotonic())
 
     def begin(self) -> None:
         """An attempt begins now; what came before was waiting."""

@@ -111,7 +111,7 @@ def test_what_can_be_wound_back_is_sent_again_identically(
 ) -> None:
     """Body, framing and every header line of the second attempt are those of the first."""
     with Wire(failed, answer()) as wire, real(retry=TWICE) as session:
-        assert session.put(wire.url, timeout=5, **options()).status_code == 200
+        assert session.put(wire.url, timeout=2, **options()).status_code == 200
         first, second = wire.arrived
     assert (second.framed, second.headers.items()) == (first.framed, first.headers.items())
     assert (
@@ -190,7 +190,7 @@ def test_a_real_file_is_resent_from_where_it_stood(tmp_path: Path) -> None:
     with Wire(answer(503), moved, answer(502), answer()) as wire, real() as session:
         with path.open("rb") as file:
             file.seek(7)
-            assert session.put(wire.url, data=file, timeout=5).status_code == 200
+            assert session.put(wire.url, data=file, timeout=2).status_code == 200
         assert {request.body for request in wire.arrived} == {path.read_bytes()[7:]}
         assert len(wire.arrived) == 4
 
