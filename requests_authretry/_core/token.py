@@ -97,8 +97,6 @@ class Token:
             f"{renewable}{scopes})"
         )
 
-    __str__ = __repr__
-
     def __reduce__(self) -> tuple[Any, ...]:
         """A pickle carries everything but the secrets."""
         return _emptied, (self.expires_at, self.scheme, self.scopes)
