@@ -31,7 +31,6 @@ class Reason(enum.Enum):
     NOT_IDEMPOTENT = "it may have been processed, and the method is not idempotent"
     QUOTA_EXHAUSTED = "the retry quota cannot pay"
     WAIT_TOO_LONG = "the wait would not end in time"
-    CLOSED = "the session was closed"
     # Why there is another attempt.
     THROTTLED = "throttled"
     SERVER_ERROR = "server error"
