@@ -116,7 +116,7 @@ def counted(valgrind: str, mode: str, count: int, url: str) -> int:
     """Instructions of one run.
 
     Raises:
-        RuntimeError: valgrind cannot run this Python; the message ends as it did.
+        RuntimeError: valgrind could not run it to its end.
     """
     tool = [valgrind, "--tool=callgrind", "--callgrind-out-file=/dev/null"]
     command = [*tool, sys.executable, __file__, "client", mode, str(count), url]
@@ -126,7 +126,7 @@ def counted(valgrind: str, mode: str, count: int, url: str) -> int:
     )
     found = re.search(r"refs: +([\d,]+)", ran.stderr)
     if ran.returncode or not found:
-        raise RuntimeError(f"nothing was counted: {ran.stderr.strip()[-500:]}")
+        raise RuntimeError(f"nothing was counted: valgrind ended with {ran.returncode}")
     return int(found[1].replace(",", ""))
 
 
@@ -148,7 +148,11 @@ def main() -> int:
     if valgrind is None:
         print("valgrind is not installed: nothing was counted, and nothing is claimed.")
         return 0
-    best = measured(valgrind)
+    try:
+        best = measured(valgrind)
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
+        return 1
     print(f"instructions per request, best of {REPEATS}, ", end="")
     print(f"on Python {platform.python_version()} and requests {version('requests')}")
     for mode, cost in best.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -32,29 +33,35 @@ if TYPE_CHECKING:
     from requests import PreparedRequest, Response
 
 URL = "https://api.example.com/things"
+URLLIB3_2 = int(version("urllib3").partition(".")[0]) >= 2
 REFUSED = (401, {"WWW-Authenticate": 'Bearer error="invalid_token"'})
 
 
-@pytest.mark.parametrize(
-    ("status", "header"),
-    [(302, ("Location", "/next")), (401, ("WWW-Authenticate", "Basic")), (401, ("X-Other", "1"))],
-    ids=["redirect", "other scheme", "refused again"],
-)
-def test_no_answer_drips_past_the_deadline(status: int, header: tuple[str, str]) -> None:
-    """Bodies that only requests itself would read are cut at the deadline as all others."""
-    pytest.importorskip("urllib3", minversion="2")
-    dripping = drip(head(status, header, ("Content-Length", "100000")))
-    with (
-        Wire(dripping, answer()) as wire,
-        real(
-            token=Token("constant"),
-            origins=[wire.url],
-            timeout=5,
-            retry=RetryPolicy(deadline=0.4),
-        ) as session,
-        pytest.raises(requests.Timeout),
-    ):
-        session.get(wire.url)
+if URLLIB3_2:  # 1.26 cannot read what has come and look at the clock
+
+    @pytest.mark.parametrize(
+        ("status", "header"),
+        [
+            (302, ("Location", "/next")),
+            (401, ("WWW-Authenticate", "Basic")),
+            (401, ("X-Other", "1")),
+        ],
+        ids=["redirect", "other scheme", "refused again"],
+    )
+    def test_no_answer_drips_past_the_deadline(status: int, header: tuple[str, str]) -> None:
+        """Bodies that only requests itself would read are cut at the deadline as all others."""
+        dripping = drip(head(status, header, ("Content-Length", "100000")))
+        with (
+            Wire(dripping, answer()) as wire,
+            real(
+                token=Token("constant"),
+                origins=[wire.url],
+                timeout=5,
+                retry=RetryPolicy(deadline=0.4),
+            ) as session,
+            pytest.raises(requests.Timeout),
+        ):
+            session.get(wire.url)
 
 
 class Watching(HTTPAdapter):
