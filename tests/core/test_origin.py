@@ -280,7 +280,7 @@ def test_is_loopback(host: str, *, loopback: bool) -> None:
     ],
 )
 def test_origins_in_settings(text: str, origin: Origin) -> None:
-    """A https origin is taken, and http on loopback."""
+    """An https origin is taken, and http on loopback."""
     assert parse_origin(text, allow_http=False) == origin
 
 
@@ -306,6 +306,20 @@ def test_no_origin(text: str) -> None:
     assert isinstance(fault, str)
     assert fault.startswith(f"{text!r} is no origin")
     assert "'https://api.example.com'" in fault
+
+
+@pytest.mark.parametrize("text", ["user@api.example.com", "api.example.com?x", "h#x"])
+def test_what_may_hold_a_secret_is_not_quoted(text: str) -> None:
+    """A user, a query or a fragment keeps the whole text out of the fault."""
+    fault = parse_origin(text, allow_http=True)
+    assert fault == "this text is no origin: write it like 'https://api.example.com'"
+
+
+def test_a_user_is_more_than_an_origin() -> None:
+    """A user in the URL is refused, and the fault tells the origin meant."""
+    fault = parse_origin("https://user@api.example.com", allow_http=False)
+    assert isinstance(fault, str)
+    assert fault.startswith("'https://api.example.com' is meant?")
 
 
 @pytest.mark.parametrize("tail", ["/v1", "?x=1", "#top", "/#top", "//", "/;x", "?x", "/v1?x=1#top"])

@@ -198,16 +198,18 @@ if URLLIB3_2:
 
 
 @pytest.mark.parametrize("timeout", [None, 5])
-def test_an_answer_that_comes_late_is_still_an_answer(timeout: float | None) -> None:
+@pytest.mark.parametrize("whole", ["text", "gzip in two"])
+def test_an_answer_that_comes_late_is_still_an_answer(whole: str, timeout: float | None) -> None:
     """An answer that is whole after the deadline is handed out: nothing is left to wait for."""
     clock = FakeClock()
 
     def late(connection: socket.socket, over: Event) -> bool:
         clock.advance(1000)
-        return answer(200, b"at last")(connection, over)
+        return BODIES[whole](connection, over)
 
-    with Wire(late) as wire, real(clock=clock) as session:
-        assert session.get(wire.url, timeout=timeout).content == b"at last"
+    with Wire(BODIES[whole], late) as wire, real(clock=clock) as session:
+        soon = session.get(wire.url).content
+        assert session.get(wire.url, timeout=timeout).content == soon
 
 
 def test_without_a_time_limit_a_body_takes_its_time() -> None:
