@@ -298,7 +298,7 @@ def test_http_only_in_plain_words() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "api.example.com", "ftp://api.example.com", "https://", "https://*.example.com", "https"],
+    ["", "api.EXAMPLE.com", "ftp://api.example.com", "https://", "https://*.example.com", "https"],
 )
 def test_no_origin(text: str) -> None:
     """What is no origin is quoted, and the fault shows how one is written."""
