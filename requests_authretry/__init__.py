@@ -19,7 +19,7 @@ from ._core.policy import RetryPolicy
 from ._core.quota import RetryQuota
 from ._core.token import Token
 from ._errors import AuthRetryError, ConfigurationError, RefreshFailed, StepUpRequired
-from ._events import GaveUp, RefreshDeclined, RetryScheduled, TokenRefreshed
+from ._events import GaveUp, RefreshDeclined, RetryScheduled, StoreFailed, TokenRefreshed
 from ._mounting import Mounted, mount
 from ._protocols import Clock, FetchContext, Store, TokenSource
 from ._settings import Settings
@@ -48,6 +48,7 @@ __all__ = [
     "Settings",
     "StepUpRequired",
     "Store",
+    "StoreFailed",
     "SystemClock",
     "Token",
     "TokenRefreshed",

@@ -44,7 +44,18 @@ class RefreshFailed(AuthRetryError):  # noqa: N818 (the field's own word)
     """The token source raised, gave nonsense, or gave no answer within the deadline.
 
     ``__cause__`` is the source's own exception; ``response`` is the 401 where there was one.
+    A source may raise it itself: then the caller gets its words.
+
+    Attributes:
+        error: The error code of the authorization server (RFC 6749 section 5.2), None when it
+            gave none. After ``invalid_grant`` the library looks into the store once more: another
+            may have used the refresh token just before.
     """
+
+    def __init__(self, *args: Any, error: str | None = None, **kwargs: Any) -> None:
+        """Keep what the authorization server said."""
+        super().__init__(*args, **kwargs)
+        self.error = error
 
 
 class StepUpRequired(AuthRetryError):  # noqa: N818 (the field's own word)

@@ -100,7 +100,22 @@ class RefreshDeclined:
     step_up: StepUpRequired | None = None
 
 
-Event = RetryScheduled | GaveUp | TokenRefreshed | RefreshDeclined
+@dataclass(frozen=True)
+class StoreFailed:
+    """The store did not do its part: what it should share or keep is in this process alone.
+
+    Attributes:
+        key: The name the store keeps the token under.
+        doing: What failed: ``lock``, ``read`` or ``write``.
+        error: The name of the exception's class.
+    """
+
+    key: str
+    doing: str
+    error: str
+
+
+Event = RetryScheduled | GaveUp | TokenRefreshed | RefreshDeclined | StoreFailed
 Listener = Callable[[Event], object]
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from ._clock import SystemClock
+from ._core.policy import RetryPolicy
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -32,17 +35,25 @@ class FetchContext:
     """What a token source is told.
 
     Attributes:
-        stale: The token that was refused or has expired; None the first time.
+        stale: The token to replace, None the first time. Where the store holds a newer one, it is
+            that: its refresh token is the one that is not spent yet.
         refused: Whether the server refused it.
         challenge: What the server said of it, None when it said nothing.
         timeout: Seconds it may take: what is left to the caller who asked first, and 10 at least,
             as others wait for the answer too.
+        early: Whether the token is good still and nobody waits: one try is enough, another
+            follows later.
+        retry: When to ask again, where the source asks over a network.
+        clock: Where the source's time comes from.
     """
 
     stale: Token | None
     refused: bool = False
     challenge: Challenge | None = None
     timeout: float = 0.0
+    early: bool = False
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    clock: Clock = field(default_factory=SystemClock)
 
 
 @runtime_checkable
@@ -51,12 +62,20 @@ class TokenSource(Protocol):
 
     It is called from a thread of its own, once for each token version, never twice at a time for
     one store and key. It must not use the session that the library is mounted on for the origins
-    it makes tokens for. A source may have an attribute ``store_key`` (a str): the name under
-    which a store keeps its tokens; give one wherever two identities share a store.
+    it makes tokens for.
+
+    A source may also have ``store_key`` (a str), the name under which a store keeps its tokens,
+    for wherever two identities share a store; and ``patience`` (seconds), what one `fetch` may
+    take before another is begun beside it, where that is more than a minute.
     """
 
     def fetch(self, context: FetchContext) -> Token | str | None:
-        """A new token; None declines: the 401 stands, and without any token nothing is sent."""
+        """A new token; None declines: the 401 stands, and without any token nothing is sent.
+
+        Raises:
+            RefreshFailed: There is none; the caller gets its words, so they hold no secret. What
+                other exceptions say is kept from the caller's eyes.
+        """
 
 
 @runtime_checkable
@@ -64,11 +83,16 @@ class Store(Protocol):
     """Where tokens are kept and locked; shared by all who name the same one.
 
     Every method is called from many threads. A record is text that holds secrets in the clear:
-    the store guards it. Errors of the store are `OSError` or `TimeoutError`.
+    the store guards it. Errors of the store are `OSError` or `TimeoutError`; any of them leaves
+    the library with what it has in memory, and the store is tried again the next time.
     """
 
     def read(self, key: str) -> str | None:
-        """The record under a key; None when there is none that can be read."""
+        """The record under a key; None when there is none that can be read.
+
+        Raises:
+            OSError: It cannot be told whether there is one, as the store is out of reach.
+        """
 
     def write(self, key: str, record: str) -> None:
         """Keep a record: all of it or, when that fails, what was there before."""

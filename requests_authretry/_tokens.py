@@ -82,7 +82,7 @@ class TokenKeeper:
         self._fetch = _fetcher(source)
         self._store = MemoryStore() if settings.store is None else settings.store
         self._key = getattr(source, "store_key", None) or " ".join(sorted(settings.origins))
-        self._clock = settings.clock
+        self._clock, self._retry = settings.clock, settings.retry
         self._listeners = settings.listeners
         self._lock = threading.Lock()
         self._renewal: Renewal | None = None
@@ -120,7 +120,9 @@ class TokenKeeper:
         """
         left = max(deadline - self._clock.monotonic(), 0.0)
         # The renewal outlives who asked first: others may have more time.
-        renewal = self._joined(replace(context, timeout=max(left, LEAST_SECONDS)))
+        renewal = self._joined(
+            replace(context, timeout=max(left, LEAST_SECONDS), retry=self._retry, clock=self._clock)
+        )
         if isinstance(renewal, Renewal):
             self._clock.sleep(left, renewal)
             if not renewal.is_set():

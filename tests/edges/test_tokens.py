@@ -7,6 +7,7 @@ import pickle
 import threading
 import traceback
 from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -80,8 +81,9 @@ def test_a_source_is_told_why_it_is_asked(clock: FakeClock) -> None:
     clock.advance(10)
     session.get(URL)
     start, expired, refused = source.contexts
-    assert start == FetchContext(None, timeout=30.0)
-    assert expired == FetchContext(first, timeout=30.0)
+    asked = partial(FetchContext, timeout=30.0, retry=policy, clock=clock)
+    assert start == asked(None)
+    assert expired == asked(first)
     assert (refused.stale, refused.refused, refused.timeout) == (second, True, 30.0)
     assert refused.challenge is not None
     assert refused.challenge.error == "invalid_token"
