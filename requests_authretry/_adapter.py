@@ -15,9 +15,9 @@ from ._core.outcome import Reason, Retry, Stop
 from ._core.policy import FIRST_ERROR
 from ._errors import AuthRetryError, ConfigurationError, RefreshFailed
 from ._events import GaveUp, RetryScheduled, tell
-from ._exchange import UNAUTHORIZED, Exchange
+from ._exchange import Exchange
 from ._fork import survives_fork
-from ._hook import put_first
+from ._hook import CREDENTIALS_AT_FAULT, put_first
 from ._runtime import Runtime
 from ._settings import Settings
 from ._translate import (
@@ -131,8 +131,7 @@ class AuthRetryAdapter(HTTPAdapter):
             send = self.inner.send if self._wraps else self._transmit
             response = send(exchange.outgoing(request), **options)
             clock = exchange.runtime.clock
-            exchange.elapsed = clock.monotonic() - exchange.started
-            exchange.url, exchange.status = request.url, response.status_code
+            exchange.came(request, response)
             response.request, response.connection = request, self
             if response.status_code >= FIRST_ERROR and not exchange.may_answer:
                 decision = _weighed(exchange, request, response, stream=options["stream"])
@@ -265,7 +264,7 @@ def _ended(
             result.add_note(f"attempts: {len(exchange.record)}; {decision.reason.value}")
         raise result
     not_its_own = exchange.runtime.clock.monotonic() - exchange.began - exchange.elapsed
-    if not_its_own > UNNOTICED or result.status_code == UNAUTHORIZED:
+    if not_its_own > UNNOTICED or result.status_code in CREDENTIALS_AT_FAULT:
         put_first(request)
     if exchange.cookies is not None:
         exchange.cookies.hand_on(result)

@@ -83,7 +83,7 @@ class TokenRefreshed:
 
 @dataclass(frozen=True)
 class RefreshDeclined:
-    """A 401 was handed to the caller.
+    """A 401 was handed to the caller, or a 403 that says what the token lacks.
 
     Attributes:
         method: The request's method.

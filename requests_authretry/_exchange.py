@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from requests.sessions import SessionRedirectMixin
 
 from ._bodies import rewound
+from ._core.answer import is_answered
 from ._core.origin import Origin, redacted
 from ._core.outcome import Attempt, Outcome, Progress, Reason, Retry, Stop
 from ._core.policy import Call, decide
@@ -23,11 +24,16 @@ if TYPE_CHECKING:
     from requests import PreparedRequest, Response
 
     from ._core.token import Token
+    from ._protocols import Prover
     from ._runtime import Runtime
     from ._tokens import TokenKeeper
 
 FIRST_SERVER_ERROR = 500
 UNAUTHORIZED = 401
+NONCES_IN_A_ROW = 3
+"""A server may change its nonce while a proof with the last one is under way, but not for ever."""
+
+BOUND = "DPoP"
 _FOLLOW = SessionRedirectMixin.resolve_redirects.__code__
 
 
@@ -55,6 +61,9 @@ class Exchange:
         error: The name of the exception's class, until it is written down.
         record: The attempts that are written down.
         cookies: What failed attempts have set.
+        prover: What made the proof of the last attempt, None when it carried none.
+        nonces: How many nonce challenges have come in a row.
+        has_nonce: Whether the last answer brought one.
         is_replaying: Whether the request is about to be sent again after a 401.
     """
 
@@ -67,6 +76,9 @@ class Exchange:
     sent: Token | None = None
     record: tuple[Attempt, ...] = ()
     cookies: Cookies | None = None
+    prover: Prover | None = None
+    nonces = 0
+    has_nonce = False
     url: str | None = None
     status: int | None = None
     error: str | None = None
@@ -108,7 +120,7 @@ class Exchange:
             RefreshFailed: It needs a token, and there is none to be had.
         """
         runtime, outgoing = self.runtime, request
-        self.sent = None
+        self.sent = self.prover = None
         if self.cookies is not None:
             outgoing = self.cookies.put_on(request)
         if not runtime.carries:
@@ -130,6 +142,8 @@ class Exchange:
             if carrier is None:
                 return outgoing
             self.sent, outgoing = token, carrier
+            if runtime.tokens.prover is not None:
+                self._prove(runtime.tokens.prover, outgoing, token)
         return outgoing if runtime.auth is None else signed(outgoing, runtime.auth)
 
     def _usable(self, tokens: TokenKeeper, request: PreparedRequest) -> Token | None:
@@ -139,6 +153,29 @@ class Exchange:
         token = tokens.usable(self.deadline)
         self.begin()
         return token
+
+    def _prove(self, prover: Prover, request: PreparedRequest, token: Token) -> None:
+        """Add the proof, if the token is bound to a key."""
+        if token.scheme != BOUND:
+            return
+        method, url, now = request.method or "", request.url or "", self.runtime.clock.time()
+        request.headers["DPoP"] = prover.proof(method, url, token, now)
+        self.prover = prover
+
+    def came(self, request: PreparedRequest, response: Response) -> None:
+        """The headers of an answer are there."""
+        self.elapsed = self.runtime.clock.monotonic() - self.started
+        self.url, self.status = request.url, response.status_code
+        if self.prover is not None:
+            self._learn(self.prover, response)
+
+    def _learn(self, prover: Prover, response: Response) -> None:
+        """Keep the nonce an answer brings; any answer may bring one (RFC 9449 section 8.2)."""
+        nonce = response.headers.get("DPoP-Nonce")
+        if nonce:
+            prover.learn(self.url or "", nonce)
+        self.nonces = self.nonces + 1 if response.status_code == UNAUTHORIZED else 0
+        self.has_nonce = bool(nonce) and self.nonces <= NONCES_IN_A_ROW
 
     def limited(self, timeout: object) -> object:
         """The time limit of the next attempt, clipped to what is left of the deadline."""
@@ -215,15 +252,9 @@ class Exchange:
     @property
     def may_answer(self) -> bool:
         """Whether the last answer is a 401 that the hook may answer."""
-        return self.status == UNAUTHORIZED and self.sent is not None and not self.answered
-
-    @property
-    def answered(self) -> bool:
-        """Whether a 401 of this call was answered with all we have: a token just fetched.
-
-        One that another had put in its place may be as old as the first: it is tried, once.
-        """
-        return self.answers > 1 or self.fetched
+        if self.status != UNAUTHORIZED or self.sent is None:
+            return False
+        return self.has_nonce or not is_answered(self.answers, fetched=self.fetched)
 
     @property
     def is_open(self) -> bool:

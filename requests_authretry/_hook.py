@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._attempts import exchange_of, leave_on
 from ._bodies import drain, read_body, rewound
-from ._core.answer import Decline, Refresh, Refused, answer
+from ._core.answer import Decline, Refresh, Refused, Replay, answer, lacks
 from ._core.origin import redacted
 from ._core.outcome import Reason, Stop
 from ._errors import RefreshFailed, StepUpRequired
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from ._exchange import Exchange
     from ._tokens import TokenKeeper
+
+FORBIDDEN = 403
+CREDENTIALS_AT_FAULT = {UNAUTHORIZED, FORBIDDEN}
 
 
 def put_first(request: PreparedRequest) -> None:
@@ -46,8 +49,14 @@ def on_response(response: Response, **options: Any) -> Response | None:
         return None
     response.elapsed = timedelta(seconds=exchange.elapsed)
     keeper = exchange.runtime.tokens
-    if response.status_code == UNAUTHORIZED and keeper is not None:
+    if keeper is None:
+        return None
+    if response.status_code == UNAUTHORIZED:
         return _answered(exchange, keeper, response, options)
+    if response.status_code == FORBIDDEN and exchange.sent is not None:
+        verdict = lacks(challenges_of(response), exchange.sent.scheme)
+        if verdict is not None:
+            _tell_declined(exchange, response, verdict)
     return None
 
 
@@ -60,21 +69,22 @@ def _answered(
             challenges=challenges_of(response),
             sent=exchange.sent,
             current=keeper.current,
-            answered=exchange.answered,
+            answers=exchange.answers,
+            fetched=exchange.fetched,
             replayable=rewound(response.request),
+            has_nonce=exchange.has_nonce,
         )
     )
     if isinstance(verdict, Decline):
         return _declined(exchange, response, verdict, stream=bool(options.get("stream")))
+    if isinstance(verdict, Replay):
+        exchange.answers += verdict.reason is Reason.REPLAYED
+        return _replayed(exchange, response, verdict.reason, options)
     exchange.answers += 1
-    reason = Reason.REPLAYED
-    if isinstance(verdict, Refresh):
-        reason = _renewed(exchange, keeper, response, verdict)
-        if reason is not Reason.REFRESHED:
-            return _declined(
-                exchange, response, Decline(reason), stream=bool(options.get("stream"))
-            )
-    return _replayed(exchange, response, reason, options)
+    reason = _renewed(exchange, keeper, response, verdict)
+    if reason is Reason.REFRESHED:
+        return _replayed(exchange, response, reason, options)
+    return _declined(exchange, response, Decline(reason), stream=bool(options.get("stream")))
 
 
 def _renewed(
@@ -126,6 +136,11 @@ def _declined(
     """Hand out the 401, and say why."""
     if not stream:
         read_body(response, exchange.runtime.clock, exchange.until)
+    _tell_declined(exchange, response, verdict)
+    return response
+
+
+def _tell_declined(exchange: Exchange, response: Response, verdict: Decline) -> None:
     challenge = verdict.challenge
     step_up = challenge if verdict.reason is Reason.STEP_UP else None
     event = RefreshDeclined(
@@ -136,4 +151,3 @@ def _declined(
         step_up=StepUpRequired.of(step_up) if step_up else None,
     )
     tell(exchange.runtime.settings.listeners, event)
-    return response

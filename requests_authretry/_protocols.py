@@ -65,8 +65,9 @@ class TokenSource(Protocol):
     it makes tokens for.
 
     A source may also have ``store_key`` (a str), the name under which a store keeps its tokens,
-    for wherever two identities share a store; and ``patience`` (seconds), what one `fetch` may
-    take before another is begun beside it, where that is more than a minute.
+    for wherever two identities share a store; ``patience`` (seconds), what one `fetch` may take
+    before another is begun beside it, where that is more than a minute; and ``prover``, a `Prover`
+    for tokens with the scheme ``DPoP``.
     """
 
     def fetch(self, context: FetchContext) -> Token | str | None:
@@ -76,6 +77,27 @@ class TokenSource(Protocol):
             RefreshFailed: There is none; the caller gets its words, so they hold no secret. What
                 other exceptions say is kept from the caller's eyes.
         """
+
+
+@runtime_checkable
+class Prover(Protocol):
+    """Proves, with each attempt anew, that we hold the key a token is bound to (RFC 9449).
+
+    Called from many threads.
+    """
+
+    def proof(self, method: str, url: str, token: Token, now: float) -> str:
+        """The value of the ``DPoP`` header.
+
+        Args:
+            method: The request's method.
+            url: Where it goes; query and fragment are not part of the proof.
+            token: The token it carries.
+            now: POSIX time in seconds.
+        """
+
+    def learn(self, url: str, nonce: str) -> None:
+        """Use this nonce from now on for the origin of the URL (section 8.2)."""
 
 
 @runtime_checkable

@@ -2,68 +2,49 @@
 
 from __future__ import annotations
 
-import contextvars
 import random
 import threading
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from collections import deque
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from ._core.backoff import Backoff, Jitter
+from ._core import renewal as rules
 from ._core.outcome import Reason
-from ._core.token import Token, dump_token, load_token
+from ._core.token import Token
 from ._errors import ConfigurationError, RefreshFailed
 from ._events import TokenRefreshed, logger, tell
 from ._fork import survives_fork
 from ._protocols import FetchContext
-from .stores import MemoryStore
+from ._renewal import Renewal, Result
+from ._rotation import LOCK_SECONDS, NoToken, Renewed, Rotation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
+    from ._core.backoff import Backoff
+    from ._protocols import Prover
     from ._settings import Settings
 
 LEAST_SECONDS = 10.0
 """What a source is told at least that it may take."""
 
-LOCK_SECONDS = 60.0
-"""How long a renewal waits for another process that renews the same token."""
 
-_PAUSE = Backoff(initial=1.0, max_delay=30.0, jitter=Jitter.EQUAL)
-"""Between renewals of one token version that failed."""
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """The current token, and what is to happen to it when."""
 
-Result = Token | Reason | Exception
-"""A token, why the source declined, or how it failed."""
+    token: Token | None
+    schedule: rules.Schedule = field(default_factory=rules.Schedule)
 
-
-class _NoToken(Exception):  # noqa: N818 (not an error of its own: a reason within one)
-    """What a token source did wrong, in our words."""
-
-
-class Renewal(threading.Event):
-    """One renewal under way, in a thread of its own; set when it is over.
-
-    The thread is what lets a caller keep its deadline while the renewal goes on: a refresh token
-    that was sent is spent, and its answer must not be lost.
-    """
-
-    def __init__(self, context: FetchContext, now: float) -> None:
-        """Not begun yet."""
-        super().__init__()
-        self.context = context
-        self.overdue = now + max(context.timeout, LOCK_SECONDS)
-        self.news: TokenRefreshed | None = None
-        self.worker: threading.Thread | None = None
-        self.result: Result = _NoToken("its renewal was cut off")
+    @property
+    def version(self) -> str | None:
+        return self.token.value if self.token else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Latch:
     """A renewal that brought nothing; not repeated for this version before its time."""
 
     version: str | None
     result: Result
-    failures: int
     until: float
 
 
@@ -71,23 +52,29 @@ class TokenKeeper:
     """The current token of one settings object, and its renewal. Safe to use from many threads.
 
     Attributes:
-        current: The token to send; reading it takes no lock.
+        current: The token to send, if it has no end; reading it takes no lock.
         fetched: The value of the last one that was fetched here, not found in the store.
+        prover: What proves the possession of its key, None where the source has none.
     """
 
     def __init__(self, settings: Settings) -> None:
         """Begin with what the settings hold; nothing is fetched yet."""
         source = settings.token
         self.current = source if isinstance(source, Token) and source.value else None
-        self._fetch = _fetcher(source)
-        self._store = MemoryStore() if settings.store is None else settings.store
-        self._key = getattr(source, "store_key", None) or " ".join(sorted(settings.origins))
+        self.prover: Prover | None = getattr(source, "prover", None)
         self._clock, self._retry = settings.clock, settings.retry
         self._listeners = settings.listeners
+        self._rotation = Rotation(settings)
+        self._patience = max(LOCK_SECONDS, getattr(source, "patience", 0.0))
         self._lock = threading.Lock()
+        self._held = _Held(None)
+        if self.current is not None:
+            schedule = rules.without_windows(self.current.expires_at, self._clock.time())
+            self._held = _Held(self.current, schedule)
         self._renewal: Renewal | None = None
         self._latch: _Latch | None = None
-        self._hanging = 0
+        self._failures = 0
+        self._storm: deque[float] = deque(maxlen=rules.STORM_RENEWALS)
         self.fetched: str | None = None
         survives_fork(self)
 
@@ -97,13 +84,36 @@ class TokenKeeper:
         Raises:
             RefreshFailed: There is none to be had within the deadline (monotonic seconds).
         """
-        token = self.current
-        if token is not None and not token.is_expired(self._clock.time()):
-            return token
+        held, now = self._held, self._clock.time()
+        token, schedule = held.token, held.schedule
+        if token is not None and now < schedule.end:
+            if now < schedule.early:
+                return token
+            if now < schedule.late:
+                if self._renewal is None:
+                    self._renew_early(held)
+                return token
+            token = self._renewed_in_time(held, token, deadline)
+            if not token.is_expired(self._clock.time()):
+                return token
         result = self.renew(FetchContext(token), deadline)
         if isinstance(result, Reason):
             raise RefreshFailed(f"{result.value}, so the request was not sent")
         return result
+
+    def _renewed_in_time(self, held: _Held, token: Token, deadline: float) -> Token:
+        """The renewed token, or the old one, which is good still, if there is none to be had."""
+        now = self._clock.monotonic()
+        half = (deadline - now) / 2  # the other half is for the request
+        end = held.schedule.end - self._clock.time()
+        try:
+            result = self.renew(FetchContext(token), now + min(half, end, LEAST_SECONDS))
+        except RefreshFailed:
+            with self._lock:
+                if self._held is held:  # it goes on still: let nobody else wait for it
+                    self._hold_on()
+            return token
+        return result if isinstance(result, Token) else token
 
     def renew(self, context: FetchContext, deadline: float) -> Token | Reason:
         """The token that replaces ``context.stale``, from whoever renews it first.
@@ -118,119 +128,140 @@ class TokenKeeper:
         Raises:
             RefreshFailed: The source failed, or did not answer within the deadline.
         """
-        left = max(deadline - self._clock.monotonic(), 0.0)
-        # The renewal outlives who asked first: others may have more time.
-        renewal = self._joined(
-            replace(context, timeout=max(left, LEAST_SECONDS), retry=self._retry, clock=self._clock)
-        )
-        if isinstance(renewal, Renewal):
-            self._clock.sleep(left, renewal)
-            if not renewal.is_set():
+        while True:
+            left = max(deadline - self._clock.monotonic(), 0.0)
+            # The renewal outlives who asked first: others may have more time.
+            joined = self._joined(
+                replace(
+                    context, timeout=max(left, LEAST_SECONDS), retry=self._retry, clock=self._clock
+                )
+            )
+            if not isinstance(joined, Renewal):
+                return _handed_out(joined)
+            self._clock.sleep(left, joined)
+            if not joined.is_set():
                 raise RefreshFailed(
                     f"no token within the {left:.3g} s that were left: the token source takes "
                     "longer, or waits for the very session that waits for it"
                 )
-            renewal = renewal.result
-        if isinstance(renewal, (_NoToken, ConfigurationError)):
-            # Their own frames hold what the source gave.
-            raise RefreshFailed(f"no token from the token source: {renewal}")
-        if isinstance(renewal, Exception):
-            # What foreign exceptions say may hold secrets.
-            name = type(renewal).__name__
-            raise RefreshFailed(f"the token source failed with {name}") from renewal
-        return renewal
+            if isinstance(joined.result, Renewed) or not joined.context.early:
+                return _handed_out(joined.result)
+            # It made one try only, as it was early; ours is in earnest.
+
+    def _renew_early(self, held: _Held) -> None:
+        """Begin a renewal that nobody waits for, unless there is one."""
+        with self._lock:
+            if self._renewal is None and self._held is held:
+                self._begin(
+                    FetchContext(
+                        held.token,
+                        timeout=LEAST_SECONDS,
+                        early=True,
+                        retry=self._retry,
+                        clock=self._clock,
+                    )
+                )
 
     def _joined(self, context: FetchContext) -> Renewal | Result:
         """What is known already, else the renewal under way, else a new one."""
         with self._lock:
-            current, stale = self.current, _version(context.stale)
-            if current and current.value != stale and not current.is_expired(self._clock.time()):
-                return current
-            latch = self._latch
-            if latch and latch.version == stale and self._clock.monotonic() < latch.until:
+            held, latch, now = self._held, self._latch, self._clock.monotonic()
+            stale = _version(context.stale)
+            token = held.token
+            if token and token.value != stale and not token.is_expired(self._clock.time()):
+                return Renewed(token, fetched=False)
+            if latch and latch.version == stale and now < latch.until:
                 return latch.result
-            if self._renewal is None or self._gave_up_on(self._renewal):
-                try:
-                    self._renewal = _begun(Renewal(context, self._clock.monotonic()), self._work)
-                except RuntimeError as error:  # no more threads, or the program is ending
-                    return error
-            elif self._renewal.worker is threading.current_thread():
-                return _NoToken(
-                    "it uses the session that waits for its token: give it one of its own"
-                )
-            return self._renewal
+            if self._renewal is not None and not self._gave_up_on(self._renewal):
+                if self._renewal.is_of_this_thread:
+                    return NoToken(
+                        "it uses the session that waits for its token: give it one of its own"
+                    )
+                return self._renewal
+            if context.refused and held.schedule.is_young(self._clock.time()):
+                if rules.is_storm(self._storm, now):
+                    return Reason.STORM
+                self._storm.append(now)
+            return self._begin(context)
+
+    def _begin(self, context: FetchContext) -> Renewal | Exception:
+        overdue = self._clock.monotonic() + max(context.timeout, self._patience)
+        renewal = Renewal(context, overdue)
+        try:
+            self._renewal = renewal.begin(self._work)
+        except RuntimeError as error:
+            self._renewal = None
+            return error
+        return self._renewal
 
     def _gave_up_on(self, renewal: Renewal) -> bool:
         """Whether it has taken so long that its source must hang; its result is still welcome."""
         if self._clock.monotonic() < renewal.overdue:
             return False
         logger.warning("a token source has not answered for long: it is asked again")
-        self._hanging += 1
+        self._rotation.hanging += 1
         return True
 
     def _work(self, renewal: Renewal) -> None:
         try:
-            renewal.result = self._renewed(renewal)
+            renewal.result = self._rotation.renewed(renewal.context)
         except BaseException as error:  # noqa: BLE001 (the waiting callers get it)
             renewal.result = (
-                error if isinstance(error, Exception) else _NoToken(type(error).__name__)
+                error if isinstance(error, Exception) else NoToken(type(error).__name__)
             )
         finally:
             with self._lock:
-                self._settle(_version(renewal.context.stale), renewal.result)
+                news = self._settled(renewal, renewal.result)
                 if self._renewal is renewal:
                     self._renewal = None
-            if renewal.news is not None:
-                tell(self._listeners, renewal.news)
+            if news is not None:
+                tell(self._listeners, news)
             renewal.set()
 
-    def _settle(self, version: str | None, result: Result) -> None:
-        if isinstance(result, Token):
-            self.current, self._latch = result, None
-            return
-        known = self._latch.failures if self._latch and self._latch.version == version else 0
-        pause = _PAUSE.delay(known + 1, throttled=False, fraction=random.random())  # noqa: S311 (jitter)
-        self._latch = _Latch(version, result, known + 1, self._clock.monotonic() + pause)
+    def _settled(self, renewal: Renewal, result: Result) -> TokenRefreshed | None:
+        """Make the result the current state; what there is to tell of it."""
+        context, version = renewal.context, self._held.version
+        stale = _version(context.stale)
+        if not isinstance(result, Renewed):
+            if version == stale:
+                self._postpone(result, context)
+            return None
+        if self._renewal is not renewal and version != stale:
+            return None  # so late that a newer token is there
+        self._hold(result, early=context.early)
+        if result.token.value == version:
+            return None
+        return TokenRefreshed(self._rotation.key, not result.fetched, result.token.expires_at)
 
-    def _renewed(self, renewal: Renewal) -> Token | Reason:
-        """Under the store's lock: adopt what another put there, else fetch and keep."""
-        context = renewal.context
-        with self._alone():
-            stored, stale = load_token(self._store.read(self._key)), _version(context.stale)
-            if stored and stored.value != stale and not stored.is_expired(self._clock.time()):
-                renewal.news = TokenRefreshed(self._key, True, stored.expires_at)  # noqa: FBT003
-                return stored
-            fetched = _checked(self._fetch(context))
-            if fetched is None:
-                return Reason.SOURCE_DECLINED
-            if context.refused and fetched.value == stale:
-                return Reason.UNCHANGED
-            if fetched.is_expired(self._clock.time()):
-                # By this machine's clock only: its source has just called it good.
-                fetched = replace(fetched, expires_at=None)
-            self._keep(fetched)
-        self.fetched = fetched.value
-        renewal.news = TokenRefreshed(self._key, False, fetched.expires_at)  # noqa: FBT003
-        return fetched
+    def _hold(self, result: Renewed, *, early: bool) -> None:
+        token, now = result.token, self._clock.time()
+        schedule = rules.schedule(token.expires_at, now, random.random())  # noqa: S311 (jitter)
+        if token.value == self._held.version and not early:
+            schedule = rules.without_windows(token.expires_at, now)
+        self._held, self.current = _Held(token, schedule), token
+        self._latch, self._failures = None, 0
+        if result.fetched:
+            self.fetched = token.value
+        if not result.is_kept:  # the store gets it as soon as that can be
+            self._hold_on()
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Under the store's lock; a store that cannot lock cannot keep either: go on in memory."""
-        with ExitStack() as stack:
-            try:
-                stack.enter_context(self._store.lock(self._key, LOCK_SECONDS))
-            except TimeoutError as error:
-                if not self._hanging:  # else it may be our own that holds it
-                    raise _NoToken("its store stayed locked by another") from error
-            except OSError as error:
-                logger.warning("the token store cannot be locked: %s", error)
-            yield
+    def _postpone(self, result: Result, context: FetchContext) -> None:
+        """Let nobody try again too soon; while the token is good, it is used meanwhile."""
+        self._failures += 1
+        if not context.early:
+            until = self._clock.monotonic() + self._pause(rules.PAUSE)
+            self._latch = _Latch(self._held.version, result, until)
+        if not context.refused:
+            self._hold_on()
 
-    def _keep(self, token: Token) -> None:
-        try:
-            self._store.write(self._key, dump_token(token))
-        except OSError as error:
-            logger.warning("the new token is kept in memory only: %s", error)
+    def _hold_on(self) -> None:
+        """Go on with the current token for a while."""
+        until = self._clock.time() + self._pause(rules.PAUSE_WHILE_GOOD)
+        self._held = replace(self._held, schedule=self._held.schedule.postponed(until))
+
+    def _pause(self, backoff: Backoff) -> float:
+        fraction = random.random()  # noqa: S311 (jitter)
+        return backoff.delay(max(self._failures, 1), throttled=False, fraction=fraction)
 
     def after_fork(self) -> None:
         """The thread that renewed, and the one that held the lock, are not in the child."""
@@ -238,35 +269,20 @@ class TokenKeeper:
         self._renewal = None
 
 
-def _begun(renewal: Renewal, work: Callable[[Renewal], None]) -> Renewal:
-    run = contextvars.copy_context().run
-    renewal.worker = threading.Thread(
-        target=run, args=(work, renewal), name="requests_authretry renewal", daemon=True
-    )
-    renewal.worker.start()
-    return renewal
+def _handed_out(result: Result) -> Token | Reason:
+    """What a caller gets; an exception of its own, as its request and traceback are."""
+    if isinstance(result, Renewed):
+        return result.token
+    if isinstance(result, Reason):
+        return result
+    if isinstance(result, RefreshFailed):
+        raise RefreshFailed(*result.args, error=result.error) from result
+    if isinstance(result, (NoToken, ConfigurationError)):
+        # Their own frames hold what the source gave.
+        raise RefreshFailed(f"no token from the token source: {result}")
+    # What foreign exceptions say may hold secrets.
+    raise RefreshFailed(f"the token source failed with {type(result).__name__}") from result
 
 
 def _version(token: Token | None) -> str | None:
     return token.value if token else None
-
-
-def _fetcher(source: object) -> Callable[[FetchContext], object]:
-    """One way to call a constant, a function and a `TokenSource`."""
-    if isinstance(source, Token) or source is None:
-        return lambda _: source
-    fetch = getattr(source, "fetch", None)
-    if fetch is not None:
-        return fetch  # type: ignore[no-any-return]
-    return lambda _: source()  # type: ignore[operator]
-
-
-def _checked(fetched: object) -> Token | None:
-    """What the source gave, if it is a token at all; no message quotes it."""
-    if isinstance(fetched, str):
-        return Token(fetched)
-    if fetched is not None and not isinstance(fetched, Token):
-        raise _NoToken(f"it gave a {type(fetched).__name__}, not a str or a Token")
-    if fetched is not None and not fetched.value:
-        raise _NoToken("a token from a pickle has lost its secret: give a function that fetches it")
-    return fetched

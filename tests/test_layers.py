@@ -32,6 +32,8 @@ LADDER: Final = {
     "_bodies": 3,
     "_outgoing": 3,
     "_translate": 3,
+    "_rotation": 3,
+    "_renewal": 3,
     "_tokens": 3,
     "_limits": 3,
     "stores": 3,

@@ -16,9 +16,13 @@ if TYPE_CHECKING:
 _HOPELESS = {
     "insufficient_scope": Reason.INSUFFICIENT_SCOPE,  # RFC 6750 section 3.1
     "invalid_request": Reason.INVALID_REQUEST,  # RFC 6750 section 3.1
+    "invalid_dpop_proof": Reason.PROOF_REFUSED,  # RFC 9449 section 7.1
     "insufficient_user_authentication": Reason.STEP_UP,  # RFC 9470 section 3
 }
 """Errors that another token of the same kind cannot cure."""
+
+NONCE_WANTED = "use_dpop_nonce"
+"""RFC 9449 sections 8 and 9."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +33,19 @@ class Refused:
         challenges: What the server asks for.
         sent: The token of ours that the request carried, None when it carried none.
         current: The token that is current now.
-        answered: Whether a 401 of this call was answered already.
+        answers: How often a 401 of this call was answered.
+        fetched: Whether one of them with a token that was fetched for it.
         replayable: Whether the body can be sent again.
+        has_nonce: Whether a nonce came that the proof had not (RFC 9449 section 9).
     """
 
     challenges: Sequence[Challenge]
     sent: Token | None
     current: Token | None
-    answered: bool
+    answers: int
+    fetched: bool
     replayable: bool
+    has_nonce: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +63,13 @@ class Refresh:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """Somebody renewed it meanwhile: send again with the token that is current now."""
+    """Send again with the token that is current now.
+
+    Attributes:
+        reason: Why: somebody renewed it meanwhile, or a nonce came for its proof.
+    """
+
+    reason: Reason = Reason.REPLAYED
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +89,11 @@ def answer(refused: Refused) -> Refresh | Replay | Decline:  # noqa: PLR0911 (on
     """What to do about a 401 (RFC 9110 section 15.5.2: once)."""
     if refused.sent is None:
         return Decline(Reason.NO_TOKEN)
-    if refused.answered:
-        return Decline(Reason.ANSWERED)
     ours = challenge_for(refused.challenges, refused.sent.scheme)
+    if ours and ours.error == NONCE_WANTED:  # no word on the token: it uses up nothing
+        return _with_nonce(refused, ours)
+    if is_answered(refused.answers, fetched=refused.fetched):
+        return Decline(Reason.ANSWERED)
     if ours is None and refused.challenges:
         return Decline(Reason.OTHER_SCHEME, refused.challenges[0])
     # No challenge at all, and a bare one, count as an expired token.
@@ -89,6 +105,27 @@ def answer(refused: Refused) -> Refresh | Replay | Decline:  # noqa: PLR0911 (on
     if refused.current is not None and refused.current.value != refused.sent.value:
         return Replay()
     return Refresh(resend=True, challenge=ours)
+
+
+def is_answered(answers: int, *, fetched: bool) -> bool:
+    """Whether a call's 401 was answered with all we have: a token just fetched.
+
+    One that another had put in its place may be as old as the first: it is tried, once.
+    """
+    return answers > 1 or fetched
+
+
+def lacks(challenges: Sequence[Challenge], scheme: str) -> Decline | None:
+    """What a token lacks that was not refused for itself: the verdict on a 403."""
+    ours = challenge_for(challenges, scheme)
+    reason = _HOPELESS.get(ours.error or "") if ours else None
+    return None if reason is None else Decline(reason, ours)
+
+
+def _with_nonce(refused: Refused, challenge: Challenge) -> Replay | Decline:
+    if not refused.replayable:
+        return Decline(Reason.NOT_REPLAYABLE, challenge)
+    return Replay(Reason.NONCE) if refused.has_nonce else Decline(Reason.PROOF_REFUSED, challenge)
 
 
 def challenge_for(challenges: Sequence[Challenge], scheme: str) -> Challenge | None:

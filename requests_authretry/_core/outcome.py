@@ -39,6 +39,7 @@ class Reason(enum.Enum):
     # Why a 401 was answered.
     REFRESHED = "token renewed"
     REPLAYED = "token had been renewed meanwhile"
+    NONCE = "the server gave a nonce for the proof"
     # Why a 401 was handed out.
     REFRESH_FAILED = "the token could not be renewed"
     NO_TOKEN = "the request carried no token of ours"  # noqa: S105 (a sentence)
@@ -47,6 +48,8 @@ class Reason(enum.Enum):
     INSUFFICIENT_SCOPE = "the token's scope does not suffice"
     INVALID_REQUEST = "the server calls the request invalid"
     STEP_UP = "the server wants a stronger authentication"
+    PROOF_REFUSED = "the server does not take the proof of the token's key"
+    STORM = "tokens are refused as soon as they are renewed"
     UNCHANGED = "the token source gave the refused token again"
     SOURCE_DECLINED = "the token source gave no token"
 

@@ -39,7 +39,7 @@ class Secret(str):
         return self
 
 
-@dataclass(frozen=True, slots=True, repr=False, init=False)
+@dataclass(frozen=True, slots=True, init=False)
 class Token:
     """An access token and what renews it.
 
@@ -122,23 +122,32 @@ def _emptied(expires_at: float | None, scheme: str, scopes: tuple[str, ...]) -> 
     return token
 
 
-def dump_token(token: Token) -> str:
-    """The record a store keeps: JSON, the secrets in the clear."""
+def dump_token(token: Token, generation: int = 0) -> str:
+    """The record a store keeps: JSON, the secrets in the clear.
+
+    Args:
+        token: What to keep.
+        generation: How many tokens came before it under this key; the higher one is the newer.
+    """
     record = {
         "value": str(token.value),
         "expires_at": token.expires_at,
         "scheme": token.scheme,
         "refresh_token": token.refresh_token and str(token.refresh_token),
         "scopes": token.scopes,
+        "generation": generation,
     }
     return json.dumps(record)
 
 
-def load_token(record: str | None) -> Token | None:
-    """The token in a record; None when there is none, or the record is foreign or torn."""
+def load_token(record: str | None) -> tuple[Token, int] | None:
+    """Token and generation in a record; None when there is none, or it is foreign or torn."""
     try:
         fields = json.loads(record or "null")
-        return Token(**fields) if isinstance(fields, dict) else None
+        if not isinstance(fields, dict):
+            return None
+        generation = fields.pop("generation", 0)
+        return (Token(**fields), generation) if isinstance(generation, int) else None
     except (ValueError, TypeError, RecursionError):
         return None
 

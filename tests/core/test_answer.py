@@ -29,6 +29,9 @@ INVALID = 'Bearer error="invalid_request"'
 PROOF = 'DPoP error="invalid_token"'
 STEP_UP = 'Bearer error="insufficient_user_authentication", max_age="5"'
 
+NONCE = 'DPoP error="use_dpop_nonce"'
+BOUND = Token("one", scheme="DPoP")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
@@ -37,13 +40,25 @@ class Case:
     challenge: str = EXPIRED
     sent: Token | None = OURS
     current: Token | None = OURS
-    answered: bool = False
+    answers: int = 0
+    fetched: bool = False
     replayable: bool = True
+    has_nonce: bool = False
 
     def verdict(self) -> Refresh | Replay | Decline:
         """What `answer` says."""
         challenges = parse_challenges([self.challenge])
-        return answer(Refused(challenges, self.sent, self.current, self.answered, self.replayable))
+        return answer(
+            Refused(
+                challenges,
+                self.sent,
+                self.current,
+                self.answers,
+                self.fetched,
+                self.replayable,
+                self.has_nonce,
+            )
+        )
 
 
 def told(challenge: str) -> Challenge | None:
@@ -59,7 +74,34 @@ VERDICTS: dict[str, tuple[Case, Refresh | Replay | Decline]] = {
         Decline(Reason.NO_TOKEN),
     ),
     # this call's 401 was answered once already
-    "answered already": (Case(answered=True), Decline(Reason.ANSWERED)),
+    "answered already": (Case(fetched=True), Decline(Reason.ANSWERED)),
+    "answered twice with what others had": (Case(answers=2), Decline(Reason.ANSWERED)),
+    "answered once with what another had": (
+        Case(answers=1),
+        Refresh(resend=True, challenge=told(EXPIRED)),
+    ),
+    # the server asks for a nonce in the proof: no word on the token
+    "nonce": (Case(challenge=NONCE, sent=BOUND, has_nonce=True), Replay(Reason.NONCE)),
+    "nonce after an answered 401": (
+        Case(challenge=NONCE, sent=BOUND, has_nonce=True, fetched=True, answers=2),
+        Replay(Reason.NONCE),
+    ),
+    "nonce that does not come": (
+        Case(challenge=NONCE, sent=BOUND),
+        Decline(Reason.PROOF_REFUSED, told(NONCE)),
+    ),
+    "nonce, and a body that is gone": (
+        Case(challenge=NONCE, sent=BOUND, has_nonce=True, replayable=False),
+        Decline(Reason.NOT_REPLAYABLE, told(NONCE)),
+    ),
+    "nonce for a token that is not bound": (
+        Case(challenge=NONCE, has_nonce=True),
+        Decline(Reason.OTHER_SCHEME, told(NONCE)),
+    ),
+    "proof": (
+        Case(challenge='DPoP error="invalid_dpop_proof"', sent=BOUND),
+        Decline(Reason.PROOF_REFUSED, told('DPoP error="invalid_dpop_proof"')),
+    ),
     # challenge names only other schemes
     "other scheme": (Case(challenge=FOREIGN), Decline(Reason.OTHER_SCHEME, told(FOREIGN))),
     "other schemes": (
@@ -119,12 +161,12 @@ VERDICTS: dict[str, tuple[Case, Refresh | Replay | Decline]] = {
 }
 
 ORDER: dict[str, tuple[Case, Refresh | Replay | Decline]] = {
-    "no token before answered": (Case(sent=None, answered=True), Decline(Reason.NO_TOKEN)),
+    "no token before answered": (Case(sent=None, fetched=True), Decline(Reason.NO_TOKEN)),
     "answered before the scheme": (
-        Case(answered=True, challenge=FOREIGN),
+        Case(fetched=True, challenge=FOREIGN),
         Decline(Reason.ANSWERED),
     ),
-    "answered before the error": (Case(answered=True, challenge=NARROW), Decline(Reason.ANSWERED)),
+    "answered before the error": (Case(fetched=True, challenge=NARROW), Decline(Reason.ANSWERED)),
     "the scheme before the body": (
         Case(challenge=FOREIGN, replayable=False),
         Decline(Reason.OTHER_SCHEME, told(FOREIGN)),
@@ -177,10 +219,12 @@ challenges = st.builds(
     st.sampled_from(["Bearer", "bearer", "DPoP", "Basic"]),
     st.dictionaries(
         st.sampled_from(["error", "realm"]),
-        st.sampled_from(["", "invalid_token", "insufficient_scope", "odd"]),
+        st.sampled_from(["", "invalid_token", "insufficient_scope", "use_dpop_nonce", "odd"]),
     ),
 )
-tokens = st.none() | st.builds(Token, st.sampled_from(["one", "two"]))
+tokens = st.none() | st.builds(
+    Token, st.sampled_from(["one", "two"]), scheme=st.sampled_from(["Bearer", "DPoP"])
+)
 
 
 @given(
@@ -189,19 +233,25 @@ tokens = st.none() | st.builds(Token, st.sampled_from(["one", "two"]))
         st.lists(challenges, max_size=4),
         tokens,
         tokens,
+        st.integers(0, 3),
+        st.booleans(),
         st.booleans(),
         st.booleans(),
     )
 )
 def test_a_request_goes_again_at_most_once_and_only_whole(refused: Refused) -> None:
-    """Nothing is sent again for a foreign request, a second 401, or a body that is gone."""
+    """Nothing is sent again for a foreign request, a second 401, or a body that is gone.
+
+    A nonce that came is another matter.
+    """
     verdict = answer(refused)
     resends = isinstance(verdict, Replay) or (isinstance(verdict, Refresh) and verdict.resend)
     if resends:
         assert refused.sent is not None
-        assert not refused.answered
         assert refused.replayable
-    if isinstance(verdict, Replay):
+        for_the_nonce = isinstance(verdict, Replay) and verdict.reason is Reason.NONCE
+        assert refused.has_nonce if for_the_nonce else not refused.fetched
+    if isinstance(verdict, Replay) and verdict.reason is Reason.REPLAYED:
         assert refused.current is not None
         assert refused.sent is not None
         assert refused.current.value != refused.sent.value

@@ -304,8 +304,10 @@ tokens = st.builds(
 @given(token=tokens)
 def test_a_record_gives_the_token_back(token: Token) -> None:
     """What is dumped is loaded again, whole, and hidden as before."""
-    loaded = load_token(dump_token(token))
-    assert loaded == token
+    record = load_token(dump_token(token, 7))
+    assert record is not None
+    loaded, generation = record
+    assert (loaded, generation) == (token, 7)
     assert type(loaded.value) is Secret
     assert loaded.refresh_token == token.refresh_token
     assert type(loaded.refresh_token) is type(token.refresh_token)
@@ -319,6 +321,7 @@ def test_a_record_is_plain_json() -> None:
         "scheme": "Bearer",
         "refresh_token": REFRESH,
         "scopes": ["read"],
+        "generation": 0,
     }
     assert json.loads(dump_token(Token("x")))["refresh_token"] is None
 
@@ -353,6 +356,7 @@ def test_an_emptied_token_leaves_no_token_behind() -> None:
         '{"value": "x", "scopes": "read"}',
         '{"value": "x", "scopes": [["read"]]}',
         '{"value": "x", "self": "y"}',
+        '{"value": "x", "generation": "2"}',
         "[" * 100_000,
         '{"value":' * 100_000,
     ],
@@ -368,7 +372,9 @@ json_values = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=5,
 )
-names = st.sampled_from(["value", "expires_at", "scheme", "refresh_token", "scopes", "self"])
+names = st.sampled_from(
+    ["value", "expires_at", "scheme", "refresh_token", "scopes", "self", "generation"]
+)
 
 
 @given(record=st.text() | json_values.map(json.dumps))
@@ -381,8 +387,9 @@ def test_loading_survives_any_text(record: str) -> None:
 @example(fields={"value": "x", "scopes": {"a": 1}})
 def test_loading_survives_any_fields(fields: dict[str, object]) -> None:
     """A record that names our fields gives a token that works, or none."""
-    token = load_token(json.dumps(fields))
-    if token is not None:
+    record = load_token(json.dumps(fields))
+    if record is not None:
+        token, generation = record
         assert token.value == fields["value"]
-        assert load_token(dump_token(token)) == token
+        assert load_token(dump_token(token, generation)) == record
         assert {token: repr(token)}

@@ -1,0 +1,94 @@
+"""When a token is renewed: windows before its end, pauses after failures, a guard against storms.
+
+The two windows follow botocore's credentials, their jitter the AWS SDK for Java's `CachedSupplier`,
+the guard Alamofire's `RefreshWindow`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import inf
+from typing import TYPE_CHECKING
+
+from .backoff import Backoff, Jitter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ADVISORY_SECONDS = 900.0
+"""How long before its end a token is renewed in the background, at the most."""
+
+MANDATORY_SECONDS = 60.0
+"""How long before its end everybody waits for the renewal, at the most."""
+
+STORM_RENEWALS = 5
+STORM_SECONDS = 30.0
+"""So many renewals of young tokens in so many seconds do not help: the server refuses them all."""
+
+PAUSE = Backoff(initial=1.0, max_delay=30.0, jitter=Jitter.EQUAL)
+"""Between renewals of one token version that failed."""
+
+PAUSE_WHILE_GOOD = Backoff(initial=20.0, max_delay=120.0, jitter=Jitter.EQUAL)
+"""The same while the token is good still: 10 s at the least."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """What happens when to one token; all in POSIX seconds.
+
+    Attributes:
+        begin: When it was received.
+        early: From then on it is renewed in the background, and used meanwhile.
+        late: From then on everybody waits for its renewal.
+        end: From then on it is not sent any more.
+    """
+
+    begin: float = 0.0
+    early: float = inf
+    late: float = inf
+    end: float = inf
+
+    def postponed(self, until: float) -> Schedule:
+        """After a renewal that failed: nobody tries again before then, or before its end."""
+        early, late = min(until, self.end), min(max(self.late, until), self.end)
+        return replace(self, early=early, late=late)
+
+    def is_young(self, now: float) -> bool:
+        """Whether a server that refuses it now has hardly ever taken it."""
+        return now < self.begin + (self.end - self.begin) / 4
+
+
+def schedule(expires_at: float | None, now: float, fraction: float) -> Schedule:
+    """The windows of a token received now: parts of its life, and jittered.
+
+    Args:
+        expires_at: POSIX time in seconds, None when unknown.
+        now: POSIX time in seconds.
+        fraction: A random number in [0, 1), so that a fleet does not renew in step.
+    """
+    if expires_at is None:
+        return Schedule(now)
+    life, share = max(expires_at - now, 0.0), 1 - fraction / 2
+    return Schedule(
+        begin=now,
+        early=expires_at - share * min(ADVISORY_SECONDS, life / 4),
+        late=expires_at - share * min(MANDATORY_SECONDS, life / 20),
+        end=expires_at,
+    )
+
+
+def without_windows(expires_at: float | None, now: float) -> Schedule:
+    """For a token that its source gives again: asking for another before its end is in vain."""
+    end = inf if expires_at is None else expires_at
+    return Schedule(now, end, end, end)
+
+
+def is_storm(renewals: Sequence[float], now: float) -> bool:
+    """Whether tokens that were refused while young were renewed too often.
+
+    Args:
+        renewals: When, in seconds, the oldest first.
+        now: The time in the same seconds.
+    """
+    many = len(renewals) >= STORM_RENEWALS
+    return many and now - renewals[-STORM_RENEWALS] < STORM_SECONDS

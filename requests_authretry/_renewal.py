@@ -1,0 +1,65 @@
+"""A renewal under way: a thread that callers wait for, each as long as it can."""
+
+from __future__ import annotations
+
+import threading
+from contextvars import ContextVar, copy_context
+from typing import TYPE_CHECKING
+
+from ._core.outcome import Reason
+from ._rotation import NoToken, Renewed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ._protocols import FetchContext
+
+EXIT_SECONDS = 30.0
+"""How long the end of the program waits for a renewal at the most: its answer is not to be lost."""
+
+Result = Renewed | Reason | Exception
+"""A token, why the source declined, or how it failed."""
+
+_underway: ContextVar[tuple[Renewal, ...]] = ContextVar("renewals under way", default=())
+"""The renewals that this very thread or task works for; a source may use several threads."""
+
+
+class Renewal(threading.Event):
+    """One renewal under way, in a thread of its own; set when it is over.
+
+    The thread is what lets a caller keep its deadline while the renewal goes on: a refresh token
+    that was sent is spent, and its answer must not be lost.
+    """
+
+    def __init__(self, context: FetchContext, overdue: float) -> None:
+        """Not begun yet."""
+        super().__init__()
+        self.context = context
+        self.overdue = overdue
+        self.worker: threading.Thread | None = None
+        self.result: Result = NoToken("its renewal was cut off")
+
+    @property
+    def is_of_this_thread(self) -> bool:
+        """Whether it would be waiting for itself: who asks works for it."""
+        return self in _underway.get()
+
+    def begin(self, work: Callable[[Renewal], None]) -> Renewal:
+        """Start the thread, with the context variables of whoever asked first.
+
+        Raises:
+            RuntimeError: There are no more threads, or the program is ending.
+        """
+        context = copy_context()
+        context.run(_underway.set, (*_underway.get(), self))
+        self.worker = _thread(context.run, work, self, daemon=True)
+        # A thread that hangs does not keep the program from ending, one that is at work does.
+        _thread(self.wait, EXIT_SECONDS, daemon=False)
+        return self
+
+
+def _thread(work: Callable[..., object], *args: object, daemon: bool) -> threading.Thread:
+    name = "requests_authretry renewal"
+    thread = threading.Thread(target=work, args=args, name=name, daemon=daemon)
+    thread.start()
+    return thread

@@ -1,0 +1,205 @@
+"""How a token is renewed where others renew it too: alone, with the newest refresh token, once.
+
+The store's lock is taken, the store is read again, what another put there is adopted; else the
+source is asked once, and its token kept before the lock is given back. A server that rotates
+refresh tokens takes each one once and may end the whole session at the second use: no grace is
+assumed (RFC 9700 section 4.14.2).
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeGuard
+
+from ._core.outcome import Reason
+from ._core.token import Token, dump_token, load_token
+from ._errors import RefreshFailed
+from ._events import StoreFailed, logger, tell
+from .stores import MemoryStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from ._protocols import FetchContext
+    from ._settings import Settings
+
+LOCK_SECONDS = 60.0
+"""How long a renewal waits for another process that renews the same token."""
+
+SIBLING_SECONDS = 1.0
+"""How long one waits, whose refresh token was spent, for the token of whoever spent it."""
+
+
+INVALID_GRANT = "invalid_grant"
+"""RFC 6749 section 5.2: the refresh token is spent, or was never any good."""
+
+
+class NoToken(Exception):  # noqa: N818 (not an error of its own: a reason within one)
+    """What a token source or a store did wrong, in our words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """What a renewal brought.
+
+    Attributes:
+        token: The token to use from now on.
+        fetched: Whether the source gave it; else it was found in the store.
+        is_kept: Whether the store has it.
+    """
+
+    token: Token
+    fetched: bool
+    is_kept: bool = True
+
+
+class Rotation:
+    """The renewal of one token in one store. Used by one thread at a time.
+
+    Attributes:
+        key: The name the store keeps the token under.
+        hanging: How many renewals were given up on; one of them may still hold the lock.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Nothing is read yet."""
+        self._store = MemoryStore() if settings.store is None else settings.store
+        self._fetch = _fetcher(settings.token)
+        self._clock, self._listeners = settings.clock, settings.listeners
+        key = getattr(settings.token, "store_key", None)
+        self.key: str = key or " ".join(sorted(settings.origins))
+        self.hanging = 0
+        self._newest: Token | None = None
+        self._generation = 0
+        self._is_kept = True
+
+    def renewed(self, context: FetchContext) -> Renewed | Reason:
+        """The token that replaces ``context.stale``, or why the source gave none.
+
+        Raises:
+            Exception: Whatever the source raised; `NoToken` when it is at fault, or the store.
+        """
+        with self._alone(early=context.early):
+            stale, was_kept = context.stale, self._is_kept
+            found = self._in_store(stale)
+            if self._replaces(found, stale):
+                return Renewed(found, fetched=False)
+            if context.early and found and self._is_kept and not was_kept:
+                return Renewed(found, fetched=False)  # that was all there was to do
+            try:
+                given = _token(self._fetch(replace(context, stale=found)))
+            except RefreshFailed as error:
+                sibling = self._siblings(found) if error.error == INVALID_GRANT else None
+                if sibling is None:
+                    raise
+                return Renewed(sibling, fetched=False)
+            if given is None:
+                return Reason.SOURCE_DECLINED
+            if (context.refused or context.early) and _is_one_of(given, stale, found):
+                return Reason.UNCHANGED
+            return self._kept(given)
+
+    def _in_store(self, ours: Token | None) -> Token | None:
+        """The newest token there is: the store's, unless the store has lost ours or not got it."""
+        try:
+            stored = load_token(self._store.read(self.key))
+        except OSError as error:
+            self._failed("read", error)
+            return ours
+        if stored is not None and stored[1] >= self._generation:
+            self._newest, self._generation = stored
+            self._is_kept = True
+        elif self._newest is not None:
+            self._keep()
+        return self._newest or ours
+
+    def _replaces(self, found: Token | None, stale: Token | None) -> TypeGuard[Token]:
+        if found is None or _is_one_of(found, stale):
+            return False
+        return not found.is_expired(self._clock.time())
+
+    def _siblings(self, spent: Token | None) -> Token | None:
+        """The token of another who used our refresh token before us, in spite of the lock."""
+        found = self._in_store(spent)
+        if not self._replaces(found, spent):
+            self._clock.sleep(SIBLING_SECONDS)
+            found = self._in_store(spent)
+        return found if self._replaces(found, spent) else None
+
+    def _kept(self, fetched: Token) -> Renewed:
+        if fetched.is_expired(self._clock.time()):
+            # By this machine's clock only: its source has just called it good.
+            fetched = replace(fetched, expires_at=None)
+        self._newest, self._generation = fetched, self._generation + 1
+        self._keep()
+        return Renewed(fetched, fetched=True, is_kept=self._is_kept)
+
+    def _keep(self) -> None:
+        """Put the newest token into the store."""
+        self._is_kept = False
+        try:
+            if self._newest is not None:
+                self._store.write(self.key, dump_token(self._newest, self._generation))
+        except OSError as error:
+            self._failed("write", error)
+        else:
+            self._is_kept = True
+
+    @contextmanager
+    def _alone(self, *, early: bool) -> Iterator[None]:
+        """Under the store's lock; a store out of reach leaves us to this process alone."""
+        lock = self._locked(early=early)
+        try:
+            yield
+        finally:
+            try:
+                if lock is not None:
+                    lock.__exit__(None, None, None)
+            except OSError as error:
+                self._failed("lock", error)
+
+    def _locked(self, *, early: bool) -> AbstractContextManager[object] | None:
+        try:
+            lock = self._store.lock(self.key, LOCK_SECONDS)
+            lock.__enter__()
+        except TimeoutError as error:
+            if not self.hanging:  # else it may be our own that holds it
+                raise NoToken("its store stayed locked by another") from error
+        except OSError as error:
+            self._failed("lock", error)
+            if early:  # the token is good still, and the store may come back
+                raise NoToken("its store is out of reach") from error
+        else:
+            return lock
+        return None
+
+    def _failed(self, doing: str, error: OSError) -> None:
+        logger.warning("a token is in memory only: the %s of its store failed: %s", doing, error)
+        tell(self._listeners, StoreFailed(self.key, doing, type(error).__name__))
+
+
+def _fetcher(source: object) -> Callable[[FetchContext], object]:
+    """One way to call a constant, a function and a `TokenSource`."""
+    if isinstance(source, Token) or source is None:
+        return lambda _: source
+    fetch = getattr(source, "fetch", None)
+    if fetch is not None:
+        return fetch  # type: ignore[no-any-return]
+    return lambda _: source()  # type: ignore[operator]
+
+
+def _is_one_of(token: Token, *others: Token | None) -> bool:
+    return any(other is not None and token.value == other.value for other in others)
+
+
+def _token(given: object) -> Token | None:
+    """What the source gave, if it is a token; no message quotes it."""
+    if isinstance(given, str):
+        return Token(given)
+    if given is not None and not isinstance(given, Token):
+        raise NoToken(f"it gave a {type(given).__name__}, not a str or a Token")
+    if given is not None and not given.value:
+        raise NoToken("a token from a pickle has lost its secret: give a function that fetches it")
+    return given
