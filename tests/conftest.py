@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
 from requests_authretry.cli._gate import Gate, httpbin, serve
 from tests.cassettes_support import on_cassette
+from tests.servers.api import Api
+from tests.servers.oidc import ServerMissingError, serve_oidc
+from tests.servers.redis import serve_redis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     import requests
+
+    from tests.servers.oidc import OidcServer
+    from tests.servers.redis import RedisServer
+
+S = TypeVar("S")
 
 pytest_plugins = ("pytester", "tests.no_skips")
 
@@ -68,3 +77,58 @@ def recorded(request: pytest.FixtureRequest) -> Iterator[Callable[[str], request
     target = request.getfixturevalue("httpbin_url") if recording else None
     with ExitStack() as tapes:
         yield lambda name: tapes.enter_context(on_cassette(name, target))
+
+
+def _enter(servers: ExitStack, server: AbstractContextManager[S]) -> S:
+    """Start a server, or skip the test where it cannot run."""
+    try:
+        return servers.enter_context(server)
+    except ServerMissingError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def _shared_oidc() -> Iterator[OidcServer]:
+    with ExitStack() as servers:
+        yield _enter(servers, serve_oidc())
+
+
+@pytest.fixture
+def oidc(_shared_oidc: OidcServer) -> OidcServer:
+    """The authorization server that the tests share, with no fault set and nothing in its log."""
+    _shared_oidc.reset()
+    return _shared_oidc
+
+
+@pytest.fixture
+def oidc_server() -> Iterator[Callable[..., OidcServer]]:
+    """A function that starts an authorization server with options, for this test alone."""
+    with ExitStack() as servers:
+        yield lambda **options: _enter(servers, serve_oidc(**options))
+
+
+@pytest.fixture
+def api(oidc: OidcServer) -> Iterator[str]:
+    """The base URL of httpbin behind the access tokens of ``oidc``."""
+    with serve(Api(oidc)) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def _shared_redis() -> Iterator[RedisServer]:
+    with ExitStack() as servers:
+        yield _enter(servers, serve_redis())
+
+
+@pytest.fixture
+def redis_server(_shared_redis: RedisServer) -> RedisServer:
+    """The Redis server that the tests share, empty. Not to be killed."""
+    _shared_redis.flush()
+    return _shared_redis
+
+
+@pytest.fixture
+def own_redis_server() -> Iterator[RedisServer]:
+    """A Redis server for this test alone, which may kill it."""
+    with ExitStack() as servers:
+        yield _enter(servers, serve_redis())
