@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from http.client import HTTPException, HTTPResponse
+from math import inf
 from typing import TYPE_CHECKING
 
 import requests
@@ -28,6 +29,12 @@ DRAIN_SECONDS = 1.0
 PROBLEM = "application/problem+json"
 """RFC 9457."""
 _CHUNK = 65_536
+
+
+class TooLarge(requests.RequestException):
+    """A body of more bytes than anybody wants."""
+
+
 _FORGIVEN = (ChunkedEncodingError, ContentDecodingError)
 
 
@@ -48,13 +55,14 @@ def rewound(request: PreparedRequest) -> bool:
     return True
 
 
-def read_body(response: Response, clock: Clock, deadline: float) -> None:
+def read_body(response: Response, clock: Clock, deadline: float, most: float = inf) -> None:
     """Read the whole body, as `Response.content` does, but not beyond the deadline.
 
     A read timeout starts anew with each byte, so that a server that drips could hold us for ever.
 
     Raises:
-        requests.RequestException: As `Response.content`; `ReadTimeout` at the deadline.
+        requests.RequestException: As `Response.content`; `ReadTimeout` at the deadline, and
+            `TooLarge` where it has more bytes than ``most``.
     """
     raw = response.raw
     if response._content_consumed:  # noqa: SLF001 (requests has no other word for it)
@@ -63,11 +71,15 @@ def read_body(response: Response, clock: Clock, deadline: float) -> None:
     watched = getattr(raw, "_fp", None) is not answer
     if watched or not isinstance(answer, HTTPResponse) or not hasattr(raw, "read1"):
         # From no socket, through a wrapper that watches the reading, or urllib3 1.26.
-        _ = response.content
+        _read_on(response, most)
         return
+    size = 0
     try:
         while in_time and (chunk := raw.read1(_CHUNK, decode_content=True)):
             chunks.append(chunk)
+            size += len(chunk)
+            if size > most:
+                break
             if answer.isclosed() and raw._decoder is None:  # noqa: SLF001 (nothing is held back)
                 break
             in_time = answer.isclosed() or clock.monotonic() <= deadline
@@ -77,7 +89,26 @@ def read_body(response: Response, clock: Clock, deadline: float) -> None:
     if not in_time:
         response.close()
         raise requests.ReadTimeout("the deadline passed while the body was being read")
+    _refuse_more(response, size, most)
     _keep(response, b"".join(chunks))
+
+
+def _read_on(response: Response, most: float) -> None:
+    """Read the whole body as requests does, but not more than ``most`` bytes."""
+    if most == inf:
+        _ = response.content
+        return
+    body = b""
+    for chunk in response.iter_content(_CHUNK):
+        body += chunk
+        _refuse_more(response, len(body), most)
+    _keep(response, body)
+
+
+def _refuse_more(response: Response, size: int, most: float) -> None:
+    if size > most:
+        response.close()
+        raise TooLarge(f"it is larger than {most:g} bytes")
 
 
 def _not_read(response: Response, error: Exception) -> None:

@@ -1,0 +1,199 @@
+"""`Client`: who asks for tokens, and whom."""
+
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote_plus, urlsplit
+
+import requests
+from requests.auth import _basic_auth_str
+
+from .._core.faults import flag, instance, refuse
+from .._core.origin import Origin, redacted
+from .._core.token import Secret
+from .._errors import RefreshFailed
+from ._dpop import Proofs
+from ._keys import Key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+BASIC = "client_secret_basic"
+POST = "client_secret_post"
+SIGNED = "private_key_jwt"
+NONE = "none"
+_METHODS = (BASIC, POST, SIGNED, NONE)
+_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+ASSERTION_SECONDS = 60.0
+"""How long an assertion is good; each attempt makes its own."""
+
+KeyLike = Key | str | bytes | dict[str, Any]
+
+
+class Client:
+    """A client of an authorization server: its name, how it proves it, and where it asks.
+
+    Immutable and safe to share between threads and sources. Neither repr nor a pickle holds its
+    secrets; what went through a pickle raises `RefreshFailed` when it is asked for a token.
+
+    The token endpoint is https, or http on this machine. It is asked through a session of its
+    own: never through one that the library is mounted on.
+
+    Args:
+        client_id: The name the authorization server knows (RFC 6749 section 2.2).
+        secret: The client's secret, None for a public client and for other proofs.
+        issuer: The authorization server's name, a URL from which its metadata is read once
+            (RFC 8414, or OpenID Connect Discovery). What is given below wins over the metadata.
+        token_url: The token endpoint; needed where no issuer is given.
+        device_url: The device authorization endpoint (RFC 8628).
+        auth: How the client proves its name: ``client_secret_basic`` (the default with a
+            secret, unless the metadata names ``client_secret_post`` alone), ``client_secret_post``,
+            ``private_key_jwt`` (the default with a key) or ``none``: a public client, or mutual TLS
+            (RFC 8705) with the certificate in ``session.cert``.
+        key: The private key of ``private_key_jwt`` (RFC 7523): a `Key`, PEM or a JWK.
+        dpop: Binds the tokens to a key (RFC 9449): a `Key`, PEM or a JWK; True makes a key for
+            the life of this object, so that no other process can use its tokens.
+        session: A session whose ``cert``, ``verify``, ``proxies``, headers and adapters are used,
+            for mutual TLS, a private CA or a proxy. It may be one the library is mounted on.
+        allow_http: Whether the token endpoint may be plain http on another machine.
+
+    Raises:
+        ConfigurationError: An argument cannot work; all faults are named together.
+    """
+
+    def __init__(  # noqa: PLR0913 (what there is to say of a client)
+        self,
+        client_id: str,
+        secret: str | None = None,
+        *,
+        issuer: str | None = None,
+        token_url: str | None = None,
+        device_url: str | None = None,
+        auth: str | None = None,
+        key: KeyLike | None = None,
+        dpop: KeyLike | bool = False,
+        session: requests.Session | None = None,
+        allow_http: bool = False,
+    ) -> None:
+        """Refuse what cannot work; nothing is asked yet."""
+        self.client_id = client_id
+        self.secret = Secret(secret) if isinstance(secret, str) else secret
+        self.issuer, self.token_url, self.device_url = issuer, token_url, device_url
+        self.auth, self.session, self.allow_http = auth, session, allow_http
+        refuse("Client", [*_faults(self), *_auth_faults(self, key)])
+        self.key = None if key is None else Key.of(key)
+        self.prover = Proofs(_dpop_key(dpop)) if dpop else None
+        self.metadata: dict[str, Any] = {}
+
+    def proof(self, url: str, audience: str, now: float) -> tuple[dict[str, str], dict[str, str]]:
+        """What proves our name in one token request: fields of the form, and headers.
+
+        Args:
+            url: The token endpoint.
+            audience: Who it is for, where it is signed.
+            now: POSIX time in seconds.
+
+        Raises:
+            RefreshFailed: The secret was lost in a pickle.
+        """
+        form, headers = {"client_id": self.client_id}, {}
+        method = self._method()
+        if method == SIGNED and self.key is not None:
+            claims = {"iss": self.client_id, "sub": self.client_id, "aud": audience}
+            form["client_assertion_type"] = _ASSERTION_TYPE
+            form["client_assertion"] = self.key.assertion(claims, now, ASSERTION_SECONDS)
+        elif method == POST:
+            form["client_secret"] = self._secret()
+        elif method == BASIC:
+            form, headers = {}, {"Authorization": _basic(self.client_id, self._secret())}
+        if self.prover is not None:
+            headers["DPoP"] = self.prover.proof("POST", url, None, now)
+        return form, headers
+
+    def _method(self) -> str:
+        """How to prove our name; what the metadata names counts where nothing else does."""
+        if self.auth is not None:
+            return self.auth
+        if self.key is not None:
+            return SIGNED
+        if self.secret is None:
+            return NONE
+        supported = self.metadata.get("token_endpoint_auth_methods_supported")
+        named = supported if isinstance(supported, list) else [BASIC]
+        return POST if POST in named and BASIC not in named else BASIC
+
+    def _secret(self) -> str:
+        if not self.secret:
+            raise RefreshFailed("the client's secret was lost in a pickle: make the client anew")
+        return self.secret
+
+    def digest(self, *parts: object) -> str:
+        """A short name for an identity at this server; it gives away none of its parts."""
+        bound = self.prover.key.thumbprint if self.prover else None
+        whole = [self.issuer or self.token_url, self.client_id, bound, *parts]
+        text = json.dumps(whole, sort_keys=True, default=str)
+        return sha256(text.encode()).hexdigest()[:16]
+
+    def url_fault(self, url: object) -> str | None:
+        """What is wrong with the address of an endpoint, if anything is."""
+        origin = Origin.of(url) if isinstance(url, str) else None
+        if origin is None:
+            return "is no URL like 'https://login.example.com/token'"
+        parts = urlsplit(str(url))
+        if parts.fragment or "@" in parts.netloc:
+            return f"{redacted(str(url))!r} must have no user and no fragment"
+        if origin.scheme == "http" and not origin.is_loopback and not self.allow_http:
+            return (
+                f"{redacted(str(url))!r} would send credentials unencrypted: use https, or say "
+                "allow_http=True"
+            )
+        return None
+
+    def __repr__(self) -> str:
+        """Who and where, without secrets."""
+        where = self.issuer or redacted(self.token_url)
+        return f"Client({self.client_id!r}, {where!r})"
+
+    def __copy__(self) -> Client:
+        """Immutable: a copy in memory is the client itself."""
+        return self
+
+    def __deepcopy__(self, memo: object) -> Client:
+        """Immutable: a copy in memory is the client itself."""
+        return self
+
+
+def _basic(client_id: str, secret: str) -> str:
+    """RFC 6749 section 2.3.1: both are form-encoded first."""
+    return _basic_auth_str(quote_plus(client_id), quote_plus(secret))
+
+
+def _dpop_key(given: KeyLike | bool) -> Key:  # noqa: FBT001 (as the argument of `Client`)
+    return Key.generate() if given is True else Key.of(given)
+
+
+def _faults(given: Any) -> Iterable[str | None]:
+    if not isinstance(given.client_id, str) or not given.client_id:
+        yield "client_id must be a non-empty str"
+    if given.secret is not None and not (isinstance(given.secret, str) and given.secret):
+        yield "secret must be a non-empty str or None"
+    if given.issuer is None and given.token_url is None:
+        yield "give the issuer, or the token_url"
+    for name in ("issuer", "token_url", "device_url"):
+        value = getattr(given, name)
+        fault = None if value is None else given.url_fault(value)
+        yield fault and f"{name} {fault}"
+    if given.session is not None:
+        yield instance("session", given.session, requests.Session)
+    yield flag("allow_http", given.allow_http)
+
+
+def _auth_faults(given: Any, key: object) -> Iterable[str | None]:
+    if given.auth is not None and given.auth not in _METHODS:
+        yield f"auth must be one of {', '.join(_METHODS)}, not {given.auth!r}"
+    if given.auth in {BASIC, POST} and not given.secret:
+        yield f"auth={given.auth!r} needs a secret"
+    if given.auth == SIGNED and key is None:
+        yield f"auth={SIGNED!r} needs a key"

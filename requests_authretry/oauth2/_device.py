@@ -1,0 +1,154 @@
+"""The device grant: a human signs in on another device (RFC 8628)."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from requests import RequestException
+
+from .._core.faults import is_finite
+from .._core.token import Secret, Token
+from .._errors import RefreshFailed
+from ._client import Client
+from ._endpoint import UNAVAILABLE, Endpoint, Fields
+from ._grants import Grant
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from .._protocols import FetchContext
+
+_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
+_INTERVAL = 5.0
+_SLOWER = 5.0
+_LONGEST = 1800.0
+"""How long a human is waited for at the most, whatever the server says, in seconds."""
+
+
+@dataclass(frozen=True)
+class SignIn:
+    """What to show to the human.
+
+    Attributes:
+        url: Where to go.
+        code: What to enter there.
+        complete_url: Where to go with the code in it, None when the server gives none.
+        expires_in: Seconds until the code is not good any more.
+    """
+
+    url: str
+    code: str = field(repr=False)
+    complete_url: str | None = field(repr=False)
+    expires_in: float
+
+
+def show(sign_in: SignIn) -> None:
+    """Ask the human on the terminal, on standard error."""
+    print(f"To sign in, open {sign_in.url} and enter the code {sign_in.code}", file=sys.stderr)  # noqa: T201 (it is for the human)
+
+
+class DeviceCode(Grant):
+    """A user's token, for programs without a browser (RFC 8628). Safe to use from many threads.
+
+    The human is asked where there is no refresh token, or it is not good any more. A request
+    waits for the human no longer than its deadline; the sign-in goes on, and serves later ones.
+
+    Args:
+        client: Who asks, and whom; its ``issuer`` or ``device_url`` says where.
+        scopes: As `Grant`; many servers give a refresh token for ``offline_access`` only.
+        prompt: Called with what to show to the human, a `SignIn`; the default prints it on
+            standard error.
+        extra: As `Grant`.
+        store_key: As `Grant`; give one where several humans share a store.
+    """
+
+    patience = _LONGEST
+
+    def __init__(
+        self,
+        client: Client,
+        scopes: Iterable[str] = (),
+        *,
+        prompt: Callable[[SignIn], object] = show,
+        extra: Mapping[str, str] | None = None,
+        store_key: str | None = None,
+    ) -> None:
+        """Refuse what cannot work; nothing is asked yet."""
+        self._prompt = prompt
+        super().__init__(client, scopes, extra=extra, store_key=store_key)
+
+    def _faults(self) -> Iterable[str | None]:
+        prompt: Any = self._prompt
+        if not callable(prompt):
+            yield "prompt must be a function"
+        client: Any = self.client
+        if isinstance(client, Client) and not (client.issuer or client.device_url):
+            yield "the client needs a device_url, or an issuer that names one"
+
+    def fetch(self, context: FetchContext) -> Token:
+        """Refresh, or ask the human, as `Grant.fetch`."""
+        refreshed = self._refreshed_if_possible(context)
+        if refreshed is not None:
+            return refreshed
+        if context.early:
+            raise RefreshFailed("nobody is asked to sign in before it is needed")
+        endpoint = Endpoint(self.client, context)
+        asked = endpoint.device({"scope": " ".join(self.scopes), **self.extra})
+        sign_in, code, interval = _read(asked)
+        self._prompt(sign_in)
+        return self._polled(context, code, interval, sign_in.expires_in)
+
+    def _polled(
+        self, context: FetchContext, code: str, interval: float, expires_in: float
+    ) -> Token:
+        """Ask until the human has decided (section 3.5)."""
+        clock = context.clock
+        until = clock.monotonic() + expires_in
+        form: Fields = {"grant_type": _GRANT, "device_code": code}
+        while clock.monotonic() + interval < until:
+            clock.sleep(interval)
+            try:
+                return Endpoint(self.client, context).token(lambda _: form)
+            except RefreshFailed as error:
+                interval = _next_interval(error, interval)
+        raise RefreshFailed("nobody signed in before the code was not good any more")
+
+
+def _next_interval(error: RefreshFailed, interval: float) -> float:
+    """How long to wait before asking again.
+
+    Raises:
+        RefreshFailed: There is no use in asking again.
+    """
+    if error.error == "authorization_pending":
+        return interval
+    if error.error == "slow_down":
+        return interval + _SLOWER
+    if error.error == UNAVAILABLE or isinstance(error.__cause__, RequestException):
+        return interval * 2
+    raise error
+
+
+def _read(asked: Fields) -> tuple[SignIn, str, float]:
+    """What the answer says: for the human, for us, and how often to ask.
+
+    Raises:
+        RefreshFailed: It cannot be used.
+    """
+    url: Any = asked.get("verification_uri") or asked.get("verification_url")
+    user_code, code = asked.get("user_code"), asked.get("device_code")
+    if not all(isinstance(text, str) and text for text in (url, user_code, code)):
+        raise RefreshFailed("the answer to the device request lacks a code, or where to enter it")
+    complete = asked.get("verification_uri_complete")
+    life, interval = asked.get("expires_in"), asked.get("interval", _INTERVAL)
+    if not (is_finite(life) and life > 0 and is_finite(interval) and interval >= 0):
+        raise RefreshFailed("the answer to the device request has absurd times")
+    sign_in = SignIn(
+        url=str(url),
+        code=str(user_code),
+        complete_url=complete if isinstance(complete, str) else None,
+        expires_in=min(life, _LONGEST),
+    )
+    return sign_in, Secret(code), max(interval, 1.0)

@@ -1,0 +1,173 @@
+"""Asking for a token: what is sent, and what is made of the answer."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+from oauthlib.oauth2 import MissingTokenError
+from oauthlib.oauth2.rfc6749.parameters import parse_token_response
+
+from .._core.faults import ConfigurationError, is_finite
+from .._core.origin import redacted
+from .._core.token import Token
+from .._errors import RefreshFailed
+from ._metadata import address
+from ._transport import Fields, Moment, Signer, Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from requests import Response
+
+    from .._protocols import FetchContext
+    from ._client import Client
+
+__all__ = ["UNAVAILABLE", "Endpoint", "Fields", "Moment"]
+
+_OK = 200
+_LATER = {408, 429}
+_FIRST_SERVER_ERROR = 500
+UNAVAILABLE = "temporarily_unavailable"
+"""What the error is called where a server is in trouble and does not say how (RFC 6749 4.1.2.1)."""
+
+_REDIRECTS = range(300, 400)
+_CENTURY = 3.2e9
+_SCHEMES = {"bearer": "Bearer", "dpop": "DPoP"}
+
+_NONCE_WANTED = "use_dpop_nonce"
+_NONCES = 2
+"""So often a server may change its nonce under us (RFC 9449 section 8)."""
+
+_SECRET = re.compile(r"secret|token$|assertion$|password|code$")
+"""The fields of a form that no message may repeat after a server."""
+
+_UNPRINTABLE = re.compile(r"[^ -~]+")
+_MOST_SAID = 200
+
+
+class Endpoint:
+    """A client's authorization server, for the time of one renewal."""
+
+    def __init__(self, client: Client, context: FetchContext) -> None:
+        """Nothing is asked yet."""
+        self._client, self._context = client, context
+        self._transport = Transport(client, context)
+
+    def token(self, form: Callable[[Moment], Fields], refresh_token: str | None = None) -> Token:
+        """Ask for a token.
+
+        Args:
+            form: Makes the fields of one attempt: what is signed is good for one use.
+            refresh_token: What to keep where the answer brings no other (RFC 6749 section 6).
+
+        Raises:
+            RefreshFailed: There was none, in words that name the fault and hold no secret.
+        """
+        url, answer, asked = self._ask("token_url", form)
+        try:
+            return _token(answer, asked, refresh_token)
+        except (ValueError, MissingTokenError) as error:
+            fault = error.description if isinstance(error, MissingTokenError) else str(error)
+            raise RefreshFailed(f"{redacted(url)} answered 200, but {_said(fault)}") from None
+
+    def device(self, fields: Fields) -> Fields:
+        """Ask for a device code (RFC 8628 section 3.1).
+
+        Raises:
+            RefreshFailed: There was none.
+        """
+        return self._ask("device_url", lambda _: fields)[1]
+
+    def _ask(self, endpoint: str, form: Callable[[Moment], Fields]) -> tuple[str, Fields, float]:
+        """Where was asked, what came, and when the attempt began that brought it."""
+        url = address(self._client, self._transport, endpoint)
+        signer = Signer(self._client, url, form, self._context.clock)
+        for _ in range(_NONCES):
+            response = self._transport.send("POST", url, signer)
+            if not self._gave_nonce(url, response):
+                break
+            # The answer may be the wish that the nonce be used (RFC 9449 section 8).
+            if _fields(response).get("error") != _NONCE_WANTED:
+                break
+        else:
+            response = self._transport.send("POST", url, signer)
+        return url, _checked(url, response, signer), signer.now
+
+    def _gave_nonce(self, url: str, response: Response) -> bool:
+        nonce = response.headers.get("DPoP-Nonce")
+        if nonce and self._client.prover is not None:
+            self._client.prover.learn(url, nonce)
+            return True
+        return False
+
+
+def _fields(response: Response) -> Fields:
+    """The JSON object of an answer; empty where it is none."""
+    try:
+        fields = json.loads(response.content)
+    except (ValueError, RecursionError):
+        return {}
+    return fields if isinstance(fields, dict) else {}
+
+
+def _checked(url: str, response: Response, signer: Signer) -> Fields:
+    """The fields of a good answer.
+
+    Raises:
+        RefreshFailed: It is not one.
+    """
+    status, fields = response.status_code, _fields(response)
+    where = f"{redacted(url)} answered {status}"
+    if status in _REDIRECTS:
+        raise RefreshFailed(f"{where}, a redirect, which is not followed: give the real address")
+    if "error" in fields or (fields and status != _OK):
+        hidden = [str(v) for name, v in signer.fields.items() if v and _SECRET.search(name)]
+        code = _said(fields.get("error"), hidden)
+        description = _said(fields.get("error_description"), hidden)
+        line = ": ".join(filter(None, [f"{where} {code}".rstrip(), description]))
+        raise RefreshFailed(line, error=code or _unavailable(status))
+    if not fields:
+        kind = _said(response.headers.get("Content-Type")) or "no content type"
+        fault = f"{where} with {kind}, where a JSON object belongs"
+        raise RefreshFailed(fault, error=_unavailable(status))
+    return fields
+
+
+def _unavailable(status: int) -> str | None:
+    return UNAVAILABLE if status in _LATER or status >= _FIRST_SERVER_ERROR else None
+
+
+def _token(answer: Fields, asked: float, refresh_token: str | None) -> Token:
+    """The token in an answer.
+
+    Raises:
+        ValueError: It cannot be used; the message says why and quotes no secret.
+        MissingTokenError: There is none.
+    """
+    parsed = parse_token_response(json.dumps(answer))
+    scheme = _SCHEMES.get(str(parsed.get("token_type", "bearer")).lower())
+    if scheme is None:
+        raise ValueError("its token_type is neither Bearer nor DPoP")
+    life = parsed.get("expires_in")
+    if life is not None and not (is_finite(life) and 0 < life <= _CENTURY):
+        raise ValueError("its expires_in is negative or absurd")
+    try:
+        return Token(
+            parsed["access_token"],
+            None if life is None else asked + life,
+            scheme,
+            parsed.get("refresh_token") or refresh_token,
+            parsed.scopes or (),
+        )
+    except ConfigurationError as error:
+        raise ValueError(f"its token cannot be used: {', '.join(error.faults)}") from None
+
+
+def _said(text: object, hidden: list[str] | None = None) -> str:
+    """What a server says, fit for a message: without secrets it repeats, printable, and short."""
+    said = text if isinstance(text, str) else ""
+    for secret in sorted(hidden or [], key=len, reverse=True):
+        said = said.replace(secret, "***")
+    return _UNPRINTABLE.sub(" ", said).strip()[:_MOST_SAID]

@@ -1,0 +1,358 @@
+"""The grants: a token source for each way to ask for a token."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from .._core.faults import collection, gathered, instance, members, refuse
+from .._core.token import Secret, Token
+from .._errors import RefreshFailed
+from ._client import Client, KeyLike
+from ._endpoint import Endpoint, Fields, Moment
+from ._keys import Key
+
+if TYPE_CHECKING:
+    from .._protocols import FetchContext
+    from ._dpop import Proofs
+
+_JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+_ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 (a name)
+ASSERTION_SECONDS = 300.0
+"""How long an assertion is good; each attempt makes its own."""
+
+_INVALID_GRANT = "invalid_grant"
+
+Text = str | Token | Callable[[], str | Token]
+
+
+class Grant(ABC):
+    """What all sources of this module share. Safe to use from many threads.
+
+    Args:
+        client: Who asks, and whom.
+        scopes: What the token is to be good for; none: what the server gives by default.
+        extra: Further fields of the form, such as ``audience`` or ``resource`` (RFC 8707).
+        store_key: The name under which a store keeps the tokens; None: one made of the client and
+            of what is asked for, so that identities do not mix.
+
+    Attributes:
+        store_key: That name; it gives nothing away.
+        prover: What proves the possession of the key that tokens are bound to, None without DPoP.
+
+    Raises:
+        ConfigurationError: An argument cannot work; all faults are named together.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        scopes: Iterable[str] = (),
+        *,
+        extra: Mapping[str, str] | None = None,
+        store_key: str | None = None,
+    ) -> None:
+        """Refuse what cannot work; nothing is asked yet."""
+        self.client = client
+        self.scopes = gathered(scopes)
+        self.extra = {} if extra is None else extra
+        refuse(type(self).__name__, [*self._shared_faults(store_key), *self._faults()])
+        self.extra = dict(self.extra)
+        name = type(self).__name__
+        identity = client.digest(name, self.scopes, self.extra, *self._identity())
+        self.store_key = store_key or f"{name} {client.client_id} {identity}"
+
+    @property
+    def prover(self) -> Proofs | None:
+        """Of the client."""
+        return self.client.prover
+
+    @abstractmethod
+    def fetch(self, context: FetchContext) -> Token:
+        """Ask the authorization server for a token.
+
+        Raises:
+            RefreshFailed: There was none, in words that name the fault and hold no secret.
+        """
+
+    def _identity(self) -> tuple[object, ...]:
+        """What else tells this identity from others of the same client."""
+        return ()
+
+    def _faults(self) -> Iterable[str | None]:
+        return ()
+
+    def _shared_faults(self, store_key: object) -> Iterable[str | None]:
+        yield instance("client", self.client, Client)
+        yield collection("scopes", self.scopes) or members("scopes", self.scopes, _is_text, "str")
+        extra: Any = self.extra
+        if not isinstance(extra, Mapping) or not all(map(_is_text, [*extra, *extra.values()])):
+            yield "extra must be a mapping of strings"
+        if store_key is not None and not _is_text(store_key):
+            yield "store_key must be a non-empty str or None"
+
+    def _form(self, grant_type: str, **fields: Any) -> Fields:
+        """The fields of a token request; a scope that nobody named is left to the server."""
+        return {"grant_type": grant_type, "scope": " ".join(self.scopes), **fields, **self.extra}
+
+    def _refreshed(self, context: FetchContext) -> Token | None:
+        """By the refresh token there is (RFC 6749 section 6); None where there is none.
+
+        Raises:
+            RefreshFailed: It was not taken, ``error`` says why; or no answer came.
+        """
+        spent = context.stale.refresh_token if context.stale else None
+        if not spent:
+            return None
+        form = {"grant_type": "refresh_token", "refresh_token": spent}
+        return Endpoint(self.client, context).token(lambda _: form, spent)
+
+    def _refreshed_if_possible(self, context: FetchContext) -> Token | None:
+        """The same; None also where the refresh token is not good any more."""
+        try:
+            return self._refreshed(context)
+        except RefreshFailed as error:
+            if error.error != _INVALID_GRANT:
+                raise
+            return None
+
+    def __repr__(self) -> str:
+        """Who, where and for what, without secrets."""
+        return f"{type(self).__name__}({self.client!r}, {self.scopes!r})"
+
+
+class ClientCredentials(Grant):
+    """The client's own token (RFC 6749 section 4.4)."""
+
+    def fetch(self, context: FetchContext) -> Token:
+        """Ask for a token, as `Grant.fetch`."""
+        form = self._form("client_credentials")
+        return Endpoint(self.client, context).token(lambda _: form)
+
+
+class RefreshToken(Grant):
+    """A user's token, by a refresh token from an earlier sign-in (RFC 6749 section 6).
+
+    Where the server gives a new refresh token with each answer, that one is used the next time:
+    it is kept beside the access token, so give the settings a store that lasts. The one given
+    here is the first of its line only. A line that ended (``invalid_grant``) needs a new sign-in.
+
+    Args:
+        client: Who asks, and whom: the client the refresh token was issued to.
+        refresh_token: The first refresh token.
+        store_key: As `Grant`; by default another refresh token begins a line of its own. With a
+            name of your own, change it at each sign-in.
+        extra: As `Grant`.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        refresh_token: str,
+        *,
+        extra: Mapping[str, str] | None = None,
+        store_key: str | None = None,
+    ) -> None:
+        """Refuse what cannot work; nothing is asked yet."""
+        self._first = _secret(refresh_token)
+        super().__init__(client, extra=extra, store_key=store_key)
+
+    def _faults(self) -> Iterable[str | None]:
+        yield _text_fault("refresh_token", self._first)
+
+    def _identity(self) -> tuple[object, ...]:
+        return (str(self._first),)
+
+    def fetch(self, context: FetchContext) -> Token:
+        """Spend the newest refresh token there is, as `Grant.fetch`."""
+        newest = self._refreshed(context)
+        if newest is not None:
+            return newest
+        if not self._first:
+            raise RefreshFailed("the refresh token was lost in a pickle: make the source anew")
+        form = self._form("refresh_token", refresh_token=self._first)
+        return Endpoint(self.client, context).token(lambda _: form, self._first)
+
+
+class Password(Grant):
+    """A user's token by name and password (RFC 6749 section 4.3), for legacy servers only.
+
+    OAuth 2.1 has dropped it: the client sees the password. A refresh token is used while it lasts.
+
+    Args:
+        client: Who asks, and whom.
+        username: The user's name.
+        password: The user's password.
+        scopes: As `Grant`.
+        extra: As `Grant`.
+        store_key: As `Grant`.
+    """
+
+    def __init__(  # noqa: PLR0913 (those of `Grant`, and two)
+        self,
+        client: Client,
+        username: str,
+        password: str,
+        scopes: Iterable[str] = (),
+        *,
+        extra: Mapping[str, str] | None = None,
+        store_key: str | None = None,
+    ) -> None:
+        """Refuse what cannot work; nothing is asked yet."""
+        self.username = username
+        self._password = _secret(password)
+        super().__init__(client, scopes, extra=extra, store_key=store_key)
+
+    def _faults(self) -> Iterable[str | None]:
+        yield _text_fault("username", self.username)
+        yield _text_fault("password", self._password)
+
+    def _identity(self) -> tuple[object, ...]:
+        return (self.username,)
+
+    def fetch(self, context: FetchContext) -> Token:
+        """Refresh, or sign in again, as `Grant.fetch`."""
+        refreshed = self._refreshed_if_possible(context)
+        if refreshed is not None:
+            return refreshed
+        if not self._password:
+            raise RefreshFailed("the password was lost in a pickle: make the source anew")
+        form = self._form("password", username=self.username, password=self._password)
+        return Endpoint(self.client, context).token(lambda _: form)
+
+
+class JWTBearer(Grant):
+    """A token for an assertion that we sign (RFC 7523 section 2.1), anew for each attempt.
+
+    Args:
+        client: Who asks, and whom.
+        key: The private key that signs: a `Key`, PEM or a JWK.
+        subject: Whom the token is for (``sub``); None: the client itself.
+        claims: Further claims, which win over ours: ``iss`` (the client), ``sub``, ``aud`` (the
+            issuer, or else the token endpoint), ``iat``, ``exp`` and ``jti``.
+        scopes: As `Grant`.
+        extra: As `Grant`.
+        store_key: As `Grant`.
+    """
+
+    def __init__(  # noqa: PLR0913 (those of `Grant`, and three)
+        self,
+        client: Client,
+        key: KeyLike,
+        scopes: Iterable[str] = (),
+        *,
+        subject: str | None = None,
+        claims: Mapping[str, Any] | None = None,
+        extra: Mapping[str, str] | None = None,
+        store_key: str | None = None,
+    ) -> None:
+        """Refuse what cannot work; nothing is asked yet."""
+        self._key = Key.of(key)
+        self.subject = subject
+        self.claims = {} if claims is None else claims
+        super().__init__(client, scopes, extra=extra, store_key=store_key)
+
+    def _faults(self) -> Iterable[str | None]:
+        if self.subject is not None:
+            yield _text_fault("subject", self.subject)
+        claims: Any = self.claims
+        if not isinstance(claims, Mapping):
+            yield f"claims must be a mapping, not {type(claims).__name__}"
+
+    def _identity(self) -> tuple[object, ...]:
+        return (self.subject, dict(self.claims))
+
+    def fetch(self, context: FetchContext) -> Token:
+        """Ask for a token, as `Grant.fetch`."""
+        return Endpoint(self.client, context).token(self._signed)
+
+    def _signed(self, moment: Moment) -> Fields:
+        who = self.client.client_id
+        claims = {"iss": who, "sub": self.subject or who, "aud": moment.audience, **self.claims}
+        assertion = self._key.assertion(claims, moment.now, ASSERTION_SECONDS)
+        return self._form(_JWT_BEARER, assertion=assertion)
+
+
+class TokenExchange(Grant):
+    """A token in exchange for another (RFC 8693): delegation, impersonation, narrower scopes.
+
+    Args:
+        client: Who asks, and whom.
+        subject_token: The token of the party the new one is for: a str, a `Token`, or a function
+            that returns one; a function is called for each attempt, as the token may have changed.
+        subject_token_type: What kind of token it is (section 3).
+        actor_token: The same for the party that acts; None: it is the client.
+        actor_token_type: What kind of token that is.
+        scopes: As `Grant`.
+        extra: As `Grant`: ``audience``, ``resource``, ``requested_token_type``.
+        store_key: As `Grant`; give one where subjects share a store, as a function is not asked
+            whose token it will return.
+    """
+
+    def __init__(  # noqa: PLR0913 (those of `Grant`, and four)
+        self,
+        client: Client,
+        subject_token: Text,
+        scopes: Iterable[str] = (),
+        *,
+        subject_token_type: str = _ACCESS_TOKEN,
+        actor_token: Text | None = None,
+        actor_token_type: str = _ACCESS_TOKEN,
+        extra: Mapping[str, str] | None = None,
+        store_key: str | None = None,
+    ) -> None:
+        """Refuse what cannot work; nothing is asked yet."""
+        self._subject, self._actor = _secret(subject_token), _secret(actor_token)
+        self.subject_token_type, self.actor_token_type = subject_token_type, actor_token_type
+        super().__init__(client, scopes, extra=extra, store_key=store_key)
+
+    def _faults(self) -> Iterable[str | None]:
+        for name, given in (("subject_token", self._subject), ("actor_token", self._actor)):
+            if name == "actor_token" and given is None:
+                continue
+            if not (callable(given) or isinstance(given, Token)):
+                yield _text_fault(name, given)
+
+    def _identity(self) -> tuple[object, ...]:
+        whose = (
+            None if given is None or callable(given) else _value(given)
+            for given in (self._subject, self._actor)
+        )
+        return (*whose, self.subject_token_type, self.actor_token_type)
+
+    def fetch(self, context: FetchContext) -> Token:
+        """Exchange the token there is now, as `Grant.fetch`."""
+        return Endpoint(self.client, context).token(self._exchanged)
+
+    def _exchanged(self, _: Moment) -> Fields:
+        fields = {
+            "subject_token": _value(self._subject),
+            "subject_token_type": self.subject_token_type,
+        }
+        if self._actor is not None:
+            fields["actor_token"] = _value(self._actor)
+            fields["actor_token_type"] = self.actor_token_type
+        return self._form(_EXCHANGE, **fields)
+
+
+def _secret(given: Any) -> Any:
+    return Secret(given) if isinstance(given, str) else given
+
+
+def _value(given: Any) -> str:
+    """The text of a token, from whatever gives it."""
+    token = given() if callable(given) else given
+    value = token.value if isinstance(token, Token) else token
+    if not isinstance(value, str) or not value:
+        raise RefreshFailed("there is no token to exchange")
+    return value
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _text_fault(name: str, value: object) -> str | None:
+    return None if _is_text(value) else f"{name} must be a non-empty str"

@@ -1,0 +1,152 @@
+"""Private keys, and what is signed with them: assertions and proofs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+from uuid import uuid4
+
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, OKPKey, RSAKey
+
+from .._core.faults import ConfigurationError
+from .._core.token import Secret
+from .._errors import RefreshFailed
+
+_ALGORITHMS = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
+_KINDS: dict[str, Any] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
+
+
+class Key:
+    """A private key that signs for a client (RFC 7523) or proves possession (RFC 9449).
+
+    Immutable and safe to share between threads. Neither repr nor a pickle holds the key: one that
+    went through a pickle signs nothing any more.
+
+    Args:
+        private: PEM (str or bytes, unencrypted), or a JWK (a mapping, or its JSON).
+        algorithm: A JWS algorithm; None: the JWK's own, else RS256, or ES256, ES384, ES512 by the
+            curve. Ed25519 keys have to name theirs, as servers do not agree on it.
+        key_id: The ``kid`` of the header; None: the JWK's own, if it has one.
+
+    Raises:
+        ConfigurationError: It is no private key, or cannot sign with that algorithm.
+    """
+
+    def __init__(
+        self,
+        private: str | bytes | Mapping[str, Any],
+        *,
+        algorithm: str | None = None,
+        key_id: str | None = None,
+    ) -> None:
+        """Read the key, and try it."""
+        self._given = _text(private)
+        self.algorithm = algorithm
+        self.key_id = key_id
+        try:
+            jwk = self._jwk
+        except (ValueError, TypeError, KeyError, JoseError):
+            jwk = None
+        if jwk is None or not jwk.is_private:
+            raise ConfigurationError("Key", ["private must be a private key: PEM, or a JWK"])
+        self.key_id = key_id or jwk.kid
+        self.algorithm = algorithm or jwk.alg or _algorithm(jwk)
+        try:
+            self.sign({}, {})
+        except (ValueError, TypeError, KeyError, JoseError):
+            fault = f"algorithm={self.algorithm!r} does not go with this key: name one that does"
+            raise ConfigurationError("Key", [fault]) from None
+
+    @classmethod
+    def of(cls, given: object) -> Key:
+        """The key itself, or one made of what a `Key` takes."""
+        return given if isinstance(given, Key) else cls(given)  # type: ignore[arg-type]
+
+    @classmethod
+    def generate(cls) -> Key:
+        """A new key for proofs, on the curve that every server takes."""
+        return cls(ECKey.generate_key("P-256").as_dict(private=True))
+
+    @cached_property
+    def _jwk(self) -> Any:
+        if self._given.lstrip().startswith("{"):
+            given = json.loads(self._given)
+            return _KINDS[given["kty"]].import_key(given)
+        readable = (_from_pem(kind, self._given) for kind in _KINDS.values())
+        return next(filter(None, readable), None)
+
+    @property
+    def public(self) -> dict[str, Any]:
+        """The public half, as a JWK of the members that define it."""
+        members = self._jwk.as_dict(private=False)
+        return {
+            name: members[name] for name in ("kty", "crv", "x", "y", "n", "e") if name in members
+        }
+
+    @cached_property
+    def thumbprint(self) -> str:
+        """RFC 7638."""
+        return str(self._jwk.thumbprint())
+
+    def sign(self, header: Mapping[str, Any], claims: Mapping[str, Any]) -> str:
+        """A signed JWT.
+
+        Raises:
+            RefreshFailed: The key was lost in a pickle.
+        """
+        if not self._given:
+            raise RefreshFailed("the private key was lost in a pickle: make the client anew")
+        algorithm = str(self.algorithm)
+        full = {"alg": algorithm, **header}
+        return jwt.encode(full, dict(claims), self._jwk, algorithms=[algorithm])
+
+    def assertion(self, claims: Mapping[str, Any], now: float, life: float) -> str:
+        """A JWT for one use (RFC 7523 section 3).
+
+        Args:
+            claims: Who says what, and to whom.
+            now: POSIX time in seconds.
+            life: Seconds that it is good for.
+        """
+        header = {"typ": "JWT"} | ({"kid": self.key_id} if self.key_id else {})
+        times = {"iat": int(now), "exp": int(now + life), "jti": uuid4().hex}
+        return self.sign(header, {**times, **claims})
+
+    def __repr__(self) -> str:
+        """Nothing of the key."""
+        return f"Key('***', algorithm={self.algorithm!r}, key_id={self.key_id!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the key, and without what was made of it."""
+        return {"_given": Secret(""), "algorithm": self.algorithm, "key_id": self.key_id}
+
+    def __deepcopy__(self, memo: object) -> Key:
+        """Immutable: a copy in memory is the key itself."""
+        return self
+
+    def __copy__(self) -> Key:
+        """Immutable: a copy in memory is the key itself."""
+        return self
+
+
+def _text(private: object) -> Secret:
+    if isinstance(private, bytes):
+        return Secret(private.decode("ascii", "replace"))
+    if isinstance(private, Mapping):
+        return Secret(json.dumps(dict(private)))
+    return Secret(private if isinstance(private, str) else "")
+
+
+def _algorithm(jwk: Any) -> str:
+    return _ALGORITHMS.get(jwk.curve_name, "") if isinstance(jwk, ECKey) else "RS256"
+
+
+def _from_pem(kind: Any, given: str) -> Any:
+    try:
+        return kind.import_key(given)
+    except (ValueError, TypeError, JoseError):
+        return None

@@ -1,0 +1,189 @@
+"""How an authorization server is reached: retries, time limits, size limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import requests
+from oauthlib.common import add_params_to_qs
+from oauthlib.oauth2.rfc6749.parameters import prepare_token_request
+from requests.adapters import BaseAdapter, HTTPAdapter
+from requests.auth import AuthBase
+
+from .._adapter import AuthRetryAdapter
+from .._bodies import TooLarge, read_body
+from .._core.origin import Origin, redacted
+from .._errors import RefreshFailed
+from .._settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from requests import PreparedRequest, Response
+
+    from .._protocols import Clock, FetchContext
+    from ._client import Client
+
+ANSWER_BYTES = 262_144
+"""More than any token takes, and all that is read of an answer."""
+
+CONNECT_SECONDS = 10.0
+ANSWER_SECONDS = 45.0
+"""How long an answer is listened for, whoever has stopped waiting: it may hold the next refresh
+token, and there is no other copy."""
+
+_LEAST_SECONDS = 0.001
+
+Fields = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What the fields of one attempt may depend on.
+
+    Attributes:
+        now: POSIX time in seconds.
+        audience: Who a signed field is for: the issuer, or else the token endpoint.
+    """
+
+    now: float
+    audience: str
+
+
+class Signer(AuthBase):
+    """Fills in one form, anew for each attempt: assertions and proofs are good for one use.
+
+    Attributes:
+        now: When the last attempt began, in POSIX seconds.
+        fields: What it sent.
+    """
+
+    def __init__(
+        self, client: Client, url: str, form: Callable[[Moment], Fields], clock: Clock
+    ) -> None:
+        """Nothing is filled in yet."""
+        self._client, self._url = client, url
+        self._form, self._clock = form, clock
+        self.now = 0.0
+        self.fields: Fields = {}
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        """Fill in body and headers."""
+        self.now = self._clock.time()
+        moment = Moment(self.now, self._client.issuer or self._url)
+        proof, headers = self._client.proof(self._url, moment.audience, moment.now)
+        self.fields = {**self._form(moment), **proof}
+        request.headers.update(headers)
+        request.headers["Content-Type"] = "application/x-www-form-urlencoded"
+        request.body = _encoded(self.fields)
+        return request
+
+
+def _encoded(fields: Fields) -> str:
+    """The form; only a token request has a grant type."""
+    body = prepare_token_request if "grant_type" in fields else add_params_to_qs
+    given = fields if "grant_type" in fields else {"query": "", "params": fields}
+    return str(body(**given))
+
+
+class Transport:
+    """The way to a client's authorization server, for the time of one renewal."""
+
+    def __init__(self, client: Client, context: FetchContext) -> None:
+        """Nothing is opened yet."""
+        self._client, self._context = client, context
+        self._deadline = context.clock.monotonic() + context.timeout
+
+    def send(self, method: str, url: str, signer: Signer | None = None) -> Response:
+        """The answer, whatever its status; redirects are not followed.
+
+        Raises:
+            RefreshFailed: There was none.
+        """
+        theirs = self._client.session
+        settings = self._settings(method, url, signer)
+        inner = None if theirs is None else theirs.get_adapter(url)
+        bounded = _Bounded(inner, self._context.clock)
+        with _session(theirs) as session:
+            adapter = AuthRetryAdapter(settings, bounded)
+            session.mount("https://", adapter)
+            session.mount("http://", adapter)
+            try:
+                # An auth of its own keeps requests from looking into netrc.
+                return session.request(method, url, auth=_unchanged, allow_redirects=False)
+            except RefreshFailed:
+                raise
+            except requests.RequestException as error:
+                fault = f"{redacted(url)} gave no answer that can be used: {_told(error)}"
+                raise RefreshFailed(fault) from error
+
+    def _settings(self, method: str, url: str, signer: Signer | None) -> Settings:
+        """The caller's own policy; an early renewal makes one try, as another follows later."""
+        context = self._context
+        given = context.retry
+        left = self._deadline - context.clock.monotonic()
+        retry = replace(
+            given,
+            max_attempts=1 if context.early else given.max_attempts,
+            # A token request goes again though it may have been processed: if it has, the answer
+            # is lost anyway; if not, this is what saves the session.
+            methods={*given.methods, method},
+            deadline=max(left, _LEAST_SECONDS),
+        )
+        return Settings(
+            auth=signer,
+            origins=[str(Origin.of(url))],
+            allow_http=self._client.allow_http,
+            retry=retry,
+            clock=context.clock,
+        )
+
+
+class _Bounded(BaseAdapter):
+    """Listens for an answer as long as is sensible, not as long as somebody waits for it."""
+
+    def __init__(self, inner: BaseAdapter | None, clock: Clock) -> None:
+        super().__init__()
+        self._own = HTTPAdapter() if inner is None else None
+        self._send = (self._own or _unmounted(inner)).send
+        self._clock = clock
+
+    def send(self, request: PreparedRequest, *_: Any, **options: Any) -> Response:
+        options |= {"stream": True, "timeout": (CONNECT_SECONDS, ANSWER_SECONDS)}
+        response: Response = self._send(request, **options)
+        until = self._clock.monotonic() + ANSWER_SECONDS
+        read_body(response, self._clock, until, most=ANSWER_BYTES)
+        return response
+
+    def close(self) -> None:
+        """Close what is not the user's."""
+        if self._own is not None:
+            self._own.close()
+
+
+def _unmounted(adapter: Any) -> Any:
+    """Of an adapter of ours the one below: its token may be the one we are to get."""
+    while isinstance(adapter, AuthRetryAdapter):
+        adapter = adapter.inner or HTTPAdapter()
+    return adapter
+
+
+def _session(theirs: requests.Session | None) -> requests.Session:
+    """A session of our own, that goes out as theirs does."""
+    ours = requests.Session()
+    if theirs is not None:
+        ours.headers.update(theirs.headers)
+        ours.headers.pop("Authorization", None)
+        ours.cert, ours.verify, ours.trust_env = theirs.cert, theirs.verify, theirs.trust_env
+        ours.proxies = dict(theirs.proxies)
+    ours.headers["Accept"] = "application/json"
+    return ours
+
+
+def _unchanged(request: PreparedRequest) -> PreparedRequest:
+    return request
+
+
+def _told(error: requests.RequestException) -> str:
+    return str(error) if isinstance(error, TooLarge) else type(error).__name__
