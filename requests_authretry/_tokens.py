@@ -276,7 +276,8 @@ def _handed_out(result: Result) -> Token | Reason:
     if isinstance(result, Reason):
         return result
     if isinstance(result, RefreshFailed):
-        raise RefreshFailed(*result.args, error=result.error) from result
+        # Not from it: the frames it went through hold what was sent.
+        raise RefreshFailed(*result.args, error=result.error)
     if isinstance(result, (NoToken, ConfigurationError)):
         # Their own frames hold what the source gave.
         raise RefreshFailed(f"no token from the token source: {result}")

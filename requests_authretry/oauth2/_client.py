@@ -15,7 +15,7 @@ from .._core.origin import Origin, redacted
 from .._core.token import Secret
 from .._errors import RefreshFailed
 from ._dpop import Proofs
-from ._keys import Key
+from ._keys import Key, hidden
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -79,12 +79,13 @@ class Client:
     ) -> None:
         """Refuse what cannot work; nothing is asked yet."""
         self.client_id = client_id
-        self.secret = Secret(secret) if isinstance(secret, str) else secret
+        secret = self.secret = Secret(secret) if isinstance(secret, str) else secret
+        key, dpop = hidden(key), hidden(dpop)
         self.issuer, self.token_url, self.device_url = issuer, token_url, device_url
         self.auth, self.session, self.allow_http = auth, session, allow_http
-        refuse("Client", [*_faults(self), *_auth_faults(self, key)])
+        refuse("Client", [*_faults(self), *_auth_faults(self, has_key=key is not None)])
         self.key = None if key is None else Key.of(key)
-        self.prover = Proofs(_dpop_key(dpop)) if dpop else None
+        self.prover = None if dpop is False else Proofs(_dpop_key(dpop))
         self.metadata: dict[str, Any] = {}
 
     def proof(self, url: str, audience: str, now: float) -> tuple[dict[str, str], dict[str, str]]:
@@ -185,15 +186,17 @@ def _faults(given: Any) -> Iterable[str | None]:
         value = getattr(given, name)
         fault = None if value is None else given.url_fault(value)
         yield fault and f"{name} {fault}"
+    if isinstance(given.issuer, str) and "?" in given.issuer:
+        yield "issuer has a query, which no issuer has (RFC 8414 section 2)"
     if given.session is not None:
         yield instance("session", given.session, requests.Session)
     yield flag("allow_http", given.allow_http)
 
 
-def _auth_faults(given: Any, key: object) -> Iterable[str | None]:
+def _auth_faults(given: Any, *, has_key: bool) -> Iterable[str | None]:
     if given.auth is not None and given.auth not in _METHODS:
         yield f"auth must be one of {', '.join(_METHODS)}, not {given.auth!r}"
-    if given.auth in {BASIC, POST} and not given.secret:
+    if given.auth in (BASIC, POST) and not given.secret:
         yield f"auth={given.auth!r} needs a secret"
-    if given.auth == SIGNED and key is None:
+    if given.auth == SIGNED and not has_key:
         yield f"auth={SIGNED!r} needs a key"

@@ -6,9 +6,6 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from oauthlib.oauth2 import MissingTokenError
-from oauthlib.oauth2.rfc6749.parameters import parse_token_response
-
 from .._core.faults import ConfigurationError, is_finite
 from .._core.origin import redacted
 from .._core.token import Token
@@ -40,9 +37,6 @@ _NONCE_WANTED = "use_dpop_nonce"
 _NONCES = 2
 """So often a server may change its nonce under us (RFC 9449 section 8)."""
 
-_SECRET = re.compile(r"secret|token$|assertion$|password|code$")
-"""The fields of a form that no message may repeat after a server."""
-
 _UNPRINTABLE = re.compile(r"[^ -~]+")
 _MOST_SAID = 200
 
@@ -68,9 +62,8 @@ class Endpoint:
         url, answer, asked = self._ask("token_url", form)
         try:
             return _token(answer, asked, refresh_token)
-        except (ValueError, MissingTokenError) as error:
-            fault = error.description if isinstance(error, MissingTokenError) else str(error)
-            raise RefreshFailed(f"{redacted(url)} answered 200, but {_said(fault)}") from None
+        except _UnusableError as error:
+            raise RefreshFailed(f"{redacted(url)} answered 200, but {error}") from None
 
     def device(self, fields: Fields) -> Fields:
         """Ask for a device code (RFC 8628 section 3.1).
@@ -123,13 +116,14 @@ def _checked(url: str, response: Response, signer: Signer) -> Fields:
     if status in _REDIRECTS:
         raise RefreshFailed(f"{where}, a redirect, which is not followed: give the real address")
     if "error" in fields or (fields and status != _OK):
-        hidden = [str(v) for name, v in signer.fields.items() if v and _SECRET.search(name)]
-        code = _said(fields.get("error"), hidden)
-        description = _said(fields.get("error_description"), hidden)
-        line = ": ".join(filter(None, [f"{where} {code}".rstrip(), description]))
-        raise RefreshFailed(line, error=code or _unavailable(status))
+        code = _said(fields.get("error"), signer)
+        said = ": ".join(filter(None, [code, _said(fields.get("error_description"), signer)]))
+        raise RefreshFailed(
+            f"{where} {said or 'with an error that has no name'}",
+            error=code or _unavailable(status),
+        )
     if not fields:
-        kind = _said(response.headers.get("Content-Type")) or "no content type"
+        kind = _said(response.headers.get("Content-Type"), signer) or "no content type"
         fault = f"{where} with {kind}, where a JSON object belongs"
         raise RefreshFailed(fault, error=_unavailable(status))
     return fields
@@ -139,35 +133,45 @@ def _unavailable(status: int) -> str | None:
     return UNAVAILABLE if status in _LATER or status >= _FIRST_SERVER_ERROR else None
 
 
+class _UnusableError(Exception):
+    """What is wrong with an answer; it quotes nothing of it."""
+
+
 def _token(answer: Fields, asked: float, refresh_token: str | None) -> Token:
-    """The token in an answer.
+    """The token in an answer (RFC 6749 section 5.1).
 
     Raises:
-        ValueError: It cannot be used; the message says why and quotes no secret.
-        MissingTokenError: There is none.
+        _UnusableError: It cannot be used, or there is none.
     """
-    parsed = parse_token_response(json.dumps(answer))
-    scheme = _SCHEMES.get(str(parsed.get("token_type", "bearer")).lower())
+    value = answer.get("access_token")
+    if value is None:
+        raise _UnusableError("it has no access_token")
+    kind = answer.get("token_type") or "Bearer"
+    scheme = _SCHEMES.get(kind.lower()) if isinstance(kind, str) else None
     if scheme is None:
-        raise ValueError("its token_type is neither Bearer nor DPoP")
-    life = parsed.get("expires_in")
-    if life is not None and not (is_finite(life) and 0 < life <= _CENTURY):
-        raise ValueError("its expires_in is negative or absurd")
+        raise _UnusableError("its token_type is neither Bearer nor DPoP")
+    life = _life(answer.get("expires_in"))
+    scope = answer.get("scope")
+    scopes = scope.split() if isinstance(scope, str) else ()
+    refresh_token = answer.get("refresh_token") or refresh_token
     try:
-        return Token(
-            parsed["access_token"],
-            None if life is None else asked + life,
-            scheme,
-            parsed.get("refresh_token") or refresh_token,
-            parsed.scopes or (),
-        )
+        return Token(value, life and asked + life, scheme, refresh_token, scopes)
     except ConfigurationError as error:
-        raise ValueError(f"its token cannot be used: {', '.join(error.faults)}") from None
+        raise _UnusableError(f"its token cannot be used: {', '.join(error.faults)}") from None
 
 
-def _said(text: object, hidden: list[str] | None = None) -> str:
+def _life(seconds: object) -> float | None:
+    """How long a token lives; None where that is not known, which a zero stands for at times."""
+    if isinstance(seconds, str) and seconds.isascii() and seconds.isdigit():
+        seconds = float(seconds)
+    if seconds is not None and not (is_finite(seconds) and 0 <= seconds <= _CENTURY):
+        raise _UnusableError("its expires_in is negative or absurd")
+    return seconds or None
+
+
+def _said(text: object, signer: Signer) -> str:
     """What a server says, fit for a message: without secrets it repeats, printable, and short."""
     said = text if isinstance(text, str) else ""
-    for secret in sorted(hidden or [], key=len, reverse=True):
+    for secret in signer.secrets:
         said = said.replace(secret, "***")
     return _UNPRINTABLE.sub(" ", said).strip()[:_MOST_SAID]

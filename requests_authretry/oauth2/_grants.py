@@ -11,7 +11,7 @@ from .._core.token import Secret, Token
 from .._errors import RefreshFailed
 from ._client import Client, KeyLike
 from ._endpoint import Endpoint, Fields, Moment
-from ._keys import Key
+from ._keys import Key, hidden
 
 if TYPE_CHECKING:
     from .._protocols import FetchContext
@@ -156,7 +156,7 @@ class RefreshToken(Grant):
         store_key: str | None = None,
     ) -> None:
         """Refuse what cannot work; nothing is asked yet."""
-        self._first = _secret(refresh_token)
+        refresh_token = self._first = _secret(refresh_token)
         super().__init__(client, extra=extra, store_key=store_key)
 
     def _faults(self) -> Iterable[str | None]:
@@ -202,7 +202,7 @@ class Password(Grant):
     ) -> None:
         """Refuse what cannot work; nothing is asked yet."""
         self.username = username
-        self._password = _secret(password)
+        password = self._password = _secret(password)
         super().__init__(client, scopes, extra=extra, store_key=store_key)
 
     def _faults(self) -> Iterable[str | None]:
@@ -249,6 +249,7 @@ class JWTBearer(Grant):
         store_key: str | None = None,
     ) -> None:
         """Refuse what cannot work; nothing is asked yet."""
+        key = hidden(key)
         self._key = Key.of(key)
         self.subject = subject
         self.claims = {} if claims is None else claims
@@ -304,7 +305,8 @@ class TokenExchange(Grant):
         store_key: str | None = None,
     ) -> None:
         """Refuse what cannot work; nothing is asked yet."""
-        self._subject, self._actor = _secret(subject_token), _secret(actor_token)
+        subject_token = self._subject = _secret(subject_token)
+        actor_token = self._actor = _secret(actor_token)
         self.subject_token_type, self.actor_token_type = subject_token_type, actor_token_type
         super().__init__(client, scopes, extra=extra, store_key=store_key)
 

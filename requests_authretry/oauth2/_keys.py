@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any
 from uuid import uuid4
 
@@ -17,6 +16,7 @@ from .._core.token import Secret
 from .._errors import RefreshFailed
 
 _ALGORITHMS = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
+_PUBLIC = ("kty", "crv", "x", "y", "n", "e")
 _KINDS: dict[str, Any] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
 
 
@@ -44,21 +44,20 @@ class Key:
         key_id: str | None = None,
     ) -> None:
         """Read the key, and try it."""
-        self._given = _text(private)
-        self.algorithm = algorithm
-        self.key_id = key_id
-        try:
-            jwk = self._jwk
-        except (ValueError, TypeError, KeyError, JoseError):
-            jwk = None
+        private = self._given = _text(private)
+        jwk = _jwk(private)
         if jwk is None or not jwk.is_private:
             raise ConfigurationError("Key", ["private must be a private key: PEM, or a JWK"])
         self.key_id = key_id or jwk.kid
         self.algorithm = algorithm or jwk.alg or _algorithm(jwk)
+        members = jwk.as_dict(private=False)
+        self.public = {name: members[name] for name in _PUBLIC if name in members}
+        self.thumbprint = str(jwk.thumbprint())
+        self._jwk = jwk
         try:
-            self.sign({}, {})
+            self.sign(self._header, {})
         except (ValueError, TypeError, KeyError, JoseError):
-            fault = f"algorithm={self.algorithm!r} does not go with this key: name one that does"
+            fault = "algorithm and key_id must be such as go with this key"
             raise ConfigurationError("Key", [fault]) from None
 
     @classmethod
@@ -71,27 +70,6 @@ class Key:
         """A new key for proofs, on the curve that every server takes."""
         return cls(ECKey.generate_key("P-256").as_dict(private=True))
 
-    @cached_property
-    def _jwk(self) -> Any:
-        if self._given.lstrip().startswith("{"):
-            given = json.loads(self._given)
-            return _KINDS[given["kty"]].import_key(given)
-        readable = (_from_pem(kind, self._given) for kind in _KINDS.values())
-        return next(filter(None, readable), None)
-
-    @property
-    def public(self) -> dict[str, Any]:
-        """The public half, as a JWK of the members that define it."""
-        members = self._jwk.as_dict(private=False)
-        return {
-            name: members[name] for name in ("kty", "crv", "x", "y", "n", "e") if name in members
-        }
-
-    @cached_property
-    def thumbprint(self) -> str:
-        """RFC 7638."""
-        return str(self._jwk.thumbprint())
-
     def sign(self, header: Mapping[str, Any], claims: Mapping[str, Any]) -> str:
         """A signed JWT.
 
@@ -100,7 +78,9 @@ class Key:
         """
         if not self._given:
             raise RefreshFailed("the private key was lost in a pickle: make the client anew")
-        algorithm = str(self.algorithm)
+        algorithm = self.algorithm
+        if algorithm.lower() == "none":
+            raise ValueError("a signature that is none")
         full = {"alg": algorithm, **header}
         return jwt.encode(full, dict(claims), self._jwk, algorithms=[algorithm])
 
@@ -112,17 +92,20 @@ class Key:
             now: POSIX time in seconds.
             life: Seconds that it is good for.
         """
-        header = {"typ": "JWT"} | ({"kid": self.key_id} if self.key_id else {})
         times = {"iat": int(now), "exp": int(now + life), "jti": uuid4().hex}
-        return self.sign(header, {**times, **claims})
+        return self.sign({"typ": "JWT", **self._header}, {**times, **claims})
+
+    @property
+    def _header(self) -> dict[str, str]:
+        return {"kid": self.key_id} if self.key_id else {}
 
     def __repr__(self) -> str:
         """Nothing of the key."""
         return f"Key('***', algorithm={self.algorithm!r}, key_id={self.key_id!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the key, and without what was made of it."""
-        return {"_given": Secret(""), "algorithm": self.algorithm, "key_id": self.key_id}
+        """Without the private half."""
+        return {**vars(self), "_given": Secret(""), "_jwk": None}
 
     def __deepcopy__(self, memo: object) -> Key:
         """Immutable: a copy in memory is the key itself."""
@@ -133,20 +116,37 @@ class Key:
         return self
 
 
+def hidden(given: Any) -> Any:
+    """The same, so that no frame shows it; what is no text of a key is left as it is."""
+    return _text(given) if isinstance(given, (str, bytes, Mapping)) else given
+
+
 def _text(private: object) -> Secret:
     if isinstance(private, bytes):
         return Secret(private.decode("ascii", "replace"))
     if isinstance(private, Mapping):
-        return Secret(json.dumps(dict(private)))
+        return Secret(json.dumps(dict(private), default=str))
     return Secret(private if isinstance(private, str) else "")
+
+
+def _jwk(private: str) -> Any:
+    """The key in a JWK or in PEM, None where there is none."""
+    try:
+        if private.lstrip().startswith("{"):
+            given = json.loads(private)
+            return _KINDS[given["kty"]].import_key(given)
+        readable = (_from_pem(kind, private) for kind in _KINDS.values())
+        return next(filter(None, readable), None)
+    except (ValueError, TypeError, KeyError, RecursionError, JoseError):
+        return None
+
+
+def _from_pem(kind: Any, private: str) -> Any:
+    try:
+        return kind.import_key(private)
+    except (ValueError, TypeError, JoseError):
+        return None
 
 
 def _algorithm(jwk: Any) -> str:
     return _ALGORITHMS.get(jwk.curve_name, "") if isinstance(jwk, ECKey) else "RS256"
-
-
-def _from_pem(kind: Any, given: str) -> Any:
-    try:
-        return kind.import_key(given)
-    except (ValueError, TypeError, JoseError):
-        return None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote_plus
 
 import requests
 from oauthlib.common import add_params_to_qs
@@ -14,6 +16,7 @@ from requests.auth import AuthBase
 from .._adapter import AuthRetryAdapter
 from .._bodies import TooLarge, read_body
 from .._core.origin import Origin, redacted
+from .._core.token import Secret
 from .._errors import RefreshFailed
 from .._settings import Settings
 
@@ -34,6 +37,9 @@ ANSWER_SECONDS = 45.0
 token, and there is no other copy."""
 
 _LEAST_SECONDS = 0.001
+
+_SECRET = re.compile(r"secret|token$|assertion$|password|code$")
+"""The names of fields that hold secrets."""
 
 Fields = dict[str, Any]
 
@@ -56,7 +62,7 @@ class Signer(AuthBase):
 
     Attributes:
         now: When the last attempt began, in POSIX seconds.
-        fields: What it sent.
+        secrets: What it sent that no message may repeat after a server, the longest first.
     """
 
     def __init__(
@@ -66,18 +72,27 @@ class Signer(AuthBase):
         self._client, self._url = client, url
         self._form, self._clock = form, clock
         self.now = 0.0
-        self.fields: Fields = {}
+        self.secrets: list[Secret] = []
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         """Fill in body and headers."""
         self.now = self._clock.time()
         moment = Moment(self.now, self._client.issuer or self._url)
         proof, headers = self._client.proof(self._url, moment.audience, moment.now)
-        self.fields = {**self._form(moment), **proof}
+        fields = {**self._form(moment), **proof}
         request.headers.update(headers)
         request.headers["Content-Type"] = "application/x-www-form-urlencoded"
-        request.body = _encoded(self.fields)
+        request.body = _encoded(fields)
+        sent = [str(value) for name, value in fields.items() if value and _SECRET.search(name)]
+        sent += [self._client.secret or "", *headers.values()]
+        self.secrets = _forms(sent)
         return request
+
+
+def _forms(sent: list[str]) -> list[Secret]:
+    """Secrets as they may come back: as they are, as a form has them, without their scheme."""
+    texts = {form for text in sent for form in (text, quote_plus(text), text.rpartition(" ")[2])}
+    return [Secret(text) for text in sorted(texts - {""}, key=len, reverse=True)]
 
 
 def _encoded(fields: Fields) -> str:
@@ -102,16 +117,14 @@ class Transport:
             RefreshFailed: There was none.
         """
         theirs = self._client.session
-        settings = self._settings(method, url, signer)
-        inner = None if theirs is None else theirs.get_adapter(url)
-        bounded = _Bounded(inner, self._context.clock)
-        with _session(theirs) as session:
-            adapter = AuthRetryAdapter(settings, bounded)
-            session.mount("https://", adapter)
-            session.mount("http://", adapter)
+        with _session(theirs) as ours:
+            below = _Bounded(theirs or ours, url, self._context.clock, closes=theirs is None)
+            adapter = AuthRetryAdapter(self._settings(method, url, signer), below)
+            ours.mount("https://", adapter)
+            ours.mount("http://", adapter)
             try:
                 # An auth of its own keeps requests from looking into netrc.
-                return session.request(method, url, auth=_unchanged, allow_redirects=False)
+                return ours.request(method, url, auth=_unchanged, allow_redirects=False)
             except RefreshFailed:
                 raise
             except requests.RequestException as error:
@@ -143,30 +156,24 @@ class Transport:
 class _Bounded(BaseAdapter):
     """Listens for an answer as long as is sensible, not as long as somebody waits for it."""
 
-    def __init__(self, inner: BaseAdapter | None, clock: Clock) -> None:
+    def __init__(self, session: requests.Session, url: str, clock: Clock, *, closes: bool) -> None:
         super().__init__()
-        self._own = HTTPAdapter() if inner is None else None
-        self._send = (self._own or _unmounted(inner)).send
-        self._clock = clock
+        below: Any = session.get_adapter(url)
+        while isinstance(below, AuthRetryAdapter):
+            # Of an adapter of ours only what is below: its token may be the one we are to get.
+            below = below.inner or HTTPAdapter()
+        self._below, self._clock, self._closes = below, clock, closes
 
     def send(self, request: PreparedRequest, *_: Any, **options: Any) -> Response:
         options |= {"stream": True, "timeout": (CONNECT_SECONDS, ANSWER_SECONDS)}
-        response: Response = self._send(request, **options)
+        response: Response = self._below.send(request, **options)
         until = self._clock.monotonic() + ANSWER_SECONDS
         read_body(response, self._clock, until, most=ANSWER_BYTES)
         return response
 
     def close(self) -> None:
-        """Close what is not the user's."""
-        if self._own is not None:
-            self._own.close()
-
-
-def _unmounted(adapter: Any) -> Any:
-    """Of an adapter of ours the one below: its token may be the one we are to get."""
-    while isinstance(adapter, AuthRetryAdapter):
-        adapter = adapter.inner or HTTPAdapter()
-    return adapter
+        if self._closes:
+            self._below.close()
 
 
 def _session(theirs: requests.Session | None) -> requests.Session:
