@@ -66,6 +66,7 @@ class Rotation:
     def __init__(self, settings: Settings) -> None:
         """Nothing is read yet."""
         self._store = MemoryStore() if settings.store is None else settings.store
+        self._lasts = settings.store is not None
         self._fetch = _fetcher(settings.token)
         self._clock, self._listeners = settings.clock, settings.listeners
         key = getattr(settings.token, "store_key", None)
@@ -83,7 +84,7 @@ class Rotation:
         """
         with self._alone(early=context.early):
             stale, was_kept = context.stale, self._is_kept
-            found = self._in_store(stale)
+            found = self._in_store(stale, early=context.early)
             if self._replaces(found, stale):
                 return Renewed(found, fetched=False)
             if context.early and found and self._is_kept and not was_kept:
@@ -99,15 +100,16 @@ class Rotation:
                 return Reason.SOURCE_DECLINED
             if (context.refused or context.early) and _is_one_of(given, stale, found):
                 return Reason.UNCHANGED
+            self._warn_of_loss(given, found)
             return self._kept(given)
 
-    def _in_store(self, ours: Token | None) -> Token | None:
+    def _in_store(self, ours: Token | None, *, early: bool = False) -> Token | None:
         """The newest token there is: the store's, unless the store has lost ours or not got it."""
         try:
             stored = load_token(self._store.read(self.key))
         except OSError as error:
-            self._failed("read", error)
-            return ours
+            self._failed("read", error, early=early)
+            return self._newest or ours
         if stored is not None and stored[1] >= self._generation:
             self._newest, self._generation = stored
             self._is_kept = True
@@ -127,6 +129,16 @@ class Rotation:
             self._clock.sleep(SIBLING_SECONDS)
             found = self._in_store(spent)
         return found if self._replaces(found, spent) else None
+
+    def _warn_of_loss(self, fetched: Token, spent: Token | None) -> None:
+        """Say it once where the next start of the program would begin with a spent token."""
+        rotates = spent and fetched.refresh_token and fetched.refresh_token != spent.refresh_token
+        if rotates and not self._lasts:
+            self._lasts = True
+            logger.warning(
+                "the server gives a new refresh token each time: without Settings(store=...) the "
+                "last one is lost when this program ends"
+            )
 
     def _kept(self, fetched: Token) -> Renewed:
         if fetched.is_expired(self._clock.time()):
@@ -168,16 +180,17 @@ class Rotation:
             if not self.hanging:  # else it may be our own that holds it
                 raise NoToken("its store stayed locked by another") from error
         except OSError as error:
-            self._failed("lock", error)
-            if early:  # the token is good still, and the store may come back
-                raise NoToken("its store is out of reach") from error
+            self._failed("lock", error, early=early)
         else:
             return lock
         return None
 
-    def _failed(self, doing: str, error: OSError) -> None:
+    def _failed(self, doing: str, error: OSError, *, early: bool = False) -> None:
+        """Go on without the store, unless there is time to wait until it is back."""
         logger.warning("a token is in memory only: the %s of its store failed: %s", doing, error)
         tell(self._listeners, StoreFailed(self.key, doing, type(error).__name__))
+        if early:
+            raise NoToken("its store is out of reach") from error
 
 
 def _fetcher(source: object) -> Callable[[FetchContext], object]:

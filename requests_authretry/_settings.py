@@ -37,8 +37,8 @@ class Settings:
 
     Attributes:
         token: The credential: a str, a `Token`, a function without arguments that returns one of
-            these, or a `TokenSource`. A function is called when there is no token yet, when the
-            one there is has expired, and when the server refuses it.
+            these, or a `TokenSource`. It is asked when there is no token yet, shortly before the
+            one there is ends, and when the server refuses it.
         origins: Where credentials may go: ``scheme://host[:port]``, compared exactly.
         retry: When a request is sent again, see `RetryPolicy`.
         quota: What retries may cost, see `RetryQuota`.

@@ -13,7 +13,7 @@ from .._core.token import Secret, Token
 from .._errors import RefreshFailed
 from ._client import Client
 from ._endpoint import UNAVAILABLE, Endpoint, Fields
-from ._grants import Grant
+from ._grant import Grant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .._core.faults import collection, gathered, instance, members, refuse
-from .._core.token import Secret, Token
+from .._core.token import Token
 from .._errors import RefreshFailed
-from ._client import Client, KeyLike
 from ._endpoint import Endpoint, Fields, Moment
+from ._grant import Grant, secret, text_fault
 from ._keys import Key, hidden
 
 if TYPE_CHECKING:
     from .._protocols import FetchContext
-    from ._dpop import Proofs
+    from ._client import Client, KeyLike
 
 _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -23,104 +21,7 @@ _ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 (a
 ASSERTION_SECONDS = 300.0
 """How long an assertion is good; each attempt makes its own."""
 
-_INVALID_GRANT = "invalid_grant"
-
 Text = str | Token | Callable[[], str | Token]
-
-
-class Grant(ABC):
-    """What all sources of this module share. Safe to use from many threads.
-
-    Args:
-        client: Who asks, and whom.
-        scopes: What the token is to be good for; none: what the server gives by default.
-        extra: Further fields of the form, such as ``audience`` or ``resource`` (RFC 8707).
-        store_key: The name under which a store keeps the tokens; None: one made of the client and
-            of what is asked for, so that identities do not mix.
-
-    Attributes:
-        store_key: That name; it gives nothing away.
-        prover: What proves the possession of the key that tokens are bound to, None without DPoP.
-
-    Raises:
-        ConfigurationError: An argument cannot work; all faults are named together.
-    """
-
-    def __init__(
-        self,
-        client: Client,
-        scopes: Iterable[str] = (),
-        *,
-        extra: Mapping[str, str] | None = None,
-        store_key: str | None = None,
-    ) -> None:
-        """Refuse what cannot work; nothing is asked yet."""
-        self.client = client
-        self.scopes = gathered(scopes)
-        self.extra = {} if extra is None else extra
-        refuse(type(self).__name__, [*self._shared_faults(store_key), *self._faults()])
-        self.extra = dict(self.extra)
-        name = type(self).__name__
-        identity = client.digest(name, self.scopes, self.extra, *self._identity())
-        self.store_key = store_key or f"{name} {client.client_id} {identity}"
-
-    @property
-    def prover(self) -> Proofs | None:
-        """Of the client."""
-        return self.client.prover
-
-    @abstractmethod
-    def fetch(self, context: FetchContext) -> Token:
-        """Ask the authorization server for a token.
-
-        Raises:
-            RefreshFailed: There was none, in words that name the fault and hold no secret.
-        """
-
-    def _identity(self) -> tuple[object, ...]:
-        """What else tells this identity from others of the same client."""
-        return ()
-
-    def _faults(self) -> Iterable[str | None]:
-        return ()
-
-    def _shared_faults(self, store_key: object) -> Iterable[str | None]:
-        yield instance("client", self.client, Client)
-        yield collection("scopes", self.scopes) or members("scopes", self.scopes, _is_text, "str")
-        extra: Any = self.extra
-        if not isinstance(extra, Mapping) or not all(map(_is_text, [*extra, *extra.values()])):
-            yield "extra must be a mapping of strings"
-        if store_key is not None and not _is_text(store_key):
-            yield "store_key must be a non-empty str or None"
-
-    def _form(self, grant_type: str, **fields: Any) -> Fields:
-        """The fields of a token request; a scope that nobody named is left to the server."""
-        return {"grant_type": grant_type, "scope": " ".join(self.scopes), **fields, **self.extra}
-
-    def _refreshed(self, context: FetchContext) -> Token | None:
-        """By the refresh token there is (RFC 6749 section 6); None where there is none.
-
-        Raises:
-            RefreshFailed: It was not taken, ``error`` says why; or no answer came.
-        """
-        spent = context.stale.refresh_token if context.stale else None
-        if not spent:
-            return None
-        form = {"grant_type": "refresh_token", "refresh_token": spent}
-        return Endpoint(self.client, context).token(lambda _: form, spent)
-
-    def _refreshed_if_possible(self, context: FetchContext) -> Token | None:
-        """The same; None also where the refresh token is not good any more."""
-        try:
-            return self._refreshed(context)
-        except RefreshFailed as error:
-            if error.error != _INVALID_GRANT:
-                raise
-            return None
-
-    def __repr__(self) -> str:
-        """Who, where and for what, without secrets."""
-        return f"{type(self).__name__}({self.client!r}, {self.scopes!r})"
 
 
 class ClientCredentials(Grant):
@@ -156,11 +57,11 @@ class RefreshToken(Grant):
         store_key: str | None = None,
     ) -> None:
         """Refuse what cannot work; nothing is asked yet."""
-        refresh_token = self._first = _secret(refresh_token)
+        refresh_token = self._first = secret(refresh_token)
         super().__init__(client, extra=extra, store_key=store_key)
 
     def _faults(self) -> Iterable[str | None]:
-        yield _text_fault("refresh_token", self._first)
+        yield text_fault("refresh_token", self._first)
 
     def _identity(self) -> tuple[object, ...]:
         return (str(self._first),)
@@ -202,12 +103,12 @@ class Password(Grant):
     ) -> None:
         """Refuse what cannot work; nothing is asked yet."""
         self.username = username
-        password = self._password = _secret(password)
+        password = self._password = secret(password)
         super().__init__(client, scopes, extra=extra, store_key=store_key)
 
     def _faults(self) -> Iterable[str | None]:
-        yield _text_fault("username", self.username)
-        yield _text_fault("password", self._password)
+        yield text_fault("username", self.username)
+        yield text_fault("password", self._password)
 
     def _identity(self) -> tuple[object, ...]:
         return (self.username,)
@@ -257,7 +158,7 @@ class JWTBearer(Grant):
 
     def _faults(self) -> Iterable[str | None]:
         if self.subject is not None:
-            yield _text_fault("subject", self.subject)
+            yield text_fault("subject", self.subject)
         claims: Any = self.claims
         if not isinstance(claims, Mapping):
             yield f"claims must be a mapping, not {type(claims).__name__}"
@@ -305,8 +206,8 @@ class TokenExchange(Grant):
         store_key: str | None = None,
     ) -> None:
         """Refuse what cannot work; nothing is asked yet."""
-        subject_token = self._subject = _secret(subject_token)
-        actor_token = self._actor = _secret(actor_token)
+        subject_token = self._subject = secret(subject_token)
+        actor_token = self._actor = secret(actor_token)
         self.subject_token_type, self.actor_token_type = subject_token_type, actor_token_type
         super().__init__(client, scopes, extra=extra, store_key=store_key)
 
@@ -315,7 +216,7 @@ class TokenExchange(Grant):
             if name == "actor_token" and given is None:
                 continue
             if not (callable(given) or isinstance(given, Token)):
-                yield _text_fault(name, given)
+                yield text_fault(name, given)
 
     def _identity(self) -> tuple[object, ...]:
         whose = (
@@ -339,10 +240,6 @@ class TokenExchange(Grant):
         return self._form(_EXCHANGE, **fields)
 
 
-def _secret(given: Any) -> Any:
-    return Secret(given) if isinstance(given, str) else given
-
-
 def _value(given: Any) -> str:
     """The text of a token, from whatever gives it."""
     token = given() if callable(given) else given
@@ -350,11 +247,3 @@ def _value(given: Any) -> str:
     if not isinstance(value, str) or not value:
         raise RefreshFailed("there is no token to exchange")
     return value
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and bool(value)
-
-
-def _text_fault(name: str, value: object) -> str | None:
-    return None if _is_text(value) else f"{name} must be a non-empty str"
