@@ -23,6 +23,7 @@ from ._events import GaveUp, RefreshDeclined, RetryScheduled, StoreFailed, Token
 from ._mounting import Mounted, mount
 from ._protocols import Clock, FetchContext, Store, TokenSource
 from ._settings import Settings
+from .sources import Command, from_credentials
 from .stores import FileStore, MemoryStore
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Backoff",
     "Challenge",
     "Clock",
+    "Command",
     "ConfigurationError",
     "FetchContext",
     "FileStore",
@@ -55,5 +57,6 @@ __all__ = [
     "TokenSource",
     "attempts",
     "explain",
+    "from_credentials",
     "mount",
 ]

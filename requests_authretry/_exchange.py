@@ -134,7 +134,7 @@ class Exchange:
                 return outgoing
         else:
             token = runtime.tokens.current
-            if token is None or token.expires_at is not None:
+            if token is None:
                 token = self._usable(runtime.tokens, request)
                 if token is None:
                     return outgoing

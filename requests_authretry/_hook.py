@@ -68,7 +68,7 @@ def _answered(
         Refused(
             challenges=challenges_of(response),
             sent=exchange.sent,
-            current=keeper.current,
+            current=keeper.token,
             answers=exchange.answers,
             fetched=exchange.fetched,
             replayable=rewound(response.request),

@@ -43,6 +43,7 @@ class FetchContext:
             as others wait for the answer too.
         early: Whether the token is good still and nobody waits: one try is enough, another
             follows later.
+        blind: Whether the store could not be read: a newer token than ``stale`` may be there.
         retry: When to ask again, where the source asks over a network.
         clock: Where the source's time comes from.
     """
@@ -52,6 +53,7 @@ class FetchContext:
     challenge: Challenge | None = None
     timeout: float = 0.0
     early: bool = False
+    blind: bool = False
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     clock: Clock = field(default_factory=SystemClock)
 

@@ -38,6 +38,7 @@ class Renewal(threading.Event):
         self.overdue = overdue
         self.worker: threading.Thread | None = None
         self.result: Result = NoToken("its renewal was cut off")
+        self.is_given_up = False
 
     @property
     def is_of_this_thread(self) -> bool:
@@ -52,9 +53,13 @@ class Renewal(threading.Event):
         """
         context = copy_context()
         context.run(_underway.set, (*_underway.get(), self))
-        self.worker = _thread(context.run, work, self, daemon=True)
         # A thread that hangs does not keep the program from ending, one that is at work does.
         _thread(self.wait, EXIT_SECONDS, daemon=False)
+        try:
+            self.worker = _thread(context.run, work, self, daemon=True)
+        except RuntimeError:
+            self.set()
+            raise
         return self
 
 

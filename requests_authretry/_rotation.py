@@ -32,6 +32,8 @@ SIBLING_SECONDS = 1.0
 """How long one waits, whose refresh token was spent, for the token of whoever spent it."""
 
 
+_OURS = {"builtins", __name__.partition(".")[0]}
+
 INVALID_GRANT = "invalid_grant"
 """RFC 6749 section 5.2: the refresh token is spent, or was never any good."""
 
@@ -56,11 +58,13 @@ class Renewed:
 
 
 class Rotation:
-    """The renewal of one token in one store. Used by one thread at a time.
+    """The renewal of one token in one store.
+
+    Used by one thread at a time, but for those that were given up on.
 
     Attributes:
         key: The name the store keeps the token under.
-        hanging: How many renewals were given up on; one of them may still hold the lock.
+        hanging: How many renewals that were given up on are at it still; one may hold the lock.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -75,6 +79,7 @@ class Rotation:
         self._newest: Token | None = None
         self._generation = 0
         self._is_kept = True
+        self._is_blind = False
 
     def renewed(self, context: FetchContext) -> Renewed | Reason:
         """The token that replaces ``context.stale``, or why the source gave none.
@@ -87,29 +92,44 @@ class Rotation:
             found = self._in_store(stale, early=context.early)
             if self._replaces(found, stale):
                 return Renewed(found, fetched=False)
-            if context.early and found and self._is_kept and not was_kept:
-                return Renewed(found, fetched=False)  # that was all there was to do
-            try:
-                given = _token(self._fetch(replace(context, stale=found)))
-            except RefreshFailed as error:
-                sibling = self._siblings(found) if error.error == INVALID_GRANT else None
-                if sibling is None:
-                    raise
-                return Renewed(sibling, fetched=False)
-            if given is None:
-                return Reason.SOURCE_DECLINED
-            if (context.refused or context.early) and _is_one_of(given, stale, found):
-                return Reason.UNCHANGED
-            self._warn_of_loss(given, found)
-            return self._kept(given)
+            if context.early and found and not was_kept:
+                return self._put_back(found)
+            return self._from_source(context, found)
+
+    def _put_back(self, found: Token) -> Renewed:
+        """That was all there was to do, if it was done."""
+        if not self._is_kept:
+            raise NoToken("its store does not keep it")
+        return Renewed(found, fetched=False)
+
+    def _from_source(self, context: FetchContext, found: Token | None) -> Renewed | Reason:
+        """Ask the source, once, and keep what it gives."""
+        before = self._generation
+        try:
+            given = _token(self._fetch(replace(context, stale=found, blind=self._is_blind)))
+        except RefreshFailed as error:
+            sibling = self._siblings(found) if error.error == INVALID_GRANT else None
+            if sibling is None:
+                raise
+            return Renewed(sibling, fetched=False)
+        if given is None:
+            return Reason.SOURCE_DECLINED
+        if (context.refused or context.early) and _is_one_of(given, context.stale, found):
+            return Reason.UNCHANGED
+        if self._generation != before and self._newest is not None:
+            return Renewed(self._newest, fetched=False)  # we had been given up on
+        self._warn_of_loss(given, found)
+        return self._kept(given)
 
     def _in_store(self, ours: Token | None, *, early: bool = False) -> Token | None:
         """The newest token there is: the store's, unless the store has lost ours or not got it."""
+        self._is_blind = True
         try:
             stored = load_token(self._store.read(self.key))
         except OSError as error:
             self._failed("read", error, early=early)
             return self._newest or ours
+        self._is_blind = False
         if stored is not None and stored[1] >= self._generation:
             self._newest, self._generation = stored
             self._is_kept = True
@@ -144,7 +164,9 @@ class Rotation:
         if fetched.is_expired(self._clock.time()):
             # By this machine's clock only: its source has just called it good.
             fetched = replace(fetched, expires_at=None)
-        self._newest, self._generation = fetched, self._generation + 1
+        # Later is newer, whoever signed in; and newer is more, whatever the clocks say.
+        generation = max(self._generation + 1, int(self._clock.time() * 1000))
+        self._newest, self._generation = fetched, generation
         self._keep()
         return Renewed(fetched, fetched=True, is_kept=self._is_kept)
 
@@ -187,8 +209,11 @@ class Rotation:
 
     def _failed(self, doing: str, error: OSError, *, early: bool = False) -> None:
         """Go on without the store, unless there is time to wait until it is back."""
-        logger.warning("a token is in memory only: the %s of its store failed: %s", doing, error)
-        tell(self._listeners, StoreFailed(self.key, doing, type(error).__name__))
+        name = type(error).__name__
+        # What foreign exceptions say may hold secrets.
+        said = error if type(error).__module__.split(".")[0] in _OURS else name
+        logger.warning("a token is in memory only: the %s of its store failed: %s", doing, said)
+        tell(self._listeners, StoreFailed(self.key, doing, name))
         if early:
             raise NoToken("its store is out of reach") from error
 

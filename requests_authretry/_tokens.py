@@ -52,7 +52,7 @@ class TokenKeeper:
     """The current token of one settings object, and its renewal. Safe to use from many threads.
 
     Attributes:
-        current: The token to send, if it has no end; reading it takes no lock.
+        current: The token to send without a look at the clock; None where one is due.
         fetched: The value of the last one that was fetched here, not found in the store.
         prover: What proves the possession of its key, None where the source has none.
     """
@@ -60,7 +60,7 @@ class TokenKeeper:
     def __init__(self, settings: Settings) -> None:
         """Begin with what the settings hold; nothing is fetched yet."""
         source = settings.token
-        self.current = source if isinstance(source, Token) and source.value else None
+        self.current: Token | None = None
         self.prover: Prover | None = getattr(source, "prover", None)
         self._clock, self._retry = settings.clock, settings.retry
         self._listeners = settings.listeners
@@ -68,15 +68,19 @@ class TokenKeeper:
         self._patience = max(LOCK_SECONDS, getattr(source, "patience", 0.0))
         self._lock = threading.Lock()
         self._held = _Held(None)
-        if self.current is not None:
-            schedule = rules.without_windows(self.current.expires_at, self._clock.time())
-            self._held = _Held(self.current, schedule)
+        if isinstance(source, Token) and source.value:
+            self._set(source, rules.without_windows(source.expires_at, self._clock.time()))
         self._renewal: Renewal | None = None
         self._latch: _Latch | None = None
         self._failures = 0
         self._storm: deque[float] = deque(maxlen=rules.STORM_RENEWALS)
         self.fetched: str | None = None
         survives_fork(self)
+
+    @property
+    def token(self) -> Token | None:
+        """The newest token there is here, whether it is good still or not."""
+        return self._held.token
 
     def usable(self, deadline: float) -> Token:
         """The token to send now, fetched first if there is none or its time is over.
@@ -144,8 +148,10 @@ class TokenKeeper:
                     f"no token within the {left:.3g} s that were left: the token source takes "
                     "longer, or waits for the very session that waits for it"
                 )
-            if isinstance(joined.result, Renewed) or not joined.context.early:
-                return _handed_out(joined.result)
+            result = joined.result
+            is_other = isinstance(result, Renewed) and result.token.value != _version(context.stale)
+            if is_other or not joined.context.early:
+                return _handed_out(result)
             # It made one try only, as it was early; ours is in earnest.
 
     def _renew_early(self, held: _Held) -> None:
@@ -165,12 +171,12 @@ class TokenKeeper:
     def _joined(self, context: FetchContext) -> Renewal | Result:
         """What is known already, else the renewal under way, else a new one."""
         with self._lock:
-            held, latch, now = self._held, self._latch, self._clock.monotonic()
-            stale = _version(context.stale)
-            token = held.token
-            if token and token.value != stale and not token.is_expired(self._clock.time()):
-                return Renewed(token, fetched=False)
-            if latch and latch.version == stale and now < latch.until:
+            token, latch, now = self._held.token, self._latch, self._clock.monotonic()
+            if token is not None and token.value != _version(context.stale):
+                if not token.is_expired(self._clock.time()):
+                    return Renewed(token, fetched=False)
+                context = replace(context, stale=token, refused=False, challenge=None)
+            if latch and latch.version == _version(context.stale) and now < latch.until:
                 return latch.result
             if self._renewal is not None and not self._gave_up_on(self._renewal):
                 if self._renewal.is_of_this_thread:
@@ -178,7 +184,7 @@ class TokenKeeper:
                         "it uses the session that waits for its token: give it one of its own"
                     )
                 return self._renewal
-            if context.refused and held.schedule.is_young(self._clock.time()):
+            if context.refused and self._held.schedule.is_young(self._clock.time()):
                 if rules.is_storm(self._storm, now):
                     return Reason.STORM
                 self._storm.append(now)
@@ -199,6 +205,7 @@ class TokenKeeper:
         if self._clock.monotonic() < renewal.overdue:
             return False
         logger.warning("a token source has not answered for long: it is asked again")
+        renewal.is_given_up = True
         self._rotation.hanging += 1
         return True
 
@@ -214,6 +221,7 @@ class TokenKeeper:
                 news = self._settled(renewal, renewal.result)
                 if self._renewal is renewal:
                     self._renewal = None
+                self._rotation.hanging -= renewal.is_given_up
             if news is not None:
                 tell(self._listeners, news)
             renewal.set()
@@ -223,10 +231,10 @@ class TokenKeeper:
         context, version = renewal.context, self._held.version
         stale = _version(context.stale)
         if not isinstance(result, Renewed):
-            if version == stale:
+            if version == stale and not renewal.is_given_up:
                 self._postpone(result, context)
             return None
-        if self._renewal is not renewal and version != stale:
+        if renewal.is_given_up and version != stale:
             return None  # so late that a newer token is there
         self._hold(result, early=context.early)
         if result.token.value == version:
@@ -238,7 +246,7 @@ class TokenKeeper:
         schedule = rules.schedule(token.expires_at, now, random.random())  # noqa: S311 (jitter)
         if token.value == self._held.version and not early:
             schedule = rules.without_windows(token.expires_at, now)
-        self._held, self.current = _Held(token, schedule), token
+        self._set(token, schedule)
         self._latch, self._failures = None, 0
         if result.fetched:
             self.fetched = token.value
@@ -257,7 +265,11 @@ class TokenKeeper:
     def _hold_on(self) -> None:
         """Go on with the current token for a while."""
         until = self._clock.time() + self._pause(rules.PAUSE_WHILE_GOOD)
-        self._held = replace(self._held, schedule=self._held.schedule.postponed(until))
+        self._set(self._held.token, self._held.schedule.postponed(until))
+
+    def _set(self, token: Token | None, schedule: rules.Schedule) -> None:
+        self._held = _Held(token, schedule)
+        self.current = token if schedule.is_endless else None
 
     def _pause(self, backoff: Backoff) -> float:
         fraction = random.random()  # noqa: S311 (jitter)

@@ -48,6 +48,11 @@ class Schedule:
     late: float = inf
     end: float = inf
 
+    @property
+    def is_endless(self) -> bool:
+        """Whether there is nothing to do, ever."""
+        return self.early == inf
+
     def postponed(self, until: float) -> Schedule:
         """After a renewal that failed: nobody tries again before then, or before its end."""
         early, late = min(until, self.end), min(max(self.late, until), self.end)

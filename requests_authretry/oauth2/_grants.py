@@ -71,6 +71,11 @@ class RefreshToken(Grant):
         newest = self._refreshed(context)
         if newest is not None:
             return newest
+        if context.blind:  # another process may have spent it long ago
+            raise RefreshFailed(
+                "the store is out of reach, and the first refresh token is not sent on the chance "
+                "that it is good still"
+            )
         if not self._first:
             raise RefreshFailed("the refresh token was lost in a pickle: make the source anew")
         form = self._form("refresh_token", refresh_token=self._first)

@@ -22,6 +22,7 @@ from requests_authretry import (
     attempts,
     mount,
 )
+from requests_authretry._core.renewal import without_windows
 from requests_authretry._core.token import dump_token
 from requests_authretry._runtime import Runtime
 from requests_authretry.testing import FakeClock, ScriptedAdapter
@@ -107,7 +108,7 @@ def test_an_adopted_token_that_is_old_too_is_renewed() -> None:
     session, below = scripted(chosen, REFUSED, REFUSED, 200)
     tokens = Runtime.of(chosen).tokens
     assert tokens is not None
-    tokens.current = Token("first")
+    tokens._set(Token("first"), without_windows(None, 0.0))  # noqa: SLF001 (as if it had been fetched)
     assert session.get(URL).status_code == 200
     assert carried(below) == ["Bearer first", "Bearer second", "Bearer third"]
     assert source.calls == 1
