@@ -64,6 +64,7 @@ class Rotation:
 
     Attributes:
         key: The name the store keeps the token under.
+        is_kept: Whether the store has the newest token that is known here.
         hanging: How many renewals that were given up on are at it still; one may hold the lock.
     """
 
@@ -78,7 +79,7 @@ class Rotation:
         self.hanging = 0
         self._newest: Token | None = None
         self._generation = 0
-        self._is_kept = True
+        self.is_kept = True
         self._is_blind = False
 
     def renewed(self, context: FetchContext) -> Renewed | Reason:
@@ -88,7 +89,7 @@ class Rotation:
             Exception: Whatever the source raised; `NoToken` when it is at fault, or the store.
         """
         with self._alone(early=context.early):
-            stale, was_kept = context.stale, self._is_kept
+            stale, was_kept = context.stale, self.is_kept
             found = self._in_store(stale, early=context.early)
             if self._replaces(found, stale):
                 return Renewed(found, fetched=False)
@@ -98,7 +99,7 @@ class Rotation:
 
     def _put_back(self, found: Token) -> Renewed:
         """That was all there was to do, if it was done."""
-        if not self._is_kept:
+        if not self.is_kept:
             raise NoToken("its store does not keep it")
         return Renewed(found, fetched=False)
 
@@ -132,7 +133,7 @@ class Rotation:
         self._is_blind = False
         if stored is not None and stored[1] >= self._generation:
             self._newest, self._generation = stored
-            self._is_kept = True
+            self.is_kept = True
         elif self._newest is not None:
             self._keep()
         return self._newest or ours
@@ -168,18 +169,18 @@ class Rotation:
         generation = max(self._generation + 1, int(self._clock.time() * 1000))
         self._newest, self._generation = fetched, generation
         self._keep()
-        return Renewed(fetched, fetched=True, is_kept=self._is_kept)
+        return Renewed(fetched, fetched=True, is_kept=self.is_kept)
 
     def _keep(self) -> None:
         """Put the newest token into the store."""
-        self._is_kept = False
+        self.is_kept = False
         try:
             if self._newest is not None:
                 self._store.write(self.key, dump_token(self._newest, self._generation))
         except OSError as error:
             self._failed("write", error)
         else:
-            self._is_kept = True
+            self.is_kept = True
 
     @contextmanager
     def _alone(self, *, early: bool) -> Iterator[None]:

@@ -264,7 +264,9 @@ class TokenKeeper:
 
     def _hold_on(self) -> None:
         """Go on with the current token for a while."""
-        until = self._clock.time() + self._pause(rules.PAUSE_WHILE_GOOD)
+        # What is only to be put into the store asks nothing of the token endpoint, and is urgent.
+        backoff = rules.PAUSE_WHILE_GOOD if self._rotation.is_kept else rules.PAUSE
+        until = self._clock.time() + self._pause(backoff)
         self._set(self._held.token, self._held.schedule.postponed(until))
 
     def _set(self, token: Token | None, schedule: rules.Schedule) -> None:
@@ -279,6 +281,7 @@ class TokenKeeper:
         """The thread that renewed, and the one that held the lock, are not in the child."""
         self._lock = threading.Lock()
         self._renewal = None
+        self._rotation.hanging = 0
 
 
 def _handed_out(result: Result) -> Token | Reason:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.servers.oidc import OidcServer
+    from tests.servers.redis import RedisServer
 
 PROCESSES = 4
 EXPIRIES = 20
@@ -136,3 +137,25 @@ def settle() -> None:
     for thread in threading.enumerate():
         if thread.name == "requests_authretry renewal":
             thread.join(10)
+
+
+def test_a_redis_that_forgets(
+    oidc_server: Callable[..., OidcServer], own_redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """A server that dies, and comes back empty, costs the fleet neither a call nor the session."""
+    server = oidc_server(ttl=8)
+    with orders(server, own_redis_server.url, tmp_path) as told:
+        workers = [start(told) for _ in range(PROCESSES)]
+        try:
+            for renewals in (1, 2):
+                wait_for(lambda known=renewals: len(server.log()) >= known)  # type: ignore[misc]
+                time.sleep(2)  # the others adopt what the first one got
+                own_redis_server.kill()
+                time.sleep(1)
+                own_redis_server.start()
+            wait_for(lambda: len(server.log()) > 2)
+        finally:
+            Path(told.stop).touch()
+            reports = [json.loads(worker.communicate(timeout=60)[0]) for worker in workers]
+    assert [report["faults"] for report in reports] == [[]] * PROCESSES
+    assert [entry["status"] for entry in server.log()] == [200] * 3
