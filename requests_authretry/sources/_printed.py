@@ -1,0 +1,117 @@
+"""Reading what programs print: a token, or one of the JSON forms that well-known tools have."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from .._core.faults import ConfigurationError, is_finite
+from .._core.token import Token
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Expiry = Callable[[Any, float], float]
+
+_YEAR_10000 = 253402300800.0
+_RFC_3339 = re.compile(
+    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.\d+)?(?:[Zz]|([+-]\d\d:\d\d))", re.ASCII
+)
+
+_UNKNOWN = (None, "", "0001-01-01T00:00:00Z")
+"""An expiry that is not known; the last is the zero time of programs written in Go."""
+
+
+def token_in(printed: bytes, now: float) -> Token | str:
+    """The token in a program's output, or what is wrong with it, in words that quote nothing.
+
+    Args:
+        printed: Its standard output.
+        now: POSIX time in seconds, when the program had ended.
+    """
+    try:
+        text = printed.decode("utf-8-sig").strip()
+        answer = json.loads(text) if text.startswith(("{", '"')) else text
+    except (ValueError, RecursionError):
+        return "printed what is neither a token nor JSON"
+    if not text:
+        return "printed nothing"
+    return _token(answer) if isinstance(answer, str) else _from_json(answer, now)
+
+
+def _token(value: str, expires_at: float | None = None) -> Token | str:
+    if len(value.split()) == 1:
+        try:
+            return Token(value, expires_at)
+        except ConfigurationError:
+            pass
+    return "printed what is no token: that is one word, in visible ASCII"
+
+
+def _from_json(answer: Mapping[str, Any], now: float) -> Token | str:
+    for holder, name, expiries in _FORMS:
+        fields = answer.get(holder) if holder else answer
+        if not isinstance(fields, dict) or not isinstance(fields.get(name), str):
+            continue
+        kind = fields.get("token_type", fields.get("tokenType", "Bearer"))
+        if not isinstance(kind, str) or kind.lower() != "bearer":
+            return "printed a token that is no bearer token"
+        try:
+            expires_at = _expires_at(fields, expiries, now)
+        except (ValueError, TypeError, OverflowError, OSError):
+            return "printed a token with an expiry that cannot be"
+        return _token(fields[name], expires_at)
+    return "printed JSON without a token"
+
+
+def _expires_at(
+    fields: Mapping[str, Any], expiries: Mapping[str, Expiry], now: float
+) -> float | None:
+    known = (name for name in expiries if fields.get(name) not in _UNKNOWN)
+    name = next(known, None)
+    if name is None:
+        return None
+    expires_at = expiries[name](fields[name], now)
+    if not 0 <= expires_at < _YEAR_10000:
+        raise ValueError
+    return expires_at
+
+
+def _seconds(value: Any, _: float) -> float:
+    number = float(value) if isinstance(value, str) else value
+    if not is_finite(number) or number < 0:
+        raise ValueError
+    return number
+
+
+def _lifetime(value: Any, now: float) -> float:
+    return now + _seconds(value, now)
+
+
+def _local(value: Any, _: float) -> float:
+    return datetime.fromisoformat(value).timestamp()
+
+
+def _rfc_3339(value: Any, _: float) -> float:
+    read = _RFC_3339.fullmatch(value)
+    if read is None:
+        raise ValueError
+    date, time, offset = read.groups()
+    return datetime.fromisoformat(f"{date}T{time}{offset or '+00:00'}").timestamp()
+
+
+# The member that holds all, None for the whole; the token's name; its expiry's, the best one first.
+_FORMS: Final[tuple[tuple[str | None, str, Mapping[str, Expiry]], ...]] = (
+    # kubectl's credential plugins: ExecCredential, client.authentication.k8s.io/v1
+    ("status", "token", {"expirationTimestamp": _rfc_3339}),
+    # gcloud config config-helper --format=json
+    ("credential", "access_token", {"token_expiry": _rfc_3339}),
+    # RFC 6749 section 5.1; expiry is what golang.org/x/oauth2 makes of it
+    (None, "access_token", {"expires_in": _lifetime, "expiry": _rfc_3339}),
+    # az account get-access-token; expiresOn is local time, all there was before version 2.54
+    (None, "accessToken", {"expires_on": _seconds, "expiresOn": _local}),
+    # gcloud auth print-access-token --format=json
+    (None, "token", {}),
+)

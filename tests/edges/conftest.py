@@ -1,0 +1,50 @@
+"""Fixtures of the tests of token sources."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.edges.authority import CERTIFICATE, Caller, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from requests_authretry.cli._gate import Gate
+    from tests.edges.authority import Authority
+
+
+@pytest.fixture
+def zone() -> Iterator[Callable[[str], None]]:
+    """A function that moves this machine into another time zone."""
+    with pytest.MonkeyPatch.context() as patch:
+
+        def move(name: str) -> None:
+            patch.setenv("TZ", name)
+            time.tzset()
+
+        yield move
+    time.tzset()
+
+
+@pytest.fixture
+def authority(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> Iterator[Authority]:
+    """An authorization server whose tokens the gate wants to see, and which everybody trusts."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(CERTIFICATE))
+    gate.guarded = True
+    with serving(gate) as authority:
+        yield authority
+
+
+@pytest.fixture
+def caller(gate: Gate, httpbin_url: str) -> Iterator[Callable[..., Caller]]:
+    """A function from a token source, and other settings, to somebody who uses it."""
+    with ExitStack() as opened:
+
+        def make(source: Any, **others: Any) -> Caller:
+            return opened.enter_context(Caller(gate, httpbin_url, source, **others))
+
+        yield make
