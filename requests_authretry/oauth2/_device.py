@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from requests import RequestException
 
-from .._core.faults import is_finite
 from .._core.token import Secret, Token
 from .._errors import RefreshFailed
 from ._client import Client
-from ._endpoint import UNAVAILABLE, Endpoint, Fields
+from ._endpoint import UNAVAILABLE, Endpoint, Fields, number
 from ._grant import Grant
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
 _GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 _INTERVAL = 5.0
+_LEAST_INTERVAL = 1.0
 _SLOWER = 5.0
 _LONGEST = 1800.0
 """How long a human is waited for at the most, whatever the server says, in seconds."""
@@ -137,18 +137,18 @@ def _read(asked: Fields) -> tuple[SignIn, str, float]:
     Raises:
         RefreshFailed: It cannot be used.
     """
-    url: Any = asked.get("verification_uri") or asked.get("verification_url")
-    user_code, code = asked.get("user_code"), asked.get("device_code")
-    if not all(isinstance(text, str) and text for text in (url, user_code, code)):
+    url = asked.get("verification_uri") or asked.get("verification_url")
+    shown = url, asked.get("user_code"), asked.get("device_code")
+    if not all(isinstance(text, str) and text and text.isprintable() for text in shown):
         raise RefreshFailed("the answer to the device request lacks a code, or where to enter it")
     complete = asked.get("verification_uri_complete")
-    life, interval = asked.get("expires_in"), asked.get("interval", _INTERVAL)
-    if not (is_finite(life) and life > 0 and is_finite(interval) and interval >= 0):
+    life, interval = number(asked.get("expires_in")), number(asked.get("interval") or _INTERVAL)
+    if life is None or life <= 0 or interval is None or interval < 0:
         raise RefreshFailed("the answer to the device request has absurd times")
     sign_in = SignIn(
         url=str(url),
-        code=str(user_code),
-        complete_url=complete if isinstance(complete, str) else None,
+        code=str(asked["user_code"]),
+        complete_url=complete if isinstance(complete, str) and complete.isprintable() else None,
         expires_in=min(life, _LONGEST),
     )
-    return sign_in, Secret(code), max(interval, 1.0)
+    return sign_in, Secret(asked["device_code"]), max(interval, _LEAST_INTERVAL)

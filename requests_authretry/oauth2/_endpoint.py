@@ -11,7 +11,7 @@ from .._core.origin import redacted
 from .._core.token import Token
 from .._errors import RefreshFailed
 from ._metadata import address
-from ._transport import Fields, Moment, Signer, Transport
+from ._transport import UNAVAILABLE, Fields, Moment, Signer, Transport, unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,14 +21,9 @@ if TYPE_CHECKING:
     from .._protocols import FetchContext
     from ._client import Client
 
-__all__ = ["UNAVAILABLE", "Endpoint", "Fields", "Moment"]
+__all__ = ["UNAVAILABLE", "Endpoint", "Fields", "Moment", "number"]
 
 _OK = 200
-_LATER = {408, 429}
-_FIRST_SERVER_ERROR = 500
-UNAVAILABLE = "temporarily_unavailable"
-"""What the error is called where a server is in trouble and does not say how (RFC 6749 4.1.2.1)."""
-
 _REDIRECTS = range(300, 400)
 _CENTURY = 3.2e9
 _SCHEMES = {"bearer": "Bearer", "dpop": "DPoP"}
@@ -120,17 +115,13 @@ def _checked(url: str, response: Response, signer: Signer) -> Fields:
         said = ": ".join(filter(None, [code, _said(fields.get("error_description"), signer)]))
         raise RefreshFailed(
             f"{where} {said or 'with an error that has no name'}",
-            error=code or _unavailable(status),
+            error=code or unavailable(status),
         )
     if not fields:
         kind = _said(response.headers.get("Content-Type"), signer) or "no content type"
         fault = f"{where} with {kind}, where a JSON object belongs"
-        raise RefreshFailed(fault, error=_unavailable(status))
+        raise RefreshFailed(fault, error=unavailable(status))
     return fields
-
-
-def _unavailable(status: int) -> str | None:
-    return UNAVAILABLE if status in _LATER or status >= _FIRST_SERVER_ERROR else None
 
 
 class _UnusableError(Exception):
@@ -160,13 +151,21 @@ def _token(answer: Fields, asked: float, refresh_token: str | None) -> Token:
         raise _UnusableError(f"its token cannot be used: {', '.join(error.faults)}") from None
 
 
-def _life(seconds: object) -> float | None:
+def _life(given: object) -> float | None:
     """How long a token lives; None where that is not known, which a zero stands for at times."""
-    if isinstance(seconds, str) and seconds.isascii() and seconds.isdigit():
-        seconds = float(seconds)
-    if seconds is not None and not (is_finite(seconds) and 0 <= seconds <= _CENTURY):
+    if given is None:
+        return None
+    life = number(given)
+    if life is None or not 0 <= life <= _CENTURY:
         raise _UnusableError("its expires_in is negative or absurd")
-    return seconds or None
+    return life or None
+
+
+def number(given: object) -> float | None:
+    """A number in an answer, which some servers write as a string; None where it is none."""
+    if isinstance(given, str) and given.isascii() and given.isdigit():
+        return float(given)
+    return given if is_finite(given) else None
 
 
 def _said(text: object, signer: Signer) -> str:

@@ -25,7 +25,7 @@ class Grant(ABC):
     Args:
         client: Who asks, and whom.
         scopes: What the token is to be good for; none: what the server gives by default.
-        extra: Further fields of the form, such as ``audience`` or ``resource`` (RFC 8707).
+        extra: Further fields of each form, such as ``audience`` or ``resource`` (RFC 8707).
         store_key: The name under which a store keeps the tokens; None: one made of the client and
             of what is asked for, so that identities do not mix.
 
@@ -97,7 +97,7 @@ class Grant(ABC):
         spent = context.stale.refresh_token if context.stale else None
         if not spent:
             return None
-        form = {"grant_type": "refresh_token", "refresh_token": spent}
+        form = {"grant_type": "refresh_token", "refresh_token": spent, **self.extra}
         return Endpoint(self.client, context).token(lambda _: form, spent)
 
     def _refreshed_if_possible(self, context: FetchContext) -> Token | None:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from .._core.origin import redacted
 from .._errors import RefreshFailed
+from ._transport import unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -55,7 +56,10 @@ def _read(client: Client, transport: Transport) -> Mapping[str, Any]:
     issuer = client.issuer or ""
     for url in _places(issuer):
         response = transport.send("GET", url)
-        if response.status_code != _OK:
+        status = response.status_code
+        if trouble := unavailable(status):
+            raise RefreshFailed(f"{redacted(url)} answered {status}", error=trouble)
+        if status != _OK:
             continue
         try:
             found = json.loads(response.content)

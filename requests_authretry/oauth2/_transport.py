@@ -38,6 +38,12 @@ token, and there is no other copy."""
 
 _LEAST_SECONDS = 0.001
 
+UNAVAILABLE = "temporarily_unavailable"
+"""What the error is called where a server is in trouble and does not say how (RFC 6749 4.1.2.1)."""
+
+_LATER = {408, 429}
+_FIRST_SERVER_ERROR = 500
+
 _SECRET = re.compile(r"secret|token$|assertion$|password|code$")
 """The names of fields that hold secrets."""
 
@@ -151,6 +157,11 @@ class Transport:
             retry=retry,
             clock=context.clock,
         )
+
+
+def unavailable(status: int) -> str | None:
+    """The error code of an answer without one, where it may be another one later."""
+    return UNAVAILABLE if status in _LATER or status >= _FIRST_SERVER_ERROR else None
 
 
 class _Bounded(BaseAdapter):
