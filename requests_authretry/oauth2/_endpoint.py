@@ -164,7 +164,7 @@ def _life(given: object) -> float | None:
 def number(given: object) -> float | None:
     """A number in an answer, which some servers write as a string; None where it is none."""
     if isinstance(given, str) and given.isascii() and given.isdigit():
-        return float(given)
+        given = float(given)
     return given if is_finite(given) else None
 
 
