@@ -58,6 +58,7 @@ def wait_for(until: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_a_fleet_goes_through_expiries(
     oidc_server: Callable[..., OidcServer], shared_store: str, tmp_path: Path
 ) -> None:
@@ -139,6 +140,7 @@ def settle() -> None:
             thread.join(10)
 
 
+@pytest.mark.slow
 def test_a_redis_that_forgets(
     oidc_server: Callable[..., OidcServer], own_redis_server: RedisServer, tmp_path: Path
 ) -> None:
