@@ -25,6 +25,7 @@ __all__ = ["UNAVAILABLE", "Endpoint", "Fields", "Moment", "number"]
 
 _OK = 200
 _REDIRECTS = range(300, 400)
+_MOVED = {*_REDIRECTS, 404, 405, 410}
 _CENTURY = 3.2e9
 _SCHEMES = {"bearer": "Bearer", "dpop": "DPoP"}
 
@@ -81,6 +82,8 @@ class Endpoint:
                 break
         else:
             response = self._transport.send("POST", url, signer)
+        if response.status_code in _MOVED:
+            self._client.metadata.clear()  # the next renewal reads it again
         return url, _checked(url, response, signer), signer.now
 
     def _gave_nonce(self, url: str, response: Response) -> bool:

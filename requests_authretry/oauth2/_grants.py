@@ -250,5 +250,5 @@ def _value(given: Any) -> str:
     token = given() if callable(given) else given
     value = token.value if isinstance(token, Token) else token
     if not isinstance(value, str) or not value:
-        raise RefreshFailed("there is no token to exchange")
+        raise RefreshFailed("there is no token to exchange, or it was lost in a pickle")
     return value
