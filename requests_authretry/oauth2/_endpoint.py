@@ -73,25 +73,22 @@ class Endpoint:
         """Where was asked, what came, and when the attempt began that brought it."""
         url = address(self._client, self._transport, endpoint)
         signer = Signer(self._client, url, form, self._context.clock)
+        response = self._transport.send("POST", url, signer)
         for _ in range(_NONCES):
-            response = self._transport.send("POST", url, signer)
-            if not self._gave_nonce(url, response):
+            if not self._wants_other_nonce(url, response):
                 break
-            # The answer may be the wish that the nonce be used (RFC 9449 section 8).
-            if _fields(response).get("error") != _NONCE_WANTED:
-                break
-        else:
             response = self._transport.send("POST", url, signer)
         if response.status_code in _MOVED:
             self._client.metadata.clear()  # the next renewal reads it again
         return url, _checked(url, response, signer), signer.now
 
-    def _gave_nonce(self, url: str, response: Response) -> bool:
+    def _wants_other_nonce(self, url: str, response: Response) -> bool:
+        """Whether the answer is the wish for a nonce that it brings (RFC 9449 section 8)."""
         nonce = response.headers.get("DPoP-Nonce")
-        if nonce and self._client.prover is not None:
-            self._client.prover.learn(url, nonce)
-            return True
-        return False
+        if not nonce or self._client.prover is None:
+            return False
+        self._client.prover.learn(url, nonce)
+        return bool(_fields(response).get("error") == _NONCE_WANTED)
 
 
 def _fields(response: Response) -> Fields:
