@@ -79,7 +79,7 @@ class Key:
         if not self._given:
             raise RefreshFailed("the private key was lost in a pickle: make the client anew")
         algorithm = self.algorithm
-        if algorithm.lower() == "none":
+        if not isinstance(algorithm, str) or algorithm.lower() == "none":
             raise ValueError("a signature that is none")
         full = {"alg": algorithm, **header}
         return jwt.encode(full, dict(claims), self._jwk, algorithms=[algorithm])
