@@ -79,7 +79,7 @@ class Endpoint:
                 break
             response = self._transport.send("POST", url, signer)
         if response.status_code in _MOVED:
-            self._client.metadata.clear()  # the next renewal reads it again
+            self._client.metadata = {}  # the next renewal reads it again
         return url, _checked(url, response, signer), signer.now
 
     def _wants_other_nonce(self, url: str, response: Response) -> bool:

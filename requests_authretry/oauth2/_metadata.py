@@ -11,7 +11,7 @@ from .._errors import RefreshFailed
 from ._transport import unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from ._client import Client
     from ._transport import Transport
@@ -34,25 +34,23 @@ def address(client: Client, transport: Transport, endpoint: str) -> str:
     given: str | None = getattr(client, endpoint)
     if given is not None:
         return given
-    if not client.metadata:
-        client.metadata.update(_read(client, transport))
-    url = _with_aliases(client).get(_FIELDS[endpoint])
+    found = client.metadata or _read(client, transport)
+    client.metadata = found
+    url = _with_aliases(client, found).get(_FIELDS[endpoint])
     fault = client.url_fault(url)
     if fault:
         raise RefreshFailed(f"the {_FIELDS[endpoint]} in the metadata of {client.issuer} {fault}")
     return str(url)
 
 
-def _with_aliases(client: Client) -> dict[str, Any]:
+def _with_aliases(client: Client, found: dict[str, Any]) -> dict[str, Any]:
     """The metadata; with a certificate, the endpoints for mutual TLS (RFC 8705 section 5)."""
-    aliases = client.metadata.get("mtls_endpoint_aliases")
+    aliases = found.get("mtls_endpoint_aliases")
     has_certificate = client.session is not None and client.session.cert
-    if has_certificate and isinstance(aliases, dict):
-        return client.metadata | aliases
-    return client.metadata
+    return found | aliases if has_certificate and isinstance(aliases, dict) else found
 
 
-def _read(client: Client, transport: Transport) -> Mapping[str, Any]:
+def _read(client: Client, transport: Transport) -> dict[str, Any]:
     issuer = client.issuer or ""
     for url in _places(issuer):
         response = transport.send("GET", url)
