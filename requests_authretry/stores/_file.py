@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import stat
@@ -11,10 +10,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ._lockfile import file_name, lock_file, make_folders
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from filelock import BaseFileLock
 
 _MARK = "requests_authretry"
 _BEGIN = f'{{"{_MARK}"'.encode()
@@ -22,15 +21,23 @@ _WRITE_TIMEOUT = 10.0
 """Seconds to wait for another process that is writing; it holds the file for milliseconds."""
 
 
+class _ForeignError(FileExistsError):
+    """What stands in the place is not ours: neither read nor replaced."""
+
+
 class FileStore:
     """Keeps tokens in a file, for later runs and for all processes that name the same path.
 
     The file is readable by its owner alone from the first byte on, and is replaced as a whole: a
-    reader never sees half of it. An empty or torn file counts as empty; a file that something
-    else wrote is left alone. Safe to use from many threads and processes.
+    reader never sees half of it, and a power cut brings no spent refresh token back. An empty or
+    torn file counts as empty. A file that something else wrote, or that belongs to another user
+    than root (a token planted there would make the session somebody else's), is neither read nor
+    replaced. A symbolic link in the place is not followed. Safe to use from many threads and
+    processes.
 
     Args:
         path: The file; ``~`` is the home directory. Missing folders are made, for the owner only.
+            Lock files beside it stay there.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -38,20 +45,26 @@ class FileStore:
         self.path = Path(path).expanduser()
 
     def read(self, key: str) -> str | None:
-        """The record under a key, None when there is none that can be read."""
-        record = self._records().get(key)
+        """The record under a key, None when there is none that can be read.
+
+        Raises:
+            OSError: There is a file, and the system does not let us read it.
+        """
+        try:
+            record = self._records().get(key)
+        except _ForeignError:
+            return None
         return record if isinstance(record, str) else None
 
     def write(self, key: str, record: str) -> None:
         """Keep a record, beside those of other keys.
 
         Raises:
-            OSError: The file cannot be written, or something else wrote it.
+            OSError: The file cannot be written, or is not ours.
             TimeoutError: Another process is writing and does not end.
         """
-        self._make_folder()
-        with self._lock_file("").acquire(timeout=_WRITE_TIMEOUT):
-            self._refuse_foreign()
+        make_folders(self.path.parent)
+        with lock_file(f"{self.path}.lock", _WRITE_TIMEOUT):
             self._replace({**self._records(), key: record})
 
     @contextmanager
@@ -68,9 +81,8 @@ class FileStore:
             TimeoutError: Another held it all that time.
             OSError: The lock file cannot be made.
         """
-        self._make_folder()
-        name = hashlib.sha256(key.encode()).hexdigest()[:16]
-        with self._lock_file(f".{name}").acquire(timeout=timeout):
+        make_folders(self.path.parent)
+        with lock_file(f"{self.path}.{file_name(key)}.lock", timeout):
             yield
 
     def __repr__(self) -> str:
@@ -78,31 +90,40 @@ class FileStore:
         return f"FileStore({str(self.path)!r})"
 
     def _records(self) -> dict[str, object]:
+        content = self._content()
+        # A power cut may leave nothing, half of it, or a file of zeros.
+        begin = content.strip(b"\0 \n")[: len(_BEGIN)]
+        if not _BEGIN.startswith(begin):
+            raise _ForeignError(f"{self.path} holds something else: name another file for tokens")
         try:
-            records = json.loads(self._content())[_MARK]
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            records = json.loads(content)[_MARK]
+        except (ValueError, KeyError, TypeError, RecursionError):
             return {}
         return records if isinstance(records, dict) else {}
 
     def _content(self) -> bytes:
         """What is in the file; a link in its place is not followed, a pipe is not waited for."""
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-        descriptor = os.open(self.path, flags)
         try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise FileExistsError(f"{self.path} is no file: name another one for tokens")
+            descriptor = os.open(self.path, flags)
+        except FileNotFoundError:
+            return b""
+        except OSError:
+            if self.path.is_symlink():
+                return b""
+            raise
+        try:
+            self._refuse_foreign(os.fstat(descriptor))
             with open(descriptor, "rb", closefd=False) as file:
                 return file.read()
         finally:
             os.close(descriptor)
 
-    def _refuse_foreign(self) -> None:
-        if self.path.is_symlink() or not self.path.exists():
-            return
-        # A power cut may leave nothing, half of it, or a file of zeros.
-        begin = self._content().strip(b"\0 \n")[: len(_BEGIN)]
-        if not _BEGIN.startswith(begin):
-            raise FileExistsError(f"{self.path} holds something else: name another file for tokens")
+    def _refuse_foreign(self, status: os.stat_result) -> None:
+        if not stat.S_ISREG(status.st_mode):
+            raise _ForeignError(f"{self.path} is no file: name another one for tokens")
+        if hasattr(os, "geteuid") and status.st_uid not in (os.geteuid(), 0):
+            raise _ForeignError(f"{self.path} is another user's: name another file for tokens")
 
     def _replace(self, records: dict[str, object]) -> None:
         # mkstemp makes the file 0600 and its name cannot be guessed.
@@ -117,14 +138,14 @@ class FileStore:
             with suppress(OSError):
                 os.unlink(name)  # noqa: PTH108 (the name is a str)
             raise
+        _sync(self.path.parent)
 
-    def _make_folder(self) -> None:
-        missing = [folder for folder in self.path.parents if not folder.exists()]
-        for folder in reversed(missing):  # Path.mkdir gives its mode to the last one only
-            folder.mkdir(mode=0o700, exist_ok=True)
 
-    def _lock_file(self, suffix: str) -> BaseFileLock:
-        """A new object each time: one object would let its thread in twice."""
-        from filelock import FileLock
-
-        return FileLock(f"{self.path}{suffix}.lock", mode=0o600)
+def _sync(folder: Path) -> None:
+    """Have the new name on the disk too; Windows does not open folders."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

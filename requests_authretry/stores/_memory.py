@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from threading import Lock
+from threading import TIMEOUT_MAX, Lock
 from typing import TYPE_CHECKING
 
 from .._fork import survives_fork
@@ -45,7 +45,8 @@ class MemoryStore:
             TimeoutError: Another thread held it all that time.
         """
         lock = self._locks.setdefault(key, Lock())
-        if not lock.acquire(timeout=timeout):
+        # Below zero it would wait for ever, and above that maximum it refuses to wait.
+        if not lock.acquire(timeout=min(max(timeout, 0.0), TIMEOUT_MAX)):
             raise TimeoutError(f"the lock of {key!r} was held for {timeout:g} s")
         try:
             yield

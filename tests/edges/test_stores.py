@@ -1,7 +1,8 @@
-"""The stores: what a file lets others see, what it survives, and what processes share in it."""
+"""`FileStore`: what it lets others see, what it survives, and what processes share in it."""
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -11,13 +12,13 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-import requests_authretry
-from requests_authretry import FileStore, MemoryStore, RefreshFailed, Store, Token
+from requests_authretry import FileStore, RefreshFailed, Token
 from requests_authretry._core.token import dump_token
 from tests.edges.scripted import EXPIRED, ORIGIN, URL, Source, carried, scripted, settings
 
@@ -93,16 +94,113 @@ def test_a_home_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert FileStore("~/tokens.json").path == tmp_path / "tokens.json"
 
 
+ANOTHER = 65534
+"""The user id that no person has."""
+
+AS_ANOTHER = """
+import os, sys
+from requests_authretry import FileStore
+place, path, another = sys.argv[1:]
+FileStore(f"{place}/warm").write("key", "what is imported late is imported")
+if os.geteuid() == 0:
+    os.setgroups([]), os.setgid(int(another)), os.setuid(int(another))
+"""
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A folder that every user of the machine can look into; those of pytest are ours alone."""
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def as_another(code: str, place: Path, path: Path) -> str:
+    """What a process says that has another user's rights, or only ours where we are not root."""
+    return subprocess.run(  # noqa: S603 (our own script)
+        [sys.executable, "-c", AS_ANOTHER + code, str(place), str(path), str(ANOTHER)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stdout.strip()
+
+
+def test_another_user_cannot_read_it(public: Path, tmp_path: Path) -> None:
+    """In a folder that all can read, only its owner can read the file, or lock it."""
+    path, plain = public / "tokens.json", public / "plain"
+    FileStore(path).write("key", RECORD)
+    plain.write_text("plain")
+    plain.chmod(0o644)
+    looks = """
+def fails(look):
+    try:
+        look()
+    except PermissionError:
+        return True
+store = FileStore(path)
+locks = lambda: store.lock("key", 0.0).__enter__()
+print(open(f"{os.path.dirname(path)}/plain").read())
+print(*map(fails, (lambda: open(path), lambda: store.read("key"), locks)))
+"""
+    said = as_another(looks, tmp_path, path).splitlines()
+    assert said == ["plain", "True True True" if os.geteuid() == 0 else "None None None"]
+    assert {mode(each) for each in public.glob("tokens*")} == {0o600}
+
+
+def test_a_folder_that_is_read_only(public: Path, tmp_path: Path) -> None:
+    """Where no file can be made, what is there is read, and writing and locking are errors."""
+    path = public / "tokens.json"
+    FileStore(path).write("key", SECRET)
+    path.chmod(0o444)
+    for lock in public.glob("*.lock"):
+        lock.unlink()
+    public.chmod(0o555)
+    tries = """
+def failure(call):
+    try:
+        return call()
+    except OSError as error:
+        return type(error).__name__
+store = FileStore(path)
+print(store.read("key"))
+print(failure(lambda: store.write("key", "x")), failure(store.lock("key", 0.1).__enter__))
+"""
+    said = as_another(tries, tmp_path, path).splitlines()
+    public.chmod(0o755)
+    assert said == [SECRET, "PermissionError PermissionError"]
+    assert FileStore(path).read("key") == SECRET
+
+
+def belongs_to_another(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the file to another user; who may not is another user from now on."""
+    if os.geteuid() == 0:
+        os.chown(path, ANOTHER, ANOTHER)
+    else:
+        ours = os.geteuid()
+        monkeypatch.setattr(os, "geteuid", lambda: ours + 1)
+
+
+def test_another_users_file_is_left_alone(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token that another user planted is not used, and that user's file is not replaced."""
+    FileStore(path).write("key", "planted")
+    planted = path.read_bytes()
+    belongs_to_another(path, monkeypatch)
+    assert FileStore(path).read("key") is None
+    with pytest.raises(OSError, match="another user's: name another file"):
+        FileStore(path).write("key", RECORD)
+    assert path.read_bytes() == planted
+
+
+def test_a_file_of_root_is_trusted(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What root put there is read, whoever we are."""
+    FileStore(path).write("key", RECORD)
+    if os.geteuid() == 0:
+        monkeypatch.setattr(os, "geteuid", lambda: ANOTHER)
+    assert FileStore(path).read("key") == RECORD
+
+
 # What is kept
-
-
-def test_keys_live_side_by_side(path: Path) -> None:
-    """Threads that write different keys at once lose none of them."""
-    store = FileStore(path)
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda n: store.write(f"key {n}", str(n)), range(12)))
-    assert [store.read(f"key {n}") for n in range(12)] == [str(n) for n in range(12)]
-    assert store.read("another") is None
 
 
 def test_a_reader_never_sees_half(path: Path) -> None:
@@ -122,17 +220,46 @@ def test_a_reader_never_sees_half(path: Path) -> None:
     assert all(record and record.startswith(RECORD) for record in seen)
 
 
-@pytest.mark.parametrize("kind", [FileStore, MemoryStore])
-def test_a_lock_excludes(path: Path, kind: type[FileStore | MemoryStore]) -> None:
-    """A key that is locked cannot be locked again, others can; afterwards it can."""
-    store: Store = FileStore(path) if kind is FileStore else MemoryStore()
-    with store.lock("key", 1.0):
-        with ThreadPoolExecutor(1) as other, pytest.raises(TimeoutError):
-            other.submit(lambda: store.lock("key", 0.0).__enter__()).result()
-        with store.lock("another", 0.0):
-            store.write("key", RECORD)
-    with store.lock("key", 0.0):
-        assert store.read("key") == RECORD
+def test_a_record_outlives_a_power_cut(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The content is on the disk before the name changes, the new name before the write is over."""
+    synced: list[tuple[bool, str | None]] = []
+    store = FileStore(path)
+    store.write("key", "old")
+
+    def fsync(descriptor: int, real: Callable[[int], None] = os.fsync) -> None:
+        real(descriptor)
+        synced.append((stat.S_ISDIR(os.fstat(descriptor).st_mode), store.read("key")))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    store.write("key", "new")
+    assert synced == [(False, "old"), (True, "new")]
+
+
+def test_a_file_that_cannot_be_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that the system does not let us read is an error, and no reason to replace it."""
+    FileStore(path).write("another", "precious")
+
+    def full(*_: object) -> NoReturn:
+        raise OSError(errno.EMFILE, "too many open files", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("requests_authretry.stores._file.os.open", full)
+        with pytest.raises(OSError, match="too many"):
+            FileStore(path).read("key")
+        with pytest.raises(OSError, match="too many"):
+            FileStore(path).write("key", RECORD)
+    assert FileStore(path).read("another") == "precious"
+
+
+def test_a_file_system_without_locks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where files cannot be locked, older versions of filelock do not raise an `OSError`; we do."""
+
+    def acquire(*_: object, **__: object) -> NoReturn:
+        raise NotImplementedError
+
+    monkeypatch.setattr("filelock.BaseFileLock.acquire", acquire)
+    with pytest.raises(OSError, match="has no locks"):
+        FileStore(path).lock("key", 1.0).__enter__()
 
 
 def test_stores_of_one_path_are_one(path: Path) -> None:
@@ -289,7 +416,7 @@ def test_a_record_that_cannot_be_written(path: Path) -> None:
 
 def test_a_store_locked_by_another(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who waits in vain for another's renewal fails by name, and asks no source in its stead."""
-    monkeypatch.setattr("requests_authretry._tokens.LOCK_SECONDS", 0.0)
+    monkeypatch.setattr("requests_authretry._rotation.LOCK_SECONDS", 0.0)
     source = Source("never fetched")
     session, below = scripted(settings(source, store=FileStore(path)))
     with FileStore(path).lock(ORIGIN, 0.0), pytest.raises(RefreshFailed, match="locked"):
@@ -346,14 +473,13 @@ class Run:
     """Another process that does one request with a token of the shared file."""
 
     def __init__(self, path: Path, *script: int, before: str = "") -> None:
-        package = Path(requests_authretry.__file__).parent
         self._process = subprocess.Popen(  # noqa: S603 (our own script)
             [sys.executable, "-c", before + RUN, str(path), *map(str, script)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**os.environ, "PYTHONPATH": str(package.parent)},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )
 
     def says(self) -> str:

@@ -1,0 +1,263 @@
+"""The store of many machines: records and locks in Redis, or in what speaks its protocol.
+
+Needs the extra: ``pip install 'requests-authretry[redis]'``.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager, suppress
+from functools import partial
+from inspect import iscoroutinefunction
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from ._clock import SystemClock
+from ._core.faults import instance, refuse, seconds
+from ._core.token import Secret
+from .stores._lockfile import file_name
+
+try:
+    import redis
+    from redis.backoff import NoBackoff
+    from redis.exceptions import LockError, ResponseError
+    from redis.retry import Retry
+except ImportError:
+    raise ImportError(
+        "requests_authretry.redis needs redis-py: pip install 'requests-authretry[redis]'"
+    ) from None
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from redis.lock import Lock
+
+__all__ = ["RedisStore"]
+
+_NETWORK_SECONDS = 2.0
+"""What connecting and what each answer may take, where the URL does not say otherwise."""
+
+_POLL_SECONDS = 0.1
+"""Between two looks at a lock that another holds."""
+
+_LEAST_LOCK_TTL = 0.1
+
+
+class RedisStore:
+    """Keeps tokens in Redis, for all machines that name the same server and prefix.
+
+    Safe to use from many threads and processes, after a fork too. A server that is away costs an
+    `OSError` each time; when it is back, the store works again.
+
+    What begins with the prefix belongs to the store: what stands there and is no text reads as
+    nothing, and the next write replaces it. Whoever can read the server can read the tokens.
+    A server that evicts keys (``maxmemory-policy allkeys-...``) or forgets them when it is
+    started anew loses refresh tokens, and with them sessions.
+
+    A lock is a key of its own that ends ``lock_ttl`` seconds after its holder's last sign of life,
+    which a thread gives as long as it is held. Like every lock in a single Redis it is lost when
+    the server forgets it, or when a replica takes over that has not heard of it.
+
+    A copy in memory is the same store. A pickle carries the URL; one with a password in it, or a
+    client, is refused (`TypeError`): a store without its password would share nothing, and say so
+    only when a session is lost already.
+
+    Args:
+        client_or_url: A client of redis-py that threads may share (``Redis``, ``RedisCluster``,
+            or one of a ``Sentinel``), with the time limits it has; or a URL, ``redis://``,
+            ``rediss://`` (TLS) or ``unix://``, connected to at first use with limits of 2 seconds
+            unless it has ``?socket_timeout=`` and ``?socket_connect_timeout=``.
+        prefix: What the names of all keys in Redis begin with.
+        ttl: Seconds after its last write that a record is dropped; it must outlive the refresh
+            token. None, the default: never, as a refresh token must not vanish before its time.
+        lock_ttl: Seconds that a lock outlives its holder.
+
+    Raises:
+        ConfigurationError: An argument cannot work; the URL is not quoted.
+    """
+
+    def __init__(
+        self,
+        client_or_url: Any,
+        *,
+        prefix: str = "requests_authretry:",
+        ttl: float | None = None,
+        lock_ttl: float = 10.0,
+    ) -> None:
+        """Check what is given; nothing is connected yet."""
+        is_url = isinstance(client_or_url, str)
+        self._url = Secret(client_or_url) if is_url else None
+        self._client = None if is_url else client_or_url
+        self._prefix, self._ttl, self._lock_ttl = prefix, ttl, lock_ttl
+        refuse("RedisStore", self._faults())
+
+    def read(self, key: str) -> str | None:
+        """The record under a key, None when there is none that is text.
+
+        Raises:
+            OSError: The server is out of reach, or refuses.
+        """
+        record = _asked(lambda: self._text(self._prefix + key))
+        return record if isinstance(record, str) else None
+
+    def write(self, key: str, record: str) -> None:
+        """Keep a record, and all of its ``ttl`` again.
+
+        Raises:
+            OSError: The server is out of reach, or refuses.
+        """
+        life = None if self._ttl is None else max(int(self._ttl * 1000), 1)
+        _asked(lambda: self._redis().set(self._prefix + key, record, px=life))
+
+    @contextmanager
+    def lock(self, key: str, timeout: float) -> Iterator[None]:
+        """Exclude everyone else who locks this key, on all machines.
+
+        Args:
+            key: What to lock.
+            timeout: Seconds to wait for it.
+
+        Raises:
+            TimeoutError: Another held it all that time.
+            OSError: The server is out of reach, or refuses.
+        """
+        name = f"{self._prefix}lock:{file_name(key)}"
+        # The thread that keeps it alive shares the lock with the one that holds it.
+        options = {"timeout": self._lock_ttl, "sleep": _POLL_SECONDS, "thread_local": False}
+        lock: Lock = _asked(lambda: self._redis().lock(name, **options))
+        if not _asked(lambda: lock.acquire(blocking_timeout=timeout)):
+            raise TimeoutError(f"the lock of {key!r} was held for {timeout:g} s")
+        with _held(lock, self._lock_ttl):
+            yield
+
+    def __repr__(self) -> str:
+        """As it is made; of the URL no user and no password, of a client only its kind."""
+        where = repr(_place(self._url)) if self._url else f"<{type(self._client).__name__}>"
+        return f"RedisStore({where}, prefix={self._prefix!r})"
+
+    def __copy__(self) -> RedisStore:
+        """The store itself."""
+        return self
+
+    def __deepcopy__(self, memo: object) -> RedisStore:
+        """The store itself."""
+        return self
+
+    def __reduce__(self) -> tuple[Callable[[], RedisStore], tuple[()]]:
+        """A pickle carries no password, so it carries nothing that needs one."""
+        if self._url is None or _has_password(self._redis()):
+            raise TypeError(
+                "a RedisStore is pickled only when made from a URL without a password: make it "
+                "anew in each process"
+            )
+        fields: dict[str, Any] = {"ttl": self._ttl, "lock_ttl": self._lock_ttl}
+        return partial(type(self), str(self._url), prefix=self._prefix, **fields), ()
+
+    def _redis(self) -> Any:
+        if self._client is None:
+            self._client = redis.Redis.from_url(
+                str(self._url),
+                socket_timeout=_NETWORK_SECONDS,
+                socket_connect_timeout=_NETWORK_SECONDS,
+                # Once more, as a connection that idled may have been dropped on the way.
+                retry=Retry(NoBackoff(), 1),
+            )
+        return self._client
+
+    def _text(self, name: str) -> object:
+        try:
+            record = self._redis().get(name)
+            return record.decode() if isinstance(record, bytes) else record
+        except UnicodeDecodeError:
+            return None
+        except ResponseError as error:
+            if str(error).startswith("WRONGTYPE"):
+                return None
+            raise
+
+    def _faults(self) -> Iterable[str | None]:
+        if self._url is not None:
+            yield _url_fault(self._url)
+        elif not hasattr(self._client, "lock"):
+            kind = type(self._client).__name__
+            yield f"client_or_url must be a client of redis-py or a URL, not {kind}"
+        elif iscoroutinefunction(getattr(self._client, "execute_command", None)):
+            yield "client_or_url is a client for asyncio: give a redis.Redis"
+        yield instance("prefix", self._prefix, str)
+        if self._ttl is not None:
+            yield seconds("ttl", self._ttl, positive=True)
+        fault = seconds("lock_ttl", self._lock_ttl)
+        if fault is None and self._lock_ttl < _LEAST_LOCK_TTL:
+            fault = f"lock_ttl must be at least {_LEAST_LOCK_TTL} s, or no lock lasts"
+        yield fault
+
+
+def _url_fault(url: str) -> str | None:
+    """Whether redis-py can use it; what it says itself may quote a password."""
+    try:
+        redis.Redis.from_url(url).connection_pool.make_connection()
+        parts = urlsplit(url)
+    except Exception:  # noqa: BLE001 (whatever a bad option leads to)
+        return (
+            "client_or_url is no URL that redis-py can use: redis://, rediss:// or unix://, with "
+            "known options"
+        )
+    # A password with one of / ? # ends the name of the host too early, and an @ is left over.
+    if "@" in f"{parts.path}{parts.query}{parts.fragment}":
+        return "client_or_url has special characters: percent-encode them in a password or path"
+    return None
+
+
+def _has_password(client: redis.Redis) -> bool:
+    return any("password" in option for option in client.connection_pool.connection_kwargs)
+
+
+def _place(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _asked(call: Callable[[], Any]) -> Any:
+    """What the server answers; whatever goes wrong is an `OSError`."""
+    try:
+        return call()
+    except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
+        # No TimeoutError: that says that another holds a lock.
+        raise ConnectionError(f"Redis is out of reach: {error}") from None
+    except Exception as error:  # noqa: BLE001 (clients raise more than RedisError)
+        # An answer may quote the command, and with it the record: of its words only the first.
+        code = str(error).partition(" ")[0]
+        said = f" ({code})" if code.isupper() else ""
+        raise OSError(f"Redis failed with {type(error).__name__}{said}") from None
+
+
+@contextmanager
+def _held(lock: Lock, ttl: float) -> Iterator[None]:
+    """Keep a lock alive to the end of the block, then give it back."""
+    over, holder = Event(), os.getpid()
+    with suppress(RuntimeError):  # no more threads, as at the end of the program: it has its ttl
+        Thread(
+            target=_extend, args=(lock, ttl, over), name="requests_authretry lock", daemon=True
+        ).start()
+    try:
+        yield
+    finally:
+        over.set()
+        if os.getpid() == holder:  # a child that was forked meanwhile does not hold it
+            with suppress(Exception):  # it was lost, or ends by itself
+                lock.release()
+
+
+def _extend(lock: Lock, ttl: float, over: Event) -> None:
+    """Give a sign of life three times in a lock's life."""
+    clock = SystemClock()
+    clock.sleep(ttl / 3, over)
+    while not over.is_set():
+        try:
+            lock.reacquire()
+        except LockError:
+            return  # it is lost, as after a new start of the server
+        except Exception:  # noqa: BLE001, S110 (the server may be back in time)
+            pass
+        clock.sleep(ttl / 3, over)

@@ -1,0 +1,79 @@
+"""Lock files, which the operating system gives back when their holder dies."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from .._fork import survives_fork
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from filelock import BaseFileLock
+
+
+class _Held:
+    """The lock files that threads of this process hold, or are about to."""
+
+    def __init__(self) -> None:
+        self.locks: set[BaseFileLock] = set()
+        survives_fork(self)
+
+    def after_fork(self) -> None:
+        """A child that kept the descriptors would keep the locks when its parent dies."""
+        for lock in self.locks:
+            context = lock._context  # noqa: SLF001 (filelock 4 does the same by itself)
+            descriptor, context.lock_file_fd = context.lock_file_fd, None
+            if descriptor is not None:
+                with suppress(OSError):
+                    os.close(descriptor)
+        self.locks = set()
+
+
+_held = _Held()
+
+
+@contextmanager
+def lock_file(path: str, timeout: float) -> Iterator[None]:
+    """Exclude every other thread and process that locks this path.
+
+    Args:
+        path: The lock file; it is made for the owner only, and stays. A link is not followed.
+        timeout: Seconds to wait for it.
+
+    Raises:
+        TimeoutError: Another held it all that time.
+        OSError: It cannot be made, or its file system has no locks.
+    """
+    from filelock import FileLock
+
+    # A new object each time: one object would let its thread in twice.
+    lock = FileLock(path, mode=0o600, thread_local=False)
+    _held.locks.add(lock)
+    try:
+        try:
+            lock.acquire(timeout=max(timeout, 0.0))  # below zero it would wait for ever
+        except NotImplementedError as error:
+            raise OSError(f"{path} cannot be locked: its file system has no locks") from error
+        try:
+            yield
+        finally:
+            lock.release()
+    finally:
+        _held.locks.discard(lock)
+
+
+def file_name(key: str) -> str:
+    """A short name without odd characters, another one for each key."""
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def make_folders(folder: Path) -> None:
+    """Make it and what is missing above it, for the owner only."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    for each in reversed(missing):  # Path.mkdir gives its mode to the last one only
+        each.mkdir(mode=0o700, exist_ok=True)

@@ -1,0 +1,140 @@
+"""`KeyringStore`: what the keyring sees, what it says when it fails, and where its locks are."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from keyring.errors import KeyringLocked, PasswordSetError
+from keyrings.alt.file import PlaintextKeyring  # type: ignore[import-untyped]  # (it ships no types)
+
+from requests_authretry.keyring import KeyringStore
+from tests.edges.store_support import is_free
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from keyring.backend import KeyringBackend
+
+SECRET = "s3cret-of-the-user"
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The user's cache directory, in a world where files are everybody's by default."""
+    monkeypatch.delenv("LOCALAPPDATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    usual = os.umask(0)
+    yield tmp_path / "cache"
+    os.umask(usual)
+
+
+@pytest.fixture
+def backend(tmp_path: Path) -> KeyringBackend:
+    """A keyring in a file."""
+    backend = PlaintextKeyring()
+    backend.file_path = str(tmp_path / "keyring.cfg")
+    found: KeyringBackend = backend
+    return found
+
+
+class Failing:
+    """A keyring that raises one exception, whatever it is asked."""
+
+    def __init__(self, error: Exception) -> None:
+        """Keep the exception."""
+        self.error = error
+
+    def get_password(self, *_: str) -> str | None:
+        """The exception."""
+        raise self.error
+
+    set_password = get_password
+
+
+def failing(error: Exception) -> KeyringBackend:
+    """The same, not a subclass, as keyring would take that for one to choose from."""
+    backend: Any = Failing(error)
+    found: KeyringBackend = backend
+    return found
+
+
+def test_where_a_record_is(backend: KeyringBackend) -> None:
+    """The user finds it in the keyring under the service, with the key as user name."""
+    KeyringStore(backend=backend).write("https://api.example.com", SECRET)
+    assert backend.get_password("requests_authretry", "https://api.example.com") == SECRET
+
+
+def test_services_are_apart(backend: KeyringBackend) -> None:
+    """Another service has other records and other locks."""
+    store, other = KeyringStore(backend=backend), KeyringStore("another", backend=backend)
+    store.write("key", SECRET)
+    with store.lock("key", 1.0):
+        assert (other.read("key"), is_free(other)) == (None, True)
+
+
+def test_where_the_locks_are(backend: KeyringBackend, cache: Path) -> None:
+    """Lock files are in the user's cache directory, for nobody else."""
+    store = KeyringStore(backend=backend)
+    store.write("key", SECRET)
+    with store.lock("key", 1.0):
+        found = sorted(cache.rglob("*"))
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in (cache, *found)]
+    assert modes == [0o700, 0o700, 0o600, 0o600]
+
+
+@pytest.mark.parametrize("set_", ["XDG_CACHE_HOME", "LOCALAPPDATA", "HOME"])
+def test_a_cache_directory(
+    backend: KeyringBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, set_: str
+) -> None:
+    """It is the one that is set, else the one below the home directory."""
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv(set_, str(tmp_path))
+    with KeyringStore(backend=backend).lock("key", 1.0):
+        home = Path(".cache") if set_ == "HOME" else Path()
+        assert len(list((tmp_path / home / "requests_authretry").iterdir())) == 1
+
+
+def test_no_home(backend: KeyringBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user without a home directory cannot lock, which is an `OSError`."""
+    monkeypatch.setenv("XDG_CACHE_HOME", "~no-such-user")
+    with pytest.raises(OSError, match="set HOME"):
+        KeyringStore(backend=backend).lock("key", 1.0).__enter__()
+
+
+@pytest.mark.parametrize("chosen", ["keyring.backends.fail.Keyring", "no.such.Keyring"])
+def test_no_keyring(monkeypatch: pytest.MonkeyPatch, chosen: str) -> None:
+    """Without a keyring, or with a wrong name for one, everything is an `OSError`."""
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", chosen)
+    monkeypatch.setattr("keyring.core._keyring_backend", None)
+    store = KeyringStore()
+    way_out = "use FileStore" if "fail" in chosen else "ModuleNotFoundError"
+    with pytest.raises(OSError, match=way_out):
+        store.read("key")
+    with pytest.raises(OSError, match=way_out):
+        store.write("key", SECRET)
+
+
+@pytest.mark.parametrize("kind", [KeyringLocked, PasswordSetError, ValueError])
+def test_what_goes_wrong(kind: type[Exception]) -> None:
+    """Whatever a keyring raises is an `OSError` that names its kind and quotes nothing."""
+    store = KeyringStore(backend=failing(kind(f"cannot keep {SECRET}")))
+    with pytest.raises(OSError, match=kind.__name__) as read:
+        store.read("key")
+    with pytest.raises(OSError, match=kind.__name__) as written:
+        store.write("key", SECRET)
+    assert SECRET not in f"{read.value} {written.value}"
+    assert is_free(store)
+
+
+def test_a_backend_is_not_pickled() -> None:
+    """A keyring of one's own goes into no pickle and no repr: it may hold a password."""
+    store = KeyringStore("mine", backend=failing(ValueError(SECRET)))
+    with pytest.raises(TypeError, match="set_keyring"):
+        pickle.dumps(store)
+    assert repr(store) == "KeyringStore('mine', backend=<Failing>)"
+    assert repr(KeyringStore()) == "KeyringStore('requests_authretry')"

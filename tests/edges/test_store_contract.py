@@ -1,0 +1,376 @@
+"""The contract of `Store`, held against every store there is, on real files and servers."""
+
+from __future__ import annotations
+
+import copy
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from requests_authretry import FileStore, MemoryStore, Store
+from requests_authretry.keyring import KeyringStore
+from requests_authretry.redis import RedisStore
+from tests.edges.store_support import Other, is_free
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.servers.redis import RedisServer
+
+SECRET = "s3cret-of-the-user"
+LOCK_TTL = 0.3
+"""Seconds after which Redis ends the lock of a holder that was killed."""
+
+SHARED = ["file", "redis", "keyring"]
+ALL = ["memory", *SHARED]
+AWKWARD = ["", "key", "Key", "KEY", "key ", "lock:key", "../key", "a/b\\c", "a:b@c", "k\0", "k\0y"]
+AWKWARD += ["ключ", "\N{SNOWMAN}", "%s", "[key]", "#", "=", "\n", "long" * 5000]
+
+some = settings(
+    max_examples=20,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],  # one store serves all examples
+)
+
+
+@pytest.fixture
+def plain_keyring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The keyring of this process and of those it starts is a plain file."""
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyrings.alt.file.PlaintextKeyring")
+    monkeypatch.setattr("keyring.core._keyring_backend", None)
+    for place in ("HOME", "LOCALAPPDATA", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(place, str(tmp_path))
+
+
+def made(kind: str, request: pytest.FixtureRequest, path: Path) -> Store:
+    """A store of this kind, empty."""
+    if kind == "redis":
+        server: RedisServer = request.getfixturevalue("redis_server")
+        return RedisStore(server.url, lock_ttl=LOCK_TTL)
+    if kind == "keyring":
+        request.getfixturevalue("plain_keyring")
+        return KeyringStore()
+    return FileStore(path / "tokens.json") if kind == "file" else MemoryStore()
+
+
+@pytest.fixture(params=ALL)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """Every store in turn."""
+    return made(request.param, request, tmp_path)
+
+
+@pytest.fixture(params=SHARED)
+def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """Every store in turn that processes share."""
+    return made(request.param, request, tmp_path)
+
+
+@pytest.fixture
+def others(shared: Store) -> Iterator[Callable[[str], Other]]:
+    """Start processes with the shared store; none outlives its test."""
+    with ExitStack() as ends:
+
+        def start(code: str) -> Other:
+            other = Other(shared, code)
+            ends.callback(other.kill)
+            return other
+
+        yield start
+
+
+# Records
+
+
+def test_it_is_a_store(store: Store) -> None:
+    """It has all that the protocol asks for."""
+    assert isinstance(store, Store)
+
+
+def test_nothing_is_none(store: Store) -> None:
+    """A key that was never written has no record, before and after others have one."""
+    assert store.read("key") is None
+    store.write("another", SECRET)
+    assert store.read("key") is None
+
+
+@some
+@given(key=st.text(max_size=50), record=st.text(max_size=500))
+@example(key="", record="")
+@example(key="key", record="\r\n\0\t '\"\\ \N{SNOWMAN} \U0001f511")
+@example(key="key", record="x" * 100_000)
+def test_a_record_comes_back(store: Store, key: str, record: str) -> None:
+    """Any text is read as it was written, under any key, in place of what was there."""
+    store.write(key, "older")
+    store.write(key, record)
+    assert store.read(key) == record
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_keys_are_apart(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """Keys that look alike, or like something else, have a record and a lock each."""
+    store = made(kind, request, tmp_path)
+    with ExitStack() as locks:
+        for number, key in enumerate(AWKWARD):
+            locks.enter_context(store.lock(key, 1.0))
+            store.write(key, str(number))
+        assert [store.read(key) for key in AWKWARD] == list(map(str, range(len(AWKWARD))))
+    assert all(is_free(store, key) for key in AWKWARD)
+
+
+def test_threads_lose_nothing(store: Store) -> None:
+    """Threads that write different keys at once lose none of them."""
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: store.write(f"key {n}", str(n)), range(12)))
+    assert [store.read(f"key {n}") for n in range(12)] == [str(n) for n in range(12)]
+
+
+# Locks
+
+
+def test_a_lock_excludes(store: Store) -> None:
+    """A key that is locked cannot be locked by another thread, another key can."""
+    with store.lock("key", 1.0):
+        assert not is_free(store)
+        assert is_free(store, "another")
+        store.write("key", SECRET)
+    assert is_free(store)
+
+
+def test_a_time_that_is_over(store: Store) -> None:
+    """A timeout below zero is as good as none: it does not wait for ever."""
+    with store.lock("key", -1.0):
+        assert not is_free(store, timeout=-1.0)
+
+
+@pytest.mark.parametrize("timeout", [0.0, 0.15])
+def test_a_lock_is_not_entered_twice(store: Store, timeout: float) -> None:
+    """Who holds a lock and asks again gets a timeout, at once or later."""
+    with store.lock("key", 1.0), pytest.raises(TimeoutError):
+        store.lock("key", timeout).__enter__()
+    assert is_free(store)
+
+
+def test_a_lock_is_waited_for(store: Store) -> None:
+    """Who waits long enough gets the lock as soon as it is given back."""
+    held, over = Event(), Event()
+
+    def hold() -> None:
+        with store.lock("key", 1.0):
+            held.set()
+            over.wait(30)
+
+    with ThreadPoolExecutor(2) as pool:
+        pool.submit(hold)
+        assert held.wait(30)
+        waiting = pool.submit(is_free, store, "key", 30.0)
+        over.set()
+        assert waiting.result(30)
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, GeneratorExit])
+def test_a_lock_ends_with_an_error(store: Store, error: type[BaseException]) -> None:
+    """Whatever is raised in the block comes out of it, and the lock is free."""
+    with pytest.raises(error), store.lock("key", 1.0):
+        raise error
+    assert is_free(store)
+
+
+def test_threads_take_turns(store: Store) -> None:
+    """Threads that count in a record under the lock miss no count."""
+
+    def count(_: int) -> None:
+        with store.lock("key", 30.0):
+            store.write("key", str(int(store.read("key") or 0) + 1))
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(count, range(9)))
+    assert store.read("key") == "9"
+
+
+# Copies
+
+
+def test_a_copy_is_the_same_store(store: Store) -> None:
+    """A copy in memory shares records and locks, so that a copied session shares its token."""
+    copies = copy.copy(store), copy.deepcopy(store)
+    store.write("key", SECRET)
+    with store.lock("key", 1.0):
+        assert [(each.read("key"), is_free(each)) for each in copies] == [(SECRET, False)] * 2
+
+
+def test_a_pickle_holds_no_record(store: Store) -> None:
+    """What a store keeps is not in a pickle of it."""
+    store.write("key", SECRET)
+    assert SECRET.encode() not in pickle.dumps(store)
+    assert pickle.loads(pickle.dumps(MemoryStore())).read("key") is None  # noqa: S301 (our own)
+
+
+def test_a_repr_holds_no_record(store: Store) -> None:
+    """What a store keeps is not in its repr, which names its kind."""
+    store.write("key", SECRET)
+    assert SECRET not in repr(store)
+    assert type(store).__name__ in repr(store)
+
+
+# A store that is out of reach
+
+
+@pytest.fixture(params=SHARED)
+def broken(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: Any) -> Store:
+    """Every store in turn that can be out of reach, and is."""
+    (tmp_path / "file").write_text("a file, so no folder")
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
+    monkeypatch.setattr("keyring.core._keyring_backend", None)
+    for place in ("LOCALAPPDATA", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(place, str(tmp_path / "file"))
+    if request.param == "redis":
+        return RedisStore(f"unix://{tmp_path}/nothing")
+    return FileStore(tmp_path / "file" / "x.json") if request.param == "file" else KeyringStore()
+
+
+def test_what_fails_is_an_oserror(broken: Store) -> None:
+    """A store that is out of reach raises `OSError`; `TimeoutError` is for a lock that is held."""
+    with suppress(OSError):
+        assert broken.read("key") is None
+    with pytest.raises(OSError, match=r"\w") as written:
+        broken.write("key", SECRET)
+    with pytest.raises(OSError, match=r"\w") as locked:
+        broken.lock("key", 0.1).__enter__()
+    for caught in (written, locked):
+        assert not isinstance(caught.value, TimeoutError)
+        assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["redis", "keyring"])
+def test_a_missing_extra(name: str) -> None:
+    """Without what the extra brings, the import fails with one line that names the extra."""
+    code = f"import sys; sys.modules[{name!r}] = None; import requests_authretry.{name}"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603 (our own)
+    assert run.stderr.count("Traceback") == 1
+    assert run.stderr.splitlines()[-1].startswith("ImportError: ")
+    assert f"pip install 'requests-authretry[{name}]'" in run.stderr
+
+
+# Across processes
+
+HOLD = """
+with store.lock("key", 10.0):
+    say(store.read("key"))
+    store.write("key", "news")
+    sys.stdin.read()
+"""
+
+COUNT = """
+for number in range(5):
+    with store.lock("key", 30.0):
+        store.write("key", str(int(store.read("key") or 0) + 1))
+    for part in "abc":
+        store.write(f"{os.getpid()} {number}{part}", part)
+say(os.getpid())
+"""
+
+FORK = """
+def hold():
+    with store.lock("key", 10.0):
+        held.set()
+        time.sleep(60)
+
+held = threading.Event()
+threading.Thread(target=hold, daemon=True).start()
+held.wait()
+child = os.fork()
+if child == 0:
+    time.sleep(60)
+say(child)
+sys.stdin.read()
+"""
+
+LEAVE = """
+def look(who):
+    try:
+        with store.lock("key", 0.0):
+            say(who, "entered")
+    except TimeoutError:
+        say(who, "excluded")
+
+with store.lock("key", 10.0):
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        look("parent")
+if child == 0:
+    look("child")
+    os._exit(0)
+look("parent")
+"""
+
+BOTH = """
+store.write("key", "shared")
+child = os.fork()
+mine = str(os.getpid())
+for _ in range(50):
+    with store.lock(mine, 10.0):
+        store.write(mine, mine)
+        assert (store.read(mine), store.read("key")) == (mine, "shared")
+if child:
+    assert os.waitpid(child, 0)[1] == 0
+    say("both done")
+"""
+
+
+def test_processes_share_it(shared: Store, others: Callable[[str], Other]) -> None:
+    """What one process writes, another reads; what it has locked, another cannot lock."""
+    shared.write("key", SECRET)
+    holder = others(HOLD)
+    assert holder.says() == SECRET
+    assert not is_free(shared)
+    assert is_free(shared, "another")
+    holder.rest()
+    assert is_free(shared)
+    assert shared.read("key") == "news"
+
+
+def test_processes_take_turns(shared: Store, others: Callable[[str], Other]) -> None:
+    """Processes that count under the lock miss nothing, nor do their writes under other keys."""
+    for each in [others(COUNT) for _ in range(2)]:
+        (pid,) = each.rest()
+        written = [f"{pid} {number}{part}" for number in range(5) for part in "abc"]
+        assert [shared.read(key) for key in written] == list("abc") * 5
+    assert shared.read("key") == "10"
+
+
+def test_a_lock_ends_with_its_holder(shared: Store, others: Callable[[str], Other]) -> None:
+    """A process that is killed while it holds a lock lets the others go on."""
+    holder = others(HOLD)
+    holder.says()
+    holder.kill()
+    assert is_free(shared, timeout=5.0)
+
+
+def test_a_child_does_not_keep_the_lock(shared: Store, others: Callable[[str], Other]) -> None:
+    """A process that forked while a thread held the lock is killed: the child lets others go on."""
+    holder = others(FORK)
+    child = int(holder.says())
+    try:
+        assert not is_free(shared)
+        holder.kill()
+        assert is_free(shared, timeout=5.0)
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
+def test_a_fork_inside(others: Callable[[str], Other]) -> None:
+    """A child that leaves its parent's block frees nothing; each has its own connection."""
+    said = ["child excluded", "parent excluded", "parent entered", "both done"]
+    assert others(LEAVE + BOTH).rest() == said
