@@ -81,6 +81,27 @@ def test_a_fleet_goes_through_expiries(
     assert min(later - earlier for earlier, later in pairwise(times)) > 900
 
 
+@pytest.mark.slow
+def test_a_fleet_whose_token_is_refused(
+    oidc: OidcServer, shared_store: str, tmp_path: Path
+) -> None:
+    """A token that the server takes back before its time is replaced once, for all."""
+    with orders(oidc, shared_store, tmp_path) as told:
+        workers = [start(told) for _ in range(PROCESSES)]
+        try:
+            for renewals in (1, 2, 3):
+                wait_for(lambda known=renewals: len(oidc.log()) >= known)  # type: ignore[misc]
+                time.sleep(2)  # all of them use it
+                oidc.expire_all()
+            wait_for(lambda: len(oidc.log()) > 3)
+            time.sleep(1)
+        finally:
+            Path(told.stop).touch()
+            reports = [json.loads(worker.communicate(timeout=60)[0]) for worker in workers]
+    assert [report["faults"] for report in reports] == [[]] * PROCESSES
+    assert [entry["status"] for entry in oidc.log()] == [200] * 4
+
+
 def test_the_holder_of_the_lock_is_killed(
     oidc: OidcServer, shared_store: str, tmp_path: Path
 ) -> None:
