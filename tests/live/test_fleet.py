@@ -8,7 +8,7 @@ import time
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
@@ -50,6 +50,19 @@ def orders(server: OidcServer, store: str, folder: Path) -> Iterator[Orders]:
         yield Orders(api, server.issuer, client, server.seed(), store, stop)
 
 
+@contextmanager
+def fleet(server: OidcServer, store: str, folder: Path) -> Iterator[list[Any]]:
+    """A fleet at work; the reports of its workers are there when the block has ended."""
+    reports: list[Any] = []
+    with orders(server, store, folder) as told:
+        workers = [start(told) for _ in range(PROCESSES)]
+        try:
+            yield reports
+        finally:
+            Path(told.stop).touch()
+            reports += [json.loads(worker.communicate(timeout=60)[0]) for worker in workers]
+
+
 def wait_for(until: Callable[[], bool]) -> None:
     """Wait until something is so, but not for ever."""
     end = time.monotonic() + PATIENCE
@@ -64,13 +77,8 @@ def test_a_fleet_goes_through_expiries(
 ) -> None:
     """One token request an expiry, no refresh token twice, no call that fails."""
     server = oidc_server(ttl=TTL)
-    with orders(server, shared_store, tmp_path) as told:
-        workers = [start(told) for _ in range(PROCESSES)]
-        try:
-            wait_for(lambda: len(server.log()) > EXPIRIES)
-        finally:
-            Path(told.stop).touch()
-            reports = [json.loads(worker.communicate(timeout=60)[0]) for worker in workers]
+    with fleet(server, shared_store, tmp_path) as reports:
+        wait_for(lambda: len(server.log()) > EXPIRIES)
     asked = server.log()
     assert [report["faults"] for report in reports] == [[]] * PROCESSES
     assert {entry["status"] for entry in asked} == {200}
@@ -86,18 +94,13 @@ def test_a_fleet_whose_token_is_refused(
     oidc: OidcServer, shared_store: str, tmp_path: Path
 ) -> None:
     """A token that the server takes back before its time is replaced once, for all."""
-    with orders(oidc, shared_store, tmp_path) as told:
-        workers = [start(told) for _ in range(PROCESSES)]
-        try:
-            for renewals in (1, 2, 3):
-                wait_for(lambda known=renewals: len(oidc.log()) >= known)  # type: ignore[misc]
-                time.sleep(2)  # all of them use it
-                oidc.expire_all()
-            wait_for(lambda: len(oidc.log()) > 3)
-            time.sleep(1)
-        finally:
-            Path(told.stop).touch()
-            reports = [json.loads(worker.communicate(timeout=60)[0]) for worker in workers]
+    with fleet(oidc, shared_store, tmp_path) as reports:
+        for renewals in (1, 2, 3):
+            wait_for(lambda known=renewals: len(oidc.log()) >= known)  # type: ignore[misc]
+            time.sleep(2)  # all of them use it
+            oidc.expire_all()
+        wait_for(lambda: len(oidc.log()) > 3)
+        time.sleep(1)
     assert [report["faults"] for report in reports] == [[]] * PROCESSES
     assert [entry["status"] for entry in oidc.log()] == [200] * 4
 
@@ -167,18 +170,13 @@ def test_a_redis_that_forgets(
 ) -> None:
     """A server that dies, and comes back empty, costs the fleet neither a call nor the session."""
     server = oidc_server(ttl=8)
-    with orders(server, own_redis_server.url, tmp_path) as told:
-        workers = [start(told) for _ in range(PROCESSES)]
-        try:
-            for renewals in (1, 2):
-                wait_for(lambda known=renewals: len(server.log()) >= known)  # type: ignore[misc]
-                time.sleep(2)  # the others adopt what the first one got
-                own_redis_server.kill()
-                time.sleep(1)
-                own_redis_server.start()
-            wait_for(lambda: len(server.log()) > 2)
-        finally:
-            Path(told.stop).touch()
-            reports = [json.loads(worker.communicate(timeout=60)[0]) for worker in workers]
+    with fleet(server, own_redis_server.url, tmp_path) as reports:
+        for renewals in (1, 2):
+            wait_for(lambda known=renewals: len(server.log()) >= known)  # type: ignore[misc]
+            time.sleep(2)  # the others adopt what the first one got
+            own_redis_server.kill()
+            time.sleep(1)
+            own_redis_server.start()
+        wait_for(lambda: len(server.log()) > 2)
     assert [report["faults"] for report in reports] == [[]] * PROCESSES
     assert [entry["status"] for entry in server.log()] == [200] * 3
