@@ -21,7 +21,7 @@ from ._core.token import Token
 from ._errors import AuthRetryError, ConfigurationError, RefreshFailed, StepUpRequired
 from ._events import GaveUp, RefreshDeclined, RetryScheduled, StoreFailed, TokenRefreshed
 from ._mounting import Mounted, mount
-from ._protocols import Clock, FetchContext, Store, TokenSource
+from ._protocols import Clock, FetchContext, Prover, Store, TokenSource
 from ._settings import Settings
 from .sources import Command, from_credentials
 from .stores import FileStore, MemoryStore
@@ -41,6 +41,7 @@ __all__ = [
     "Jitter",
     "MemoryStore",
     "Mounted",
+    "Prover",
     "Reason",
     "RefreshDeclined",
     "RefreshFailed",
