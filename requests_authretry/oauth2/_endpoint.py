@@ -33,6 +33,27 @@ _NONCE_WANTED = "use_dpop_nonce"
 _NONCES = 2
 """So often a server may change its nonce under us (RFC 9449 section 8)."""
 
+_CODES = (
+    # RFC 6749 sections 4.1.2.1 and 5.2
+    "access_denied",
+    "invalid_client",
+    "invalid_grant",
+    "invalid_request",
+    "invalid_scope",
+    "server_error",
+    UNAVAILABLE,
+    "unauthorized_client",
+    "unsupported_grant_type",
+    # RFC 8628 section 3.5
+    "authorization_pending",
+    "expired_token",
+    "slow_down",
+    "invalid_target",  # RFC 8707 section 2
+    "invalid_dpop_proof",  # RFC 9449 section 5
+    _NONCE_WANTED,
+)
+"""Error codes that stay as they are, though a secret may be one of their words."""
+
 _UNPRINTABLE = re.compile(r"[^ -~]+")
 _MOST_SAID = 200
 
@@ -111,7 +132,8 @@ def _checked(url: str, response: Response, signer: Signer) -> Fields:
     if status in _REDIRECTS:
         raise RefreshFailed(f"{where}, a redirect, which is not followed: give the real address")
     if "error" in fields or (fields and status != _OK):
-        code = _said(fields.get("error"), signer)
+        given = fields.get("error")
+        code = given if given in _CODES else _said(given, signer)
         said = ": ".join(filter(None, [code, _said(fields.get("error_description"), signer)]))
         raise RefreshFailed(
             f"{where} {said or 'with an error that has no name'}",

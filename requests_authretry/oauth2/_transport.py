@@ -90,14 +90,16 @@ class Signer(AuthBase):
         request.headers["Content-Type"] = "application/x-www-form-urlencoded"
         request.body = _encoded(fields)
         sent = [str(value) for name, value in fields.items() if value and _SECRET.search(name)]
-        sent += [self._client.secret or "", *headers.values()]
+        sent += [self._client.secret or ""]
+        for value in headers.values():
+            sent += [value, value.rpartition(" ")[2]]  # without its scheme too
         self.secrets = _forms(sent)
         return request
 
 
 def _forms(sent: list[str]) -> list[Secret]:
-    """Secrets as they may come back: as they are, as a form has them, without their scheme."""
-    texts = {form for text in sent for form in (text, quote_plus(text), text.rpartition(" ")[2])}
+    """Secrets as they may come back: as they are, and as a form has them."""
+    texts = {form for text in sent for form in (text, quote_plus(text))}
     return [Secret(text) for text in sorted(texts - {""}, key=len, reverse=True)]
 
 
