@@ -19,6 +19,7 @@ from .._core.origin import Origin, redacted
 from .._core.token import Secret
 from .._errors import RefreshFailed
 from .._settings import Settings
+from .._translate import no_retries, would_retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -175,7 +176,7 @@ class _Bounded(BaseAdapter):
         while isinstance(below, AuthRetryAdapter):
             # Of an adapter of ours only what is below: its token may be the one we are to get.
             below = below.inner or HTTPAdapter()
-        self._below, self._clock, self._closes = below, clock, closes
+        self._below, self._clock, self._closes = _without_retries(below), clock, closes
 
     def send(self, request: PreparedRequest, *_: Any, **options: Any) -> Response:
         options |= {"stream": True, "timeout": (CONNECT_SECONDS, ANSWER_SECONDS)}
@@ -187,6 +188,15 @@ class _Bounded(BaseAdapter):
     def close(self) -> None:
         if self._closes:
             self._below.close()
+
+
+def _without_retries(adapter: Any) -> Any:
+    """The adapter itself, or a twin with the same pools that sends once: ours is the policy."""
+    if not would_retry(getattr(adapter, "max_retries", None)):
+        return adapter
+    twin = object.__new__(type(adapter))
+    twin.__dict__.update(adapter.__dict__, max_retries=no_retries())
+    return twin
 
 
 def _session(theirs: requests.Session | None) -> requests.Session:
