@@ -251,10 +251,16 @@ def _held(lock: Lock, ttl: float) -> Iterator[None]:
 def _extend(lock: Lock, ttl: float, over: Event) -> None:
     """Give a sign of life three times in a lock's life."""
     # Not by the library's clock, which tests let fly: a lock lives by the server's.
-    while not over.wait(ttl / 3):
-        try:
-            lock.reacquire()
-        except LockError:
-            return  # it is lost, as after a new start of the server
-        except Exception:  # noqa: BLE001, S110 (the server may be back in time)
-            pass
+    while not over.wait(ttl / 3) and not _is_lost(lock):
+        pass
+
+
+def _is_lost(lock: Lock) -> bool:
+    """Give the sign; whether it was too late, as after a new start of the server."""
+    try:
+        lock.reacquire()
+    except LockError:
+        return True
+    except Exception:  # noqa: BLE001 (the server may be back in time)
+        return False
+    return False
