@@ -42,6 +42,10 @@ class NoToken(Exception):  # noqa: N818 (not an error of its own: a reason withi
     """What a token source or a store did wrong, in our words."""
 
 
+class _LockedError(NoToken):
+    """Another holds the lock, and does not end."""
+
+
 @dataclass(frozen=True, slots=True)
 class Renewed:
     """What a renewal brought.
@@ -88,20 +92,28 @@ class Rotation:
         Raises:
             Exception: Whatever the source raised; `NoToken` when it is at fault, or the store.
         """
-        with self._alone(early=context.early):
-            stale, was_kept = context.stale, self.is_kept
-            found = self._in_store(stale, early=context.early)
-            if self._replaces(found, stale):
-                return Renewed(found, fetched=False)
-            if context.early and found and not was_kept:
-                return self._put_back(found)
-            return self._from_source(context, found)
+        try:
+            with self._alone(early=context.early):
+                return self._renewed_alone(context)
+        except _LockedError:
+            found = self._in_store(context.stale, alone=False)
+            if not self._replaces(found, context.stale):
+                raise
+            return Renewed(found, fetched=False)
 
-    def _put_back(self, found: Token) -> Renewed:
-        """That was all there was to do, if it was done."""
-        if not self.is_kept:
-            raise NoToken("its store does not keep it")
-        return Renewed(found, fetched=False)
+    def _renewed_alone(self, context: FetchContext) -> Renewed | Reason:
+        stale, was_kept = context.stale, self.is_kept
+        found = self._in_store(stale, early=context.early)
+        if self._replaces(found, stale):
+            return Renewed(found, fetched=False)
+        if context.early and found is not None:
+            if was_kept and found.refresh_token:
+                self._keep()  # what could not be kept is better not asked for while there is time
+            if not self.is_kept:
+                raise NoToken("its store does not keep it")
+            if not was_kept:
+                return Renewed(found, fetched=False)  # it is now: that was all there was to do
+        return self._from_source(context, found)
 
     def _from_source(self, context: FetchContext, found: Token | None) -> Renewed | Reason:
         """Ask the source, once, and keep what it gives."""
@@ -115,14 +127,18 @@ class Rotation:
             return Renewed(sibling, fetched=False)
         if given is None:
             return Reason.SOURCE_DECLINED
-        if (context.refused or context.early) and _is_one_of(given, context.stale, found):
+        is_again = (context.early or context.refused) and _is_one_of(given, context.stale, found)
+        if is_again and (given == found or not _is_one_of(given, found)):
             return Reason.UNCHANGED
         if self._generation != before and self._newest is not None:
             return Renewed(self._newest, fetched=False)  # we had been given up on
         self._warn_of_loss(given, found)
-        return self._kept(given)
+        kept = self._kept(given)  # the same token may come with another refresh token
+        return Reason.UNCHANGED if is_again and context.refused else kept
 
-    def _in_store(self, ours: Token | None, *, early: bool = False) -> Token | None:
+    def _in_store(
+        self, ours: Token | None, *, early: bool = False, alone: bool = True
+    ) -> Token | None:
         """The newest token there is: the store's, unless the store has lost ours or not got it."""
         self._is_blind = True
         try:
@@ -134,7 +150,7 @@ class Rotation:
         if stored is not None and stored[1] >= self._generation:
             self._newest, self._generation = stored
             self.is_kept = True
-        elif self._newest is not None:
+        elif self._newest is not None and alone:
             self._keep()
         return self._newest or ours
 
@@ -201,7 +217,7 @@ class Rotation:
             lock.__enter__()
         except TimeoutError as error:
             if not self.hanging:  # else it may be our own that holds it
-                raise NoToken("its store stayed locked by another") from error
+                raise _LockedError("its store stayed locked by another") from error
         except OSError as error:
             self._failed("lock", error, early=early)
         else:

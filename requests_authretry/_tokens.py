@@ -41,9 +41,8 @@ class _Held:
 
 @dataclass(frozen=True, slots=True)
 class _Latch:
-    """A renewal that brought nothing; not repeated for this version before its time."""
+    """A renewal of the current version that brought nothing; not repeated before its time."""
 
-    version: str | None
     result: Result
     until: float
 
@@ -109,9 +108,8 @@ class TokenKeeper:
         """The renewed token, or the old one, which is good still, if there is none to be had."""
         now = self._clock.monotonic()
         half = (deadline - now) / 2  # the other half is for the request
-        end = held.schedule.end - self._clock.time()
         try:
-            result = self.renew(FetchContext(token), now + min(half, end, LEAST_SECONDS))
+            result = self.renew(FetchContext(token), now + min(half, LEAST_SECONDS))
         except RefreshFailed:
             with self._lock:
                 if self._held is held:  # it goes on still: let nobody else wait for it
@@ -176,7 +174,7 @@ class TokenKeeper:
                 if not token.is_expired(self._clock.time()):
                     return Renewed(token, fetched=False)
                 context = replace(context, stale=token, refused=False, challenge=None)
-            if latch and latch.version == _version(context.stale) and now < latch.until:
+            if latch is not None and now < latch.until:
                 return latch.result
             if self._renewal is not None and not self._gave_up_on(self._renewal):
                 if self._renewal.is_of_this_thread:
@@ -258,7 +256,7 @@ class TokenKeeper:
         self._failures += 1
         if not context.early:
             until = self._clock.monotonic() + self._pause(rules.PAUSE)
-            self._latch = _Latch(self._held.version, result, until)
+            self._latch = _Latch(result, until)
         if not context.refused:
             self._hold_on()
 

@@ -204,7 +204,8 @@ def _session(theirs: requests.Session | None) -> requests.Session:
     ours = requests.Session()
     if theirs is not None:
         ours.headers.update(theirs.headers)
-        ours.headers.pop("Authorization", None)
+        for credentials in ("Authorization", "Cookie"):
+            ours.headers.pop(credentials, None)
         ours.cert, ours.verify, ours.trust_env = theirs.cert, theirs.verify, theirs.trust_env
         ours.proxies = dict(theirs.proxies)
     ours.headers["Accept"] = "application/json"
