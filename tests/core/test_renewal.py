@@ -1,0 +1,272 @@
+"""When a token is renewed: its windows, the pauses after failures, the guard against storms."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from dataclasses import replace
+from math import inf
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from requests_authretry._core.answer import Decline, is_answered, lacks
+from requests_authretry._core.challenge import parse_challenges
+from requests_authretry._core.outcome import Reason
+from requests_authretry._core.renewal import (
+    PAUSE,
+    PAUSE_WHILE_GOOD,
+    Schedule,
+    is_storm,
+    schedule,
+    without_windows,
+)
+from requests_authretry._core.token import Token, dump_token, load_token
+
+HOUR, DAY = 3600.0, 86_400.0
+NOW = 1_000_000_000.0
+LIVED = Schedule(begin=0.0, early=75.0, late=95.0, end=100.0)
+
+fractions = st.floats(min_value=0.0, max_value=1.0, exclude_max=True)
+lives = st.floats(min_value=0.01, max_value=1e9)
+moments = st.floats(min_value=0.0, max_value=4e9)
+
+
+def before_the_end(chosen: Schedule) -> tuple[float, float]:
+    """How long the two windows are, in seconds."""
+    return chosen.end - chosen.early, chosen.end - chosen.late
+
+
+@pytest.mark.parametrize(
+    ("life", "fraction", "early", "late"),
+    [
+        (DAY, 0.0, 900.0, 60.0),
+        (HOUR, 0.0, 900.0, 60.0),
+        (HOUR, 0.5, 675.0, 45.0),
+        (HOUR, 0.75, 562.5, 37.5),
+        (1800.0, 0.0, 450.0, 60.0),
+        (600.0, 0.0, 150.0, 30.0),
+        (600.0, 0.5, 112.5, 22.5),
+        (20.0, 0.0, 5.0, 1.0),
+        (0.0, 0.0, 0.0, 0.0),
+        (-9.0, 0.5, 0.0, 0.0),
+    ],
+)
+def test_windows(life: float, fraction: float, early: float, late: float) -> None:
+    """A quarter and a twentieth of the life, 900 s and 60 s at most, of which jitter takes half."""
+    chosen = schedule(NOW + life, NOW, fraction)
+    assert before_the_end(chosen) == pytest.approx((early, late))
+    assert (chosen.begin, chosen.end) == (NOW, NOW + life)
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.5])
+def test_a_token_without_an_end_has_no_windows(fraction: float) -> None:
+    """What has no end that we know of is never renewed before it is refused."""
+    assert schedule(None, NOW, fraction) == Schedule(NOW, inf, inf, inf)
+
+
+@given(now=moments, life=lives, fraction=fractions)
+@example(now=0.0, life=0.01, fraction=0.999_999)
+def test_windows_lie_within_the_life(now: float, life: float, fraction: float) -> None:
+    """Received, then early, then late, then over: in this order, whatever the life and the luck."""
+    chosen = schedule(now + life, now, fraction)
+    assert now < chosen.early < chosen.late < chosen.end == now + life
+    early, late = before_the_end(chosen)
+    assert early <= min(900.0, life / 4) + 1e-5
+    assert late <= min(60.0, life / 20) + 1e-5
+    assert early >= min(900.0, life / 4) / 2 - 1e-5
+    assert late >= min(60.0, life / 20) / 2 - 1e-5
+
+
+@given(life=lives, one=fractions, other=fractions)
+def test_the_jitter_spreads_a_fleet(life: float, one: float, other: float) -> None:
+    """Who draws the higher number renews later: early and late both."""
+    lower, higher = (schedule(life, 0.0, drawn) for drawn in sorted((one, other)))
+    assert lower.early <= higher.early
+    assert lower.late <= higher.late
+    if abs(one - other) > 0.01:
+        assert lower.early < higher.early
+
+
+@pytest.mark.parametrize(
+    ("expires_at", "end"), [(None, inf), (NOW + 9, NOW + 9), (NOW - 9, NOW - 9)]
+)
+def test_a_token_that_comes_again_has_no_windows(expires_at: float | None, end: float) -> None:
+    """Of a source that gives the same token again nothing is asked before its end."""
+    assert without_windows(expires_at, NOW) == Schedule(NOW, end, end, end)
+
+
+@pytest.mark.parametrize(
+    ("until", "early", "late"),
+    [
+        (70.0, 70.0, 95.0),
+        (80.0, 80.0, 95.0),
+        (95.0, 95.0, 95.0),
+        (98.0, 98.0, 98.0),
+        (100.0, 100.0, 100.0),
+        (999.0, 100.0, 100.0),
+    ],
+)
+def test_postponed(until: float, early: float, late: float) -> None:
+    """Nobody tries again before the given time; nobody waits before it either; the end stays."""
+    assert LIVED.postponed(until) == replace(LIVED, early=early, late=late)
+
+
+def test_postponed_without_an_end() -> None:
+    """A token without an end can be made early, and never late."""
+    assert Schedule(5.0).postponed(20.0) == Schedule(5.0, 20.0, inf, inf)
+
+
+@given(
+    life=lives,
+    fraction=fractions,
+    pauses=st.lists(st.floats(min_value=0.0, max_value=1e6), max_size=9),
+)
+def test_postponing_never_breaks_the_order(
+    life: float, fraction: float, pauses: list[float]
+) -> None:
+    """However often it is put off: no window begins before the pause is over, or after the end."""
+    chosen = schedule(life, 0.0, fraction)
+    for until in pauses:
+        late = chosen.late
+        chosen = chosen.postponed(until)
+        assert min(until, life) == chosen.early <= chosen.late <= chosen.end == life
+        assert chosen.late >= late
+        assert chosen.begin == 0.0
+
+
+@pytest.mark.parametrize(
+    ("chosen", "now", "young"),
+    [
+        (LIVED, 0.0, True),
+        (LIVED, 24.9, True),
+        (LIVED, 25.0, False),
+        (LIVED, 100.0, False),
+        (replace(LIVED, begin=60.0), 69.9, True),
+        (replace(LIVED, begin=60.0), 70.0, False),
+        (Schedule(NOW), NOW + 1e9, True),
+        (schedule(NOW - 9, NOW, 0.0), NOW, False),
+    ],
+)
+def test_is_young(chosen: Schedule, now: float, young: bool) -> None:  # noqa: FBT001 (a case)
+    """The first quarter of a life is young, all of a life without an end."""
+    assert chosen.is_young(now) is young
+
+
+@pytest.mark.parametrize(
+    ("renewals", "now", "storm"),
+    [
+        ([], 0.0, False),
+        ([0.0] * 4, 0.0, False),
+        ([0.0] * 5, 0.0, True),
+        ([0.0, 1.0, 2.0, 3.0, 4.0], 29.9, True),
+        ([0.0, 1.0, 2.0, 3.0, 4.0], 30.0, False),
+        ([-99.0, 0.0, 1.0, 2.0, 3.0, 4.0], 29.9, True),
+        ([-99.0, 1.0, 2.0, 3.0, 4.0], 5.0, False),
+    ],
+)
+def test_is_storm(renewals: list[float], now: float, storm: bool) -> None:  # noqa: FBT001 (a case)
+    """Five in the last thirty seconds are a storm; older ones do not count."""
+    assert is_storm(renewals, now) is storm
+    assert is_storm(deque(renewals, maxlen=5), now) is storm
+
+
+@given(
+    gaps=st.lists(st.floats(min_value=0.0, max_value=20.0), max_size=60),
+)
+def test_no_storm_gets_past_the_guard(gaps: list[float]) -> None:
+    """Whoever asks the guard first renews at most five times in any thirty seconds."""
+    now, renewals = 0.0, list[float]()
+    for gap in gaps:
+        now += gap
+        if not is_storm(renewals, now):
+            renewals.append(now)
+    for sixth in range(5, len(renewals)):
+        assert renewals[sixth] - renewals[sixth - 5] >= 30.0
+
+
+@pytest.mark.parametrize(
+    ("fraction", "in_need", "while_good"),
+    [
+        (0.0, [0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0], [10.0, 20.0, 40.0, 60.0, 60.0]),
+        (0.5, [0.75, 1.5, 3.0, 6.0, 12.0, 22.5, 22.5], [15.0, 30.0, 60.0, 90.0, 90.0]),
+    ],
+)
+def test_pauses(fraction: float, in_need: list[float], while_good: list[float]) -> None:
+    """Pauses double up to a bound; while the token is good, none is below ten seconds."""
+    for pause, delays in ((PAUSE, in_need), (PAUSE_WHILE_GOOD, while_good)):
+        drawn = [
+            pause.delay(failures, throttled=False, fraction=fraction)
+            for failures in range(1, len(delays) + 1)
+        ]
+        assert drawn == delays
+
+
+@given(failures=st.integers(1, 10_000), fraction=fractions)
+def test_pauses_are_bounded(failures: int, fraction: float) -> None:
+    """However long an outage lasts, it is over for us soon after it is over."""
+    assert 0.5 <= PAUSE.delay(failures, throttled=False, fraction=fraction) <= 30.0
+    assert 10.0 <= PAUSE_WHILE_GOOD.delay(failures, throttled=False, fraction=fraction) <= 120.0
+
+
+# A call's answers, and what a 403 says
+
+
+@pytest.mark.parametrize(
+    ("answers", "fetched", "answered"),
+    [
+        (0, False, False),
+        (1, False, False),
+        (2, False, True),
+        (3, False, True),
+        (0, True, True),
+        (1, True, True),
+    ],
+)
+def test_is_answered(answers: int, fetched: bool, answered: bool) -> None:  # noqa: FBT001 (a case)
+    """A fetched token is the last answer; one that was found may be followed by one more."""
+    assert is_answered(answers, fetched=fetched) is answered
+
+
+@pytest.mark.parametrize(
+    ("challenge", "scheme", "reason"),
+    [
+        ("", "Bearer", None),
+        ("Bearer", "Bearer", None),
+        ('Bearer error="invalid_token"', "Bearer", None),
+        ('Bearer error="insufficient_scope"', "Bearer", Reason.INSUFFICIENT_SCOPE),
+        ('bearer error="insufficient_user_authentication"', "Bearer", Reason.STEP_UP),
+        ('DPoP error="insufficient_scope"', "Bearer", None),
+        ('DPoP error="invalid_dpop_proof"', "DPoP", Reason.PROOF_REFUSED),
+        ('DPoP error="use_dpop_nonce"', "DPoP", None),
+    ],
+)
+def test_lacks(challenge: str, scheme: str, reason: Reason | None) -> None:
+    """A 403 is told only where it says what our token lacks."""
+    challenges = parse_challenges([challenge])
+    expected = None if reason is None else Decline(reason, challenges[0])
+    assert lacks(challenges, scheme) == expected
+
+
+# Generations in records
+
+
+@pytest.mark.parametrize(
+    ("generation", "read"),
+    [("0", 0), ("7", 7), ("-1", -1), (str(10**30), 10**30), (None, 0)],
+    ids=["first", "later", "negative", "huge", "before there were any"],
+)
+def test_generations_are_read(generation: str | None, read: int) -> None:
+    """A record without a generation, from an earlier version, counts as the oldest."""
+    fields = json.loads(dump_token(Token("x")))
+    del fields["generation"]
+    if generation is not None:
+        fields["generation"] = json.loads(generation)
+    assert load_token(json.dumps(fields)) == (Token("x"), read)
+
+
+@pytest.mark.parametrize("generation", ['"7"', "1.0", "null", "[1]", "{}", "NaN", "1e999"])
+def test_a_generation_that_is_no_number(generation: str) -> None:
+    """A record whose age cannot be told is no record of ours."""
+    assert load_token(f'{{"value": "x", "generation": {generation}}}') is None

@@ -1,0 +1,973 @@
+"""When a token is renewed, who waits for it and how long, and what its source may do."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from contextvars import copy_context
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+import requests_authretry
+from requests_authretry import (
+    FetchContext,
+    Reason,
+    RefreshDeclined,
+    RefreshFailed,
+    Settings,
+    StoreFailed,
+    Token,
+    TokenRefreshed,
+    mount,
+)
+from requests_authretry._core.token import load_token
+from requests_authretry.testing import FakeClock, ScriptedAdapter
+from tests.edges.renewal_support import (
+    DOWN,
+    HOUR,
+    PATIENCE,
+    SPENT,
+    Desk,
+    Drawn,
+    Flaky,
+    Issuer,
+    Stepped,
+    ends,
+    in_vain,
+    no_thread,
+)
+from tests.edges.scripted import EXPIRED, ORIGIN, URL, Source, carried, scripted, settings
+from tests.edges.test_lifecycle import Child
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+EARLY, LATE = HOUR - 900.0, HOUR - 60.0
+"""When the windows of a token begin that is good for an hour, as long as no jitter is drawn."""
+
+SECRET = "s3cret-of-the-user"
+
+
+@pytest.fixture(autouse=True)
+def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
+    """No jitter: windows at their longest, pauses at their shortest."""
+    stand_in = Drawn()
+    monkeypatch.setattr("requests_authretry._tokens.random", stand_in)
+    return stand_in
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A clock that moves when it is told to."""
+    return FakeClock()
+
+
+@pytest.fixture
+def issuer(clock: FakeClock) -> Issuer:
+    """A source whose tokens are good for an hour."""
+    return Issuer(clock)
+
+
+@pytest.fixture
+def desk(issuer: Issuer, clock: FakeClock) -> Desk:
+    """A process that has its first token."""
+    begun = Desk(issuer, clock)
+    begun.token()
+    assert issuer.has_begun()
+    return begun
+
+
+# Early
+
+
+def test_before_its_windows_a_token_is_left_alone(
+    desk: Desk, issuer: Issuer, clock: FakeClock
+) -> None:
+    """Up to fifteen minutes before its end a token is neither renewed nor looked up."""
+    clock.advance(EARLY - 1)
+    assert desk.value() == "access-1"
+    assert desk.renewal is None
+    assert issuer.calls == 1
+
+
+def test_early_nobody_waits(desk: Desk, issuer: Issuer, clock: FakeClock) -> None:
+    """In the early window one renewal runs beside the calls, which go on with the old token."""
+    clock.advance(EARLY)
+    with issuer.hanging():
+        assert [(desk.value(), desk.waited()) for _ in range(20)] == [("access-1", 0.0)] * 20
+        assert issuer.has_begun()
+        worker = issuer.workers[-1]
+    ends(worker)
+    assert desk.value() == "access-2"
+    assert issuer.calls == 2
+    assert issuer.calls == 2
+
+
+def test_an_early_source_is_told_so(desk: Desk, issuer: Issuer, clock: FakeClock) -> None:
+    """The context of an early renewal says that it is early, and has all the rest."""
+    old = desk.token()
+    clock.advance(EARLY)
+    desk.token()
+    desk.settle()
+    retry = desk.settings.retry
+    assert issuer.contexts[1] == FetchContext(
+        old, timeout=10.0, early=True, retry=retry, clock=clock
+    )
+
+
+def test_an_early_failure_keeps_the_old_token(desk: Desk, issuer: Issuer, clock: FakeClock) -> None:
+    """While the token is good a failure costs no call; the pauses are 10, 20, 40 and 60 s."""
+    issuer.given = DOWN
+    clock.advance(EARLY)
+    start = clock.monotonic()
+    for _ in range(300):
+        assert desk.value() == "access-1"
+        desk.settle()
+        clock.advance(1)
+    asked = [moment - start for moment in issuer.asked[1:]]
+    assert asked == [0.0, 10.0, 30.0, 70.0, 130.0, 190.0, 250.0]
+    assert all(context.early for context in issuer.contexts[1:])
+
+
+@pytest.mark.parametrize("given", [None, ValueError(), 7], ids=["None", "error", "nonsense"])
+def test_whatever_an_early_source_does(
+    desk: Desk, issuer: Issuer, clock: FakeClock, given: object
+) -> None:
+    """A source that declines, raises or gives nonsense early is as good as one that is down."""
+    issuer.given = given
+    clock.advance(EARLY)
+    for _ in range(10):
+        assert desk.value() == "access-1"
+        desk.settle()
+        clock.advance(0.9)
+    assert issuer.calls == 2
+    issuer.given = ()
+    clock.advance(1)
+    desk.token()
+    desk.settle()
+    assert desk.value() == "access-3"
+
+
+def test_the_same_token_early(clock: FakeClock) -> None:
+    """A source that repeats its token is not asked more often than one that fails.
+
+    When its token is late it is asked once in earnest; then the token is taken as it is.
+    """
+    issuer = Issuer(clock)
+    issuer.given = Token("same", clock.time() + HOUR)
+    desk = Desk(issuer, clock)
+    desk.token()
+    clock.advance(EARLY)
+    while clock.monotonic() < HOUR - 1:
+        assert desk.value() == "same"
+        desk.settle()
+        clock.advance(1)
+    asked = issuer.asked[1:]
+    assert all(later - sooner >= 10 for sooner, later in pairwise(asked))
+    assert [context.early for context in issuer.contexts[1:]] == [True] * (len(asked) - 1) + [False]
+    assert asked[-1] >= LATE
+    assert len(desk.told(TokenRefreshed)) == 1
+
+
+def test_an_early_source_that_hangs(desk: Desk, issuer: Issuer, clock: FakeClock) -> None:
+    """Until the token is late a source that hangs blocks nobody, and is not asked again."""
+    clock.advance(EARLY)
+    with issuer.hanging():
+        while clock.monotonic() < LATE - 1:
+            assert desk.waited() == 0.0
+            clock.advance(1)
+        assert issuer.has_begun()
+        worker = issuer.workers[-1]
+    ends(worker)
+    assert desk.value() == "access-2"
+    assert issuer.calls == 2
+
+
+class Meanwhile(FakeClock):
+    """A clock on which something happens while a caller looks at it."""
+
+    happens: Callable[[], object] | None = None
+
+    def time(self) -> float:
+        """As ever, afterwards."""
+        happens, self.happens = self.happens, None
+        if happens is not None:
+            happens()
+        return super().time()
+
+
+def test_early_once_for_each_token() -> None:
+    """Who is slow to see that a token is early does not renew the one that has come meanwhile."""
+    clock, store = Meanwhile(), Flaky()
+    issuer = Issuer(clock)
+    desk = Desk(issuer, clock, store=store)
+    desk.token()
+    clock.advance(EARLY)
+
+    def renews() -> None:
+        desk.token()
+        desk.settle()
+
+    clock.happens = renews
+    assert desk.value() == "access-1"
+    desk.settle()
+    assert desk.value() == "access-2"
+    assert (issuer.calls, store.done.count("lock")) == (2, 2)
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.3, 0.99])
+def test_an_outage_in_the_early_window(
+    issuer: Issuer, clock: FakeClock, drawn: Drawn, fraction: float
+) -> None:
+    """A token endpoint that is down for a quarter of an hour costs no call and few questions.
+
+    A call each second; when the token is over they fail, and go on soon after it is back.
+    """
+    drawn.fraction = fraction
+    desk = Desk(issuer, clock)
+    session, _ = scripted(desk.settings, *[200] * 1200)
+    session.get(URL)
+    issuer.given = DOWN
+    clock.advance(EARLY)
+    while clock.monotonic() < HOUR:
+        assert session.get(URL).status_code == 200
+        desk.settle()
+        clock.advance(1)
+    asked = issuer.asked[1:]
+    assert 5 < len(asked) < 20
+    assert all(later - sooner >= 10 for sooner, later in pairwise(asked))
+    with pytest.raises(RefreshFailed, match="down"):
+        session.get(URL)
+    issuer.given = ()
+    clock.advance(30)
+    assert session.get(URL).status_code == 200
+
+
+@pytest.mark.parametrize("constant", ["str", "Token"])
+def test_a_constant_has_no_windows(clock: FakeClock, constant: str) -> None:
+    """A token of the settings themselves is used to its end, and no store is asked for another."""
+    store = Flaky()
+    given = "fixed" if constant == "str" else Token("fixed", clock.time() + HOUR)
+    desk = Desk(given, clock, store=store)
+    for _ in range(60):
+        assert desk.value() == "fixed"
+        clock.advance(59.9)
+    assert desk.renewal is None
+    assert store.done == []
+
+
+def test_a_token_without_an_end_has_no_windows(clock: FakeClock) -> None:
+    """What has no end that we know of is used until it is refused."""
+    issuer = Issuer(clock, None)
+    desk = Desk(issuer, clock)
+    for _ in range(5):
+        assert desk.value() == "access-1"
+        clock.advance(1e9)
+    assert (issuer.calls, desk.renewal) == (1, None)
+
+
+@pytest.mark.parametrize(("fraction", "early"), [(0.0, 900), (0.5, 675), (0.8, 540)])
+def test_windows_are_jittered(
+    issuer: Issuer, clock: FakeClock, drawn: Drawn, fraction: float, early: int
+) -> None:
+    """When a token is renewed is drawn anew for each process and token."""
+    drawn.fraction = fraction
+    desk = Desk(issuer, clock)
+    desk.token()
+    clock.advance(HOUR - early - 1)
+    desk.token()
+    assert desk.renewal is None
+    clock.advance(1)
+    desk.token()
+    desk.settle()
+    assert issuer.calls == 2
+
+
+# Late
+
+
+def test_late_the_call_gets_the_new_token(desk: Desk, issuer: Issuer, clock: FakeClock) -> None:
+    """In the last minute a call waits for the renewal, and goes with what it brings."""
+    clock.advance(LATE)
+    assert desk.value() == "access-2"
+    assert [context.early for context in issuer.contexts] == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("patience", "moment", "waits"),
+    [
+        (120.0, LATE, 10.0),
+        (20.0, LATE, 10.0),
+        (8.0, LATE, 4.0),
+        (0.5, LATE, 0.25),
+        (0.0, LATE, 0.0),
+        (120.0, HOUR - 11, 10.0),
+    ],
+)
+def test_late_a_call_waits_a_little(
+    desk: Desk, issuer: Issuer, patience: float, moment: float, waits: float
+) -> None:
+    """Half of what a call has, 10 s at most: then it goes on with the token, which is good."""
+    desk.clock.advance(moment)
+    with issuer.hanging():
+        assert desk.waited(patience) == waits
+        assert issuer.has_begun()
+        worker = issuer.workers[-1]
+    ends(worker)
+    assert desk.value() == "access-2"
+    assert issuer.calls == 2
+
+
+def test_late_not_every_call_waits(desk: Desk, issuer: Issuer, clock: FakeClock) -> None:
+    """Where one has waited in vain the others need not, for ten seconds."""
+    clock.advance(LATE)
+    with issuer.hanging():
+        assert [desk.waited() for _ in range(9)] == [10.0] + [0.0] * 8
+        clock.advance(9.9)
+        assert desk.waited() == 0.0
+        clock.advance(0.1)
+        assert desk.waited() == 10.0
+        assert issuer.has_begun()
+        worker = issuer.workers[-1]
+    ends(worker)
+    assert issuer.calls == 2
+
+
+def test_late_and_then_over(desk: Desk, issuer: Issuer, clock: FakeClock) -> None:
+    """Who waits when the token's time ends waits on, for the new one, as long as it can."""
+    clock.advance(HOUR - 3)
+    start = clock.monotonic()
+    with issuer.hanging():
+        worker = in_vain(desk, issuer, 30.0)
+        assert clock.monotonic() - start == 30.0
+    ends(worker)
+    assert desk.value() == "access-2"
+    assert issuer.calls == 2
+
+
+def test_a_late_failure_keeps_the_old_token(desk: Desk, issuer: Issuer, clock: FakeClock) -> None:
+    """In the last minute, too, a failure costs no call, and is not repeated before ten seconds."""
+    clock.advance(LATE)
+    issuer.given = DOWN
+    while clock.monotonic() < HOUR - 0.5:
+        assert (desk.value(), desk.waited()) == ("access-1", 0.0)
+        clock.advance(0.5)
+    asked = [moment - LATE for moment in issuer.asked[1:]]
+    assert asked == [0.0, 10.0, 30.0]
+    assert not any(context.early for context in issuer.contexts)
+
+
+@pytest.mark.parametrize("given", [None, KeyError(), ""], ids=["None", "error", "nonsense"])
+def test_whatever_a_late_source_does(
+    desk: Desk, issuer: Issuer, clock: FakeClock, given: object
+) -> None:
+    """A source that declines, raises or gives nonsense late costs no call."""
+    clock.advance(LATE)
+    issuer.given = given
+    assert [desk.value() for _ in range(3)] == ["access-1"] * 3
+    assert issuer.calls == 2
+
+
+def test_late_without_a_thread(
+    desk: Desk, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no thread is to be had, a token that is good still is used."""
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    for moment in (EARLY, LATE - EARLY):
+        clock.advance(moment)
+        assert desk.value() == "access-1"
+
+
+@pytest.mark.parametrize("which", [1, 2])
+def test_a_renewal_is_not_half_begun(
+    desk: Desk, issuer: Issuer, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, which: int
+) -> None:
+    """Where the last thread to be had is not enough, nothing runs that nobody knows of."""
+    started: list[threading.Thread] = []
+    start = threading.Thread.start
+
+    def some(thread: threading.Thread) -> None:
+        started.append(thread)
+        if len(started) == which:
+            no_thread(thread)
+        start(thread)
+
+    clock.advance(HOUR)
+    with monkeypatch.context() as limits:
+        limits.setattr(threading.Thread, "start", some)
+        with pytest.raises(RefreshFailed, match="RuntimeError"):
+            desk.token()
+    ends(*started[: which - 1])
+    assert (issuer.calls, desk.renewal) == (1, None)
+    assert desk.value() == "access-2"
+
+
+# Early, late, over: who joins whom
+
+
+@pytest.mark.parametrize("why", ["refused", "late", "over"])
+def test_an_early_try_is_not_enough_in_need(why: str) -> None:
+    """Who needs a token and has joined an early renewal that failed has one made in earnest."""
+    clock = Stepped()
+    issuer = Issuer(clock, 100.0)
+    desk = Desk(issuer, clock)
+    old = desk.token()
+    clock.advance(94)
+    issuer.given = DOWN
+    with ThreadPoolExecutor(1) as caller:
+        with issuer.hanging():
+            assert desk.value() == "access-1"
+            early = desk.renewal
+            assert issuer.has_begun()
+            assert issuer.has_begun()
+            issuer.given = ()
+            clock.advance({"refused": 0, "late": 2, "over": 6}[why])
+            in_need: Callable[[], Any] = partial(desk.renewed, old)
+            result = caller.submit(in_need if why == "refused" else desk.token)
+            assert clock.somebody_waits()
+            assert desk.renewal is early
+        assert result.result(PATIENCE).value == "access-3"
+    told = [(context.early, context.refused) for context in issuer.contexts[1:]]
+    assert told == [(True, False), (False, why == "refused")]
+
+
+def test_over_all_wait_for_one_renewal(desk: Desk, issuer: Issuer, clock: FakeClock) -> None:
+    """A token whose time is over is sent by nobody: all get the new one, fetched once."""
+    clock.advance(HOUR)
+    with ThreadPoolExecutor(20) as callers:
+        values = [call.result(10) for call in [callers.submit(desk.value) for _ in range(20)]]
+    assert values == ["access-2"] * 20
+    assert issuer.calls == 2
+
+
+def test_what_is_given_again_when_it_is_over(clock: FakeClock) -> None:
+    """A source that knows no other token: it is used on, without an end, until it is refused."""
+    source = Source(Token("same", clock.time() + HOUR))
+    desk = Desk(source, clock)
+    desk.token()
+    for _ in range(3):
+        clock.advance(HOUR)
+        assert desk.value() == "same"
+    assert (source.calls, desk.renewal) == (2, None)
+
+
+# Failures in need
+
+
+def asked_while(desk: Desk, issuer: Issuer, clock: FakeClock, seconds: float) -> list[float]:
+    """When the source is asked, by calls every quarter of a second that all fail."""
+    start, before = clock.monotonic(), issuer.calls
+    while clock.monotonic() < start + seconds:
+        with pytest.raises(RefreshFailed):
+            desk.token()
+        clock.advance(0.25)
+    return [moment - start for moment in issuer.asked[before:]]
+
+
+def test_pauses_grow_and_a_new_version_clears_them(
+    desk: Desk, issuer: Issuer, clock: FakeClock
+) -> None:
+    """In need the pauses are 1, 2, 4 s and so on up to 30 s, of which jitter leaves half."""
+    issuer.given = DOWN
+    clock.advance(HOUR)
+    grown = [0.0, 0.5, 1.5, 3.5, 7.5, 15.5, 30.5, 45.5]
+    assert asked_while(desk, issuer, clock, 50.0) == grown
+    issuer.given = ()
+    clock.advance(15)
+    first = issuer.calls
+    assert desk.value() == f"access-{first + 1}"
+    clock.advance(HOUR)
+    issuer.given = DOWN
+    assert asked_while(desk, issuer, clock, 3.0) == grown[:3]
+
+
+def test_a_failure_for_one_version_is_none_for_another(
+    desk: Desk, issuer: Issuer, clock: FakeClock
+) -> None:
+    """A latched failure says nothing of the token that came after it."""
+    old = desk.token()
+    issuer.given = KeyError()
+    for _ in range(2):
+        with pytest.raises(RefreshFailed, match="KeyError"):
+            desk.renewed(old)
+    issuer.given = ()
+    clock.advance(0.5)
+    new = desk.renewed(old)
+    assert isinstance(new, Token)
+    issuer.given = None
+    assert desk.renewed(new) is Reason.SOURCE_DECLINED
+    assert desk.renewed(old) == new
+    assert issuer.calls == 4
+
+
+def test_a_late_401_for_an_old_token_is_latched_too(
+    desk: Desk, issuer: Issuer, clock: FakeClock
+) -> None:
+    """Late refusals of old tokens, when the current one is over, do not hammer the source."""
+    old = desk.token()
+    desk.renewed(old)
+    clock.advance(HOUR)
+    issuer.given = DOWN
+    for _ in range(5):
+        with pytest.raises(RefreshFailed, match="down"):
+            desk.renewed(old)
+    assert issuer.calls == 3
+
+
+# Storms
+
+
+def test_a_server_that_refuses_all_is_not_stormed(clock: FakeClock, issuer: Issuer) -> None:
+    """Five renewals in thirty seconds that did not help: the 401 is handed out, and no more."""
+    desk = Desk(issuer, clock)
+    session, below = scripted(desk.settings, *[EXPIRED] * 20)
+    for _ in range(8):
+        assert session.get(URL).status_code == 401
+        clock.advance(2)
+    assert [event.reason for event in desk.told(RefreshDeclined)] == (
+        [Reason.ANSWERED] * 5 + [Reason.STORM] * 3
+    )
+    assert (issuer.calls, len(below.sent)) == (6, 13)
+    clock.advance(30 - 16)
+    assert session.get(URL).status_code == 401
+    assert desk.events[-1].reason is Reason.ANSWERED
+    assert issuer.calls == 7
+
+
+@pytest.mark.parametrize(
+    ("age", "last"), [(1.9, Reason.STORM), (2.0, Token)], ids=["young", "not so young"]
+)
+def test_old_tokens_make_no_storm(clock: FakeClock, age: float, last: object) -> None:
+    """Tokens that are refused later in life, as by a server whose clock is ahead, do not count."""
+    issuer = Issuer(clock, 8.0)
+    desk = Desk(issuer, clock)
+    results: list[Any] = [desk.token()]
+    for _ in range(8):
+        clock.advance(age)
+        if isinstance(results[-1], Token):
+            results.append(desk.renewed(results[-1]))
+    assert results[-1] is last or isinstance(results[-1], Token)
+    assert len(results) == (7 if last is Reason.STORM else 9)
+
+
+def test_a_storm_stops_no_token_that_is_over(clock: FakeClock) -> None:
+    """The guard is for refusals: a token whose time is over is renewed all the same."""
+    issuer = Issuer(clock, 8.0)
+    desk = Desk(issuer, clock)
+    given: Any = desk.token()
+    while isinstance(given, Token):
+        given = desk.renewed(given)
+    assert given is Reason.STORM
+    calls = issuer.calls
+    clock.advance(8)
+    assert desk.value() == f"access-{calls + 1}"
+
+
+# Late results
+
+
+def test_a_late_401_gets_the_token_there_is(desk: Desk, issuer: Issuer) -> None:
+    """A refusal of an older token asks no source."""
+    old = desk.token()
+    new = desk.renewed(old)
+    assert desk.renewed(old) == new
+    assert issuer.calls == 2
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits for a lock gives up soon, so that these tests need no minute."""
+    monkeypatch.setattr("requests_authretry._rotation.LOCK_SECONDS", 0.05)
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_source_that_hangs_does_not_end_renewal(
+    desk: Desk, issuer: Issuer, clock: FakeClock
+) -> None:
+    """After a minute it is asked again; what it says at last replaces no newer token."""
+    store_of = desk.keeper._rotation._store  # noqa: SLF001 (it is the process' own)
+    clock.advance(HOUR)
+    with issuer.hanging():
+        hung = in_vain(desk, issuer)
+        with issuer.answering():
+            assert desk.value() == "access-3"
+    ends(hung)
+    assert desk.value() == "access-3"
+    stored = load_token(store_of.read(ORIGIN))
+    assert stored is not None
+    assert stored[0].value == "access-3"
+    clock.advance(LATE)
+    assert desk.value() == "access-4"
+    assert issuer.spent == [None, "refresh-1", "refresh-1", "refresh-3"]
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_late_result_is_welcome_where_there_is_none(
+    desk: Desk, issuer: Issuer, clock: FakeClock
+) -> None:
+    """What a renewal brings that was given up on is used, unless there is something newer."""
+    clock.advance(HOUR)
+    with issuer.hanging():
+        hung = in_vain(desk, issuer)
+        with issuer.answering():
+            issuer.given = SPENT
+            with pytest.raises(RefreshFailed, match="not good"):
+                desk.token()
+    ends(hung)
+    assert desk.value() == "access-2"
+    assert issuer.calls == 3
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_late_failure_does_not_count(desk: Desk, issuer: Issuer, clock: FakeClock) -> None:
+    """What a renewal says at last that was given up on is not the word of its successor."""
+    clock.advance(HOUR)
+    first_ends = issuer.hang()
+    issuer.given = KeyError()
+    first = in_vain(desk, issuer)
+    second_ends = issuer.hang()
+    issuer.given = ()
+    second = in_vain(desk, issuer, 5.0)
+    first_ends.set()
+    ends(first)
+    with pytest.raises(RefreshFailed, match="no token within"):
+        desk.token(5.0)
+    second_ends.set()
+    ends(second)
+    assert desk.value() == "access-3"
+    assert issuer.calls == 3
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_failure_after_a_late_result(desk: Desk, issuer: Issuer, clock: FakeClock) -> None:
+    """A failure to replace the token before says nothing of the one that has come meanwhile."""
+    clock.advance(HOUR)
+    first_ends = issuer.hang()
+    first = in_vain(desk, issuer)
+    second_ends = issuer.hang()
+    issuer.given = KeyError()
+    second = in_vain(desk, issuer, 5.0)
+    first_ends.set()
+    ends(first)
+    late = desk.token()
+    second_ends.set()
+    ends(second)
+    issuer.answer()
+    issuer.given = ()
+    new = desk.renewed(late)
+    assert isinstance(new, Token)
+    assert (late.value, new.value) == ("access-2", "access-4")
+
+
+# Sources that use a mounted session
+
+
+def in_a_task(work: Callable[[], object]) -> None:
+    """In a task of asyncio."""
+
+    async def run() -> None:
+        work()
+
+    async def task() -> None:
+        await asyncio.create_task(run())
+
+    asyncio.run(task())
+
+
+def in_a_thread(work: Callable[[], object]) -> None:
+    """In a thread that has our context, as frameworks make them."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(copy_context().run, work).result()
+
+
+def in_a_thread_of_asyncio(work: Callable[[], object]) -> None:
+    """In a thread of asyncio."""
+    asyncio.run(asyncio.to_thread(work))
+
+
+WAYS = {
+    "itself": lambda work: work(),
+    "task": in_a_task,
+    "thread": in_a_thread,
+    "to_thread": in_a_thread_of_asyncio,
+}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_a_source_on_its_own_session(clock: FakeClock, way: Callable[..., None]) -> None:
+    """Wherever a source waits for the token that it makes, it is told so at once."""
+    inside: list[RefreshFailed] = []
+
+    def ask() -> None:
+        with pytest.raises(RefreshFailed, match="give it one of its own") as caught:
+            session.get(URL)
+        inside.append(caught.value)
+        raise caught.value
+
+    session, below = scripted(settings(lambda: way(ask), clock=clock))
+    with pytest.raises(RefreshFailed, match="give it one of its own"):
+        session.get(URL)
+    assert len(inside) == 1
+    assert (below.sent, clock.sleeps) == ([], [])
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_a_source_on_its_session_for_others(clock: FakeClock, way: Callable[..., None]) -> None:
+    """Another origin may be asked over the mounted session, from wherever the source works."""
+    answers: list[str] = []
+
+    def ask() -> None:
+        answers.append(session.get("https://login.example.com/token").text)
+
+    def fetch() -> str:
+        way(ask)
+        return answers[-1]
+
+    session, below = scripted(settings(fetch, clock=clock), (200, {}, b"issued"), 200)
+    assert session.get(URL).status_code == 200
+    assert carried(below) == [None, "Bearer issued"]
+
+
+@pytest.mark.parametrize("length", [2, 3])
+def test_sessions_that_wait_for_one_another(clock: FakeClock, length: int) -> None:
+    """A circle of sources, each of which asks over the next one's session, is found."""
+    urls = [f"https://api{number}.example.com" for number in range(length)]
+    sessions = [requests.Session() for _ in urls]
+    below = ScriptedAdapter()
+    for number, session in enumerate(sessions):
+        after = (number + 1) % length
+        session.mount("https://", below)
+        source = partial(text_of, sessions[after], urls[after])
+        mount(session, Settings(token=source, origins=[urls[number]], clock=clock))
+    for session, url in zip(sessions, urls, strict=True):
+        with pytest.raises(RefreshFailed, match="give it one of its own"):
+            session.get(url)
+    assert (below.sent, clock.sleeps) == ([], [])
+
+
+def text_of(session: requests.Session, url: str) -> str:
+    """What is there."""
+    return session.get(url).text
+
+
+def test_an_early_source_may_use_the_old_token(clock: FakeClock) -> None:
+    """An early renewal over the mounted session is no circle: the old token is good still."""
+
+    def fetch() -> Token:
+        old = not below.sent or session.get(URL).text
+        return Token(f"after-{old}", clock.time() + HOUR)
+
+    desk = Desk(fetch, clock)
+    session, below = scripted(desk.settings, 200, 200, (200, {}, b"it"))
+    session.get(URL)
+    clock.advance(EARLY)
+    session.get(URL)
+    desk.settle()
+    assert carried(below) == ["Bearer after-True"] * 3
+    assert desk.value() == "after-it"
+
+
+# Those who wait
+
+
+def test_each_is_back_by_its_own_deadline() -> None:
+    """Fifty callers wait for one slow source, each as long as it can; the token is used after."""
+    clock = Stepped()
+    issuer = Issuer(clock)
+    desk = Desk(issuer, clock)
+    back: dict[int, float | str] = {}
+
+    def call(patience: int) -> None:
+        try:
+            back[patience] = desk.value(patience)
+        except RefreshFailed:
+            back[patience] = clock.monotonic()
+
+    callers = {
+        patience: threading.Thread(target=call, args=[patience]) for patience in range(1, 51)
+    }
+    with issuer.hanging():
+        for caller in callers.values():
+            caller.start()
+            assert clock.somebody_waits()
+        for second in range(1, 41):
+            clock.advance(1)
+            ends(callers[second])
+    ends(*callers.values())
+    assert back == {
+        patience: patience if patience <= 40 else "access-1" for patience in range(1, 51)
+    }
+    assert (desk.value(), issuer.calls) == ("access-1", 1)
+
+
+def test_a_renewal_outlives_who_asked_first(issuer: Issuer, clock: FakeClock) -> None:
+    """Nobody is left who waits: the renewal runs to its end, and its token is used."""
+    desk = Desk(issuer, clock)
+    with issuer.hanging():
+        worker = in_vain(desk, issuer, 2.0)
+    ends(worker)
+    assert desk.value() == "access-1"
+    assert issuer.calls == 1
+    assert [event.adopted for event in desk.told(TokenRefreshed)] == [False]
+
+
+# The end of the program
+
+PROGRAM = """
+import multiprocessing, sys, threading, time
+from pathlib import Path
+import requests
+from requests_authretry import RefreshFailed, RetryPolicy, Settings, Token, mount
+from requests_authretry._core.token import load_token
+from requests_authretry.testing import FakeClock, ScriptedAdapter
+from requests_authretry import _renewal
+
+way, how, place = sys.argv[1:]
+clock = FakeClock()
+clock.patience = 0.0
+asked = threading.Event()
+
+def fetch():
+    if way == "early" and not asked.is_set():
+        asked.set()
+        return Token("old", clock.time() + 100)
+    if way == "hangs":
+        threading.Event().wait()
+    time.sleep(0.4)
+    Path(place).write_text("kept")
+    return "new"
+
+def main():
+    session = requests.Session()
+    session.mount("https://", ScriptedAdapter(200, 200))
+    chosen = Settings(token=fetch, origins=["https://api.example.com"], clock=clock)
+    mount(session, chosen)
+    if way == "hangs":
+        _renewal.EXIT_SECONDS = 0.1
+    if way == "early":
+        clock.patience = 5.0
+        session.get("https://api.example.com")
+        clock.advance(90)
+        session.get("https://api.example.com")
+    else:
+        try:
+            session.get("https://api.example.com")
+        except RefreshFailed:
+            pass
+    print("main is over", flush=True)
+
+if __name__ == "__main__":
+    if how == "itself":
+        main()
+    else:
+        child = multiprocessing.get_context(how).Process(target=main)
+        child.start()
+        child.join()
+        print("ended with", child.exitcode)
+"""
+
+
+def ended(tmp_path: Path, way: str, how: str) -> tuple[list[str], bool]:
+    """What a program says that ends while a renewal is under way, and whether that was kept."""
+    program, kept = tmp_path / "program.py", tmp_path / "kept"
+    program.write_text(PROGRAM)
+    home = str(Path(requests_authretry.__file__).parent.parent)
+    done = subprocess.run(  # noqa: S603 (our own program)
+        [sys.executable, str(program), way, how, str(kept)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=25,
+        env={**os.environ, "PYTHONPATH": home},
+    )
+    assert done.stderr == ""
+    return done.stdout.splitlines(), kept.exists()
+
+
+@pytest.mark.parametrize(
+    ("way", "how"),
+    [
+        ("given up", "itself"),
+        ("early", "itself"),
+        *(("given up", method) for method in multiprocessing.get_all_start_methods()),
+    ],
+)
+def test_the_end_of_the_program_waits(tmp_path: Path, way: str, how: str) -> None:
+    """A program that ends during a renewal, and a child of one, lets it come to its end."""
+    said = ["main is over"] if how == "itself" else ["main is over", "ended with 0"]
+    assert ended(tmp_path, way, how) == (said, True)
+
+
+def test_a_source_that_hangs_does_not_keep_the_program(tmp_path: Path) -> None:
+    """The end of the program does not wait for ever."""
+    assert ended(tmp_path, "hangs", "itself") == (["main is over"], False)
+
+
+# Forks
+
+if hasattr(os, "fork"):  # pragma: no branch
+
+    @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+    @pytest.mark.parametrize("moment", [EARLY, LATE, HOUR])
+    def test_a_child_renews_for_itself(
+        desk: Desk, issuer: Issuer, clock: FakeClock, moment: float
+    ) -> None:
+        """A child made during an early renewal has one of its own; the parent's goes on."""
+
+        def renewed() -> str:
+            with issuer.answering():
+                clock.advance(moment - EARLY)
+                desk.token()
+                desk.settle()
+                return f"{desk.value()} {issuer.calls} {desk.renewal}"
+
+        clock.advance(EARLY)
+        with issuer.hanging():
+            assert desk.value() == "access-1"
+            assert issuer.has_begun()
+            assert Child(renewed).answer() == "access-3 3 None"
+            assert desk.value() == "access-1"
+            worker = issuer.workers[-1]
+        ends(worker)
+        assert desk.value() == "access-2"
+        assert issuer.calls == 2
+
+
+# Secrets
+
+
+def test_nothing_that_is_told_is_secret(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither events nor logs nor dumps have a token, or what a foreign store says of itself."""
+    caplog.set_level(logging.DEBUG)
+    error = requests.ConnectionError(f"https://kv.example.com/?token={SECRET}")
+    store, end = Flaky(error=error), clock.time() + 99
+    tokens = [Token(f"{n}-{SECRET}", end, refresh_token=f"r{n}-{SECRET}") for n in range(8)]
+    source = Source(*tokens[:5], None, SPENT)
+    desk = Desk(source, clock, store=store)
+    for failing in ("lock", "read", "write", "release"):
+        store.failing = {failing}
+        session, _ = scripted(desk.settings, EXPIRED, EXPIRED)
+        with suppress(RefreshFailed):
+            session.get(f"{URL}?key={SECRET}")
+        clock.advance(9)
+    assert {(event.doing, event.error) for event in desk.told(StoreFailed)} == {
+        (doing, "ConnectionError") for doing in ("lock", "read", "write")
+    }
+    assert {event.key for event in desk.told(StoreFailed)} == {ORIGIN}
+    assert len(desk.told(RefreshDeclined)) > 0
+    rotation = desk.keeper._rotation  # noqa: SLF001 (a debugger shows it all)
+    shown = [desk.events, vars(desk.keeper), vars(rotation), source.contexts]
+    assert SECRET not in f"{shown} {caplog.text}"
+    assert "ConnectionError" in caplog.text

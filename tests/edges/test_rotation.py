@@ -1,0 +1,765 @@
+"""One refresh token, many who share it: each is spent once, and the newest is never lost."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as checked
+from hypothesis import strategies as st
+
+from requests_authretry import (
+    FetchContext,
+    FileStore,
+    Reason,
+    RefreshFailed,
+    StoreFailed,
+    Token,
+    TokenRefreshed,
+)
+from requests_authretry.testing import FakeClock
+from tests.edges.renewal_support import (
+    DOWN,
+    HOUR,
+    PATIENCE,
+    SPENT,
+    Desk,
+    Drawn,
+    Flaky,
+    Issuer,
+    Stepped,
+    StrictServer,
+    all_end,
+    ends,
+    in_vain,
+    no_thread,
+)
+from tests.edges.scripted import ORIGIN, URL, scripted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+EARLY, LATE = HOUR - 900.0, HOUR - 60.0
+
+
+@pytest.fixture(autouse=True)
+def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
+    """No jitter: windows at their longest, pauses at their shortest."""
+    stand_in = Drawn()
+    monkeypatch.setattr("requests_authretry._tokens.random", stand_in)
+    return stand_in
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A clock that moves when it is told to."""
+    return FakeClock()
+
+
+@pytest.fixture
+def issuer(clock: FakeClock) -> Issuer:
+    """A source whose tokens are good for an hour."""
+    return Issuer(clock)
+
+
+@pytest.fixture
+def store() -> Flaky:
+    """A store that several share, and that can fail."""
+    return Flaky()
+
+
+@pytest.fixture
+def desk(issuer: Issuer, clock: FakeClock, store: Flaky) -> Desk:
+    """A process that has its first token, and has kept it."""
+    begun = Desk(issuer, clock, store=store)
+    begun.token()
+    assert issuer.has_begun()
+    return begun
+
+
+@pytest.fixture
+def other(issuer: Issuer, clock: FakeClock, store: Flaky) -> Desk:
+    """Another process on the same store, which has no token yet."""
+    return Desk(issuer, clock, store=store)
+
+
+def elsewhere(clock: FakeClock, name: str = "theirs", life: float = HOUR) -> Token:
+    """A token that a process on another machine was given now."""
+    return Token(name, clock.time() + life, refresh_token=f"refresh-{name}")
+
+
+def generation(store: Flaky) -> int:
+    """That of the token in the store."""
+    kept = store.kept()
+    assert kept is not None
+    return kept[1]
+
+
+# The recipe
+
+
+def test_the_store_is_read_inside_its_lock(desk: Desk, store: Flaky, issuer: Issuer) -> None:
+    """Lock, read, ask, write, give the lock back: in this order."""
+    old = desk.token()
+    store.done.clear()
+    with issuer.hanging():
+        with suppress(RefreshFailed):
+            desk.renewed(old, 0.0)
+        assert issuer.has_begun()
+        assert store.done == ["lock", "read"]
+    desk.settle()
+    assert store.done == ["lock", "read", "write", "release"]
+
+
+@pytest.mark.parametrize("moment", [EARLY, LATE, HOUR])
+def test_what_another_has_fetched_is_adopted(
+    desk: Desk, other: Desk, issuer: Issuer, clock: FakeClock, moment: float
+) -> None:
+    """Early, late or over: the second to renew finds what the first has fetched."""
+    assert other.value() == "access-1"
+    clock.advance(moment)
+    for each in (desk, other):
+        each.token()
+        each.settle()
+        assert each.value() == "access-2"
+    assert issuer.calls == 2
+    assert [event.adopted for event in desk.told(TokenRefreshed)] == [False, False]
+    assert [event.adopted for event in other.told(TokenRefreshed)] == [True, True]
+
+
+def test_what_another_has_fetched_answers_a_401(desk: Desk, other: Desk, issuer: Issuer) -> None:
+    """A token that was refused is replaced by what is in the store, if that is another one."""
+    old = other.token()
+    new = desk.renewed(old)
+    assert other.renewed(old) == new
+    assert issuer.calls == 2
+
+
+def test_the_newest_refresh_token_is_spent(
+    desk: Desk, store: Flaky, issuer: Issuer, clock: FakeClock
+) -> None:
+    """Where the store has a newer token that is over as well, its refresh token is the good one."""
+    clock.advance(HOUR)
+    store.put(elsewhere(clock, life=-1), generation(store) + 1)
+    assert desk.value() == "access-2"
+    assert issuer.spent == [None, "refresh-theirs"]
+
+
+@pytest.mark.parametrize("why", ["early", "late", "refused"])
+def test_the_same_token_with_another_refresh_token(
+    desk: Desk, store: Flaky, issuer: Issuer, why: str
+) -> None:
+    """What counts is kept even where the access token is the old one."""
+    old, clock = desk.token(), desk.clock
+    issuer.given = Token(old.value, old.expires_at, refresh_token="refresh-2")
+    if why == "refused":
+        assert desk.renewed(old) is Reason.UNCHANGED
+    else:
+        clock.advance(EARLY if why == "early" else LATE)
+        assert desk.value() == "access-1"
+        desk.settle()
+    kept = store.inner.read(ORIGIN)
+    assert kept is not None
+    assert "refresh-2" in kept
+    issuer.given = ()
+    clock.advance(HOUR)
+    assert desk.value() == "access-3"
+    assert issuer.spent[-1] == "refresh-2"
+
+
+def test_generations_grow(desk: Desk, store: Flaky, clock: FakeClock) -> None:
+    """The later token has the higher number; two in one millisecond, or after a jump back, too."""
+    seen = [generation(store)]
+    assert seen[0] == int(clock.time() * 1000)
+    for jump in (0.0, 10.0, -3000.0, 10.0):
+        clock.advance(jump)
+        desk.renewed(desk.token())
+        seen.append(generation(store))
+    assert seen == sorted(set(seen))
+
+
+@pytest.mark.parametrize("lost", ["rolled back", "emptied", "torn"])
+@pytest.mark.parametrize("moment", [0.0, EARLY, LATE, HOUR])
+def test_a_store_that_lost_our_token_gets_it_again(
+    desk: Desk, store: Flaky, issuer: Issuer, lost: str, moment: float
+) -> None:
+    """An older token in the store, or none, is never believed: ours is put back and goes on."""
+    before = elsewhere(desk.clock, "before")
+    if lost == "rolled back":
+        store.put(before, generation(store) - 1)
+    else:
+        store.inner.write(ORIGIN, '{"value": "torn' if lost == "torn" else "")
+    old = desk.token()
+    desk.clock.advance(moment)
+    issuer.given = DOWN
+    with suppress(RefreshFailed):
+        desk.token() if moment else desk.renewed(old)
+    desk.settle()
+    assert issuer.spent == [None, "refresh-1"]
+    kept = store.kept()
+    assert kept is not None
+    assert kept[0] == "access-1"
+
+
+def test_a_new_sign_in_wins(desk: Desk, store: Flaky, issuer: Issuer, clock: FakeClock) -> None:
+    """Where the store was emptied and somebody signed in anew, the dead token does not win."""
+    desk.renewed(desk.token())
+    clock.advance(HOUR)
+    issuer.given = SPENT
+    with pytest.raises(RefreshFailed):
+        desk.token()
+    store.inner.write(ORIGIN, "")
+    clock.advance(5)
+    issuer.given = ()
+    new = Desk(issuer, clock, store=store)
+    assert new.value() == "access-4"
+    assert issuer.spent[-1] is None
+    clock.advance(60)
+    assert desk.value() == "access-4"
+    assert store.kept() == ("access-4", generation(store))
+    clock.advance(HOUR)
+    assert [new.value(), desk.value()] == ["access-5"] * 2
+    assert issuer.spent[-1] == "refresh-4"
+
+
+def test_a_file_is_as_good(tmp_path: Path, issuer: Issuer, clock: FakeClock) -> None:
+    """Two processes on one file spend one refresh token; a torn file is written again."""
+    path = tmp_path / "tokens.json"
+    desks = [Desk(issuer, clock, store=FileStore(path)) for _ in range(2)]
+    assert [each.value() for each in desks] == ["access-1"] * 2
+    clock.advance(HOUR)
+    assert [each.value() for each in reversed(desks)] == ["access-2"] * 2
+    path.write_bytes(path.read_bytes()[:40])
+    clock.advance(LATE)
+    assert [each.value() for each in desks] == ["access-3"] * 2
+    assert issuer.spent == [None, "refresh-1", "refresh-2"]
+
+
+# A refresh token that was spent in spite of the lock
+
+
+class Overtaken(Issuer):
+    """A source whose refresh token was spent by another, whose token comes into the store then."""
+
+    store: Flaky
+    after: float
+
+    def fetch(self, context: FetchContext) -> Any:
+        """The first token as ever."""
+        if self.calls == 0:
+            return super().fetch(context)
+        self.contexts.append(context)
+        if self.after == 0.0:
+            self.arrives()
+        raise SPENT
+
+    def arrives(self) -> None:
+        """The other one's token."""
+        kept = self.store.kept()
+        assert kept is not None
+        self.store.put(elsewhere(self.clock), kept[1] + 1)
+
+
+class Waiting(FakeClock):
+    """A clock that calls back when somebody waits for time to pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[Callable[[], None]] = []
+
+    def sleep(self, seconds: float, wake: threading.Event | None = None) -> None:
+        """As ever."""
+        super().sleep(seconds, wake)
+        if wake is None and self.calls:
+            self.calls.pop()()
+
+
+@pytest.mark.parametrize(
+    ("after", "waits"), [(0.0, []), (1.0, [1.0])], ids=["at once", "within a second"]
+)
+@pytest.mark.parametrize("moment", [0.0, LATE, HOUR])
+def test_a_siblings_token_is_adopted(
+    store: Flaky, after: float, waits: list[float], moment: float
+) -> None:
+    """After ``invalid_grant`` the store is read again, at once and after a second."""
+    clock = Waiting()
+    source = Overtaken(clock)
+    source.store, source.after = store, after
+    desk = Desk(source, clock, store=store)
+    old = desk.token()
+    clock.advance(moment)
+    clock.calls = [source.arrives] if after else []
+    result = desk.token() if moment else desk.renewed(old)
+    assert isinstance(result, Token)
+    assert result.value == "theirs"
+    assert clock.sleeps == waits
+    assert source.calls == 2
+    assert [event.adopted for event in desk.told(TokenRefreshed)] == [False, True]
+
+
+def test_a_session_that_is_over(desk: Desk, store: Flaky, issuer: Issuer, clock: FakeClock) -> None:
+    """Where nobody else has a token, the caller is told what the server said; nothing is lost."""
+    clock.advance(HOUR)
+    issuer.given = SPENT
+    kept = store.kept()
+    with pytest.raises(RefreshFailed, match="not good") as caught:
+        desk.token()
+    assert caught.value.error == "invalid_grant"
+    assert clock.sleeps == [1.0]
+    assert (issuer.calls, store.kept()) == (2, kept)
+
+
+@pytest.mark.parametrize("code", [None, "invalid_client", "temporarily_unavailable"])
+def test_other_failures_look_for_no_sibling(
+    desk: Desk, store: Flaky, issuer: Issuer, clock: FakeClock, code: str | None
+) -> None:
+    """Only ``invalid_grant`` says that the refresh token may have been spent."""
+    clock.advance(HOUR)
+    issuer.given = RefreshFailed("no", error=code)
+    store.done.clear()
+    with pytest.raises(RefreshFailed):
+        desk.token()
+    assert (store.done, clock.sleeps) == (["lock", "read", "release"], [])
+
+
+# Stores that fail
+
+
+def test_a_token_that_is_not_kept_is_kept_soon(
+    issuer: Issuer, clock: FakeClock, store: Flaky
+) -> None:
+    """A write that fails costs no call; it is made up for in the background, without the source."""
+    store.failing = {"write"}
+    desk = Desk(issuer, clock, store=store)
+    assert desk.value() == "access-1"
+    assert desk.told(StoreFailed) == [StoreFailed(ORIGIN, "write", "OSError")]
+    store.failing = set()
+    clock.advance(0.4)
+    assert desk.value() == "access-1"
+    assert desk.renewal is None
+    clock.advance(0.1)
+    assert desk.value() == "access-1"
+    desk.settle()
+    kept = store.kept()
+    assert kept is not None
+    assert kept[0] == "access-1"
+    store.done.clear()
+    clock.advance(EARLY - 1)
+    assert desk.value() == "access-1"
+    assert (issuer.calls, store.done) == (1, [])
+    assert len(desk.told(TokenRefreshed)) == 1
+    clock.advance(1)
+    desk.token()
+    desk.settle()
+    assert desk.value() == "access-2"
+
+
+@pytest.mark.parametrize("life", [HOUR, None], ids=["an hour", "no end"])
+def test_a_session_makes_up_for_a_write(clock: FakeClock, store: Flaky, life: float | None) -> None:
+    """Calls of a session, too, see to it, whether the token has an end or not."""
+    store.failing = {"write"}
+    issuer = Issuer(clock, life)
+    desk = Desk(issuer, clock, store=store)
+    session, _ = scripted(desk.settings, *[200] * 4)
+    session.get(URL)
+    store.failing = set()
+    clock.advance(10)
+    session.get(URL)
+    desk.settle()
+    assert store.kept() is not None
+    clock.advance(100)
+    session.get(URL)
+    assert (desk.renewal, issuer.calls) == (None, 1)
+
+
+def test_a_token_that_is_not_kept_gives_way(issuer: Issuer, clock: FakeClock, store: Flaky) -> None:
+    """Where another has a newer token nothing is to be made up for; that one is renewed early."""
+    store.failing = {"write"}
+    desk = Desk(issuer, clock, store=store)
+    desk.token()
+    store.failing = set()
+    clock.advance(1)
+    newer = elsewhere(clock)
+    store.put(newer, int(clock.time() * 1000))
+    desk.token()
+    desk.settle()
+    assert desk.token() == newer
+    clock.advance(EARLY)
+    desk.token()
+    desk.settle()
+    assert desk.value() == "access-2"
+    assert issuer.spent == [None, "refresh-theirs"]
+
+
+@pytest.mark.parametrize("what", ["write", "read", "lock"])
+def test_a_store_that_stays_broken(
+    issuer: Issuer, clock: FakeClock, store: Flaky, what: str
+) -> None:
+    """For half an hour nothing can be kept: one token request, and few looks at the store."""
+    store.failing = {what, "write"}
+    desk = Desk(issuer, clock, store=store)
+    for _ in range(1800):
+        assert desk.value() == "access-1"
+        desk.settle()
+        clock.advance(1)
+    assert issuer.calls == 1
+    assert 100 < store.done.count("lock") < 130
+
+
+@pytest.mark.parametrize("what", ["lock", "read", "write"])
+def test_nothing_early_without_the_store(
+    desk: Desk, other: Desk, store: Flaky, issuer: Issuer, what: str
+) -> None:
+    """Where others cannot be asked or told, a token that is good still is kept.
+
+    The store is tried again, as a source would be; when it is back, one fetches, one adopts.
+    """
+    other.token()
+    store.failing = {what}
+    desk.clock.advance(EARLY)
+    for _ in range(100):
+        for each in (desk, other):
+            assert each.value() == "access-1"
+            each.settle()
+        desk.clock.advance(1)
+    assert issuer.calls == 1
+    assert [event.doing for event in desk.told(StoreFailed)] == [what] * 4
+    store.failing = set()
+    desk.clock.advance(60)
+    for each in (desk, other):
+        each.token()
+        each.settle()
+        assert each.value() == "access-2"
+    assert issuer.calls == 2
+
+
+@pytest.mark.parametrize("what", ["lock", "read"])
+@pytest.mark.parametrize("moment", [0.0, LATE, HOUR])
+def test_in_need_it_goes_without_the_store(
+    desk: Desk, store: Flaky, issuer: Issuer, moment: float, what: str
+) -> None:
+    """Who needs a token gets one, with what this process has in memory; an event says so."""
+    old = desk.token()
+    desk.clock.advance(moment)
+    store.failing = {what, "write"}
+    result = desk.token() if moment else desk.renewed(old)
+    assert isinstance(result, Token)
+    assert result.value == "access-2"
+    assert [event.doing for event in desk.told(StoreFailed)] == [what, "write"]
+    assert issuer.spent == [None, "refresh-1"]
+
+
+def test_a_source_is_told_that_it_is_blind(issuer: Issuer, clock: FakeClock, store: Flaky) -> None:
+    """Where the store cannot be read, a newer token may be there: the source knows that."""
+    desk = Desk(issuer, clock, store=store)
+    store.failing = {"lock"}
+    desk.renewed(desk.token())
+    store.failing = {"read"}
+    desk.renewed(desk.token())
+    store.failing = {"write"}
+    desk.renewed(desk.token())
+    assert [context.blind for context in issuer.contexts] == [False, False, True, False]
+
+
+def test_the_newest_in_memory_is_spent(desk: Desk, store: Flaky, issuer: Issuer) -> None:
+    """A late refusal of an older token, the store out of reach: no refresh token comes twice."""
+    old = desk.token()
+    desk.renewed(old)
+    desk.clock.advance(HOUR)
+    store.failing = {"read"}
+    desk.renewed(old)
+    assert issuer.spent == [None, "refresh-1", "refresh-2"]
+
+
+def test_a_lock_that_is_not_given_back(issuer: Issuer, clock: FakeClock, store: Flaky) -> None:
+    """What goes wrong when all is done takes nothing away."""
+    store.failing = {"release"}
+    desk = Desk(issuer, clock, store=store)
+    assert desk.value() == "access-1"
+    assert store.kept() == ("access-1", generation(store))
+    assert desk.told(StoreFailed) == [StoreFailed(ORIGIN, "lock", "OSError")]
+    issuer.given = DOWN
+    with pytest.raises(RefreshFailed, match="down"):
+        desk.renewed(desk.token())
+
+
+# Locks that others hold
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits for a lock gives up soon, so that these tests need no minute."""
+    monkeypatch.setattr("requests_authretry._rotation.LOCK_SECONDS", 0.05)
+
+
+@pytest.mark.usefixtures("hasty")
+def test_another_that_renews_for_long(
+    desk: Desk, store: Flaky, issuer: Issuer, clock: FakeClock
+) -> None:
+    """Who waits in vain for another's renewal asks nobody and writes nothing.
+
+    A token that is good still is used.
+    """
+    with store.inner.lock(ORIGIN, 0.0):
+        clock.advance(EARLY)
+        assert desk.value() == "access-1"
+        desk.settle()
+        clock.advance(LATE - EARLY)
+        assert desk.value() == "access-1"
+        clock.advance(60)
+        store.inner.write(ORIGIN, "")
+        with pytest.raises(RefreshFailed, match="locked by another"):
+            desk.token()
+        assert store.kept() is None
+    assert issuer.calls == 1
+    clock.advance(10)
+    assert desk.value() == "access-2"
+
+
+@pytest.mark.usefixtures("hasty")
+def test_our_own_lock_is_passed_by(
+    desk: Desk, store: Flaky, issuer: Issuer, clock: FakeClock
+) -> None:
+    """A renewal that hangs holds the lock: the next one goes on; when it is over locks count."""
+    clock.advance(HOUR)
+    with issuer.hanging():
+        hung = in_vain(desk, issuer)
+        with issuer.answering():
+            assert desk.value() == "access-3"
+    ends(hung)
+    clock.advance(HOUR)
+    with store.inner.lock(ORIGIN, 0.0), pytest.raises(RefreshFailed, match="locked by another"):
+        desk.token()
+    assert issuer.calls == 3
+
+
+@pytest.mark.usefixtures("hasty")
+def test_our_own_lock_counts_once(
+    desk: Desk, store: Flaky, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often no successor could be begun: when what hung is over, locks count again."""
+    desk.clock.advance(HOUR)
+    with issuer.hanging():
+        hung = in_vain(desk, issuer)
+        with monkeypatch.context() as limits:
+            limits.setattr(threading.Thread, "start", no_thread)
+            for _ in range(3):
+                with pytest.raises(RefreshFailed, match="RuntimeError"):
+                    desk.token()
+    ends(hung)
+    desk.clock.advance(HOUR)
+    with store.inner.lock(ORIGIN, 0.0), pytest.raises(RefreshFailed, match="locked by another"):
+        desk.token()
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_lock_that_is_never_given_back_starves_nobody(
+    desk: Desk, other: Desk, issuer: Issuer, clock: FakeClock
+) -> None:
+    """What a process puts into the store whose first renewal hangs is there for all others."""
+    other.token()
+    clock.advance(HOUR)
+    with issuer.hanging():
+        hung = in_vain(desk, issuer)
+        with issuer.answering():
+            assert desk.value() == "access-3"
+            assert other.value() == "access-3"
+    ends(hung)
+    assert issuer.calls == 3
+
+
+# Early, and one who cannot wait
+
+
+@pytest.mark.parametrize("why", ["refused", "late", "over"])
+def test_a_token_that_was_only_kept_is_not_a_new_one(store: Flaky, why: str) -> None:
+    """Who needs a new token and has joined the making up for a write gets one in earnest."""
+    clock = Stepped()
+    issuer = Issuer(clock, 20.0)
+    desk = Desk(issuer, clock, store=store)
+    store.failing = {"write"}
+    old = desk.token()
+    assert clock.somebody_waits()
+    store.failing = set()
+    clock.advance(18)
+    with ThreadPoolExecutor(1) as caller:
+        with store.inner.lock(ORIGIN, 0.0):
+            assert desk.token() == old
+            assert desk.renewal is not None
+            clock.advance({"refused": 0.0, "late": 1.5, "over": 2.0}[why])
+            in_need: Callable[[], Any] = partial(desk.renewed, old)
+            result = caller.submit(in_need if why == "refused" else desk.token)
+            assert clock.somebody_waits()
+        assert result.result(PATIENCE).value == "access-2"
+    assert [context.early for context in issuer.contexts] == [False, False]
+
+
+# Whatever happens, in whatever order
+
+
+class Team:
+    """Processes that share a session at a strict server over one store.
+
+    Attributes:
+        server: The server.
+        store: The store.
+        desks: The processes.
+        tokens: The tokens they have used.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.server = StrictServer()
+        self.store = Flaky()
+        clock = self.server.clock
+        self.desks = [Desk(self.server, clock, store=self.store) for _ in range(count)]
+        self.tokens: list[Token] = []
+
+    def call(self, number: int) -> bool:
+        """One request to the API: whether it came through, with an answered 401 or two."""
+        desk = self.desks[number % len(self.desks)]
+        try:
+            given: Token | Reason = desk.token()
+            for _ in range(2):
+                if isinstance(given, Token) and not self.server.takes(given):
+                    given = desk.renewed(given)
+        except RefreshFailed:
+            return False
+        if isinstance(given, Reason):
+            return False
+        self.tokens.append(given)
+        return self.server.takes(given)
+
+    def crowd(self, _: int) -> None:
+        """All at once."""
+        with ThreadPoolExecutor(len(self.desks)) as callers:
+            list(callers.map(self.call, range(len(self.desks))))
+
+    def wait(self, number: int) -> None:
+        """Nobody does anything for a while."""
+        self.server.clock.advance((1.0, 30.0, 300.0, 900.0, EARLY, LATE, HOUR)[number])
+
+    def revoke(self, _: int) -> None:
+        """The API refuses all tokens that were given."""
+        self.server.revoke()
+
+    def hang(self, _: int) -> None:
+        """The server processes what it gets, and does not answer."""
+        self.server.hang()
+
+    def go_on(self, _: int) -> None:
+        """It answers."""
+        self.server.go_on()
+
+    def flicker(self, number: int) -> None:
+        """The store is out of reach while one that need not renew makes a call."""
+        desk = self.desks[number % len(self.desks)]
+        if self.server.hangs:
+            return
+        all_end()
+        schedule = desk.keeper._held.schedule  # noqa: SLF001 (when it would have to)
+        token = desk.keeper.token
+        if token and self.server.takes(token) and self.server.clock.time() < schedule.late:
+            self.store.failing = {("lock", "read", "write")[number // 3]}
+            desk.token()
+            desk.settle()
+            self.store.failing = set()
+
+    def fail(self, number: int) -> None:
+        """From now on the store fails at this, or at nothing."""
+        self.store.failing = {
+            what
+            for bit, what in enumerate(("lock", "read", "write", "release"))
+            if number >> bit & 1
+        }
+
+    def lose(self, number: int) -> None:
+        """The store loses what it has, or goes back to an older token."""
+        older = self.tokens[: number // 2]
+        if not older or number % 2:
+            self.store.inner.write(ORIGIN, "")
+        else:
+            self.store.put(older[-1], number)
+
+    def refuse_late(self, number: int) -> None:
+        """A refusal arrives of a token that was used some time ago."""
+        for token in self.tokens[-1 - number :][:1]:
+            with suppress(RefreshFailed):
+                self.desks[0].renewed(token)
+
+    def ends_well(self) -> None:
+        """When all is over, everybody gets through, and no refresh token came twice."""
+        self.server.go_on()
+        self.store.failing = set()
+        all_end()
+        self.server.clock.advance(121)
+        for number in range(2 * len(self.desks)):
+            assert self.call(number)
+        all_end()
+        assert self.server.reused == []
+
+
+def steps(*kinds: Callable[[Team, int], object]) -> st.SearchStrategy[list[Any]]:
+    """What happens to a team, in order."""
+    numbers: dict[object, st.SearchStrategy[int]] = {
+        Team.wait: st.integers(0, 6),
+        Team.flicker: st.integers(0, 8),
+    }
+    each = [st.tuples(st.just(kind), numbers.get(kind, st.integers(0, 15))) for kind in kinds]
+    return st.lists(st.one_of(each), max_size=20)
+
+
+@checked(deadline=None, max_examples=100)
+@given(
+    count=st.integers(2, 3),
+    happens=steps(
+        Team.wait,
+        Team.call,
+        Team.crowd,
+        Team.revoke,
+        Team.hang,
+        Team.go_on,
+        Team.flicker,
+    ),
+)
+def test_a_session_that_many_share_survives(
+    count: int, happens: list[tuple[Callable[[Team, int], object], int]]
+) -> None:
+    """As long as the store works for who needs it, no refresh token is ever spent twice."""
+    team = Team(count)
+    for happen, number in happens:
+        happen(team, number)
+        assert team.server.reused == []
+    team.ends_well()
+
+
+@checked(deadline=None, max_examples=100)
+@given(happens=steps(Team.wait, Team.call, Team.revoke, Team.fail, Team.lose, Team.refuse_late))
+def test_a_session_of_one_survives_any_store(
+    happens: list[tuple[Callable[[Team, int], object], int]],
+) -> None:
+    """Whatever its store fails at, loses or brings back, a process alone keeps its session."""
+    team = Team(1)
+    for happen, number in happens:
+        happen(team, number)
+        assert team.server.reused == []
+    team.ends_well()
+
+
+def test_the_server_is_strict() -> None:
+    """What the tests above hold is not held by the server: a spent token ends the session."""
+    server = StrictServer()
+    first = server.fetch(FetchContext(None))
+    assert server.takes(first)
+    second = server.fetch(FetchContext(first))
+    assert (server.takes(first), server.takes(second)) == (False, True)
+    for stale in (first, second):
+        with pytest.raises(RefreshFailed):
+            server.fetch(FetchContext(stale))
+    assert not server.takes(second)
+    assert server.reused == ["refresh-1", "refresh-2"]
