@@ -31,11 +31,18 @@ class Renewal(threading.Event):
     that was sent is spent, and its answer must not be lost.
     """
 
-    def __init__(self, context: FetchContext, overdue: float) -> None:
-        """Not begun yet."""
+    def __init__(self, context: FetchContext, overdue: float, *, is_second: bool = False) -> None:
+        """Not begun yet.
+
+        Args:
+            context: What the source is told.
+            overdue: When it is given up on, in monotonic seconds.
+            is_second: Whether another one was given up on.
+        """
         super().__init__()
         self.context = context
         self.overdue = overdue
+        self.is_second = is_second
         self.worker: threading.Thread | None = None
         self.result: Result = NoToken("its renewal was cut off")
         self.is_given_up = False

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 LOCK_SECONDS = 60.0
 """How long a renewal waits for another process that renews the same token."""
 
+RELOCK_SECONDS = 5.0
+"""How long a store that cannot be locked is asked again, before we go on without it."""
+
 SIBLING_SECONDS = 1.0
 """How long one waits, whose refresh token was spent, for the token of whoever spent it."""
 
@@ -69,7 +72,6 @@ class Rotation:
     Attributes:
         key: The name the store keeps the token under.
         is_kept: Whether the store has the newest token that is known here.
-        hanging: How many renewals that were given up on are at it still; one may hold the lock.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -80,7 +82,9 @@ class Rotation:
         self._clock, self._listeners = settings.clock, settings.listeners
         key = getattr(settings.token, "store_key", None)
         self.key: str = key or " ".join(sorted(settings.origins))
-        self.hanging = 0
+        self._holders = 0
+        self._is_alone = True
+        self._is_shared = False
         self._newest: Token | None = None
         self._generation = 0
         self.is_kept = True
@@ -107,12 +111,16 @@ class Rotation:
         if self._replaces(found, stale):
             return Renewed(found, fetched=False)
         if context.early and found is not None:
-            if was_kept and found.refresh_token:
-                self._keep()  # what could not be kept is better not asked for while there is time
-            if not self.is_kept:
+            # What could not be kept is better not asked for while there is time.
+            if not (self._is_written() if was_kept and found.refresh_token else self.is_kept):
                 raise NoToken("its store does not keep it")
             if not was_kept:
                 return Renewed(found, fetched=False)  # it is now: that was all there was to do
+        if self._is_shared and not self._is_alone and found is not None and found.refresh_token:
+            raise NoToken(
+                "its store can be read and not locked, and its refresh token is not spent behind "
+                "the backs of others"
+            )
         return self._from_source(context, found)
 
     def _from_source(self, context: FetchContext, found: Token | None) -> Renewed | Reason:
@@ -140,13 +148,13 @@ class Rotation:
         self, ours: Token | None, *, early: bool = False, alone: bool = True
     ) -> Token | None:
         """The newest token there is: the store's, unless the store has lost ours or not got it."""
-        self._is_blind = True
+        self._is_blind, self._is_shared = True, False
         try:
             stored = load_token(self._store.read(self.key))
         except OSError as error:
             self._failed("read", error, early=early)
             return self._newest or ours
-        self._is_blind = False
+        self._is_blind, self._is_shared = False, stored is not None
         if stored is not None and stored[1] >= self._generation:
             self._newest, self._generation = stored
             self.is_kept = True
@@ -188,23 +196,28 @@ class Rotation:
         return Renewed(fetched, fetched=True, is_kept=self.is_kept)
 
     def _keep(self) -> None:
-        """Put the newest token into the store."""
-        self.is_kept = False
+        self.is_kept = self._is_written()
+
+    def _is_written(self) -> bool:
+        """Put the newest token into the store; whether it is there."""
         try:
             if self._newest is not None:
                 self._store.write(self.key, dump_token(self._newest, self._generation))
         except OSError as error:
             self._failed("write", error)
-        else:
-            self.is_kept = True
+            return False
+        return True
 
     @contextmanager
     def _alone(self, *, early: bool) -> Iterator[None]:
         """Under the store's lock; a store out of reach leaves us to this process alone."""
         lock = self._locked(early=early)
+        self._is_alone = lock is not None or self._holders > 0
+        self._holders += lock is not None
         try:
             yield
         finally:
+            self._holders -= lock is not None
             try:
                 if lock is not None:
                     lock.__exit__(None, None, None)
@@ -212,17 +225,33 @@ class Rotation:
                 self._failed("lock", error)
 
     def _locked(self, *, early: bool) -> AbstractContextManager[object] | None:
+        """The lock, entered; None where it cannot be had, or one of ours holds it that hangs."""
+        until = self._clock.monotonic() + RELOCK_SECONDS
+        lock = self._entered()
+        while isinstance(lock, OSError):
+            # A store that is just away may be back at once, and another may be at work meanwhile.
+            if early or self._clock.monotonic() >= until:
+                self._failed("lock", lock, early=early)
+                return None
+            self._clock.sleep(RELOCK_SECONDS / 5)
+            lock = self._entered()
+        return lock
+
+    def _entered(self) -> AbstractContextManager[object] | OSError | None:
         try:
             lock = self._store.lock(self.key, LOCK_SECONDS)
             lock.__enter__()
         except TimeoutError as error:
-            if not self.hanging:  # else it may be our own that holds it
-                raise _LockedError("its store stayed locked by another") from error
+            if self._holders:
+                return None
+            raise _LockedError("its store stayed locked by another") from error
         except OSError as error:
-            self._failed("lock", error, early=early)
-        else:
-            return lock
-        return None
+            return error
+        return lock
+
+    def after_fork(self) -> None:
+        """Those who held the lock are not in the child."""
+        self._holders = 0
 
     def _failed(self, doing: str, error: OSError, *, early: bool = False) -> None:
         """Go on without the store, unless there is time to wait until it is back."""

@@ -190,7 +190,7 @@ class TokenKeeper:
 
     def _begin(self, context: FetchContext) -> Renewal | Exception:
         overdue = self._clock.monotonic() + max(context.timeout, self._patience)
-        renewal = Renewal(context, overdue)
+        renewal = Renewal(context, overdue, is_second=self._renewal is not None)
         try:
             self._renewal = renewal.begin(self._work)
         except RuntimeError as error:
@@ -202,13 +202,13 @@ class TokenKeeper:
         """Whether it has taken so long that its source must hang; its result is still welcome."""
         if self._clock.monotonic() < renewal.overdue:
             return False
-        logger.warning("a token source has not answered for long: it is asked again")
         renewal.is_given_up = True
-        self._rotation.hanging += 1
         return True
 
     def _work(self, renewal: Renewal) -> None:
         try:
+            if renewal.is_second:
+                logger.warning("a token source has not answered for long: it is asked again")
             renewal.result = self._rotation.renewed(renewal.context)
         except BaseException as error:  # noqa: BLE001 (the waiting callers get it)
             renewal.result = (
@@ -219,10 +219,11 @@ class TokenKeeper:
                 news = self._settled(renewal, renewal.result)
                 if self._renewal is renewal:
                     self._renewal = None
-                self._rotation.hanging -= renewal.is_given_up
-            if news is not None:
-                tell(self._listeners, news)
-            renewal.set()
+            try:
+                if news is not None:
+                    tell(self._listeners, news)
+            finally:
+                renewal.set()
 
     def _settled(self, renewal: Renewal, result: Result) -> TokenRefreshed | None:
         """Make the result the current state; what there is to tell of it."""
@@ -254,17 +255,18 @@ class TokenKeeper:
     def _postpone(self, result: Result, context: FetchContext) -> None:
         """Let nobody try again too soon; while the token is good, it is used meanwhile."""
         self._failures += 1
+        wish = min(getattr(result, "wish", None) or 0.0, rules.LONGEST_WISH)
         if not context.early:
-            until = self._clock.monotonic() + self._pause(rules.PAUSE)
-            self._latch = _Latch(result, until)
+            pause = max(self._pause(rules.PAUSE), wish)
+            self._latch = _Latch(result, self._clock.monotonic() + pause)
         if not context.refused:
-            self._hold_on()
+            self._hold_on(wish)
 
-    def _hold_on(self) -> None:
+    def _hold_on(self, least: float = 0.0) -> None:
         """Go on with the current token for a while."""
         # What is only to be put into the store asks nothing of the token endpoint, and is urgent.
         backoff = rules.PAUSE_WHILE_GOOD if self._rotation.is_kept else rules.PAUSE
-        until = self._clock.time() + self._pause(backoff)
+        until = self._clock.time() + max(self._pause(backoff), least)
         self._set(self._held.token, self._held.schedule.postponed(until))
 
     def _set(self, token: Token | None, schedule: rules.Schedule) -> None:
@@ -279,7 +281,7 @@ class TokenKeeper:
         """The thread that renewed, and the one that held the lock, are not in the child."""
         self._lock = threading.Lock()
         self._renewal = None
-        self._rotation.hanging = 0
+        self._rotation.after_fork()
 
 
 def _handed_out(result: Result) -> Token | Reason:
@@ -290,7 +292,7 @@ def _handed_out(result: Result) -> Token | Reason:
         return result
     if isinstance(result, RefreshFailed):
         # Not from it: the frames it went through hold what was sent.
-        raise RefreshFailed(*result.args, error=result.error)
+        raise RefreshFailed(*result.args, error=result.error, wish=result.wish)
     if isinstance(result, (NoToken, ConfigurationError)):
         # Their own frames hold what the source gave.
         raise RefreshFailed(f"no token from the token source: {result}")

@@ -25,6 +25,9 @@ STORM_RENEWALS = 5
 STORM_SECONDS = 30.0
 """So many renewals of young tokens in so many seconds do not help: the server refuses them all."""
 
+LONGEST_WISH = 3600.0
+"""Seconds; what a token endpoint asks for beyond an hour would end the session by a slip."""
+
 PAUSE = Backoff(initial=1.0, max_delay=30.0, jitter=Jitter.EQUAL)
 """Between renewals of one token version that failed."""
 

@@ -113,7 +113,8 @@ class DeviceCode(Grant):
                 return Endpoint(self.client, context).token(lambda _: form)
             except RefreshFailed as error:
                 interval = _next_interval(error, interval)
-        raise RefreshFailed("nobody signed in before the code was not good any more")
+        fault = "nobody signed in before the code was not good any more"
+        raise RefreshFailed(fault, error="expired_token")
 
 
 def _next_interval(error: RefreshFailed, interval: float) -> float:

@@ -10,6 +10,7 @@ from .._core.faults import ConfigurationError, is_finite
 from .._core.origin import redacted
 from .._core.token import Token
 from .._errors import RefreshFailed
+from .._translate import outcome_of
 from ._metadata import address
 from ._transport import UNAVAILABLE, Fields, Moment, Signer, Transport, unavailable
 
@@ -128,22 +129,22 @@ def _checked(url: str, response: Response, signer: Signer) -> Fields:
         RefreshFailed: It is not one.
     """
     status, fields = response.status_code, _fields(response)
+    if status == _OK and fields and "error" not in fields:
+        return fields
     where = f"{redacted(url)} answered {status}"
     if status in _REDIRECTS:
         raise RefreshFailed(f"{where}, a redirect, which is not followed: give the real address")
-    if "error" in fields or (fields and status != _OK):
-        given = fields.get("error")
-        code = given if given in _CODES else _said(given, signer)
-        said = ": ".join(filter(None, [code, _said(fields.get("error_description"), signer)]))
-        raise RefreshFailed(
-            f"{where} {said or 'with an error that has no name'}",
-            error=code or unavailable(status),
-        )
-    if not fields:
+    given = fields.get("error")
+    code = given if given in _CODES else _said(given, signer)
+    said = ": ".join(filter(None, [code, _said(fields.get("error_description"), signer)]))
+    trouble = unavailable(status)
+    if not fields and not trouble:
         kind = _said(response.headers.get("Content-Type"), signer) or "no content type"
-        fault = f"{where} with {kind}, where a JSON object belongs"
-        raise RefreshFailed(fault, error=unavailable(status))
-    return fields
+        said = f"with {kind}, where a JSON object belongs"
+    elif not said:
+        said = "and did not say why" if trouble else "with an error that has no name"
+    wish = outcome_of(response, signer.now).wish
+    raise RefreshFailed(f"{where} {said}", error=code or trouble, wish=wish)
 
 
 class _UnusableError(Exception):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from contextvars import copy_context
 from dataclasses import dataclass, replace
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus
 
 import requests
 from oauthlib.common import add_params_to_qs
 from oauthlib.oauth2.rfc6749.parameters import prepare_token_request
+from requests import Response
 from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.auth import AuthBase
 
@@ -24,7 +27,7 @@ from .._translate import no_retries, would_retry
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from requests import PreparedRequest, Response
+    from requests import PreparedRequest
 
     from .._protocols import Clock, FetchContext
     from ._client import Client
@@ -167,6 +170,25 @@ def unavailable(status: int) -> str | None:
     return UNAVAILABLE if status in _LATER or status >= _FIRST_SERVER_ERROR else None
 
 
+class _Answer(Event):
+    """An answer that is listened for in a thread of its own; set when it is there."""
+
+    def __init__(self, listen: Callable[[], Response]) -> None:
+        super().__init__()
+        self._listen = listen
+        self.result: Response | Exception = requests.ConnectionError("the thread was cut off")
+        name = "requests_authretry token request"
+        Thread(target=copy_context().run, args=(self._run,), name=name, daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            self.result = self._listen()
+        except Exception as error:  # noqa: BLE001 (it is raised again for whoever waits)
+            self.result = error
+        finally:
+            self.set()
+
+
 class _Bounded(BaseAdapter):
     """Listens for an answer as long as is sensible, not as long as somebody waits for it."""
 
@@ -179,6 +201,19 @@ class _Bounded(BaseAdapter):
         self._below, self._clock, self._closes = _without_retries(below), clock, closes
 
     def send(self, request: PreparedRequest, *_: Any, **options: Any) -> Response:
+        """The answer, read to its end, from a thread that can be left behind.
+
+        Neither a name that is looked up nor headers that drip have a time limit of their own.
+        """
+        answer = _Answer(lambda: self._answer(request, options))
+        # In real seconds, as the time limits of sockets are.
+        if not answer.wait(CONNECT_SECONDS + ANSWER_SECONDS):
+            raise requests.ReadTimeout("the answer did not come to its end")
+        if isinstance(answer.result, Response):
+            return answer.result
+        raise answer.result
+
+    def _answer(self, request: PreparedRequest, options: dict[str, Any]) -> Response:
         options |= {"stream": True, "timeout": (CONNECT_SECONDS, ANSWER_SECONDS)}
         response: Response = self._below.send(request, **options)
         until = self._clock.monotonic() + ANSWER_SECONDS

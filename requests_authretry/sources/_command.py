@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import selectors
 import shutil
 import signal
 import subprocess
 import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from .._core.faults import gathered, refuse
 from .._errors import RefreshFailed
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 LIMIT = 256 * 1024
 """How many bytes a program may print."""
+
+_LEFT_BEHIND = 0.5
+"""Seconds of silence after which a program that has ended has said all, whoever holds its pipe."""
 
 _EXEC_INFO = (
     '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential",'
@@ -133,10 +137,25 @@ class _Run(threading.Event):
     def _read(self) -> None:
         try:
             with self.process as process:
-                if process.stdout is not None:
-                    self.printed = process.stdout.read(LIMIT + 1)
+                pipe = process.stdout
+                while pipe is not None and len(self.printed) <= LIMIT and self._goes_on(pipe):
+                    chunk = os.read(pipe.fileno(), LIMIT)
+                    if not chunk:
+                        break
+                    self.printed += chunk
         finally:
             self.set()
+
+    def _goes_on(self, pipe: IO[bytes]) -> bool:
+        """Whether there is more to read; a child that is left behind may hold the pipe open."""
+        if os.name != "posix":  # a pipe there cannot be waited for, only read
+            return True
+        with selectors.DefaultSelector() as selector:
+            selector.register(pipe, selectors.EVENT_READ)
+            while not selector.select(_LEFT_BEHIND):
+                if self.process.poll() is not None:
+                    return False
+        return True
 
     def _kill(self) -> None:
         """Whatever is left of its session too, as that may hold the pipe."""

@@ -48,12 +48,10 @@ class FileStore:
         """The record under a key, None when there is none that can be read.
 
         Raises:
-            OSError: There is a file, and the system does not let us read it.
+            OSError: There is something else, or the system does not let us read it: a newer token
+                may have been there.
         """
-        try:
-            record = self._records().get(key)
-        except _ForeignError:
-            return None
+        record = self._records().get(key)
         return record if isinstance(record, str) else None
 
     def write(self, key: str, record: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import shlex
 import socket
@@ -414,6 +415,14 @@ def test_a_program_that_hangs(code: str, count: int, hangs: Callable[[str, int],
     clock = hangs(code, count)
     assert clock.asked == [12.5]
     assert [connection.recv(1) for connection in clock.left] == [b""] * count
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+def test_a_child_that_is_left_behind() -> None:
+    """A program that has printed its token and ended is not waited for because of its child."""
+    code = "import os, time\nif os.fork(): print('kept', flush=True); os._exit(0)\ntime.sleep(20)"
+    context = FetchContext(None, timeout=15)
+    assert Command([sys.executable, "-c", code]).fetch(context).value == "kept"
 
 
 # Whatever is printed

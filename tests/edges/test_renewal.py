@@ -14,6 +14,7 @@ from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from itertools import pairwise
+from math import inf, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -524,6 +525,65 @@ def test_a_late_401_for_an_old_token_is_latched_too(
         with pytest.raises(RefreshFailed, match="down"):
             desk.renewed(old)
     assert issuer.calls == 3
+
+
+@pytest.mark.parametrize(
+    ("wish", "pause"), [(None, 10.0), (5.0, 10.0), (300.0, 300.0), (2000.0, 2000.0)]
+)
+def test_early_the_servers_wish_is_heard(clock: FakeClock, wish: float, pause: float) -> None:
+    """A token endpoint is not asked before it wants to be, an hour at most; calls go on."""
+    issuer = Issuer(clock)
+    desk = Desk(issuer, clock)
+    desk.token()
+    clock.advance(EARLY)
+    issuer.given = RefreshFailed("later", wish=wish)
+    while clock.monotonic() < HOUR:
+        assert desk.value() == "access-1"
+        desk.settle()
+        clock.advance(1)
+    assert issuer.asked[1:2] == [EARLY]
+    assert issuer.asked[2:3] == ([EARLY + pause] if pause < 900 else [])
+
+
+@pytest.mark.parametrize(("wish", "pause"), [(None, 0.5), (0.2, 0.5), (300.0, 300.0), (1e9, HOUR)])
+def test_in_need_the_servers_wish_is_heard(
+    desk: Desk, issuer: Issuer, clock: FakeClock, wish: float, pause: float
+) -> None:
+    """Until then callers are told at once that there is none, and when there may be one."""
+    issuer.given = RefreshFailed("later", wish=wish)
+    clock.advance(HOUR)
+    for step in (0.0, pause - 0.1):
+        clock.advance(step)
+        with pytest.raises(RefreshFailed, match="later") as caught:
+            desk.token()
+        assert caught.value.wish == wish
+    assert issuer.calls == 2
+    issuer.given = ()
+    clock.advance(0.1)
+    assert desk.value() == "access-3"
+
+
+class Wishing(Exception):  # noqa: N818 (a stranger's)
+    """An exception of somebody else, which has a wish of another kind."""
+
+    wish = "a pony"
+
+
+@pytest.mark.parametrize(
+    "given", [Wishing(), *(RefreshFailed("no", wish=wish) for wish in ("5", -5.0, nan, inf))]
+)
+def test_a_wish_that_is_none(
+    desk: Desk, issuer: Issuer, clock: FakeClock, given: Exception
+) -> None:
+    """What is no number of seconds is no wish, and keeps nobody waiting."""
+    issuer.given = given
+    clock.advance(HOUR)
+    with pytest.raises(RefreshFailed):
+        desk.token()
+    assert desk.renewal is None
+    issuer.given = ()
+    clock.advance(0.5)
+    assert desk.value() == "access-3"
 
 
 # Storms

@@ -186,7 +186,8 @@ def test_another_users_file_is_left_alone(path: Path, monkeypatch: pytest.Monkey
     FileStore(path).write("key", "planted")
     planted = path.read_bytes()
     belongs_to_another(path, monkeypatch)
-    assert FileStore(path).read("key") is None
+    with pytest.raises(OSError, match="another user's: name another file"):
+        FileStore(path).read("key")
     with pytest.raises(OSError, match="another user's: name another file"):
         FileStore(path).write("key", RECORD)
     assert path.read_bytes() == planted
@@ -296,9 +297,10 @@ def test_a_torn_file_is_empty(path: Path, left: bytes) -> None:
     ids=["object", "list", "text", "binary", "deep"],
 )
 def test_a_foreign_file_is_left_alone(path: Path, foreign: bytes) -> None:
-    """A file that something else wrote reads as nothing and is never overwritten."""
+    """A file that something else wrote is neither read as nothing nor overwritten."""
     path.write_bytes(foreign)
-    assert FileStore(path).read("key") is None
+    with pytest.raises(OSError, match="name another file"):
+        FileStore(path).read("key")
     with pytest.raises(OSError, match="name another file"):
         FileStore(path).write("key", RECORD)
     assert path.read_bytes() == foreign
@@ -360,17 +362,20 @@ def fifo(path: Path, *, held: bool) -> Iterator[None]:
 def test_a_pipe_in_the_place(path: Path, held: bool) -> None:  # noqa: FBT001 (a case)
     """A named pipe neither blocks nor is an error other than OSError."""
     with fifo(path, held=held):
-        assert FileStore(path).read("key") is None
+        with pytest.raises(OSError, match="no file"):
+            FileStore(path).read("key")
         with suppress(OSError):
             FileStore(path).write("key", RECORD)
 
 
 def test_a_folder_in_the_place(path: Path) -> None:
-    """A folder reads as nothing, cannot be overwritten, and costs no descriptor."""
+    """A folder is neither read nor overwritten, and costs no descriptor."""
     path.mkdir()
     store = FileStore(path)
     before = descriptors()
-    assert [store.read("key") for _ in range(5)] == [None] * 5
+    for _ in range(5):
+        with pytest.raises(OSError, match="no file"):
+            store.read("key")
     with pytest.raises(OSError, match="no file"):
         store.write("key", RECORD)
     assert descriptors() == before
@@ -387,7 +392,7 @@ def test_a_token_that_cannot_be_kept(path: Path, caplog: pytest.LogCaptureFixtur
     session, below = scripted(settings(source, store=FileStore(path)), 200, 200)
     assert [session.get(URL).status_code for _ in range(2)] == [200, 200]
     assert (source.calls, carried(below)) == (1, [f"Bearer {SECRET}"] * 2)
-    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert {record.levelno for record in caplog.records} == {logging.WARNING}
     assert "memory" in caplog.text
     assert SECRET not in caplog.text
 

@@ -6,15 +6,24 @@ import json
 import ssl
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
 from requests.adapters import HTTPAdapter
 
-from requests_authretry import AuthRetryAdapter, FetchContext, Settings, attempts, mount
+from requests_authretry import (
+    AuthRetryAdapter,
+    FetchContext,
+    RefreshFailed,
+    RetryPolicy,
+    Settings,
+    attempts,
+    mount,
+)
 from requests_authretry.cli._gate import serve
-from requests_authretry.oauth2 import Client, ClientCredentials, RefreshToken
+from requests_authretry.oauth2 import Client, ClientCredentials, RefreshToken, _transport
 from tests.edges import wire as wires
 from tests.edges.support import Recorder, raised
 from tests.edges.wire import Wire, answer
@@ -35,6 +44,8 @@ from tests.servers.api import Api
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from requests import Response
 
     from tests.servers.oidc import OidcServer
 
@@ -333,3 +344,25 @@ def test_an_error_carries_its_401_and_its_attempts() -> None:
     assert getattr(error, "error", None) == "invalid_grant"
     assert error.response is not None
     assert [attempt.status for attempt in attempts(error)] == [401]
+
+
+def test_headers_that_drip(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has no time limit of its own is given one, and a thread is left behind with it."""
+    monkeypatch.setattr(_transport, "CONNECT_SECONDS", 0.1)
+    monkeypatch.setattr(_transport, "ANSWER_SECONDS", 0.2)
+    go_on = Event()
+
+    class Dripping(HTTPAdapter):
+        def send(self, *_: Any, **__: Any) -> Response:
+            go_on.wait(10)
+            raise AssertionError
+
+    session = requests.Session()
+    session.mount("https://", Dripping())
+    client = Client("my-app", token_url="https://login.example.com/token", session=session)
+    context = FetchContext(None, timeout=0.1, retry=RetryPolicy(max_attempts=1))
+    try:
+        with pytest.raises(RefreshFailed, match="gave no answer that can be used: ReadTimeout"):
+            ClientCredentials(client).fetch(context)
+    finally:
+        go_on.set()
