@@ -9,6 +9,7 @@ from ._clock import SystemClock
 from ._core.policy import RetryPolicy
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
     from threading import Event
 
@@ -30,6 +31,10 @@ class Clock(Protocol):
         """Wait, and return early as soon as ``wake`` is set."""
 
 
+def _nobody() -> None:
+    """There is no store to look into."""
+
+
 @dataclass(frozen=True)
 class FetchContext:
     """What a token source is told.
@@ -46,6 +51,8 @@ class FetchContext:
         blind: Whether the store could not be read: a newer token than ``stale`` may be there.
         retry: When to ask again, where the source asks over a network.
         clock: Where the source's time comes from.
+        sibling: Looks into the store once more, for the token of another who spent the refresh
+            token just before; None where there is none. It may take a second.
     """
 
     stale: Token | None
@@ -56,6 +63,7 @@ class FetchContext:
     blind: bool = False
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     clock: Clock = field(default_factory=SystemClock)
+    sibling: Callable[[], Token | None] = field(default=_nobody, compare=False, repr=False)
 
 
 @runtime_checkable

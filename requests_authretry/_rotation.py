@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeGuard
 
 from ._core.outcome import Reason
@@ -126,8 +127,10 @@ class Rotation:
     def _from_source(self, context: FetchContext, found: Token | None) -> Renewed | Reason:
         """Ask the source, once, and keep what it gives."""
         before = self._generation
+        look = partial(self._siblings, found)
+        told = replace(context, stale=found, blind=self._is_blind, sibling=look)
         try:
-            given = _token(self._fetch(replace(context, stale=found, blind=self._is_blind)))
+            given = _token(self._fetch(told))
         except RefreshFailed as error:
             sibling = self._siblings(found) if error.error == INVALID_GRANT else None
             if sibling is None:

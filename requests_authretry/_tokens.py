@@ -215,11 +215,11 @@ class TokenKeeper:
                 error if isinstance(error, Exception) else NoToken(type(error).__name__)
             )
         finally:
-            with self._lock:
-                news = self._settled(renewal, renewal.result)
-                if self._renewal is renewal:
-                    self._renewal = None
             try:
+                with self._lock:
+                    if self._renewal is renewal:
+                        self._renewal = None
+                    news = self._settled(renewal, renewal.result)
                 if news is not None:
                     tell(self._listeners, news)
             finally:
@@ -255,7 +255,7 @@ class TokenKeeper:
     def _postpone(self, result: Result, context: FetchContext) -> None:
         """Let nobody try again too soon; while the token is good, it is used meanwhile."""
         self._failures += 1
-        wish = min(getattr(result, "wish", None) or 0.0, rules.LONGEST_WISH)
+        wish = rules.granted(getattr(result, "wish", None))
         if not context.early:
             pause = max(self._pause(rules.PAUSE), wish)
             self._latch = _Latch(result, self._clock.monotonic() + pause)

@@ -56,7 +56,8 @@ class RedisStore:
 
     A lock is a key of its own that ends ``lock_ttl`` seconds after its holder's last sign of life,
     which a thread gives as long as it is held. Like every lock in a single Redis it is lost when
-    the server forgets it, or when a replica takes over that has not heard of it.
+    the server forgets it, when a replica takes over that has not heard of it, or when its holder
+    stands still for longer than that (a machine that is paused), and then goes on.
 
     A copy in memory is the same store. A pickle carries the URL; one with a password in it, or a
     client, is refused (`TypeError`): a store without its password would share nothing, and say so

@@ -11,6 +11,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from .backoff import Backoff, Jitter
+from .faults import is_finite
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,6 +90,11 @@ def without_windows(expires_at: float | None, now: float) -> Schedule:
     """For a token that its source gives again: asking for another before its end is in vain."""
     end = inf if expires_at is None else expires_at
     return Schedule(now, end, end, end)
+
+
+def granted(wish: object) -> float:
+    """How many seconds of what a token endpoint asks for are waited; of nonsense none."""
+    return min(max(wish, 0.0), LONGEST_WISH) if is_finite(wish) else 0.0
 
 
 def is_storm(renewals: Sequence[float], now: float) -> bool:

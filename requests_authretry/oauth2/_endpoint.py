@@ -79,9 +79,13 @@ class Endpoint:
         """
         url, answer, asked = self._ask("token_url", form)
         try:
-            return _token(answer, asked, refresh_token)
+            token = _token(answer, asked, refresh_token)
         except _UnusableError as error:
             raise RefreshFailed(f"{redacted(url)} answered 200, but {error}") from None
+        if token.scheme == _SCHEMES["dpop"] and self._client.prover is None:
+            fault = "its token is bound to a key, and the client has none: see dpop"
+            raise RefreshFailed(f"{redacted(url)} answered 200, but {fault}")
+        return token
 
     def device(self, fields: Fields) -> Fields:
         """Ask for a device code (RFC 8628 section 3.1).
@@ -168,6 +172,8 @@ def _token(answer: Fields, asked: float, refresh_token: str | None) -> Token:
     scope = answer.get("scope")
     scopes = scope.split() if isinstance(scope, str) else ()
     refresh_token = answer.get("refresh_token") or refresh_token
+    if isinstance(refresh_token, str) and _UNPRINTABLE.search(refresh_token):
+        raise _UnusableError("its refresh_token has characters that no form takes")
     try:
         return Token(value, life and asked + life, scheme, refresh_token, scopes)
     except ConfigurationError as error:

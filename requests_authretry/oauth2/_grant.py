@@ -101,13 +101,13 @@ class Grant(ABC):
         return Endpoint(self.client, context).token(lambda _: form, spent)
 
     def _refreshed_if_possible(self, context: FetchContext) -> Token | None:
-        """The same; None also where the refresh token is not good any more."""
+        """The same, or what another got with it; None also where it is not good any more."""
         try:
             return self._refreshed(context)
         except RefreshFailed as error:
             if error.error != _INVALID_GRANT:
                 raise
-            return None
+            return context.sibling()
 
     def __repr__(self) -> str:
         """Who, where and for what, without secrets."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from .._core.token import Token
 from .._errors import RefreshFailed
@@ -194,8 +195,8 @@ class TokenExchange(Grant):
         actor_token_type: What kind of token that is.
         scopes: As `Grant`.
         extra: As `Grant`: ``audience``, ``resource``, ``requested_token_type``.
-        store_key: As `Grant`; give one where subjects share a store, as a function is not asked
-            whose token it will return.
+        store_key: As `Grant`; with a function each source has a key of its own, as it is not known
+            whose token that will return: name one to share its tokens, one for each subject.
     """
 
     def __init__(  # noqa: PLR0913 (those of `Grant`, and four)
@@ -211,6 +212,7 @@ class TokenExchange(Grant):
         store_key: str | None = None,
     ) -> None:
         """Refuse what cannot work; nothing is asked yet."""
+        self._unknown = uuid4().hex
         subject_token = self._subject = secret(subject_token)
         actor_token = self._actor = secret(actor_token)
         self.subject_token_type, self.actor_token_type = subject_token_type, actor_token_type
@@ -224,10 +226,9 @@ class TokenExchange(Grant):
                 yield text_fault(name, given)
 
     def _identity(self) -> tuple[object, ...]:
-        whose = (
-            None if given is None or callable(given) else _value(given)
-            for given in (self._subject, self._actor)
-        )
+        given = (self._subject, self._actor)
+        # Whose token a function will return is not known: it shares with nobody.
+        whose = [self._unknown if callable(one) else one and _value(one) for one in given]
         return (*whose, self.subject_token_type, self.actor_token_type)
 
     def fetch(self, context: FetchContext) -> Token:

@@ -218,6 +218,7 @@ class _Bounded(BaseAdapter):
         response: Response = self._below.send(request, **options)
         until = self._clock.monotonic() + ANSWER_SECONDS
         read_body(response, self._clock, until, most=ANSWER_BYTES)
+        response.headers.pop("Location", None)  # nobody follows it, and it may be no URL
         return response
 
     def close(self) -> None:

@@ -37,7 +37,7 @@ class FileStore:
 
     Args:
         path: The file; ``~`` is the home directory. Missing folders are made, for the owner only.
-            Lock files beside it stay there.
+            Lock files beside it stay there, and so do records, until you remove the file.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
