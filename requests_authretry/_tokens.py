@@ -259,7 +259,7 @@ class TokenKeeper:
         if not context.early:
             pause = max(self._pause(rules.PAUSE), wish)
             self._latch = _Latch(result, self._clock.monotonic() + pause)
-        if not context.refused:
+        if wish or not context.refused:
             self._hold_on(wish)
 
     def _hold_on(self, least: float = 0.0) -> None:

@@ -85,7 +85,7 @@ class Client:
         self.auth, self.session, self.allow_http = auth, session, allow_http
         refuse("Client", [*_faults(self), *_auth_faults(self, has_key=key is not None)])
         self.key = None if key is None else Key.of(key)
-        self.prover = None if dpop is False else Proofs(_dpop_key(dpop))
+        self.prover = None if dpop in (False, None) else Proofs(_dpop_key(dpop))
         self.metadata: dict[str, Any] = {}
 
     def proof(self, url: str, audience: str, now: float) -> tuple[dict[str, str], dict[str, str]]:
@@ -130,10 +130,16 @@ class Client:
             raise RefreshFailed("the client's secret was lost in a pickle: make the client anew")
         return self.secret
 
-    def digest(self, *parts: object) -> str:
-        """A short name for an identity at this server; it gives away none of its parts."""
+    def digest(self, *parts: object, anywhere: bool = False) -> str:
+        """A short name for an identity; it gives away none of its parts.
+
+        Args:
+            *parts: What tells it from others of this client.
+            anywhere: Whether they do so alone, however the server is named.
+        """
         bound = self.prover.key.thumbprint if self.prover else None
-        whole = [self.issuer or self.token_url, self.client_id, bound, *parts]
+        where = None if anywhere else self.issuer or self.token_url
+        whole = [where, self.client_id, bound, *parts]
         text = json.dumps(whole, sort_keys=True, default=str)
         return sha256(text.encode()).hexdigest()[:16]
 

@@ -52,8 +52,7 @@ class Grant(ABC):
         refuse(type(self).__name__, [*self._shared_faults(store_key), *self._faults()])
         self.extra = dict(self.extra)
         name = type(self).__name__
-        identity = client.digest(name, self.scopes, self.extra, *self._identity())
-        self.store_key = store_key or f"{name} {client.client_id} {identity}"
+        self.store_key = store_key or f"{name} {client.client_id} {self._digest(name)}"
 
     @property
     def prover(self) -> Proofs | None:
@@ -67,6 +66,9 @@ class Grant(ABC):
         Raises:
             RefreshFailed: There was none, in words that name the fault and hold no secret.
         """
+
+    def _digest(self, name: str) -> str:
+        return self.client.digest(name, self.scopes, self.extra, *self._identity())
 
     def _identity(self) -> tuple[object, ...]:
         """What else tells this identity from others of the same client."""

@@ -47,7 +47,9 @@ class Key:
         private = self._given = _text(private)
         jwk = _jwk(private)
         if jwk is None or not jwk.is_private:
-            raise ConfigurationError("Key", ["private must be a private key: PEM, or a JWK"])
+            raise ConfigurationError(
+                "Key", ["private must be a private key: the text of a PEM file, or a JWK"]
+            )
         self.key_id = key_id or jwk.kid
         self.algorithm = algorithm or jwk.alg or _algorithm(jwk)
         members = jwk.as_dict(private=False)

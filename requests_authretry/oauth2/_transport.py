@@ -253,4 +253,11 @@ def _unchanged(request: PreparedRequest) -> PreparedRequest:
 
 
 def _told(error: requests.RequestException) -> str:
-    return str(error) if isinstance(error, TooLarge) else type(error).__name__
+    """The kind of failure, and below it the kind that says more; no foreign words."""
+    if isinstance(error, TooLarge):
+        return str(error)
+    kinds = [type(error).__name__]
+    reason = getattr(error.args[0] if error.args else None, "reason", None)
+    if isinstance(reason, Exception):
+        kinds.append(type(reason).__name__)
+    return ", ".join(kinds)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from dataclasses import replace
-from math import inf
+from math import inf, nan
 
 import pytest
 from hypothesis import example, given
@@ -18,6 +18,7 @@ from requests_authretry._core.renewal import (
     PAUSE,
     PAUSE_WHILE_GOOD,
     Schedule,
+    granted,
     is_storm,
     schedule,
     without_windows,
@@ -111,6 +112,13 @@ def test_a_token_that_comes_again_has_no_windows(expires_at: float | None, end: 
 def test_postponed(until: float, early: float, late: float) -> None:
     """Nobody tries again before the given time; nobody waits before it either; the end stays."""
     assert LIVED.postponed(until) == replace(LIVED, early=early, late=late)
+
+
+def test_only_what_has_no_window_is_endless() -> None:
+    """A token that may be sent without a look at the clock is one that is never early."""
+    assert Schedule(NOW).is_endless
+    assert not Schedule(NOW).postponed(NOW + 9).is_endless
+    assert not schedule(NOW + 9, NOW, 0.0).is_endless
 
 
 def test_postponed_without_an_end() -> None:
@@ -208,6 +216,30 @@ def test_pauses_are_bounded(failures: int, fraction: float) -> None:
     """However long an outage lasts, it is over for us soon after it is over."""
     assert 0.5 <= PAUSE.delay(failures, throttled=False, fraction=fraction) <= 30.0
     assert 10.0 <= PAUSE_WHILE_GOOD.delay(failures, throttled=False, fraction=fraction) <= 120.0
+
+
+@pytest.mark.parametrize(
+    ("wish", "seconds"),
+    [
+        (None, 0.0),
+        (0.0, 0.0),
+        (7, 7.0),
+        (300.5, 300.5),
+        (3600.0, 3600.0),
+        (3600.1, 3600.0),
+        (1e300, 3600.0),
+        (-1.0, 0.0),
+        (nan, 0.0),
+        (inf, 0.0),
+        (10**400, 0.0),
+        (True, 0.0),
+        ("7", 0.0),
+        (object(), 0.0),
+    ],
+)
+def test_granted(wish: object, seconds: float) -> None:
+    """A number of seconds is granted up to an hour; anything else is no wish."""
+    assert granted(wish) == seconds
 
 
 # A call's answers, and what a 403 says

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -40,7 +41,8 @@ from tests.edges.renewal_support import (
     in_vain,
     no_thread,
 )
-from tests.edges.scripted import ORIGIN, URL, scripted
+from tests.edges.scripted import ORIGIN, URL, Source, scripted
+from tests.edges.test_lifecycle import Child
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -172,6 +174,19 @@ def test_the_same_token_with_another_refresh_token(
     clock.advance(HOUR)
     assert desk.value() == "access-3"
     assert issuer.spent[-1] == "refresh-2"
+
+
+def test_a_refused_token_does_not_come_back(
+    desk: Desk, store: Flaky, issuer: Issuer, clock: FakeClock
+) -> None:
+    """Where the store has a newer one that is over, a source that gives the old one is no help."""
+    old = desk.token()
+    store.put(elsewhere(clock, life=-1), generation(store) + 1)
+    issuer.given = Token(old.value, old.expires_at, refresh_token="refresh-2")
+    assert desk.renewed(old) is Reason.UNCHANGED
+    kept = store.kept()
+    assert kept is not None
+    assert kept[0] == "theirs"
 
 
 def test_generations_grow(desk: Desk, store: Flaky, clock: FakeClock) -> None:
@@ -446,14 +461,34 @@ def test_in_need_it_goes_without_the_store(
     desk: Desk, store: Flaky, issuer: Issuer, moment: float, broken: list[str]
 ) -> None:
     """Who needs a token gets one, with what this process has in memory; an event says so."""
+    desk.renewed(desk.token())
     old = desk.token()
     desk.clock.advance(moment)
     store.failing = {*broken, "write"}
     result = desk.token() if moment else desk.renewed(old)
     assert isinstance(result, Token)
-    assert result.value == "access-2"
+    assert result.value == "access-3"
     assert [event.doing for event in desk.told(StoreFailed)] == [*broken, "write"]
-    assert issuer.spent == [None, "refresh-1"]
+    assert issuer.spent == [None, "refresh-1", "refresh-2"]
+
+
+@pytest.mark.parametrize(("what", "moment"), [("lock", HOUR), ("lock", 0.0), ("write", EARLY)])
+def test_what_is_not_spent_needs_no_store(
+    clock: FakeClock, store: Flaky, what: str, moment: float
+) -> None:
+    """A source without refresh tokens may be asked twice: a store that fails keeps nobody."""
+    source = Source(*(Token(f"access-{n}", clock.time() + n * HOUR) for n in (1, 2)))
+    desk = Desk(source, clock, store=store)
+    old = desk.token()
+    store.failing = {what}
+    clock.advance(moment)
+    if moment:
+        desk.token()
+        desk.settle()
+    else:
+        desk.renewed(old)
+    assert desk.value() == "access-2"
+    assert {event.doing for event in desk.told(StoreFailed)} == {what}
 
 
 @pytest.mark.parametrize("moment", [0.0, LATE, HOUR])
@@ -594,6 +629,28 @@ def test_our_own_lock_counts_once(
     desk.clock.advance(HOUR)
     with store.inner.lock(ORIGIN, 0.0), pytest.raises(RefreshFailed, match="locked by another"):
         desk.token()
+
+
+if hasattr(os, "fork"):  # pragma: no branch
+
+    @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+    @pytest.mark.usefixtures("hasty")
+    def test_a_child_does_not_hold_its_parents_lock(
+        desk: Desk, store: Flaky, issuer: Issuer, clock: FakeClock
+    ) -> None:
+        """A child of a process that renews has no lock to pass by: it waits for others."""
+
+        def refused() -> str:
+            issuer.answer()
+            with store.inner.lock(ORIGIN, 0.0), pytest.raises(RefreshFailed) as caught:
+                desk.token()
+            return str(caught.value)
+
+        clock.advance(HOUR)
+        with issuer.hanging():
+            hung = in_vain(desk, issuer)
+            assert "locked by another" in Child(refused).answer()
+        ends(hung)
 
 
 @pytest.mark.usefixtures("hasty")
