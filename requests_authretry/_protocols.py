@@ -48,7 +48,8 @@ class FetchContext:
             as others wait for the answer too.
         early: Whether the token is good still and nobody waits: one try is enough, another
             follows later.
-        blind: Whether the store could not be read: a newer token than ``stale`` may be there.
+        blind: Whether the store could not be read, or not locked: there may be a newer token than
+            ``stale``, or somebody who is just getting one.
         retry: When to ask again, where the source asks over a network.
         clock: Where the source's time comes from.
         sibling: Looks into the store once more, for the token of another who spent the refresh

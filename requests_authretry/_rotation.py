@@ -120,7 +120,7 @@ class Rotation:
         if self._is_shared and not self._is_alone and found is not None and found.refresh_token:
             raise NoToken(
                 "its store can be read and not locked, and its refresh token is not spent behind "
-                "the backs of others"
+                "the backs of others: let it be locked, or give a store of its own"
             )
         return self._from_source(context, found)
 
@@ -128,7 +128,8 @@ class Rotation:
         """Ask the source, once, and keep what it gives."""
         before = self._generation
         look = partial(self._siblings, found)
-        told = replace(context, stale=found, blind=self._is_blind, sibling=look)
+        blind = self._is_blind or not self._is_alone
+        told = replace(context, stale=found, blind=blind, sibling=look)
         try:
             given = _token(self._fetch(told))
         except RefreshFailed as error:
@@ -229,8 +230,8 @@ class Rotation:
 
     def _locked(self, *, early: bool) -> AbstractContextManager[object] | None:
         """The lock, entered; None where it cannot be had, or one of ours holds it that hangs."""
-        until = self._clock.monotonic() + RELOCK_SECONDS
         lock = self._entered()
+        until = self._clock.monotonic() + RELOCK_SECONDS
         while isinstance(lock, OSError):
             # A store that is just away may be back at once, and another may be at work meanwhile.
             if early or self._clock.monotonic() >= until:

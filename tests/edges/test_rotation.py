@@ -533,8 +533,10 @@ def test_a_blip_of_the_lock_is_waited_out(
 def test_a_source_is_told_that_it_is_blind(issuer: Issuer, clock: FakeClock, store: Flaky) -> None:
     """Where the store cannot be read, a newer token may be there: the source knows that."""
     desk = Desk(issuer, clock, store=store)
+    store.failing = {"lock", "write"}
+    first = desk.token()
     store.failing = {"read"}
-    desk.renewed(desk.token())
+    desk.renewed(first)
     store.failing = {"write"}
     desk.renewed(desk.token())
     assert [context.blind for context in issuer.contexts] == [True, True, False]
