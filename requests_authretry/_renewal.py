@@ -7,11 +7,13 @@ from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING
 
 from ._core.outcome import Reason
+from ._errors import ConfigurationError, RefreshFailed
 from ._rotation import NoToken, Renewed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ._core.token import Token
     from ._protocols import FetchContext
 
 EXIT_SECONDS = 30.0
@@ -75,3 +77,19 @@ def _thread(work: Callable[..., object], *args: object, daemon: bool) -> threadi
     thread = threading.Thread(target=work, args=args, name=name, daemon=daemon)
     thread.start()
     return thread
+
+
+def handed_out(result: Result) -> Token | Reason:
+    """What a caller gets; an exception of its own, as its request and traceback are."""
+    if isinstance(result, Renewed):
+        return result.token
+    if isinstance(result, Reason):
+        return result
+    if isinstance(result, RefreshFailed):
+        # Not from it: the frames it went through hold what was sent.
+        raise RefreshFailed(*result.args, error=result.error, wish=result.wish)
+    if isinstance(result, (NoToken, ConfigurationError)):
+        # Their own frames hold what the source gave.
+        raise RefreshFailed(f"no token from the token source: {result}")
+    # What foreign exceptions say may hold secrets.
+    raise RefreshFailed(f"the token source failed with {type(result).__name__}") from result

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from ._core import renewal as rules
 from ._core.outcome import Reason
 from ._core.token import Token
-from ._errors import ConfigurationError, RefreshFailed
+from ._errors import RefreshFailed
 from ._events import TokenRefreshed, logger, tell
 from ._fork import survives_fork
 from ._protocols import FetchContext
-from ._renewal import Renewal, Result
+from ._renewal import Renewal, Result, handed_out
 from ._rotation import LOCK_SECONDS, NoToken, Renewed, Rotation
 
 if TYPE_CHECKING:
@@ -132,14 +132,9 @@ class TokenKeeper:
         """
         while True:
             left = max(deadline - self._clock.monotonic(), 0.0)
-            # The renewal outlives who asked first: others may have more time.
-            joined = self._joined(
-                replace(
-                    context, timeout=max(left, LEAST_SECONDS), retry=self._retry, clock=self._clock
-                )
-            )
+            joined = self._joined(self._told(context, left))
             if not isinstance(joined, Renewal):
-                return _handed_out(joined)
+                return handed_out(joined)
             self._clock.sleep(left, joined)
             if not joined.is_set():
                 raise RefreshFailed(
@@ -149,22 +144,19 @@ class TokenKeeper:
             result = joined.result
             is_other = isinstance(result, Renewed) and result.token.value != _version(context.stale)
             if is_other or not joined.context.early:
-                return _handed_out(result)
+                return handed_out(result)
             # It made one try only, as it was early; ours is in earnest.
 
     def _renew_early(self, held: _Held) -> None:
         """Begin a renewal that nobody waits for, unless there is one."""
         with self._lock:
             if self._renewal is None and self._held is held:
-                self._begin(
-                    FetchContext(
-                        held.token,
-                        timeout=LEAST_SECONDS,
-                        early=True,
-                        retry=self._retry,
-                        clock=self._clock,
-                    )
-                )
+                self._begin(self._told(FetchContext(held.token, early=True), 0.0))
+
+    def _told(self, context: FetchContext, left: float) -> FetchContext:
+        """What the source is told; a renewal outlives who asked first: others have more time."""
+        timeout = max(left, LEAST_SECONDS)
+        return replace(context, timeout=timeout, retry=self._retry, clock=self._clock)
 
     def _joined(self, context: FetchContext) -> Renewal | Result:
         """What is known already, else the renewal under way, else a new one."""
@@ -282,22 +274,6 @@ class TokenKeeper:
         self._lock = threading.Lock()
         self._renewal = None
         self._rotation.after_fork()
-
-
-def _handed_out(result: Result) -> Token | Reason:
-    """What a caller gets; an exception of its own, as its request and traceback are."""
-    if isinstance(result, Renewed):
-        return result.token
-    if isinstance(result, Reason):
-        return result
-    if isinstance(result, RefreshFailed):
-        # Not from it: the frames it went through hold what was sent.
-        raise RefreshFailed(*result.args, error=result.error, wish=result.wish)
-    if isinstance(result, (NoToken, ConfigurationError)):
-        # Their own frames hold what the source gave.
-        raise RefreshFailed(f"no token from the token source: {result}")
-    # What foreign exceptions say may hold secrets.
-    raise RefreshFailed(f"the token source failed with {type(result).__name__}") from result
 
 
 def _version(token: Token | None) -> str | None:

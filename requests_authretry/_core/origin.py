@@ -52,6 +52,10 @@ class Origin:
         except ValueError:
             return False
 
+    def is_safe(self, *, allow_http: bool) -> bool:
+        """Whether secrets may go there: encrypted, to this machine, or http was allowed."""
+        return self.scheme == "https" or self.is_loopback or allow_http
+
     def __str__(self) -> str:
         """As a URL without path, the default port left out."""
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -76,7 +80,7 @@ def parse_origin(text: object, *, allow_http: bool) -> Origin | str:
     parts = urlsplit(text)
     if parts.path not in {"", "/"} or parts.query or parts.fragment or "@" in parts.netloc:
         return f"{str(origin)!r} is meant? An origin has no path, query or user"
-    if origin.scheme == "http" and not origin.is_loopback and not allow_http:
+    if not origin.is_safe(allow_http=allow_http):
         return (
             f"{str(origin)!r} would send the token unencrypted: use https, or say allow_http=True"
         )

@@ -151,7 +151,7 @@ class Client:
         parts = urlsplit(str(url))
         if parts.fragment or "@" in parts.netloc:
             return f"{redacted(str(url))!r} must have no user and no fragment"
-        if origin.scheme == "http" and not origin.is_loopback and not self.allow_http:
+        if not origin.is_safe(allow_http=self.allow_http):
             return (
                 f"{redacted(str(url))!r} would send credentials unencrypted: use https, or say "
                 "allow_http=True"

@@ -6,10 +6,12 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from .._core.answer import NONCE_WANTED
 from .._core.faults import ConfigurationError, is_finite
 from .._core.origin import redacted
 from .._core.token import Token
 from .._errors import RefreshFailed
+from .._rotation import INVALID_GRANT
 from .._translate import outcome_of
 from ._metadata import address
 from ._transport import UNAVAILABLE, Fields, Moment, Signer, Transport, unavailable
@@ -30,7 +32,6 @@ _MOVED = {*_REDIRECTS, 404, 405, 410}
 _CENTURY = 3.2e9
 _SCHEMES = {"bearer": "Bearer", "dpop": "DPoP"}
 
-_NONCE_WANTED = "use_dpop_nonce"
 _NONCES = 2
 """So often a server may change its nonce under us (RFC 9449 section 8)."""
 
@@ -38,7 +39,7 @@ _CODES = (
     # RFC 6749 sections 4.1.2.1 and 5.2
     "access_denied",
     "invalid_client",
-    "invalid_grant",
+    INVALID_GRANT,
     "invalid_request",
     "invalid_scope",
     "server_error",
@@ -51,7 +52,7 @@ _CODES = (
     "slow_down",
     "invalid_target",  # RFC 8707 section 2
     "invalid_dpop_proof",  # RFC 9449 section 5
-    _NONCE_WANTED,
+    NONCE_WANTED,
 )
 """Error codes that stay as they are, though a secret may be one of their words."""
 
@@ -114,7 +115,7 @@ class Endpoint:
         if not nonce or self._client.prover is None:
             return False
         self._client.prover.learn(url, nonce)
-        return bool(_fields(response).get("error") == _NONCE_WANTED)
+        return bool(_fields(response).get("error") == NONCE_WANTED)
 
 
 def _fields(response: Response) -> Fields:

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 from .._core.faults import collection, gathered, instance, members, refuse
 from .._core.token import Secret, Token
 from .._errors import RefreshFailed
+from .._rotation import INVALID_GRANT
 from ._client import Client
 from ._endpoint import Endpoint, Fields
 
 if TYPE_CHECKING:
     from .._protocols import FetchContext
     from ._dpop import Proofs
-
-_INVALID_GRANT = "invalid_grant"
 
 
 class Grant(ABC):
@@ -107,7 +106,7 @@ class Grant(ABC):
         try:
             return self._refreshed(context)
         except RefreshFailed as error:
-            if error.error != _INVALID_GRANT:
+            if error.error != INVALID_GRANT:
                 raise
             return context.sibling()
 
