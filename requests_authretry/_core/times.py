@@ -1,0 +1,206 @@
+"""Reading times as servers write them: numbers, dates, durations. Never raises on any text."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta, timezone
+from itertools import pairwise
+from math import inf
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+LONGEST: Final = 100 * 365.25 * 86_400.0
+"""A hundred years in seconds: beyond it a number is nonsense and not a wish."""
+
+OWS: Final = " \t"
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_LAST_SECOND, _LEAP_SECOND = 59, 60
+_FIRST_MOMENT = 1e9
+"""Smaller numbers are spans of time, larger ones moments: 31 years, or September 2001."""
+
+_FIRST_IN_MILLISECONDS = 1e12
+"""Moments from here on are in milliseconds: September 2001 again."""
+
+_DIGITS = r"[0-9]+(?:\.[0-9]*)?"
+_NUMBER = re.compile(_DIGITS)
+_DAY_NAME = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
+_LONG_DAY_NAME = r"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
+_MONTH = rf"(?P<month>{'|'.join(_MONTHS)})"
+_TIME = r"(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})"
+_IMF_FIXDATE = re.compile(
+    rf"{_DAY_NAME}, (?P<day>[0-9]{{2}}) {_MONTH} (?P<year>[0-9]{{4}}) {_TIME} GMT"
+)
+_RFC850 = re.compile(
+    rf"{_LONG_DAY_NAME}, (?P<day>[0-9]{{2}})-{_MONTH}-(?P<year>[0-9]{{2}}) {_TIME} GMT"
+)
+_ASCTIME = re.compile(
+    rf"{_DAY_NAME} {_MONTH} (?P<day>[0-9]{{2}}| [0-9]) {_TIME} (?P<year>[0-9]{{4}})"
+)
+_FORMS = (_IMF_FIXDATE, _RFC850, _ASCTIME)
+_ISO_DATE = re.compile(
+    r"(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})[Tt ]"
+    r"(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?P<fraction>\.[0-9]+)?)?"
+    r"(?:[Zz]|(?P<sign>[+-])(?P<hours>[01][0-9]|2[0-3]):?(?P<minutes>[0-5][0-9]))?"
+)
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+_DURATION = re.compile(
+    rf"(?:(?P<h>{_DIGITS})h)?(?:(?P<m>{_DIGITS})m)?(?:(?P<s>{_DIGITS})s)?"
+    # The micro sign as it is, or as latin-1 shows its UTF-8.
+    rf"(?:(?P<ms>{_DIGITS})ms)?(?:(?P<us>{_DIGITS})(?:u|\xc2?\xb5)s)?(?:(?P<ns>{_DIGITS})ns)?"
+)
+
+
+def values(lines: Iterable[str]) -> Iterator[str]:
+    """Give every text of the lines that may be one value: dates hold one comma or none."""
+    for line in lines:
+        members = line.split(",")
+        yield from members
+        for left, right in pairwise(members):
+            yield f"{left},{right}"
+
+
+def parse_number(text: str) -> float | None:
+    """Read digits, perhaps with a fraction; None for anything else, and for what no float holds."""
+    text = text.strip(OWS)
+    number = float(text) if _NUMBER.fullmatch(text) else inf
+    return number if number < inf else None
+
+
+def parse_delay(text: str, date: str, now: float) -> float | None:
+    """Read one value of `Retry-After`: seconds or an HTTP-date (RFC 9110, 10.2.3).
+
+    A fraction of a second is accepted although the RFC knows none.
+
+    Args:
+        text: The value.
+        date: The `Date` header of the same answer, see `until`.
+        now: The client's time, in POSIX seconds.
+
+    Returns:
+        Seconds from now, None when it is malformed or above `LONGEST`.
+    """
+    delay = parse_number(text)
+    return until(parse_http_date(text, now), date, now) if delay is None else sane(delay)
+
+
+def parse_reset(text: str, date: str, now: float) -> float | None:
+    """Read when a limit resets, in any of the forms that vendors use.
+
+    The rule that tells them apart:
+
+    - a number below 10^9: seconds from now, perhaps with a fraction;
+    - a number from 10^9 to 10^12: a moment in POSIX seconds;
+    - a greater one: a moment in POSIX milliseconds;
+    - units after numbers, ``6m0s`` or ``12ms``: a duration as Go writes it;
+    - ``2025-06-15T15:08:40Z``: a moment by ISO 8601, in UTC where no offset is named;
+    - otherwise an HTTP-date.
+
+    Args:
+        text: The value.
+        date: The `Date` header of the same answer, see `until`.
+        now: The client's time, in POSIX seconds.
+
+    Returns:
+        Seconds from now, None when it is malformed or above `LONGEST`.
+    """
+    number = parse_number(text)
+    if number is not None and number >= _FIRST_MOMENT:
+        moment = number if number < _FIRST_IN_MILLISECONDS else number / 1000
+        return until(moment, date, now)
+    delay = parse_duration(text) if number is None else number
+    if delay is not None:
+        return sane(delay)
+    found = parse_iso_date(text)
+    return until(parse_http_date(text, now) if found is None else found, date, now)
+
+
+def until(moment: float | None, date: str, now: float) -> float | None:
+    """Seconds from the sending of an answer to a moment in POSIX seconds.
+
+    It is measured from the answer's `Date`, so that a wrong clock at either end does no harm;
+    from `now` if that is missing or malformed.
+
+    Returns:
+        0.0 for a moment that has passed; None for none, and for one beyond `LONGEST`.
+    """
+    if moment is None:
+        return None
+    sent = parse_http_date(date, now)
+    return sane(max(0.0, moment - (now if sent is None else sent)))
+
+
+def sane(delay: float) -> float | None:
+    """The delay, None when nobody can mean it."""
+    return delay if delay <= LONGEST else None
+
+
+def parse_duration(text: str) -> float | None:
+    """Read a duration as Go writes it, such as ``1h2m3.5s``, in seconds; None for anything else."""
+    found = _DURATION.fullmatch(text.strip(OWS))
+    parts = (
+        {} if found is None else {unit: part for unit, part in found.groupdict().items() if part}
+    )
+    return sum(float(part) * _UNITS[unit] for unit, part in parts.items()) if parts else None
+
+
+def parse_iso_date(text: str) -> float | None:
+    """Read a moment by ISO 8601 (RFC 3339, section 5.6), in POSIX seconds; else None.
+
+    Seconds and offset may be missing, as vendors leave them out.
+    """
+    found = _ISO_DATE.fullmatch(text.strip(OWS))
+    moment = None if found is None else _posix(found, int(found["year"]), int(found["month"]))
+    if found is None or moment is None:
+        return None
+    offset = int(found["hours"] or 0) * 3600 + int(found["minutes"] or 0) * 60
+    return moment + float(found["fraction"] or 0) - (-offset if found["sign"] == "-" else offset)
+
+
+def parse_http_date(text: str, now: float) -> float | None:
+    """Read an HTTP-date in any of its three forms (RFC 9110, 5.6.7); never raises on any text.
+
+    The name of the weekday need not fit the date, and second 60 is a leap second.
+
+    Args:
+        text: The date; spaces and tabs around it are ignored.
+        now: The client's time, in POSIX seconds. It tells the century of a two-digit year: the
+            date is the latest one that lies no more than 50 years ahead of it.
+
+    Returns:
+        POSIX seconds, or None when the text is no valid date.
+    """
+    text = text.strip(OWS)
+    found = next(filter(None, (form.fullmatch(text) for form in _FORMS)), None)
+    if found is None:
+        return None
+    month = _MONTHS.index(found["month"]) + 1
+    year = int(found["year"])
+    if found.re is _RFC850:
+        rest = (month, *(int(found[name]) for name in ("day", "hour", "minute", "second")))
+        year = _full_year(year, rest, now)
+    return _posix(found, year, month)
+
+
+def _posix(found: re.Match[str], year: int, month: int) -> float | None:
+    """The moment of a match, None when there is no such day or hour."""
+    day, hour, minute = (int(found[name]) for name in ("day", "hour", "minute"))
+    second = int(found["second"] or 0)
+    leap = second == _LEAP_SECOND
+    second = _LAST_SECOND if leap else second
+    try:
+        moment = datetime(year, month, day, hour, minute, second, tzinfo=timezone.utc)
+    except ValueError:
+        return None
+    return moment.timestamp() + leap
+
+
+def _full_year(digits: int, rest: tuple[int, ...], now: float) -> int:
+    """Put a two-digit year into the latest century that is at most 50 years ahead of `now`."""
+    today = _EPOCH + timedelta(seconds=now)
+    limit = today.year + 50
+    year = limit - (limit - digits) % 100
+    beyond = (year, *rest) > (limit, *today.timetuple()[1:6])
+    return year - 100 if beyond else year
