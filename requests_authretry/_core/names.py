@@ -1,0 +1,113 @@
+"""The names of hints: which header fields are read, and what each one means."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+RATELIMIT: Final = "ratelimit"
+POLICY: Final = "ratelimit-policy"
+
+KNOWN: Final = (
+    "retry-after",
+    "retry-after-ms",
+    "x-ms-retry-after-ms",
+    "x-amz-retry-after",
+    "x-should-retry",
+    "stripe-should-retry",
+    RATELIMIT,
+    POLICY,
+    "ratelimit-limit",
+    "ratelimit-remaining",
+    "ratelimit-reset",
+    "ratelimit-name",
+    "x-ratelimit-limit",
+    "x-ratelimit-remaining",
+    "x-ratelimit-reset",
+    "x-ratelimit-reset-after",
+    "x-ratelimit-resource",
+    "x-ratelimit-bucket",
+    "x-ratelimit-limit-requests",
+    "x-ratelimit-remaining-requests",
+    "x-ratelimit-reset-requests",
+    "x-rate-limit-limit",
+    "x-rate-limit-remaining",
+    "x-rate-limit-reset",
+)
+"""The header fields that are read unless the settings name others."""
+
+MEANINGFUL: Final = (
+    "header names whose meaning shows: they end in retry-after, retry-after-ms or should-retry, "
+    "or are RateLimit, RateLimit-Policy, or are formed as X-RateLimit-Remaining with Limit, "
+    "Remaining, Reset, Reset-After, Resource, Bucket or Name"
+)
+
+_IN_MILLISECONDS = "x-amz-retry-after"  # the one that does not say so
+_NEWEST_FIRST = (RATELIMIT, "x-ratelimit", "x-rate-limit")
+_PREFIX = r"(?:[a-z0-9]+-)*"
+_ANSWER = re.compile(rf"{_PREFIX}(?P<kind>retry-after-ms|retry-after|should-retry)")
+_LIMIT = re.compile(
+    rf"(?P<family>{_PREFIX}rate-?limit(?:-requests)?)"
+    r"-(?P<part>limit|remaining|reset-after|reset|resource|bucket|name)(?P<unit>(?:-requests)?)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Names of hints by what they mean.
+
+    Attributes:
+        seconds: Those that are read as `Retry-After`.
+        milliseconds: Those that are read as milliseconds to wait.
+        verdicts: Those that say whether to retry.
+        families: Groups of names that together describe one limit, the newest form first; each
+            maps a part, such as ``remaining``, to its name.
+    """
+
+    seconds: tuple[str, ...]
+    milliseconds: tuple[str, ...]
+    verdicts: tuple[str, ...]
+    families: tuple[Mapping[str, str], ...]
+
+
+@lru_cache(maxsize=32)
+def told_apart(names: frozenset[str]) -> Names:
+    """Sort names, in lower case, by what they mean."""
+    kinds: dict[str, list[str]] = {}
+    families: dict[str, dict[str, str]] = {}
+    for name in sorted(names):
+        if found := _LIMIT.fullmatch(name):
+            families.setdefault(found["family"] + found["unit"], {})[found["part"]] = name
+        else:
+            kinds.setdefault(_kind(name), []).append(name)
+    return Names(
+        seconds=tuple(kinds.get("retry-after", ())),
+        milliseconds=tuple(kinds.get("retry-after-ms", ())),
+        verdicts=tuple(kinds.get("should-retry", ())),
+        families=tuple(families[family] for family in sorted(families, key=_age)),
+    )
+
+
+def is_meaningful(name: object) -> bool:
+    """Whether the rule tells what a name, in lower case, means."""
+    return isinstance(name, str) and bool(_LIMIT.fullmatch(name) or _kind(name))
+
+
+def _kind(name: str) -> str:
+    if name == _IN_MILLISECONDS:
+        return "retry-after-ms"
+    if name in {RATELIMIT, POLICY}:
+        return name
+    found = _ANSWER.fullmatch(name)
+    return "" if found is None else found["kind"]
+
+
+def _age(family: str) -> tuple[int, str]:
+    """Newest first, then those that the settings added, by name."""
+    known = family in _NEWEST_FIRST
+    return _NEWEST_FIRST.index(family) if known else len(_NEWEST_FIRST), family
