@@ -5,6 +5,9 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+TOO_MANY_REQUESTS = 429
+SERVICE_UNAVAILABLE = 503
+
 
 class Failure(enum.Enum):
     """How an attempt failed that brought no whole answer."""
@@ -31,11 +34,13 @@ class Reason(enum.Enum):
     NOT_IDEMPOTENT = "it may have been processed, and the method is not idempotent"
     QUOTA_EXHAUSTED = "the retry quota cannot pay"
     WAIT_TOO_LONG = "the wait would not end in time"
+    OUTAGE = "nothing at its origin succeeds, as the attempts of other calls have shown"
     # Why there is another attempt.
     THROTTLED = "throttled"
     SERVER_ERROR = "server error"
     UNREACHABLE = "unreachable"
     LOST = "lost connection"
+    STILL_RUNNING = "an earlier attempt is still being processed"
     # Why a 401 was answered.
     REFRESHED = "token renewed"
     REPLAYED = "token had been renewed meanwhile"
@@ -55,6 +60,25 @@ class Reason(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """What a server says is left of one limit.
+
+    Attributes:
+        remaining: Requests that may still be sent.
+        reset: Seconds from now until there are more.
+        name: The server's name of the policy, "" where it names none.
+        quota: Requests that the policy allows in a window, None where it does not say.
+        window: Seconds that a window lasts, None where it does not say.
+    """
+
+    remaining: float
+    reset: float
+    name: str = ""
+    quota: float | None = None
+    window: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What one attempt brought.
 
@@ -63,12 +87,21 @@ class Outcome:
         failure: How it failed, None when an answer came.
         wish: Seconds the server asked us to wait, None when it named no time.
         should_retry: The server's own word on retrying, None when it gave none.
+        throttled: Whether the server says that we are too fast: a 429, or a 403 as GitHub has it.
+        limits: What it says is left of its limits.
     """
 
     status: int | None = None
     failure: Failure | None = None
     wish: float | None = None
     should_retry: bool | None = None
+    throttled: bool = False
+    limits: tuple[Limit, ...] = ()
+
+    @property
+    def refuses(self) -> bool:
+        """Whether the server wants less from all, and not only nothing of this request."""
+        return self.throttled or (self.status == SERVICE_UNAVAILABLE and self.wish is not None)
 
 
 @dataclass(frozen=True, slots=True)

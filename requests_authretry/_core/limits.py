@@ -1,0 +1,202 @@
+"""What a server says is left of its limits, and the settings of what we make of it."""
+
+from __future__ import annotations
+
+from collections import UserString
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .faults import collection, flag, gathered, members, refuse
+from .names import KNOWN, MEANINGFUL, POLICY, RATELIMIT, is_meaningful, told_apart
+from .outcome import Limit
+from .times import parse_number, parse_reset, sane, values
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+    Fields = Mapping[str, Sequence[str]]
+
+_MOST = 1e15
+"""No structured Integer reaches it (RFC 9651, 3.3.1); a greater count is nonsense."""
+
+_LONGEST_FIELD = 1000
+"""Characters of a field, all of its lines together; to read as much as a server can send would take
+a second."""
+
+_REQUESTS = frozenset({"requests", "request"})
+"""The draft has the one in its text and the other in its registry."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RateLimits:
+    """What to make of a server's limits.
+
+    Immutable and safe to share between threads.
+
+    Attributes:
+        cool_down: Whether a refusal that names a time holds back all that goes to the same limit,
+            and not only the request that was refused.
+        pacing: Whether requests are spread over the time that a limit lasts.
+        hints: Names of the header fields to read, in any case. What a name means is told by the
+            name: it ends in ``retry-after`` (seconds or a date), ``retry-after-ms`` or
+            ``should-retry``; it is ``RateLimit`` or ``RateLimit-Policy``; or it is formed as
+            ``X-RateLimit-Remaining`` is, of whatever vendor. None are read of an empty collection.
+
+    Raises:
+        ConfigurationError: A field cannot work; all faults are named together.
+    """
+
+    cool_down: bool = True
+    pacing: bool = True
+    hints: Collection[str] = KNOWN
+
+    def __post_init__(self) -> None:
+        """Freeze the names and refuse what cannot work, all faults together."""
+        names = gathered(self.hints)
+        if isinstance(names, tuple):
+            names = tuple(name.lower() if isinstance(name, str) else name for name in names)
+        object.__setattr__(self, "hints", names)
+        refuse("RateLimits", self._faults())
+        object.__setattr__(self, "hints", frozenset(names))
+
+    def _faults(self) -> Iterable[str | None]:
+        yield flag("cool_down", self.cool_down)
+        yield flag("pacing", self.pacing)
+        yield collection("hints", self.hints) or members(
+            "hints", self.hints, is_meaningful, MEANINGFUL
+        )
+
+
+def readable(fields: Fields) -> Fields:
+    """Those fields that are short enough to be hints."""
+    return {name: lines for name, lines in fields.items() if sum(map(len, lines)) <= _LONGEST_FIELD}
+
+
+def read_limits(fields: Fields, now: float, names: frozenset[str]) -> tuple[Limit, ...]:
+    """Read what is left of each limit; never raises on any text.
+
+    The newest form that can be read wins: the List of the RateLimit header fields draft (-08 to
+    -11, sections 3 and 4), the Dictionary of -07, the fields of -00 to -06, and then those that
+    vendors use. Malformed and absurd values count as absent, and so do fields of more than a
+    thousand characters. A limit without a reset is none, and so is one on something other than
+    requests. All of them are ignored on an answer from a cache (section 7.3).
+
+    Args:
+        fields: The lines of each header field, by its name in lower case.
+        now: The client's time, in POSIX seconds.
+        names: Names of the fields to read, in lower case.
+    """
+    fields = readable(fields)
+    if any((parse_number(line) or 0.0) > 0.0 for line in fields.get("age", ())):
+        return ()
+    policies = _policies(_joined(fields, names, POLICY))
+    limits = tuple(_structured(_joined(fields, names, RATELIMIT), policies))
+    if limits:
+        return limits
+    date = ", ".join(fields.get("date", ()))
+    for family in told_apart(names).families:
+        limit = _plain({part: fields.get(family[part], ()) for part in family}, policies, date, now)
+        if limit is not None:
+            return (limit,)
+    return ()
+
+
+class _Policy(NamedTuple):
+    """What a server says of a limit in general."""
+
+    quota: float | None
+    window: float | None = None
+    unit: str = "requests"
+
+
+def _structured(text: str, policies: Mapping[object, _Policy]) -> Iterator[Limit]:
+    """The limits of a `RateLimit` field."""
+    items = _parsed(text, "list")
+    if items is None:
+        yield from _dictionary(text, policies)
+        return
+    for name, params in items:
+        if isinstance(name, (str, UserString)):
+            policy = policies.get(str(name), _Policy(None))
+            yield from _limit(str(name), _count(params.get("r")), _span(params.get("t")), policy)
+
+
+def _dictionary(text: str, policies: Mapping[object, _Policy]) -> Iterator[Limit]:
+    """The limit of a `RateLimit` field as draft -07 had it."""
+    found = {key: value for key, (value, _) in (_parsed(text, "dictionary") or {}).items()}
+    quota = _count(found.get("limit"))
+    policy = policies.get(quota, _Policy(quota))
+    yield from _limit("", _count(found.get("remaining")), _span(found.get("reset")), policy)
+
+
+def _plain(
+    lines: Mapping[str, Iterable[str]],
+    policies: Mapping[object, _Policy],
+    date: str,
+    now: float,
+) -> Limit | None:
+    """The limit that fields with one value each describe; of several values the worst counts."""
+    counts = map(parse_number, values(lines.get("remaining", ())))
+    remaining = min((count for count in counts if count is not None), default=None)
+    if remaining is None:
+        return None
+    resets = (
+        max((reset for reset in found if reset is not None), default=None)
+        for part in ("reset-after", "reset")
+        if (found := [parse_reset(text, date, now) for text in values(lines.get(part, ()))])
+    )
+    reset = next((reset for reset in resets if reset is not None), None)
+    windows = _policies(", ".join(lines.get("limit", ())))
+    quota = next(iter(windows.values()), _Policy(None)).quota
+    named = (line for part in ("name", "resource", "bucket") for line in lines.get(part, ()))
+    policy = {**windows, **policies}.get(quota, _Policy(quota))
+    return next(_limit(next(named, "").strip(), _count(remaining), reset, policy), None)
+
+
+def _limit(
+    name: str, remaining: float | None, reset: float | None, policy: _Policy
+) -> Iterator[Limit]:
+    """The limit, if it is one that requests can be counted by."""
+    if remaining is not None and reset is not None and policy.unit in _REQUESTS:
+        yield Limit(remaining, reset, name, policy.quota, policy.window)
+
+
+def _policies(text: str) -> dict[object, _Policy]:
+    """The policies of a List by their names, or by their quotas as the older drafts have it."""
+    found: dict[object, _Policy] = {}
+    for name, params in _parsed(text, "list") or ():
+        quota = _count(name)
+        key = str(name) if quota is None else quota
+        quota = _count(params.get("q")) if quota is None else quota
+        window = _span(params.get("w")) or None
+        found[key] = _Policy(quota, window, str(params.get("qu", "requests")))
+    return found
+
+
+def _parsed(text: str, kind: str) -> Any:
+    """A structured field (RFC 9651), None where it is malformed."""
+    if not text:
+        return None
+    from http_sf import parse
+
+    try:
+        return parse(text.encode("ascii"), tltype=kind)
+    except ValueError:
+        return None
+
+
+def _joined(fields: Fields, names: frozenset[str], name: str) -> str:
+    return ", ".join(fields.get(name, ())) if name in names else ""
+
+
+def _count(value: object) -> float | None:
+    """A number that is neither negative nor absurd."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if 0 <= value < _MOST else None
+
+
+def _span(value: object) -> float | None:
+    """A number of seconds that somebody can mean."""
+    count = _count(value)
+    return None if count is None else sane(count)

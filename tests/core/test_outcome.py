@@ -1,0 +1,24 @@
+"""What an outcome says by itself."""
+
+from __future__ import annotations
+
+import pytest
+
+from requests_authretry._core.outcome import Failure, Outcome
+
+
+@pytest.mark.parametrize(
+    ("outcome", "expected"),
+    [
+        (Outcome(429, throttled=True), True),
+        (Outcome(403, wish=1.0, throttled=True), True),
+        (Outcome(503, wish=1.0), True),
+        (Outcome(503, wish=0.0), True),
+        (Outcome(503), False),
+        (Outcome(500, wish=1.0), False),
+        (Outcome(failure=Failure.LOST), False),
+    ],
+)
+def test_refuses(outcome: Outcome, expected: bool) -> None:  # noqa: FBT001
+    """Who is throttled is refused, and who is told when to come back to a server in trouble."""
+    assert outcome.refuses is expected
