@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import ssl
 from http.client import HTTPException
-from typing import TYPE_CHECKING
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
 
 import requests
 from requests.exceptions import ChunkedEncodingError, ContentDecodingError
+from requests.structures import CaseInsensitiveDict
+from urllib3 import HTTPResponse
 from urllib3 import exceptions as wire
 from urllib3.util import Retry as WireRetry
 from urllib3.util import Timeout as WireTimeout
 
 from ._core.challenge import Challenge, parse_challenges
-from ._core.hints import parse_retry_after, parse_should_retry
-from ._core.outcome import Failure, Outcome
+from ._core.hints import read_hints
+from ._core.limits import read_limits
+from ._core.outcome import Failure, Limit, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from requests import PreparedRequest, Response
 
@@ -25,24 +29,51 @@ _CHAIN_LIMIT = 20
 _LEAST_TIMEOUT = 0.001
 """Seconds; the least that a socket accepts as a time limit in a sensible way."""
 
+_BESIDE = frozenset({"age", "date"})
+"""What hints are read by, beside the fields that hold them."""
+
 _NOT_SENT = (wire.NewConnectionError, wire.ConnectTimeoutError, ConnectionRefusedError)
 _CUT = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionResetError, BrokenPipeError)
 
 
-def outcome_of(response: Response, now: float) -> Outcome:
-    """What an answer says, with the server's hints; a malformed hint counts as absent.
+def outcome_of(response: Response, now: float, names: frozenset[str]) -> Outcome:
+    """What an answer with an error says, with the server's hints.
 
     Args:
         response: The answer; its body is not touched.
         now: POSIX time in seconds.
+        names: Names of the header fields that may hold hints, in lower case.
     """
-    return Outcome(
-        status=response.status_code,
-        wish=parse_retry_after(
-            header_lines(response, "Retry-After"), response.headers.get("Date"), now
-        ),
-        should_retry=parse_should_retry(response.headers.get("x-should-retry")),
-    )
+    return read_hints(response.status_code, _fields(response, names), now, names)
+
+
+def limits_of(
+    response: Response, clock: Callable[[], float], names: frozenset[str]
+) -> tuple[Limit, ...]:
+    """What an answer says is left of the server's limits; next to no work where it says nothing.
+
+    Args:
+        response: The answer; its body is not touched.
+        clock: Gives POSIX time in seconds.
+        names: Names of the header fields that may hold hints, in lower case.
+    """
+    if names.isdisjoint(_field_names(response)):
+        return ()
+    return read_limits(_fields(response, names), clock(), names)
+
+
+def _fields(response: Response, names: frozenset[str]) -> dict[str, list[str]]:
+    """The lines of those fields that the hints are read from."""
+    there = (names | _BESIDE).intersection(_field_names(response))
+    return {name: header_lines(response, name) for name in there}
+
+
+def _field_names(response: Response) -> Iterable[str]:
+    """The names of an answer's header fields in lower case."""
+    headers: Any = response.headers  # another object's, where the adapter is another one
+    if isinstance(headers, CaseInsensitiveDict):
+        return headers._store  # noqa: SLF001 (its keys; the public ways cost the healthy path more)
+    return [name.lower() for name in headers]
 
 
 def challenges_of(response: Response) -> tuple[Challenge, ...]:
@@ -120,6 +151,20 @@ def body_error(error: Exception) -> requests.RequestException | None:
     if isinstance(error, wire.SSLError):
         return requests.exceptions.SSLError(error)
     return None
+
+
+def reread(raw: Any, body: bytes) -> HTTPResponse:
+    """The answer below one of requests again, its body as it came on the wire and read already."""
+    return HTTPResponse(
+        BytesIO(body),
+        raw.headers,
+        raw.status,
+        reason=raw.reason,
+        version=raw.version,
+        preload_content=False,
+        original_response=raw._original_response,  # noqa: SLF001 (requests finds the cookies there)
+        enforce_content_length=False,
+    )
 
 
 def bounds_reads(timeout: object) -> bool:

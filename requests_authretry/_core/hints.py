@@ -3,44 +3,59 @@
 from __future__ import annotations
 
 import json
-import re
-from datetime import datetime, timedelta, timezone
-from itertools import pairwise
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from .limits import read_limits, readable
+from .names import told_apart
+from .outcome import TOO_MANY_REQUESTS, Outcome
+from .times import OWS, parse_delay, parse_number, sane, values
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
-LONGEST: Final = 100 * 365.25 * 86_400.0
-"""A hundred years in seconds: beyond it a number is nonsense and not a wish."""
+    from .limits import Fields
 
-_OWS = " \t"
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_LAST_SECOND, _LEAP_SECOND = 59, 60
-
-_DELAY = re.compile(r"[0-9]+(?:\.[0-9]*)?")
-_DAY_NAME = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
-_LONG_DAY_NAME = r"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
-_MONTH = rf"(?P<month>{'|'.join(_MONTHS)})"
-_TIME = r"(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})"
-_IMF_FIXDATE = re.compile(
-    rf"{_DAY_NAME}, (?P<day>[0-9]{{2}}) {_MONTH} (?P<year>[0-9]{{4}}) {_TIME} GMT"
-)
-_RFC850 = re.compile(
-    rf"{_LONG_DAY_NAME}, (?P<day>[0-9]{{2}})-{_MONTH}-(?P<year>[0-9]{{2}}) {_TIME} GMT"
-)
-_ASCTIME = re.compile(
-    rf"{_DAY_NAME} {_MONTH} (?P<day>[0-9]{{2}}| [0-9]) {_TIME} (?P<year>[0-9]{{4}})"
-)
-_FORMS = (_IMF_FIXDATE, _RFC850, _ASCTIME)
+_FORBIDDEN = 403
+_UNAVAILABLE = 503
 
 
-def parse_retry_after(lines: Iterable[str], date: str | None, now: float) -> float | None:
+def read_hints(status: int, fields: Fields, now: float, names: frozenset[str]) -> Outcome:
+    """Read all that an answer with an error says to a client; never raises on any text.
+
+    The time to wait is the first that is there: `Retry-After`, then the fields in milliseconds,
+    then, where the answer refuses a request for a limit that is exhausted, the latest reset of
+    those. A limit that has been reset already names no time. Malformed and absurd values count as
+    absent, and so do fields of more than a thousand characters.
+
+    Args:
+        status: The status code.
+        fields: The lines of each header field, by its name in lower case; `Date` and `Age` count
+            whether or not they are among the names.
+        now: The client's time, in POSIX seconds.
+        names: Names of the fields to read, in lower case.
+    """
+    known = told_apart(names)
+    fields = readable(fields)
+    date = ", ".join(fields.get("date", ()))
+    wish = parse_retry_after(_lines(fields, known.seconds), date, now)
+    if wish is None:
+        wish = _milliseconds(_lines(fields, known.milliseconds))
+    limits = read_limits(fields, now, names)
+    exhausted = [limit.reset for limit in limits if limit.remaining < 1]
+    # GitHub refuses with a 403 what others refuse with a 429.
+    is_refusal = status == _FORBIDDEN and (wish is not None or bool(exhausted))
+    throttled = status == TOO_MANY_REQUESTS or is_refusal
+    if wish is None and (throttled or status == _UNAVAILABLE):
+        wish = max(exhausted, default=0.0) or None
+    verdicts = {parse_should_retry(line) for line in _lines(fields, known.verdicts)}
+    should_retry = next((word for word in (False, True) if word in verdicts), None)
+    return Outcome(status, None, wish, should_retry, throttled, limits)
+
+
+def parse_retry_after(lines: Iterable[str], date: str, now: float) -> float | None:
     """Read `Retry-After` (RFC 9110, 10.2.3); never raises on any text.
 
-    A fraction of a second is accepted although the RFC knows none. Anything malformed counts as
-    absent, and so does a wish above `LONGEST`.
+    Anything malformed counts as absent, and so does a wish above `LONGEST`.
 
     Args:
         lines: The field lines; several values may have been joined by commas into one line.
@@ -52,76 +67,24 @@ def parse_retry_after(lines: Iterable[str], date: str | None, now: float) -> flo
         Seconds to wait from now, the longest of all valid values and at most `LONGEST`; 0.0 for a
         date that has passed; None when there is no valid value.
     """
-    sent = None if date is None else parse_http_date(date, now)
-    origin = now if sent is None else sent
-    delays = (_delay(text, origin, now) for line in lines for text in _candidates(line))
+    delays = (parse_delay(text, date, now) for text in values(lines))
     return max((delay for delay in delays if delay is not None), default=None)
 
 
-def parse_http_date(text: str, now: float) -> float | None:
-    """Read an HTTP-date in any of its three forms (RFC 9110, 5.6.7); never raises on any text.
-
-    The name of the weekday need not fit the date, and second 60 is a leap second.
-
-    Args:
-        text: The date; spaces and tabs around it are ignored.
-        now: The client's time, in POSIX seconds. It tells the century of a two-digit year: the
-            date is the latest one that lies no more than 50 years ahead of it.
-
-    Returns:
-        POSIX seconds, or None when the text is no valid date.
-    """
-    text = text.strip(_OWS)
-    found = next(filter(None, (form.fullmatch(text) for form in _FORMS)), None)
-    if found is None:
-        return None
-    month = _MONTHS.index(found["month"]) + 1
-    day, hour, minute, second = (int(found[name]) for name in ("day", "hour", "minute", "second"))
-    year = int(found["year"])
-    if found.re is _RFC850:
-        year = _full_year(year, (month, day, hour, minute, second), now)
-    leap = second == _LEAP_SECOND
-    second = _LAST_SECOND if leap else second
-    try:
-        moment = datetime(year, month, day, hour, minute, second, tzinfo=timezone.utc)
-    except ValueError:
-        return None
-    return moment.timestamp() + leap
-
-
-def parse_should_retry(value: str | None) -> bool | None:
+def parse_should_retry(value: str) -> bool | None:
     """Read `x-should-retry`: "true" or "false" in whatever case; None for anything else."""
-    return {"true": True, "false": False}.get((value or "").strip(_OWS).lower())
+    return {"true": True, "false": False}.get(value.strip(OWS).lower())
 
 
-def _candidates(line: str) -> Iterator[str]:
-    """Give every text of a line that may be one value: dates hold one comma or none."""
-    members = line.split(",")
-    yield from members
-    for left, right in pairwise(members):
-        yield f"{left},{right}"
+def _milliseconds(lines: Iterable[str]) -> float | None:
+    """Seconds to wait, the longest of all valid values."""
+    counts = (count for count in map(parse_number, values(lines)) if count is not None)
+    delays = (sane(count / 1000) for count in counts)
+    return max((delay for delay in delays if delay is not None), default=None)
 
 
-def _delay(text: str, origin: float, now: float) -> float | None:
-    """Seconds from `origin` that one value asks for, None when it is malformed or out of range."""
-    text = text.strip(_OWS)
-    if _DELAY.fullmatch(text):
-        delay = float(text)
-    else:
-        moment = parse_http_date(text, now)
-        if moment is None:
-            return None
-        delay = max(0.0, moment - origin)
-    return delay if delay <= LONGEST else None
-
-
-def _full_year(digits: int, rest: tuple[int, ...], now: float) -> int:
-    """Put a two-digit year into the latest century that is at most 50 years ahead of `now`."""
-    today = _EPOCH + timedelta(seconds=now)
-    limit = today.year + 50
-    year = limit - (limit - digits) % 100
-    beyond = (year, *rest) > (limit, *today.timetuple()[1:6])
-    return year - 100 if beyond else year
+def _lines(fields: Fields, names: Iterable[str]) -> Iterable[str]:
+    return (line for name in names for line in fields.get(name, ()))
 
 
 def is_abuse(problem: bytes) -> bool:
