@@ -113,9 +113,9 @@ class Prover(Protocol):
 
 @runtime_checkable
 class Store(Protocol):
-    """Where tokens are kept and locked; shared by all who name the same one.
+    """Where tokens and cool-downs are kept and locked; shared by all who name the same one.
 
-    Every method is called from many threads. A record is text that holds secrets in the clear:
+    Every method is called from many threads. A record is text that may hold secrets in the clear:
     the store guards it. Errors of the store are `OSError` or `TimeoutError`; any of them leaves
     the library with what it has in memory, and the store is tried again the next time.
     """
@@ -132,3 +132,23 @@ class Store(Protocol):
 
     def lock(self, key: str, timeout: float) -> AbstractContextManager[object]:
         """Exclude everyone else who locks this key; `TimeoutError` after ``timeout`` seconds."""
+
+    def push(self, key: str, until: float, now: float) -> float:
+        """Move a time that nothing may happen before forward, never back.
+
+        The order of pushes does not matter, and who pushes needs no lock: of two at once the later
+        time stays, and so does what others write meanwhile. What stands under the key and is no
+        number is replaced. `read` returns the time as its ``repr``, until it has passed; then the
+        store may forget it.
+
+        Args:
+            key: What the record stands under.
+            until: The time, in POSIX seconds, finite.
+            now: The caller's time, in POSIX seconds, as stores read no clock.
+
+        Returns:
+            The later of ``until`` and the time that is there.
+
+        Raises:
+            OSError: It could not be kept; what was there stays.
+        """

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .stores._lockfile import file_name, lock_file, make_folders
+from .stores._memory import MemoryStore
 
 try:
     import keyring
@@ -51,6 +52,9 @@ class KeyringStore:
     (``CRED_MAX_CREDENTIAL_BLOB_SIZE``): a longer token, as JWTs often are, cannot be kept there
     and is an `OSError`; use `FileStore`.
 
+    Cool-downs are kept in memory, for those who share this object: a keyring would ask the user
+    for each, and keep an entry for each. For cool-downs that processes share use `FileStore`.
+
     A copy in memory is the same store. A pickle names the service; a store with a ``backend`` of
     its own is not pickled, as backends hold passwords.
 
@@ -66,6 +70,7 @@ class KeyringStore:
         """Name the service; the keyring is not asked yet."""
         self._service = service
         self._backend = backend
+        self._times = MemoryStore()
 
     def read(self, key: str) -> str | None:
         """The record under a key, None when there is none.
@@ -74,6 +79,8 @@ class KeyringStore:
             OSError: There is no keyring, or it stays closed.
             TimeoutError: Another process is using it and does not end.
         """
+        if time := self._times.read(key):
+            return time
         record = self._asked("get_password", _user(key))
         return record if isinstance(record, str) else None
 
@@ -85,6 +92,8 @@ class KeyringStore:
             TimeoutError: Another process is using it and does not end.
         """
         self._asked("set_password", _user(key), record)
+        if self._times.read(key):
+            self._times.write(key, "")  # a time that was there hides the record no more
 
     @contextmanager
     def lock(self, key: str, timeout: float) -> Iterator[None]:
@@ -102,6 +111,19 @@ class KeyringStore:
         """
         with lock_file(self._lock_path(f"{self._service}\0{key}"), timeout):
             yield
+
+    def push(self, key: str, until: float, now: float) -> float:
+        """Move a time that nothing may happen before forward, in memory; the keyring is not asked.
+
+        Args:
+            key: What the record stands under.
+            until: The time, in POSIX seconds.
+            now: The caller's time, in POSIX seconds.
+
+        Returns:
+            The later of ``until`` and the time that is there.
+        """
+        return self._times.push(key, until, now)
 
     def __repr__(self) -> str:
         """As it is made; of the backend only its kind."""

@@ -5,6 +5,7 @@ Needs the extra: ``pip install 'requests-authretry[redis]'``.
 
 from __future__ import annotations
 
+import math
 import os
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -42,9 +43,22 @@ _POLL_SECONDS = 0.1
 
 _LEAST_LOCK_TTL = 0.1
 
+_PUSH = """
+local there = redis.pcall('GET', KEYS[1])
+if type(there) == 'string' and there:find('^[%d.e+-]+$') then
+    local time = tonumber(there)
+    if time and time >= tonumber(ARGV[1]) and time < math.huge then
+        return there
+    end
+end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return ARGV[1]
+"""
+"""Replaces what is earlier, or no number; hexadecimal ones Lua would take, and Python would not."""
+
 
 class RedisStore:
-    """Keeps tokens in Redis, for all machines that name the same server and prefix.
+    """Keeps tokens and cool-downs in Redis, for all machines that name the same server and prefix.
 
     Safe to use from many threads and processes, after a fork too. A server that is away costs an
     `OSError` each time; when it is back, the store works again.
@@ -130,6 +144,31 @@ class RedisStore:
             raise TimeoutError(f"the lock of {key!r} was held for {timeout:g} s")
         with _held(lock, self._lock_ttl):
             yield
+
+    def push(self, key: str, until: float, now: float) -> float:
+        """Move a time that nothing may happen before forward; once over, Redis drops it by itself.
+
+        How far the clocks of machines and server are apart does not change when it is dropped.
+
+        Args:
+            key: What the record stands under.
+            until: The time, in POSIX seconds.
+            now: The caller's time, in POSIX seconds.
+
+        Returns:
+            The later of ``until`` and the time that is there.
+
+        Raises:
+            OSError: The server is out of reach, or refuses.
+        """
+
+        def push() -> float:
+            life = max(math.ceil((until - now) * 1000), 1)
+            name, time = self._prefix + key, repr(float(until))
+            return float(self._redis().eval(_PUSH, 1, name, time, life))
+
+        later: float = _asked(push)
+        return later
 
     def __repr__(self) -> str:
         """As it is made; of the URL no user and no password, of a client only its kind."""

@@ -1,4 +1,4 @@
-"""Where tokens are kept and locked: in memory, or in a file that processes share."""
+"""Where tokens and cool-downs are kept and locked: in memory, or in a file that processes share."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ._lockfile import file_name, lock_file, make_folders
+from ._times import as_text, pushed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +20,8 @@ _MARK = "requests_authretry"
 _BEGIN = f'{{"{_MARK}"'.encode()
 _WRITE_TIMEOUT = 10.0
 """Seconds to wait for another process that is writing; it holds the file for milliseconds."""
+_PUSH_TIMEOUT = 1.0
+"""The same for a cool-down, which is no more than a hint: nobody waits long to give one."""
 
 
 class _ForeignError(FileExistsError):
@@ -26,7 +29,7 @@ class _ForeignError(FileExistsError):
 
 
 class FileStore:
-    """Keeps tokens in a file, for later runs and for all processes that name the same path.
+    """Keeps tokens and cool-downs in a file, for later runs and all processes that name its path.
 
     The file is readable by its owner alone from the first byte on, and is replaced as a whole: a
     reader never sees half of it, and a power cut brings no spent refresh token back. An empty or
@@ -37,7 +40,8 @@ class FileStore:
 
     Args:
         path: The file; ``~`` is the home directory. Missing folders are made, for the owner only.
-            Lock files beside it stay there, and so do records, until you remove the file.
+            Lock files beside it stay there, and so do tokens, until you remove the file;
+            cool-downs that are over are dropped by the next one.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -51,8 +55,7 @@ class FileStore:
             OSError: There is something else, or the system does not let us read it: a newer token
                 may have been there.
         """
-        record = self._records().get(key)
-        return record if isinstance(record, str) else None
+        return as_text(self._records().get(key))
 
     def write(self, key: str, record: str) -> None:
         """Keep a record, beside those of other keys.
@@ -82,6 +85,29 @@ class FileStore:
         make_folders(self.path.parent)
         with lock_file(f"{self.path}.{file_name(key)}.lock", timeout):
             yield
+
+    def push(self, key: str, until: float, now: float) -> float:
+        """Move a time that nothing may happen before forward, and drop those that have passed.
+
+        Args:
+            key: What the record stands under.
+            until: The time, in POSIX seconds.
+            now: The caller's time, in POSIX seconds.
+
+        Returns:
+            The later of ``until`` and the time that is there.
+
+        Raises:
+            OSError: The file cannot be written, or is not ours.
+            TimeoutError: Another process is writing and does not end within a second.
+        """
+        make_folders(self.path.parent)
+        with lock_file(f"{self.path}.lock", _PUSH_TIMEOUT):
+            records = self._records()
+            later, kept = pushed(records, key, until, now)
+            if kept != records:
+                self._replace(kept)
+        return later
 
     def __repr__(self) -> str:
         """As it is made."""
@@ -124,19 +150,23 @@ class FileStore:
             raise _ForeignError(f"{self.path} is another user's: name another file for tokens")
 
     def _replace(self, records: dict[str, object]) -> None:
+        # A power cut may take times, but no token that stands beside them.
+        is_durable = any(isinstance(record, str) for record in records.values())
         # mkstemp makes the file 0600 and its name cannot be guessed.
         descriptor, name = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.parent)
         try:
             with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 (from a descriptor)
                 json.dump({_MARK: records}, file)
-                file.flush()
-                os.fsync(file.fileno())
+                if is_durable:
+                    file.flush()
+                    os.fsync(file.fileno())
             os.replace(name, self.path)  # noqa: PTH105 (the name is a str)
         except BaseException:
             with suppress(OSError):
                 os.unlink(name)  # noqa: PTH108 (the name is a str)
             raise
-        _sync(self.path.parent)
+        if is_durable:
+            _sync(self.path.parent)
 
 
 def _sync(folder: Path) -> None:

@@ -7,13 +7,14 @@ from threading import TIMEOUT_MAX, Lock
 from typing import TYPE_CHECKING
 
 from .._fork import survives_fork
+from ._times import as_text, pushed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
 class MemoryStore:
-    """Keeps tokens for the life of the process; all settings that name it share them.
+    """Keeps tokens and cool-downs for the life of the process, for all settings that name it.
 
     Safe to use from many threads. A copy in memory is the same store, so that a deep-copied
     session goes on sharing its token; a pickle carries nothing and makes an empty store.
@@ -21,17 +22,19 @@ class MemoryStore:
 
     def __init__(self) -> None:
         """Begin empty."""
-        self._records: dict[str, str] = {}
+        self._records: dict[str, object] = {}
+        self._turn = Lock()
         self._locks: dict[str, Lock] = {}
         survives_fork(self)
 
     def read(self, key: str) -> str | None:
         """The record under a key, None when there is none."""
-        return self._records.get(key)
+        return as_text(self._records.get(key))
 
     def write(self, key: str, record: str) -> None:
         """Keep a record."""
-        self._records[key] = record
+        with self._turn:
+            self._records[key] = record
 
     @contextmanager
     def lock(self, key: str, timeout: float) -> Iterator[None]:
@@ -53,8 +56,24 @@ class MemoryStore:
         finally:
             lock.release()
 
+    def push(self, key: str, until: float, now: float) -> float:
+        """Move a time that nothing may happen before forward, and forget those that have passed.
+
+        Args:
+            key: What the record stands under.
+            until: The time, in POSIX seconds.
+            now: The caller's time, in POSIX seconds.
+
+        Returns:
+            The later of ``until`` and the time that is there.
+        """
+        with self._turn:
+            later, self._records = pushed(self._records, key, until, now)
+        return later
+
     def after_fork(self) -> None:
         """The threads that held locks are not in the child."""
+        self._turn = Lock()
         self._locks = {}
 
     def __copy__(self) -> MemoryStore:

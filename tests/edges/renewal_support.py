@@ -132,7 +132,7 @@ class Flaky:
 
     Attributes:
         inner: The store that does the work.
-        failing: What fails: lock, read, write, release.
+        failing: What fails: lock, read, write, push, release.
         done: What was done, in order.
     """
 
@@ -159,6 +159,11 @@ class Flaky:
         with self.inner.lock(key, timeout):
             yield
         self._does("release")
+
+    def push(self, key: str, until: float, now: float) -> float:
+        """As the inner one."""
+        self._does("push")
+        return self.inner.push(key, until, now)
 
     def _does(self, what: str) -> None:
         self.done.append(what)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 SECRET = "s3cret-of-the-user"
 PASSWORD = "p4ssword"
+NOW = 1_000_000_000.0
 NAME = "requests_authretry:key"
 """Of the record under "key" in Redis."""
 
@@ -51,6 +52,7 @@ def calls(store: RedisStore) -> tuple[Callable[[], object], ...]:
     return (
         lambda: store.read("key"),
         lambda: store.write("key", SECRET),
+        lambda: store.push("key", NOW + 60.0, NOW),
         store.lock("key", 0.0).__enter__,
     )
 
@@ -99,6 +101,50 @@ def test_what_is_no_text(redis_server: RedisServer, command: Any, decode: bool) 
         assert store.read("key") is None
         store.write("key", SECRET)
         assert store.read("key") == SECRET
+
+
+# Times
+
+
+@pytest.mark.parametrize("decode", [True, False])
+def test_the_end_of_a_time(redis_server: RedisServer, client: redis.Redis, decode: bool) -> None:  # noqa: FBT001 (a case)
+    """A time lives until it is over, by whatever clock; an earlier one changes nothing."""
+    with redis.Redis.from_url(redis_server.url, decode_responses=decode) as chosen:
+        store = RedisStore(chosen, ttl=5.0)
+        assert store.push("key", NOW + 1000.5, NOW) == NOW + 1000.5
+        assert 900_000 < int(client.pttl(NAME)) <= 1_000_500
+        client.pexpire(NAME, 500_000)
+        assert store.push("key", NOW + 900.0, NOW) == NOW + 1000.5
+        assert 400_000 < int(client.pttl(NAME)) <= 500_000
+        assert store.push("key", NOW + 2000.0, NOW) == NOW + 2000.0
+        assert 1_900_000 < int(client.pttl(NAME)) <= 2_000_000
+        assert client.keys("*") == [NAME.encode()]
+
+
+def test_a_time_that_is_over(redis_server: RedisServer, client: redis.Redis) -> None:
+    """A time that has passed leaves nothing in Redis, and is returned all the same."""
+    assert RedisStore(redis_server.url).push("key", NOW - 60.0, NOW) == NOW - 60.0
+    while client.exists(NAME):
+        SystemClock().sleep(0.001)
+
+
+@pytest.mark.parametrize("command", [("LPUSH", NAME, "x"), ("SET", NAME, b"\xff\xfe")])
+def test_no_time(redis_server: RedisServer, client: Any, command: Any) -> None:
+    """A list, or bytes that are no text, are replaced by a time."""
+    client.execute_command(*command)
+    store = RedisStore(redis_server.url)
+    assert store.push("key", NOW + 60.0, NOW) == NOW + 60.0
+    assert store.read("key") == repr(NOW + 60.0)
+
+
+@pytest.mark.parametrize("until", [float("inf"), float("nan"), 1e300])
+def test_a_time_without_end(redis_server: RedisServer, until: float) -> None:
+    """A time that Redis cannot count to is an `OSError`, and leaves what is there."""
+    store = RedisStore(redis_server.url)
+    store.push("key", NOW + 60.0, NOW)
+    with pytest.raises(OSError, match="Redis failed"):
+        store.push("key", until, NOW)
+    assert store.read("key") == repr(NOW + 60.0)
 
 
 # The life of a lock

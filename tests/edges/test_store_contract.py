@@ -8,8 +8,9 @@ import pickle
 import signal
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
+from itertools import accumulate
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -32,10 +33,14 @@ SECRET = "s3cret-of-the-user"
 LOCK_TTL = 0.3
 """Seconds after which Redis ends the lock of a holder that was killed."""
 
+NOW = 1_000_000_000.0
+LATER = NOW + 3600.0
+
 SHARED = ["file", "redis", "keyring"]
 ALL = ["memory", *SHARED]
 AWKWARD = ["", "key", "Key", "KEY", "key ", "lock:key", "../key", "a/b\\c", "a:b@c", "k\0", "k\0y"]
 AWKWARD += ["ключ", "\N{SNOWMAN}", "%s", "[key]", "#", "=", "\n", "long" * 5000]
+NO_TIMES = ["", SECRET, "nan", "inf", "-inf", "1e999", "0x7fffffff", "9e9\0", "9e9 s", "9,9"]
 
 some = settings(
     max_examples=20,
@@ -135,6 +140,104 @@ def test_threads_lose_nothing(store: Store) -> None:
     assert [store.read(f"key {n}") for n in range(12)] == [str(n) for n in range(12)]
 
 
+# Times
+
+ahead = st.floats(NOW + 60.0, NOW + 1e9)
+
+
+@some
+@given(times=st.lists(ahead, min_size=1, max_size=5), key=st.text(max_size=50))
+def test_the_latest_time_stays(store: Store, times: list[float], key: str) -> None:
+    """Whatever the order, the latest time is kept to the last digit, and each push returns it."""
+    store.write(key, "no time")
+    assert [store.push(key, each, NOW) for each in times] == list(accumulate(times, max))
+    assert store.read(key) == repr(max(times))
+
+
+def test_a_whole_number(store: Store) -> None:
+    """A time may be an int; it is kept as any other."""
+    assert store.push("key", int(LATER), int(NOW)) == LATER
+    assert store.read("key") == repr(LATER)
+
+
+@pytest.mark.parametrize("kind", ["memory", "file", "keyring"])
+def test_times_that_are_over(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """Each push drops the times that have passed by then, its own too; Redis does by itself."""
+    store = made(kind, request, tmp_path)
+    for seconds in (1.0, 2.0, 3.0):
+        store.push(f"after {seconds}", NOW + seconds, NOW)
+    assert store.push("key", NOW - 1.0, NOW + 2.0) == NOW - 1.0
+    there = [store.read(key) for key in ("after 1.0", "after 2.0", "after 3.0", "key")]
+    assert there == [None, None, repr(NOW + 3.0), None]
+
+
+@pytest.mark.parametrize("text", NO_TIMES, ids=repr)
+def test_what_is_no_time(store: Store, text: str) -> None:
+    """What is no number, or none that is finite, is replaced by a time."""
+    store.write("key", text)
+    assert store.push("key", LATER, NOW) == LATER
+    assert store.read("key") == repr(LATER)
+
+
+@pytest.mark.parametrize("kind", ["memory", "file", "redis"])
+def test_a_time_as_text(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """A number that was written as text counts as the time it is."""
+    store = made(kind, request, tmp_path)
+    store.write("key", repr(LATER))
+    assert store.push("key", LATER - 1.0, NOW) == LATER
+    assert store.read("key") == repr(LATER)
+
+
+def test_a_record_in_place_of_a_time(store: Store) -> None:
+    """A record that is written where a time was is read, and is there after pushes elsewhere."""
+    store.push("key", LATER, NOW)
+    store.write("key", SECRET)
+    assert store.read("key") == SECRET
+    store.push("another", LATER, NOW)
+    assert store.read("key") == SECRET
+    assert store.push("key", LATER - 1.0, NOW) == LATER - 1.0
+
+
+def test_threads_push_at_once(store: Store) -> None:
+    """Threads that push end with the latest time, and harm no record written meanwhile."""
+
+    def work(number: int) -> None:
+        store.write(f"key {number}", str(number))
+        store.push("time", LATER + number % 7, NOW)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(16)))
+    assert store.read("time") == repr(LATER + 6)
+    assert [store.read(f"key {n}") for n in range(16)] == [str(n) for n in range(16)]
+
+
+def test_a_record_written_during_a_push() -> None:
+    """What a thread writes while another has half pushed a time into memory is there afterwards."""
+    copied, over = Event(), Event()
+
+    class Slow(str):
+        """A key that is hashed once to be looked up, and then to be put among the others."""
+
+        __slots__ = ("looked_up",)
+
+        def __hash__(self) -> int:
+            if hasattr(self, "looked_up"):
+                copied.set()
+                over.wait(30)
+            self.looked_up = True
+            return super().__hash__()
+
+    store = MemoryStore()
+    with ThreadPoolExecutor(2) as pool:
+        pushing = pool.submit(store.push, Slow("time"), LATER, NOW)
+        assert copied.wait(30)
+        writing = pool.submit(store.write, "key", SECRET)
+        wait([writing], 0.1)
+        over.set()
+        assert (pushing.result(30), writing.result(30)) == (LATER, None)
+    assert (store.read("time"), store.read("key")) == (repr(LATER), SECRET)
+
+
 # Locks
 
 
@@ -223,6 +326,14 @@ def test_a_repr_holds_no_record(store: Store) -> None:
     assert type(store).__name__ in repr(store)
 
 
+def test_copies_share_times(store: Store) -> None:
+    """A copy in memory has the times; a pickle those that are not kept in memory."""
+    store.push("key", LATER, NOW)
+    assert copy.deepcopy(store).push("key", NOW + 1.0, NOW) == LATER
+    is_kept = isinstance(store, FileStore | RedisStore)
+    assert pickle.loads(pickle.dumps(store)).read("key") == (repr(LATER) if is_kept else None)  # noqa: S301 (our own)
+
+
 # A store that is out of reach
 
 
@@ -250,6 +361,17 @@ def test_what_fails_is_an_oserror(broken: Store) -> None:
     for caught in (written, locked):
         assert not isinstance(caught.value, TimeoutError)
         assert SECRET not in str(caught.value)
+
+
+def test_a_time_that_cannot_be_kept(broken: Store) -> None:
+    """A push into a store that is out of reach is an `OSError`; a keyring is not asked for it."""
+    if isinstance(broken, KeyringStore):
+        assert broken.push("key", LATER, NOW) == LATER
+        assert broken.read("key") == repr(LATER)
+        return
+    with pytest.raises(OSError, match=r"\w") as pushed:
+        broken.push("key", LATER, NOW)
+    assert not isinstance(pushed.value, TimeoutError)
 
 
 @pytest.mark.parametrize("name", ["redis", "keyring"])
@@ -328,6 +450,57 @@ if child:
     say("both done")
 """
 
+PUSH = """
+say("ready")
+sys.stdin.readline()
+pid, later = os.getpid(), 0.0
+for number in range(10):
+    until = 1_000_003_600.0 + number * 97 % 10 + pid / 1e7
+    while True:
+        try:
+            assert store.push("time", until, 1e9) >= max(until, later)
+            store.push(f"time {pid} {number}", until, 1e9)
+            break
+        except TimeoutError:
+            pass  # the others had the file all the time
+    later = max(until, later)
+    store.push("passed", 1e9 + number / 10, 1e9 + 1)
+say(pid, repr(later))
+"""
+
+WRITE = """
+say("ready")
+sys.stdin.readline()
+for number in range(20):
+    store.write(f"token {number}", "s3cret" * 500 + str(number))
+    store.write("token", str(number))
+say("written")
+"""
+
+FORKED = """
+import signal
+held, over = threading.Event(), threading.Event()
+
+class Slow(str):
+    def __hash__(self):
+        held.set()
+        over.wait()
+        return super().__hash__()
+
+pushing = threading.Thread(target=store.push, args=(Slow("slow"), 1e9 + 60, 1e9))
+if slow:
+    pushing.start()
+    held.wait()
+child = os.fork()
+if child == 0:
+    signal.alarm(20)
+    say("child", store.push("key", 1e9 + 3600, 1e9), store.read("key"))
+    os._exit(0)
+over.set()
+assert os.waitpid(child, 0)[1] == 0
+say("parent", store.push("key", 1e9 + 60, 1e9))
+"""
+
 
 def test_processes_share_it(shared: Store, others: Callable[[str], Other]) -> None:
     """What one process writes, another reads; what it has locked, another cannot lock."""
@@ -374,3 +547,35 @@ def test_a_fork_inside(others: Callable[[str], Other]) -> None:
     """A child that leaves its parent's block frees nothing; each has its own connection."""
     said = ["child excluded", "parent excluded", "parent entered", "both done"]
     assert others(LEAVE + BOTH).rest() == said
+
+
+@pytest.mark.parametrize("shared", ["file", "redis"], indirect=True)
+def test_processes_push_at_once(shared: Store, others: Callable[[str], Other]) -> None:
+    """Processes that push while another writes: the latest time and every record are there."""
+    writer, *pushers = (others(code) for code in (WRITE, PUSH, PUSH, PUSH))
+    assert [each.says() for each in (writer, *pushers)] == ["ready"] * 4
+    with ThreadPoolExecutor(4) as pool:
+        wrote, *said = pool.map(Other.rest, (writer, *pushers))
+    assert wrote == ["written"]
+    ends = dict(line.split() for (line,) in said)
+    assert shared.read("time") == repr(max(map(float, ends.values())))
+    assert all(shared.read(f"time {pid} {n}") for pid in ends for n in range(10))
+    assert shared.read("token") == "19"
+    assert [shared.read(f"token {n}") for n in range(20)] == [
+        "s3cret" * 500 + str(n) for n in range(20)
+    ]
+
+
+@pytest.mark.parametrize("shared", ["file", "redis"], indirect=True)
+def test_a_fork_shares_times(others: Callable[[str], Other]) -> None:
+    """What a child pushes, its parent finds."""
+    assert others("slow = False" + FORKED).rest() == [
+        "child 1000003600.0 1000003600.0",
+        "parent 1000003600.0",
+    ]
+
+
+def test_a_fork_while_a_thread_pushes() -> None:
+    """A child can push into a store in memory that a thread of its parent was just pushing into."""
+    other = Other(MemoryStore(), "slow = True" + FORKED)
+    assert other.rest() == ["child 1000003600.0 1000003600.0", "parent 1000000060.0"]

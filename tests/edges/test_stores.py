@@ -10,7 +10,7 @@ import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event
@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from requests_authretry import FileStore, RefreshFailed, Token
+from requests_authretry import FileStore, MemoryStore, RefreshFailed, Token
 from requests_authretry._core.token import dump_token
+from requests_authretry.stores._lockfile import lock_file
 from tests.edges.scripted import EXPIRED, ORIGIN, URL, Source, carried, scripted, settings
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 SECRET = "s3cret-of-the-user"
 RECORD = dump_token(Token(SECRET, 4_000_000_000.0))
+NOW = 1_000_000_000.0
+LATER = NOW + 3600.0
 
 
 @pytest.fixture
@@ -71,6 +74,7 @@ def test_a_file_is_never_readable_for_others(path: Path) -> None:
         watching = watcher.submit(watch)
         for number in range(50):
             FileStore(path).write("key", f"{number} {RECORD * 500}")
+            FileStore(path).push("time", LATER + number, NOW)
         with FileStore(path).lock("key", 1.0):
             over.set()
         watching.result()
@@ -165,10 +169,11 @@ def failure(call):
 store = FileStore(path)
 print(store.read("key"))
 print(failure(lambda: store.write("key", "x")), failure(store.lock("key", 0.1).__enter__))
+print(failure(lambda: store.push("time", 2e9, 1e9)))
 """
     said = as_another(tries, tmp_path, path).splitlines()
     public.chmod(0o755)
-    assert said == [SECRET, "PermissionError PermissionError"]
+    assert said == [SECRET, "PermissionError PermissionError", "PermissionError"]
     assert FileStore(path).read("key") == SECRET
 
 
@@ -190,6 +195,8 @@ def test_another_users_file_is_left_alone(path: Path, monkeypatch: pytest.Monkey
         FileStore(path).read("key")
     with pytest.raises(OSError, match="another user's: name another file"):
         FileStore(path).write("key", RECORD)
+    with pytest.raises(OSError, match="another user's: name another file"):
+        FileStore(path).push("time", LATER, NOW)
     assert path.read_bytes() == planted
 
 
@@ -234,6 +241,52 @@ def test_a_record_outlives_a_power_cut(path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(os, "fsync", fsync)
     store.write("key", "new")
     assert synced == [(False, "old"), (True, "new")]
+
+
+def test_times_are_not_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file with nothing but times is not put on the disk at once; one with a token always is."""
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    store = FileStore(path)
+    store.push("time", LATER, NOW)
+    assert synced == []
+    store.write("key", RECORD)
+    written = len(synced)
+    store.push("time", LATER + 1.0, NOW)
+    assert len(synced) == 2 * written > 0
+
+
+def test_a_time_that_changes_nothing(path: Path) -> None:
+    """A time that is no later than the one there leaves the file as it is."""
+    store = FileStore(path)
+    store.push("time", LATER, NOW)
+    before = path.stat()
+    assert store.push("time", LATER - 1.0, NOW) == LATER
+    assert path.stat() == before
+
+
+def test_times_do_not_pile_up(path: Path) -> None:
+    """A file that meets new hosts for ever holds only the times that lie ahead."""
+    for number in range(100):
+        FileStore(path).push(f"host {number}", NOW + number + 2.5, NOW + number)
+    kept = json.loads(path.read_text())["requests_authretry"]
+    assert list(kept) == ["host 97", "host 98", "host 99"]
+
+
+def test_a_time_is_no_reason_to_wait(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where another holds the file, a push ends within a second, and another one serves."""
+    asked: list[float] = []
+
+    def at_once(lock: str, timeout: float) -> AbstractContextManager[None]:
+        asked.append(timeout)
+        return lock_file(lock, 0.0)
+
+    monkeypatch.setattr("requests_authretry.stores._file.lock_file", at_once)
+    store = FileStore(path)
+    with lock_file(f"{path}.lock", 1.0), pytest.raises(TimeoutError):
+        store.push("time", LATER, NOW)
+    assert store.push("time", LATER, NOW) == LATER
+    assert max(asked) <= 1.0
 
 
 def test_a_file_that_cannot_be_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -303,6 +356,8 @@ def test_a_foreign_file_is_left_alone(path: Path, foreign: bytes) -> None:
         FileStore(path).read("key")
     with pytest.raises(OSError, match="name another file"):
         FileStore(path).write("key", RECORD)
+    with pytest.raises(OSError, match="name another file"):
+        FileStore(path).push("time", LATER, NOW)
     assert path.read_bytes() == foreign
 
 
@@ -311,8 +366,19 @@ def test_odd_records_are_none(path: Path, inside: object) -> None:
     """Our mark with something else behind it is no record, and no error."""
     path.write_text(json.dumps({"requests_authretry": inside}))
     assert FileStore(path).read("key") is None
+    assert FileStore(path).push("key", LATER, NOW) == LATER
+    assert FileStore(path).read("key") == repr(LATER)
     FileStore(path).write("key", RECORD)
     assert FileStore(path).read("key") == RECORD
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), -float("inf"), True, 10**400])
+def test_odd_times_are_replaced(path: Path, odd: float) -> None:
+    """A number that is no time counts for nothing, and one without an end is dropped."""
+    path.write_text(json.dumps({"requests_authretry": {"key": odd, "another": odd}}))
+    assert FileStore(path).push("key", LATER, NOW) == LATER
+    assert FileStore(path).read("key") == repr(LATER)
+    assert FileStore(path).read("another") is None
 
 
 @pytest.mark.parametrize(
@@ -434,6 +500,10 @@ class Sized(dict[str, str]):
 
     read = dict.get
     write = dict.__setitem__
+
+    def push(self, key: str, until: float, now: float) -> float:
+        """As a store in memory."""
+        return MemoryStore().push(key, until, now)
 
     @contextmanager
     def lock(self, key: str, timeout: float) -> Iterator[None]:

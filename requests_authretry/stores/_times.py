@@ -1,0 +1,38 @@
+"""Records that are times before which nothing may happen: floats, beside the text of tokens."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def as_text(record: object) -> str | None:
+    """What a reader gets; None for what no store has put there."""
+    if isinstance(record, float):
+        return repr(record)
+    return record if isinstance(record, str) else None
+
+
+def pushed(
+    records: Mapping[str, object], key: str, until: float, now: float
+) -> tuple[float, dict[str, object]]:
+    """The later of two times, and the records with it, without the times that have passed."""
+    later = max(_time(records.get(key)), float(until))
+    kept = {**records, key: later}
+    return later, {name: record for name, record in kept.items() if not _is_over(record, now)}
+
+
+def _time(record: object) -> float:
+    """The time in a record; before all others where there is none."""
+    try:
+        time = float(record) if isinstance(record, str | float) else -math.inf
+    except ValueError:
+        return -math.inf
+    return time if math.isfinite(time) else -math.inf
+
+
+def _is_over(record: object, now: float) -> bool:
+    return isinstance(record, float) and not now < record < math.inf
