@@ -1,0 +1,351 @@
+"""Cool-down and pacing: when the next request may leave.
+
+A `Flow` is what is known of one limit: of an origin, a credential and, where the server names them,
+its policies. It says when the next request may leave; who that is, `rank` says.
+
+Where the server tells what is left of a window, that is spent evenly over the rest of it; the
+first half of it is free, so that a short job is not slowed down. Where it tells nothing, requests
+are unlimited until the first refusal. Then the rate is what the server lets pass:
+
+- It is lowered once in a round trip at most: a request that left before the rate was last lowered
+  tells nothing new.
+- What passes is counted in the seconds before a refusal, by an exponentially weighted mean. After a
+  cool-down a full bucket may pass at once, so that it says too much; with the pause counted in, it
+  may say too little: the geometric mean of both is taken.
+- It grows by a cubic function of time, slowly about the rate that was found and faster with the
+  distance, as CUBIC does (RFC 9438 section 4.2), and then by doubling, so that a limit that has
+  moved is found again. A first refusal tells little of the rate: until the second one it doubles
+  each second.
+- A refusal that cost a cool-down is risked more rarely, in proportion.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import exp, inf, sqrt
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .outcome import Limit
+
+LONGEST: Final = 3600.0
+"""Seconds that a cool-down lasts at most for all others; then one of them asks again."""
+
+LEAST_RATE: Final = 0.05
+"""Requests a second, however often the server refuses."""
+
+FIRST_RATE: Final = 10.0
+"""Requests a second to go on with at least after the first refusal."""
+
+LATE: Final = 0.03
+"""Seconds by which a thread may come late for its turn and nothing of the rate is lost."""
+
+ASKING: Final = 0.5
+"""Seconds between requests that leave before their turn, as it would come too late."""
+
+BURST: Final = 3
+"""Requests that may leave at once as long as the rate is only estimated: a single caller that was
+refused once is not slowed down."""
+
+LASTING: Final = 2
+"""A job is expected to send this many times what it has sent. What is left is spent evenly where it
+would not last for that."""
+
+START: Final = 0.9
+"""Share of the rate that was found to begin with, where a refusal cost no cool-down."""
+
+PLATEAU: Final = 4.0
+"""Seconds until the rate that was found is reached again."""
+
+RARER: Final = 8.0
+"""Seconds more for each second of cool-down."""
+
+LONGEST_PLATEAU: Final = 60.0
+"""Seconds until then, whatever the cool-down."""
+
+GROWTH: Final = 0.05
+"""Share by which the rate has grown after twice that time."""
+
+STEEP: Final = 4.0
+"""How often it doubles in that time from then on."""
+
+DOUBLING: Final = 1.0
+"""Seconds in which the rate doubles that was estimated and not found."""
+
+STEEPEST: Final = 0.25
+"""What a single refusal leaves of the rate at least."""
+
+FORGOTTEN: Final = 8.0
+"""A pace that has grown to so many times what was found holds nobody back any more."""
+
+_SPAN, _LONGEST_SPAN, _COUNT = 0.5, 30.0, 20.0
+"""The mean covers half a second, or some twenty requests, but no more than half a minute."""
+
+_INSTANT = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What the server has told of one of its policies.
+
+    Attributes:
+        name: The policy.
+        left: Requests that may leave before ``until``.
+        until: When there will be more, in monotonic seconds.
+        quota: What a window begins with, 0.0 where it was not told.
+        length: Seconds from one to the next.
+        number: The request that it was told to, counted by `Flow.sent`.
+        used: Requests that have left in it, as far as they were counted.
+        guessed: Whether it has begun since, and nothing was told of it yet.
+        holds: Whether the server keeps to it; one that serves what it says is not left does not.
+    """
+
+    name: str
+    left: float
+    until: float
+    quota: float
+    length: float
+    number: int
+    used: int = 0
+    guessed: bool = False
+    holds: bool = True
+
+    def is_spent(self, now: float) -> bool:
+        """Whether the server has said that there is nothing before its end."""
+        return self.left < 1 and now < self.until and self.holds and not self.guessed
+
+    def is_over(self, now: float) -> bool:
+        """Whether it says nothing of the present any more."""
+        known = self.quota and not self.guessed
+        return now >= (self.until + self.length if known else self.until)
+
+    def spent(self, now: float) -> Window:
+        """One request less."""
+        if now < self.until:
+            return replace(self, left=self.left - 1, used=self.used + 1)
+        # Nobody has said yet what the next one has: as much as the last.
+        next_one = replace(self, left=self.quota - 1, until=now + self.length, used=1)
+        return replace(next_one, guessed=True)
+
+    def interval(self, now: float) -> float:
+        """Seconds to the next request."""
+        if not self.holds:
+            return 0.0
+        is_short = self.left <= self.quota / 2 or not self.quota
+        if self.guessed or (is_short and self.left <= LASTING * self.used):
+            return max(self.until - now, 0.0) / max(self.left + 1, 1.0)
+        return 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """What is known of one limit. Times are monotonic seconds.
+
+    Attributes:
+        not_before: The end of the cool-down.
+        rate: Requests a second that passed when it was last lowered; inf before the first refusal.
+        found: Whether it was counted under that limit, and not only estimated.
+        cut: When it was last lowered.
+        opened: When requests went on after that.
+        passing: The mean of what passed, in requests a second.
+        counted: When it was last brought up to date.
+        counting: When it began from nothing.
+        slot: When the next request may leave by rate and windows.
+        first: How many had left when it began, by other flows.
+        sent: How many have left.
+        hurried: When the last one left before its turn.
+        windows: What the server told.
+    """
+
+    not_before: float = -inf
+    rate: float = inf
+    found: bool = False
+    cut: float = -inf
+    opened: float = -inf
+    passing: float = 0.0
+    counted: float = -inf
+    counting: float = -inf
+    slot: float = -inf
+    first: int = 0
+    sent: int = 0
+    hurried: float = -inf
+    windows: tuple[Window, ...] = ()
+
+
+def rank(number: int, *, refused: bool) -> tuple[bool, int]:
+    """Who goes first: those that were refused, then first come, first served."""
+    return (not refused, number)
+
+
+def opens(flow: Flow, now: float) -> float:
+    """When the next request may leave."""
+    return max(told(flow, now), flow.slot)
+
+
+def told(flow: Flow, now: float) -> float:
+    """Before when nobody may leave by the server's own word."""
+    ends = (window.until for window in flow.windows if window.is_spent(now))
+    return max((flow.not_before, *ends))
+
+
+def hurried(flow: Flow, now: float) -> float | None:
+    """When one may leave that would come too late otherwise; None: it may not.
+
+    Nobody was refused yet, and a window that is spent, or has to last, may be no limit for all. So
+    one asks, and the others wait for what it finds.
+    """
+    if flow.rate < inf or now < flow.not_before:
+        return None
+    return max(now, flow.hurried + ASKING)
+
+
+def hurries(flow: Flow, now: float) -> Flow:
+    """One leaves before its turn."""
+    return replace(leaves(flow, now), hurried=now)
+
+
+def leaves(flow: Flow, now: float) -> Flow:
+    """One request leaves."""
+    windows = tuple(window.spent(now) for window in flow.windows if not window.is_over(now))
+    flow = replace(flow, sent=flow.sent + 1, windows=windows)
+    late = LATE if flow.found else max(LATE, (BURST - 1) / pace(flow, now))
+    return replace(flow, slot=max(flow.slot, now - late) + spacing(flow, now))
+
+
+def spacing(flow: Flow, now: float) -> float:
+    """Seconds from one request to the next."""
+    return max((1 / pace(flow, now), *(window.interval(now) for window in flow.windows)))
+
+
+def pace(flow: Flow, now: float) -> float:
+    """Requests a second that may leave, windows apart."""
+    since = max(now - flow.opened, 0.0)
+    if flow.rate == inf:
+        return inf
+    if not flow.found:
+        return flow.rate * 2 ** min(since / DOUBLING, 30)
+    pause = flow.opened - flow.cut
+    past = since / min(PLATEAU + RARER * pause, LONGEST_PLATEAU) - 1
+    if past > 1:
+        return flow.rate * (1 + GROWTH) * 2 ** min((past - 1) * STEEP, 30)
+    slope = GROWTH if past > 0 or pause else 1 - START
+    return max(flow.rate * (1 + slope * past**3), LEAST_RATE)
+
+
+def cooled(flow: Flow, until: float) -> Flow:
+    """Nobody leaves before that time, if another has not set a later one."""
+    return replace(flow, not_before=max(flow.not_before, until))
+
+
+def refused(flow: Flow, began: float, now: float, estimate: float) -> Flow:
+    """A request that left at `began` was refused.
+
+    Args:
+        flow: With the cool-down that the refusal brought.
+        began: When the request left.
+        now: When the refusal came.
+        estimate: Requests a second that passed before anybody counted, for the first refusal.
+    """
+    if began < flow.cut:
+        return flow
+    found = flow.rate < inf
+    if found and flow.opened > flow.cut and not flow.passing:
+        rate = flow.rate  # it lets nothing pass at all, as in an outage: that is no rate
+    elif found:
+        current = pace(flow, now)
+        # Whoever sends one, waits and sends the next has as much without a pace.
+        alone = 1 / max(flow.not_before - now, 1.0) if flow.not_before > now else 0.0
+        least = max(alone, LEAST_RATE)
+        rate = min(max(_found(flow, now), current * STEEPEST, least), max(current, least))
+    else:
+        rate = max(estimate, FIRST_RATE)
+        flow = replace(flow, passing=rate, counted=now)
+    lowered = replace(flow, rate=rate, found=found, cut=now, opened=max(now, flow.not_before))
+    if lowered.opened == now:
+        return lowered
+    return replace(lowered, passing=0.0, counted=lowered.opened, counting=lowered.opened)
+
+
+def informed(flow: Flow, number: int, limits: Iterable[Limit], now: float, *, passed: bool) -> Flow:
+    """The answer to the request of that number told what is left; -1: nobody had counted it.
+
+    What is left is less by the requests that have left since. Of those that nobody counted, others
+    may be under way, so they are believed only where they say that less is left.
+    """
+    known = {window.name: window for window in flow.windows}
+    for limit in limits:
+        name = name_of(limit)
+        before = known.get(name)
+        window = _window(before, limit, number, flow.sent - max(number, flow.first), now)
+        if passed and before is not None:
+            holds = before.holds and (limit.remaining >= 1 or before.left >= 0)
+            window = replace(window, holds=holds)
+        if before is None or before.number < number or window.left < before.left:
+            known[name] = window
+    return replace(flow, windows=tuple(known.values()))
+
+
+def name_of(limit: Limit) -> str:
+    """What tells a policy from others; without a name its quota does, where there is one."""
+    return limit.name or (f"{limit.quota:g}" if limit.quota else "")
+
+
+def _window(before: Window | None, limit: Limit, number: int, since: int, now: float) -> Window:
+    window = Window(
+        name=name_of(limit),
+        left=limit.remaining - since,
+        until=now + min(limit.reset, LONGEST),
+        quota=limit.quota or 0.0,
+        length=limit.window or limit.reset,
+        number=number,
+    )
+    if before is None:
+        return window
+    window = replace(window, number=max(number, before.number))
+    if now < before.until and not before.guessed and window.left < before.left + 1:
+        # The same one still; whole seconds, rounded up, tell its end too late.
+        return replace(
+            window,
+            until=min(window.until, before.until),
+            length=max(window.length, before.length),
+            used=before.used,
+        )
+    return replace(window, used=before.used if before.guessed else 0)
+
+
+def is_plenty(limits: Iterable[Limit]) -> bool:
+    """Whether none of these need be kept in mind yet."""
+    return all(limit.quota and limit.remaining > limit.quota / 2 for limit in limits)
+
+
+def succeeded(flow: Flow, now: float) -> Flow:
+    """An answer came that is no refusal."""
+    if flow.rate == inf:
+        return flow
+    return replace(flow, passing=_passing(flow, now) + 1 / _span(flow), counted=now)
+
+
+def is_over(flow: Flow, now: float) -> bool:
+    """Whether nobody need wait for it any more."""
+    is_fast = flow.rate == inf or pace(flow, now) > FORGOTTEN * flow.rate
+    return (
+        is_fast and now >= flow.not_before and all(window.is_over(now) for window in flow.windows)
+    )
+
+
+def _found(flow: Flow, now: float) -> float:
+    """What passes, in requests a second."""
+    ago = max(now - flow.counting, _INSTANT)
+    passing = _passing(flow, now) / (1 - exp(-ago / _span(flow)))  # it began from nothing
+    open_share = max(now - flow.opened, _INSTANT) / max(now - flow.cut, _INSTANT)
+    return passing * sqrt(open_share)
+
+
+def _passing(flow: Flow, now: float) -> float:
+    return flow.passing * exp(-max(now - flow.counted, 0.0) / _span(flow))
+
+
+def _span(flow: Flow) -> float:
+    return min(max(_SPAN, _COUNT / flow.rate), _LONGEST_SPAN)

@@ -1,0 +1,136 @@
+"""Many callers drain a queue through a server's limit, in virtual time: what a pace is good for."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Protocol
+
+from requests_authretry._core import pacing
+from requests_authretry._core.outcome import Limit, Outcome
+from requests_authretry._core.pacing import Flow
+
+MEASURED = 1.0
+
+
+class Server(Protocol):
+    """What says yes or no to each request; times are those of arrival."""
+
+    def asked(self, now: float) -> Outcome:
+        """Serve a request or refuse it."""
+
+
+@dataclass
+class Bucket:
+    """A token bucket, full at first; it tells to come again in a second, or nothing."""
+
+    rate: float
+    burst: float
+    tells: bool
+    level: float = field(init=False)
+    filled: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        """Fill it."""
+        self.level = self.burst
+
+    def asked(self, now: float) -> Outcome:
+        """Serve a request or refuse it."""
+        self.level = min(self.burst, self.level + (now - self.filled) * self.rate)
+        self.filled = now
+        if self.level >= 1:
+            self.level -= 1
+            return Outcome(200)
+        return Outcome(429, wish=1.0 if self.tells else None, throttled=True)
+
+
+@dataclass
+class FixedWindow:
+    """So many requests in a window; each answer tells what is left and whole seconds to the end."""
+
+    quota: int
+    length: float
+    begun: float = 0.0
+    used: int = 0
+
+    def asked(self, now: float) -> Outcome:
+        """Serve a request or refuse it."""
+        if now >= self.begun + self.length:
+            self.begun, self.used = now - (now - self.begun) % self.length, 0
+        is_full = self.used >= self.quota
+        self.used += not is_full
+        reset = -((now - self.begun - self.length) // 1)
+        limit = Limit(float(self.quota - self.used), reset, "", float(self.quota), self.length)
+        wish = reset if is_full else None
+        return Outcome(429 if is_full else 200, wish=wish, throttled=is_full, limits=(limit,))
+
+
+@dataclass
+class Drain:
+    """Callers that drain a queue, and what came of it.
+
+    Attributes:
+        server: What they ask.
+        calls: How many there are.
+        threads: How many are under way at once at the most.
+        latency: Seconds from a request to its answer; it arrives in the middle of that.
+        served: When each answer that is no refusal came.
+        refused: When each refusal came.
+        left: When each request left.
+        passed: When those left that were served.
+        flow: What is known of the limit.
+    """
+
+    server: Server
+    calls: int
+    threads: int = 32
+    latency: float = 0.05
+    flow: Flow = field(default_factory=Flow)
+    served: list[float] = field(default_factory=list)
+    refused: list[float] = field(default_factory=list)
+    left: list[float] = field(default_factory=list)
+    passed: list[float] = field(default_factory=list)
+
+    def run(self) -> Drain:
+        """Drain it to the end."""
+        now, waiting, order = 0.0, self.calls, count()
+        flying: list[tuple[float, int, float, int, Outcome]] = []
+        while waiting or flying:
+            free = waiting and len(flying) < self.threads
+            opens = max(pacing.opens(self.flow, now), now) if free else float("inf")
+            if flying and flying[0][0] <= opens:
+                now, _, began, number, outcome = heapq.heappop(flying)
+                waiting += outcome.throttled
+                self.answered(outcome, began, number, now)
+            else:
+                now = opens
+                number = self.leave(now)
+                outcome = self.server.asked(now + self.latency / 2)
+                heapq.heappush(flying, (now + self.latency, next(order), now, number, outcome))
+                waiting -= 1
+        return self
+
+    def leave(self, now: float) -> int:
+        """One request leaves; it is counted only if there is a limit to count by."""
+        self.left.append(now)
+        if self.flow == Flow():
+            return -1
+        self.flow = pacing.leaves(self.flow, now)
+        return self.flow.sent
+
+    def answered(self, outcome: Outcome, began: float, number: int, now: float) -> None:
+        """Take note of an answer as the library does."""
+        (self.refused if outcome.throttled else self.served).append(now)
+        if outcome.limits and (self.flow != Flow() or not pacing.is_plenty(outcome.limits)):
+            passed = not outcome.throttled
+            self.flow = pacing.informed(self.flow, number, outcome.limits, now, passed=passed)
+        if not outcome.throttled:
+            self.passed.append(began)
+            self.flow = pacing.succeeded(self.flow, now)
+            return
+        if outcome.wish is not None:
+            self.flow = pacing.cooled(self.flow, now + outcome.wish)
+        if not outcome.limits:
+            recent = sum(left > now - MEASURED for left in self.passed) / MEASURED
+            self.flow = pacing.refused(self.flow, began, now, recent)

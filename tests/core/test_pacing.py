@@ -1,0 +1,565 @@
+"""When the next request may leave: cool-downs, windows, and the rate that refusals tell."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import reduce
+from itertools import permutations
+from math import inf
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from requests_authretry._core import pacing
+from requests_authretry._core.outcome import Limit
+from requests_authretry._core.pacing import (
+    ASKING,
+    BURST,
+    DOUBLING,
+    FIRST_RATE,
+    FORGOTTEN,
+    GROWTH,
+    LATE,
+    LEAST_RATE,
+    LONGEST,
+    PLATEAU,
+    RARER,
+    START,
+    STEEP,
+    STEEPEST,
+    Flow,
+    Window,
+)
+from tests.core.drain import Bucket, Drain, FixedWindow
+
+NOW = 1000.0
+TIMES = st.floats(0, 1e6)
+WINDOW = Window("10", left=4.0, until=NOW + 10, quota=10.0, length=20.0, number=0, used=6)
+SPENT = replace(WINDOW, left=0.0, used=10)
+ESTIMATED = Flow(rate=10.0, cut=NOW, opened=NOW)
+FOUND = replace(ESTIMATED, found=True)
+COOLED = replace(FOUND, not_before=NOW + 3, opened=NOW + 3)
+
+windows = st.builds(
+    Window,
+    st.sampled_from("ab"),
+    st.integers(-5, 50).map(float),
+    TIMES,
+    st.integers(0, 50).map(float),
+    TIMES,
+    st.integers(-1, 50),
+    st.integers(0, 50),
+    st.booleans(),
+    st.booleans(),
+)
+
+
+@st.composite
+def flows(draw: st.DrawFn) -> Flow:
+    """Whatever a flow can come to by refusals, answers and cool-downs."""
+    now, flow = draw(TIMES), Flow()
+    steps = st.tuples(st.sampled_from("rslc"), st.floats(0, 60), st.floats(0, 100))
+    for step, after, number in draw(st.lists(steps, max_size=12)):
+        now += after
+        if step == "r":
+            flow = pacing.refused(flow, now - number / 1000, now, number)
+        elif step == "s":
+            flow = pacing.succeeded(flow, now)
+        elif step == "l":
+            flow = pacing.leaves(flow, now)
+        else:
+            flow = pacing.cooled(flow, now + number)
+    return replace(flow, windows=tuple(draw(st.lists(windows, max_size=2))))
+
+
+def burst(flow: Flow, now: float) -> int:
+    """How many leave at once."""
+    number = 0
+    while pacing.opens(flow, now) <= now and number < 1000:
+        flow, number = pacing.leaves(flow, now), number + 1
+    return number
+
+
+def gaps(flow: Flow, now: float, number: int) -> list[float]:
+    """Seconds before each of the next requests, each as early as it may."""
+    found = []
+    for _ in range(number):
+        opens = max(pacing.opens(flow, now), now)
+        flow, gap, now = pacing.leaves(flow, opens), opens - now, opens
+        found.append(gap)
+    return found
+
+
+def test_those_that_were_refused_go_first() -> None:
+    """First come, first served, but for those that were refused before."""
+    line = [pacing.rank(number, refused=number in {3, 4}) for number in (1, 2, 3, 4)]
+    assert sorted(line) == [line[2], line[3], line[0], line[1]]
+
+
+# Cool-downs.
+
+
+@given(st.lists(TIMES, min_size=1, max_size=4))
+def test_cool_downs_merge_in_any_order(untils: list[float]) -> None:
+    """A cool-down never moves backwards, and the latest counts whatever came first."""
+    for order in permutations(untils):
+        assert reduce(pacing.cooled, order, Flow()).not_before == max(untils)
+
+
+@given(flows(), TIMES)
+def test_nobody_leaves_before_the_server_said(flow: Flow, now: float) -> None:
+    """The gate never opens before the end of a cool-down or of a spent window, nor early."""
+    assert pacing.opens(flow, now) >= max(pacing.told(flow, now), flow.slot)
+    assert pacing.told(flow, now) >= flow.not_before
+    for window in flow.windows:
+        is_believed = window.holds and not window.guessed
+        if is_believed and window.left < 1 and now < window.until:
+            assert pacing.told(flow, now) >= window.until
+
+
+TOLD = {
+    "nothing is known": (Flow(), -inf),
+    "a cool-down": (Flow(not_before=NOW + 3), NOW + 3),
+    "a window with something left": (Flow(windows=(WINDOW,)), -inf),
+    "a window with one left": (Flow(windows=(replace(WINDOW, left=1.0),)), -inf),
+    "a spent window": (Flow(windows=(SPENT,)), NOW + 10),
+    "a spent window that has passed": (Flow(windows=(replace(SPENT, until=NOW),)), -inf),
+    "one that was only guessed": (Flow(windows=(replace(SPENT, guessed=True),)), -inf),
+    "one that the server does not keep to": (Flow(windows=(replace(SPENT, holds=False),)), -inf),
+    "the later of two": (Flow(NOW + 30, windows=(SPENT, WINDOW)), NOW + 30),
+    "the pace is not the server's word": (Flow(slot=NOW + 5), -inf),
+}
+
+
+@pytest.mark.parametrize(("flow", "until"), TOLD.values(), ids=TOLD)
+def test_told(flow: Flow, until: float) -> None:
+    """Only cool-downs and spent windows are the server's own word."""
+    assert pacing.told(flow, NOW) == until
+
+
+# The rate.
+
+
+def test_nothing_is_limited_before_the_first_refusal() -> None:
+    """Without refusals and windows any number leaves at once, and answers tell nothing."""
+    assert pacing.pace(Flow(), NOW) == inf
+    assert burst(Flow(), NOW) == 1000
+    assert pacing.succeeded(Flow(), NOW) == Flow()
+
+
+@pytest.mark.parametrize(("estimate", "rate"), [(0.0, FIRST_RATE), (9.0, FIRST_RATE), (50.0, 50.0)])
+def test_the_first_refusal_takes_the_estimate(estimate: float, rate: float) -> None:
+    """The first rate is what was measured, and not too slow; it is not found yet."""
+    flow = pacing.refused(Flow(), NOW - 1, NOW, estimate)
+    assert (flow.rate, flow.found, flow.cut, flow.opened) == (rate, False, NOW, NOW)
+    assert (flow.passing, flow.counted, flow.counting) == (rate, NOW, -inf)
+
+
+def test_the_second_refusal_counts_what_passed() -> None:
+    """Where a steady rate passed, that is found, whatever was estimated."""
+    flow, now = pacing.refused(Flow(), NOW, NOW, 40.0), NOW
+    for _ in range(20):
+        now += 0.05
+        flow = pacing.succeeded(flow, now)
+    flow = pacing.refused(flow, now, now, 0.0)
+    assert flow.found
+    assert flow.rate == pytest.approx(23.0, rel=0.05)  # what is left of the estimate counts too
+
+
+def test_what_passed_after_a_cool_down_counts_with_the_pause() -> None:
+    """Counting begins anew when a cool-down ends; then both means of what passed are weighed."""
+    flow = pacing.refused(pacing.cooled(FOUND, NOW + 13), NOW + 10, NOW + 10, 0.0)
+    assert (flow.opened, flow.counted, flow.counting) == (NOW + 13,) * 3
+    assert flow.passing == 0.0
+    flow, now = replace(flow, rate=20.0), NOW + 13
+    for _ in range(20):
+        now += 0.05
+        flow = pacing.succeeded(flow, now)
+    # Twenty a second for one second, none for the three before: the mean of 20 and 5 is 10.
+    assert pacing.refused(flow, now, now, 0.0).rate == pytest.approx(10.0, rel=0.1)
+
+
+def test_a_refusal_never_raises_the_rate() -> None:
+    """More may have passed than the pace allows, by those that left before; it is no reason."""
+    flow = replace(FOUND, passing=100.0, counted=NOW)
+    assert pacing.refused(flow, NOW, NOW, 0.0).rate == pacing.pace(flow, NOW)
+
+
+def test_a_round_trip_lowers_the_rate_once() -> None:
+    """Who left before the rate was lowered tells nothing new; who left then or later does."""
+    assert pacing.refused(FOUND, NOW - 0.001, NOW + 1, 0.0) is FOUND
+    assert pacing.refused(FOUND, NOW, NOW + 1, 0.0).cut == NOW + 1
+
+
+@given(flows(), st.lists(st.floats(0, 1), max_size=20), st.floats(0, 10))
+def test_a_flood_lowers_the_rate_once(flow: Flow, ages: list[float], trip: float) -> None:
+    """However many are refused of those under way, the rate is lowered by the first of them."""
+    now = max(flow.cut, 0.0) + 1 + trip
+    lowered = pacing.refused(flow, now, now, 0.0)
+    late = (now - age for age in ages if now - age < now)
+    after = reduce(lambda f, began: pacing.refused(f, began, now + trip, 0.0), late, lowered)
+    assert after == lowered
+
+
+@given(flows(), st.floats(0, 100))
+def test_no_refusal_costs_too_much(flow: Flow, after: float) -> None:
+    """A refusal leaves a quarter of the rate, the least rate and what a cool-down alone allows.
+
+    Where it raises the rate, then only to that.
+    """
+    now = max(flow.cut, flow.opened, flow.counted, 0.0) + after
+    before = pacing.pace(flow, now)
+    lowered = pacing.refused(flow, now, now, 0.0)
+    assert lowered.rate >= LEAST_RATE
+    assert pacing.pace(lowered, now) >= LEAST_RATE
+    if before < inf:
+        pause = flow.not_before - now
+        least = max(1 / max(pause, 1.0), LEAST_RATE) if pause > 0 else LEAST_RATE
+        highest = max(before, least, flow.rate)
+        lowest = min(max(STEEPEST * before, least), flow.rate, highest)
+        assert lowest <= lowered.rate <= highest
+
+
+@pytest.mark.parametrize(
+    ("pause", "rate"), [(0.0, LEAST_RATE), (0.1, 1.0), (1.0, 1.0), (5.0, 0.2), (100.0, LEAST_RATE)]
+)
+def test_a_cool_down_and_a_request_are_a_rate(pause: float, rate: float) -> None:
+    """Who sends one, waits and sends the next is not slowed down below that, nor below the least.
+
+    However short the wait, that is one a second.
+    """
+    slow = replace(FOUND, rate=LEAST_RATE)
+    flow = pacing.refused(pacing.cooled(slow, NOW + pause), NOW, NOW, 0.0)
+    assert flow.rate == pytest.approx(rate)
+
+
+def test_an_outage_lowers_the_rate_once() -> None:
+    """Where nothing passes between one cool-down and the next, nothing is learned of a rate."""
+    first = pacing.refused(pacing.cooled(FOUND, NOW + 5), NOW, NOW, 0.0)
+    second = pacing.refused(pacing.cooled(first, NOW + 15), NOW + 5, NOW + 6, 0.0)
+    assert second.rate == first.rate < FOUND.rate
+    assert second.opened == NOW + 15
+
+
+def test_the_least_rate_holds_after_any_number_of_refusals() -> None:
+    """A server that hardly lets anything pass is asked at the least rate."""
+    flow = FOUND
+    for number in range(100):
+        now = NOW + number * (LONGEST + 20)
+        flow = pacing.succeeded(flow, now)
+        flow = pacing.refused(pacing.cooled(flow, now + LONGEST), now, now, 0.0)
+    assert flow.rate == pacing.pace(flow, now) == LEAST_RATE
+    paces = [pacing.pace(flow, flow.opened + after) for after in range(600)]
+    assert min(paces) == LEAST_RATE
+
+
+@given(flows(), st.lists(st.floats(0, 1e5), min_size=2))
+def test_the_rate_only_grows_until_the_next_refusal(flow: Flow, times: list[float]) -> None:
+    """Without a refusal a pace is never lower than it was before."""
+    start = max(flow.cut, 0.0)
+    paces = [pacing.pace(flow, start + after) for after in sorted(times)]
+    assert paces == sorted(paces)
+
+
+PACES = {
+    "it begins below what was found": (FOUND, 0, START * 10),
+    "and reaches it": (FOUND, PLATEAU, 10.0),
+    "and passes it slowly": (FOUND, 2 * PLATEAU, (1 + GROWTH) * 10),
+    "and then doubles": (FOUND, (2 + 1 / STEEP) * PLATEAU, 2 * (1 + GROWTH) * 10),
+    "several times as often": (FOUND, 3 * PLATEAU, 2**STEEP * (1 + GROWTH) * 10),
+    "and is a number for ever": (FOUND, 1e9, (1 + GROWTH) * 10.0 * 2**30),
+    "an estimate counts at once": (ESTIMATED, 0, 10.0),
+    "and doubles": (ESTIMATED, DOUBLING, 20.0),
+    "each second": (ESTIMATED, 3 * DOUBLING, 80.0),
+    "but is a number for ever": (ESTIMATED, 1e9, 10.0 * 2**30),
+    "a cool-down stops the growth": (COOLED, 2, (1 - GROWTH) * 10),
+    "which begins after it, more softly": (COOLED, 3, (1 - GROWTH) * 10),
+    "and more slowly": (COOLED, 3 + PLATEAU + 3 * RARER, 10.0),
+    "by its length": (COOLED, 3 + 2 * (PLATEAU + 3 * RARER), (1 + GROWTH) * 10),
+}
+
+
+@pytest.mark.parametrize(("flow", "after", "rate"), PACES.values(), ids=PACES)
+def test_pace(flow: Flow, after: float, rate: float) -> None:
+    """The rate grows as a cubic function of time and then by doubling, an estimate at once so."""
+    assert pacing.pace(flow, NOW + after) == pytest.approx(rate)
+
+
+@given(st.floats(FIRST_RATE, 80.0), st.floats(10, 1000))
+def test_a_burst_is_short(rate: float, idle: float) -> None:
+    """Of an estimated rate some leave at once, however long nobody did."""
+    flow = replace(ESTIMATED, rate=rate, cut=NOW + idle, opened=NOW + idle)
+    assert BURST - 1 <= burst(flow, NOW + idle) <= BURST
+
+
+@given(st.floats(LEAST_RATE, 1000.0), st.floats(0, 1000))
+def test_a_found_rate_allows_for_late_threads_only(rate: float, idle: float) -> None:
+    """Of a found rate no more leave at once than in the time that a thread may come late."""
+    flow = replace(FOUND, rate=rate, cut=NOW + idle, opened=NOW + idle)
+    assert burst(flow, NOW + idle) <= 1.001 + LATE * pacing.pace(flow, NOW + idle)
+
+
+@pytest.mark.parametrize("flow", [ESTIMATED, FOUND], ids=["estimated", "found"])
+def test_requests_leave_at_the_pace(flow: Flow) -> None:
+    """After the burst each waits for as long as the rate says."""
+    assert all(gap < 0.12 for gap in gaps(flow, NOW, 12))
+    now = NOW
+    for _ in range(12):
+        now = max(now, pacing.opens(flow, now))
+        flow = pacing.leaves(flow, now)
+    assert flow.slot - now == pytest.approx(1 / pacing.pace(flow, now))
+    assert flow.sent == 12
+
+
+# Windows.
+
+LEFT = {
+    "more than half": (replace(WINDOW, left=7.0, used=3), [0.0, 0.0, 1.67]),
+    "half: evenly over the rest": (replace(WINDOW, left=5.0), [0.0, 2.0, 2.0, 2.0, 2.0]),
+    "two left": (replace(WINDOW, left=2.0), [0.0, 5.0, 5.0]),
+    "one left: the next goes at its end": (replace(WINDOW, left=1.0), [0.0, 10.0]),
+    "none left": (SPENT, [10.0]),
+    "half, but it lasts for what was used": (
+        replace(WINDOW, left=5.0, used=0),
+        [0.0, 0.0, 2.5, 2.5],
+    ),
+    "no quota, and it lasts": (replace(WINDOW, quota=0.0, left=9.0, used=2), [0.0, 0.0, 1.25]),
+    "no quota, and it does not": (replace(WINDOW, quota=0.0, left=9.0, used=3), [0.0, 1.11]),
+    "guessed: evenly from the beginning": (
+        replace(WINDOW, left=9.0, used=1, guessed=True),
+        [0.0, 1.11, 1.11],
+    ),
+    "guessed, and nothing left": (replace(SPENT, guessed=True), [0.0, 10.0]),
+    "the server does not keep to it": (replace(SPENT, holds=False), [0.0, 0.0, 0.0]),
+}
+
+
+@pytest.mark.parametrize(("window", "expected"), LEFT.values(), ids=LEFT)
+def test_a_window_is_spent_evenly(window: Window, expected: list[float]) -> None:
+    """What is left is spent evenly to the end where it is short and would not last for the job."""
+    flow = Flow(windows=(window,), slot=NOW)
+    assert gaps(flow, NOW, len(expected)) == pytest.approx(expected, abs=2 * LATE)
+
+
+def test_the_slowest_window_counts() -> None:
+    """Of several windows and a rate, the one that says the latest time."""
+    slow = replace(WINDOW, name="slow", left=2.0)
+    flow = replace(FOUND, windows=(WINDOW, slow))
+    assert pacing.leaves(flow, NOW).slot == pytest.approx(NOW + 5, abs=2 * LATE)
+    assert pacing.spacing(flow, NOW) == pytest.approx(10 / 3)
+    assert [(w.left, w.used) for w in pacing.leaves(flow, NOW).windows] == [(3.0, 7), (1.0, 7)]
+    assert pacing.spacing(replace(flow, rate=0.1), NOW) == pytest.approx(1 / (START * 0.1))
+    assert pacing.spacing(Flow(), NOW) == 0.0
+
+
+def test_the_next_window_is_expected_to_be_as_the_last() -> None:
+    """After its end as much is spent over the whole of the length, until the server tells."""
+    after = WINDOW.spent(NOW + 10)
+    assert after == replace(WINDOW, left=9.0, until=NOW + 30, used=1, guessed=True)
+    assert after.interval(NOW + 10) == 2.0
+    assert after.interval(NOW + 31) == 0.0
+
+
+def test_no_window_is_guessed_from_a_guess() -> None:
+    """Where the next window passes too and nobody told of it, nothing is known any more."""
+    flow = pacing.leaves(Flow(windows=(WINDOW,)), NOW + 10)
+    assert [w.guessed for w in flow.windows] == [True]
+    assert [w.left for w in pacing.leaves(flow, NOW + 29.9).windows] == [8.0]
+    assert pacing.leaves(flow, NOW + 30).windows == ()
+
+
+def test_a_window_that_has_passed_holds_nobody_without_a_quota() -> None:
+    """Where only refusals tell that nothing is left, the next window is not known to be empty."""
+    limit = Limit(remaining=0.0, reset=10.0)
+    flow = pacing.informed(Flow(), -1, [limit], NOW, passed=False)
+    assert pacing.opens(flow, NOW) == NOW + 10
+    assert burst(flow, NOW + 10) == 1000
+    assert pacing.leaves(flow, NOW + 10).windows == ()
+
+
+HURRIED = {
+    "a spent window": (Flow(windows=(SPENT,)), NOW),
+    "one that has to last": (Flow(windows=(WINDOW,), slot=NOW + 2), NOW),
+    "another just did": (Flow(hurried=NOW - 0.1, windows=(SPENT,)), NOW - 0.1 + ASKING),
+    "another did long ago": (Flow(hurried=NOW - 9, windows=(SPENT,)), NOW),
+    "somebody was refused": (replace(FOUND, windows=(SPENT,)), None),
+    "a cool-down": (Flow(not_before=NOW + 0.1), None),
+    "a cool-down that has passed": (Flow(not_before=NOW, windows=(SPENT,)), NOW),
+}
+
+
+@pytest.mark.parametrize(("flow", "at"), HURRIED.values(), ids=HURRIED)
+def test_who_would_come_too_late_asks(flow: Flow, at: float | None) -> None:
+    """One at a time asks whether a window holds for it, unless the server has refused."""
+    assert pacing.hurried(flow, NOW) == at
+
+
+def test_who_hurries_leaves_as_any_other() -> None:
+    """A request that leaves before its turn is counted, and the next one asks later."""
+    flow = Flow(windows=(SPENT,))
+    gone = pacing.hurries(flow, NOW)
+    assert gone == replace(pacing.leaves(flow, NOW), hurried=NOW)
+    assert (gone.sent, gone.windows[0].left) == (1, -1.0)
+
+
+def left(remaining: float, reset: float, window: float | None = None) -> Limit:
+    """What an answer tells of ten requests."""
+    return Limit(remaining, reset, "", 10.0, window)
+
+
+def informed(flow: Flow, number: int, limit: Limit, *, passed: bool = True) -> Window:
+    """The only window after an answer."""
+    (window,) = pacing.informed(flow, number, [limit], NOW, passed=passed).windows
+    return window
+
+
+KNOWN = Flow(first=10, sent=20, windows=(replace(WINDOW, number=15),))
+GUESSED = replace(KNOWN, windows=(replace(WINDOW, number=15, guessed=True),))
+PASSED = replace(KNOWN, windows=(replace(WINDOW, number=15, until=NOW),))
+TELLS = {
+    "a first word, with a quota": (Flow(), 0, left(3, 5, 7), (3, 5, 7, 0, 0)),
+    "a first word, without a length": (Flow(), 0, left(3, 5), (3, 5, 5, 0, 0)),
+    "less by those that left since": (KNOWN, 18, left(5, 8), (3, 8, 20, 18, 6)),
+    "the end of a window never moves later": (KNOWN, 18, left(5, 11), (3, 10, 20, 18, 6)),
+    "just below one more is the same window": (KNOWN, 20, left(4.9, 11), (4.9, 10, 20, 20, 6)),
+    "one more is another window": (KNOWN, 20, left(5, 11), (5, 11, 11, 20, 0)),
+    "an older word that says more is not believed": (KNOWN, 14, left(11, 9), None),
+    "nor as much": (KNOWN, 14, left(10, 9), None),
+    "an older word that says less is": (KNOWN, 14, left(9, 9), (3, 9, 20, 15, 6)),
+    "the same request says no more": (KNOWN, 15, left(20, 9), None),
+    "nobody counted it: less by all that were": (KNOWN, -1, left(12, 9), (2, 9, 20, 15, 6)),
+    "nobody counted it, and it says more": (KNOWN, -1, left(50, 9), None),
+    "a greater length shows": (KNOWN, 20, left(3, 9, 25), (3, 9, 25, 20, 6)),
+    "a lesser one does not": (KNOWN, 20, left(3, 9, 15), (3, 9, 20, 20, 6)),
+    "after its end it is another window": (PASSED, 20, left(3, 9), (3, 9, 9, 20, 0)),
+    "what was guessed gives way": (GUESSED, 20, left(3, 11, 20), (3, 11, 20, 20, 6)),
+    "a reset beyond the longest": (Flow(), 0, left(0, 1e6, 7), (0, LONGEST, 7, 0, 0)),
+}
+
+
+@pytest.mark.parametrize(("flow", "number", "limit", "expected"), TELLS.values(), ids=TELLS)
+def test_what_the_server_tells(
+    flow: Flow, number: int, limit: Limit, expected: tuple[float, ...] | None
+) -> None:
+    """What is left is counted from the request that was told, and only news are believed."""
+    window = informed(flow, number, limit)
+    if expected is None:
+        assert (window,) == flow.windows
+        return
+    remaining, until, length, told_to, used = expected
+    assert window == Window("10", remaining, NOW + until, 10.0, length, int(told_to), int(used))
+
+
+def test_a_quota_that_was_not_told_is_none() -> None:
+    """Where only what is left is told, that is no quota."""
+    assert informed(Flow(), 0, Limit(3, 5)) == Window("", 3, NOW + 5, 0.0, 5, 0)
+
+
+BELOW = replace(KNOWN, windows=(replace(SPENT, left=-1.0),))
+AT_ALL = replace(BELOW, windows=(replace(BELOW.windows[0], holds=False),))
+HOLDS = {
+    "it served what it said was not left": (BELOW, 0, True, False),
+    "it refused that": (BELOW, 0, False, True),
+    "it served the last one": (replace(KNOWN, windows=(SPENT,)), 0, True, True),
+    "it served one and has more": (BELOW, 1, True, True),
+    "once is enough": (AT_ALL, 5, True, False),
+    "until it refuses": (AT_ALL, 0, False, True),
+    "a first word": (Flow(sent=20), 0, True, True),
+}
+
+
+@pytest.mark.parametrize(("flow", "remaining", "passed", "holds"), HOLDS.values(), ids=HOLDS)
+def test_whether_a_server_keeps_to_its_word(
+    flow: Flow,
+    remaining: float,
+    passed: bool,  # noqa: FBT001 (a column of the table)
+    holds: bool,  # noqa: FBT001 (a column of the table)
+) -> None:
+    """Who serves what it says is not left sets no limit by it, until it refuses."""
+    assert informed(flow, 20, left(remaining, 9), passed=passed).holds is holds
+
+
+def test_windows_are_kept_apart_by_name() -> None:
+    """A word on one policy changes nothing of another; without a name its quota tells it."""
+    limits = [Limit(3, 5, "other"), Limit(3, 5, "", 100.0)]
+    flow = pacing.informed(KNOWN, 20, limits, NOW, passed=True)
+    assert [w.name for w in flow.windows] == ["10", "other", "100"]
+    assert flow.windows[:1] == KNOWN.windows
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        ([], True),
+        ([Limit(6, 1, "", 10)], True),
+        ([Limit(5, 1, "", 10)], False),
+        ([Limit(6, 1)], False),
+        ([Limit(6, 1, "", 10), Limit(1, 1, "", 10)], False),
+    ],
+)
+def test_plenty(limits: list[Limit], expected: bool) -> None:  # noqa: FBT001
+    """More than half of each quota is enough to forget about it."""
+    assert pacing.is_plenty(limits) is expected
+
+
+OVER = {
+    "nothing is known": (Flow(), True),
+    "a cool-down": (Flow(not_before=NOW + 1), False),
+    "a cool-down that has passed": (Flow(not_before=NOW), True),
+    "a rate": (FOUND, False),
+    "a rate that has grown enough": (
+        replace(FOUND, cut=NOW - 10 * PLATEAU, opened=NOW - 10 * PLATEAU),
+        True,
+    ),
+    "one that has just not": (replace(ESTIMATED, opened=NOW - 3 * DOUBLING), False),
+    "one that just has": (replace(ESTIMATED, opened=NOW - 3.01 * DOUBLING), True),
+    "a window": (Flow(windows=(WINDOW,)), False),
+    "a window that has passed just now": (Flow(windows=(replace(WINDOW, until=NOW),)), False),
+    "one that has passed by its length": (Flow(windows=(replace(WINDOW, until=NOW - 20),)), True),
+    "a guess that has passed just now": (
+        Flow(windows=(replace(WINDOW, until=NOW, guessed=True),)),
+        True,
+    ),
+    "a guess": (Flow(windows=(replace(WINDOW, guessed=True),)), False),
+    "one without a quota": (Flow(windows=(replace(WINDOW, until=NOW, quota=0.0),)), True),
+    "two, and one has passed": (
+        Flow(windows=(replace(WINDOW, until=NOW - 20), replace(WINDOW, name="b"))),
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize(("flow", "expected"), OVER.values(), ids=OVER)
+def test_is_over(flow: Flow, expected: bool) -> None:  # noqa: FBT001
+    """A flow is over when its cool-down, its rate and its windows hold nobody back any more."""
+    assert FORGOTTEN == 8.0
+    assert pacing.is_over(flow, NOW) is expected
+
+
+# All of it together, against a server.
+
+
+@pytest.mark.parametrize(
+    ("quota", "length", "threads"), [(100, 10.0, 32), (60, 60.0, 16), (10, 1.0, 4), (100, 10.5, 8)]
+)
+def test_told_windows_cost_no_refusal(quota: int, length: float, threads: int) -> None:
+    """Of fixed windows that are told every one is spent, evenly, and no request is refused."""
+    drain = Drain(FixedWindow(quota, length), 8 * quota, threads).run()
+    assert drain.refused == []
+    assert len(drain.served) == 8 * quota
+    assert drain.served[-1] <= 1.03 * 8 * length
+    ends = [time % length for time in drain.left if time > length]
+    halves = sum(end < length / 2 for end in ends) / len(ends)
+    assert 0.35 < halves < 0.85
+
+
+@pytest.mark.parametrize("tells", [True, False], ids=["Retry-After", "nothing"])
+@pytest.mark.parametrize(("rate", "threads"), [(100, 32), (100, 64), (20, 32)])
+def test_a_bucket_is_drained(rate: int, threads: int, tells: bool) -> None:  # noqa: FBT001
+    """A token bucket's rate is found: few refusals after the first flood, and little time lost."""
+    calls = 40 * rate
+    drain = Drain(Bucket(rate, rate, tells), calls, threads).run()
+    flood = drain.refused[0] + drain.latency + 0.001
+    assert sum(time > flood for time in drain.refused) <= 0.02 * calls
+    assert drain.served[-1] <= 1.07 * ((calls - rate) / rate + drain.latency)
