@@ -1,0 +1,147 @@
+"""Outage and return: the retries of one endpoint know of each other.
+
+While nothing succeeds, one attempt speaks for all: a retry that finds that somebody else has failed
+since its own failure counts that as its own next attempt, and sends nothing. So to wait costs no
+quota. The first success tells those that wait, and successes let them go, one for every two, so
+that the load doubles at the most where all of them succeed, and less where not (as the slow start
+of TCP, RFC 5681 section 3.1, which grows by what is acknowledged). Where nothing is sent at all,
+one of them goes by itself, and so does each whose own backoff ends after the return.
+
+An endpoint is an origin and a path without what looks like a number or an identifier in it: an
+endpoint that fails says nothing of others.
+
+First attempts are never held back, and below `DOWN` failures in a row none of this happens: where
+only some requests fail, each goes by its own backoff.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from math import inf
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from .outcome import Failure
+
+if TYPE_CHECKING:
+    from .outcome import Outcome
+
+FAULTS: Final = frozenset({500, 502, 503, 504})
+"""Statuses of a server that is out of order, and not only of a request that it cannot serve."""
+
+DOWN: Final = 16
+"""Failures in a row, over all calls, that make an outage; at 50 % failures one run in 65 000."""
+
+SPACING: Final = 0.5
+"""Seconds without any attempt at an origin that is down, or just back, before a retry adds one."""
+
+RELEASED: Final = 0.5
+"""Waiting retries that a success lets go after an outage; with more, what waits overruns a server
+that has first attempts to serve as well."""
+
+
+FORGOTTEN: Final = 60.0
+"""Seconds without an attempt after which an endpoint's failures are forgotten."""
+
+_DIGIT = re.compile(r"\d")
+_PARTS = 6
+"""Of a path, the first one empty; what comes after them does not tell endpoints apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What the calls of one process know of one endpoint. Times are monotonic seconds.
+
+    Attributes:
+        failures: Attempts in a row that failed, of all calls.
+        failed: When the newest of them began.
+        knocked: When the last attempt began, as far as it is known.
+        returned: When the last outage ended.
+        due: Waiting retries that may go.
+    """
+
+    failures: int = 0
+    failed: float = -inf
+    knocked: float = -inf
+    returned: float = -inf
+    due: float = 0.0
+
+    @property
+    def is_down(self) -> bool:
+        """Whether nothing succeeds there any more."""
+        return self.failures >= DOWN
+
+
+def endpoint(url: str) -> str:
+    """The path of a URL, parts with a digit taken for identifiers."""
+    try:
+        path = urlsplit(url).path
+    except ValueError:  # requests says so itself, when it comes to sending
+        return ""
+    return "/".join("*" if _DIGIT.search(part) else part for part in path.split("/")[:_PARTS])
+
+
+def tells(outcome: Outcome) -> bool | None:
+    """Whether it speaks of an outage; None where it says nothing of the server."""
+    if outcome.failure is not None:
+        return None if outcome.failure is Failure.FATAL else True
+    return outcome.status in FAULTS
+
+
+def knocking(health: Health, now: float) -> Health:
+    """An attempt begins."""
+    return replace(health, knocked=now)
+
+
+def failed(health: Health, began: float) -> Health:
+    """An attempt that began then brought a 5xx or no answer.
+
+    One that began before the last outage ended says nothing of the time after it.
+    """
+    if began < health.returned:
+        return health
+    return replace(
+        health,
+        failures=health.failures + 1,
+        failed=max(began, health.failed),
+        knocked=max(began, health.knocked),
+    )
+
+
+def succeeded(health: Health, began: float, now: float) -> Health:
+    """An attempt that began then brought an answer that is no server error."""
+    returned, due = (now, 1.0) if health.is_down else (health.returned, health.due + RELEASED)
+    return Health(knocked=max(began, health.knocked), returned=returned, due=due)
+
+
+def released(health: Health, waiting: int) -> tuple[int, Health]:
+    """How many go of those that wait since before the return, and what is known after that."""
+    number = min(int(health.due), waiting)
+    return number, replace(health, due=min(health.due - number, 1.0))
+
+
+def turn(health: Health, since: float, now: float, *, queued: bool) -> float | None:
+    """When a retry may go whose own backoff is over.
+
+    Args:
+        health: What is known of the endpoint.
+        since: When the call's last attempt failed.
+        now: The monotonic clock.
+        queued: Whether it has been told before to wait for its turn.
+
+    Returns:
+        Seconds until it should ask again, 0.0: it goes; None: another's attempt that began after
+        ``since`` has failed, and stands for its own next one.
+    """
+    if not (health.is_down or (queued and is_waiting(health, since))):
+        return 0.0
+    wait = health.knocked + SPACING - now
+    if wait <= 0:
+        return 0.0
+    return None if health.is_down and health.failed > since else wait
+
+
+def is_waiting(health: Health, since: float) -> bool:
+    """Whether it waits for its release: its failure is older than the return."""
+    return since <= health.returned

@@ -1,0 +1,173 @@
+"""Outage and return: when a retry goes, waits, or is stood for by another's failure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import inf
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from requests_authretry._core import outage
+from requests_authretry._core.outage import DOWN, SPACING, Health
+from requests_authretry._core.outcome import Failure, Outcome
+
+NOW = 1000.0
+DOWN_NOW = Health(failures=DOWN, failed=NOW - 2, knocked=NOW - 1)
+BACK = Health(knocked=NOW - 1, returned=NOW - 3, due=0.5)
+
+TELLS = {
+    "no connection": (Outcome(failure=Failure.UNREACHABLE), True),
+    "a lost answer": (Outcome(failure=Failure.LOST), True),
+    "our own mistake": (Outcome(failure=Failure.FATAL), None),
+    **{f"{status}": (Outcome(status), True) for status in (500, 502, 503, 504)},
+    **{f"{status}": (Outcome(status), False) for status in (200, 401, 404, 429, 501, 505)},
+    "a 503 with a wish": (Outcome(503, wish=3.0), True),
+}
+
+
+@pytest.mark.parametrize(("outcome", "expected"), TELLS.values(), ids=TELLS)
+def test_what_tells_of_an_outage(outcome: Outcome, expected: bool | None) -> None:  # noqa: FBT001
+    """A server out of order and no answer tell of an outage; a mistake of ours says nothing."""
+    assert outage.tells(outcome) is expected
+
+
+def test_failures_in_a_row_make_an_outage() -> None:
+    """One failure less is none, and a single success ends the row."""
+    health = Health()
+    for number in range(DOWN):
+        assert not health.is_down
+        health = outage.failed(health, NOW + number)
+    assert health.is_down
+    assert health.failures == DOWN
+    assert outage.succeeded(health, NOW, NOW + 9).failures == 0
+
+
+def test_half_of_all_failing_is_hardly_ever_taken_for_an_outage() -> None:
+    """Where each attempt fails by even chance, one run in 65 000 is so long."""
+    assert 65_000 < 2**DOWN < 66_000
+
+
+ENDPOINTS = {
+    "https://[not-an-address": "",
+    "https://api.test": "",
+    "https://api.test/": "/",
+    "https://api.test/users/42/posts": "/users/*/posts",
+    "https://api.test/users/a1b2-c3/posts/": "/users/*/posts/",
+    "https://api.test/v1/users": "/*/users",
+    "https://api.test/users?page=2#3": "/users",
+    "https://api.test:8080/a/b/c/d/e": "/a/b/c/d/e",
+    "https://api.test/a/b/c/d/e/f/g": "/a/b/c/d/e",
+}
+
+
+@pytest.mark.parametrize(("url", "expected"), ENDPOINTS.items())
+def test_endpoint(url: str, expected: str) -> None:
+    """Parts of a path with a digit are identifiers, and only its beginning tells."""
+    assert outage.endpoint(url) == expected
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1))
+def test_the_newest_failure_counts(times: list[float]) -> None:
+    """Whatever order failures end in, the one that began last is kept."""
+    health = Health()
+    for began in times:
+        health = outage.failed(health, began)
+    assert (health.failures, health.failed, health.knocked) == (len(times), *[max(times)] * 2)
+
+
+def test_a_failure_from_before_the_return_says_nothing() -> None:
+    """Who left before the outage ended met the outage, and nothing that came after it."""
+    back = replace(BACK, failures=2, failed=NOW - 2)
+    assert outage.failed(back, NOW - 3.1) is back
+    assert outage.failed(back, NOW - 3) == replace(back, failures=3)
+
+
+KNOCKED = replace(DOWN_NOW, knocked=NOW - 0.1)
+BACK_KNOCKED = replace(BACK, knocked=NOW)
+TURNS = {
+    "nothing known": (Health(), NOW, True, 0.0),
+    "down, nobody asked for long": (DOWN_NOW, NOW, False, 0.0),
+    "even if another failed since": (DOWN_NOW, NOW - 3, True, 0.0),
+    "down, somebody just asked": (KNOCKED, NOW, False, SPACING - 0.1),
+    "down, it was the last itself": (KNOCKED, NOW - 2, False, SPACING - 0.1),
+    "down, another failed since": (KNOCKED, NOW - 2.1, False, None),
+    "and it has waited": (KNOCKED, NOW - 2.1, True, None),
+    "down, exactly that long ago": (replace(DOWN_NOW, knocked=NOW - SPACING), NOW, True, 0.0),
+    "some failures are no outage": (replace(KNOCKED, failures=DOWN - 1), NOW - 3, True, 0.0),
+    "back, it waited and failed before": (BACK_KNOCKED, NOW - 4, True, SPACING),
+    "back, it failed just then": (BACK_KNOCKED, NOW - 3, True, SPACING),
+    "back, it failed after that": (BACK_KNOCKED, NOW - 2, True, 0.0),
+    "back, it failed before and comes late": (BACK_KNOCKED, NOW - 4, False, 0.0),
+    "back, another failed since": (
+        replace(BACK_KNOCKED, failures=3, failed=NOW - 1),
+        NOW - 4,
+        True,
+        SPACING,
+    ),
+    "back, nobody asks any more": (BACK, NOW - 4, True, 0.0),
+}
+
+
+@pytest.mark.parametrize(("health", "since", "queued", "wait"), TURNS.values(), ids=TURNS)
+def test_turn(
+    health: Health,
+    since: float,
+    queued: bool,  # noqa: FBT001 (a column of the table)
+    wait: float | None,
+) -> None:
+    """One goes when nobody has asked for a while; a newer failure stands for the others' next."""
+    turn = outage.turn(health, since, NOW, queued=queued)
+    assert turn == (wait if wait is None else pytest.approx(wait))
+
+
+def test_those_that_wait_go_one_at_a_time() -> None:
+    """Who takes the turn sends the others back to wait for as long as the spacing."""
+    health, now, went = DOWN_NOW, NOW, []
+    for _ in range(5):
+        wait = outage.turn(health, NOW - 1, now, queued=True)
+        assert wait is not None
+        now += wait
+        health = outage.knocking(health, now)
+        went.append(now)
+    assert went == pytest.approx([NOW + SPACING * number for number in range(5)])
+
+
+def test_the_first_success_ends_an_outage_and_lets_one_go() -> None:
+    """Those that failed until then wait for their release, and the first gets it at once."""
+    back = outage.succeeded(DOWN_NOW, NOW - 0.2, NOW)
+    assert back == Health(knocked=NOW - 0.2, returned=NOW, due=1.0)
+    assert outage.is_waiting(back, NOW)
+    assert not outage.is_waiting(back, NOW + 0.001)
+    assert outage.released(back, 5) == (1, replace(back, due=0.0))
+
+
+def test_a_success_without_an_outage_ends_nothing() -> None:
+    """Below the number of failures nobody waits for a return."""
+    health = outage.succeeded(replace(DOWN_NOW, failures=DOWN - 1), NOW - 9, NOW)
+    assert health == Health(knocked=DOWN_NOW.knocked, returned=-inf, due=0.5)
+    assert not outage.is_waiting(health, NOW - 9)
+
+
+def test_two_successes_let_one_go() -> None:
+    """After an outage the load doubles at the most: one retry for two successes."""
+    health, went = outage.succeeded(DOWN_NOW, NOW, NOW), []
+    for number in range(8):
+        released, health = outage.released(health, 100)
+        went.append(released)
+        health = outage.succeeded(health, NOW + number, NOW + number)
+    assert went == [1, 0, 1, 0, 1, 0, 1, 0]
+    assert health.returned == NOW
+
+
+@given(st.integers(0, 40), st.integers(0, 40))
+def test_releases_are_not_saved_up(successes: int, waiting: int) -> None:
+    """While nobody waits, successes add up to one release and no more."""
+    health = outage.succeeded(DOWN_NOW, NOW, NOW)
+    for _ in range(successes):
+        none, health = outage.released(outage.succeeded(health, NOW, NOW), 0)
+        assert none == 0
+    number, after = outage.released(health, waiting)
+    assert number == min(1, waiting)
+    assert 0 <= after.due <= 1
