@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from .backoff import Backoff
 from .faults import collection, flag, gathered, instance, members, refuse, seconds, whole
-from .outcome import Failure, Outcome, Progress, Reason, Retry, Stop
+from .outcome import TOO_MANY_REQUESTS, Failure, Outcome, Progress, Reason, Retry, Stop
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -20,7 +20,8 @@ IDEMPOTENT = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PUT", "TRACE"})
 
 RETRIED = frozenset({429, 500, 502, 503, 504})
 
-TOO_MANY_REQUESTS = 429
+CONFLICT = 409
+UNPROCESSABLE = 422
 FIRST_ERROR = 400
 _STATUS_CODES = range(100, 600)
 _METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -44,6 +45,12 @@ class RetryPolicy:
             the deadline alone decides.
         unsafe_on_429: Whether any method may go again after a 429, which says that the request
             was refused before it was processed (RFC 6585 section 4).
+        idempotency_key: Whether POST and PATCH get an ``Idempotency-Key``, one for each call,
+            unless the caller set one, and may then go again whatever failed. Only for APIs that
+            know the header (draft-ietf-httpapi-idempotency-key-header): elsewhere a request may
+            be processed twice.
+        buffer_bodies: Bytes of a body that are kept, in memory and then on disk, while it is sent,
+            so that one that cannot be wound back can be sent again; 0: none.
 
     Raises:
         ConfigurationError: A field cannot work; all faults are named together.
@@ -56,6 +63,8 @@ class RetryPolicy:
     backoff: Backoff = field(default_factory=Backoff)
     max_hint: float | None = None
     unsafe_on_429: bool = True
+    idempotency_key: bool = False
+    buffer_bodies: int = 0
 
     def __post_init__(self) -> None:
         """Freeze the collections and refuse what cannot work, all faults together."""
@@ -77,6 +86,8 @@ class RetryPolicy:
         yield instance("backoff", self.backoff, Backoff)
         yield None if self.max_hint is None else seconds("max_hint", self.max_hint)
         yield flag("unsafe_on_429", self.unsafe_on_429)
+        yield flag("idempotency_key", self.idempotency_key)
+        yield whole("buffer_bodies", self.buffer_bodies, 0)
 
 
 def _is_status(value: object) -> bool:
@@ -97,6 +108,7 @@ class Call:
         policy: The rules of this call.
         quota: What its retries may cost.
         has_key: Whether it carries an Idempotency-Key.
+        made_key: Whether that is one of ours, made for this call.
     """
 
     method: str
@@ -104,6 +116,7 @@ class Call:
     policy: RetryPolicy
     quota: RetryQuota
     has_key: bool = False
+    made_key: bool = False
 
 
 def decide(  # noqa: C901, PLR0911 (one guard and one return a row of the rules)
@@ -122,7 +135,7 @@ def decide(  # noqa: C901, PLR0911 (one guard and one return a row of the rules)
         Retry with its delay, or Stop; each with its reason.
     """
     policy, wish = call.policy, outcome.wish
-    if outcome.failure is None and not _is_retried(policy, outcome):
+    if outcome.failure is None and not _is_retried(call, progress, outcome):
         return Stop(Reason.FINAL, wish)
     if outcome.should_retry is False:
         return Stop(Reason.VETOED, wish)
@@ -134,7 +147,7 @@ def decide(  # noqa: C901, PLR0911 (one guard and one return a row of the rules)
         return Stop(Reason.ATTEMPTS_EXHAUSTED, wish)
     if _may_be_processed(policy, outcome) and not _may_repeat(call):
         return Stop(Reason.NOT_IDEMPOTENT, wish)
-    throttled = outcome.status == TOO_MANY_REQUESTS
+    throttled = outcome.throttled
     cost = call.quota.cost(throttled=throttled)
     if cost > progress.quota:
         return Stop(Reason.QUOTA_EXHAUSTED, wish)
@@ -145,17 +158,33 @@ def decide(  # noqa: C901, PLR0911 (one guard and one return a row of the rules)
         return Stop(Reason.WAIT_TOO_LONG, wish)
     if now + delay > call.deadline:
         return Stop(Reason.WAIT_TOO_LONG, wish)
-    return Retry(delay, _why(outcome), cost, wish)
+    return Retry(delay, _why(call, progress, outcome), cost, wish)
 
 
-def _is_retried(policy: RetryPolicy, outcome: Outcome) -> bool:
-    status = outcome.status or 0
-    return status in policy.statuses or (outcome.should_retry is True and status >= FIRST_ERROR)
+def _is_retried(call: Call, progress: Progress, outcome: Outcome) -> bool:
+    policy, status = call.policy, outcome.status or 0
+    if status == UNPROCESSABLE and _speaks_of_key(call):
+        return False
+    if outcome.throttled and TOO_MANY_REQUESTS in policy.statuses:
+        return True
+    asked = outcome.should_retry is True and status >= FIRST_ERROR
+    return asked or status in policy.statuses or _is_running(call, progress, outcome)
+
+
+def _speaks_of_key(call: Call) -> bool:
+    """Whether a 409 or 422 tells of the key (the draft's section 2.7)."""
+    return call.policy.idempotency_key and call.has_key
+
+
+def _is_running(call: Call, progress: Progress, outcome: Outcome) -> bool:
+    """Whether the key's first request is being processed; nobody had ours before attempt one."""
+    known = progress.attempt > 1 or not call.made_key
+    return outcome.status == CONFLICT and known and _speaks_of_key(call)
 
 
 def _may_be_processed(policy: RetryPolicy, outcome: Outcome) -> bool:
     """A 429 was refused before processing; what is unreachable never got the request."""
-    if outcome.status == TOO_MANY_REQUESTS:
+    if outcome.throttled:
         return not policy.unsafe_on_429
     return outcome.failure is not Failure.UNREACHABLE
 
@@ -164,9 +193,11 @@ def _may_repeat(call: Call) -> bool:
     return call.has_key or call.method in call.policy.methods
 
 
-def _why(outcome: Outcome) -> Reason:
+def _why(call: Call, progress: Progress, outcome: Outcome) -> Reason:
     if outcome.failure is Failure.UNREACHABLE:
         return Reason.UNREACHABLE
     if outcome.failure is Failure.LOST:
         return Reason.LOST
-    return Reason.THROTTLED if outcome.status == TOO_MANY_REQUESTS else Reason.SERVER_ERROR
+    if _is_running(call, progress, outcome):
+        return Reason.STILL_RUNNING
+    return Reason.THROTTLED if outcome.throttled else Reason.SERVER_ERROR

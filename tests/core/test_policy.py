@@ -22,6 +22,8 @@ POLICY = RetryPolicy(backoff=STEADY)
 QUOTA = RetryQuota()
 SHORT_WISHES = replace(POLICY, max_hint=9.0)
 UNTOUCHED_429 = replace(POLICY, unsafe_on_429=False)
+KEYS = replace(POLICY, idempotency_key=True)
+EVERY_4XX = replace(KEYS, statuses=set(range(400, 500)))
 POST_BY_NAME = replace(POLICY, methods={"POST"})
 
 
@@ -37,6 +39,7 @@ class Case:
     policy: RetryPolicy = POLICY
     quota: RetryQuota = QUOTA
     has_key: bool = False
+    made_key: bool = False
     attempt: int = 1
     replayable: bool = True
     level: int = 500
@@ -44,15 +47,22 @@ class Case:
     failure: Failure | None = None
     wish: float | None = None
     should_retry: bool | None = None
+    throttled: bool = False
     now: float = 0.0
     fraction: float = 0.5
 
     def decided(self) -> Retry | Stop:
         """What `decide` says."""
         return decide(
-            Call(self.method, self.deadline, self.policy, self.quota, self.has_key),
+            Call(self.method, self.deadline, self.policy, self.quota, self.has_key, self.made_key),
             Progress(self.attempt, self.replayable, self.level),
-            Outcome(self.status, self.failure, self.wish, self.should_retry),
+            Outcome(
+                self.status,
+                self.failure,
+                self.wish,
+                self.should_retry,
+                throttled=self.throttled or self.status == 429,
+            ),
             self.now,
             self.fraction,
         )
@@ -61,6 +71,13 @@ class Case:
 def failed(failure: Failure, method: str = "GET", *, replayable: bool = True) -> Case:
     """A case without an answer."""
     return Case(status=None, failure=failure, method=method, replayable=replayable)
+
+
+def conflict(*, made: bool, attempt: int, status: int = 409) -> Case:
+    """A POST whose key is refused, the caller's or one of ours."""
+    return Case(
+        method="POST", status=status, policy=KEYS, has_key=True, made_key=made, attempt=attempt
+    )
 
 
 STOPS: dict[str, tuple[Case, Reason]] = {
@@ -74,10 +91,37 @@ STOPS: dict[str, tuple[Case, Reason]] = {
         Case(policy=replace(POLICY, statuses={429})),
         Reason.FINAL,
     ),
+    "a throttled 403 where 429 is left out": (
+        Case(status=403, throttled=True, policy=replace(POLICY, statuses={503})),
+        Reason.FINAL,
+    ),
     "a wish alone is no wish for a retry": (Case(status=403, wish=3.0), Reason.FINAL),
     "a success is never retried": (Case(status=200, should_retry=True), Reason.FINAL),
     "399 is the last that is no error": (Case(status=399, should_retry=True), Reason.FINAL),
+    "409 without a key": (Case(method="POST", status=409, policy=KEYS), Reason.FINAL),
+    "409 with a key, and no opt-in": (
+        replace(conflict(made=False, attempt=2), policy=POLICY),
+        Reason.FINAL,
+    ),
+    "409 at the first attempt with a key that was made for it": (
+        conflict(made=True, attempt=1),
+        Reason.FINAL,
+    ),
+    "400 with a key": (conflict(made=True, attempt=2, status=400), Reason.FINAL),
+    "422 with a key": (conflict(made=True, attempt=2, status=422), Reason.FINAL),
+    "422 with a key, though the policy names it": (
+        replace(conflict(made=False, attempt=1, status=422), policy=EVERY_4XX),
+        Reason.FINAL,
+    ),
+    "422 with a key, though the server asks for a retry": (
+        replace(conflict(made=True, attempt=1, status=422), should_retry=True),
+        Reason.FINAL,
+    ),
     # the server says do not retry
+    "409 with a key, vetoed": (
+        replace(conflict(made=True, attempt=2), should_retry=False),
+        Reason.VETOED,
+    ),
     "503 vetoed": (Case(should_retry=False), Reason.VETOED),
     "429 vetoed": (Case(status=429, should_retry=False), Reason.VETOED),
     # failure is fatal
@@ -93,6 +137,10 @@ STOPS: dict[str, tuple[Case, Reason]] = {
     ),
     # the attempt is the last of max_attempts
     "the fourth attempt is the last": (Case(attempt=4), Reason.ATTEMPTS_EXHAUSTED),
+    "409 with a key at the last attempt": (
+        conflict(made=True, attempt=4),
+        Reason.ATTEMPTS_EXHAUSTED,
+    ),
     "past the last": (Case(attempt=5), Reason.ATTEMPTS_EXHAUSTED),
     "one attempt means no retry": (
         Case(policy=replace(POLICY, max_attempts=1)),
@@ -112,6 +160,14 @@ STOPS: dict[str, tuple[Case, Reason]] = {
         Reason.NOT_IDEMPOTENT,
     ),
     "GET that is not allowed by name": (Case(policy=POST_BY_NAME), Reason.NOT_IDEMPOTENT),
+    "POST and a throttled 403 that counts as processed": (
+        Case(method="POST", status=403, throttled=True, policy=UNTOUCHED_429),
+        Reason.NOT_IDEMPOTENT,
+    ),
+    "4 do not pay a retry of a throttled 403": (
+        Case(status=403, throttled=True, level=4),
+        Reason.QUOTA_EXHAUSTED,
+    ),
     "POST and a 429 torn off, as a 429": (
         Case(method="POST", status=429, failure=Failure.LOST, policy=UNTOUCHED_429),
         Reason.NOT_IDEMPOTENT,
@@ -140,6 +196,22 @@ RETRIES: dict[str, tuple[Case, Retry]] = {
     "504": (Case(status=504), Retry(0.05, Reason.SERVER_ERROR, 14)),
     "429 without a wish": (Case(status=429), Retry(1.0, Reason.THROTTLED, 5)),
     "429 with a wish": (Case(status=429, wish=7.0), Retry(7.0, Reason.THROTTLED, 5, 7.0)),
+    "a throttled 403": (
+        Case(status=403, throttled=True),
+        Retry(1.0, Reason.THROTTLED, 5),
+    ),
+    "a throttled 403 with a wish": (
+        Case(status=403, throttled=True, wish=7.0),
+        Retry(7.0, Reason.THROTTLED, 5, 7.0),
+    ),
+    "POST and a throttled 403": (
+        Case(method="POST", status=403, throttled=True, level=5),
+        Retry(1.0, Reason.THROTTLED, 5),
+    ),
+    "a throttled 403 that the policy names": (
+        Case(status=403, throttled=True, policy=replace(POLICY, statuses={403})),
+        Retry(1.0, Reason.THROTTLED, 5),
+    ),
     "503 with a wish": (Case(wish=7.0), Retry(7.0, Reason.SERVER_ERROR, 14, 7.0)),
     "a wish of nothing is a wish": (Case(wish=0.0), Retry(0.0, Reason.SERVER_ERROR, 14, 0.0)),
     "unreachable": (failed(Failure.UNREACHABLE), Retry(0.05, Reason.UNREACHABLE, 14)),
@@ -177,6 +249,42 @@ RETRIES: dict[str, tuple[Case, Retry]] = {
     ),
     "POST with an Idempotency-Key": (
         Case(method="POST", has_key=True),
+        Retry(0.05, Reason.SERVER_ERROR, 14),
+    ),
+    "POST with an Idempotency-Key, lost": (
+        replace(failed(Failure.LOST, "POST"), has_key=True, made_key=True),
+        Retry(0.05, Reason.LOST, 14),
+    ),
+    "409 while the first with our key may be running": (
+        conflict(made=True, attempt=2),
+        Retry(0.1, Reason.STILL_RUNNING, 14),
+    ),
+    "409 with the caller's key, from the first attempt on": (
+        conflict(made=False, attempt=1),
+        Retry(0.05, Reason.STILL_RUNNING, 14),
+    ),
+    "409 with a key and a wish": (
+        replace(conflict(made=False, attempt=1), wish=7.0),
+        Retry(7.0, Reason.STILL_RUNNING, 14, 7.0),
+    ),
+    "409 of a first attempt, where the policy names it": (
+        replace(conflict(made=True, attempt=1), policy=EVERY_4XX),
+        Retry(0.05, Reason.SERVER_ERROR, 14),
+    ),
+    "409 to a GET that carries the caller's key": (
+        replace(conflict(made=False, attempt=1), method="GET"),
+        Retry(0.05, Reason.STILL_RUNNING, 14),
+    ),
+    "422 without a key, as the policy names it": (
+        Case(status=422, policy=EVERY_4XX),
+        Retry(0.05, Reason.SERVER_ERROR, 14),
+    ),
+    "422 with a key and no opt-in, as the policy names it": (
+        Case(status=422, has_key=True, policy=replace(EVERY_4XX, idempotency_key=False)),
+        Retry(0.05, Reason.SERVER_ERROR, 14),
+    ),
+    "400 with a key, as the policy names it": (
+        replace(conflict(made=True, attempt=1, status=400), policy=EVERY_4XX),
         Retry(0.05, Reason.SERVER_ERROR, 14),
     ),
     "POST allowed by name": (
@@ -255,6 +363,7 @@ def test_every_reason_has_a_row() -> None:
         Reason.SERVER_ERROR,
         Reason.UNREACHABLE,
         Reason.LOST,
+        Reason.STILL_RUNNING,
     }
 
 
@@ -287,6 +396,7 @@ policies = st.builds(
     ),
     max_hint=st.none() | seconds,
     unsafe_on_429=st.booleans(),
+    idempotency_key=st.booleans(),
 )
 fractions = st.floats(min_value=0.0, max_value=1.0, exclude_max=True)
 costs = st.integers(0, 50)
@@ -298,13 +408,15 @@ anything = st.builds(
     policy=policies,
     quota=quotas,
     has_key=st.booleans(),
+    made_key=st.booleans(),
     attempt=st.integers(1, 20),
     replayable=st.booleans(),
     level=st.integers(0, 500),
-    status=st.none() | st.sampled_from([200, 401, 429, 500, 503]) | st.integers(100, 599),
+    status=st.none() | st.sampled_from([200, 401, 409, 422, 429, 500, 503]) | st.integers(100, 599),
     failure=st.none() | st.sampled_from(Failure),
     wish=st.none() | seconds,
     should_retry=st.none() | st.booleans(),
+    throttled=st.booleans(),
     now=seconds,
     fraction=fractions,
 )
@@ -361,7 +473,7 @@ def test_the_hopeless_always_stops(case: Case, doomed: str) -> None:
 def test_nothing_unsafe_is_repeated(case: Case, failure: Failure | None) -> None:
     """What may have been processed goes again only by an allowed method or with a key."""
     allowed = case.policy.methods
-    unsafe = replace(case, failure=failure, has_key=False, status=503)
+    unsafe = replace(case, failure=failure, has_key=False, status=503, throttled=False)
     assert unsafe.method in allowed or isinstance(unsafe.decided(), Stop)
 
 
@@ -389,6 +501,8 @@ def test_defaults() -> None:
     assert policy.methods == {"DELETE", "GET", "HEAD", "OPTIONS", "PUT", "TRACE"}
     assert policy.backoff == Backoff()
     assert policy.unsafe_on_429 is True
+    assert policy.idempotency_key is False
+    assert policy.buffer_bodies == 0
 
 
 def test_collections_are_frozen() -> None:
