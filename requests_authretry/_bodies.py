@@ -15,7 +15,7 @@ from requests.exceptions import (
 from requests.utils import rewind_body
 
 from ._core.hints import is_abuse
-from ._translate import body_error
+from ._translate import body_error, reread
 
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response
@@ -26,6 +26,9 @@ DRAIN_BYTES = 65_536
 """What is read at most of an answer that nobody will see."""
 
 DRAIN_SECONDS = 1.0
+PLAIN = (bytes, str, bytearray, memoryview)
+"""Bodies that nothing is taken from when they are sent."""
+
 PROBLEM = "application/problem+json"
 """RFC 9457."""
 _CHUNK = 65_536
@@ -44,7 +47,7 @@ def rewound(request: PreparedRequest) -> bool:
     What cannot be wound back would go out empty or cut, and without an error.
     """
     body = request.body
-    if body is None or isinstance(body, (bytes, str, bytearray, memoryview)):
+    if body is None or isinstance(body, PLAIN):
         return True
     if not isinstance(request._body_position, int):  # noqa: SLF001 (requests has no other word for it)
         return False
@@ -133,7 +136,7 @@ def forbids_retry(response: Response) -> bool:
 def drain(response: Response, clock: Clock, deadline: float) -> None:
     """Make a failed answer's connection free for the next request, within a bound; else close it.
 
-    Nothing is decoded: what nobody reads must not be unpacked.
+    Nothing is decoded: what nobody reads must not be unpacked. Who does read it finds it there.
     """
     if response.raw is None or response._content_consumed:  # noqa: SLF001 (see `read_body`)
         return
@@ -146,7 +149,9 @@ def drain(response: Response, clock: Clock, deadline: float) -> None:
         _keep(response, b"")
         return
     response.raw.release_conn()
-    if "Content-Encoding" not in response.headers:
+    if "Content-Encoding" in response.headers:
+        response.raw = reread(response.raw, body)
+    else:
         _keep(response, body)
 
 

@@ -1,0 +1,205 @@
+"""`Spool`: what was sent of a body that cannot be wound back, so that it can be sent again."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial
+from io import UnsupportedOperation
+from tempfile import SpooledTemporaryFile
+from typing import TYPE_CHECKING, Any
+
+from ._bodies import PLAIN
+from ._outgoing import twin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from requests import PreparedRequest
+
+IN_MEMORY = 1_048_576
+"""Bytes that stay in memory; more go to disk."""
+
+_HEAD = 8
+"""Bytes before each piece that tell its length: a chunk goes again as the chunk it was."""
+
+_READ = 65_536
+_END: Any = object()
+
+
+class Spool:
+    """What was taken from a body so far, piece by piece. Used by one thread.
+
+    Nothing is read ahead. What is beyond the bound, or fails on disk, closes the spool: then the
+    body goes on to be sent, once, as without one.
+    """
+
+    def __init__(self, source: Any, most: int) -> None:
+        """Keep ``most`` bytes of this body; nothing is taken from it yet."""
+        self.source = source
+        self._left = most
+        self._kept: SpooledTemporaryFile[bytes] | None = SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 (`close` does)
+        self._iterator: Iterator[Any] | None = None
+        self._goes_again = False
+        self._is_whole = False
+        self._led: tuple[PreparedRequest, Any] | None = None
+
+    @classmethod
+    def of(cls, request: PreparedRequest, most: int) -> Spool | None:
+        """A spool for the body of this request, None for one that needs none."""
+        body: Any = request.body
+        if most == 0 or body is None or isinstance(body, PLAIN):
+            return None
+        with suppress(AttributeError, OSError, ValueError):
+            body.seek(body.tell())
+            if isinstance(request._body_position, int):  # noqa: SLF001 (see `_bodies.rewound`)
+                return None
+        return cls(body, most)
+
+    def serves(self, request: PreparedRequest) -> bool:
+        """Whether this is the body of this request, the caller's or that of a later hop."""
+        return request.body is self.source
+
+    def put_on(self, request: PreparedRequest) -> PreparedRequest:
+        """The request with the whole body, which can be taken in the ways its source can.
+
+        What has ``read`` and what has not is framed in different ways by requests and urllib3.
+        """
+        self.rewound()
+        other: Any = twin(request)
+        if not hasattr(self.source, "read"):
+            other.body = _Pieces(self)
+        else:
+            other.body = (_FilePieces if hasattr(self.source, "__iter__") else _File)(self)
+        return other  # type: ignore[no-any-return]  # (a body is not of one type)
+
+    def leads_on(self, request: PreparedRequest) -> None:
+        """Let requests follow a redirect: what it cannot wind back, it would refuse."""
+        if self.serves(request) and self.rewound():
+            self._led = request, request._body_position  # noqa: SLF001
+            request._body_position = None  # noqa: SLF001
+
+    def followed(self) -> None:
+        """Leave the request that was redirected as it was."""
+        if self._led is not None:
+            request, position = self._led
+            request._body_position = position  # noqa: SLF001
+            self._led = None
+
+    def rewound(self) -> bool:
+        """Whether the body can be sent again; it stands at its start then."""
+        if self._kept is None:
+            return False
+        try:
+            self._kept.seek(0)  # this writes what was still in a buffer
+        except OSError:
+            self.close()
+            return False
+        self._goes_again = True
+        return True
+
+    def pieces(self) -> Iterator[Any]:
+        """The pieces from the first one on."""
+        if not self.rewound():
+            yield from self.source
+            return
+        if self._iterator is None:
+            self._iterator = iter(self.source)
+        take = partial(next, self._iterator, _END)
+        while (piece := self.piece(take)) is not _END:
+            yield piece
+
+    def piece(self, take: Callable[[], Any]) -> Any:
+        """The next piece: one that is kept, else one that is taken from the source and kept."""
+        try:
+            if self._goes_again:
+                piece = self._again()
+                if piece is not _END or self._is_whole:
+                    return piece
+                self._goes_again = False
+            piece = take()
+            if isinstance(piece, str):
+                piece = piece.encode()
+        except BaseException:
+            self.close()  # what is missing from here on would be missing without an error
+            raise
+        if piece is _END:
+            self._is_whole = True
+        else:
+            self._keep(piece)
+        return piece
+
+    def _again(self) -> Any:
+        """The next piece that is kept, else the end."""
+        kept: Any = self._kept
+        head = kept.read(_HEAD)
+        if not head:
+            return _END
+        size = int.from_bytes(head, "big")
+        piece = kept.read(size)
+        if len(piece) != size:
+            raise OSError("the temporary file with the body was cut")
+        return piece
+
+    def _keep(self, piece: Any) -> None:
+        """Keep a piece; whatever hinders that is no reason not to send it."""
+        if self._kept is None:
+            return
+        try:
+            size = memoryview(piece).nbytes
+            self._left -= size
+            if self._left >= 0:
+                if size:  # none is sent for an empty one
+                    self._kept.write(size.to_bytes(_HEAD, "big"))
+                    self._kept.write(piece)
+                return
+        except Exception:  # noqa: BLE001, S110 (a full disk, or a piece that is no bytes at all)
+            pass
+        self.close()
+
+    def close(self) -> None:
+        """Keep nothing any more, in memory or on disk."""
+        kept, self._kept, self._goes_again = self._kept, None, False
+        if kept is not None:
+            with suppress(OSError):  # of a full disk
+                kept.close()
+
+    def __del__(self) -> None:
+        """A redirect that nobody followed may have left it open."""
+        self.close()
+
+
+class _Pieces:
+    """A body that is iterated."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._spool.pieces()
+
+
+class _File:
+    """A body that is read."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._rest: Any = b""  # of a piece that was longer than what is read
+
+    def read(self, size: int | None = -1) -> Any:
+        if size is None or size < 0:
+            return b"".join(iter(partial(self.read, _READ), b""))
+        if size == 0:
+            return b""
+        piece = self._rest or self._spool.piece(lambda: self._spool.source.read(size) or _END)
+        if piece is _END:
+            return b""
+        self._rest = piece[size:]
+        return piece[:size]
+
+    def tell(self) -> int:
+        """Refuse: else urllib3 would send the rest where it retries by itself."""
+        raise UnsupportedOperation("tell")
+
+
+class _FilePieces(_File, _Pieces):
+    """A body that is read or iterated."""

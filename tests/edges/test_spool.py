@@ -1,0 +1,806 @@
+"""Bodies that cannot be wound back, with ``buffer_bodies``: sent again whole, framed as before."""
+
+from __future__ import annotations
+
+import gc
+import os
+import socket
+from contextlib import contextmanager
+from errno import ENOSPC
+from io import BufferedRandom, BytesIO, FileIO, UnsupportedOperation
+from itertools import islice
+from tempfile import SpooledTemporaryFile
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+from requests.adapters import BaseAdapter
+from requests.auth import AuthBase
+
+from requests_authretry import (
+    AuthRetryAdapter,
+    AuthRetryError,
+    GaveUp,
+    Reason,
+    RefreshFailed,
+    RetryPolicy,
+    Settings,
+    attempts,
+    mount,
+)
+from requests_authretry import _spool as spool_module
+from requests_authretry._spool import Spool
+from requests_authretry.testing import FakeClock, ScriptedAdapter
+from tests.edges.scripted import Source
+from tests.edges.support import API, AT_ONCE, real, with_adapter
+from tests.edges.wire import Wire, answer, head, rst, says
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from threading import Event
+
+    from requests import PreparedRequest, Response
+
+    from requests_authretry.cli._gate import Gate
+
+MEGABYTE = 1_000_000
+SPOOLING = RetryPolicy(buffer_bodies=MEGABYTE, backoff=AT_ONCE)
+MOVED = answer(307, b"", ("Location", "/there"))
+
+
+# --- bodies -------------------------------------------------------------------------------
+
+
+class Encoder:
+    """A body as requests-toolbelt's: it can be read and measured, and not wound back."""
+
+    def __init__(self, data: bytes = b"abcdefgh" * 5000) -> None:
+        """Hold the data."""
+        self._file = BytesIO(data)
+        self.len = len(data)
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes."""
+        return self._file.read(size)
+
+
+class Lines(Encoder):
+    """The same without a length; it can be iterated as well, line by line."""
+
+    def __init__(self) -> None:
+        """Hold a few lines."""
+        super().__init__(b"abc\n\ndefgh\n")
+        del self.len
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The lines."""
+        return iter(self._file)
+
+
+class OneWay(BytesIO):
+    """A file that tells where it is and cannot go back."""
+
+    len = 8
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Fail."""
+        raise UnsupportedOperation(f"seek {offset} {whence}")
+
+
+class Lost(BytesIO):
+    """A file that cannot tell where it is."""
+
+    def tell(self) -> int:
+        """Fail."""
+        raise OSError("tell")
+
+
+class Fresh:
+    """Not an iterator: each time it is iterated it begins again."""
+
+    def __init__(self, pieces: list[bytes]) -> None:
+        """Hold the pieces."""
+        self._pieces = pieces
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Each piece."""
+        return iter(self._pieces)
+
+
+def generated() -> Iterator[Any]:
+    """Pieces of different kinds and sizes."""
+    yield b"abc"
+    yield bytearray(b"d" * 70_000)
+    yield memoryview(b"efg")
+
+
+def piped(data: bytes = b"abcdefgh" * 5000) -> Any:
+    """The reading end of a pipe that holds this."""
+    reading, writing = os.pipe()
+    with open(writing, "wb") as end:  # noqa: PTH123 (a descriptor)
+        end.write(data)
+    return open(reading, "rb")  # noqa: PTH123 (a descriptor, closed by the test)
+
+
+BODIES: dict[str, Callable[[], dict[str, Any]]] = {
+    "generator": lambda: {"data": generated()},
+    "empty generator": lambda: {"data": iter(())},
+    "iterator": lambda: {"data": iter([b"abc", b"def"])},
+    "iterable": lambda: {"data": Fresh([b"abc", b"defgh"])},
+    "generator with a length": lambda: {
+        "data": generated(),
+        "headers": {"Content-Length": "70006", "Transfer-Encoding": None},
+    },
+    "read alone": lambda: {"data": Encoder()},
+    "read and lines": lambda: {"data": Lines()},
+    "file without seek": lambda: {"data": OneWay(b"abcdefgh")},
+    "file without tell": lambda: {"data": Lost(b"abc\ndefgh")},
+    "pipe": lambda: {"data": piped()},
+    "pipe of lines": lambda: {"data": piped(b"abc\n\ndefgh\n")},
+}
+
+
+def put(
+    session: requests.Session, url: str, options: dict[str, Any], *, follow: bool = True
+) -> Response:
+    """PUT a body, and close it if it is a file."""
+    try:
+        prepared = session.prepare_request(requests.Request("PUT", url, **options))
+        if "Content-Length" in options.get("headers", {}):
+            del prepared.headers["Transfer-Encoding"]  # requests sets it beside the caller's length
+        response = session.send(prepared, timeout=5, allow_redirects=follow)
+        if response.next is not None:
+            return session.send(response.next, timeout=5)
+        return response
+    finally:
+        if hasattr(options["data"], "close"):
+            options["data"].close()
+
+
+# --- temporary files ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The temporary files that are made; they go to disk from the second byte on."""
+    files: list[Any] = []
+
+    def make(_: int) -> Any:
+        files.append(SpooledTemporaryFile(1))  # noqa: SIM115 (that is what is tested)
+        return files[-1]
+
+    monkeypatch.setattr(spool_module, "SpooledTemporaryFile", make)
+    return files
+
+
+@contextmanager
+def all_gone(files: list[Any]) -> Iterator[None]:
+    """Some are made in here, and each is closed in the end."""
+    yield
+    assert files
+    assert all(file.closed for file in files)
+
+
+class Taking(BaseAdapter):
+    """An inner adapter that takes so many pieces of each body before its next line.
+
+    Attributes:
+        taken: The pieces of each request.
+    """
+
+    def __init__(self, *script: tuple[int | None, Any]) -> None:
+        """Pairs of a number of pieces, None for all, and a line of `ScriptedAdapter`."""
+        super().__init__()
+        self._counts = [count for count, _ in script]
+        self._inner = ScriptedAdapter(*(line for _, line in script))
+        self.taken: list[list[bytes]] = []
+
+    def send(self, request: PreparedRequest, *args: Any, **options: Any) -> Response:
+        """Take, then answer."""
+        pieces: list[bytes] = []
+        self.taken.append(pieces)
+        body: Any = request.body
+        if body is not None:
+            pieces.extend(islice(body, self._counts[len(self.taken) - 1]))
+        return self._inner.send(request, *args, **options)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def over(inner: BaseAdapter, **settings: Any) -> requests.Session:
+    """A session whose bodies are kept, over an inner adapter, on a fake clock."""
+    settings.setdefault("retry", SPOOLING)
+    settings.setdefault("clock", FakeClock())
+    return with_adapter(AuthRetryAdapter(Settings(**settings), inner=inner))
+
+
+LOST = requests.ConnectionError("lost")
+
+
+# --- sent again ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", BODIES.values(), ids=BODIES)
+@pytest.mark.parametrize("failed", [answer(503, b"no"), says(end=rst)], ids=["503", "reset"])
+def test_a_retry_is_the_same_on_the_wire(
+    failed: Any, options: Callable[[], dict[str, Any]], made: list[Any]
+) -> None:
+    """Body, chunks and header lines of each attempt are those of bare requests."""
+    with Wire(failed, answer(503), answer(), answer()) as wire, all_gone(made):
+        with real(retry=SPOOLING) as session:
+            assert put(session, wire.url, options()).status_code == 200
+        with requests.Session() as bare:
+            assert put(bare, wire.url, options()).status_code == 200
+        told = [(seen.framed, seen.headers.items()) for seen in wire.arrived]
+    assert told == [told[-1]] * 4
+
+
+@pytest.mark.parametrize("options", BODIES.values(), ids=BODIES)
+def test_a_replay_after_a_401_is_the_same(options: Callable[[], dict[str, Any]]) -> None:
+    """The request goes again with a renewed token, its body whole."""
+    with Wire(answer(401), answer()) as wire:
+        source = Source("old", "new")
+        with real(token=source, origins=[wire.url], retry=SPOOLING) as session:
+            assert put(session, wire.url, options()).status_code == 200
+        first, second = wire.arrived
+    assert second.framed == first.framed
+    assert [seen.headers["Authorization"] for seen in (first, second)] == [
+        "Bearer old",
+        "Bearer new",
+    ]
+
+
+@pytest.mark.parametrize("options", BODIES.values(), ids=BODIES)
+@pytest.mark.parametrize("status", [307, 308])
+def test_a_redirect_takes_the_body_along(
+    status: int, options: Callable[[], dict[str, Any]], made: list[Any]
+) -> None:
+    """Over hops and attempts; bare requests would send it empty, or raise."""
+    moved = answer(status, b"", ("Location", "/there"))
+    with Wire(moved, answer(503), moved, answer()) as wire, all_gone(made):
+        with real(retry=SPOOLING) as session:
+            assert put(session, wire.url, options()).status_code == 200
+        assert len(wire.arrived) == 4
+        assert {seen.framed for seen in wire.arrived} == {wire.arrived[0].framed}
+        assert len({seen.headers["Content-Length"] for seen in wire.arrived}) == 1
+
+
+def test_everything_at_once(made: list[Any]) -> None:
+    """A lost connection, a refused token, two redirects and a busy server in one upload."""
+    script = [says(end=rst), MOVED, answer(401), answer(429), MOVED, answer(503), answer(201)]
+    with Wire(*script) as wire, all_gone(made):
+        source = Source("old", "new")
+        with real(token=source, origins=[wire.url], retry=SPOOLING) as session:
+            response = session.put(wire.url, data=generated(), timeout=5)
+        assert response.status_code == 201
+        assert len({seen.framed for seen in wire.arrived}) == 1
+        assert len(attempts(response)) == len(wire.arrived) == 7
+
+
+def test_one_option_is_not_the_other(made: list[Any]) -> None:
+    """A key keeps no body, and a body that is kept makes no key."""
+    for policy in (RetryPolicy(idempotency_key=True), SPOOLING):
+        with Wire(answer(503), answer()) as wire, real(retry=policy) as session:
+            assert session.post(wire.url, data=generated(), timeout=5).status_code == 503
+            keyed = "Idempotency-Key" in wire.arrived[0].headers
+            assert (keyed, len(made)) == (policy is not SPOOLING, int(policy is SPOOLING))
+
+
+def test_a_file_that_was_put_there_by_hand(made: list[Any]) -> None:
+    """Nobody knows where it stood, so that it cannot be wound back; what is sent is kept."""
+    with Wire(answer(503), answer()) as wire, all_gone(made), real(retry=SPOOLING) as session:
+        prepared = session.prepare_request(requests.Request("PUT", wire.url))
+        body: Any = BytesIO(b"abcdefgh")
+        body.seek(3)
+        prepared.body, prepared.headers["Content-Length"] = body, "5"
+        assert session.send(prepared, timeout=5).status_code == 200
+        assert [seen.body for seen in wire.arrived] == [b"defgh"] * 2
+
+
+def test_a_post_goes_again_with_a_key() -> None:
+    """Both options together: an upload that may go again, and can."""
+    policy = RetryPolicy(buffer_bodies=MEGABYTE, idempotency_key=True, backoff=AT_ONCE)
+    with Wire(answer(503), answer(201)) as wire, real(retry=policy) as session:
+        assert session.post(wire.url, data=generated()).status_code == 201
+        assert len({(seen.framed, seen.headers["Idempotency-Key"]) for seen in wire.arrived}) == 1
+
+
+def test_httpbin_gets_the_whole_of_it(gate: Gate, httpbin_url: str) -> None:
+    """A real application, which refuses, redirects and is busy, reads what was meant."""
+    gate.guarded = True
+    session = requests.Session()
+    mount(session, Settings(token=gate.issue, origins=[httpbin_url], retry=SPOOLING))
+    session.get(f"{httpbin_url}/get")
+    gate.revoke()
+    gate.answer(307, [("Location", "/anything")])
+    gate.answer(503)
+    response = session.put(f"{httpbin_url}/get", data=iter([b"abc", b"def"]), timeout=5)
+    assert response.json()["data"] == "abcdef"
+    assert response.json()["url"].endswith("/anything")
+    assert [seen.body_length for seen in gate.seen[1:]] == [6, 6, 6, 6]
+    session.close()
+
+
+@pytest.mark.parametrize("kind", [iter, Fresh])
+def test_a_body_that_was_half_sent_goes_on_from_where_it_was(kind: Callable[[Any], Any]) -> None:
+    """What was taken goes again, then comes what the caller's iterator has left."""
+    given = [b"one", b"two", b"three", b"four"]
+    inner = Taking((1, LOST), (3, LOST), (2, LOST), (None, 200))
+    with over(inner) as session:
+        assert session.put(API, data=kind(given)).status_code == 200
+    assert inner.taken == [given[:1], given[:3], given[:2], given]
+
+
+def test_nothing_is_read_ahead() -> None:
+    """The caller's generator is asked for a piece when the transport asks, and not before."""
+    steps: list[str] = []
+
+    def told() -> Iterator[bytes]:
+        for number in range(3):
+            steps.append(f"made {number}")
+            yield b"abc"
+
+    class Watching(Taking):
+        def send(self, request: PreparedRequest, *args: Any, **options: Any) -> Response:
+            body: Any = request.body
+            steps.extend(f"sent {number}" for number, _ in enumerate(body))
+            self.taken.append([])
+            return self._inner.send(request, *args, **options)
+
+    with over(Watching((0, 503), (0, 200))) as session:
+        assert session.put(API, data=told()).status_code == 200
+    alternating = [f"{what} {number}" for number in range(3) for what in ("made", "sent")]
+    assert steps == [*alternating, "sent 0", "sent 1", "sent 2"]
+
+
+def test_a_connection_that_breaks_in_the_middle() -> None:
+    """A server that resets a real upload half-way gets the whole of it the second time."""
+    chunks = [bytes([number]) * 65_536 for number in range(100)]
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        got: list[bytes] = []
+
+        def serve() -> None:
+            connection, _ = listening.accept()
+            connection.recv(100_000)
+            rst(connection)
+            connection, _ = listening.accept()
+            with connection, connection.makefile("rb") as reader:
+                while reader.readline() != b"\r\n":
+                    pass
+                while size := int(reader.readline(), 16):
+                    got.append(reader.read(size))
+                    reader.readline()
+                connection.sendall(head(200, ("Content-Length", "0")))
+
+        server = Thread(target=serve)
+        server.start()
+        policy = RetryPolicy(buffer_bodies=10 * MEGABYTE, backoff=AT_ONCE)
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        with real(retry=policy) as session:
+            assert session.put(url, data=iter(chunks), timeout=5).status_code == 200
+        server.join()
+    assert got == chunks
+
+
+def test_a_length_is_kept_where_each_attempt_is_signed() -> None:
+    """Requests measures a body anew when it is signed; what is left of ours is not its length."""
+
+    class Sign(AuthBase):
+        def __call__(self, request: PreparedRequest) -> PreparedRequest:
+            request.headers["Signature"] = "s"
+            return request
+
+    with Wire(answer(503), answer()) as wire:
+        with real(auth=Sign(), origins=[wire.url], retry=SPOOLING) as session:
+            assert put(session, wire.url, {"data": OneWay(b"abcdefgh")}).status_code == 200
+        assert [seen.body for seen in wire.arrived] == [b"abcdefgh"] * 2
+        assert [seen.headers["Content-Length"] for seen in wire.arrived] == ["8", "8"]
+
+
+def test_a_hop_without_the_setting_gets_the_body_too() -> None:
+    """What was kept on the way is sent where another policy holds."""
+    with Wire() as first, Wire(answer(503), answer()) as second:
+        first.then(answer(307, b"", ("Location", second.url)))
+        with requests.Session() as session:
+            mount(session, Settings(retry=SPOOLING))
+            mount(session, Settings(retry=RetryPolicy(backoff=AT_ONCE)), prefix=second.url)
+            assert session.put(first.url, data=iter([b"abc"]), timeout=5).status_code == 200
+        assert [seen.body for seen in second.arrived] == [b"abc", b"abc"]
+
+
+def test_a_303_takes_it_away_for_good(made: list[Any]) -> None:
+    """After a POST became a GET there is no body, and no attempt brings it back."""
+    seen = answer(303, b"", ("Location", "/done"))
+    with Wire(seen, answer(503), answer()) as wire, all_gone(made):
+        with real(retry=SPOOLING) as session:
+            assert session.post(wire.url, data=generated(), timeout=5).status_code == 200
+        assert [(s.method, bool(s.body)) for s in wire.arrived] == [
+            ("POST", True),
+            *[("GET", False)] * 2,
+        ]
+
+
+# --- not sent again -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", BODIES.values(), ids=BODIES)
+def test_off_it_is_sent_once(
+    options: Callable[[], dict[str, Any]], made: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the setting nothing is kept; the body is not even looked at."""
+    monkeypatch.setattr(Spool, "of", None)
+    with Wire(answer(503), answer()) as wire, real() as session:
+        assert put(session, wire.url, options()).status_code == 503
+        assert len(wire.arrived) == 1
+    assert made == []
+
+
+def test_what_can_be_wound_back_is_not_kept(tmp_path: Path, made: list[Any]) -> None:
+    """Bytes, text, forms and files on disk go again without a copy of theirs."""
+    path = tmp_path / "upload"
+    path.write_bytes(b"abc")
+    with path.open("rb") as file:
+        for data in (None, b"abc", "abc", bytearray(b"abc"), {"a": "b"}, BytesIO(b"abc"), file):
+            with Wire(answer(503), answer()) as wire, real(retry=SPOOLING) as session:
+                assert session.put(wire.url, data=data).status_code == 200
+                assert len({seen.framed for seen in wire.arrived}) == 1
+    assert made == []
+
+
+@pytest.mark.parametrize("size", [6, 7])
+def test_the_bound_is_in_bytes_of_the_body(size: int, made: list[Any]) -> None:
+    """A body of just so many bytes is kept; one byte more, and it is sent once and whole."""
+    policy = RetryPolicy(buffer_bodies=6, backoff=AT_ONCE)
+    events: list[Any] = []
+    pieces = [b"abc", b"", b"defg"[: size - 3]]
+    with Wire(answer(503, b"first"), answer(200)) as wire, all_gone(made):
+        with real(retry=policy, listeners=[events.append]) as session:
+            response = session.put(wire.url, data=(p for p in pieces if p), timeout=5)
+        assert [seen.body for seen in wire.arrived] == [b"abcdefg"[:size]] * (8 - size)
+    assert response.status_code == (200 if size == 6 else 503)
+    gave_up = [event.reason for event in events if isinstance(event, GaveUp)]
+    assert gave_up == ([] if size == 6 else [Reason.NOT_REPLAYABLE])
+
+
+def test_beyond_the_bound_the_first_401_is_handed_out() -> None:
+    """The token is renewed for the next call, and the body is not sent cut."""
+    policy = RetryPolicy(buffer_bodies=5, backoff=AT_ONCE)
+    with Wire(answer(401), answer()) as wire:
+        source = Source("old", "new")
+        with real(token=source, origins=[wire.url], retry=policy) as session:
+            assert session.put(wire.url, data=iter([b"abc", b"def"])).status_code == 401
+        assert [seen.body for seen in wire.arrived] == [b"abcdef"]
+    assert source.calls == 2
+
+
+def test_beyond_the_bound_a_redirect_is_that_of_requests() -> None:
+    """Requests says that it cannot wind a pipe back, as it does without the setting."""
+    policy = RetryPolicy(buffer_bodies=5, backoff=AT_ONCE)
+    with Wire(MOVED, answer()) as wire, real(retry=policy) as session:
+        with pytest.raises(requests.exceptions.UnrewindableBodyError):
+            put(session, wire.url, {"data": piped()})
+        assert len(wire.arrived) == 1
+
+
+def test_beyond_the_bound_a_redirect_iterates_again_what_can_be() -> None:
+    """Bare requests sends an iterable anew to the next hop, and it does so where none was kept."""
+    policy = RetryPolicy(buffer_bodies=5, backoff=AT_ONCE)
+    with Wire(MOVED, answer()) as wire, real(retry=policy) as session:
+        fresh: Any = Fresh([b"abc", b"def"])
+        assert session.put(wire.url, data=fresh, timeout=5).status_code == 200
+        assert [seen.body for seen in wire.arrived] == [b"abcdef"] * 2
+
+
+class FullDisk(FileIO):
+    """A file on a disk that is full, which is noticed when a buffer is written."""
+
+    def write(self, data: object, /) -> int:  # noqa: ARG002 (the signature of every file)
+        """Fail."""
+        raise OSError(ENOSPC, os.strerror(ENOSPC), self.name)
+
+
+@pytest.mark.parametrize("size", [10, 100_000])
+@pytest.mark.parametrize("failed", [answer(503), MOVED], ids=["503", "307"])
+def test_a_full_disk_does_not_stop_the_request(
+    size: int, failed: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The body goes out whole, once; what follows is as without the setting."""
+    disk = FullDisk(tmp_path / "spool", "w+b")
+    monkeypatch.setattr(spool_module, "SpooledTemporaryFile", lambda _: BufferedRandom(disk))
+    with Wire(failed, answer(204)) as wire, real(retry=SPOOLING) as session:
+        response = session.put(wire.url, data=iter([bytes(size)] * 3), timeout=5)
+        first, *others = [seen.body for seen in wire.arrived]
+    assert first == bytes(3 * size)
+    assert (response.status_code, others) in [(503, []), (204, [b""])]
+    assert disk.closed
+
+
+def test_no_place_for_temporary_files_does_not_stop_the_request(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where there is no directory for them what does not fit into memory is sent once."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    monkeypatch.setattr(spool_module, "IN_MEMORY", 10)
+    with Wire(answer(503), answer()) as wire, real(retry=SPOOLING) as session:
+        assert session.put(wire.url, data=generated(), timeout=5).status_code == 503
+        assert len(wire.arrived[0].body) == 70_006
+        assert len(wire.arrived) == 1
+
+
+def test_a_file_that_was_cut_is_not_sent_as_if_it_were_whole(made: list[Any]) -> None:
+    """Somebody emptied the temporary file: the attempt fails, and nothing follows."""
+    inner = Taking((None, 503), (None, 200))
+
+    def cut(event: object) -> None:
+        made[0].truncate(9)
+        assert event
+
+    session = over(inner, listeners=[cut])
+    with all_gone(made), pytest.raises(OSError, match="was cut"):
+        session.put(API, data=iter([b"abc", b"def"]))
+    assert inner.taken == [[b"abc", b"def"], []]
+
+
+# --- exceptions ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [TypeError, RuntimeError, ValueError])
+def test_an_exception_of_the_callers_generator_is_the_callers(
+    kind: type[Exception], made: list[Any]
+) -> None:
+    """It comes out as it is, at once, and what was made before is not sent as the whole."""
+
+    def broken() -> Iterator[bytes]:
+        yield b"abc"
+        raise kind("mine")
+
+    with Wire(answer(), answer()) as wire, real(retry=SPOOLING) as session, all_gone(made):
+        with pytest.raises(kind, match="mine"):
+            session.put(wire.url, data=broken(), timeout=5)
+        assert len(wire.arrived) <= 1
+
+
+@pytest.mark.parametrize("kind", [TypeError, KeyboardInterrupt])
+def test_an_exception_in_the_second_attempt_is_the_callers_too(
+    kind: type[BaseException], made: list[Any]
+) -> None:
+    """A generator that fails after a retry began fails the call."""
+
+    def broken() -> Iterator[bytes]:
+        yield b"abc"
+        raise kind("mine")
+
+    inner = Taking((1, LOST), (None, 200), (None, 200))
+    with over(inner) as session, all_gone(made), pytest.raises(kind, match="mine"):
+        session.put(API, data=broken())
+    assert len(inner.taken) == 2
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [OSError, ConnectionResetError, BrokenPipeError, TimeoutError, requests.ConnectionError],
+)
+def test_an_os_error_of_the_callers_generator_is_no_lost_connection(
+    kind: type[OSError],
+) -> None:
+    """urllib3 takes it for its own; the part that was made is never sent as the whole."""
+
+    def broken() -> Iterator[bytes]:
+        yield b"abc"
+        raise kind("mine")
+
+    with Wire(answer(), answer()) as wire, real(retry=SPOOLING) as session:
+        with pytest.raises(requests.RequestException) as raised:
+            session.put(wire.url, data=broken(), timeout=0.3)
+        assert [attempt.reason for attempt in attempts(raised.value)] == [Reason.NOT_REPLAYABLE]
+        assert len(wire.arrived) <= 1
+
+
+def test_a_piece_that_is_no_bytes_is_refused_as_ever() -> None:
+    """The transport's own error comes out."""
+    with Wire(answer(), answer()) as wire, real(retry=SPOOLING) as session:
+        numbers: Any = iter([b"abc", 5])
+        with pytest.raises(TypeError):
+            session.put(wire.url, data=numbers, timeout=5)
+        assert len(wire.arrived) <= 1
+
+
+# --- the end of the call ------------------------------------------------------------------
+
+
+def test_it_is_closed_when_the_call_gave_up(made: list[Any]) -> None:
+    """After the last attempt nothing is open, though answer and exception are held."""
+    with all_gone(made):
+        response = over(Taking(*[(None, 503)] * 4)).put(API, data=generated())
+        assert response.status_code == 503
+    with all_gone(made), pytest.raises(requests.ConnectionError):
+        over(Taking(*[(None, LOST)] * 4)).put(API, data=generated())
+
+
+def test_it_is_closed_when_an_upload_streams_its_answer(made: list[Any]) -> None:
+    """The body is sent when the answer comes, however long that is read."""
+    with Wire(answer(200, b"abc")) as wire, real(retry=SPOOLING) as session, all_gone(made):
+        response = session.put(wire.url, data=generated(), stream=True)
+    assert response.status_code == 200
+
+
+def test_it_is_closed_when_the_session_is(made: list[Any]) -> None:
+    """A wait that the end of the session ends leaves no file."""
+
+    class Closing(FakeClock):
+        def sleep(self, seconds: float, wake: Event | None = None) -> None:
+            session.close()
+            super().sleep(seconds, wake)
+
+    policy = RetryPolicy(buffer_bodies=MEGABYTE)
+    session = over(Taking((None, 503)), clock=Closing(), retry=policy)
+    with all_gone(made), pytest.raises(AuthRetryError, match="closed"):
+        session.put(API, data=generated())
+
+
+@pytest.mark.parametrize("challenge", ["Basic", 'Bearer error="insufficient_scope"'])
+def test_it_is_closed_when_a_401_is_handed_out(challenge: str, made: list[Any]) -> None:
+    """A refusal that no renewal can help ends the call."""
+    refused = (401, {"WWW-Authenticate": challenge})
+    with all_gone(made):
+        inner = Taking((None, refused))
+        session = over(inner, token="t", origins=[API])
+        assert session.put(API, data=generated()).status_code == 401
+
+
+def test_it_is_closed_when_the_token_cannot_be_renewed(made: list[Any]) -> None:
+    """A renewal that fails raises, and leaves no file; nor does one before the first attempt."""
+    session = over(Taking((None, 401)), token=Source("old", OSError("down")), origins=[API])
+    with all_gone(made), pytest.raises(RefreshFailed):
+        session.put(API, data=generated())
+    made.clear()
+    session = over(Taking(), token=Source(OSError("down")), origins=[API])
+    with all_gone(made), pytest.raises(RefreshFailed):
+        session.put(API, data=generated())
+
+
+def test_a_redirect_that_nobody_follows_keeps_it_as_long_as_the_answer(made: list[Any]) -> None:
+    """Who wants to follow it by hand has the whole body; who drops the answer, no open file."""
+    with Wire(MOVED) as wire, real(retry=SPOOLING) as session:
+        response = session.put(wire.url, data=generated(), allow_redirects=False, timeout=5)
+        assert response.status_code == 307
+        assert not made[0].closed
+        del response
+        gc.collect()
+        assert made[0].closed
+
+
+@pytest.mark.parametrize("options", BODIES.values(), ids=BODIES)
+def test_a_redirect_that_is_followed_by_hand_has_the_body(
+    options: Callable[[], dict[str, Any]], made: list[Any]
+) -> None:
+    """`Response.next` is a call of its own, and its body is the same."""
+    with Wire(MOVED, answer(503), answer()) as wire, real(retry=SPOOLING) as session:
+        with all_gone(made):
+            assert put(session, wire.url, options(), follow=False).status_code == 200
+        assert [seen.framed for seen in wire.arrived] == [wire.arrived[0].framed] * 3
+
+
+def test_too_many_redirects_leave_no_file(made: list[Any]) -> None:
+    """Where requests itself ends the call it goes with the exception."""
+    with Wire(*[MOVED] * 3) as wire, real(retry=SPOOLING) as session:
+        session.max_redirects = 2
+        with pytest.raises(requests.TooManyRedirects):
+            session.put(wire.url, data=generated(), timeout=5)
+        gc.collect()
+    assert [file.closed for file in made] == [True]
+
+
+def test_the_callers_request_is_left_as_it_is() -> None:
+    """Body and position are the caller's own afterwards, over a redirect too."""
+    with Wire(answer(503), MOVED, answer()) as wire, real(retry=SPOOLING) as session:
+        with piped() as pipe:
+            prepared = session.prepare_request(requests.Request("PUT", wire.url, data=pipe))
+            before = dict(vars(prepared))
+            assert session.send(prepared, timeout=5).status_code == 200
+            after = dict(vars(prepared))
+        assert len({seen.framed for seen in wire.arrived}) == 1
+    before.pop("hooks"), after.pop("hooks")
+    assert after == before
+
+
+# --- the ways to take it ------------------------------------------------------------------
+
+
+def spooled_file(source: Any) -> tuple[Spool, Any]:
+    """A spool, and its body for one attempt."""
+    request = requests.Request("PUT", API, data=source).prepare()
+    spool = Spool.of(request, MEGABYTE)
+    assert spool is not None
+    return spool, spool.put_on(request).body
+
+
+@pytest.mark.parametrize("sizes", [[3, 5, 100], [0, 100], [100, 3, 3], [-1], [None], [3, -1]])
+def test_it_reads_as_any_file(sizes: list[int | None]) -> None:
+    """Each attempt may read in steps of its own; all get the same bytes, and then the end."""
+    data = b"abcdefgh" * 10
+    spool, _ = spooled_file(Encoder(data))
+    request = requests.Request("PUT", API, data=spool.source).prepare()
+    for steps in ([7, 7], sizes, [40], [-1], sizes):
+        body: Any = spool.put_on(request).body
+        read = [body.read(step) for step in steps]
+        assert all(len(piece) <= s for piece, s in zip(read, steps, strict=True) if s and s > 0)
+        assert b"".join(read) == data[: sum(map(len, read))]
+    body = spool.put_on(request).body
+    assert b"".join([*iter(lambda: body.read(9), b"")]) == data
+    assert body.read() == body.read(5) == b""
+    spool.close()
+
+
+def test_to_read_nothing_is_not_the_end() -> None:
+    """A transport that asks for no bytes gets none, and the rest later."""
+    spool, body = spooled_file(Encoder(b"abc"))
+    assert (body.read(0), body.read(5)) == (b"", b"abc")
+    spool.close()
+
+
+def test_nothing_is_kept_of_empty_pieces() -> None:
+    """A generator that has nothing to say yet costs nothing."""
+    spool, body = spooled_file(iter([b"", b"abc", b""]))
+    request = requests.Request("PUT", API, data=spool.source).prepare()
+    assert list(body) == [b"", b"abc", b""]
+    again: Any = spool.put_on(request).body
+    assert list(again) == [b"abc"]
+    spool.close()
+
+
+def test_the_end_is_asked_for_once() -> None:
+    """A terminal that said that it is at its end is not asked again."""
+    reads = 0
+
+    class Terminal:
+        def read(self, _: int = -1) -> bytes:
+            nonlocal reads
+            reads += 1
+            return b"abc" if reads == 1 else b""
+
+    spool, body = spooled_file(Terminal())
+    request = requests.Request("PUT", API, data=spool.source).prepare()
+    assert body.read() == b"abc"
+    for _ in range(3):
+        again: Any = spool.put_on(request).body
+        assert again.read() == b"abc"
+    assert reads == 2
+    spool.close()
+
+
+@pytest.mark.parametrize("source", [generated, Encoder, Lines])
+def test_it_has_the_ways_of_its_source(source: Callable[[], Any]) -> None:
+    """Requests and urllib3 frame what can be read in another way than what can be iterated."""
+    given = source()
+    spool, body = spooled_file(given)
+    for way in ("read", "__iter__"):
+        assert hasattr(body, way) == hasattr(given, way)
+    assert not hasattr(body, "__len__")
+    assert not hasattr(body, "len")
+    spool.close()
+
+
+def test_a_transport_that_retries_by_itself_has_the_whole() -> None:
+    """One that iterates again begins at the start; one that would read on is refused."""
+    spool, body = spooled_file(generated())
+    assert [bytes(piece) for piece in islice(body, 1)] == [b"abc"]
+    assert b"".join(body) == b"".join(generated())
+    spool.close()
+    spool, body = spooled_file(Encoder())
+    with pytest.raises(OSError, match="tell"):
+        body.tell()
+    spool.close()
+
+
+def test_text_goes_out_as_utf_8() -> None:
+    """A generator of text is sent as urllib3 2 would, and alike the second time."""
+    with Wire(answer(503), answer()) as wire, real(retry=SPOOLING) as session:
+        text: Any = iter(["Zür", "ich"])
+        assert session.put(wire.url, data=text, timeout=5).status_code == 200
+        assert [seen.framed for seen in wire.arrived] == [
+            "4\r\nZür\r\n3\r\nich\r\n0\r\n\r\n".encode()
+        ] * 2
