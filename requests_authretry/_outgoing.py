@@ -1,9 +1,10 @@
-"""What one attempt sends: the caller's request, and beside it token, signature and cookies."""
+"""What one attempt sends: the caller's request; beside it token, signature, cookies and key."""
 
 from __future__ import annotations
 
 from email.message import Message
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from requests.auth import _basic_auth_str
 from requests.cookies import (
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
     from requests import PreparedRequest, Response
     from requests.auth import AuthBase
+
+_KEY = "Idempotency-Key"
+_KEYED = {"POST", "PATCH"}
 
 
 def twin(request: PreparedRequest) -> PreparedRequest:
@@ -69,6 +73,28 @@ def has_own_authorization(request: PreparedRequest) -> bool:
         return False
     login = get_netrc_auth(request.url or "")
     return login is None or given[1] != _basic_auth_str(*login)
+
+
+def has_key(request: PreparedRequest) -> bool:
+    """Whether the caller set an Idempotency-Key."""
+    return _KEY.lower() in _store(request)
+
+
+def lacks_key(request: PreparedRequest) -> bool:
+    """Whether a key would make it repeatable, and the caller set none."""
+    return (request.method or "").upper() in _KEYED and not has_key(request)
+
+
+def new_key() -> str:
+    """A key nobody else has: a structured field of type String, so in quotes."""
+    return f'"{uuid4()}"'
+
+
+def keyed(request: PreparedRequest, key: str) -> PreparedRequest:
+    """A twin with our key."""
+    other = twin(request)
+    other.headers[_KEY] = key
+    return other
 
 
 class Cookies:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from .._core.answer import NONCE_WANTED
 from .._core.faults import ConfigurationError, is_finite
+from .._core.names import KNOWN
 from .._core.origin import redacted
 from .._core.token import Token
 from .._errors import RefreshFailed
@@ -30,6 +31,7 @@ _OK = 200
 _REDIRECTS = range(300, 400)
 _MOVED = {*_REDIRECTS, 404, 405, 410}
 _CENTURY = 3.2e9
+_HINTS = frozenset(KNOWN)
 _SCHEMES = {"bearer": "Bearer", "dpop": "DPoP"}
 
 _NONCES = 2
@@ -148,7 +150,7 @@ def _checked(url: str, response: Response, signer: Signer) -> Fields:
         said = f"with {kind}, where a JSON object belongs"
     elif not said:
         said = "and did not say why" if trouble else "with an error that has no name"
-    wish = outcome_of(response, signer.now).wish
+    wish = outcome_of(response, signer.now, _HINTS).wish
     raise RefreshFailed(f"{where} {said}", error=code or trouble, wish=wish)
 
 

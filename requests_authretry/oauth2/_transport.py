@@ -154,6 +154,8 @@ class Transport:
             # A token request goes again though it may have been processed: if it has, the answer
             # is lost anyway; if not, this is what saves the session.
             methods={*given.methods, method},
+            # Each attempt is signed anew: to a server that knows the header, another payload.
+            idempotency_key=False,
             deadline=max(left, _LEAST_SECONDS),
         )
         return Settings(

@@ -95,6 +95,14 @@ def test_other_statuses_of_the_policy() -> None:
     assert len(authority.sent) == 2
 
 
+def test_no_idempotency_key() -> None:
+    """Attempts of a token request differ by assertion and proof, which a key does not forgive."""
+    policy = RetryPolicy(idempotency_key=True, backoff=AT_ONCE.backoff)
+    authority = Authority((503, {}, b""), gives())
+    ClientCredentials(authority.client()).fetch(authority.context(retry=policy))
+    assert ["Idempotency-Key" in request.headers for request in authority.sent] == [False, False]
+
+
 def test_an_early_renewal_is_one_attempt() -> None:
     """Where nobody waits yet, one attempt is enough, as another renewal follows."""
     authority = Authority((503, {"Retry-After": "1"}, b""), gives())
