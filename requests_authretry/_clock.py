@@ -28,6 +28,14 @@ class SystemClock:
         else:
             wake.wait(seconds)
 
+    def __eq__(self, other: object) -> bool:
+        """There is one time."""
+        return type(other) is type(self)
+
+    def __hash__(self) -> int:
+        """As all of them."""
+        return hash(type(self))
+
     def __repr__(self) -> str:
         """As it is made."""
         return "SystemClock()"

@@ -129,20 +129,29 @@ def _response(request: PreparedRequest, line: Any) -> Response:
 def no_waiting() -> Iterator[list[float]]:
     """Let every wait on the real clock end at once, in all threads.
 
+    Its ``monotonic()`` moves on as if they had waited, and does not come back afterwards.
+
     Yields:
         The waits that were asked for, in seconds.
     """
     waits: list[float] = []
-    real = SystemClock.sleep
+    passed = 0.0
+    real, monotonic, lock = SystemClock.sleep, SystemClock.monotonic, Lock()
 
     def sleep(self: SystemClock, seconds: float, wake: Event | None = None) -> None:
         if hasattr(wake, "worker"):
             real(self, seconds, wake)
-        else:
-            waits.append(seconds)
+        elif wake is None or not wake.is_set():
+            nonlocal passed
+            with lock:
+                waits.append(seconds)
+                passed += seconds
 
     SystemClock.sleep = sleep  # type: ignore[method-assign]
+    SystemClock.monotonic = staticmethod(lambda: monotonic() + passed)
     try:
         yield waits
     finally:
         SystemClock.sleep = real  # type: ignore[method-assign]
+        if not passed:
+            SystemClock.monotonic = staticmethod(monotonic)
