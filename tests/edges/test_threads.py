@@ -22,7 +22,7 @@ from requests_authretry import (
     mount,
 )
 from requests_authretry._core.origin import Origin
-from requests_authretry._limits import Quotas
+from requests_authretry._quotas import Quotas
 from tests.edges.scripted import URL, Source, scripted, settings
 
 if TYPE_CHECKING:

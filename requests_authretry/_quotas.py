@@ -1,0 +1,74 @@
+"""What retries may still cost, for each origin."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from ._fork import survives_fork
+
+if TYPE_CHECKING:
+    from ._core.origin import Origin
+    from ._core.quota import RetryQuota
+
+
+_MOST_POLLED = 1000
+
+
+class Quotas:
+    """The retry quota of each origin. Safe to use from many threads.
+
+    Attributes:
+        dented: Whether any bucket is less than full. Reading it takes no lock: a call that went
+            well looks here first, and mostly has nothing to pay back.
+    """
+
+    def __init__(self, quota: RetryQuota) -> None:
+        """Begin with full buckets."""
+        self._quota = quota
+        self._levels: dict[Origin | None, int] = {}
+        self._lock = Lock()
+        self.dented = False
+        self._polled: dict[tuple[Origin | None, str], int] = {}
+        survives_fork(self)
+
+    def level(self, origin: Origin | None) -> int:
+        """Units left for retries at an origin."""
+        return self._levels.get(origin, self._quota.capacity)
+
+    def pay(self, origin: Origin | None, cost: int) -> bool:
+        """Take a retry's cost out; False, and nothing taken, when it is not there any more."""
+        with self._lock:
+            left = self.level(origin) - cost
+            if left < 0:
+                return False
+            self._keep(origin, left)
+            return True
+
+    def pay_back(self, origin: Origin | None, last_cost: int | None) -> None:
+        """Put back what a call earned that ended well."""
+        with self._lock:
+            self._keep(origin, self._quota.paid_back(self.level(origin), last_cost))
+            if self._polled:
+                self._polled = {key: n for key, n in self._polled.items() if key[0] != origin}
+
+    def failed_again(self, origin: Origin | None, what: str) -> int:
+        """How often in a row this has failed before for want of quota; it is counted once more."""
+        with self._lock:
+            if len(self._polled) >= _MOST_POLLED:
+                self._polled.clear()
+            before = self._polled.get((origin, what), 0)
+            self._polled[origin, what] = before + 1
+            return before
+
+    def _keep(self, origin: Origin | None, level: int) -> None:
+        """Only buckets that are not full are remembered: a crawler meets many origins."""
+        if level < self._quota.capacity:
+            self._levels[origin] = level
+        else:
+            self._levels.pop(origin, None)
+        self.dented = bool(self._levels)
+
+    def after_fork(self) -> None:
+        """The thread that held the lock is not in the child."""
+        self._lock = Lock()
