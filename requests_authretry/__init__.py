@@ -14,12 +14,20 @@ from ._attempts import attempts, explain
 from ._clock import SystemClock
 from ._core.backoff import Backoff, Jitter
 from ._core.challenge import Challenge
+from ._core.limits import RateLimits
 from ._core.outcome import Attempt, Reason
 from ._core.policy import RetryPolicy
 from ._core.quota import RetryQuota
 from ._core.token import Token
 from ._errors import AuthRetryError, ConfigurationError, RefreshFailed, StepUpRequired
-from ._events import GaveUp, RefreshDeclined, RetryScheduled, StoreFailed, TokenRefreshed
+from ._events import (
+    CoolingDown,
+    GaveUp,
+    RefreshDeclined,
+    RetryScheduled,
+    StoreFailed,
+    TokenRefreshed,
+)
 from ._mounting import Mounted, mount
 from ._protocols import Clock, FetchContext, Prover, Store, TokenSource
 from ._settings import Settings
@@ -35,6 +43,7 @@ __all__ = [
     "Clock",
     "Command",
     "ConfigurationError",
+    "CoolingDown",
     "FetchContext",
     "FileStore",
     "GaveUp",
@@ -42,6 +51,7 @@ __all__ = [
     "MemoryStore",
     "Mounted",
     "Prover",
+    "RateLimits",
     "Reason",
     "RefreshDeclined",
     "RefreshFailed",

@@ -105,8 +105,8 @@ class StoreFailed:
     """The store did not do its part: what it should share or keep is in this process alone.
 
     Attributes:
-        key: The name the store keeps the token under.
-        doing: What failed: ``lock``, ``read`` or ``write``.
+        key: The name the store keeps the token under, or ``cool-down``.
+        doing: What failed: ``lock``, ``read``, ``write`` or ``push``.
         error: The name of the exception's class.
     """
 
@@ -115,7 +115,25 @@ class StoreFailed:
     error: str
 
 
-Event = RetryScheduled | GaveUp | TokenRefreshed | RefreshDeclined | StoreFailed
+@dataclass(frozen=True)
+class CoolingDown:
+    """Nothing is sent for a while to what falls under one limit: the server said so.
+
+    Attributes:
+        origin: Where it holds.
+        policy: The server's name of the limit, "" where it has none.
+        seconds: How long, from now.
+        status: The status code that said so, None where another process was told, and the store
+            told us.
+    """
+
+    origin: str
+    policy: str
+    seconds: float
+    status: int | None
+
+
+Event = RetryScheduled | GaveUp | TokenRefreshed | RefreshDeclined | StoreFailed | CoolingDown
 Listener = Callable[[Event], object]
 
 

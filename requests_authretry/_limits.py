@@ -1,59 +1,255 @@
-"""The one place that holds back: what retries may cost, for each origin."""
+"""The one place that holds back: the limits a process has met, and who waits for which."""
 
 from __future__ import annotations
 
+from collections import deque
+from dataclasses import dataclass
+from math import inf
 from threading import Lock
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
+from ._core import pacing
+from ._core.origin import Origin
 from ._fork import survives_fork
+from ._gates import Gate
+from ._outages import Outages
 
 if TYPE_CHECKING:
-    from ._core.origin import Origin
-    from ._core.quota import RetryQuota
+    from ._core.outcome import Limit, Outcome
+    from ._gates import Waiter
+    from ._protocols import Clock
+
+_REMEMBERED = 512
+"""Answers in whose times the rate is measured when a first refusal comes."""
+
+_MEASURED = 1.0
+"""Seconds, the last ones, in which they are counted."""
+
+_MARGIN = 0.05
+"""Seconds by which the end of a cool-down must be later than the one known, to be told again."""
+
+_SWEEP_SECONDS = 10.0
+_MOST_GATES = 1000
+_MOST_ORIGINS, _MOST_SECTIONS, _MOST_NAMES = 1000, 100, 20
 
 
-class Quotas:
-    """The retry quota of each origin. Safe to use from many threads.
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What one limit holds for.
 
     Attributes:
-        dented: Whether any bucket is less than full. Reading it takes no lock: a call that went
-            well looks here first, and mostly has nothing to pay back.
+        origin: Where requests go.
+        credential: What tells their credentials apart; it is no secret.
+        policies: The names that the server gives to its policies there.
     """
 
-    def __init__(self, quota: RetryQuota) -> None:
-        """Begin with full buckets."""
-        self._quota = quota
-        self._levels: dict[Origin | None, int] = {}
+    origin: Origin | None
+    credential: str
+    policies: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """As a store keeps it."""
+        return " ".join(("cool-down", str(self.origin), self.credential, *self.policies)).strip()
+
+
+class Limits:
+    """The limits that a process has met. Safe to use from many threads.
+
+    Attributes:
+        attention: From when on a request has to look for a gate, in monotonic seconds. Reading it
+            takes no lock: while all is well, a request looks at nothing else.
+        outages: What is known of each endpoint's health.
+        look_at: When to look into the store, inf where none is shared.
+        passed: Where the last answers came from, and when their requests left.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        """No limit is known."""
+        self._clock = clock
+        self._gates: dict[Key, Gate] = {}
+        self._policies: dict[Origin | None, dict[str, tuple[str, ...]]] = {}
+        self._sweep_at = -inf
+        self._sent = 0  # by gates that are gone: numbers of requests under way stay apart
         self._lock = Lock()
-        self.dented = False
+        self.look_at = inf
+        self.attention = inf
+        self.outages = Outages()
+        self.passed: deque[tuple[str, float]] = deque(maxlen=_REMEMBERED)
         survives_fork(self)
 
-    def level(self, origin: Origin | None) -> int:
-        """Units left for retries at an origin."""
-        return self._levels.get(origin, self._quota.capacity)
+    @property
+    def is_troubled(self) -> bool:
+        """Whether an answer may be news to somebody."""
+        return bool(self._gates) or self.outages.troubled
 
-    def pay(self, origin: Origin | None, cost: int) -> bool:
-        """Take a retry's cost out; False, and nothing taken, when it is not there any more."""
+    def settle(self) -> None:
+        """Say from when on requests have to look."""
+        self.attention = -inf if self.is_troubled else self.look_at
+
+    def key(self, origin: Origin | None, credential: str, url: str) -> Key:
+        """The limit that a request falls under, as far as the server has named it.
+
+        Where it has named the same policies for all of an origin they are expected anywhere; else
+        for those parts of it that they were named for.
+        """
+        known = self._policies.get(origin)
+        if known is None:
+            return Key(origin, credential)
+        common = set(known.values())
+        if len(common) > _MOST_NAMES:  # they tell nothing apart
+            return Key(origin, credential)
+        policies = common.pop() if len(common) == 1 else known.get(_section(url), ())
+        return Key(origin, credential, policies)
+
+    def named(self, key: Key, url: str, limits: tuple[Limit, ...]) -> Key:
+        """The limit again, after an answer that may have named its policies."""
+        policies = tuple(sorted({pacing.name_of(limit) for limit in limits} - {""}))
+        if not policies or policies == key.policies:
+            return key
         with self._lock:
-            left = self.level(origin) - cost
-            if left < 0:
+            if len(self._policies) >= _MOST_ORIGINS:
+                self._policies.clear()
+            known = self._policies.setdefault(key.origin, {})
+            if len(known) >= _MOST_SECTIONS:
+                known.clear()
+            self._policies[key.origin] = {**known, _section(url): policies}
+        return self.key(key.origin, key.credential, url)
+
+    def _sweep(self) -> None:
+        """Once in a while, forget what holds nobody back any more."""
+        now = self._clock.monotonic()
+        if now < self._sweep_at:
+            return
+        self._sweep_at = now + _SWEEP_SECONDS
+        self.outages.sweep(now)
+        with self._lock:
+            for key, gate in tuple(self._gates.items()):
+                self._dropped(key, gate, now)
+            self.settle()
+
+    def enter(self, key: Key, waiter: Waiter, deadline: float, *, refused: bool) -> float | int:
+        """Wait for the turn.
+
+        Returns:
+            The number of the request by `Flow.sent`, -1 where nothing holds it back; inf where it
+            would come too late or has waited in vain.
+        """
+        self._sweep()
+        try:
+            return self._entered(key, waiter, deadline, refused=refused)
+        finally:
+            self._leave(key, waiter)
+
+    def _entered(self, key: Key, waiter: Waiter, deadline: float, *, refused: bool) -> float | int:
+        while True:
+            waiter.wake.clear()  # before the look at what may have woken it
+            with self._lock:
+                gate, now = self._gates.get(key), self._clock.monotonic()
+                if waiter.closed or gate is None or self._dropped(key, gate, now):
+                    return -1
+                wait = gate.ask(waiter, now, deadline, refused=refused)
+                number = gate.flow.sent
+            if not wait or wait == inf:
+                return wait or number
+            self._clock.sleep(wait, waiter.wake)
+
+    def _leave(self, key: Key, waiter: Waiter) -> None:
+        if waiter.rank is None:
+            return
+        with self._lock:
+            gate = self._gates.get(key)
+            if gate is not None:
+                gate.drop(waiter)
+
+    def _dropped(self, key: Key, gate: Gate, now: float) -> bool:
+        """Forget a gate that nobody need wait for."""
+        is_over = gate.is_empty and pacing.is_over(gate.flow, now)
+        if is_over:
+            del self._gates[key]
+            self._sent = max(self._sent, gate.flow.sent)
+            self.settle()
+        return is_over
+
+    def opens(self, key: Key) -> float:
+        """Seconds until the server's own word lets anybody through."""
+        with self._lock:
+            gate, now = self._gates.get(key), self._clock.monotonic()
+            return 0.0 if gate is None else max(pacing.told(gate.flow, now) - now, 0.0)
+
+    def cooled(self, key: Key, until: float) -> bool:
+        """Nobody goes before that time; whether that was news."""
+        with self._lock:
+            now = self._clock.monotonic()
+            if until <= now:
                 return False
-            self._keep(origin, left)
-            return True
+            gate = self._gate(key)
+            gate.flow = pacing.cooled(gate.flow, until)
+            gate.tell()
+            is_news = gate.flow.not_before > gate.news + _MARGIN
+            if is_news:
+                gate.news = gate.flow.not_before
+            return is_news
 
-    def pay_back(self, origin: Origin | None, last_cost: int | None) -> None:
-        """Put back what a call earned that ended well."""
+    def refused(self, key: Key, began: float, outcome: Outcome) -> None:
+        """The server lets fewer pass than were sent."""
+        if any(limit.remaining < 1 for limit in outcome.limits):
+            return  # it has told how many
         with self._lock:
-            self._keep(origin, self._quota.paid_back(self.level(origin), last_cost))
+            gate, now = self._gate(key), self._clock.monotonic()
+            estimate = self._measured(key.origin, now) if gate.flow.rate == inf else 0.0
+            gate.flow = pacing.refused(gate.flow, began, now, estimate)
 
-    def _keep(self, origin: Origin | None, level: int) -> None:
-        """Only buckets that are not full are remembered: a crawler meets many origins."""
-        if level < self._quota.capacity:
-            self._levels[origin] = level
-        else:
-            self._levels.pop(origin, None)
-        self.dented = bool(self._levels)
+    def informed(self, key: Key, number: int, limits: tuple[Limit, ...], *, passed: bool) -> None:
+        """The answer to the request of that number told what is left."""
+        limits = tuple(limit for limit in limits if limit.quota != 0)  # which would be no service
+        if key not in self._gates and pacing.is_plenty(limits):
+            return
+        with self._lock:
+            gate, now = self._gate(key), self._clock.monotonic()
+            gate.flow = pacing.informed(gate.flow, number, limits, now, passed=passed)
+            gate.wake()
+
+    def succeeded(self, key: Key) -> None:
+        """An answer came that is no refusal."""
+        with self._lock:
+            gate = self._gates.get(key)
+            if gate is not None:
+                gate.flow = pacing.succeeded(gate.flow, self._clock.monotonic())
+
+    def _gate(self, key: Key) -> Gate:
+        if key not in self._gates and len(self._gates) >= _MOST_GATES:
+            self._drop_one()
+        gate = self._gates.setdefault(key, Gate(pacing.Flow(first=self._sent, sent=self._sent)))
+        self.settle()
+        return gate
+
+    def _drop_one(self) -> None:
+        """Forget the gate that would open first, of those that nobody waits before."""
+        now = self._clock.monotonic()
+        empty = (key for key, gate in self._gates.items() if gate.is_empty)
+        key = min(empty, key=lambda key: pacing.opens(self._gates[key].flow, now), default=None)
+        if key is not None:
+            self._sent = max(self._sent, self._gates.pop(key).flow.sent)
+
+    def _measured(self, origin: Origin | None, now: float) -> float:
+        """Requests a second that passed just now; it is an estimate, and may be too high."""
+        passed = self.passed.copy()
+        full = len(passed) == _REMEMBERED and passed[0][1] > now - _MEASURED
+        span = max(now - passed[0][1], 0.001) if full else _MEASURED
+        return sum(left > now - span and Origin.of(url) == origin for url, left in passed) / span
 
     def after_fork(self) -> None:
-        """The thread that held the lock is not in the child."""
+        """The threads that waited are not in the child."""
         self._lock = Lock()
+        self._gates = {key: Gate(gate.flow) for key, gate in self._gates.items()}
+        self.settle()
+
+
+def _section(url: str) -> str:
+    """The first part of the path: servers name policies for parts of an API."""
+    try:
+        path = urlsplit(url).path
+    except ValueError:  # requests says so itself, when it comes to sending
+        return ""
+    return path.lstrip("/").partition("/")[0]

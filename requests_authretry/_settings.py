@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._clock import SystemClock
 from ._core.faults import ConfigurationError, collection, flag, instance, refuse, seconds
+from ._core.limits import RateLimits
 from ._core.origin import parse_origin
 from ._core.policy import RetryPolicy
 from ._core.quota import RetryQuota
@@ -41,6 +42,7 @@ class Settings:
             one there is ends, and when the server refuses it.
         origins: Where credentials may go: ``scheme://host[:port]``, compared exactly.
         retry: When a request is sent again, see `RetryPolicy`.
+        limits: What to make of a server's limits, see `RateLimits`.
         quota: What retries may cost, see `RetryQuota`.
         store: Where tokens are kept, shared by all who name the same one; None: in memory, for
             those who share this settings object.
@@ -58,6 +60,7 @@ class Settings:
     token: TokenLike | None = field(default=None, repr=False)
     origins: Collection[str] = ()
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    limits: RateLimits = field(default_factory=RateLimits)
     quota: RetryQuota = field(default_factory=RetryQuota)
     store: Store | None = None
     auth: AuthBase | None = field(default=None, repr=False)
@@ -111,12 +114,14 @@ class Settings:
 def _faults(given: Any) -> Iterable[str | None]:
     yield _token_fault(given.token)
     yield instance("retry", given.retry, RetryPolicy)
+    yield instance("limits", given.limits, RateLimits)
     yield instance("quota", given.quota, RetryQuota)
     for name in ("token", "store", "auth", "clock"):
         if isinstance(value := getattr(given, name), type):
             yield f"{name} is the class {value.__name__}: give an object of it"
     if given.store is not None and not isinstance(given.store, Store):
-        yield f"store must have read, write and lock, which {type(given.store).__name__} has not"
+        kind = type(given.store).__name__
+        yield f"store must have read, write, lock and push, which {kind} has not"
     if given.auth is not None and not callable(given.auth):
         yield f"auth must be an AuthBase, not {type(given.auth).__name__}"
     yield _timeout_fault(given.timeout)

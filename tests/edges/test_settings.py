@@ -70,6 +70,7 @@ def test_all_faults_are_named_together() -> None:
         "token": 7,
         "origins": ["ftp://x", "https://ok.example.com", "https://h/path"],
         "retry": 3,
+        "limits": 3,
         "quota": 3,
         "store": "tokens.json",
         "auth": ("user", SECRET),
@@ -118,7 +119,7 @@ def test_credentials_need_origins(credentials: dict[str, Any]) -> None:
         ({"token": f"{SECRET}\r\nX-Evil: 1"}, "token: .*line break"),
         ({"token": f"Bearer {SECRET}"}, "token: .*scheme"),
         ({"store": FileStore}, "the class FileStore"),
-        ({"store": {}}, "store must have read, write and lock"),
+        ({"store": {}}, "store must have read, write, lock and push"),
         ({"clock": FakeClock}, "the class FakeClock"),
         ({"clock": 7}, "clock must have"),
         ({"auth": HTTPBasicAuth}, "the class HTTPBasicAuth"),
@@ -271,7 +272,8 @@ def test_a_store_is_anything_with_the_verbs() -> None:
     """The stores of the package fit, and so does a class of the user that only has the verbs."""
 
     class Mine:
-        read, write, lock = MemoryStore.read, MemoryStore.write, MemoryStore.lock
+        read, write = MemoryStore.read, MemoryStore.write
+        lock, push = MemoryStore.lock, MemoryStore.push
 
     assert isinstance(Settings(store=MemoryStore()).store, MemoryStore)
     mine: Any = Mine()
