@@ -53,6 +53,7 @@ class TokenKeeper:
     Attributes:
         current: The token to send without a look at the clock; None where one is due.
         fetched: The value of the last one that was fetched here, not found in the store.
+        key: The name the store keeps it under.
         prover: What proves the possession of its key, None where the source has none.
     """
 
@@ -64,6 +65,7 @@ class TokenKeeper:
         self._clock, self._retry = settings.clock, settings.retry
         self._listeners = settings.listeners
         self._rotation = Rotation(settings)
+        self.key = self._rotation.key
         self._patience = max(LOCK_SECONDS, getattr(source, "patience", 0.0))
         self._lock = threading.Lock()
         self._held = _Held(None)
