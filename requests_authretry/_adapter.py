@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from requests import RequestException, Response
@@ -17,6 +16,7 @@ from ._errors import AuthRetryError, ConfigurationError, RefreshFailed
 from ._events import GaveUp, RetryScheduled, tell
 from ._exchange import Exchange
 from ._fork import survives_fork
+from ._gates import Waiter, Waiters
 from ._hook import CREDENTIALS_AT_FAULT, put_first
 from ._runtime import Runtime
 from ._settings import Settings
@@ -26,8 +26,11 @@ from ._translate import (
     leave_connections,
     outcome_of,
 )
+from ._turns import rest_before_failing, take_turn
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from requests import PreparedRequest
 
 _FINAL = Stop(Reason.FINAL)
@@ -76,7 +79,7 @@ class AuthRetryAdapter(HTTPAdapter):
         self.inner: Any = inner
         self._wraps = inner is not None and not isinstance(inner, AuthRetryAdapter)
         self._runtime = Runtime.of(settings)
-        self._closing = Event()
+        self._waiters = Waiters()
         survives_fork(self)
 
     def send(  # noqa: PLR0913, PLR0917 (the signature of every adapter)
@@ -114,13 +117,41 @@ class AuthRetryAdapter(HTTPAdapter):
         if timeout is None:
             timeout = self.settings.timeout
         options = {"stream": stream, "verify": verify, "cert": cert, "proxies": proxies}
+        try:
+            return self._sent(exchange, request, timeout, options)
+        except BaseException:
+            exchange.close()
+            raise
+
+    def _sent(
+        self,
+        exchange: Exchange,
+        request: PreparedRequest,
+        timeout: Any,
+        options: dict[str, Any],
+    ) -> Response:
+        """The loop: wait for the turn, attempt, decide."""
+        limits, retry, result = exchange.runtime.limits, None, None
+        waiters = self._waiters
         while True:
+            if retry is not None or exchange.started >= limits.attention:
+                exchange.retry = retry
+                stop = _waited(exchange, request, result, waiters)
+                exchange.begin()
+                if stop is not None:
+                    return _held_back(exchange, request, result, stop)
             options["timeout"] = None if timeout is None else exchange.limited(timeout)
             result, decision = self._attempt(exchange, request, options)
-            if isinstance(decision, Retry):
-                self._pause(exchange, request, result, decision)
-            else:
+            waiters = self._waiters  # before the listeners, who may close the session
+            if isinstance(decision, Stop):
+                if decision.reason is Reason.QUOTA_EXHAUSTED:
+                    _waited(exchange, request, result, waiters, rest_before_failing)
                 return _ended(exchange, request, result, decision)
+            retry = decision
+            _report(exchange, request, retry)
+            if isinstance(result, Response):
+                exchange.take_cookies(request, result)
+            exchange.retries += 1
 
     def _attempt(
         self, exchange: Exchange, request: PreparedRequest, options: dict[str, Any]
@@ -163,31 +194,10 @@ class AuthRetryAdapter(HTTPAdapter):
         response: Response = inner.send(request, **options)
         return response
 
-    def _pause(
-        self,
-        exchange: Exchange,
-        request: PreparedRequest,
-        result: Response | RequestException,
-        decision: Retry,
-    ) -> None:
-        """Wait; the wait ends at once when the session is closed."""
-        clock, closing = exchange.runtime.clock, self._closing
-        until = exchange.judged + decision.delay
-        _report(exchange, request, decision)
-        if isinstance(result, Response):
-            exchange.take_cookies(request, result)
-        exchange.retries += 1
-        clock.sleep(max(until - clock.monotonic(), 0.0), closing)
-        exchange.begin()
-        if closing.is_set():
-            error = AuthRetryError("the session was closed during the wait", request=request)
-            leave_on(error, exchange)
-            raise error from (result if isinstance(result, RequestException) else None)
-
     def close(self) -> None:
         """Close the pool, the inner adapter's if there is one, and end the waits."""
-        closing, self._closing = self._closing, Event()
-        closing.set()
+        waiters, self._waiters = self._waiters, Waiters()
+        waiters.close()
         if self.inner is None:
             super().close()
         else:
@@ -195,7 +205,7 @@ class AuthRetryAdapter(HTTPAdapter):
 
     def after_fork(self) -> None:
         """Drop the connections that parent and child would share: their answers would mix."""
-        self._closing = Event()
+        self._waiters = Waiters()
         leave_connections(self if self.inner is None else self.inner)
 
     def __getattr__(self, name: str) -> Any:
@@ -239,7 +249,8 @@ def _weighed(
     Its body may take the retry back, unless the caller streams: then it is not ours to read.
     """
     clock = exchange.runtime.clock
-    decision = exchange.judge(request, outcome_of(response, clock.time()))
+    outcome = outcome_of(response, clock.time(), exchange.runtime.hints)
+    decision = exchange.judge(request, outcome)
     if isinstance(decision, Retry):
         drain(response, clock, exchange.deadline)
         if not stream and forbids_retry(response):
@@ -247,7 +258,58 @@ def _weighed(
     return decision
 
 
-def _ended(
+def _waited(
+    exchange: Exchange,
+    request: PreparedRequest,
+    result: Response | RequestException | None,
+    waiters: Waiters,
+    wait: Callable[[Exchange, PreparedRequest, Waiter], Stop | None] = take_turn,
+) -> Stop | None:
+    """Wait for something; the wait ends at once when the session is closed."""
+    waiter = Waiter()
+    waiters.add(waiter)
+    try:
+        stop = wait(exchange, request, waiter)
+    finally:
+        waiters.discard(waiter)
+    if waiter.closed:
+        error = AuthRetryError("the session was closed during the wait", request=request)
+        leave_on(error, exchange)
+        raise error from (result if isinstance(result, RequestException) else None)
+    return stop
+
+
+def _held_back(
+    exchange: Exchange,
+    request: PreparedRequest,
+    result: Response | RequestException | None,
+    stop: Stop,
+) -> Response:
+    """Hand out the last answer, where there is one; else say why nothing was sent."""
+    if result is not None:
+        return _ended(exchange, request, result, stop)
+    where = redacted(request.url)
+    event = GaveUp(
+        method=request.method or "",
+        url=where,
+        attempts=len(exchange.record),
+        reason=stop.reason,
+        wish=stop.wish,
+        status=None,
+        error=None,
+    )
+    tell(exchange.runtime.settings.listeners, event)
+    wish = f"wants no request for {stop.wish:.3g} s" if stop.wish else "lets too few requests pass"
+    error = AuthRetryError(
+        f"not sent: the server of {where} {wish}, and this call's deadline ends before",
+        request=request,
+        response=exchange.previous,
+    )
+    leave_on(error, exchange)
+    raise error
+
+
+def _ended(  # noqa: C901 (flat: it is on the healthy path)
     exchange: Exchange,
     request: PreparedRequest,
     result: Response | RequestException,
@@ -271,6 +333,9 @@ def _ended(
     if result.status_code >= FIRST_REDIRECT and result.is_redirect:
         exchange.write_down(decision)
         exchange.goes_on(request)
+        exchange.previous = result
+    elif exchange.spool is not None and not exchange.may_answer:
+        exchange.close()
     return result
 
 

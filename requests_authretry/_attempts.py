@@ -82,4 +82,10 @@ def _why(attempt: Attempt) -> str:
     return f"{attempt.reason.value}{waited}{asked}"
 
 
-_RETRIES = {Reason.THROTTLED, Reason.SERVER_ERROR, Reason.UNREACHABLE, Reason.LOST}
+_RETRIES = {
+    Reason.THROTTLED,
+    Reason.SERVER_ERROR,
+    Reason.UNREACHABLE,
+    Reason.LOST,
+    Reason.STILL_RUNNING,
+}

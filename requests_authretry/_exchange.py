@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
+from dataclasses import replace
 from math import inf
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
@@ -13,9 +14,21 @@ from requests.sessions import SessionRedirectMixin
 from ._bodies import rewound
 from ._core.answer import is_answered
 from ._core.origin import Origin, redacted
-from ._core.outcome import Attempt, Outcome, Progress, Reason, Retry, Stop
-from ._core.policy import Call, decide
-from ._outgoing import Cookies, carrying, has_own_authorization, signed
+from ._core.outcome import Attempt, Outcome, Progress, Retry, Stop
+from ._core.policy import FIRST_ERROR, Call, decide
+from ._notes import note, passed
+from ._outages import place_of
+from ._outgoing import (
+    Cookies,
+    carrying,
+    has_key,
+    has_own_authorization,
+    keyed,
+    lacks_key,
+    new_key,
+    signed,
+)
+from ._spool import Spool
 from ._translate import bounds_reads, clipped
 
 if TYPE_CHECKING:
@@ -24,6 +37,7 @@ if TYPE_CHECKING:
     from requests import PreparedRequest, Response
 
     from ._core.token import Token
+    from ._limits import Key
     from ._protocols import Prover
     from ._runtime import Runtime
     from ._tokens import TokenKeeper
@@ -49,6 +63,13 @@ class Exchange:
         began: When the call began, in monotonic seconds.
         deadline: When it has to be over.
         retries: Retries so far; replays and redirects are none.
+        retry: What is to be waited for before the next attempt, None before a first one.
+        limit: The limit that the last attempt fell under, as far as its answer told.
+        entered: The limit whose gate it went through.
+        previous: The answer that this one follows: a 401 or a redirect.
+        held: The limit that is closed for as long as the server asked this call to wait.
+        number: What number the last attempt had at its gate, -1 where none held it.
+        outcome: What the last attempt brought that was judged.
         answers: How often a 401 of this call was answered.
         fetched: Whether one of them with a token that was fetched for it.
         until: When a body is cut that is still coming, in monotonic seconds.
@@ -65,11 +86,20 @@ class Exchange:
         nonces: How many nonce challenges have come in a row.
         has_nonce: Whether the last answer brought one.
         is_replaying: Whether the request is about to be sent again after a 401.
+        key: The Idempotency-Key that was made for this call.
+        spool: What is kept of a body that cannot be wound back.
     """
 
     # Defaults on the class: most calls end well, and never set these.
     elapsed = judged = 0.0
     retries = 0
+    number = -1
+    retry: Retry | None = None
+    limit: Key | None = None
+    entered: Key | None = None
+    held: Key | None = None
+    previous: Response | None = None
+    outcome = Outcome()
     answers = 0
     fetched = False
     until = inf
@@ -84,6 +114,8 @@ class Exchange:
     error: str | None = None
     _last_cost: int | None = None
     is_replaying = False
+    key: str | None = None
+    spool: Spool | None = None
 
     def __init__(self, runtime: Runtime) -> None:
         """Begin a call now."""
@@ -96,8 +128,14 @@ class Exchange:
         """The exchange that this request continues, else a new one."""
         hooks: Any = request.hooks
         going_on: Exchange | None = hooks.pop(get_ident(), None)
-        if not going_on or not (going_on.is_replaying or _requests_follows()):
+        if not going_on:
             return cls(runtime)
+        if going_on.spool is not None:
+            going_on.spool.followed()
+        if not (going_on.is_replaying or _requests_follows()):
+            another = cls(runtime)
+            another.spool = going_on.spool  # of a redirect that is followed by hand
+            return another
         going_on.is_replaying = False
         if going_on.runtime is not runtime:  # other settings, other token
             going_on.runtime, going_on.answers, going_on.fetched = runtime, 0, False
@@ -109,6 +147,8 @@ class Exchange:
         self.is_replaying = replay
         if not replay:
             self.cookies = None  # requests makes the next hop's cookies anew
+            if self.spool is not None:
+                self.spool.leads_on(request)
         hooks: Any = request.hooks
         if hooks is not None:
             hooks[get_ident()] = self
@@ -123,6 +163,8 @@ class Exchange:
         self.sent = self.prover = None
         if self.cookies is not None:
             outgoing = self.cookies.put_on(request)
+        if runtime.adds or self.spool is not None:
+            outgoing = self._with_key_and_spool(outgoing)
         if not runtime.carries:
             return outgoing
         url = request.url or ""
@@ -146,6 +188,19 @@ class Exchange:
                 self._prove(runtime.tokens.prover, outgoing, token)
         return outgoing if runtime.auth is None else signed(outgoing, runtime.auth)
 
+    def _with_key_and_spool(self, request: PreparedRequest) -> PreparedRequest:
+        """Add what makes the request repeatable."""
+        retry = self.runtime.settings.retry
+        if retry.idempotency_key and lacks_key(request):
+            self.key = self.key or new_key()
+            request = keyed(request, self.key)
+        if self.spool is None or not self.spool.serves(request):
+            spool = Spool.of(request, retry.buffer_bodies)
+            if spool is None:
+                return request
+            self.spool = spool
+        return self.spool.put_on(request)
+
     def _usable(self, tokens: TokenKeeper, request: PreparedRequest) -> Token | None:
         """A token that may have to be fetched; None, and no fetch, where the caller has set one."""
         if has_own_authorization(request):
@@ -166,6 +221,8 @@ class Exchange:
         """The headers of an answer are there."""
         self.elapsed = self.runtime.clock.monotonic() - self.started
         self.url, self.status = request.url, response.status_code
+        if response.status_code < FIRST_ERROR:
+            passed(self, request, response)
         if self.prover is not None:
             self._learn(self.prover, response)
 
@@ -194,28 +251,48 @@ class Exchange:
         self.url, self.status, self.error = url, None, type(error).__name__
 
     def judge(self, request: PreparedRequest, outcome: Outcome) -> Retry | Stop:
-        """Ask the rules, and pay for the retry they allow."""
-        settings, quotas = self.runtime.settings, self.runtime.quotas
-        origin = Origin.of(request.url or "")
+        """Ask the rules, after what came has been noted for others."""
         self.judged = self.runtime.clock.monotonic()
-        decision = decide(
+        self.outcome = outcome
+        note(self, request, outcome)
+        return self.decide(request)
+
+    def decide(self, request: PreparedRequest) -> Retry | Stop:
+        """Ask the rules what the last outcome leads to."""
+        runtime, settings = self.runtime, self.runtime.settings
+        origin = Origin.of(request.url or "")
+        # While nothing succeeds, retries wait for one another, and to wait costs nothing.
+        free = runtime.limits.outages.is_down(place_of(request.url or ""))
+        made_key = settings.retry.idempotency_key and lacks_key(request)
+        return decide(
             Call(
                 method=(request.method or "").upper(),
                 deadline=self.deadline,
                 policy=settings.retry,
                 quota=settings.quota,
-                has_key="Idempotency-Key" in request.headers,
+                has_key=made_key or has_key(request),
+                made_key=made_key,
             ),
-            Progress(self.retries + 1, rewound(request), quotas.level(origin)),
-            outcome,
-            self.judged,
+            Progress(
+                attempt=self.retries + 1,
+                replayable=self.rewound(request),
+                quota=settings.quota.capacity if free else runtime.quotas.level(origin),
+            ),
+            self.outcome,
+            self.runtime.clock.monotonic(),
             random.random(),  # noqa: S311 (jitter)
         )
-        if isinstance(decision, Retry):
-            if not quotas.pay(origin, decision.cost):
-                return Stop(Reason.QUOTA_EXHAUSTED, decision.wish)
-            self._last_cost = decision.cost
-        return decision
+
+    def pay(self, request: PreparedRequest, cost: int) -> bool:
+        """Pay for a retry that is about to leave; False where the quota cannot any more."""
+        self._last_cost = cost
+        return self.runtime.quotas.pay(Origin.of(request.url or ""), cost)
+
+    def rewound(self, request: PreparedRequest) -> bool:
+        """Whether the body can be sent again, wound back to where it stood or from the spool."""
+        if self.spool is not None and self.spool.serves(request):
+            return self.spool.rewound()
+        return rewound(request)
 
     def take_cookies(self, request: PreparedRequest, response: Response) -> None:
         """Keep what a failed answer sets, for the next attempt and for the session."""
@@ -233,7 +310,13 @@ class Exchange:
         self.runtime.quotas.pay_back(Origin.of(request.url or ""), self._last_cost)
 
     def write_down(self, decision: Retry | Stop) -> Attempt:
-        """Add the last attempt to the record."""
+        """Add the last attempt to the record, or say anew what came of it."""
+        if not self.is_open and self.record:
+            *before, last = self.record
+            waited = max(self.runtime.clock.monotonic() - self.judged, 0.0)
+            last = replace(last, delay=waited, reason=decision.reason, wish=decision.wish)
+            self.record = (*before, last)
+            return last
         attempt = Attempt(
             number=len(self.record) + 1,
             url=redacted(self.url),
@@ -255,6 +338,11 @@ class Exchange:
         if self.status != UNAUTHORIZED or self.sent is None:
             return False
         return self.has_nonce or not is_answered(self.answers, fetched=self.fetched)
+
+    def close(self) -> None:
+        """The call is over: nothing is kept for another attempt."""
+        if self.spool is not None:
+            self.spool.close()
 
     @property
     def is_open(self) -> bool:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from ._attempts import exchange_of, leave_on
-from ._bodies import drain, read_body, rewound
+from ._bodies import drain, read_body
 from ._core.answer import Decline, Refresh, Refused, Replay, answer, lacks
 from ._core.origin import redacted
 from ._core.outcome import Reason, Stop
@@ -71,7 +71,7 @@ def _answered(
             current=keeper.token,
             answers=exchange.answers,
             fetched=exchange.fetched,
-            replayable=rewound(response.request),
+            replayable=exchange.rewound(response.request),
             has_nonce=exchange.has_nonce,
         )
     )
@@ -108,6 +108,7 @@ def _renewed(
 def _leave(exchange: Exchange, response: Response, error: RefreshFailed) -> None:
     """Let the error tell of the 401, and let the 401's connection go."""
     exchange.write_down(Stop(Reason.REFRESH_FAILED))
+    exchange.close()
     drain(response, exchange.runtime.clock, exchange.deadline)
     error.request, error.response = response.request, response
     leave_on(error, exchange)
@@ -122,6 +123,7 @@ def _replayed(
     exchange.take_cookies(request, refused)
     drain(refused, exchange.runtime.clock, exchange.deadline)
     exchange.goes_on(request, replay=True)
+    exchange.previous = refused
     response: Response = refused.connection.send(request, **options)
     response.history = [refused, *response.history]
     response.elapsed = timedelta(seconds=exchange.elapsed)
@@ -134,6 +136,7 @@ def _declined(
     exchange: Exchange, response: Response, verdict: Decline, *, stream: bool
 ) -> Response:
     """Hand out the 401, and say why."""
+    exchange.close()
     if not stream:
         read_body(response, exchange.runtime.clock, exchange.until)
     _tell_declined(exchange, response, verdict)

@@ -10,6 +10,7 @@ from requests.exceptions import ChunkedEncodingError
 from urllib3.exceptions import NewConnectionError, ProtocolError
 
 from requests_authretry import (
+    AuthRetryError,
     Backoff,
     GaveUp,
     Jitter,
@@ -17,9 +18,11 @@ from requests_authretry import (
     RetryPolicy,
     RetryQuota,
     RetryScheduled,
+    Settings,
     attempts,
+    mount,
 )
-from requests_authretry.testing import FakeClock
+from requests_authretry.testing import FakeClock, ScriptedAdapter
 from tests.edges.support import API, AT_ONCE, Rig, raised, real
 from tests.edges.wire import Wire, answer, cut, fin, refusing, rst, says, silence
 
@@ -244,7 +247,7 @@ def test_a_call_that_failed_pays_nothing_back() -> None:
 
 def test_who_comes_too_late_to_pay_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where other threads emptied the quota between the look and the payment, nothing is sent."""
-    monkeypatch.setattr("requests_authretry._limits.Quotas.pay", lambda *_: False)
+    monkeypatch.setattr("requests_authretry._quotas.Quotas.pay", lambda *_: False)
     rig = Rig((503, {"Retry-After": "3"}), 200)
     assert rig.get().status_code == 503
     [end] = rig.told(GaveUp)
@@ -295,3 +298,14 @@ def test_a_listener_that_raises_harms_nobody(caplog: pytest.LogCaptureFixture) -
     assert rig.get().status_code == 200
     assert [type(event) for event in heard] == [RetryScheduled]
     assert "a listener failed on RetryScheduled" in caplog.text
+
+
+def test_a_listener_closes_the_session() -> None:
+    """A session that is closed after the decision, before the wait, sends nothing more."""
+    session, script = requests.Session(), ScriptedAdapter(503, 200)
+    session.mount(API, script)
+    settings = Settings(clock=FakeClock(), listeners=[lambda _: session.close()])
+    mount(session, settings)
+    with pytest.raises(AuthRetryError, match="closed"):
+        session.get(API)
+    assert len(script.sent) == 1

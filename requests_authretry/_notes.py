@@ -1,0 +1,92 @@
+"""What an attempt tells for all others: of limits, and of an origin's health."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from ._core.origin import Origin
+from ._core.outage import tells
+from ._outages import place_of
+from ._outgoing import has_own_authorization
+from ._translate import limits_of
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest, Response
+
+    from ._core.outcome import Outcome
+    from ._exchange import Exchange
+    from ._limits import Key
+    from ._runtime import Runtime
+
+
+_SIGNED = {b"digest", b"oauth", b"hmac", b"signature", b"dpop", b"hawk", b"negotiate", b"ntlm"}
+"""Schemes whose credentials are other ones with each request."""
+
+
+def key_of(runtime: Runtime, request: PreparedRequest) -> Key:
+    """The limit that a request falls under."""
+    url = request.url or ""
+    origin = Origin.of(url)
+    return runtime.limits.key(origin, _credential(runtime, request, origin), url)
+
+
+def _credential(runtime: Runtime, request: PreparedRequest, origin: Origin | None) -> str:
+    """What tells the request's credentials apart, without giving them away."""
+    tokens = runtime.tokens if origin in runtime.origins else None
+    if tokens is not None and not has_own_authorization(request):
+        return tokens.key
+    given = request.headers.get("Authorization")
+    if given is None:
+        return ""
+    if isinstance(given, str):
+        given = given.encode("utf-8", "surrogatepass")
+    scheme = given.partition(b" ")[0].lower()
+    if scheme in _SIGNED or scheme.startswith(b"aws4-"):
+        return scheme.decode("latin-1")
+    # Sixteen bits: enough to tell a few apart, too few to confirm a guess.
+    return hashlib.sha256(given).hexdigest()[:4]
+
+
+def passed(exchange: Exchange, request: PreparedRequest, response: Response) -> None:
+    """An answer came that is no error. On the healthy path: next to nothing."""
+    runtime, limits = exchange.runtime, exchange.runtime.limits
+    limits.passed.append((request.url or "", exchange.started))
+    told = limits_of(response, runtime.clock.time, runtime.hints)
+    if told and runtime.settings.limits.pacing:
+        key = limits.named(key_of(runtime, request), request.url or "", told)
+        limits.informed(key, exchange.number if key == exchange.entered else -1, told, passed=True)
+    if limits.is_troubled:
+        _succeeded(exchange, request)
+
+
+def _succeeded(exchange: Exchange, request: PreparedRequest) -> None:
+    runtime = exchange.runtime
+    key = key_of(runtime, request)
+    runtime.limits.succeeded(key)
+    now = runtime.clock.monotonic()
+    place = place_of(request.url or "")
+    runtime.limits.outages.succeeded(place, exchange.started, now)
+    runtime.limits.settle()
+
+
+def note(exchange: Exchange, request: PreparedRequest, outcome: Outcome) -> None:
+    """An attempt ended in an error."""
+    runtime, limits, settings = exchange.runtime, exchange.runtime.limits, exchange.runtime.settings
+    key = limits.named(key_of(runtime, request), request.url or "", outcome.limits)
+    exchange.limit, exchange.held = key, None
+    if outcome.limits and settings.limits.pacing:
+        number = exchange.number if key == exchange.entered else -1
+        limits.informed(key, number, outcome.limits, passed=False)
+    if outcome.refuses:
+        if outcome.wish is not None and settings.limits.cool_down:
+            exchange.held = key
+            runtime.sharing.cooled(key, outcome.wish, outcome.status)
+        if settings.limits.pacing:
+            limits.refused(key, exchange.started, outcome)
+    fault = tells(outcome)
+    if fault:
+        limits.outages.failed(place_of(request.url or ""), exchange.started)
+        limits.settle()
+    elif fault is False and limits.is_troubled and not outcome.refuses:
+        _succeeded(exchange, request)

@@ -1,0 +1,520 @@
+"""Gates: whom a refusal holds back, for how long, in which order, and what ends the wait."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import os
+from contextlib import ExitStack
+from itertools import pairwise
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from requests_authretry import (
+    AuthRetryError,
+    CoolingDown,
+    GaveUp,
+    MemoryStore,
+    RateLimits,
+    Reason,
+    RetryPolicy,
+    RetryQuota,
+    RetryScheduled,
+    attempts,
+    explain,
+)
+from requests_authretry._core.origin import Origin
+from requests_authretry._gates import Waiter
+from requests_authretry._limits import Key, Limits
+from requests_authretry.testing import FakeClock, ScriptedAdapter
+from tests.edges.limits_support import ONCE, UNPACED, crowd, hint, refused_for
+from tests.edges.support import API, AT_ONCE, Rig, raised, real
+from tests.edges.test_lifecycle import Child
+from tests.edges.wire import Wire, answer, chunked
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest, Response
+
+    from requests_authretry.testing import Line
+    from tests.edges.wire import Action
+
+OTHER = "https://other.example.com"
+OWN = {"Authorization": "Bearer opensesame-9d1f"}
+SHORT = RetryPolicy(max_attempts=1, deadline=20.0)
+PATIENT = RetryPolicy(max_attempts=2, deadline=20.0, backoff=AT_ONCE)
+
+
+def closed(*script: Line, seconds: float = 30.0, **settings: Any) -> Rig:
+    """A session whose first call was refused for so long; the script goes on from there."""
+    settings.setdefault("retry", ONCE)
+    settings.setdefault("limits", UNPACED)
+    rig = Rig(hint(seconds), *script, **settings)
+    refused_for(rig)
+    return rig
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_refusal_holds_back_all_calls(status: int) -> None:
+    """After one refusal that names a time, another call waits for its end, in whatever method."""
+    rig = Rig(hint(7, status), 200, 200, retry=ONCE)
+    refused_for(rig)
+    rig.clock.advance(2)
+    assert rig.session.post(API + "/elsewhere").status_code == 200
+    assert rig.waits == [5.0]
+    assert rig.get().status_code == 200
+    assert rig.waits == [5.0]
+
+
+@pytest.mark.parametrize(("shared", "waits"), [(True, [30.0]), (False, [])])
+def test_other_settings_are_held_through_one_store(shared: bool, waits: list[float]) -> None:  # noqa: FBT001
+    """What one settings object is told holds for all that name the same store object, at once."""
+    clock, store = FakeClock(), MemoryStore()
+    closed(clock=clock, store=store)
+    other = Rig(200, clock=clock, store=store if shared else MemoryStore())
+    assert other.get().status_code == 200
+    assert clock.sleeps == waits
+
+
+@pytest.mark.parametrize(
+    ("url", "headers", "waits"),
+    [
+        (API, {}, [30.0]),
+        ("HTTPS://API.example.com:443/x", {}, [30.0]),
+        (OTHER, {}, []),
+        ("http://api.example.com", {}, []),
+        (API + ":8443", {}, []),
+        (API, OWN, []),
+    ],
+)
+def test_a_limit_is_of_an_origin_and_a_credential(
+    url: str, headers: dict[str, str], waits: list[float]
+) -> None:
+    """Another scheme, host or port is not held back, nor is another credential."""
+    rig = closed(200)
+    assert rig.get(url, headers=headers).status_code == 200
+    assert rig.waits == waits
+
+
+@pytest.mark.parametrize(
+    ("credential", "waits"),
+    [(OWN, [30.0]), ({"Authorization": "Bearer another"}, []), ({}, [])],
+    ids=["same", "another", "none"],
+)
+@pytest.mark.parametrize("encoded", [False, True], ids=["text", "bytes"])
+def test_the_callers_own_credential_counts(
+    credential: dict[str, str],
+    waits: list[float],
+    encoded: bool,  # noqa: FBT001
+) -> None:
+    """Of calls with headers of their own, those with the refused credential are held back."""
+    rig = Rig(hint(30), 200, retry=ONCE)
+    own: Any = {name: value.encode() if encoded else value for name, value in OWN.items()}
+    refused_for(rig, headers=own)
+    assert rig.get(headers=credential).status_code == 200
+    assert rig.waits == waits
+
+
+@pytest.mark.parametrize("ours", [False, True], ids=["the caller's", "ours"])
+def test_no_credential_is_given_away(ours: bool, caplog: pytest.LogCaptureFixture) -> None:  # noqa: FBT001
+    """Neither a key, an event, a log line nor a store holds what tells credentials apart."""
+    caplog.set_level(logging.DEBUG)
+    secret, store = "opensesame-9d1f", MemoryStore()
+    token: dict[str, Any] = {"token": secret, "origins": [API]} if ours else {}
+    rig = Rig(hint(30), 200, retry=ONCE, store=store, **token)
+    rig.get(headers={} if ours else OWN)
+    rig.get(headers={} if ours else OWN)
+    kept = {name: store.read(name) for name in store._records}  # noqa: SLF001 (all that is there)
+    assert any(name.startswith(f"cool-down {API}") for name in kept)
+    cooling = {name: record for name, record in kept.items() if name.startswith("cool-down")}
+    gates = rig.adapter._runtime.limits._gates  # noqa: SLF001 (the keys)
+    assert secret not in f"{cooling} {rig.events} {gates} {caplog.text}"
+
+
+@pytest.mark.parametrize("line", [503, (500, {"Retry-After": "30"}), (502, {"Retry-After": "30"})])
+def test_what_is_no_refusal_holds_nobody_back(line: Line) -> None:
+    """A 503 without a time, and a time that comes with another error, are of that call alone."""
+    rig = Rig(line, 200, retry=ONCE)
+    rig.get()
+    assert rig.get().status_code == 200
+    assert (rig.waits, rig.told(CoolingDown)) == ([], [])
+
+
+def test_a_first_attempt_that_would_come_too_late_is_not_sent() -> None:
+    """Where the gate opens after the deadline the call fails at once, and says for how long."""
+    rig = closed(retry=SHORT)
+    error = raised(rig.session, API + "/items?key=private")
+    assert type(error) is AuthRetryError
+    assert f"the server of {API}/items wants no request for 30 s" in str(error)
+    assert (len(rig.inner.sent), rig.waits, attempts(error)) == (1, [], ())
+    assert "no attempt was made" in explain(error)
+    [end] = rig.told(GaveUp)
+    assert (end.attempts, end.reason, end.wish) == (0, Reason.WAIT_TOO_LONG, 30.0)
+    assert (end.status, end.error, end.url) == (None, None, f"{API}/items")
+
+
+BODY, GZIP = b"busy just now", ("Content-Encoding", "gzip")
+PACKED = gzip.compress(BODY)
+BUSY: dict[str, Action] = {
+    "plain": answer(503, BODY),
+    "chunked": chunked(503, BODY),
+    "gzip": answer(503, PACKED, GZIP),
+    "chunked gzip": chunked(503, PACKED, headers=(GZIP,)),
+}
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["read", "stream"])
+@pytest.mark.parametrize("busy", BUSY.values(), ids=BUSY)
+def test_a_retry_that_would_come_too_late_hands_out_its_answer(busy: Action, stream: bool) -> None:  # noqa: FBT001
+    """Whoever closes the gate meanwhile, the last real answer comes at once, body and all."""
+    clock, store, told = FakeClock(), MemoryStore(), list[object]()
+
+    def refuse(event: object) -> None:
+        told.append(event)
+        if isinstance(event, RetryScheduled):
+            other.get(wire.url)
+
+    shared: Any = {"clock": clock, "store": store}
+    refused = answer(429, b"", ("Retry-After", "30"))
+    with (
+        Wire(busy, refused) as wire,
+        real(retry=PATIENT, listeners=[refuse], **shared) as session,
+        real(retry=ONCE, **shared) as other,
+    ):
+        response = session.get(wire.url, stream=stream)
+        assert (response.status_code, response.content, len(wire.arrived)) == (503, BODY, 2)
+    assert sum(clock.sleeps) == 0
+    [attempt] = attempts(response)
+    assert (attempt.status, attempt.reason, attempt.wish) == (503, Reason.WAIT_TOO_LONG, 30.0)
+    assert [event.attempts for event in told if isinstance(event, GaveUp)] == [1]
+
+
+def test_who_waits_is_told_that_it_waits_in_vain() -> None:
+    """Where a later time comes than a waiting call has, the call ends then and not later."""
+    with crowd(hint(10), hint(100), retry=SHORT, limits=UNPACED) as rig:
+        late = rig.begin_held("/late")
+        rig.begin("/refused").result()
+        waiting = rig.begin_asleep("/waiting")
+        rig.flight.let_go("/late")
+        assert late.result(9).status_code == 429
+        assert type(waiting.exception(9)) is AuthRetryError
+        assert rig.flight.paths == ["/refused", "/late"]
+
+
+def test_first_come_first_served() -> None:
+    """When the gate opens, those that wait leave in the order in which they came."""
+    with crowd(hint(10), *[200] * 5, retry=ONCE, limits=UNPACED) as rig:
+        rig.begin("/refused").result()
+        calls = [rig.begin_asleep(f"/{number}") for number in range(5)]
+        rig.clock.advance(10)
+        assert [call.result(9).status_code for call in calls] == [200] * 5
+        assert rig.flight.paths == ["/refused", "/0", "/1", "/2", "/3", "/4"]
+
+
+def test_the_refused_go_before_newcomers() -> None:
+    """A call that was refused leaves before one that has not been sent yet but came before."""
+    with crowd(hint(10), hint(10), *[200] * 3, limits=UNPACED) as rig:
+        second = rig.begin_held("/second")
+        calls = [rig.begin_asleep("/first"), rig.begin_asleep("/new")]
+        rig.flight.let_go("/second")
+        rig.fell_asleep()
+        rig.clock.advance(10)
+        assert [call.result(9).status_code for call in (*calls, second)] == [200] * 3
+        assert rig.flight.paths[2:] == ["/first", "/second", "/new"]
+
+
+def test_without_cool_down_a_refusal_is_its_calls_own() -> None:
+    """With cool_down=False the refused call waits as it was told, and no other call does."""
+    rig = Rig(hint(30), 200, limits=RateLimits(cool_down=False))
+    assert rig.get().status_code == 200
+    assert (rig.waits, rig.told(CoolingDown)) == ([30.0], [])
+    rig = closed(200, limits=RateLimits(cool_down=False))
+    assert rig.get().status_code == 200
+    assert rig.waits == []
+
+
+@pytest.mark.parametrize(("pacing", "least"), [(True, 1.5), (False, 0.0)])
+def test_pacing_spreads_what_follows_a_refusal(pacing: bool, least: float) -> None:  # noqa: FBT001
+    """After a refusal requests leave at the rate that passed; with pacing=False all at once."""
+    rig = Rig(429, *[200] * 50, retry=ONCE, limits=RateLimits(pacing=pacing))
+    for _ in range(51):
+        rig.get()
+    assert sum(rig.waits) >= least
+    assert bool(rig.waits) is pacing
+
+
+class Metered(ScriptedAdapter):
+    """A server with ten requests in ten seconds, which tells what is left of them."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__()
+        self._clock, self.at = clock, list[float]()
+
+    def send(self, request: PreparedRequest, *args: Any, **options: Any) -> Response:
+        """Count, and refuse what is too much."""
+        now = self._clock.monotonic()
+        window = now // 10
+        self.at.append(now)
+        left = 10 - sum(time // 10 == window for time in self.at)
+        told = {
+            "RateLimit-Policy": '"default";q=10;w=10',
+            "RateLimit": f'"default";r={max(left, 0)};t={(window + 1) * 10 - now:.0f}',
+        }
+        self._script.append((200 if left >= 0 else 429, told))
+        return super().send(request, *args, **options)
+
+
+@pytest.mark.parametrize("pacing", [True, False])
+def test_the_second_half_of_a_window_is_paced(pacing: bool) -> None:  # noqa: FBT001
+    """What is left and would not last is spent evenly over the rest of the window."""
+    rig = Rig(retry=ONCE, limits=RateLimits(pacing=pacing, cool_down=False))
+    rig.adapter.inner = metered = Metered(rig.clock)
+    statuses = [rig.get().status_code for _ in range(10)]
+    assert statuses == [200] * 10
+    assert metered.at[:7] == [0.0] * 7
+    gaps = [later - earlier for earlier, later in pairwise(metered.at[6:])]
+    if pacing:
+        assert all(1.0 < gap < 4.0 for gap in gaps)
+        assert metered.at[-1] < 10
+    else:
+        assert gaps == [0.0] * 3
+
+
+def test_of_several_policies_the_tightest_holds() -> None:
+    """A policy that has nothing left holds back, however much the others have."""
+    told = {"RateLimit": '"second";r=50;t=1, "day";r=0;t=30'}
+    rig = Rig((200, told), 200)
+    rig.get()
+    assert rig.get().status_code == 200
+    assert rig.waits == [30.0]
+
+
+def github(resource: str, left: int, seconds: float = 30) -> dict[str, str]:
+    """GitHub's fields."""
+    return {
+        "X-RateLimit-Limit": "5000",
+        "X-RateLimit-Remaining": str(left),
+        "X-RateLimit-Reset": f"{FakeClock().time() + seconds:.0f}",
+        "X-RateLimit-Resource": resource,
+    }
+
+
+def test_githubs_resources_are_limits_of_their_own() -> None:
+    """Where search is exhausted, only search is held back."""
+    rig = Rig((200, github("core", 4000)), (200, github("search", 0)), 200, 200)
+    rig.get("/repos/x")
+    rig.get("/search/code")
+    rig.get("/repos/y")
+    assert rig.waits == []
+    rig.get("/search/code")
+    assert rig.waits == [30.0]
+
+
+@pytest.mark.parametrize("headers", [{"Retry-After": "30"}, github("core", 0)])
+def test_a_403_may_be_a_refusal(headers: dict[str, str]) -> None:
+    """A 403 that names a time, or an exhausted limit, is waited for by the call and by others."""
+    rig = Rig((403, headers), 200)
+    assert rig.get().status_code == 200
+    assert rig.waits == [30.0]
+    rig = Rig((403, headers), 200, retry=ONCE)
+    refused_for(rig)
+    rig.get()
+    assert rig.waits == [30.0]
+
+
+def test_a_retry_waits_although_its_limit_has_another_name_meanwhile() -> None:
+    """Where other answers name another policy for the same path, the wish stands all the same."""
+    refused: Line = (429, {"Retry-After": "60", **github("code_search", 0, 60)})
+
+    def let_go(event: object) -> None:
+        if isinstance(event, RetryScheduled):
+            rig.flight.let_go("/search/issues")
+            other.result(9)
+
+    script = (refused, (200, github("search", 4000)), 200)
+    with crowd(*script, clock=FakeClock(), listeners=[let_go]) as rig:
+        other = rig.begin_held("/search/issues")
+        assert rig.get("/search/code").status_code == 200
+        assert rig.waits == [60.0]
+
+
+def test_a_gate_is_closed_for_an_hour_at_most() -> None:
+    """A call that is told to wait for two hours stops at once; another asks again after one."""
+    long = RetryPolicy(deadline=20_000.0, max_attempts=1)
+    rig = closed(200, seconds=7200, retry=long)
+    assert rig.get().status_code == 200
+    assert rig.waits == [3600.0]
+    rig = Rig(hint(7200), 200)
+    assert rig.get().status_code == 429
+    assert rig.waits == []
+    assert [(event.reason, event.wish) for event in rig.told(GaveUp)] == [
+        (Reason.WAIT_TOO_LONG, 7200.0)
+    ]
+    assert [event.seconds for event in rig.told(CoolingDown)] == [3600.0]
+
+
+def test_a_call_waits_for_as_long_as_it_was_told() -> None:
+    """A call that has the time waits two hours, though the gate is closed for one."""
+    rig = Rig(hint(7200), 200, retry=RetryPolicy(deadline=20_000.0))
+    assert rig.get().status_code == 200
+    assert sum(rig.waits) == 7200.0
+
+
+@pytest.mark.parametrize(
+    ("script", "before"),
+    [([hint(60)], 0), ([503], 0), ([503] * 9, 8)],
+    ids=["gate", "backoff", "turn"],
+)
+def test_closing_the_session_ends_each_wait(script: list[Line], before: int) -> None:
+    """Who waits for a gate, a backoff or an outage is woken, and pays for nothing."""
+    with crowd(*script) as rig:
+        quotas = rig.adapter._runtime.quotas  # noqa: SLF001 (what is left)
+        for _ in range(before):
+            rig.session.post(API)
+        waiting = rig.begin_asleep("/waiting")
+        rig.session.close()
+        error = waiting.exception(9)
+        assert type(error) is AuthRetryError
+        assert "closed" in str(error)
+        assert len(attempts(error)) == 1
+        assert quotas.level(Origin.of(API)) == RetryQuota().capacity
+        assert len(rig.flight.sent) == before + 1
+
+
+def test_closing_the_session_ends_a_newcomers_wait() -> None:
+    """A call that was not sent yet ends too, the line behind it moves on, and others go on."""
+    store = MemoryStore()
+    with crowd(hint(10), retry=ONCE, limits=UNPACED, store=store) as rig:
+        rig.begin("/refused").result()
+        other_options: Any = {"clock": rig.clock, "store": store, "limits": UNPACED}
+        with crowd(200, **other_options) as other:
+            gone, stays = rig.begin_asleep("/gone"), other.begin_asleep("/stays")
+            rig.session.close()
+            assert type(gone.exception(9)) is AuthRetryError
+            rig.clock.advance(10)
+            assert stays.result(9).status_code == 200
+
+
+class Interrupted(FakeClock):
+    """A clock on which the first wait is interrupted from the keyboard."""
+
+    def sleep(self, seconds: float, wake: Event | None = None) -> None:
+        """Raise once."""
+        super().sleep(seconds, wake)
+        self._passed -= seconds
+        self.sleep = super().sleep  # type: ignore[method-assign]
+        raise KeyboardInterrupt
+
+
+def test_who_is_interrupted_leaves_the_line() -> None:
+    """A wait that ends in an exception leaves nobody in the line: the next call goes in time."""
+    rig = closed(200, clock=Interrupted())
+    clock: Any = rig.adapter.settings.clock
+    with pytest.raises(KeyboardInterrupt):
+        rig.get()
+    assert rig.get().status_code == 200
+    assert clock.sleeps == [30.0, 30.0]
+
+
+class ClosedJustNow(Event):
+    """Its waiter's session is closed at the last moment before it would sleep."""
+
+    waiter: Waiter
+
+    def clear(self) -> None:
+        """Close first."""
+        self.waiter.close()
+        super().clear()
+
+
+def test_a_close_just_before_the_wait_is_not_missed() -> None:
+    """A session that is closed while a call is about to wait in a gate ends that wait too."""
+    clock, waiter, key = FakeClock(), Waiter(), Key(None, "")
+    waiter.wake = wake = ClosedJustNow()
+    wake.waiter = waiter
+    limits = Limits(clock)
+    limits.cooled(key, 30.0)
+    assert limits.enter(key, waiter, 100.0, refused=False) == -1
+    assert clock.sleeps == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_child_knows_of_its_parents_cool_down() -> None:
+    """After a fork the gate is closed in the child too, and nobody of the parent is in its line."""
+    with crowd(hint(10), 200, 200, retry=ONCE, limits=UNPACED) as rig:
+        rig.begin("/refused").result()
+        ahead = rig.begin_asleep("/ahead")
+
+        def send() -> str:
+            slept: list[float] = []
+
+            def sleep(seconds: float, wake: Event | None = None) -> None:  # noqa: ARG001
+                slept.append(seconds)
+                rig.clock._passed += seconds  # noqa: SLF001 (its threads are not here)
+
+            rig.clock.sleep = sleep  # type: ignore[method-assign]
+            return f"{rig.get().status_code} {slept}"
+
+        runtime = rig.adapter._runtime  # noqa: SLF001 (its locks)
+        with ExitStack() as held:  # as by other threads
+            for locked in (runtime.limits, runtime.limits.outages, runtime.quotas):
+                held.enter_context(locked.__dict__["_lock"])
+            child = Child(send)
+        assert child.answer() == "200 [10.0]"
+        rig.clock.advance(10)
+        assert ahead.result(9).status_code == 200
+
+
+class Untouchable:
+    """A lock or a store that nobody may use."""
+
+    def __getattr__(self, name: str) -> Any:
+        """Fail."""
+        raise AssertionError(f"{name} was used")
+
+    def __enter__(self) -> None:
+        """Fail."""
+        raise AssertionError("it was locked")
+
+    def __exit__(self, *_: object) -> None:
+        """Fail."""
+
+
+class NoStore(MemoryStore):
+    """A store that nobody may use."""
+
+    read = write = lock = push = Untouchable().__enter__  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"RateLimit-Policy": '"a";q=9;w=9', "RateLimit": '"a";r=8;t=9'}]
+)
+def test_the_healthy_path_takes_no_lock_and_no_store(headers: dict[str, str]) -> None:
+    """While all is well a call neither waits for another thread nor for a store."""
+    rig = Rig((200, headers), (200, headers), (404, {}), 200, store=NoStore())
+    rig.get()  # a name of a policy that is new has to be kept
+    runtime: Any = rig.adapter._runtime  # noqa: SLF001 (its locks)
+    for locked in (runtime.limits, runtime.limits.outages, runtime.quotas, rig.adapter._waiters):  # noqa: SLF001
+        locked.__dict__["_lock"] = Untouchable()
+    assert [rig.get().status_code for _ in range(3)] == [200, 404, 200]
+
+
+def test_a_cool_down_is_told_once() -> None:
+    """Requests in flight that are refused with the same hint tell nothing new, a later end does."""
+    script = (hint(10), hint(10), hint(10), hint(20))
+    with crowd(*script, retry=ONCE) as rig:
+        flying = [rig.begin_held(f"/{number}") for number in range(4)]
+        for number, call in enumerate(flying):
+            rig.flight.let_go(f"/{number}")
+            call.result(9)
+            rig.clock.advance(0.01)
+        assert rig.told(CoolingDown) == [CoolingDown(API, "", s, 429) for s in (10.0, 20.0)]
+
+
+def test_each_cool_down_is_told() -> None:
+    """A refusal after the end of a cool-down is another one."""
+    rig = Rig(hint(10), hint(10), 200)
+    rig.get()
+    assert len(rig.told(CoolingDown)) == 2

@@ -1,0 +1,261 @@
+"""Outages and the quota: retries that take turns, wait for the return, and what they cost."""
+
+from __future__ import annotations
+
+from concurrent.futures import wait
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from requests_authretry import (
+    Backoff,
+    GaveUp,
+    Jitter,
+    MemoryStore,
+    Reason,
+    RetryPolicy,
+    RetryQuota,
+    RetryScheduled,
+    attempts,
+    explain,
+)
+from requests_authretry._core.origin import Origin
+from requests_authretry._core.outage import DOWN, SPACING
+from requests_authretry._outages import place_of
+from requests_authretry.testing import FakeClock
+from tests.edges.limits_support import ONCE, crowd, hint
+from tests.edges.support import API, Rig
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from requests_authretry.testing import Line
+
+OTHER = "https://other.example.com"
+LOST = requests.ReadTimeout()
+EVEN = Backoff(initial=1.0, multiplier=1.0, jitter=Jitter.NONE)
+
+
+def tries(number: int, **others: Any) -> RetryPolicy:
+    """A policy that waits a second between attempts."""
+    return RetryPolicy(max_attempts=number, backoff=EVEN, **others)
+
+
+class Down:
+    """Two sessions that share what they know of an origin; the other one fails there, untried.
+
+    Attributes:
+        rig: The session whose retries are looked at.
+        other: A session that never retries.
+    """
+
+    def __init__(self, *script: Line, failures: int = DOWN, **settings: Any) -> None:
+        shared: dict[str, Any] = {"clock": FakeClock(), "store": MemoryStore()}
+        self.rig = Rig(*script, **{**shared, **settings})
+        self.other = Rig(*[503] * 200, retry=ONCE, **shared)
+        self.clock = shared["clock"]
+        self.fail(failures)
+
+    def fail(self, times: int = 1) -> None:
+        """Have first attempts fail."""
+        for _ in range(times):
+            self.other.get()
+
+    def while_waiting(self, *acts: Callable[[], object]) -> None:
+        """Do one of these in each wait, a moment before its end."""
+        pending, sleep = list(acts), self.clock.sleep
+
+        def act(seconds: float, wake: Any = None) -> None:
+            sleep(seconds, wake)
+            if pending:
+                self.clock.advance(-0.01)
+                pending.pop(0)()
+                self.clock.advance(0.01)
+
+        self.clock.sleep = act
+
+
+def test_below_eight_failures_each_goes_by_its_own_backoff() -> None:
+    """Seven failures in a row are no outage: what others find covers nothing."""
+    down = Down(503, 503, 200, failures=DOWN - 5, retry=tries(3))
+    down.while_waiting(down.fail, down.fail)
+    assert down.rig.get().status_code == 200
+    assert down.clock.sleeps == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("covered", [1, 2])
+def test_anothers_failure_stands_for_an_attempt(covered: int) -> None:
+    """In an outage a retry that finds another's newer failure counts it, and sends nothing."""
+    down = Down(503, 200, retry=tries(4))
+    down.while_waiting(*[down.fail] * covered)
+    assert down.rig.get().status_code == 200
+    assert len(down.rig.inner.sent) == 2
+    assert sum(down.clock.sleeps) == pytest.approx(1.0 + covered, abs=SPACING)
+
+
+@pytest.mark.parametrize("line", [(503, {}, b"down"), LOST])
+def test_a_call_whose_attempts_are_all_covered_ends_with_outage(line: Any) -> None:
+    """After as many failures as it has attempts the call ends with its own, sent once."""
+    down = Down(line, retry=tries(3))
+    down.while_waiting(down.fail, down.fail, down.fail)
+    if line is LOST:
+        with pytest.raises(requests.ReadTimeout) as caught:
+            down.rig.get()
+        result: Any = caught.value
+    else:
+        result = down.rig.get()
+        assert result.status_code == 503
+    assert len(down.rig.inner.sent) == 1
+    [end] = down.rig.told(GaveUp)
+    assert (end.reason, end.attempts) == (Reason.OUTAGE, 1)
+    [attempt] = attempts(result)
+    assert attempt.reason is Reason.OUTAGE
+    assert attempt.delay == pytest.approx(2.0, abs=0.1)
+    assert Reason.OUTAGE.value in explain(result)
+
+
+@pytest.mark.parametrize("left", [14, 0])
+def test_a_covered_retry_costs_nothing(left: int) -> None:
+    """In an outage calls wait whatever the quota has left, and leave it as it was."""
+    down = Down(503, retry=tries(3), quota=RetryQuota(capacity=14))
+    down.rig.adapter._runtime.quotas.pay(Origin.of(API), 14 - left)  # noqa: SLF001 (by others)
+    down.while_waiting(down.fail, down.fail)
+    down.rig.get()
+    assert level(down.rig) == left
+    assert [event.reason for event in down.rig.told(GaveUp)] == [Reason.OUTAGE]
+
+
+def test_first_attempts_are_never_held_back() -> None:
+    """However long nothing succeeds, a call's first attempt leaves at once."""
+    down = Down(200, failures=99)
+    assert down.rig.get().status_code == 200
+    assert down.clock.sleeps == []
+
+
+@pytest.mark.parametrize("seconds", [3, 30])
+def test_a_servers_wish_is_kept_in_an_outage(seconds: float) -> None:
+    """A retry that was told when to come is not covered, comes no sooner, and no later."""
+    down = Down((500, {"Retry-After": str(seconds)}), 200)
+    down.while_waiting(down.fail)
+    assert down.rig.get().status_code == 200
+    assert down.clock.sleeps == [float(seconds)]
+
+
+def test_an_outage_is_of_one_origin() -> None:
+    """While one origin is down, retries at another go by their own backoff."""
+    down = Down(503, 503, 200, failures=99, retry=tries(3))
+    down.while_waiting(down.fail, down.fail)
+    assert down.rig.get(OTHER).status_code == 200
+    assert down.clock.sleeps == [1.0, 1.0]
+
+
+def test_an_answer_that_is_no_fault_ends_an_outage() -> None:
+    """A 404 comes from a server that works, so that a later failure is not covered."""
+    down = Down(404, 503, 200, retry=tries(2))
+    assert down.rig.get().status_code == 404
+    down.while_waiting(down.fail)
+    assert down.rig.get().status_code == 200
+
+
+def test_retries_take_turns() -> None:
+    """Of ten calls whose backoff ends one knocks; while it gets no answer another does later."""
+    with crowd(*[503] * 40, retry=tries(2)) as rig:
+        for _ in range(DOWN):
+            rig.session.post(f"{API}/99")
+        calls = [rig.begin_asleep(f"/{number}") for number in range(10)]
+        for number in range(10):
+            rig.flight.hold(f"/{number}")
+        for expected in (1, 2):
+            rig.clock.advance(1.0)
+            for _ in range(10 - expected):
+                rig.fell_asleep()
+            assert rig.flight.hung.acquire(timeout=10)
+            assert rig.flight.hanging == expected
+        for number in range(10):
+            rig.flight.let_go(f"/{number}")
+        while wait(calls, 0.02).not_done:
+            rig.clock.advance(SPACING)
+        assert [call.result().status_code for call in calls] == [503] * 10
+
+
+def test_the_first_success_lets_go_of_those_that_wait() -> None:
+    """When a call finds the server back, one that waits goes before its time; others follow."""
+    with crowd(*[503] * (DOWN + 3), *[200] * 10, retry=tries(2)) as rig:
+        for _ in range(DOWN):
+            rig.session.post(f"{API}/99")
+        calls = [rig.begin_asleep(f"/{number}") for number in range(3)]
+        for finished in (1, 1, 2, 2, 3):
+            rig.clock._passed += 0.001  # noqa: SLF001 (nobody's wait ends by that)
+            assert rig.get("/77").status_code == 200
+            for call in calls[:finished]:
+                assert call.result(9).status_code == 200
+        assert rig.clock.monotonic() < SPACING
+
+
+def level(rig: Rig) -> int:
+    """What is left in the quota of the API."""
+    return rig.adapter._runtime.quotas.level(Origin.of(API))  # noqa: SLF001 (told nowhere)
+
+
+def test_a_retry_is_paid_when_it_leaves() -> None:
+    """While a retry waits it has cost nothing, and when it leaves it has."""
+    levels: list[int] = []
+    rig = Rig(503, 503, retry=tries(2), quota=RetryQuota(capacity=20))
+    sleep = rig.clock.sleep
+
+    def look(seconds: float, wake: Any = None) -> None:
+        levels.append(level(rig))
+        sleep(seconds, wake)
+
+    rig.clock.sleep = look  # type: ignore[method-assign]
+    rig.get()
+    assert (levels, level(rig)) == ([20], 6)
+
+
+def test_who_asks_again_and_again_for_nothing_is_slowed_down() -> None:
+    """Of one request that cannot pay for retries the second and later failures take a while."""
+    rig = Rig(*[503] * 5, quota=RetryQuota(capacity=0), retry=RetryPolicy(backoff=EVEN))
+    rig.get()
+    assert rig.waits == []
+    response = rig.get()
+    assert rig.waits == [1.0]
+    rig.get("/another")
+    rig.session.post(API, data=b"order")
+    assert rig.waits == [1.0]
+    assert {event.reason for event in rig.told(GaveUp)} >= {Reason.QUOTA_EXHAUSTED}
+    [attempt] = attempts(response)
+    assert attempt.reason is Reason.QUOTA_EXHAUSTED
+    assert rig.told(RetryScheduled) == []
+
+
+def test_that_rest_ends_with_the_deadline_and_is_over_after_a_success() -> None:
+    """It makes no call longer than it may be, and one that went well begins anew."""
+    policy = RetryPolicy(backoff=EVEN, deadline=0.25)
+    rig = Rig(503, 503, 200, 503, quota=RetryQuota(capacity=13), retry=policy)
+    rig.adapter._runtime.quotas.pay(Origin.of(API), 1)  # noqa: SLF001 (a dent, as any retry makes)
+    rig.get()
+    rig.get()
+    waits = rig.waits.copy()
+    assert waits == [0.25]
+    rig.get()
+    rig.get()
+    assert rig.waits == waits
+
+
+def test_a_429_is_no_outage() -> None:
+    """A 429 is the answer of a server that works, however often it comes."""
+    rig = Rig(*[429] * 20, 503, 200, retry=ONCE)
+    for _ in range(20):
+        rig.get()
+    assert not rig.adapter._runtime.limits.outages.is_down(place_of(API))  # noqa: SLF001
+    assert rig.adapter._runtime.limits.outages.troubled is False  # noqa: SLF001
+
+
+def test_the_wait_of_a_gate_is_in_the_record() -> None:
+    """An attempt that waited in a gate tells how long, and what was asked for."""
+    rig = Rig(hint(7), 200)
+    response = rig.get()
+    first, second = attempts(response)
+    assert (first.delay, first.wish, second.started) == (7.0, 7.0, 7.0)
+    assert "waited 7 s (the server asked for 7 s)" in explain(response)
