@@ -11,6 +11,7 @@ import pytest
 from requests_authretry.cli._gate import Gate, httpbin, serve
 from tests.cassettes_support import on_cassette
 from tests.servers.api import Api
+from tests.servers.nginx import serve_nginx
 from tests.servers.oidc import ServerMissingError, serve_oidc
 from tests.servers.redis import serve_redis
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     import requests
 
+    from tests.servers.nginx import NginxServer
     from tests.servers.oidc import OidcServer
     from tests.servers.redis import RedisServer
 
@@ -132,3 +134,10 @@ def own_redis_server() -> Iterator[RedisServer]:
     """A Redis server for this test alone, which may kill it."""
     with ExitStack() as servers:
         yield _enter(servers, serve_redis())
+
+
+@pytest.fixture
+def nginx(httpbin_url: str) -> Iterator[NginxServer]:
+    """An nginx for this test alone, with limits, before httpbin behind ``gate``."""
+    with ExitStack() as servers:
+        yield _enter(servers, serve_nginx(httpbin_url))

@@ -7,6 +7,8 @@ import hashlib
 import json
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,8 +18,10 @@ from joserfc import jws, jwt
 from joserfc.jwk import ECKey
 
 from requests_authretry.cli._gate import serve
+from tests.servers import nginx as proxy
 from tests.servers import oidc as authorization
 from tests.servers.api import Api
+from tests.servers.nginx import CONNECTIONS, RATE, From, serve_nginx
 from tests.servers.oidc import HERE, ServerMissingError, ec_key, rsa_key, serve_oidc
 
 if TYPE_CHECKING:
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
 
     from joserfc.jwk import RSAKey
 
+    from tests.servers.nginx import NginxServer
     from tests.servers.oidc import Client, OidcServer
     from tests.servers.redis import RedisServer
 
@@ -425,3 +430,92 @@ def test_the_lock_file_names_no_registry() -> None:
     for name, package in packages.items():
         assert "resolved" not in package, name
         assert package["integrity"].startswith("sha512-"), name
+
+
+def knock(base: str, user: str = "", path: str = "/status/204") -> requests.Response:
+    """Ask for something that is behind a limit."""
+    headers = {"Authorization": f"Bearer {user}"} if user else {}
+    return requests.get(f"{base}{path}", headers=headers, timeout=10)
+
+
+@pytest.mark.parametrize(("limit", "refusal"), [("rate", 429), ("rate-503", 503)])
+def test_nginx_limits_the_rate(nginx: NginxServer, limit: str, refusal: int) -> None:
+    """A burst goes through, what exceeds it does not, and another credential has its own."""
+    api = nginx.api(limit)
+    statuses = [knock(api).status_code for _ in range(RATE + 5)]
+    assert statuses[:RATE] == [204] * RATE
+    assert refusal in statuses[RATE:]
+    assert set(statuses[RATE:]) <= {204, refusal}
+    assert knock(api, user="another").status_code == 204
+
+
+@pytest.mark.parametrize(("limit", "refusal"), [("connections", 429), ("connections-503", 503)])
+def test_nginx_limits_what_is_under_way(nginx: NginxServer, limit: str, refusal: int) -> None:
+    """So many requests at a time are served; the others are refused at once, until one ends."""
+    api, threads = nginx.api(limit), CONNECTIONS + 5
+    with ThreadPoolExecutor(threads) as pool:
+        slow = [pool.submit(knock, api, path="/delay/1") for _ in range(threads)]
+        statuses = sorted(answer.result().status_code for answer in slow)
+    assert statuses == [200] * CONNECTIONS + [refusal] * 5
+    assert knock(api).status_code == 204
+
+
+@pytest.mark.parametrize("hint", ["none", 7, "date", "fields"])
+def test_nginx_says_when_to_come_back(nginx: NginxServer, hint: str | int) -> None:
+    """A refusal has the hint that the URL names, in maintenance as well, and no other answer."""
+    api = nginx.api("free", hint)
+    assert "Retry-After" not in knock(api).headers
+    nginx.close()
+    refusal = knock(api)
+    nginx.reopen()
+    assert [refusal.status_code, knock(api).status_code] == [503, 204]
+    wish = refusal.headers.get("Retry-After")
+    if hint == "date":
+        assert wish is not None
+        date = parsedate_to_datetime(refusal.headers["Date"])
+        assert (parsedate_to_datetime(wish) - date).total_seconds() in {1, 2, 3}
+    else:
+        assert wish == ("7" if hint == 7 else None)
+    fields = {name: value for name, value in refusal.headers.items() if "RateLimit" in name}
+    policy = {"RateLimit-Policy": f'"default";q={RATE};w=1'}
+    assert fields == (policy | {"RateLimit": '"default";r=0;t=1'} if hint == "fields" else {})
+    passed = knock(api).headers
+    assert {name: passed[name] for name in passed if "RateLimit" in name} == (
+        policy if hint == "fields" else {}
+    )
+
+
+def test_nginx_tells_what_it_was_asked(nginx: NginxServer) -> None:
+    """The log has each request that is answered, when it came, and from where."""
+    api, before = nginx.api("free"), time.time()
+    knock(api, path="/delay/0.5?call=1")
+    nginx.close()
+    knock(api, path="/get?call=2")
+    slow, refused = nginx.log()
+    assert (slow.path, slow.status) == ("/free/none/delay/0.5?call=1", 200)
+    assert (refused.path, refused.status) == ("/free/none/get?call=2", 503)
+    assert {slow.address, refused.address} == {"127.0.0.1"}
+    # its clock has milliseconds, and looks at them when something happens
+    assert before - 0.1 < slow.at < refused.at - 0.4
+    assert refused.at < time.time() + 0.1
+
+
+def test_nginx_counts_addresses_apart(nginx: NginxServer) -> None:
+    """Who comes from another address has a limit of its own."""
+    api = nginx.api("rate")
+    while knock(api).status_code == 204:
+        pass
+    with requests.Session() as session:
+        session.mount("http://", From("127.0.0.2"))
+        assert session.get(f"{api}/status/204").status_code == 204
+    assert [entry.address for entry in nginx.log()][-1] == "127.0.0.2"
+
+
+def test_without_nginx_the_reason_is_said(
+    monkeypatch: pytest.MonkeyPatch, httpbin_url: str
+) -> None:
+    """Where there is no nginx, one line says so."""
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
+    monkeypatch.setattr(proxy, "find_spec", lambda _: None)
+    with pytest.raises(ServerMissingError, match="neither nginx"), serve_nginx(httpbin_url):
+        pass
