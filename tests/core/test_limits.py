@@ -381,10 +381,10 @@ def test_limits_come_back(limits: list[tuple[str, int, int]], now: float) -> Non
 
 def cost(line: str) -> float:
     """Processor seconds of one reading."""
-    start = time.process_time()
+    start = time.thread_time()
     read(f"RateLimit: {line}", f"RateLimit-Policy: {line}", f"X-RateLimit-Remaining: 1,{line}")
     read("X-RateLimit-Remaining: 1", f"X-RateLimit-Reset: {line}", f"X-RateLimit-Limit: {line}")
-    return time.process_time() - start
+    return time.thread_time() - start
 
 
 @pytest.mark.parametrize(

@@ -325,9 +325,9 @@ def test_never_raises(text: str, date: str, now: float) -> None:
 
 def cost(text: str) -> float:
     """Processor seconds of one reading."""
-    start = time.process_time()
+    start = time.thread_time()
     parse_reset(text, text, NOW)
-    return time.process_time() - start
+    return time.thread_time() - start
 
 
 @pytest.mark.parametrize(
