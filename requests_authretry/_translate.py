@@ -204,7 +204,8 @@ def would_retry(retries: object) -> bool:
         return bool(retries)
     if retries.total is not None:
         return bool(retries.total)
-    return any((retries.connect, retries.read, retries.status, retries.other))
+    counts = (retries.connect, retries.read, retries.status, retries.other)
+    return any(count is None or count for count in counts)  # without a total, None has no end
 
 
 def no_retries() -> WireRetry:
