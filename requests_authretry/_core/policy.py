@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .backoff import Backoff
 from .faults import collection, flag, gathered, instance, members, refuse, seconds, whole
+from .inherited import inherited
 from .outcome import TOO_MANY_REQUESTS, Failure, Outcome, Progress, Reason, Retry, Stop
 
 if TYPE_CHECKING:
@@ -73,6 +74,31 @@ class RetryPolicy:
         refuse("RetryPolicy", self._faults())
         object.__setattr__(self, "statuses", frozenset(self.statuses))
         object.__setattr__(self, "methods", frozenset(method.upper() for method in self.methods))
+
+    @classmethod
+    def from_urllib3(cls, retry: object, **changes: Any) -> RetryPolicy:
+        """The policy nearest to what an adapter has as ``max_retries``.
+
+        Kept are the retries, statuses, methods and waits. ``max_attempts`` comes from the highest
+        counter that was set, within ``total``; ``methods`` for "any" are those with a registered
+        name; the deadline has room for every wait. What has no counterpart:
+
+        - One counter serves all kinds of failure, and all hops of a redirect.
+        - The codes that urllib3 retries only with a ``Retry-After`` (413, 429, 503) are retried
+          without one too. A wish is waited for even if the `Retry` does not respect the header,
+          and one above ``retry_after_max`` ends the call: no request goes before its time.
+        - After the last attempt the answer is handed out (``raise_on_status``).
+        - Statuses below 400, ``history``, ``other``, ``remove_headers_on_redirect``, and whatever
+          a subclass overrides: its attributes are read, its methods never called.
+
+        Args:
+            retry: An ``urllib3.util.Retry`` of 1.26 or 2, or an int, a bool or None.
+            **changes: Fields that are to be otherwise.
+
+        Raises:
+            ConfigurationError: It is none of these, or a change cannot work.
+        """
+        return cls(**{**inherited(retry), **changes})
 
     def _faults(self) -> Iterable[str | None]:
         yield whole("max_attempts", self.max_attempts, 1)

@@ -1,0 +1,47 @@
+"""What is taken over from legacy code: which header may become the first token."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from .faults import collection, members
+from .token import Token
+
+AUTHORIZATION = "authorization"
+RETRIES = "retries"
+_NAMES = frozenset({AUTHORIZATION, RETRIES})
+
+_STATIC = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([A-Za-z0-9._~+/-]+=*)")
+"""A scheme and a token68 (RFC 9110 section 11.2). What has auth-params, as Digest, OAuth 1 and
+AWS4-HMAC-SHA256, signs one request."""
+
+_OF_ONE_REQUEST = frozenset({"dpop", "kerberos", "negotiate", "ntlm"})
+"""They look alike, and belong to one request or one connection (RFC 9449, RFC 4559)."""
+
+
+def static_token(header: object) -> Token | None:
+    """The token in an ``Authorization`` header, if the same header may stand in many requests."""
+    text = header.decode("latin-1") if isinstance(header, bytes) else header
+    found = _STATIC.fullmatch(text) if isinstance(text, str) else None
+    if found is None or found[1].lower() in _OF_ONE_REQUEST:
+        return None
+    return Token(found[2], scheme=found[1])
+
+
+def adopts(adopt: bool | Collection[str], name: str) -> bool:  # noqa: FBT001 (as users give it)
+    """Whether a setting of `adopt` takes this over."""
+    return adopt if isinstance(adopt, bool) else name in adopt
+
+
+def adopt_fault(adopt: object, *, has_token: bool) -> str | None:
+    """What is wrong with the setting."""
+    if isinstance(adopt, bool):
+        return None
+    if not isinstance(adopt, Collection) or isinstance(adopt, (str, bytes)):
+        return collection("adopt", adopt) or "adopt takes a collection, or True or False"
+    kinds = " and ".join(map(repr, sorted(_NAMES)))
+    fault = members("adopt", adopt, lambda name: name in _NAMES, kinds)
+    if fault is None and AUTHORIZATION in adopt and not has_token:
+        return f"adopt names {AUTHORIZATION!r}, and no token could take its place: give token=..."
+    return fault

@@ -1,0 +1,217 @@
+"""What an urllib3 ``Retry`` means in our words; its attributes are read, whichever version made it.
+
+The rules are those of ``urllib3.util.retry`` and of its caller, from 1.26.16 to 2.8.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+from .backoff import Backoff, Jitter
+from .faults import ConfigurationError, is_finite
+
+_RETRY_AFTER = frozenset({413, 429, 503})
+"""``Retry.RETRY_AFTER_STATUS_CODES``."""
+
+_STANDARD = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PUT", "TRACE"})
+_ANY_METHOD = _STANDARD | {
+    *("CONNECT", "PATCH", "POST", "QUERY"),  # RFC 9110, RFC 5789, and the draft on QUERY
+    *("COPY", "LOCK", "MKCOL", "MOVE", "PROPFIND", "PROPPATCH", "UNLOCK"),  # RFC 4918
+    *("ACL", "LINK", "MKCALENDAR", "PURGE", "REPORT", "SEARCH", "UNLINK"),
+}
+"""What "any method" is where methods go by their names."""
+
+_RULES = (
+    *("_is_connection_error", "_is_method_retryable", "_is_read_error", "_sleep_backoff"),
+    *("get_backoff_time", "get_retry_after", "increment", "is_exhausted", "is_retry"),
+    *("parse_retry_after", "sleep", "sleep_for_retry"),
+)
+
+_BY_DEFAULT = 3
+"""Retries of ``Retry.DEFAULT``, which stands for None."""
+
+_MOST = 1_000_000
+"""Attempts where the `Retry` has no end."""
+
+_BACKOFF_MAX = 120.0
+_RETRY_AFTER_MAX = 21_600.0
+"""Six hours, as urllib3 has it since it has a bound."""
+
+_ATTEMPT_SECONDS = 3_600.0
+_LONGEST = 604_800.0
+"""A week: it ends before a time limit becomes too large for the system."""
+
+_STATUS_CODES = range(100, 600)
+_FIRST_ERROR = 400
+
+
+@dataclass(frozen=True, kw_only=True)
+class InheritedBackoff(Backoff):
+    """The waits of a `Retry`: none at first, then doubling, then spread by a fixed time.
+
+    Attributes:
+        spread: What is added to a delay at most, in seconds, before ``max_delay`` cuts it.
+    """
+
+    spread: float = 0.0
+
+    def delay(
+        self,
+        retry: int,
+        *,
+        throttled: bool,  # noqa: ARG002 (the signature of every backoff)
+        fraction: float,
+    ) -> float:
+        """The delay before a retry, as ``Retry.get_backoff_time`` has it."""
+        if retry <= 1:
+            return 0.0
+        full = self.initial * 2.0 ** min(retry - 1, 1_000)
+        return min(self.max_delay, full + self.spread * fraction)
+
+
+def inherited(retry: object) -> dict[str, Any]:
+    """The fields of the `RetryPolicy` that is nearest to what an adapter has as ``max_retries``.
+
+    Raises:
+        ConfigurationError: It is nothing that an adapter takes.
+    """
+    given = _read(retry)
+    statuses = _statuses(given)
+    retries = _retries(given, statuses)
+    attempts = _MOST if retries is None else min(retries + 1, _MOST)
+    backoff, max_hint = _backoff(given), _max_hint(given)
+    longest = max(_RETRY_AFTER_MAX if max_hint is None else max_hint, backoff.max_delay)
+    return {
+        "max_attempts": attempts,
+        # urllib3 knows none: room for every wait, and for slow answers between them.
+        "deadline": min(attempts * (longest + _ATTEMPT_SECONDS), _LONGEST),
+        "statuses": statuses,
+        "methods": _methods(given, statuses),
+        "backoff": backoff,
+        "max_hint": max_hint,
+        "unsafe_on_429": False,
+    }
+
+
+def unheeded(retry: object) -> tuple[str, ...]:
+    """What of it our rules have no counterpart for, and would silently do otherwise."""
+    given = _read(retry)
+    statuses = _statuses(given)
+    own = _overridden(given)
+    counts = {_least(given.total, count) for count in _counts(given, statuses)}
+    found = {
+        f"methods of its own ({', '.join(own)})": bool(own),
+        "a count for each kind of failure": len(counts) > 1,
+        "RetryError after the last status": bool(statuses) and given.raise_on_status,
+        "statuses below 400": any(status < _FIRST_ERROR for status in statuses),
+        "deafness to Retry-After": not given.respect_retry_after_header,
+    }
+    return tuple(what for what, is_so in found.items() if is_so)
+
+
+_FIELDS = {
+    "total": 0,
+    "connect": None,
+    "read": None,
+    "status": None,
+    "status_forcelist": (),
+    "allowed_methods": _STANDARD,
+    "backoff_factor": 0.0,
+    "backoff_max": None,
+    "DEFAULT_BACKOFF_MAX": _BACKOFF_MAX,  # of 1.26, where it stands on the class
+    "backoff_jitter": 0.0,
+    "raise_on_status": False,
+    "respect_retry_after_header": True,
+    "retry_after_max": None,
+    "RETRY_AFTER_STATUS_CODES": _RETRY_AFTER,
+}
+
+
+def _read(retry: object) -> Any:
+    """The attributes alone, all of them there."""
+    if retry is None or isinstance(retry, int):
+        retry = SimpleNamespace(total=_BY_DEFAULT if retry is None else retry)
+    elif not (hasattr(retry, "total") and hasattr(retry, "status_forcelist")):
+        kind = type(retry).__name__
+        fault = f"retry must be an urllib3 Retry, a number, a bool or None, not {kind}"
+        raise ConfigurationError("RetryPolicy.from_urllib3", [fault])
+    given = {name: getattr(retry, name, default) for name, default in _FIELDS.items()}
+    # A name of old that may have been set on the object, and counts there.
+    methods = vars(retry).get("method_whitelist", given["allowed_methods"])
+    return SimpleNamespace(**{**given, "allowed_methods": methods}, kind=type(retry))
+
+
+def _count(value: Any) -> int | None:
+    return None if value is None else max(int(value), 0)
+
+
+def _least(total: Any, count: int | None) -> int | None:
+    known = [one for one in (_count(total), count) if one is not None]
+    return min(known, default=None)
+
+
+def _statuses(given: Any) -> frozenset[int]:
+    """Those of the list, and those that are retried if they come with a Retry-After."""
+    if _count(given.status) == 0:
+        return frozenset()
+    statuses = set(given.status_forcelist or ())
+    if given.total and given.respect_retry_after_header:
+        statuses |= set(given.RETRY_AFTER_STATUS_CODES)
+    return frozenset(int(one) for one in statuses if isinstance(one, int) and one in _STATUS_CODES)
+
+
+def _counts(given: Any, statuses: frozenset[int]) -> list[int | None]:
+    """The counters of the kinds of failure there can be."""
+    return [_count(given.connect), _count(given.read), *[_count(given.status)] * bool(statuses)]
+
+
+def _retries(given: Any, statuses: frozenset[int]) -> int | None:
+    """The highest of the counters that were set, within the total; None: no end."""
+    counts = _counts(given, statuses)
+    known = [count for count in counts if count is not None]
+    highest = max(known) if any(known) or len(known) == len(counts) else None
+    return _least(given.total, highest)
+
+
+def _methods(given: Any, statuses: frozenset[int]) -> frozenset[str]:
+    """Those that may go again although the server may have processed them."""
+    if _count(given.read) == 0 and not statuses:
+        return frozenset()
+    allowed = given.allowed_methods
+    if isinstance(allowed, str):  # a slip that urllib3 searches for the name
+        return frozenset(method for method in _ANY_METHOD if method in allowed)
+    # It compares in upper case.
+    return frozenset(one for one in allowed if one == one.upper()) if allowed else _ANY_METHOD
+
+
+def _backoff(given: Any) -> InheritedBackoff:
+    most = given.DEFAULT_BACKOFF_MAX if given.backoff_max is None else given.backoff_max
+    base = _seconds(given.backoff_factor)
+    return InheritedBackoff(
+        initial=base,
+        throttled_initial=base,
+        max_delay=_seconds(most),
+        jitter=Jitter.NONE,
+        spread=_seconds(given.backoff_jitter),
+    )
+
+
+def _seconds(value: float) -> float:
+    return max(0.0, min(float(value), _LONGEST))
+
+
+def _max_hint(given: Any) -> float | None:
+    """A longer wish ends the call; whom no wish moves waits no longer than by its own backoff."""
+    if not given.respect_retry_after_header:
+        return _backoff(given).max_delay
+    most = given.retry_after_max
+    return _seconds(most) if is_finite(most) else None
+
+
+def _overridden(given: Any) -> list[str]:
+    """The rules that a subclass has made its own."""
+    family = given.kind.__mro__
+    base = next((one for one in family if one.__module__.split(".")[0] == "urllib3"), object)
+    return [n for n in _RULES if getattr(given.kind, n, None) is not getattr(base, n, None)]
