@@ -18,6 +18,7 @@ from ._exchange import Exchange
 from ._fork import survives_fork
 from ._gates import Waiter, Waiters
 from ._hook import CREDENTIALS_AT_FAULT, put_first
+from ._override import current
 from ._runtime import Runtime
 from ._settings import Settings
 from ._translate import (
@@ -111,11 +112,18 @@ class AuthRetryAdapter(HTTPAdapter):
                 `AuthRetryError`.
         """
         runtime, hooks = self._runtime, request.hooks
+        if runtime.sites:
+            runtime = runtime.serving(request.url or "")
+        override = current.get()
+        if override is not None:
+            if self._runtime.sites:
+                override.refuse_for_sites()
+            runtime = runtime.overridden(override)
         # Most hold nothing but the user's own.
         alone = not hooks or len(hooks) == 1
         exchange = Exchange(runtime) if alone else Exchange.of(request, runtime)
         if timeout is None:
-            timeout = self.settings.timeout
+            timeout = runtime.settings.timeout
         options = {"stream": stream, "verify": verify, "cert": cert, "proxies": proxies}
         try:
             return self._sent(exchange, request, timeout, options)
@@ -196,12 +204,16 @@ class AuthRetryAdapter(HTTPAdapter):
 
     def close(self) -> None:
         """Close the pool, the inner adapter's if there is one, and end the waits."""
-        waiters, self._waiters = self._waiters, Waiters()
-        waiters.close()
+        self.end_waits()
         if self.inner is None:
             super().close()
         else:
             self.inner.close()
+
+    def end_waits(self) -> None:
+        """End the waits of the calls under way, as the end of their session does."""
+        waiters, self._waiters = self._waiters, Waiters()
+        waiters.close()
 
     def after_fork(self) -> None:
         """Drop the connections that parent and child would share: their answers would mix."""

@@ -20,12 +20,14 @@ from ._notes import note, passed
 from ._outages import place_of
 from ._outgoing import (
     Cookies,
+    authorization_of,
     carrying,
     has_key,
     has_own_authorization,
     keyed,
     lacks_key,
     new_key,
+    replacing,
     signed,
 )
 from ._spool import Spool
@@ -182,7 +184,9 @@ class Exchange:
                     return outgoing
             carrier = carrying(outgoing, token.authorization)
             if carrier is None:
-                return outgoing
+                if not runtime.tokens.has_adopted(authorization_of(request)):
+                    return outgoing
+                carrier = replacing(outgoing, token.authorization)
             self.sent, outgoing = token, carrier
             if runtime.tokens.prover is not None:
                 self._prove(runtime.tokens.prover, outgoing, token)
@@ -203,7 +207,8 @@ class Exchange:
 
     def _usable(self, tokens: TokenKeeper, request: PreparedRequest) -> Token | None:
         """A token that may have to be fetched; None, and no fetch, where the caller has set one."""
-        if has_own_authorization(request):
+        own = has_own_authorization(request)
+        if own and not tokens.has_adopted(authorization_of(request)):
             return None
         token = tokens.usable(self.deadline)
         self.begin()

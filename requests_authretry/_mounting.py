@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections import OrderedDict
 from threading import Lock
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 import requests
 from requests.adapters import HTTPAdapter
 
 from ._adapter import AuthRetryAdapter
+from ._core.adopted import RETRIES, adopts
 from ._core.faults import instance, refuse
+from ._core.inherited import unheeded
+from ._core.policy import RetryPolicy
 from ._errors import ConfigurationError
 from ._events import logger
 from ._fork import survives_fork
+from ._runtime import derived
 from ._settings import Settings
 from ._translate import no_retries, would_retry
 
@@ -70,7 +73,7 @@ class Mounted:
         self._put: dict[str, AuthRetryAdapter] = {}
         self._found: dict[str, BaseAdapter | None] = {}
         self._quieted: list[HTTPAdapter] = []
-        with _inner_retries.lock:
+        with inner_retries.lock:
             for place, adapter in _places(session, prefix):
                 self._put[place] = self._wrapper(adapter, settings)
                 self._found[place] = session.adapters.get(place)
@@ -85,8 +88,8 @@ class Mounted:
         known = (mine for mine in self._put.values() if mine.inner is carrier)
         wrapper = next(known, None)
         if wrapper is None:
-            wrapper = AuthRetryAdapter(settings, inner=carrier)
-            if isinstance(carrier, HTTPAdapter) and _inner_retries.switch_off(carrier):
+            wrapper = AuthRetryAdapter(settings_for(carrier, settings), inner=carrier)
+            if isinstance(carrier, HTTPAdapter) and inner_retries.switch_off(carrier):
                 self._quieted.append(carrier)
         return wrapper
 
@@ -95,14 +98,14 @@ class Mounted:
 
         Requests under way end as they began. Unmounting twice does nothing.
         """
-        with _inner_retries.lock:
+        with inner_retries.lock:
             for prefix, wrapper in self._put.items():
                 found = _still_standing(self._found[prefix])
                 wrapper.__dict__[_RETIRED_FOR] = found
                 if self._session.adapters.get(prefix) is wrapper:
                     _put(self._session, prefix, found)
             for carrier in self._quieted:
-                _inner_retries.give_back(carrier)
+                inner_retries.give_back(carrier)
             self._put, self._quieted = {}, []
 
     def __enter__(self) -> Self:
@@ -117,6 +120,19 @@ class Mounted:
     ) -> None:
         """Unmount."""
         self.unmount()
+
+
+def settings_for(carrier: BaseAdapter, settings: Settings) -> Settings:
+    """The settings for what goes through an adapter: with its own retries, if they are adopted.
+
+    To be asked before they are switched off, or after: then they are remembered.
+    """
+    retries = inner_retries.of(carrier)
+    if not adopts(settings.adopt, RETRIES) or not would_retry(retries):
+        return settings
+    name, lost = type(carrier).__name__, unheeded(retries)
+    logger.info("max_retries of %s is adopted; not kept: %s", name, "; ".join(lost) or "nothing")
+    return derived(settings, retry=RetryPolicy.from_urllib3(retries))
 
 
 _RETIRED_FOR = "_authretry_retired_for"
@@ -157,30 +173,42 @@ def _still_standing(found: BaseAdapter | None) -> BaseAdapter | None:
     return found
 
 
+_SWITCHED_OFF = "_authretry_switched_off"
+
+
+def _times_and_retries(adapter: BaseAdapter) -> tuple[int, Any]:
+    """How often it was switched off, and what it had before."""
+    found: tuple[int, Any] | None = getattr(adapter, "__dict__", {}).get(_SWITCHED_OFF)
+    return found or (0, getattr(adapter, "max_retries", 0))
+
+
 class _InnerRetries:
     """Retries of inner adapters, switched off while mounted: they would multiply with ours."""
 
     def __init__(self) -> None:
         self.lock = Lock()
-        self._switched_off: WeakKeyDictionary[HTTPAdapter, tuple[int, Any]] = WeakKeyDictionary()
         survives_fork(self)
+
+    def of(self, adapter: BaseAdapter) -> Any:
+        """What an adapter has of its own, also while it is switched off."""
+        return _times_and_retries(adapter)[1]
 
     def switch_off(self, adapter: HTTPAdapter) -> bool:
         """Whether there was something to switch off; an adapter may be mounted several times."""
-        times, retries = self._switched_off.get(adapter, (0, getattr(adapter, "max_retries", 0)))
+        times, retries = _times_and_retries(adapter)
         if not times and not would_retry(retries):
             return False
         if not times:
             logger.info("max_retries of %s is switched off while mounted", type(adapter).__name__)
             adapter.max_retries = no_retries()
-        self._switched_off[adapter] = (times + 1, retries)
+        adapter.__dict__[_SWITCHED_OFF] = times + 1, retries
         return True
 
     def give_back(self, adapter: HTTPAdapter) -> None:
         """Undo one `switch_off`."""
-        times, retries = self._switched_off.pop(adapter)
+        times, retries = adapter.__dict__.pop(_SWITCHED_OFF)
         if times > 1:
-            self._switched_off[adapter] = (times - 1, retries)
+            adapter.__dict__[_SWITCHED_OFF] = times - 1, retries
         else:
             adapter.max_retries = retries
             logger.info("max_retries of %s is given back", type(adapter).__name__)
@@ -190,4 +218,4 @@ class _InnerRetries:
         self.lock = Lock()
 
 
-_inner_retries = _InnerRetries()
+inner_retries = _InnerRetries()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ._core.origin import Origin
 from ._core.outage import tells
 from ._outages import place_of
-from ._outgoing import has_own_authorization
+from ._outgoing import authorization_of, has_own_authorization
 from ._translate import limits_of
 
 if TYPE_CHECKING:
@@ -34,7 +34,9 @@ def key_of(runtime: Runtime, request: PreparedRequest) -> Key:
 def _credential(runtime: Runtime, request: PreparedRequest, origin: Origin | None) -> str:
     """What tells the request's credentials apart, without giving them away."""
     tokens = runtime.tokens if origin in runtime.origins else None
-    if tokens is not None and not has_own_authorization(request):
+    if tokens is not None and (
+        not has_own_authorization(request) or tokens.has_adopted(authorization_of(request))
+    ):
         return tokens.key
     given = request.headers.get("Authorization")
     if given is None:

@@ -36,7 +36,12 @@ def carrying(request: PreparedRequest, authorization: str) -> PreparedRequest | 
     store = headers._store if type(headers) is CaseInsensitiveDict else _store(request)  # noqa: SLF001 (see there)
     if "authorization" in store and has_own_authorization(request):
         return None
-    store = store.copy()
+    return replacing(request, authorization)
+
+
+def replacing(request: PreparedRequest, authorization: str) -> PreparedRequest:
+    """A twin with our credentials, whatever the caller has set."""
+    store = _store(request).copy()
     store["authorization"] = ("Authorization", authorization)
     return _twin(request, store)
 
@@ -73,6 +78,12 @@ def has_own_authorization(request: PreparedRequest) -> bool:
         return False
     login = get_netrc_auth(request.url or "")
     return login is None or given[1] != _basic_auth_str(*login)
+
+
+def authorization_of(request: PreparedRequest) -> object:
+    """The Authorization header as it stands there, None where there is none."""
+    given = _store(request).get("authorization")
+    return given and given[1]
 
 
 def has_key(request: PreparedRequest) -> bool:

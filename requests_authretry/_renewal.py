@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ._core.outcome import Reason
 from ._errors import ConfigurationError, RefreshFailed
+from ._override import current
 from ._rotation import NoToken, Renewed
 
 if TYPE_CHECKING:
@@ -24,6 +25,11 @@ Result = Renewed | Reason | Exception
 
 _underway: ContextVar[tuple[Renewal, ...]] = ContextVar("renewals under way", default=())
 """The renewals that this very thread or task works for; a source may use several threads."""
+
+
+def is_renewing() -> bool:
+    """Whether this thread or task works for a token source."""
+    return bool(_underway.get())
 
 
 class Renewal(threading.Event):
@@ -62,6 +68,7 @@ class Renewal(threading.Event):
         """
         context = copy_context()
         context.run(_underway.set, (*_underway.get(), self))
+        context.run(current.set, None)
         # A thread that hangs does not keep the program from ending, one that is at work does.
         _thread(self.wait, EXIT_SECONDS, daemon=False)
         try:

@@ -73,6 +73,7 @@ class Rotation:
     Attributes:
         key: The name the store keeps the token under.
         is_kept: Whether the store has the newest token that is known here.
+        first: The caller's own, good until it is refused where the store has none.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -90,6 +91,7 @@ class Rotation:
         self._generation = 0
         self.is_kept = True
         self._is_blind = False
+        self.first: Token | None = None
 
     def renewed(self, context: FetchContext) -> Renewed | Reason:
         """The token that replaces ``context.stale``, or why the source gave none.
@@ -97,6 +99,10 @@ class Rotation:
         Raises:
             Exception: Whatever the source raised; `NoToken` when it is at fault, or the store.
         """
+        if self.first is not None and context.stale is None:
+            found = self._in_store(self.first, alone=False)
+            if found is self.first or self._replaces(found, None):
+                return Renewed(found, fetched=False)
         try:
             with self._alone(early=context.early):
                 return self._renewed_alone(context)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any, cast
 
 from ._core.origin import Origin
 from ._quotas import Quotas
@@ -10,6 +11,7 @@ from ._sharing import Sharing
 from ._tokens import TokenKeeper
 
 if TYPE_CHECKING:
+    from ._override import Override
     from ._settings import Settings
 
 _PLACE = "_runtime"
@@ -31,26 +33,77 @@ class Runtime:
         hints: Names of the header fields that may hold hints, in lower case.
         sharing: Who holds back together with others.
         limits: The limits that were met.
+        sites: What sites of their own have in place of it, by their origins.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        """Begin afresh; use `of` for the one that is shared."""
+    def __init__(self, settings: Settings, base: Runtime | None = None) -> None:
+        """Begin afresh but for what ``base`` has; use `of` for the one that is shared."""
         self.settings = settings
         self.clock = settings.clock
         self.carries = settings.token is not None or settings.auth is not None
         self.adds = settings.retry.idempotency_key or settings.retry.buffer_bodies > 0
-        self.tokens = None if settings.token is None else TokenKeeper(settings)
-        self.quotas = Quotas(settings.quota)
+        tokens, quotas, sharing = _shared(settings, base)
+        self.tokens = tokens or _keeper(settings, base)
+        self.quotas = quotas or Quotas(settings.quota)
         self.hints = frozenset(settings.limits.hints)
-        self.sharing = Sharing(settings.store, settings.clock, settings.listeners)
+        self.sharing = sharing or Sharing(settings.store, settings.clock, settings.listeners)
         self.limits = self.sharing.limits
         self.auth = settings.auth
         self.patience = settings.retry.deadline
         self.origins = {Origin.of(origin) for origin in settings.origins}
         self.prefixes = tuple(f"{origin}/" for origin in settings.origins)
+        sites = ((origin, site) for site in settings.sites for origin in site.origins)
+        self.sites = {Origin.of(origin): Runtime.of(site) for origin, site in sites}
 
     @classmethod
     def of(cls, settings: Settings) -> Runtime:
         """The one runtime of a settings object, in this process."""
         shared: Runtime | None = settings.__dict__.get(_PLACE)
         return shared or cast("Runtime", settings.__dict__.setdefault(_PLACE, cls(settings)))
+
+    def serving(self, url: str) -> Runtime:
+        """That of the site where a request goes; without one, this."""
+        return self.sites.get(Origin.of(url), self)
+
+    def overridden(self, override: Override) -> Runtime:
+        """What serves a call for which some settings are others."""
+        known = override.known
+        settings = known.get(self.settings)
+        if settings is None:
+            settings = known.setdefault(self.settings, derived(self.settings, **override.changes))
+        return Runtime.of(settings)
+
+
+def derived(settings: Settings, **changes: Any) -> Settings:
+    """The settings with changes; what they have learned they share where no change concerns it."""
+    other = replace(settings, **changes)
+    other.__dict__[_PLACE] = Runtime(other, Runtime.of(settings))
+    return other
+
+
+def _keeper(settings: Settings, base: Runtime | None) -> TokenKeeper | None:
+    """What keeps the token; another one than the base's stays out of the store that keeps that."""
+    if settings.token is None:
+        return None
+    is_beside = base is not None and settings.store is base.settings.store
+    if is_beside and not getattr(settings.token, "store_key", None):
+        settings = replace(settings, store=None)
+    return TokenKeeper(settings)
+
+
+def _shared(
+    settings: Settings, base: Runtime | None
+) -> tuple[TokenKeeper | None, Quotas | None, Sharing | None]:
+    """What of a base serves these settings as well."""
+    if base is None:
+        return None, None, None
+    old = base.settings
+    names = (item.name for item in fields(old))
+    changed = {name for name in names if getattr(settings, name) is not getattr(old, name)}
+    is_together = changed.isdisjoint({"store", "clock"})
+    is_one_token = is_together and "token" not in changed and settings.origins == old.origins
+    return (
+        base.tokens if is_one_token else None,
+        base.quotas if "quota" not in changed else None,
+        base.sharing if is_together else None,
+    )

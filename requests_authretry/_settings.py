@@ -5,10 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, fields
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ._clock import SystemClock
-from ._core.faults import ConfigurationError, collection, flag, instance, refuse, seconds
+from ._core.adopted import adopt_fault
+from ._core.faults import ConfigurationError, collection, flag, gathered, instance, refuse, seconds
 from ._core.limits import RateLimits
 from ._core.origin import parse_origin
 from ._core.policy import RetryPolicy
@@ -17,6 +19,9 @@ from ._core.token import Token
 from ._protocols import Clock, Store, TokenSource
 
 if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
     from requests.auth import AuthBase
 
     from ._events import Listener
@@ -51,6 +56,12 @@ class Settings:
         timeout: Seconds, or a pair (connect, read), used where the caller gave none.
         listeners: Functions that are called with each event.
         allow_http: Whether an origin may be plain http, unencrypted, on another machine.
+        adopt: What to take over from code that was there before: ``"authorization"``, the static
+            header that it set becomes the first token, and is replaced once it is refused;
+            ``"retries"``, the ``max_retries`` of a mounted adapter becomes the policy for what
+            goes through it. True: both.
+        sites: Settings of their own for requests to their origins, in place of these; each origin
+            belongs to one site.
         clock: Where time comes from; another one in tests, see `requests_authretry.testing`.
 
     Raises:
@@ -67,19 +78,54 @@ class Settings:
     timeout: Timeout | None = None
     listeners: Collection[Listener] = field(default=(), repr=False)
     allow_http: bool = False
+    adopt: bool | Collection[str] = False
+    sites: Collection[Settings] = ()
     clock: Clock = field(default_factory=SystemClock)
 
     def __post_init__(self) -> None:
         """Freeze the collections and refuse what cannot work, all faults together."""
         given: Any = self  # as yet whatever the caller wrote
-        faults = [collection(name, getattr(given, name)) for name in ("origins", "listeners")]
+        kinds = ("origins", "listeners", "sites")
+        faults = [collection(name, getattr(given, name)) for name in kinds]
         if faults[0] is None:
             faults += self._take_origins(tuple(given.origins))
-        if faults[1] is None:
-            object.__setattr__(self, "listeners", tuple(given.listeners))
+        for name, fault in zip(kinds[1:], faults[1:3], strict=True):
+            if fault is None:
+                object.__setattr__(self, name, tuple(getattr(given, name)))
         if isinstance(given.token, str):
             faults.append(self._take_token())
+        object.__setattr__(self, "adopt", gathered(given.adopt))
         refuse("Settings", [*faults, *_faults(self)])
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str]) -> Settings:
+        """Settings from a TOML file: its keys are the fields, its ``[[site]]`` tables the `sites`.
+
+        Args:
+            path: The file. Paths in it start from its folder.
+
+        Raises:
+            ConfigurationError: It cannot be read, or something in it cannot work; all faults are
+                named together, each with its line.
+        """
+        settings: Settings = _loader().load_file(path)
+        return settings
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Settings from variables such as ``REQUESTS_AUTHRETRY_RETRY_MAX_ATTEMPTS=5``.
+
+        They take the place of what stands in the file that ``REQUESTS_AUTHRETRY_CONFIG`` names.
+
+        Args:
+            environ: The variables; None: those of the process.
+
+        Raises:
+            ConfigurationError: A variable is unknown or cannot work, or so is something in the
+                file; all faults are named together, each with its variable or line.
+        """
+        settings: Settings = _loader().load_env(environ)
+        return settings
 
     def _take_token(self) -> str | None:
         given: Any = self
@@ -111,6 +157,11 @@ class Settings:
         return self
 
 
+def _loader() -> Any:
+    """By name, as settings know nothing of the sources and stores above them, which files name."""
+    return import_module("._configuration", __package__)
+
+
 def _faults(given: Any) -> Iterable[str | None]:
     yield _token_fault(given.token)
     yield instance("retry", given.retry, RetryPolicy)
@@ -127,7 +178,10 @@ def _faults(given: Any) -> Iterable[str | None]:
     yield _timeout_fault(given.timeout)
     if isinstance(given.listeners, tuple) and not all(map(callable, given.listeners)):
         yield "listeners must all be callable"
+    yield adopt_fault(given.adopt, has_token=given.token is not None)
     yield flag("allow_http", given.allow_http)
+    if isinstance(given.sites, tuple):
+        yield from _site_faults(given.sites)
     if not isinstance(given.clock, Clock):
         yield "clock must have time(), monotonic() and sleep(seconds, wake=None)"
 
@@ -145,6 +199,22 @@ def _token_fault(token: object) -> str | None:
     if not isinstance(getattr(token, "store_key", ""), str):
         return "token has a store_key that is no str"
     return None
+
+
+def _site_faults(sites: tuple[object, ...]) -> Iterable[str]:
+    known: set[str] = set()
+    for site in sites:
+        if not isinstance(site, Settings):
+            yield f"sites takes Settings, not {type(site).__name__}"
+            continue
+        if site.sites:
+            yield "sites: a site has no sites of its own"
+        if not site.origins:
+            yield "sites: a site needs origins: origins=['https://api.example.com']"
+        both = known.intersection(site.origins)
+        if both:
+            yield f"sites: {', '.join(sorted(both))} is in two of them"
+        known.update(site.origins)
 
 
 def _timeout_fault(timeout: object) -> str | None:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ._core import renewal as rules
+from ._core.adopted import AUTHORIZATION, adopts, static_token
 from ._core.outcome import Reason
-from ._core.token import Token
+from ._core.token import Secret, Token
 from ._errors import RefreshFailed
 from ._events import TokenRefreshed, logger, tell
 from ._fork import survives_fork
@@ -69,7 +70,9 @@ class TokenKeeper:
         self._patience = max(LOCK_SECONDS, getattr(source, "patience", 0.0))
         self._lock = threading.Lock()
         self._held = _Held(None)
-        if isinstance(source, Token) and source.value:
+        self._may_adopt = adopts(settings.adopt, AUTHORIZATION)
+        self._adopted: Secret | None = None
+        if isinstance(source, Token) and source.value and not self._may_adopt:
             self._set(source, rules.without_windows(source.expires_at, self._clock.time()))
         self._renewal: Renewal | None = None
         self._latch: _Latch | None = None
@@ -82,6 +85,23 @@ class TokenKeeper:
     def token(self) -> Token | None:
         """The newest token there is here, whether it is good still or not."""
         return self._held.token
+
+    def has_adopted(self, header: object) -> bool:
+        """Whether a caller's header is the adopted one; the first before any token becomes it."""
+        if not self._may_adopt:
+            return False
+        given = header.decode("latin-1") if isinstance(header, bytes) else header
+        if self._adopted is None:
+            self._adopt(given)
+        return self._adopted == given
+
+    def _adopt(self, header: object) -> None:
+        first = static_token(header)
+        with self._lock:
+            begun = self._adopted or self._held.token or self._renewal
+            if first is not None and not begun:
+                self._adopted, self._latch = Secret(header), None
+                self._rotation.first = first
 
     def usable(self, deadline: float) -> Token:
         """The token to send now, fetched first if there is none or its time is over.
@@ -230,7 +250,7 @@ class TokenKeeper:
         if renewal.is_given_up and version != stale:
             return None  # so late that a newer token is there
         self._hold(result, early=context.early)
-        if result.token.value == version:
+        if result.token.value == version or result.token is self._rotation.first:
             return None
         return TokenRefreshed(self._rotation.key, not result.fetched, result.token.expires_at)
 

@@ -1,0 +1,93 @@
+"""`override`: other settings for the calls made inside it."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import fields, replace
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from ._core.faults import ConfigurationError, refuse
+from ._settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_ANY_ORIGINS = ("https://api.example.com",)
+"""For the check alone: whether they are missing, the settings that are overridden tell."""
+
+
+class Override:
+    """Changes to whatever settings a call has.
+
+    Attributes:
+        changes: Fields of `Settings`.
+        known: The settings they were applied to, with what came of it.
+    """
+
+    def __init__(self, changes: dict[str, Any]) -> None:
+        """Not applied to anything yet."""
+        self.changes = changes
+        self.known: WeakKeyDictionary[Settings, Settings] = WeakKeyDictionary()
+
+    def refuse_for_sites(self) -> None:
+        """Credentials without origins would go wherever a redirect leads among the sites.
+
+        Raises:
+            ConfigurationError: There are some.
+        """
+        given = [name for name in ("token", "auth") if self.changes.get(name) is not None]
+        if given and "origins" not in self.changes:
+            fault = (
+                f"{given[0]} needs origins where there are sites: origins=[...], those it is for"
+            )
+            raise ConfigurationError("override", [fault])
+
+
+current: ContextVar[Override | None] = ContextVar("requests_authretry override", default=None)
+
+
+@contextmanager
+def override(**changes: Any) -> Iterator[None]:
+    """Other settings for the calls made in this block, in this thread or task only.
+
+    They hold for every session that is mounted or installed. One override inside another adds to
+    it. Tokens, limits and quotas that no change concerns are those of the session, as ever; a token
+    of its own is kept in memory, beside the session's, unless it has a ``store_key`` or there is
+    another ``store``. Where the settings have sites, such a token needs its ``origins``::
+
+        with override(timeout=5, retry=RetryPolicy(max_attempts=1)):
+            session.get("https://api.example.com/health")
+
+    Threads that are started in the block do not inherit it, unless they are given its context.
+
+    Args:
+        **changes: Fields of `Settings`, but for ``sites``.
+
+    Raises:
+        ConfigurationError: A field is unknown or cannot work; all faults are named together.
+    """
+    refuse("override", _faults(changes))
+    if changes.get("token", ...) is None:
+        changes.setdefault("adopt", False)  # there is nothing to put in its place
+    outer = current.get()
+    reset = current.set(Override({**(outer.changes if outer else {}), **changes}))
+    try:
+        yield
+    finally:
+        current.reset(reset)
+
+
+def _faults(changes: dict[str, Any]) -> Iterable[str]:
+    names = {item.name for item in fields(Settings)} - {"sites"}
+    unknown = [name for name in changes if name not in names]
+    for name in unknown:
+        near = get_close_matches(name, names, 1)
+        yield f"{name} is unknown" + (f": {near[0]} is meant?" if near else "")
+    known = {name: value for name, value in changes.items() if name in names}
+    try:
+        replace(Settings(origins=_ANY_ORIGINS), **known)
+    except ConfigurationError as error:
+        yield from error.faults

@@ -1,0 +1,238 @@
+"""`override` and `sites`: other settings for some calls, and for some origins."""
+
+from __future__ import annotations
+
+from contextvars import copy_context
+from threading import Thread
+from typing import Any
+
+import pytest
+import requests
+
+from requests_authretry import (
+    ConfigurationError,
+    MemoryStore,
+    RetryPolicy,
+    Settings,
+    Token,
+    install,
+    mount,
+    override,
+)
+from requests_authretry.testing import FakeClock, ScriptedAdapter
+from tests.edges.scripted import EXPIRED, URL, Source, scripted, settings
+from tests.edges.support import AT_ONCE
+
+ONCE = RetryPolicy(max_attempts=1)
+FOUR = RetryPolicy(backoff=AT_ONCE)
+OTHER = "https://other.example.com"
+
+
+def test_only_the_calls_inside() -> None:
+    """Inside the block one attempt, before and after it four."""
+    session, below = scripted(Settings(retry=FOUR), *[503] * 9)
+    session.get(URL)
+    with override(retry=ONCE):
+        session.get(URL)
+    session.get(URL)
+    assert len(below.sent) == 4 + 1 + 4
+
+
+def test_what_is_installed_is_overridden_as_well() -> None:
+    """It holds for sessions that nobody mounted."""
+    session, below = requests.Session(), ScriptedAdapter(503, 503)
+    session.mount("https://", below)
+    with install(Settings(retry=FOUR)), override(retry=ONCE):
+        session.get(URL)
+    assert len(below.sent) == 1
+
+
+def test_one_inside_another_adds_to_it() -> None:
+    """The inner one's fields count first, the outer one's stay."""
+    session, below = scripted(Settings(retry=FOUR), *[503] * 9)
+    with override(retry=ONCE):
+        with override(timeout=5):
+            session.get(URL)
+        with override(retry=RetryPolicy(max_attempts=2, backoff=AT_ONCE)):
+            session.get(URL)
+        session.get(URL)
+    assert len(below.sent) == 1 + 2 + 1
+
+
+def test_other_threads_are_left_alone() -> None:
+    """A thread started in the block has the session's own settings, unless given the context."""
+    session, below = scripted(Settings(retry=FOUR), *[503] * 9)
+    with override(retry=ONCE):
+        for target in (lambda: session.get(URL), lambda: copy_context().run(session.get, URL)):
+            thread = Thread(target=target)
+            thread.start()
+            thread.join(10)
+        context = copy_context()
+        thread = Thread(target=lambda: context.run(session.get, URL))
+        thread.start()
+        thread.join(10)
+    assert len(below.sent) == 4 + 4 + 1
+
+
+def test_the_token_is_the_sessions() -> None:
+    """A change of something else leaves token and renewal shared: none is fetched twice."""
+    source = Source("first", "second")
+    session, below = scripted(settings(source), 200, EXPIRED, 200, 200)
+    session.get(URL)
+    with override(retry=ONCE, timeout=3):
+        session.get(URL)
+    session.get(URL)
+    sent = [request.headers["Authorization"] for request in below.sent]
+    assert sent == ["Bearer first", "Bearer first", "Bearer second", "Bearer second"]
+    assert source.calls == 2
+
+
+def test_another_token() -> None:
+    """A token of its own is sent inside, and the session's before and after."""
+    session, below = scripted(settings("mine"), 200, 200, 200)
+    session.get(URL)
+    with override(token=Token("yours")):
+        session.get(URL)
+    session.get(URL)
+    sent = [request.headers["Authorization"] for request in below.sent]
+    assert sent == ["Bearer mine", "Bearer yours", "Bearer mine"]
+
+
+def test_another_token_stays_out_of_the_sessions_store() -> None:
+    """Neither finds the other's under the name that their origins share."""
+    store = MemoryStore()
+    session, below = scripted(settings(Source("mine"), store=store), 200, 200, 200)
+    with override(token=Source("yours")):
+        session.get(URL)
+    session.get(URL)
+    with override(token=Source("yours")):
+        session.get(URL)
+    sent = [request.headers["Authorization"] for request in below.sent]
+    assert sent == ["Bearer yours", "Bearer mine", "Bearer yours"]
+
+
+def test_another_token_goes_to_no_other_site() -> None:
+    """Among sites a token has to say where it belongs, and goes nowhere else."""
+    sites = [Settings(origins=["https://one.example.com"]), Settings(origins=[OTHER])]
+    hop = (302, {"Location": f"{OTHER}/"})
+    session, below = scripted(Settings(sites=sites), hop, 200)
+    with override(token="yours"), pytest.raises(ConfigurationError, match="token needs origins"):
+        session.get("https://one.example.com/")
+    with override(token="yours", origins=["https://one.example.com"]):
+        session.get("https://one.example.com/")
+    sent = [request.headers.get("Authorization") for request in below.sent]
+    assert sent == ["Bearer yours", None]
+
+
+def test_no_token() -> None:
+    """A call can go without."""
+    session, below = scripted(settings("mine"), 200)
+    with override(token=None):
+        session.get(URL)
+    assert "Authorization" not in below.sent[0].headers
+
+
+def test_no_token_where_a_header_was_adopted() -> None:
+    """Without a token the caller's header goes as it is."""
+    session, below = scripted(settings("mine", adopt=["authorization"]), 200)
+    with override(token=None):
+        session.get(URL, headers={"Authorization": "Bearer theirs"})
+    assert below.sent[0].headers["Authorization"] == "Bearer theirs"
+
+
+def test_a_cool_down_is_shared() -> None:
+    """A limit that was met inside holds outside, and the other way round."""
+    clock = FakeClock()
+    chosen = Settings(retry=FOUR, clock=clock)
+    session, _ = scripted(chosen, (429, {"Retry-After": "30"}), 200)
+    with override(retry=ONCE):
+        assert session.get(URL).status_code == 429
+    assert session.get(URL).status_code == 200
+    assert clock.sleeps == [30.0]
+
+
+def test_a_source_is_not_overridden() -> None:
+    """What a token source sends while it renews has its own settings."""
+    inner, below = scripted(Settings(retry=FOUR), 503, 503, 200)
+
+    def fetch() -> str:
+        assert inner.get(f"{OTHER}/token").status_code == 200
+        return "tok"
+
+    session, _ = scripted(settings(fetch), 200)
+    with override(retry=ONCE):
+        assert session.get(URL).status_code == 200
+    assert len(below.sent) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"timeouts": 3}, "timeouts is unknown: timeout is meant?"),
+        ({"sites": []}, "sites is unknown"),
+        ({"timeout": -1}, "timeout must be above zero, not -1"),
+        ({"retry": 3}, "retry must be a RetryPolicy, not int"),
+    ],
+)
+def test_what_cannot_work_is_refused(changes: dict[str, Any], fault: str) -> None:
+    """Unknown names and impossible values are refused where they are written."""
+    with pytest.raises(ConfigurationError, match=f"^override: {fault}"), override(**changes):
+        pytest.fail("the block began")
+
+
+# Sites
+
+
+def test_each_site_has_its_own() -> None:
+    """Token, attempts and time limits are those of the origin a request goes to."""
+    sites = [
+        Settings(token="one", origins=["https://one.example.com"], retry=ONCE),
+        Settings(token="two", origins=["https://two.example.com"], retry=FOUR),
+    ]
+    session, below = scripted(Settings(retry=FOUR, sites=sites), *[503] * 9)
+    for host in ("one", "two", "other"):
+        session.get(f"https://{host}.example.com/")
+    sent = [request.headers.get("Authorization") for request in below.sent]
+    assert sent == ["Bearer one", *["Bearer two"] * 4, *[None] * 4]
+
+
+def test_a_redirect_to_another_site_carries_that_ones_token() -> None:
+    """Each hop has the settings of where it goes, and a 401 there is answered from them."""
+    second = Source("two", "three")
+    sites = [
+        Settings(token="one", origins=["https://one.example.com"]),
+        Settings(token=second, origins=["https://two.example.com"]),
+    ]
+    hop = (302, {"Location": "https://two.example.com/"})
+    session, below = scripted(Settings(sites=sites), hop, EXPIRED, 200)
+    assert session.get("https://one.example.com/").status_code == 200
+    sent = [request.headers["Authorization"] for request in below.sent]
+    assert sent == ["Bearer one", "Bearer two", "Bearer three"]
+
+
+def test_sites_can_be_overridden() -> None:
+    """An override holds whatever site a call goes to."""
+    site = Settings(token="one", origins=[URL[: -len("/get")]], retry=FOUR)
+    session, below = scripted(Settings(sites=[site]), 503, 503)
+    with override(retry=ONCE):
+        session.get(URL)
+    assert [request.headers["Authorization"] for request in below.sent] == ["Bearer one"]
+
+
+@pytest.mark.parametrize(
+    ("sites", "fault"),
+    [
+        (Settings(), "sites takes a collection, not Settings"),
+        (["https://a.example.com"], "sites takes Settings, not str"),
+        ([Settings()], "sites: a site needs origins"),
+        (
+            [Settings(origins=["https://a.example.com"], sites=[Settings(origins=[OTHER])])],
+            "sites: a site has no sites of its own",
+        ),
+        ([Settings(origins=[OTHER]), Settings(origins=[OTHER])], "is in two of them"),
+    ],
+)
+def test_sites_that_cannot_work(sites: Any, fault: str) -> None:
+    """A site needs origins that are its alone."""
+    with pytest.raises(ConfigurationError, match=fault):
+        mount(requests.Session(), Settings(sites=sites))
