@@ -28,7 +28,9 @@ from ._events import (
     StoreFailed,
     TokenRefreshed,
 )
+from ._installing import Installed, install
 from ._mounting import Mounted, mount
+from ._override import override
 from ._protocols import Clock, FetchContext, Prover, Store, TokenSource
 from ._settings import Settings
 from .sources import Command, from_credentials
@@ -47,6 +49,7 @@ __all__ = [
     "FetchContext",
     "FileStore",
     "GaveUp",
+    "Installed",
     "Jitter",
     "MemoryStore",
     "Mounted",
@@ -69,5 +72,7 @@ __all__ = [
     "attempts",
     "explain",
     "from_credentials",
+    "install",
     "mount",
+    "override",
 ]

@@ -1,0 +1,491 @@
+"""`install` and the way back: every session, once each, and exactly undone."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from dataclasses import dataclass
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+import pytest
+import requests
+from requests.adapters import BaseAdapter, HTTPAdapter
+from urllib3.util import Retry
+
+from requests_authretry import (
+    AuthRetryAdapter,
+    AuthRetryError,
+    ConfigurationError,
+    Installed,
+    RetryPolicy,
+    Settings,
+    attempts,
+    install,
+    mount,
+)
+from requests_authretry.testing import FakeClock, ScriptedAdapter
+from tests.edges.scripted import EXPIRED, URL, settings
+from tests.edges.support import AT_ONCE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from requests import PreparedRequest, Response
+
+    from requests_authretry.cli._gate import Gate
+
+FOUR = Settings(retry=RetryPolicy(backoff=AT_ONCE))
+TWO = Settings(retry=RetryPolicy(backoff=AT_ONCE, max_attempts=2))
+
+PLACES = (requests.Session, HTTPAdapter, AuthRetryAdapter)
+
+
+@pytest.fixture(autouse=True)
+def _put_back() -> Iterator[None]:
+    """Nothing that a test installs is left, even where it fails."""
+    before = [dict(vars(place)) for place in PLACES]
+    yield
+    assert [dict(vars(place)) for place in PLACES] == before
+
+
+def failing(gate: Gate, times: int = 3) -> None:
+    """The next answers are 503."""
+    for _ in range(times):
+        gate.answer(503)
+
+
+def seen(gate: Gate) -> list[int | None]:
+    """What was answered so far."""
+    return [request.status for request in gate.seen]
+
+
+class Own(requests.Session):
+    """A session of somebody else's, with a transport at its heart."""
+
+    transport: Any = None
+
+
+class PicksItself(Own):
+    """Its adapter stands in no mapping."""
+
+    def get_adapter(self, url: str) -> BaseAdapter:
+        """The one there is."""
+        adapter: BaseAdapter = self.transport or super().get_adapter(url)
+        return adapter
+
+
+class SendsWithMore(Own):
+    """It adds something to each send."""
+
+    def send(self, request: PreparedRequest, **options: Any) -> Response:
+        """With a header."""
+        request.headers["X-Mine"] = "yes"
+        return super().send(request, **options)
+
+
+class SendsByItself(Own):
+    """It never asks requests' own session to send."""
+
+    def send(self, request: PreparedRequest, **options: Any) -> Response:
+        """Through an adapter, straight."""
+        options.pop("allow_redirects", None)
+        adapter: BaseAdapter = self.get_adapter(request.url or "")
+        return adapter.send(request, **options)
+
+
+class AsksWithMore(Own):
+    """It changes each request."""
+
+    def request(self, method: str, url: Any, *args: Any, **options: Any) -> Response:
+        """With a parameter."""
+        options["params"] = {"mine": "yes"}
+        return super().request(method, url, *args, **options)
+
+
+class Logging(HTTPAdapter):
+    """An adapter that counts, and sends as its parent does."""
+
+    sends = 0
+
+    def send(self, *args: Any, **options: Any) -> Response:
+        """One more."""
+        self.sends += 1
+        return super().send(*args, **options)
+
+
+KINDS = (requests.Session, PicksItself, SendsWithMore, SendsByItself, AsksWithMore)
+
+
+def test_requests_get_is_covered(gate: Gate, httpbin_url: str) -> None:
+    """The functions of requests, which make a session for each call, get the loop."""
+    failing(gate)
+    with install(FOUR):
+        assert requests.get(f"{httpbin_url}/get", timeout=5).status_code == 200
+    assert seen(gate) == [503, 503, 503, 200]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_every_session_is_covered(
+    kind: type[requests.Session], when: str, gate: Gate, httpbin_url: str
+) -> None:
+    """Sessions that lived before and sessions made later, whatever they override."""
+    failing(gate)
+    with requests.Session() if when == "after" else kind() as early, install(FOUR):
+        session = early if when == "before" else kind()
+        with session:
+            assert session.get(f"{httpbin_url}/get").status_code == 200
+    assert seen(gate) == [503, 503, 503, 200]
+
+
+@pytest.mark.parametrize("kind", KINDS[:3])
+def test_any_adapter_is_covered(kind: type[requests.Session]) -> None:
+    """An adapter that is none of HTTP is wrapped where the session picks it."""
+    session, below = kind(), ScriptedAdapter(503, 503, 200)
+    session.mount("https://", below)
+    if isinstance(session, PicksItself):
+        session.transport = below
+    with install(FOUR):
+        response = session.get(URL)
+    assert (response.status_code, len(attempts(response)), len(below.sent)) == (200, 3, 3)
+
+
+def test_an_adapters_own_send_is_within_the_loop(gate: Gate, httpbin_url: str) -> None:
+    """A subclass that overrides `send` sees each attempt, once."""
+    failing(gate, 2)
+    adapter = Logging()
+    with requests.Session() as session, install(FOUR):
+        session.mount("http://", adapter)
+        session.get(f"{httpbin_url}/get")
+    assert (adapter.sends, seen(gate)) == (3, [503, 503, 200])
+
+
+def test_an_adapter_used_without_a_session(gate: Gate, httpbin_url: str) -> None:
+    """What is sent through an adapter alone gets the loop as well."""
+    failing(gate, 1)
+    request = requests.Request("GET", f"{httpbin_url}/get").prepare()
+    with install(FOUR):
+        assert HTTPAdapter().send(request).status_code == 200
+    assert seen(gate) == [503, 200]
+
+
+@pytest.mark.parametrize("first", ["mount", "install"])
+def test_a_mounted_session_keeps_its_own_settings(first: str, gate: Gate, httpbin_url: str) -> None:
+    """What is said of one session counts before what is said of all, and never multiplies."""
+    failing(gate, 9)
+    with requests.Session() as session:
+        if first == "mount":
+            mount(session, TWO)
+        with install(FOUR):
+            if first == "install":
+                session.get(f"{httpbin_url}/get")
+                assert len(seen(gate)) == 4
+                mount(session, TWO)
+            session.get(f"{httpbin_url}/get")
+    assert len(seen(gate)) == (2 if first == "mount" else 4 + 2)
+
+
+def test_an_adapter_of_ours_stays_as_it_is(gate: Gate, httpbin_url: str) -> None:
+    """`AuthRetryAdapter` in a session by itself is one loop, not two."""
+    failing(gate, 9)
+    with requests.Session() as session, install(FOUR):
+        session.mount("http://", AuthRetryAdapter(TWO))
+        session.get(f"{httpbin_url}/get")
+    assert seen(gate) == [503, 503]
+
+
+def test_twice_is_once(gate: Gate, httpbin_url: str) -> None:
+    """A second installation replaces the settings; the first comes back when it is undone."""
+    failing(gate, 20)
+    with requests.Session() as session, install(FOUR):
+        session.get(f"{httpbin_url}/get")
+        with install(TWO):
+            session.get(f"{httpbin_url}/get")
+        session.get(f"{httpbin_url}/get")
+    assert len(seen(gate)) == 4 + 2 + 4
+
+
+def test_each_undoes_its_own_in_any_order(gate: Gate, httpbin_url: str) -> None:
+    """The newest that is not undone is in force, and undoing twice does nothing."""
+    failing(gate, 20)
+    first, second = install(FOUR), install(TWO)
+    first.uninstall()
+    first.uninstall()
+    with requests.Session() as session:
+        session.get(f"{httpbin_url}/get")
+        second.uninstall()
+        session.get(f"{httpbin_url}/get")
+    assert len(seen(gate)) == 2 + 1
+
+
+def test_nothing_is_left() -> None:
+    """Classes, sessions and adapters are what they were, retries of adapters included."""
+    retries = Retry(total=3, backoff_factor=0)
+    sessions = [kind() for kind in (requests.Session, PicksItself)]
+    scripted, pooled = ScriptedAdapter(200, 200), HTTPAdapter(max_retries=retries)
+    for session in sessions:
+        session.mount("https://", scripted)
+        session.mount("http://", pooled)
+    places: list[Any] = [PicksItself, *sessions, pooled]
+    before = [dict(vars(place)) for place in places]
+    own = set(vars(scripted))
+    with install(FOUR):
+        for session in sessions:
+            session.get(URL)
+            with pytest.raises(requests.ConnectionError):
+                session.get("http://127.0.0.1:9/")
+        assert pooled.max_retries != retries
+        assert [dict(vars(place)) for place in places] != before
+    assert [dict(vars(place)) for place in places] == before
+    assert set(vars(scripted)) == own
+    assert pooled.max_retries is retries
+
+
+def test_retries_of_adapters_do_not_multiply(gate: Gate, httpbin_url: str) -> None:
+    """An adapter's own retries are off while it is installed."""
+    failing(gate, 30)
+    adapter = HTTPAdapter(max_retries=Retry(total=3, status_forcelist=[503]))
+    with requests.Session() as session, install(TWO):
+        session.mount("http://", adapter)
+        assert session.get(f"{httpbin_url}/get").status_code == 503
+    assert seen(gate) == [503, 503]
+    assert adapter.max_retries.total == 3
+
+
+def test_adopted_retries_of_an_adapter_are_its_policy(gate: Gate, httpbin_url: str) -> None:
+    """With `adopt`, each adapter keeps its own number; others have that of the settings."""
+    failing(gate, 20)
+    chosen = Settings(retry=RetryPolicy(max_attempts=3, backoff=AT_ONCE), adopt=["retries"])
+    own = HTTPAdapter(max_retries=Retry(total=1, status_forcelist=[503]))
+    with requests.Session() as session, install(chosen):
+        session.mount(f"{httpbin_url}/get", own)
+        for _ in range(2):
+            session.get(f"{httpbin_url}/get")
+        session.get(f"{httpbin_url}/anything")
+    assert len(seen(gate)) == 2 + 2 + 3
+
+
+def test_what_others_put_around_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A patch of somebody else's above ours is left in place, and goes on working."""
+    session, below = requests.Session(), ScriptedAdapter(503, 503, 200, 503)
+    session.mount("https://", below)
+    calls = []
+    plain, installed = requests.Session.send, install(FOUR)
+    ours = requests.Session.send
+
+    def theirs(session: requests.Session, request: PreparedRequest, **options: Any) -> Response:
+        calls.append(request.url)
+        return ours(session, request, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(requests.Session, "send", theirs)
+        assert session.get(URL).status_code == 200
+        installed.uninstall()
+        assert vars(requests.Session)["send"] is theirs
+        assert session.get(URL).status_code == 503
+    assert len(calls) == 2
+    assert requests.Session.send is ours  # as they took out what was theirs
+    setattr(requests.Session, "send", plain)  # noqa: B010 (mypy takes no assignment)
+
+
+def test_calls_under_way_go_on_as_they_began() -> None:
+    """A call that waits between two attempts while all is undone makes its next one."""
+    came, go = Event(), Event()
+
+    class Slow(ScriptedAdapter):
+        def send(self, *args: Any, **options: Any) -> Response:
+            came.set()
+            assert go.wait(10)
+            return super().send(*args, **options)
+
+    session, below, results = requests.Session(), Slow(503, 200), []
+    session.mount("https://", below)
+    installed = install(FOUR)
+    thread = Thread(target=lambda: results.append(session.get(URL).status_code))
+    thread.start()
+    assert came.wait(10)
+    installed.uninstall()
+    go.set()
+    thread.join(10)
+    assert (results, len(below.sent)) == ([200], 2)
+
+
+def test_a_closed_session_ends_its_waits() -> None:
+    """A call that waits is told at once when its session is closed."""
+    waiting, failures = Event(), []
+
+    class Watched(FakeClock):
+        def sleep(self, seconds: float, wake: Any = None) -> None:  # noqa: ARG002 (until woken)
+            waiting.set()
+            assert wake.wait(10)
+
+    session = requests.Session()
+    session.mount("https://", ScriptedAdapter((503, {"Retry-After": "30"}), 200))
+
+    def call() -> None:
+        with pytest.raises(AuthRetryError, match="closed") as failure:
+            session.get(URL)
+        failures.append(failure.value)
+
+    with install(Settings(clock=Watched())):
+        thread = Thread(target=call)
+        thread.start()
+        assert waiting.wait(10)
+        session.close()
+        thread.join(10)
+    assert len(failures) == 1
+
+
+def test_a_token_for_every_session() -> None:
+    """A refused token is renewed once, for sessions that know nothing of one another."""
+    tokens = iter(["first", "second"])
+    sessions = [requests.Session() for _ in range(2)]
+    belows = [ScriptedAdapter(EXPIRED, 200), ScriptedAdapter(200)]
+    for session, below in zip(sessions, belows, strict=True):
+        session.mount("https://", below)
+    with install(settings(lambda: next(tokens))):
+        assert [session.get(URL).status_code for session in sessions] == [200, 200]
+    sent = [request.headers["Authorization"] for below in belows for request in below.sent]
+    assert sent == ["Bearer first", "Bearer second", "Bearer second"]
+
+
+def test_a_source_may_use_requests_itself(gate: Gate, httpbin_url: str) -> None:
+    """A token source that asks the very origin the tokens are for is not caught in itself."""
+    gate.guarded = True
+    failing(gate, 0)
+
+    def fetch() -> str:
+        answer = requests.get(f"{httpbin_url}/bearer", timeout=5)  # as bare as ever
+        assert answer.status_code == 401
+        return gate.issue()
+
+    with install(Settings(token=fetch, origins=[httpbin_url])):
+        assert requests.get(f"{httpbin_url}/bearer", timeout=5).status_code == 200
+    assert seen(gate) == [401, 200]
+
+
+@pytest.mark.parametrize("remade", [copy.deepcopy, lambda thing: pickle.loads(pickle.dumps(thing))])  # noqa: S301
+def test_what_is_copied_takes_nothing_along(remade: Any) -> None:
+    """Sessions and adapters that were used can be copied and pickled, and work as before."""
+    session, below = requests.Session(), ScriptedAdapter(200)
+    session.mount("https://", below)
+    with install(settings(lambda: "tok")):
+        session.get(URL)
+        copied = remade(below)
+        assert isinstance(remade(session), requests.Session)
+        assert not copied.__dict__.get("_authretry_installed")
+        remade(session.get_adapter("http://"))
+
+
+def test_get_adapter_gives_the_sessions_own() -> None:
+    """Whoever asks a session for its adapter gets the one that was mounted."""
+    session, below = requests.Session(), ScriptedAdapter(200)
+    session.mount("https://", below)
+    with install(FOUR):
+        session.get(URL)
+        assert session.get_adapter(URL) is below
+
+
+class Static(requests.Session):
+    """Its way to an adapter is no method."""
+
+    below: Any = None
+
+    @staticmethod
+    def get_adapter(url: str) -> BaseAdapter:
+        """The one of the class."""
+        del url
+        adapter: BaseAdapter = Static.below
+        return adapter
+
+
+def test_a_get_adapter_that_is_no_method() -> None:
+    """It is called as it was made to be, and wrapped like any other."""
+    Static.below = ScriptedAdapter(503, 200)
+    with install(FOUR):
+        assert Static().get(URL).status_code == 200
+
+
+def test_a_mock_in_place_of_send() -> None:
+    """A mock that stands there already is called without the session, as before."""
+    with mock.patch.object(requests.Session, "send", side_effect=lambda request, **_: request.url):
+        with install(FOUR):
+            inside: Any = requests.Session().get(URL)
+        after: Any = requests.Session().get(URL)
+    assert (inside, after) == (URL, URL)
+
+
+@dataclass
+class Valued(HTTPAdapter):
+    """An adapter that is equal to others, and has no hash."""
+
+    def __post_init__(self) -> None:
+        HTTPAdapter.__init__(self, max_retries=2)
+
+
+@pytest.mark.parametrize("way", ["mount", "install"])
+def test_equal_adapters_are_told_apart(way: str, gate: Gate, httpbin_url: str) -> None:
+    """Each gets its own retries back."""
+    failing(gate, 20)
+    first, second = Valued(), Valued()
+    second.max_retries = Retry(5)
+    with requests.Session() as session:
+        session.mount(httpbin_url, first)
+        session.mount(f"{httpbin_url}/get", second)
+        undo: Any = mount(session, TWO) if way == "mount" else install(TWO)
+        with undo:
+            session.get(f"{httpbin_url}/get")
+            session.get(f"{httpbin_url}/anything")
+    assert len(seen(gate)) == 4
+    assert (first.max_retries.total, second.max_retries.total) == (2, 5)
+
+
+def test_a_copied_adapter_is_wrapped_itself() -> None:
+    """A copy does not send through the one it was copied from."""
+    session, below = requests.Session(), ScriptedAdapter(200)
+    session.mount("https://", below)
+    with install(FOUR):
+        session.get(URL)
+        other = copy.copy(below)
+        other.sent, other._script = [], ScriptedAdapter(200)._script  # noqa: SLF001 (its own)
+        session.mount("https://", other)
+        session.get(URL)
+    assert (len(below.sent), len(other.sent)) == (1, 1)
+
+
+def test_hooks_run_once_on_the_final_answer() -> None:
+    """A session's hook sees what its caller gets, once."""
+    session = requests.Session()
+    session.mount("https://", ScriptedAdapter(503, 200))
+    statuses: list[int] = []
+    session.hooks["response"].append(lambda response, **_: statuses.append(response.status_code))
+    with install(FOUR):
+        session.get(URL)
+    assert statuses == [200]
+
+
+def test_redirects_pass_through_the_loop(gate: Gate, httpbin_url: str) -> None:
+    """Each hop of a redirect is covered."""
+    with requests.Session() as session, install(FOUR):
+        gate.answer(503)
+        gate.answer(302, [("Location", "/get")])
+        gate.answer(503)
+        response = session.get(f"{httpbin_url}/anything")
+    assert response.status_code == 200
+    assert seen(gate) == [503, 302, 503, 200]
+
+
+def test_wrong_settings_are_refused() -> None:
+    """What is no settings object is refused before anything is touched."""
+    wrong: Any = {"timeout": 3}
+    with pytest.raises(ConfigurationError, match="settings must be a Settings, not dict"):
+        install(wrong)
+
+
+def test_it_is_a_context_manager() -> None:
+    """`install` gives what undoes it."""
+    with install() as installed:
+        assert isinstance(installed, Installed)
+        assert isinstance(installed.settings, Settings)
