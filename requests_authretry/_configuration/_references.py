@@ -1,0 +1,115 @@
+"""Secrets that stand elsewhere: in a variable, a file or the keyring."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .._core.token import Secret
+from .._errors import RefreshFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .._protocols import FetchContext
+
+_NO_KEYRING = "needs keyring: pip install 'requests-authretry[keyring]'"
+
+
+class Reference:
+    """A token source that reads a secret where it stands, anew whenever it is asked.
+
+    A file that is replaced from time to time, as the projected tokens of Kubernetes are, is
+    therefore followed: a refused token is replaced by what the file says then. What says the same
+    as before declines. Immutable and safe to share between threads.
+
+    Args:
+        text: ``env:NAME``, ``file:PATH`` (one line break at its end is not part of the secret) or
+            ``keyring:SERVICE/NAME`` (needs the extra ``keyring``).
+        folder: What a relative path starts from.
+        environ: Where variables are, None for those of the process. Not part of a pickle.
+    """
+
+    def __init__(
+        self, text: str, folder: Path = Path(), environ: Mapping[str, str] | None = None
+    ) -> None:
+        """Name the secret; nothing is read yet."""
+        self._text, self._folder, self._environ = text, folder, environ
+        self._kind, _, self._name = text.partition(":")
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether it stays what it is while the process lives."""
+        return self._kind == "env"
+
+    def read(self) -> Secret:
+        """The secret as it is now.
+
+        Raises:
+            RefreshFailed: It is not there, cannot be read, or is empty.
+        """
+        found = self.found()
+        if not isinstance(found, Secret):
+            raise RefreshFailed(found)
+        return found
+
+    def fetch(self, context: FetchContext) -> str | None:
+        """The secret as a token; None where it is the very one that was refused.
+
+        Raises:
+            RefreshFailed: As `read`.
+        """
+        found = self.read()
+        stale = context.stale.value if context.refused and context.stale else None
+        return None if found == stale else found
+
+    def __repr__(self) -> str:
+        """Where it stands."""
+        return f"Reference({self._text!r})"
+
+    def __reduce__(self) -> tuple[type[Reference], tuple[str, Path]]:
+        """A pickle says where it stands; a copy in memory does too."""
+        return type(self), (self._text, self._folder)
+
+    def found(self) -> Secret | str:
+        """The secret, or why there is none: no exception, as its traceback would have it."""
+        places = {"env": self._in_variable, "file": self._in_file, "keyring": self._in_keyring}
+        return places[self._kind]() or f"{self._text} is empty"
+
+    def _in_variable(self) -> Secret | str:
+        environ = os.environ if self._environ is None else self._environ
+        value = environ.get(self._name)
+        return f"the variable {self._name} is not set" if value is None else Secret(value)
+
+    def _in_file(self) -> Secret | str:
+        try:
+            text = path_of(self._name, self._folder).read_bytes().decode("utf-8")
+        except UnicodeDecodeError:
+            return f"{self._text} is not UTF-8"
+        except OSError as error:
+            return f"{self._text} cannot be read: {error.strerror}"
+        except (ValueError, RuntimeError):
+            return f"{self._text} is no path here"
+        return Secret(text.removesuffix("\n").removesuffix("\r"))
+
+    def _in_keyring(self) -> Secret | str:
+        service, _, name = self._name.rpartition("/")
+        try:
+            import keyring
+        except ImportError:
+            return f"{self._text} {_NO_KEYRING}"
+        try:
+            found = keyring.get_password(service, name)
+        except Exception as error:  # noqa: BLE001 (backends raise what they like)
+            return f"{self._text} cannot be read: the keyring failed with {type(error).__name__}"
+        return f"{self._text} is not in the keyring" if found is None else Secret(found)
+
+
+def path_of(name: str, folder: Path) -> Path:
+    """A path from the settings: ``~`` is the home directory, and a folder the start.
+
+    Raises:
+        RuntimeError: There is no home directory.
+    """
+    return folder / Path(name).expanduser()

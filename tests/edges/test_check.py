@@ -1,0 +1,107 @@
+"""The commands ``check`` and ``schema``."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from requests_authretry._configuration import schema
+from requests_authretry.cli import main
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SECRET = "s3cret-9f2c41d7aa"
+
+GOOD = """
+timeout = 5
+store = "file:tokens.json"
+[[site]]
+origins = ["https://a.example.com", "https://b.example.com"]
+token = "env:API_TOKEN"
+timeout = [3.05, 27]
+[[site]]
+origins = ["https://c.example.com"]
+retry = { max_attempts = 1, statuses = [], methods = [], deadline = 30 }
+"""
+TOLD = """\
+https://a.example.com, https://b.example.com:
+  at most 4 attempts within 120 s; again after 429, 500, 502, 503, 504
+  DELETE, GET, HEAD, OPTIONS, PUT, TRACE whatever failed
+  token: Reference('env:API_TOKEN'); store: FileStore('FOLDER/tokens.json')
+  timeout: 3.05 s to connect, 27 s to read where the caller gave none
+https://c.example.com:
+  1 attempt within 30 s; again after no status
+  no method whatever failed
+  token: none; store: FileStore('FOLDER/tokens.json')
+  timeout: 5 s where the caller gave none
+all other origins:
+  at most 4 attempts within 120 s; again after 429, 500, 502, 503, 504
+  DELETE, GET, HEAD, OPTIONS, PUT, TRACE whatever failed
+  token: none; store: FileStore('FOLDER/tokens.json')
+  timeout: 5 s where the caller gave none
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of settings, and the secret it refers to."""
+    monkeypatch.setenv("API_TOKEN", SECRET)
+    path = tmp_path / "settings.toml"
+    path.write_text(GOOD)
+    return path
+
+
+def test_a_good_file_is_told(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each site and all else, in lines without secrets; the exit status is 0."""
+    assert main(["check", str(file)]) == 0
+    out, err = capsys.readouterr()
+    assert out == TOLD.replace("FOLDER", str(file.parent))
+    assert err == ""
+
+
+def test_each_fault_is_a_line(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Faults go to standard error with their places; the exit status is 1."""
+    file.write_text(f'timeout = 0\nretry.x = 1\ntoken = "{SECRET}"\n')
+    assert main(["check", str(file)]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert [line.partition(" ")[0] for line in err.splitlines()] == [
+        f"{file}:1:",
+        f"{file}:2:",
+        f"{file}:3:",
+    ]
+    assert SECRET not in err
+
+
+def test_without_a_file_the_environment_is_checked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A token in a variable is told to be there, and not shown."""
+    monkeypatch.setenv("REQUESTS_AUTHRETRY_TOKEN", SECRET)
+    monkeypatch.setenv("REQUESTS_AUTHRETRY_ORIGINS", "https://a.example.com")
+    assert main(["check"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("https://a.example.com (and all other origins, without credentials):\n")
+    assert "  token: given, never renewed; store: memory\n" in out
+    assert SECRET not in out
+    monkeypatch.setenv("REQUESTS_AUTHRETRY_TOKN", SECRET)
+    assert main(["check"]) == 1
+    assert capsys.readouterr().err == (
+        "REQUESTS_AUTHRETRY_TOKN: this variable is unknown; "
+        "did you mean REQUESTS_AUTHRETRY_TOKEN?\n"
+    )
+
+
+def test_nothing_set_is_told_too(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without any settings there is one policy for everything."""
+    assert main(["check"]) == 0
+    assert capsys.readouterr().out.startswith("all origins:\n  at most 4 attempts")
+
+
+def test_the_schema_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """What an editor needs goes to standard output."""
+    assert main(["schema"]) == 0
+    assert json.loads(capsys.readouterr().out) == schema()
