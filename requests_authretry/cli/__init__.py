@@ -6,6 +6,8 @@ import sys
 from argparse import ArgumentParser
 from typing import TYPE_CHECKING
 
+from . import _check, _run
+
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Sequence
@@ -26,8 +28,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: ``--help``, or arguments that no command takes.
     """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    program: list[str] = []
+    if given[:1] == ["run"]:
+        given, program = _run.divided(given)
     parser = _parser()
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(given)
+    options.program = program
     if options.run is None:
         parser.print_help(sys.stderr)
         return USAGE_ERROR
@@ -56,6 +63,8 @@ def _parser() -> ArgumentParser:
         ),
     )
     demo.set_defaults(run=_run_demo)
+    _check.add_to(commands)
+    _run.add_to(commands)
     return parser
 
 

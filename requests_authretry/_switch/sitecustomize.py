@@ -1,0 +1,87 @@
+"""The environment switch: Python runs this at its start where this folder is on ``PYTHONPATH``.
+
+With ``REQUESTS_AUTHRETRY=1`` it has `install` called as soon as the program has imported requests.
+Not earlier: requests brings ssl, which gevent must patch first, and who makes no requests should
+not wait for it. Where this library or requests is not to be found, nothing happens.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # typing would make the start of every program slower
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+    from typing import Any
+
+_SWITCH = "REQUESTS_AUTHRETRY"
+_ON = {"1", "true", "yes", "on"}
+_WATCHED = "requests"
+
+
+class _Finder:
+    """Finds requests as ever, and has what is installed put in place when it was imported."""
+
+    def find_spec(self, name: str, *_: Any) -> ModuleSpec | None:
+        """The module's own spec, its loader told to call us; None for all other modules."""
+        if name != _WATCHED:
+            return None
+        sys.meta_path.remove(self)
+        from importlib.util import find_spec
+
+        spec = find_spec(name)
+        if spec is not None and spec.loader is not None:
+            _call_after(spec.loader)
+        return spec
+
+
+def _call_after(loader: Any) -> None:
+    """Have the loader install, once, and be as it was."""
+    execute = loader.exec_module
+
+    def exec_module(module: ModuleType) -> None:
+        if module.__name__ == _WATCHED:
+            del loader.exec_module
+        execute(module)
+        if module.__name__ == _WATCHED:
+            _install()
+
+    loader.exec_module = exec_module
+
+
+def _install() -> None:
+    try:
+        from requests_authretry import Settings, install
+    except ModuleNotFoundError as error:
+        # Another environment's Python, which has only inherited the variables.
+        if error.name != "requests_authretry":
+            raise
+        return
+    install(Settings.from_env())
+
+
+def _go_on() -> None:
+    """Run the `sitecustomize` that this one stands before."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    ours = sys.modules.pop("sitecustomize", None)
+    sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != here]
+    sys.path_importer_cache.pop(here, None)
+    try:
+        import sitecustomize  # type: ignore[import-not-found]  # noqa: F401
+    except ModuleNotFoundError as error:
+        if error.name != "sitecustomize":
+            raise
+    finally:
+        if ours is not None:
+            sys.modules.setdefault("sitecustomize", ours)
+
+
+if __name__ == "sitecustomize":
+    if os.environ.get(_SWITCH, "").strip().lower() in _ON:
+        if _WATCHED in sys.modules:
+            _install()
+        else:
+            sys.meta_path.insert(0, _Finder())
+    _go_on()

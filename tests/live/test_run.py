@@ -1,0 +1,371 @@
+"""``run`` and the environment switch: programs as they are, and no line in them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from requests_authretry.cli import main
+from requests_authretry.cli._run import SWITCH, divided, environment, interpreter_options
+
+if TYPE_CHECKING:
+    from requests_authretry.cli._gate import Gate
+
+LEGACY = Path(__file__).parent / "legacy"
+RUN = ("-m", "requests_authretry", "run")
+
+
+def python(
+    *arguments: object, folder: Path, given: str = "", **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """A Python of its own, with these variables besides."""
+    return subprocess.run(  # noqa: S603 (ours)
+        [sys.executable, *map(str, arguments)],
+        cwd=folder,
+        env={**os.environ, "PYTHONFAULTHANDLER": "", **variables},
+        input=given,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def written(folder: Path, name: str, text: str) -> Path:
+    """A file of that text."""
+    path = folder / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(textwrap.dedent(text))
+    return path
+
+
+# An application that nobody touches
+
+
+@pytest.fixture
+def legacy(gate: Gate, httpbin_url: str, tmp_path: Path) -> dict[str, str]:
+    """Its variables, with a key that is revoked; a newer one is in a file."""
+    old = gate.issue()
+    gate.revoke()
+    gate.guarded = True
+    gate.answer(429, [("Retry-After", "1")])
+    gate.answer(503)
+    written(tmp_path, "key.txt", gate.issue() + "\n")
+    written(
+        tmp_path,
+        "settings.toml",
+        f"""
+        timeout = 10
+        [[site]]
+        origins = ["{httpbin_url}"]
+        token = "file:key.txt"
+        adopt = true
+        """,
+    )
+    return {"LEGACY_URL": httpbin_url, "LEGACY_KEY": old}
+
+
+REPORT = """\
+status 200 today
+names ['0', '1', '2', '3', '4', '5', '6', '7'] today
+stored Ada today
+"""
+
+
+@pytest.mark.parametrize("way", ["run", "switch"])
+def test_a_legacy_application_survives(
+    way: str, gate: Gate, legacy: dict[str, str], tmp_path: Path
+) -> None:
+    """A revoked token, a 429 and a 503 are not noticed, without a change of the program."""
+    config = tmp_path / "settings.toml"
+    if way == "run":
+        command: tuple[object, ...] = (*RUN, "--config", config, LEGACY / "main.py", "today")
+        ran = python(*command, folder=tmp_path, **legacy)
+    else:
+        variables = {**environment(os.environ, str(config)), **legacy}
+        ran = python(LEGACY / "main.py", "today", folder=tmp_path, **variables)
+    assert (ran.stderr, ran.stdout, ran.returncode) == ("", REPORT, 0)
+    statuses = [request.status for request in gate.seen]
+    assert statuses[:3] == [429, 503, 401]
+    assert statuses.count(401) == 1
+    assert statuses.count(200) == 10
+
+
+def test_without_it_the_application_fails(
+    gate: Gate, legacy: dict[str, str], tmp_path: Path
+) -> None:
+    """The same, run by Python alone: each job is lost."""
+    ran = python(LEGACY / "main.py", "today", folder=tmp_path, **legacy)
+    assert ran.returncode == 2
+    assert "status 429 today" in ran.stdout
+    assert {request.status for request in gate.seen} == {429, 503, 401}
+
+
+# As Python itself
+
+PROGRAMS = {
+    "arguments": "import sys; print(sys.argv, sys.path[0], __name__, __file__, __spec__)",
+    "status": "import sys; sys.exit(3)",
+    "message": "import sys; sys.exit('no more')",
+    "quiet": "import os; os._exit(7)",
+    "traceback": """
+        def broken():
+            return 1 / 0
+        broken()
+        """,
+    "in-a-thread": """
+        import threading
+        threading.Thread(target=lambda: 1 / 0).start()
+        """,
+    "interrupted": """
+        import os, signal
+        os.kill(os.getpid(), signal.SIGINT)
+        """,
+    "killed": """
+        import os, signal
+        os.kill(os.getpid(), signal.SIGTERM)
+        """,
+    "input": "print(input().upper())",
+    "exit-hook": "import atexit; atexit.register(print, 'bye')",
+    "pickles": """
+        import pickle
+        class Thing: pass
+        print(type(pickle.loads(pickle.dumps(Thing()))).__module__)
+        """,
+    "processes": """
+        import multiprocessing, sys
+        def child(queue):
+            import requests
+            queue.put((__name__, len(sys.argv)))
+        if __name__ == "__main__":
+            context = multiprocessing.get_context("spawn")
+            queue = context.Queue()
+            process = context.Process(target=child, args=(queue,))
+            process.start()
+            print(queue.get(timeout=30))
+            process.join()
+        """,
+    "fails-to-import": "import no_such_module_at_all",
+    "syntax": "def broken(:",
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_script_is_what_it_was(name: str, tmp_path: Path) -> None:
+    """Output, tracebacks, arguments and exit status are those of Python alone."""
+    script = written(tmp_path, "folder/script.py", PROGRAMS[name])
+    with_it = python(*RUN, script, "-m", "--config", "x", folder=tmp_path, given="hello\n")
+    without = python(script, "-m", "--config", "x", folder=tmp_path, given="hello\n")
+    assert (with_it.stdout, with_it.stderr) == (without.stdout, without.stderr)
+    assert with_it.returncode == without.returncode
+
+
+def test_modules_packages_folders_and_archives(tmp_path: Path) -> None:
+    """Whatever Python runs is run alike."""
+    shown = "import sys; print(sys.argv[1:], sys.path[0], __name__, __package__)"
+    written(tmp_path, "plain.py", shown)
+    written(tmp_path, "package/__init__.py", "")
+    written(tmp_path, "package/__main__.py", shown)
+    with zipfile.ZipFile(tmp_path / "archive.zip", "w") as archive:
+        archive.writestr("__main__.py", shown)
+    for program in (["-m", "plain"], ["-m", "package"], ["package"], ["archive.zip"]):
+        with_it = python(*RUN, *program, "a", "-b", folder=tmp_path)
+        without = python(*program, "a", "-b", folder=tmp_path)
+        assert without.returncode == 0, without.stderr
+        assert (with_it.stdout, with_it.stderr) == (without.stdout, without.stderr)
+
+
+def test_the_options_of_python_stay(tmp_path: Path) -> None:
+    """What stands before ``-m requests_authretry`` holds for the program."""
+    script = written(
+        tmp_path,
+        "script.py",
+        "import sys; print(sys.flags.optimize, sys.warnoptions, sys._xoptions)",
+    )
+    ran = python("-W", "error", "-X", "dev", "-Om", *RUN[1:], script, folder=tmp_path)
+    assert ran.stdout == "1 ['default', 'error'] {'dev': True}\n"
+
+
+@pytest.mark.parametrize("flag", ["-I", "-E", "-S"])
+def test_options_that_switch_it_off_are_refused(flag: str, tmp_path: Path) -> None:
+    """Where Python heeds no environment, it says so instead of doing nothing."""
+    script = written(tmp_path, "script.py", "print('ran')")
+    ran = python(flag, *RUN, script, folder=tmp_path)
+    if "No module named" not in ran.stderr:  # there we, or requests, are not to be found at all
+        assert "leave out what run needs" in ran.stderr
+        assert ran.returncode == 2
+    assert ran.stdout == ""
+
+
+def test_a_signal_from_outside_reaches_the_program(tmp_path: Path) -> None:
+    """The process that was started is the program: what is sent to it, it gets."""
+    script = written(
+        tmp_path,
+        "script.py",
+        """
+        import signal, sys, time
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))
+        print("ready", flush=True)
+        for _ in range(600):  # a signal just before a sleep would wait for its end
+            time.sleep(0.1)
+        """,
+    )
+    with subprocess.Popen(  # noqa: S603 (ours)
+        [sys.executable, *RUN, str(script)], stdout=subprocess.PIPE, text=True, cwd=tmp_path
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 5
+
+
+# The switch
+
+LOADED = """
+import sys
+early = {"requests", "urllib3", "ssl", "requests_authretry"}.intersection(sys.modules)
+from requests import Session
+import requests
+finders = [finder for finder in sys.meta_path if type(finder).__name__ == "_Finder"]
+print(early, hasattr(Session.send, "__wrapped__"), finders, vars(requests.__loader__).keys())
+"""
+
+
+def shown(ran: subprocess.CompletedProcess[str]) -> str:
+    """What it printed, with nothing on stderr."""
+    assert ran.stderr == ""
+    return ran.stdout
+
+
+def test_nothing_is_loaded_before_requests_is(tmp_path: Path) -> None:
+    """Nothing of ours, and nothing that gevent has to patch; and nothing is left of the hook."""
+    script = written(tmp_path, "script.py", LOADED)
+    plain = shown(python(script, folder=tmp_path))
+    assert plain.startswith("set() False []")
+    assert shown(python(*RUN, script, folder=tmp_path)) == plain.replace("False", "True")
+
+
+@pytest.mark.parametrize("value", ["", "0", "off", "no"])
+def test_it_is_off_unless_asked_for(value: str, tmp_path: Path) -> None:
+    """The folder on the path alone does nothing."""
+    script = written(tmp_path, "script.py", LOADED)
+    variables = {**environment(os.environ, None), "REQUESTS_AUTHRETRY": value}
+    assert shown(python(script, folder=tmp_path, **variables)).startswith("set() False []")
+
+
+def test_another_sitecustomize_runs_as_well(tmp_path: Path) -> None:
+    """The one that would have been found without ours is found behind it, its faults included."""
+    theirs = written(tmp_path, "site/sitecustomize.py", "print('theirs', __file__)")
+    script = written(tmp_path, "script.py", "import sitecustomize; print(sitecustomize.__file__)")
+    before = {"PYTHONPATH": os.pathsep.join([str(theirs.parent), os.environ.get("PYTHONPATH", "")])}
+    variables = environment(before, None)
+    assert shown(python(script, folder=tmp_path, **variables)) == f"theirs {theirs}\n{theirs}\n"
+    theirs.write_text("import no_such_module_at_all")
+    assert "no_such_module_at_all" in python(script, folder=tmp_path, **variables).stderr
+
+
+def test_a_python_without_the_library_goes_on(tmp_path: Path) -> None:
+    """An interpreter that only inherits the variables works as ever."""
+    written(tmp_path, "requests.py", "print('their own')")
+    script = written(tmp_path, "script.py", "import requests; print('went on')")
+    written(tmp_path, "requests_authretry.py", "raise ModuleNotFoundError(name=__name__)")
+    ran = python(script, folder=tmp_path, **environment(os.environ, None))
+    assert shown(ran) == "their own\nwent on\n"
+
+
+def test_children_have_it_too(tmp_path: Path) -> None:
+    """A program that a program starts is run alike."""
+    child = written(tmp_path, "child.py", LOADED)
+    parent = written(
+        tmp_path,
+        "parent.py",
+        f"import subprocess, sys; subprocess.run([sys.executable, {str(child)!r}])",
+    )
+    assert shown(python(*RUN, parent, folder=tmp_path)).startswith("set() True []")
+
+
+def test_faulty_settings_are_told_before_the_program_runs(tmp_path: Path) -> None:
+    """``run`` names each fault and starts nothing; the switch fails where requests is imported."""
+    script = written(tmp_path, "script.py", "print('ran')\nimport requests")
+    config = written(tmp_path, "settings.toml", "timeot = 3\n")
+    ran = python(*RUN, "--config", config, script, folder=tmp_path)
+    assert (ran.stdout, ran.returncode) == ("", 2)
+    assert "settings.toml:1: timeot is unknown; did you mean timeout?" in ran.stderr
+    ran = python(script, folder=tmp_path, **environment(os.environ, str(config)))
+    assert (ran.stdout, ran.returncode) == ("ran\n", 1)
+    assert "timeot is unknown" in ran.stderr
+
+
+# Its parts
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ours"),
+    [
+        (["run", "script.py", "--config", "x"], 1),
+        (["run", "--config", "f", "script.py"], 3),
+        (["run", "--config=f", "-m", "module", "-h"], 2),
+        (["run", "-h"], 2),
+        (["run"], 1),
+        (["run", "--config"], 3),
+    ],
+)
+def test_where_the_program_begins(arguments: list[str], ours: int) -> None:
+    """What is ours ends with the script's name or -m."""
+    assert divided(arguments) == (arguments[:ours], arguments[ours:])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        (["python", "-m", "requests_authretry", "run"], []),
+        (["python", "-X", "dev", "-um", "requests_authretry", "run", "x"], ["-X", "dev", "-u"]),
+        (["python", "-W", "m", "-m", "requests_authretry"], ["-W", "m"]),
+        (["python", "script.py"], []),
+    ],
+)
+def test_the_options_before_us(arguments: list[str], options: list[str]) -> None:
+    """What was given to Python is given to it again."""
+    assert interpreter_options(arguments) == options
+
+
+@pytest.mark.parametrize("arguments", [["run"], ["run", "-m"]])
+def test_nothing_to_run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """A command without a program is refused."""
+    assert main(arguments) == 2
+    assert "nothing to run" in capsys.readouterr().err
+
+
+def test_where(capsys: pytest.CaptureFixture[str]) -> None:
+    """It prints the folder of the switch."""
+    assert main(["where"]) == 0
+    assert capsys.readouterr().out == f"{SWITCH}\n"
+    assert (SWITCH / "sitecustomize.py").exists()
+
+
+def test_the_program_takes_this_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """On POSIX no process of ours stays behind."""
+    taken: list[Any] = []
+
+    def execve(*given: object) -> None:
+        taken.append(given)
+        sys.exit(0)
+
+    monkeypatch.setattr(os, "execve", execve)
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-u", *RUN, "x.py"])
+    monkeypatch.setenv("PYTHONPATH", "mine")
+    config = written(tmp_path, "settings.toml", "timeout = 3\n")
+    with pytest.raises(SystemExit):
+        main(["run", "--config", str(config), "x.py", "a"])
+    ((program, command, variables),) = taken
+    assert (program, command) == (sys.executable, [sys.executable, "-u", "x.py", "a"])
+    assert variables["PYTHONPATH"] == os.pathsep.join([str(SWITCH), "mine"])
+    assert variables["REQUESTS_AUTHRETRY_CONFIG"] == str(config)
