@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import tempfile
 from contextlib import contextmanager
@@ -16,8 +15,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypedDict
 
 import trustme
 import urllib3
-from filelock import FileLock
 from joserfc.jwk import ECKey, RSAKey
+
+from tests.servers import npm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 HERE = Path(__file__).parent
-_ENVIRONMENT = dict(os.environ)  # npm may need the proxies that tests are kept from
-_INSTALL = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
 _CLIENT_NAME = "client.test"
 
 
@@ -212,7 +210,7 @@ def serve_oidc(*, mtls: bool = False, **options: Unpack[Options]) -> Iterator[Oi
     Raises:
         ServerMissingError: There is no node or npm here, or the packages cannot be installed.
     """
-    if missing := _missing():
+    if missing := npm.missing(HERE):
         raise ServerMissingError(missing)
     with tempfile.TemporaryDirectory(prefix="oidc-") as directory:
         certificates = _certificates(Path(directory)) if mtls else None
@@ -260,22 +258,3 @@ def _certificates(directory: Path) -> Certificates:
     for name, leaf in leaves.items():
         leaf.private_key_and_cert_chain_pem.write_to_path(paths[name])
     return Certificates(**paths)
-
-
-@cache
-def _missing() -> str | None:
-    """Install the server's packages, unless they are there, and say what is missing after that."""
-    if not (shutil.which("node") and shutil.which("npm")):
-        return "the authorization server needs node and npm"
-    wanted = (HERE / "package-lock.json").read_text("utf-8")
-    installed = HERE / "node_modules" / ".installed"
-    with FileLock(HERE / ".npm.lock"):  # other test runs of this tree do the same
-        if not installed.exists() or installed.read_text("utf-8") != wanted:
-            try:
-                subprocess.run(  # noqa: S603 (our own words)
-                    _INSTALL, cwd=HERE, env=_ENVIRONMENT, check=True, timeout=300
-                )
-            except subprocess.SubprocessError as error:
-                return f"npm could not install the authorization server: {error}"
-            installed.write_text(wanted, "utf-8")
-    return None

@@ -19,13 +19,14 @@ from joserfc.jwk import ECKey
 
 from requests_authretry.cli._gate import serve
 from tests.servers import nginx as proxy
-from tests.servers import oidc as authorization
+from tests.servers import npm
 from tests.servers.api import Api
 from tests.servers.nginx import CONNECTIONS, RATE, From, serve_nginx
 from tests.servers.oidc import HERE, ServerMissingError, ec_key, rsa_key, serve_oidc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from joserfc.jwk import RSAKey
 
@@ -417,15 +418,15 @@ def test_redis_is_flushed(redis_server: RedisServer) -> None:
 def test_without_node_the_reason_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there is no node, the server says so in one line instead of a traceback."""
     monkeypatch.setenv("PATH", "")
-    install = authorization._missing.__wrapped__  # noqa: SLF001 (what an earlier test found is kept)
-    monkeypatch.setattr(authorization, "_missing", install)
+    monkeypatch.setattr(npm, "missing", npm.missing.__wrapped__)  # an earlier test's find is kept
     with pytest.raises(ServerMissingError, match="needs node and npm"), serve_oidc():
         pass
 
 
-def test_the_lock_file_names_no_registry() -> None:
+@pytest.mark.parametrize("folder", [HERE, HERE / "azurite"], ids=lambda folder: folder.name)
+def test_the_lock_file_names_no_registry(folder: Path) -> None:
     """Packages come from wherever npm is set to look, and must have the hashes of the lock file."""
-    packages = json.loads((HERE / "package-lock.json").read_text("utf-8"))["packages"]
+    packages = json.loads((folder / "package-lock.json").read_text("utf-8"))["packages"]
     assert packages.pop("")
     for name, package in packages.items():
         assert "resolved" not in package, name
