@@ -1,0 +1,1 @@
+"""SDKs with this library under them: the published packages, on loopback."""

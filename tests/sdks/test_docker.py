@@ -1,0 +1,78 @@
+"""Docker's `APIClient` with this library under it."""
+
+from __future__ import annotations
+
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from werkzeug.serving import make_server
+
+from requests_authretry.cli._gate import Gate
+from tests.sdks.support import fake, statuses, weather
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+pytestmark = pytest.mark.sdk("docker")
+
+CONTAINERS = [{"Id": "c1", "Names": ["/web"]}]
+API = {"GET /v1.43/containers/json": CONTAINERS, "POST /v1.43/containers/c1/start": {}}
+
+
+@pytest.fixture
+def gate() -> Gate:
+    """A daemon with one container."""
+    return Gate(fake(API))
+
+
+def test_a_call_gets_through(make: Callable[..., Any], gate: Gate) -> None:
+    """A 503 and a 429 cost one request each."""
+    expected = weather(gate)
+    assert make().api.containers() == CONTAINERS
+    assert statuses(gate) == expected
+
+
+def test_one_layer_retries(make: Callable[..., Any], gate: Gate) -> None:
+    """It has no retries of its own: a call ends after four attempts."""
+    client = make()
+    gate.answer(503, times=6)
+    with pytest.raises(Exception, match="503"):
+        client.api.containers()
+    assert statuses(gate) == [503] * 4
+
+
+def test_a_post_is_not_repeated(make: Callable[..., Any], gate: Gate) -> None:
+    """What the daemon may have done already is not asked for again."""
+    client = make()
+    gate.answer(503)
+    with pytest.raises(Exception, match="503"):
+        client.api.start("c1")
+    assert statuses(gate) == [503]
+
+
+def test_a_refused_token_is_renewed(make: Callable[..., Any], gate: Gate, url: str) -> None:
+    """It has no token of its own for the API: ours is sent and renewed."""
+    gate.guarded = True
+    client = make(setup={"token": gate.issue, "origins": [url]})
+    client.api.containers()
+    gate.revoke()
+    assert client.api.containers() == CONTAINERS
+    assert statuses(gate) == [200, 401, 200]
+
+
+def test_a_unix_socket(make: Callable[..., Any], gate: Gate, tmp_path: Path) -> None:
+    """The adapter with which it reaches a daemon on this machine is wrapped as well."""
+    socket = f"unix://{tmp_path}/docker.sock"
+    server = make_server(socket, 0, gate, threaded=True)
+    serving = Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    serving.start()
+    expected = weather(gate)
+    try:
+        assert make(url=socket).api.containers() == CONTAINERS
+    finally:
+        server.shutdown()
+        serving.join()
+        server.server_close()
+    assert statuses(gate) == expected

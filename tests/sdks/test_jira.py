@@ -1,0 +1,71 @@
+"""jira with this library under it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from requests_authretry.cli._gate import Gate
+from tests.sdks.support import fake, statuses, weather
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.sdk("jira")
+
+ISSUE = {"id": "1", "key": "ONE-1", "self": "", "fields": {"summary": "one"}}
+API = {
+    "GET /rest/api/2/serverInfo": {"version": "9.0.0", "versionNumbers": [9, 0, 0]},
+    "GET /rest/api/2/field": [],
+    "GET /rest/api/2/issue/ONE-1": ISSUE,
+}
+
+
+@pytest.fixture
+def gate() -> Gate:
+    """A server with one issue."""
+    return Gate(fake(API))
+
+
+def summary(client: Any) -> Any:
+    """Ask for the issue."""
+    return client.issue("ONE-1").fields.summary
+
+
+def test_a_call_gets_through(make: Callable[..., Any], gate: Gate) -> None:
+    """A 503 and a 429 cost one request each."""
+    client = make()
+    before = len(gate.seen)
+    expected = weather(gate)
+    assert summary(client) == "one"
+    assert statuses(gate)[before:] == expected
+
+
+def test_one_layer_retries(make: Callable[..., Any], gate: Gate) -> None:
+    """With its retries off, a call ends after four attempts."""
+    client = make()
+    before = len(gate.seen)
+    gate.answer(429, times=6)
+    with pytest.raises(Exception, match="429"):
+        summary(client)
+    assert statuses(gate)[before:] == [429] * 4
+
+
+def test_two_layers_multiply(make: Callable[..., Any], gate: Gate) -> None:
+    """With its own retries, it begins again after ours."""
+    client = make(without=", max_retries=0")
+    before = len(gate.seen)
+    gate.answer(429, times=6)
+    assert summary(client) == "one"
+    assert statuses(gate)[before:] == [429] * 6 + [200]
+
+
+def test_a_refused_token_is_renewed(make: Callable[..., Any], gate: Gate, url: str) -> None:
+    """Without its token, ours is sent and renewed."""
+    gate.guarded = True
+    client = make(without=", token_auth=token", setup={"token": gate.issue, "origins": [url]})
+    summary(client)
+    gate.revoke()
+    assert summary(client) == "one"
+    assert statuses(gate)[-3:] == [200, 401, 200]
