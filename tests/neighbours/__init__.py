@@ -1,0 +1,1 @@
+"""Other packages around requests, each real, with this library below, above or beside them."""
