@@ -1,0 +1,132 @@
+"""Run the tests on the supported versions of Python, requests and urllib3.
+
+    python3 tools/matrix.py                  # list the entries
+    python3 tools/matrix.py 3.10-oldest      # run some
+    python3 tools/matrix.py --subset         # what CI runs each time
+    python3 tools/matrix.py --all            # each in full
+
+Each entry has a fresh environment with the package installed, and a fresh copy of the tree without
+it. Of a subset, the two ends run all tests that are not slow, and the others those that meet
+requests and urllib3. An interpreter that is not there is said to be missing; with CI=true that is a
+failure.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from argparse import ArgumentParser
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = "requests_authretry"
+
+PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+OLDEST = (
+    *("requests==2.28.2", "urllib3==1.26.16", "filelock==3.20.1", "http-sf==1.4.0"),
+    *("oauthlib==3.2.2", "joserfc==1.4.3", "redis==5.2.0", "keyring==24.0.0"),
+    "tomli==2.0.0; python_version < '3.11'",
+)
+# requests 2.28.2 does not take urllib3 2, so these are all that can be put together
+DEPENDENCIES = {"oldest": OLDEST, "mixed": ("urllib3==1.26.16",), "newest": ()}
+ENTRIES = tuple(f"{python}-{kind}" for kind in DEPENDENCIES for python in PYTHONS)
+
+ENDS = ("3.10-oldest", "3.13-newest")
+BETWEEN = ("3.11-mixed", "3.12-newest")
+_EDGES = (
+    *("adapter", "adopted_retries", "bodies_read", "bodies_sent", "cookies", "failures", "hooks"),
+    *("installing", "mounting", "redirects", "sessions_of_others"),
+)
+MEETING = (
+    "tests/recorded",
+    "tests/neighbours",
+    *(f"tests/edges/test_{name}.py" for name in _EDGES),
+)
+"""Where the tests are that meet requests and urllib3."""
+
+
+def interpreter(version: str) -> str | None:
+    """The first one of that version that can make environments, from PATH or pyenv."""
+    folders = [Path(folder) for folder in os.environ.get("PATH", "").split(os.pathsep) if folder]
+    if shutil.which("pyenv"):
+        root = subprocess.run(["pyenv", "root"], capture_output=True, text=True, check=True).stdout
+        folders += sorted(Path(root.strip()).glob("versions/*/bin"))
+    for candidate in (folder / f"python{version}" for folder in folders):
+        # a pyenv shim is there for versions that are not
+        probe = [str(candidate), "-c", "import ensurepip, venv"]
+        if (
+            candidate.exists()
+            and not subprocess.run(probe, capture_output=True, check=False).returncode
+        ):
+            return str(candidate)
+    return None
+
+
+def copy_tree(target: Path) -> None:
+    """Copy what git tracks, and what it would: no environment, no caches."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+
+
+def run(entry: str, *, in_full: bool) -> bool:
+    """Run one entry, and tell whether it passed."""
+    version, _, kind = entry.partition("-")
+    print(f"\n=== the tests on Python {version}, {kind} dependencies", flush=True)
+    python, began = interpreter(version), time.monotonic()
+    if python is None:
+        print(f"there is no Python {version} here: not tested on it")
+        return os.environ.get("CI") != "true"
+    with tempfile.TemporaryDirectory(prefix=f"{entry}-") as folder:
+        tree, made = Path(folder, "tree"), Path(folder, "environment", "bin", "python")
+        copy_tree(tree)
+        subprocess.run([python, "-m", "venv", str(made.parents[1])], check=True)
+        install = [str(made), "-m", "pip", "install", "--quiet"]
+        subprocess.run([*install, ".[test]", *DEPENDENCIES[kind]], cwd=tree, check=True)
+        shutil.rmtree(tree / PACKAGE)  # the installed one is tested
+        tests = [str(made), "-m", "pytest", "-rs", "-m", "not slow", *(() if in_full else MEETING)]
+        passed = subprocess.run(tests, cwd=tree, check=False).returncode == 0
+    print(
+        f"{entry} {'passed' if passed else 'FAILED'} in {time.monotonic() - began:.0f} s",
+        flush=True,
+    )
+    return passed
+
+
+def main() -> int:
+    """Run what is asked for; 1 where any of it failed."""
+    parser = ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
+    parser.add_argument("entries", nargs="*", metavar="ENTRY", help=", ".join(ENTRIES))
+    parser.add_argument("--all", action="store_true", help="all entries, each in full")
+    parser.add_argument("--subset", action="store_true", help="what CI runs each time")
+    options = parser.parse_args()
+    unknown = set(options.entries) - set(ENTRIES)
+    if unknown:
+        parser.error(
+            f"there is no {', '.join(sorted(unknown))}: the entries are {', '.join(ENTRIES)}"
+        )
+    if options.subset:
+        chosen = [*ENDS, *BETWEEN]
+    else:
+        chosen = [*(ENTRIES if options.all else options.entries)]
+    if not chosen:
+        print("\n".join(ENTRIES))
+    failed = [
+        entry
+        for entry in chosen
+        if not run(entry, in_full=entry not in BETWEEN or not options.subset)
+    ]
+    if failed:
+        print(f"\nfailed: {', '.join(failed)}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
