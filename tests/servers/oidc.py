@@ -233,7 +233,7 @@ def _node(setup: str) -> Iterator[str]:
         text=True,
     ) as process:
         assert process.stdout is not None
-        watchdog = Timer(30, process.kill)
+        watchdog = Timer(90, process.kill)  # a machine at work on much else takes its time
         watchdog.start()
         try:
             line = process.stdout.readline()
