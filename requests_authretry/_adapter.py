@@ -16,7 +16,7 @@ from ._errors import AuthRetryError, ConfigurationError, RefreshFailed
 from ._events import GaveUp, RetryScheduled, tell
 from ._exchange import Exchange
 from ._fork import survives_fork
-from ._gates import Waiter, Waiters
+from ._gates import Waiter, Waiters, Waits
 from ._hook import CREDENTIALS_AT_FAULT, put_first
 from ._override import current
 from ._runtime import Runtime
@@ -80,7 +80,7 @@ class AuthRetryAdapter(HTTPAdapter):
         self.inner: Any = inner
         self._wraps = inner is not None and not isinstance(inner, AuthRetryAdapter)
         self._runtime = Runtime.of(settings)
-        self._waiters = Waiters()
+        self._waits = Waits()
         survives_fork(self)
 
     def send(  # noqa: PLR0913, PLR0917 (the signature of every adapter)
@@ -140,7 +140,7 @@ class AuthRetryAdapter(HTTPAdapter):
     ) -> Response:
         """The loop: wait for the turn, attempt, decide."""
         limits, retry, result = exchange.runtime.limits, None, None
-        waiters = self._waiters
+        waiters = self._waits.waiters
         while True:
             if retry is not None or exchange.started >= limits.attention:
                 exchange.retry = retry
@@ -150,7 +150,7 @@ class AuthRetryAdapter(HTTPAdapter):
                     return _held_back(exchange, request, result, stop)
             options["timeout"] = None if timeout is None else exchange.limited(timeout)
             result, decision = self._attempt(exchange, request, options)
-            waiters = self._waiters  # before the listeners, who may close the session
+            waiters = self._waits.waiters  # before the listeners, who may close the session
             if isinstance(decision, Stop):
                 if decision.reason is Reason.QUOTA_EXHAUSTED:
                     _waited(exchange, request, result, waiters, rest_before_failing)
@@ -204,20 +204,15 @@ class AuthRetryAdapter(HTTPAdapter):
 
     def close(self) -> None:
         """Close the pool, the inner adapter's if there is one, and end the waits."""
-        self.end_waits()
+        self._waits.end()
         if self.inner is None:
             super().close()
         else:
             self.inner.close()
 
-    def end_waits(self) -> None:
-        """End the waits of the calls under way, as the end of their session does."""
-        waiters, self._waiters = self._waiters, Waiters()
-        waiters.close()
-
     def after_fork(self) -> None:
         """Drop the connections that parent and child would share: their answers would mix."""
-        self._waiters = Waiters()
+        self._waits.waiters = Waiters()
         leave_connections(self if self.inner is None else self.inner)
 
     def __getattr__(self, name: str) -> Any:

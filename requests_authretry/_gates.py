@@ -69,6 +69,23 @@ class Waiters:
                 waiter.close()
 
 
+class Waits:
+    """The waits of one session's calls, until it ends, and anew from then on.
+
+    Attributes:
+        waiters: Those who wait now; who holds on to them notes the end.
+    """
+
+    def __init__(self) -> None:
+        """Nobody waits yet."""
+        self.waiters = Waiters()
+
+    def end(self) -> None:
+        """End those that go on."""
+        ended, self.waiters = self.waiters, Waiters()
+        ended.close()
+
+
 class Gate:
     """The line before one limit; who uses it holds the lock.
 

@@ -2,15 +2,14 @@
 
 `Session.send` is where a call begins: the adapter that its session picks then, by whatever
 ``get_adapter`` it has, is wrapped as `mount` wraps it. What sends by an adapter of its own, past
-`Session.send`, is met at `HTTPAdapter.send`. `Session.close` ends the waits, as the wrappers stand
-in no session.
+`Session.send`, is met at `HTTPAdapter.send`. The wrappers are kept with the session, whose
+``close`` ends its waits.
 """
 
 from __future__ import annotations
 
-from functools import wraps
-from inspect import isfunction
-from threading import Lock, local
+from contextvars import ContextVar
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -20,19 +19,20 @@ from requests.adapters import HTTPAdapter
 from ._adapter import AuthRetryAdapter
 from ._core.faults import instance, refuse
 from ._fork import survives_fork
+from ._gates import Waits
 from ._mounting import inner_retries, settings_for
 from ._renewal import is_renewing
+from ._seams import Seams, is_met
 from ._settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import TracebackType
 
     from requests import PreparedRequest, Response
     from requests.adapters import BaseAdapter
     from typing_extensions import Self
 
-    Method = Callable[..., Any]
+    from ._seams import Method, Seam
 
 _PLACE = "_authretry_installed"
 
@@ -88,18 +88,37 @@ class Installed:
         self.uninstall()
 
 
-class _Wrapper(AuthRetryAdapter):
-    """Stands on the adapter it wraps, in no session.
+class _Calls:
+    """What the calls of one session go through.
 
     Attributes:
-        installed: The settings it was made for.
+        settings: Those in force when the first of them began.
+        waits: Their waits.
+        wrappers: What stands on the adapters, by their identity.
     """
 
-    installed: Settings
+    def __init__(self, settings: Settings, waits: Waits) -> None:
+        self.settings = settings
+        self.waits = waits
+        self.wrappers: dict[int, _Wrapper] = {}
 
     def __reduce__(self) -> tuple[type[bool], tuple[()]]:
-        """An adapter that is copied or pickled leaves it behind."""
+        """A session that is copied or pickled with all it has leaves it behind."""
         return bool, ()
+
+    def take(self, wrapper: _Wrapper, session: Session) -> None:
+        """Keep one more, and those alone whose adapters the session still has."""
+        standing = {id(adapter) for adapter in tuple(getattr(session, "adapters", {}).values())}
+        kept = {key: one for key, one in self.wrappers.items() if key in standing}
+        self.wrappers = {**kept, id(wrapper.inner): wrapper}
+
+
+class _Wrapper(AuthRetryAdapter):
+    """Stands on an adapter, in no session's mapping, and waits as its session's calls do."""
+
+    def __init__(self, settings: Settings, inner: BaseAdapter, waits: Waits) -> None:
+        super().__init__(settings_for(inner, settings), inner=inner)
+        self._waits = waits
 
 
 class _Process:
@@ -107,15 +126,13 @@ class _Process:
 
     Attributes:
         settings: Those in force, None where nothing is.
-        watched: The classes of sessions that hand out wrapped adapters.
     """
 
     def __init__(self) -> None:
         self.settings: Settings | None = None
-        self.watched: set[type[Session]] = set()
         self._installed: list[Installed] = []
-        self._seams: dict[tuple[type, str], tuple[Method, Method]] = {}
-        self._wrapped: WeakValueDictionary[int, BaseAdapter] = WeakValueDictionary()
+        self._seams = Seams()
+        self._sessions: WeakValueDictionary[int, Session] = WeakValueDictionary()
         self._quieted: WeakValueDictionary[int, HTTPAdapter] = WeakValueDictionary()
         self._lock = Lock()
         survives_fork(self)
@@ -124,7 +141,7 @@ class _Process:
         """Put it in force."""
         with self._lock:
             for place, name, seam in _SEAMS:
-                self._put(place, name, seam)
+                self._seams.put(place, name, seam)
             self._installed.append(installed)
             self.settings = installed.settings
 
@@ -139,88 +156,69 @@ class _Process:
                 self._put_back()
 
     def watch(self, kind: type[Session]) -> None:
-        """Have sessions of this class hand out wrapped adapters when a call begins."""
-        place = next(each for each in kind.__mro__ if "get_adapter" in each.__dict__)
+        """Have sessions of this class hand out wrapped adapters, and tell of their end."""
         with self._lock:
             if self.settings is not None:
-                self._put(place, "get_adapter", _get_adapter)
-                self.watched.add(kind)
+                self._seams.put(kind, "get_adapter", _get_adapter)
+                self._seams.put(kind, "close", _close)
 
-    def wrapper(self, adapter: Any, settings: Settings) -> Any:
-        """The adapter, wrapped; what is mounted by itself keeps its own settings."""
+    def wrapped(self, adapter: Any, session: Session, settings: Settings) -> Any:
+        """What a session's call goes through; what is mounted keeps its own settings."""
         if isinstance(adapter, AuthRetryAdapter):
             return adapter
-        own = getattr(adapter, "__dict__", None)
-        if own is None:
-            return _Wrapper(settings, inner=adapter)
-        known: _Wrapper | None = own.get(_PLACE)
-        if known and known.installed is settings and known.inner is adapter:
-            return known  # and none that was copied with another's attributes
-        wrapper = _Wrapper(settings_for(adapter, settings), inner=adapter)
-        wrapper.installed = settings
+        calls: _Calls | None = session.__dict__.get(_PLACE)
+        if not calls or calls.settings is not settings:
+            calls = self._calls(session, settings)
+        return calls.wrappers.get(id(adapter)) or self._wrapper(adapter, session, calls)
+
+    def alone(self, adapter: HTTPAdapter, settings: Settings) -> _Wrapper:
+        """What goes around an adapter that is used by itself."""
+        wrapper = _Wrapper(settings, adapter, Waits())
         with self._lock:
-            own[_PLACE] = wrapper
+            self._quiet(adapter)
+        return wrapper
+
+    def _calls(self, session: Session, settings: Settings) -> _Calls:
+        with self._lock:
+            known: _Calls | None = session.__dict__.get(_PLACE)
+            calls = _Calls(settings, known.waits if known else Waits())
             if self.settings is not None:
-                self._wrapped[id(adapter)] = adapter
+                session.__dict__[_PLACE] = calls
+                self._sessions[id(session)] = session
+        return calls
+
+    def _wrapper(self, adapter: Any, session: Session, calls: _Calls) -> _Wrapper:
+        wrapper = _Wrapper(calls.settings, adapter, calls.waits)
+        with self._lock:
+            calls.take(wrapper, session)
+            if isinstance(adapter, HTTPAdapter):
                 self._quiet(adapter)
         return wrapper
 
-    def _quiet(self, adapter: BaseAdapter) -> None:
-        if isinstance(adapter, HTTPAdapter) and id(adapter) not in self._quieted:
+    def _quiet(self, adapter: HTTPAdapter) -> None:
+        if self.settings is not None and id(adapter) not in self._quieted:
             with inner_retries.lock:
                 if inner_retries.switch_off(adapter):
                     self._quieted[id(adapter)] = adapter
 
-    def _put(self, place: type, name: str, seam: Callable[[Method], Method]) -> None:
-        if (place, name) not in self._seams:
-            found = place.__dict__[name]
-            ours = wraps(found)(seam(found)) if isfunction(found) else seam(_bound(found, place))
-            self._seams[place, name] = found, ours
-            setattr(place, name, ours)
-
     def _put_back(self) -> None:
-        for (place, name), (found, ours) in self._seams.items():
-            if place.__dict__.get(name) is ours:  # else ours lets all pass, below another's
-                setattr(place, name, found)
-        self._seams = {}
-        for adapter in list(self._wrapped.values()):
-            adapter.__dict__.pop(_PLACE, None)
+        self._seams.put_back()
+        for session in list(self._sessions.values()):
+            session.__dict__.pop(_PLACE, None)
         with inner_retries.lock:
-            for quieted in list(self._quieted.values()):
-                inner_retries.give_back(quieted)
-        self._wrapped.clear()
+            for adapter in list(self._quieted.values()):
+                inner_retries.give_back(adapter)
         self._quieted.clear()
-        self.watched.clear()
 
     def after_fork(self) -> None:
         """The thread that held the lock is not in the child."""
         self._lock = Lock()
 
 
-def _bound(found: Any, place: type) -> Method:
-    """To be called as a function of the class, where something else stands there: a mock, say."""
-
-    def method(thing: object, *args: Any, **options: Any) -> Any:
-        bind = getattr(found, "__get__", None)
-        return (found if bind is None else bind(thing, place))(*args, **options)
-
-    return method
-
-
-class _ThisThread(local):
-    """Where a thread is.
-
-    Attributes:
-        session: The session whose call begins, until it has picked an adapter.
-        is_sending: Whether it is in the loop of attempts of any adapter of ours.
-    """
-
-    session: Session | None = None
-    is_sending = False
-
-
 _process = _Process()
-_this_thread = _ThisThread()
+_beginning: ContextVar[Session | None] = ContextVar("the session that picks an adapter")
+_is_sending: ContextVar[bool] = ContextVar("within the loop of attempts of any adapter of ours")
+# Not of the thread: greenlets share one.
 
 
 def _session_send(found: Method) -> Method:
@@ -228,13 +226,14 @@ def _session_send(found: Method) -> Method:
         if _process.settings is None or is_renewing():
             response: Response = found(session, request, **options)
             return response
-        if type(session) not in _process.watched:
-            _process.watch(type(session))
-        before, _this_thread.session = _this_thread.session, session
+        kind = type(session)
+        if not (is_met(kind.get_adapter) and is_met(kind.close)):
+            _process.watch(kind)
+        reset = _beginning.set(session)
         try:
             response = found(session, request, **options)
         finally:
-            _this_thread.session = before
+            _beginning.reset(reset)
         return response
 
     return send
@@ -243,20 +242,19 @@ def _session_send(found: Method) -> Method:
 def _get_adapter(found: Method) -> Method:
     def get_adapter(session: Session, *args: Any, **options: Any) -> Any:
         settings = _process.settings
-        if settings is None or _this_thread.session is not session:
+        if settings is None or _beginning.get(None) is not session:
             return found(session, *args, **options)
-        _this_thread.session = None  # what it gets from super() is not its choice yet
-        return _process.wrapper(found(session, *args, **options), settings)
+        _beginning.set(None)  # what it gets from super() is not its choice yet
+        return _process.wrapped(found(session, *args, **options), session, settings)
 
     return get_adapter
 
 
 def _close(found: Method) -> Method:
     def close(session: Session) -> None:
-        for adapter in tuple(session.adapters.values()):
-            wrapper = getattr(adapter, "__dict__", {}).pop(_PLACE, None)
-            if wrapper:
-                wrapper.end_waits()
+        calls: _Calls | None = session.__dict__.pop(_PLACE, None)
+        if calls:
+            calls.waits.end()
         found(session)
 
     return close
@@ -265,28 +263,28 @@ def _close(found: Method) -> Method:
 def _adapter_send(found: Method) -> Method:
     def send(adapter: HTTPAdapter, request: PreparedRequest, *args: Any, **options: Any) -> Any:
         settings = _process.settings
-        if _this_thread.is_sending or settings is None or is_renewing():
+        is_ours = _is_sending.get(False) or isinstance(adapter, AuthRetryAdapter)
+        if is_ours or settings is None:
             return found(adapter, request, *args, **options)
-        return _process.wrapper(adapter, settings).send(request, *args, **options)
+        return _process.alone(adapter, settings).send(request, *args, **options)
 
     return send
 
 
 def _own_send(found: Method) -> Method:
     def send(adapter: AuthRetryAdapter, *args: Any, **options: Any) -> Response:
-        before, _this_thread.is_sending = _this_thread.is_sending, True
+        reset = _is_sending.set(True)
         try:
             response: Response = found(adapter, *args, **options)
         finally:
-            _this_thread.is_sending = before
+            _is_sending.reset(reset)
         return response
 
     return send
 
 
-_SEAMS: list[tuple[type, str, Callable[[Method], Method]]] = [
+_SEAMS: list[tuple[type, str, Seam]] = [
     (AuthRetryAdapter, "send", _own_send),
     (HTTPAdapter, "send", _adapter_send),
-    (Session, "close", _close),
     (Session, "send", _session_send),
 ]

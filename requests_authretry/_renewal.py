@@ -28,8 +28,9 @@ _underway: ContextVar[tuple[Renewal, ...]] = ContextVar("renewals under way", de
 
 
 def is_renewing() -> bool:
-    """Whether this thread or task works for a token source."""
-    return bool(_underway.get())
+    """Whether this thread or task works for a token source now; contexts outlive renewals."""
+    renewals = _underway.get()
+    return bool(renewals) and not all(each.is_set() for each in renewals)
 
 
 class Renewal(threading.Event):

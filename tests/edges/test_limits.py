@@ -495,8 +495,8 @@ def test_the_healthy_path_takes_no_lock_and_no_store(headers: dict[str, str]) ->
     """While all is well a call neither waits for another thread nor for a store."""
     rig = Rig((200, headers), (200, headers), (404, {}), 200, store=NoStore())
     rig.get()  # a name of a policy that is new has to be kept
-    runtime: Any = rig.adapter._runtime  # noqa: SLF001 (its locks)
-    for locked in (runtime.limits, runtime.limits.outages, runtime.quotas, rig.adapter._waiters):  # noqa: SLF001
+    runtime, waits = rig.adapter._runtime, rig.adapter._waits  # noqa: SLF001 (their locks)
+    for locked in (runtime.limits, runtime.limits.outages, runtime.quotas, waits.waiters):
         locked.__dict__["_lock"] = Untouchable()
     assert [rig.get().status_code for _ in range(3)] == [200, 404, 200]
 

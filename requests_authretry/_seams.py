@@ -1,0 +1,59 @@
+"""Methods of ours around those of other people's classes, and the way back."""
+
+from __future__ import annotations
+
+from functools import wraps
+from inspect import isfunction
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Method = Callable[..., Any]
+    Seam = Callable[[Method], Method]
+
+_MARK = "_authretry_seam"
+
+
+class Seams:
+    """Where methods of ours stand. To be used by one thread at a time."""
+
+    def __init__(self) -> None:
+        """Nowhere yet."""
+        self._places: WeakKeyDictionary[type, set[str]] = WeakKeyDictionary()
+
+    def put(self, kind: type, name: str, seam: Seam) -> None:
+        """Stand around a method, in the class that it comes from; once, as long as ours is met."""
+        place = next(each for each in kind.__mro__ if name in each.__dict__)
+        found = place.__dict__[name]
+        self._places.setdefault(place, set()).add(name)
+        if is_met(found):
+            return
+        ours = wraps(found)(seam(found)) if isfunction(found) else seam(_bound(found, place))
+        # What others wrap around ours takes all of its attributes over, but is not itself.
+        vars(ours).update({"__wrapped__": found, _MARK: ours})
+        setattr(place, name, ours)
+
+    def put_back(self) -> None:
+        """Leave all places; ours stays, and lets all pass, below what others put around it."""
+        for place, names in self._places.items():
+            for name in names:
+                stands = place.__dict__.get(name)
+                if isfunction(stands) and vars(stands).get(_MARK) is stands:
+                    setattr(place, name, vars(stands)["__wrapped__"])
+
+
+def is_met(method: Any) -> bool:
+    """Whether a method is ours, or is around ours and says so as `functools.wraps` does."""
+    return _MARK in getattr(method, "__dict__", ())
+
+
+def _bound(found: Any, place: type) -> Method:
+    """To be called as a function of the class, where something else stands there: a mock, say."""
+
+    def method(thing: object, *args: Any, **options: Any) -> Any:
+        bind = getattr(found, "__get__", None)
+        return (found if bind is None else bind(thing, place))(*args, **options)
+
+    return method
