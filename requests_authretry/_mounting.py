@@ -168,7 +168,7 @@ def _put(session: requests.Session, prefix: str, adapter: BaseAdapter | None) ->
 
 def _still_standing(found: BaseAdapter | None) -> BaseAdapter | None:
     """What was found, or what that one gave way to if it was unmounted meanwhile."""
-    while found is not None and _RETIRED_FOR in found.__dict__:
+    while isinstance(found, AuthRetryAdapter) and _RETIRED_FOR in found.__dict__:
         found = found.__dict__[_RETIRED_FOR]
     return found
 

@@ -415,3 +415,20 @@ def test_an_adapter_without_its_base() -> None:
     session.mount("https://", Odd())
     with mount(session):
         assert session.get(URL).status_code == 200
+
+
+def test_an_adapter_without_attributes() -> None:
+    """What has nowhere to keep anything is put back as any other."""
+
+    class Bare:
+        __slots__ = ()
+
+        def send(self, request: PreparedRequest, **_: Any) -> Response:
+            return ScriptedAdapter(200).send(request)
+
+    session = requests.Session()
+    bare: Any = Bare()
+    session.mount("https://", bare)
+    with mount(session):
+        assert session.get(URL).status_code == 200
+    assert session.adapters["https://"] is bare
