@@ -139,8 +139,9 @@ class Exchange:
             another.spool = going_on.spool  # of a redirect that is followed by hand
             return another
         going_on.is_replaying = False
-        if going_on.runtime is not runtime:  # other settings, other token
-            going_on.runtime, going_on.answers, going_on.fetched = runtime, 0, False
+        before, going_on.runtime = going_on.runtime, runtime
+        if before.tokens is not runtime.tokens or before.auth is not runtime.auth:
+            going_on.answers, going_on.fetched = 0, False
         going_on.begin()
         return going_on
 

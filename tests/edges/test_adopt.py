@@ -27,7 +27,7 @@ from requests_authretry import (
 )
 from requests_authretry._core.token import dump_token
 from requests_authretry._runtime import Runtime
-from requests_authretry.testing import FakeClock
+from requests_authretry.testing import FakeClock, ScriptedAdapter
 from tests.edges.scripted import EXPIRED, ORIGIN, URL, Source, carried, scripted, settings
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from requests import PreparedRequest
 
     from requests_authretry.cli._gate import Gate
-    from requests_authretry.testing import Line, ScriptedAdapter
+    from requests_authretry.testing import Line
 
 STALE = "Bearer legacy-5c1d09"
 KEY = ORIGIN
@@ -417,3 +417,17 @@ def test_what_is_lost_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         mount(session, Settings(adopt=True))
     assert "methods of its own (get_backoff_time)" in caplog.text
+
+
+def test_a_401_is_answered_once_whichever_adapter_is_next() -> None:
+    """A redirect between two adapters with retries of their own renews no second time."""
+    source = Source("first", "second", "third")
+    session = requests.Session()
+    moved = (302, {"Location": f"{ORIGIN}/other"})
+    for prefix, script in ((URL, (EXPIRED, moved)), ("https://", (EXPIRED, 200))):
+        below = ScriptedAdapter(*script)
+        vars(below)["max_retries"] = Retry(2)
+        session.mount(prefix, below)
+    with mount(session, settings(source, adopt=["retries"])):
+        assert session.get(URL).status_code == 401
+    assert source.calls == 2
