@@ -180,6 +180,18 @@ def test_what_cannot_work_is_refused(changes: dict[str, Any], fault: str) -> Non
         pytest.fail("the block began")
 
 
+def test_what_the_session_can_do_with_is_taken() -> None:
+    """A change that works with the session's other settings is not refused by itself."""
+    session, below = scripted(settings("tok"), EXPIRED)
+    with override(adopt=["authorization"], auth=None):
+        session.get(URL, headers={"Authorization": "Bearer legacy"})
+    assert below.sent[0].headers["Authorization"] == "Bearer legacy"
+    plain, below = scripted(settings("tok", allow_http=True), 200)
+    with override(origins=["http://api.internal"]):
+        plain.get(URL)
+    assert "Authorization" not in below.sent[0].headers
+
+
 # Sites
 
 
