@@ -66,3 +66,13 @@ def test_its_own_token_stays(make: Callable[..., Any], gate: Gate, url: str) -> 
     with pytest.raises(Exception, match="401"):
         client.projects.get(1)
     assert sent(gate) == [f"Bearer {TOKEN}"]
+
+
+def test_its_token_is_adopted(make: Callable[..., Any], gate: Gate, url: str) -> None:
+    """With `adopt`, its token is the first, and ours takes its place once it is refused."""
+    gate.guarded = True
+    client = make(setup={"token": gate.issue, "origins": [url], "adopt": True})
+    assert client.projects.get(1).name == "one"
+    assert client.projects.get(1).name == "one"
+    assert sent(gate)[0] == f"Bearer {TOKEN}"
+    assert statuses(gate) == [401, 200, 200]
