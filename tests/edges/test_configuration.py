@@ -210,6 +210,7 @@ timeout = "soon"
 tokn = "env:X"
 listeners = []
 retries = 3
+adopt = ["authorisation"]
 
 [retry]
 max_atempts = 3
@@ -231,20 +232,21 @@ retry.max_attempts = 0
         "settings.toml:2: tokn is unknown; did you mean token?",
         "settings.toml:3: listeners cannot be set here, it takes functions",
         "settings.toml:4: retries is unknown; did you mean retry?",
-        "settings.toml:7: retry.max_atempts is unknown; did you mean max_attempts?",
-        "settings.toml:8: retry.statuses takes status codes, not 999",
-        "settings.toml:9: retry.deadline must be above zero, not 0",
-        "settings.toml:10: retry.backoff must be a table",
-        "settings.toml:12: limits.pacing must be true or false",
+        "settings.toml:5: adopt takes 'authorization' and 'retries', not 'authorisation'",
+        "settings.toml:8: retry.max_atempts is unknown; did you mean max_attempts?",
+        "settings.toml:9: retry.statuses takes status codes, not 999",
+        "settings.toml:10: retry.deadline must be above zero, not 0",
+        "settings.toml:11: retry.backoff must be a table",
+        "settings.toml:13: limits.pacing must be true or false",
         (
-            "settings.toml:14: site.origins: 'ftp://x' is no origin: "
+            "settings.toml:15: site.origins: 'ftp://x' is no origin: "
             "write it like 'https://api.example.com'"
         ),
-        "settings.toml:15: site.max_attempts is unknown; did you mean retry.max_attempts?",
-        'settings.toml:17: site.retry.backoff.jitter must be "full" or "equal" or "none"',
-        "settings.toml:17: site.retry.backoff.initial must be zero or more, not -1",
-        "settings.toml:18: site needs origins = [...]: they say which requests follow it",
-        "settings.toml:19: site.retry.max_attempts must be a whole number of at least 1, not 0",
+        "settings.toml:16: site.max_attempts is unknown; did you mean retry.max_attempts?",
+        'settings.toml:18: site.retry.backoff.jitter must be "full" or "equal" or "none"',
+        "settings.toml:18: site.retry.backoff.initial must be zero or more, not -1",
+        "settings.toml:19: site needs origins = [...]: they say which requests follow it",
+        "settings.toml:20: site.retry.max_attempts must be a whole number of at least 1, not 0",
     ]
 
 
