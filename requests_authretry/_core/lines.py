@@ -33,7 +33,8 @@ def lines_of(text: str) -> Mapping[Path, int]:
         text: A document that a parser of TOML takes; of any other it says what it can.
 
     Returns:
-        Lines by what leads there: names, and an index behind the name of an array of tables.
+        Lines by what leads there: names, and an index behind the name of an array of tables, whose
+        name alone leads to the first of them.
         What stands inside a value, such as an inline table, is not among them.
     """
     lines: dict[Path, int] = {}
@@ -46,6 +47,7 @@ def lines_of(text: str) -> Mapping[Path, int]:
             continue
         table = _path((), statement["item"] or statement["table"], counts)
         if statement["item"]:
+            lines.setdefault(table, line)  # of all of them
             table = _next_of(table, counts)
         lines.setdefault(table, line)
     return lines

@@ -57,6 +57,7 @@ LINES = {
     ("retry", "note"): 13,
     ("retry", "other"): 16,
     ("retry", "deadline"): 18,
+    ("site",): 20,
     ("site", 0): 20,
     ("site", 0, "origins"): 21,
     ("site", 0, "retry"): 22,

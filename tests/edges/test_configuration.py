@@ -226,6 +226,7 @@ max_attempts = 3
 backoff = { jitter = "half", initial = -1 }
 [[site]]
 retry.max_attempts = 0
+[[sit]]
 """)
     ) == [
         "settings.toml:1: timeout must be a number of seconds or an array of two, [connect, read]",
@@ -247,6 +248,7 @@ retry.max_attempts = 0
         "settings.toml:18: site.retry.backoff.initial must be zero or more, not -1",
         "settings.toml:19: site needs origins = [...]: they say which requests follow it",
         "settings.toml:20: site.retry.max_attempts must be a whole number of at least 1, not 0",
+        "settings.toml:21: sit is unknown; did you mean site?",
     ]
 
 
