@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -69,14 +70,21 @@ def test_toolbelt_threads(way: Way, gate: Gate, httpbin_url: str) -> None:
     """Its pool of threads sends through sessions that it is given."""
     for _ in range(3):  # one of them may meet them all
         gate.answer(503)
+    is_built = threading.Event()
+
+    def wait(_: requests.Response, **__: object) -> None:
+        """Its threads start before they have the queue they answer to."""
+        assert is_built.wait(60)
 
     def initializer(session: requests.Session) -> requests.Session:
         way(session)
+        session.hooks["response"].append(wait)
         return session
 
     threads = pool.Pool.from_urls(
         [f"{httpbin_url}/get"] * 10, num_processes=2, initializer=initializer
     )
+    is_built.set()
     threads.join_all()
     assert [answer.status_code for answer in threads.responses()] == [200] * 10
     assert statuses(gate).count(503) == 3
