@@ -21,6 +21,7 @@ import pytest
 from requests_authretry import FileStore, MemoryStore, RefreshFailed, Token
 from requests_authretry._core.token import dump_token
 from requests_authretry.stores._lockfile import lock_file
+from requests_authretry.testing import FakeClock
 from tests.edges.scripted import EXPIRED, ORIGIN, URL, Source, carried, scripted, settings
 
 if TYPE_CHECKING:
@@ -467,7 +468,7 @@ def test_a_folder_that_cannot_be_made(path: Path, caplog: pytest.LogCaptureFixtu
     """Where not even a lock file can be made, as on a read-only disk, the session still works."""
     path.write_text("a file, so no folder")
     source = Source(SECRET, f"new-{SECRET}")
-    chosen = settings(source, store=FileStore(path / "tokens.json"))
+    chosen = settings(source, store=FileStore(path / "tokens.json"), clock=FakeClock())
     session, below = scripted(chosen, 200, EXPIRED, 200)
     assert [session.get(URL).status_code for _ in range(2)] == [200, 200]
     assert carried(below)[-1] == f"Bearer new-{SECRET}"
