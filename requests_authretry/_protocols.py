@@ -75,10 +75,18 @@ class TokenSource(Protocol):
     one store and key. It must not use the session that the library is mounted on for the origins
     it makes tokens for.
 
-    A source may also have ``store_key`` (a str), the name under which a store keeps its tokens,
-    for wherever two identities share a store; ``patience`` (seconds), what one `fetch` may take
-    before another is begun beside it, where that is more than a minute; and ``prover``, a `Prover`
-    for tokens with the scheme ``DPoP``.
+    A source may also have these attributes:
+
+    * ``store_key`` (a str), the name under which a store keeps its tokens. Without it a store keeps
+      them under the origins they are for, and a second source without it is kept out of the store
+      within this process, as it may give the tokens of somebody else; it is not asked where it has
+      `fetch`, as both may begin with one refresh token.
+    * ``family`` (a str): sources with the same one use the same tokens within this process, where
+      no store is named. Without it each object has tokens of its own.
+    * ``is_kept_elsewhere`` (a bool): True keeps its tokens out of every store.
+    * ``patience`` (seconds), what one `fetch` may take before another is begun beside it, where
+      that is more than a minute.
+    * ``prover``, a `Prover` for tokens with the scheme ``DPoP``.
     """
 
     def fetch(self, context: FetchContext) -> Token | str | None:
@@ -121,10 +129,11 @@ class Store(Protocol):
     """
 
     def read(self, key: str) -> str | None:
-        """The record under a key; None when there is none that can be read.
+        """The record under a key; None when there is none.
 
         Raises:
-            OSError: It cannot be told whether there is one, as the store is out of reach.
+            OSError: It cannot be told whether there is one, or what it says: the store is out of
+                reach or torn.
         """
 
     def write(self, key: str, record: str) -> None:

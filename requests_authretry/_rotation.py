@@ -12,18 +12,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeGuard
+from warnings import warn
 
 from ._core.outcome import Reason
-from ._core.token import Token, dump_token, load_token
+from ._core.token import Token, TokenRecord, UnreadableRecordError
 from ._errors import RefreshFailed
 from ._events import StoreFailed, logger, tell
-from .stores import MemoryStore
+from ._families import families, is_constant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-    from ._protocols import FetchContext
+    from ._families import Family
+    from ._protocols import FetchContext, Store
     from ._settings import Settings
 
 LOCK_SECONDS = 60.0
@@ -37,6 +39,9 @@ SIBLING_SECONDS = 1.0
 
 
 _OURS = {"builtins", __name__.partition(".")[0]}
+
+_ALONE = "token"
+"""The name of the one record in a store that serves one token source alone."""
 
 INVALID_GRANT = "invalid_grant"
 """RFC 6749 section 5.2: the refresh token is spent, or was never any good."""
@@ -78,17 +83,19 @@ class Rotation:
 
     def __init__(self, settings: Settings) -> None:
         """Nothing is read yet."""
-        self._store = MemoryStore() if settings.store is None else settings.store
-        self._lasts = settings.store is not None
-        self._fetch = _fetcher(settings.token)
+        source = self._source = settings.token
+        self.key: str = getattr(source, "store_key", None) or " ".join(sorted(settings.origins))
+        self._family = families.of(source)
+        self._store, self._record_key = _place(settings, self._family, self.key)
+        self._is_in_memory = self._store is self._family.memory
+        named = None if is_constant(source) else settings.store
+        self._is_kept_out = named is not None and self._is_in_memory
+        self._fetch = _fetcher(source)
         self._clock, self._listeners = settings.clock, settings.listeners
-        key = getattr(settings.token, "store_key", None)
-        self.key: str = key or " ".join(sorted(settings.origins))
         self._holders = 0
         self._is_alone = True
         self._is_shared = False
-        self._newest: Token | None = None
-        self._generation = 0
+        self._newest: TokenRecord | None = None
         self.is_kept = True
         self._is_blind = False
         self.first: Token | None = None
@@ -135,6 +142,11 @@ class Rotation:
         before = self._generation
         look = partial(self._siblings, found)
         blind = self._is_blind or not self._is_alone
+        if self._is_in_memory and self._family.is_inherited and found is not None:
+            # The parent process has the same refresh token, and spends it too.
+            found, blind = replace(found, refresh_token=None), True
+        if found is None:
+            self._refuse_second_beginning()
         told = replace(context, stale=found, blind=blind, sibling=look)
         try:
             given = _token(self._fetch(told))
@@ -149,8 +161,8 @@ class Rotation:
         if is_again and (given == found or not _is_one_of(given, found)):
             return Reason.UNCHANGED
         if self._generation != before and self._newest is not None:
-            return Renewed(self._newest, fetched=False)  # we had been given up on
-        self._warn_of_loss(given, found)
+            return Renewed(self._newest.token, fetched=False)  # we had been given up on
+        self._note_rotation(given, found)
         kept = self._kept(given)  # the same token may come with another refresh token
         return Reason.UNCHANGED if is_again and context.refused else kept
 
@@ -160,17 +172,51 @@ class Rotation:
         """The newest token there is: the store's, unless the store has lost ours or not got it."""
         self._is_blind, self._is_shared = True, False
         try:
-            stored = load_token(self._store.read(self.key))
+            stored = TokenRecord.load(self._store.read(self._record_key))
+        except UnreadableRecordError as error:
+            if self._newest is None:
+                self._tell_failed("read", error)
+                return ours
+            stored = None
         except OSError as error:
             self._failed("read", error, early=early)
-            return self._newest or ours
-        self._is_blind, self._is_shared = False, stored is not None
-        if stored is not None and stored[1] >= self._generation:
-            self._newest, self._generation = stored
+            return self._newest.token if self._newest else ours
+        # Without its refresh token a record does not tell which refresh token is good still.
+        has_lost_it = stored is not None and stored.token.refresh_token is None
+        self._is_blind = has_lost_it and hasattr(self._source, "family")
+        self._is_shared = stored is not None
+        if stored is not None and stored.generation >= self._generation:
+            self._newest = stored
             self.is_kept = True
         elif self._newest is not None and alone:
             self._keep()
-        return self._newest or ours
+        return self._newest.token if self._newest else ours
+
+    @property
+    def _generation(self) -> int:
+        return self._newest.generation if self._newest else 0
+
+    def _refuse_second_beginning(self) -> None:
+        """Ask no source without a token that would spend its first refresh token again.
+
+        Raises:
+            NoToken: It has given a refresh token in this process that is kept in another place, or
+                another source that may have the same one has.
+        """
+        if self._is_kept_out and hasattr(self._source, "fetch"):
+            raise NoToken(
+                "another token source without a store_key uses this store for the same origins, "
+                "and both may begin with one refresh token: give them a store_key, equal for one "
+                "identity, else different"
+            )
+        here = self._store, self._record_key
+        is_named = bool(getattr(self._source, "store_key", None))
+        if not is_named and self._family.kept_in not in (None, here):
+            raise NoToken(
+                "it gave a refresh token in this process that is kept in another store or under "
+                "another name, and would spend its first one again: name one store in all settings "
+                "that use it, and give it a store_key"
+            )
 
     def _replaces(self, found: Token | None, stale: Token | None) -> TypeGuard[Token]:
         if found is None or _is_one_of(found, stale):
@@ -185,11 +231,18 @@ class Rotation:
             found = self._in_store(spent)
         return found if self._replaces(found, spent) else None
 
-    def _warn_of_loss(self, fetched: Token, spent: Token | None) -> None:
-        """Say it once where the next start of the program would begin with a spent token."""
-        rotates = spent and fetched.refresh_token and fetched.refresh_token != spent.refresh_token
-        if rotates and not self._lasts:
-            self._lasts = True
+    def _note_rotation(self, fetched: Token, spent: Token | None) -> None:
+        """Remember where the newest refresh token is, and say once if it is in memory alone."""
+        if fetched.refresh_token is None:
+            return
+        family = self._family
+        family.kept_in = self._store, self._record_key
+        family.rotates |= spent is not None and spent.refresh_token not in {
+            None,
+            fetched.refresh_token,
+        }
+        if family.rotates and self._is_in_memory and not family.is_warned:
+            family.is_warned = True
             logger.warning(
                 "the server gives a new refresh token each time: without Settings(store=...) the "
                 "last one is lost when this program ends"
@@ -201,7 +254,8 @@ class Rotation:
             fetched = replace(fetched, expires_at=None)
         # Later is newer, whoever signed in; and newer is more, whatever the clocks say.
         generation = max(self._generation + 1, int(self._clock.time() * 1000))
-        self._newest, self._generation = fetched, generation
+        others = self._newest.others if self._newest else {}
+        self._newest = TokenRecord(fetched, generation, others)
         self._keep()
         return Renewed(fetched, fetched=True, is_kept=self.is_kept)
 
@@ -212,7 +266,7 @@ class Rotation:
         """Put the newest token into the store; whether it is there."""
         try:
             if self._newest is not None:
-                self._store.write(self.key, dump_token(self._newest, self._generation))
+                self._store.write(self._record_key, self._newest.dump())
         except OSError as error:
             self._failed("write", error)
             return False
@@ -249,7 +303,7 @@ class Rotation:
 
     def _entered(self) -> AbstractContextManager[object] | OSError | None:
         try:
-            lock = self._store.lock(self.key, LOCK_SECONDS)
+            lock = self._store.lock(self._record_key, LOCK_SECONDS)
             lock.__enter__()
         except TimeoutError as error:
             if self._holders:
@@ -265,13 +319,31 @@ class Rotation:
 
     def _failed(self, doing: str, error: OSError, *, early: bool = False) -> None:
         """Go on without the store, unless there is time to wait until it is back."""
+        self._tell_failed(doing, error)
+        if early:
+            raise NoToken("its store is out of reach") from error
+
+    def _tell_failed(self, doing: str, error: Exception) -> None:
         name = type(error).__name__
         # What foreign exceptions say may hold secrets.
         said = error if type(error).__module__.split(".")[0] in _OURS else name
         logger.warning("a token is in memory only: the %s of its store failed: %s", doing, said)
         tell(self._listeners, StoreFailed(self.key, doing, name))
-        if early:
-            raise NoToken("its store is out of reach") from error
+
+
+def _place(settings: Settings, family: Family, key: str) -> tuple[Store, str]:
+    """The store that keeps a source's tokens, and the name of its record there."""
+    source, store = settings.token, settings.store
+    if store is None or is_constant(source):
+        return family.memory, _ALONE
+    if getattr(source, "store_key", None) or families.owns(source, store, key):
+        return store, key
+    warn(
+        f"two token sources without a store_key name one store for {key}: the tokens of the second "
+        "stay out of the store; give them a store_key, equal for one identity, else different",
+        stacklevel=2,
+    )
+    return family.memory, _ALONE
 
 
 def _fetcher(source: object) -> Callable[[FetchContext], object]:

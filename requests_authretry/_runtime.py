@@ -28,6 +28,7 @@ class Runtime:
         adds: Whether there is something else to add: a key, or a body that is kept.
         origins: Where they may go.
         prefixes: The same, as most URLs that may carry them begin.
+        is_on_loopback: Whether one of them is plain http, and safe only as it is on this machine.
         tokens: The current token and its renewal, None when the settings have no token.
         quotas: What retries may still cost.
         hints: Names of the header fields that may hold hints, in lower case.
@@ -52,6 +53,8 @@ class Runtime:
         self.patience = settings.retry.deadline
         self.origins = {Origin.of(origin) for origin in settings.origins}
         self.prefixes = tuple(f"{origin}/" for origin in settings.origins)
+        is_http = any(origin.startswith("http://") for origin in settings.origins)
+        self.is_on_loopback = is_http and not settings.allow_http
         sites = ((origin, site) for site in settings.sites for origin in site.origins)
         self.sites = {Origin.of(origin): Runtime.of(site) for origin, site in sites}
 
@@ -82,12 +85,13 @@ def derived(settings: Settings, **changes: Any) -> Settings:
 
 
 def _keeper(settings: Settings, base: Runtime | None) -> TokenKeeper | None:
-    """What keeps the token; another one than the base's stays out of the store that keeps that."""
+    """What keeps the token; one of a derived settings object has no store without a name there."""
     if settings.token is None:
         return None
-    is_beside = base is not None and settings.store is base.settings.store
-    if is_beside and not getattr(settings.token, "store_key", None):
-        settings = replace(settings, store=None)
+    if base is not None and not getattr(settings.token, "store_key", None):
+        old = base.settings
+        if settings.token is not old.token or settings.store is old.store:
+            settings = replace(settings, store=None)
     return TokenKeeper(settings)
 
 

@@ -21,7 +21,7 @@ from .stores._lockfile import file_name
 try:
     import redis
     from redis.backoff import NoBackoff
-    from redis.exceptions import LockError, ResponseError
+    from redis.exceptions import LockError
     from redis.retry import Retry
 except ImportError:
     raise ImportError(
@@ -63,10 +63,10 @@ class RedisStore:
     Safe to use from many threads and processes, after a fork too. A server that is away costs an
     `OSError` each time; when it is back, the store works again.
 
-    What begins with the prefix belongs to the store: what stands there and is no text reads as
-    nothing, and the next write replaces it. Whoever can read the server can read the tokens.
-    A server that evicts keys (``maxmemory-policy allkeys-...``) or forgets them when it is
-    started anew loses refresh tokens, and with them sessions.
+    What begins with the prefix belongs to the store: what stands there and is no text cannot be
+    read, which is an `OSError`, and the next write replaces it. Whoever can read the server can
+    read the tokens. A server that evicts keys (``maxmemory-policy allkeys-...``) or forgets them
+    when it is started anew loses refresh tokens, and with them sessions.
 
     A lock is a key of its own that ends ``lock_ttl`` seconds after its holder's last sign of life,
     which a thread gives as long as it is held. Like every lock in a single Redis it is lost when
@@ -107,13 +107,18 @@ class RedisStore:
         refuse("RedisStore", self._faults())
 
     def read(self, key: str) -> str | None:
-        """The record under a key, None when there is none that is text.
+        """The record under a key, None when there is none.
 
         Raises:
-            OSError: The server is out of reach, or refuses.
+            OSError: The server is out of reach, or refuses, or what is there is no text.
         """
-        record = _asked(lambda: self._text(self._prefix + key))
-        return record if isinstance(record, str) else None
+        record = _asked(lambda: self._redis().get(self._prefix + key))
+        if record is None or isinstance(record, str):
+            return record
+        try:
+            return str(record.decode())
+        except (UnicodeDecodeError, AttributeError):
+            raise OSError(f"what Redis has under {key!r} is no text") from None
 
     def write(self, key: str, record: str) -> None:
         """Keep a record, and all of its ``ttl`` again.
@@ -203,17 +208,6 @@ class RedisStore:
                 retry=Retry(NoBackoff(), 1),
             )
         return self._client
-
-    def _text(self, name: str) -> object:
-        try:
-            record = self._redis().get(name)
-            return record.decode() if isinstance(record, bytes) else record
-        except UnicodeDecodeError:
-            return None
-        except ResponseError as error:
-            if str(error).startswith("WRONGTYPE"):
-                return None
-            raise
 
     def _faults(self) -> Iterable[str | None]:
         if self._url is not None:

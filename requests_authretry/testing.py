@@ -14,11 +14,12 @@ from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 
 from ._clock import SystemClock
+from ._families import families
 
 if TYPE_CHECKING:
     from requests import PreparedRequest
 
-__all__ = ["FakeClock", "ScriptedAdapter", "no_waiting"]
+__all__ = ["FakeClock", "ScriptedAdapter", "forget_tokens", "no_waiting"]
 
 _PATIENCE = 5.0
 """Real seconds that a fake clock gives a thread that works for the waiting one."""
@@ -123,6 +124,16 @@ def _response(request: PreparedRequest, line: Any) -> Response:
     response.url = request.url or ""
     response.request = request
     return response
+
+
+def forget_tokens() -> None:
+    """Forget the tokens that this process keeps where no store is named, as a new process would.
+
+    Equal sources, such as two `RefreshToken` with one first refresh token, use the same tokens
+    within a process: call this between tests that begin with the same one. Settings that exist go
+    on with the tokens that they have.
+    """
+    families.forget()
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
+from requests_authretry._families import families
 from requests_authretry.cli._gate import Gate, httpbin, serve
 from tests.cassettes_support import on_cassette
 from tests.servers.api import Api
@@ -52,6 +53,12 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither proxies nor stored passwords of the person who runs the tests get into them."""
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.setenv("NETRC", os.devnull)
+
+
+@pytest.fixture(autouse=True)
+def _no_tokens_of_other_tests() -> None:
+    """No token that another test has fetched with an equal source is found."""
+    families.forget()
 
 
 @pytest.fixture

@@ -31,6 +31,9 @@ class Reference:
         environ: Where variables are, None for those of the process. Not part of a pickle.
     """
 
+    is_kept_elsewhere = True
+    """A store never holds these secrets, nor replaces them: they stand where they are."""
+
     def __init__(
         self, text: str, folder: Path = Path(), environ: Mapping[str, str] | None = None
     ) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .faults import gathered, is_finite, refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 _VISIBLE = re.compile(r"[!-~]([ -~]*[!-~])?")
 _SCHEME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -122,34 +122,71 @@ def _emptied(expires_at: float | None, scheme: str, scopes: tuple[str, ...]) -> 
     return token
 
 
-def dump_token(token: Token, generation: int = 0) -> str:
-    """The record a store keeps: JSON, the secrets in the clear.
+RECORD_VERSION = 1
+"""The format of the records that this release writes. A later one may add fields; it must not give
+a field of this one another meaning."""
 
-    Args:
-        token: What to keep.
-        generation: How many tokens came before it under this key; the higher one is the newer.
+_TOKEN_FIELDS = ("value", "expires_at", "scheme", "refresh_token", "scopes")
+_EMPTY_RECORDS = ("", "null")
+
+
+class UnreadableRecordError(ValueError):
+    """A store holds a record that gives no token; it quotes nothing of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRecord:
+    """What a store keeps under the key of a token source. Immutable.
+
+    Attributes:
+        token: The newest token.
+        generation: Tells which of two records under one key is the newer: the one with more.
+        others: Fields that this release does not know, as they were read; they are written back.
     """
-    record = {
-        "value": str(token.value),
-        "expires_at": token.expires_at,
-        "scheme": token.scheme,
-        "refresh_token": token.refresh_token and str(token.refresh_token),
-        "scopes": token.scopes,
-        "generation": generation,
-    }
-    return json.dumps(record)
 
+    token: Token
+    generation: int = 0
+    others: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
 
-def load_token(record: str | None) -> tuple[Token, int] | None:
-    """Token and generation in a record; None when there is none, or it is foreign or torn."""
-    try:
-        fields = json.loads(record or "null")
-        if not isinstance(fields, dict):
+    def dump(self) -> str:
+        """The record as text: JSON, the secrets in the clear."""
+        token = self.token
+        fields = {
+            "value": str(token.value),
+            "expires_at": token.expires_at,
+            "scheme": token.scheme,
+            "refresh_token": token.refresh_token and str(token.refresh_token),
+            "scopes": token.scopes,
+            "generation": self.generation,
+            "version": RECORD_VERSION,
+        }
+        return json.dumps({**self.others, **fields})
+
+    @classmethod
+    def load(cls, text: str | None) -> TokenRecord | None:
+        """Read a record; None where there is none.
+
+        Fields that are not known are kept in ``others``. A record is read whatever version it has:
+        records that were written before there were versions have none.
+
+        Raises:
+            UnreadableRecordError: There is a record, and it gives no token: it is torn, something
+                else wrote it, or a field has a value that cannot be.
+        """
+        if text is None or text in _EMPTY_RECORDS:
             return None
-        generation = fields.pop("generation", 0)
-        return (Token(**fields), generation) if isinstance(generation, int) else None
-    except (ValueError, TypeError, RecursionError):
-        return None
+        try:
+            fields = json.loads(text)
+            token = Token(**{name: fields[name] for name in _TOKEN_FIELDS if name in fields})
+            generation = fields.get("generation", 0)
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            # Not from it: what it says may quote the record.
+            raise UnreadableRecordError("the record is torn, or something else wrote it") from None
+        if not isinstance(generation, int):
+            raise UnreadableRecordError("the record has a generation that is no whole number")
+        known = {*_TOKEN_FIELDS, "generation", "version"}
+        others = {name: value for name, value in fields.items() if name not in known}
+        return cls(token, generation, others)
 
 
 def _faults(given: Any) -> Iterable[str | None]:

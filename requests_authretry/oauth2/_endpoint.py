@@ -70,6 +70,14 @@ class Endpoint:
         self._client, self._context = client, context
         self._transport = Transport(client, context)
 
+    def address(self, endpoint: str = "token_url") -> str:
+        """Where an endpoint is: as the client was told, else as its issuer says.
+
+        Raises:
+            RefreshFailed: It is not to be found.
+        """
+        return address(self._client, self._transport, endpoint)
+
     def token(self, form: Callable[[Moment], Fields], refresh_token: str | None = None) -> Token:
         """Ask for a token.
 
@@ -100,7 +108,7 @@ class Endpoint:
 
     def _ask(self, endpoint: str, form: Callable[[Moment], Fields]) -> tuple[str, Fields, float]:
         """Where was asked, what came, and when the attempt began that brought it."""
-        url = address(self._client, self._transport, endpoint)
+        url = self.address(endpoint)
         signer = Signer(self._client, url, form, self._context.clock)
         response = self._transport.send("POST", url, signer)
         for _ in range(_NONCES):

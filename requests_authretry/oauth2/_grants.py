@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from .._core.token import Token
 from .._errors import RefreshFailed
+from .._families import families
 from ._endpoint import Endpoint, Fields, Moment
 from ._grant import Grant, secret, text_fault
 from ._keys import Key, hidden
@@ -39,14 +42,23 @@ class RefreshToken(Grant):
 
     Where the server gives a new refresh token with each answer, that one is used the next time:
     it is kept beside the access token, so give the settings a store that lasts. The one given
-    here is the first of its line only. A line that ended (``invalid_grant``) needs a new sign-in.
+    here is the first of its family only. A family that ended (``invalid_grant``) needs a new
+    sign-in.
+
+    Within a process, sources with the same client, endpoint, first refresh token and ``extra`` use
+    the same tokens, also where no store is named. A first refresh token that was replaced by
+    another is never sent again: where the store does not have the newest one, `fetch` raises
+    `RefreshFailed`.
 
     Args:
         client: Who asks, and whom: the client the refresh token was issued to.
         refresh_token: The first refresh token.
-        store_key: As `Grant`; by default another refresh token begins a line of its own. With a
+        store_key: As `Grant`; by default another refresh token begins a family of its own. With a
             name of your own, change it at each sign-in.
         extra: As `Grant`.
+
+    Attributes:
+        family: What equal sources have in common; it gives nothing away.
     """
 
     def __init__(
@@ -60,12 +72,13 @@ class RefreshToken(Grant):
         """Refuse what cannot work; nothing is asked yet."""
         refresh_token = self._first = secret(refresh_token)
         super().__init__(client, extra=extra, store_key=store_key)
+        self.family = client.digest("family", str(self._first), self.extra)
 
     def _faults(self) -> Iterable[str | None]:
         yield text_fault("refresh_token", self._first)
 
     def _digest(self, name: str) -> str:
-        # Two workers that name the server in two ways must not begin two lines with one token.
+        # Two workers that name the server in two ways must not begin two families with one token.
         return self.client.digest(name, str(self._first), anywhere=True)
 
     def fetch(self, context: FetchContext) -> Token:
@@ -75,13 +88,26 @@ class RefreshToken(Grant):
             return newest
         if context.blind:  # another process may have spent it long ago
             raise RefreshFailed(
-                "the store is out of reach, and the first refresh token is not sent on the chance "
-                "that it is good still"
+                "the first refresh token may be spent, and is not sent: the newest one is in a "
+                "store that cannot be read, or in the parent process; name a store in Settings "
+                "that all processes can read, or sign in again"
             )
         if not self._first:
             raise RefreshFailed("the refresh token was lost in a pickle: make the source anew")
+        return self._begun(context)
+
+    def _begun(self, context: FetchContext) -> Token:
+        """Spend the first refresh token, which only one thread may do, and only once."""
+        endpoint = Endpoint(self.client, context)
+        sent = [endpoint.address(), self.client.client_id, str(self._first)]
+        digest = sha256(json.dumps(sent).encode()).hexdigest()
         form = self._form("refresh_token", refresh_token=self._first)
-        return Endpoint(self.client, context).token(lambda _: form, self._first)
+        with families.sending(digest, context.timeout):
+            token = endpoint.token(lambda _: form, self._first)
+            if token.refresh_token != self._first:
+                families.spend(digest)
+                families.of(self).rotates = True
+        return token
 
 
 class Password(Grant):

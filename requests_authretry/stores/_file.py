@@ -28,15 +28,20 @@ class _ForeignError(FileExistsError):
     """What stands in the place is not ours: neither read nor replaced."""
 
 
+class _TornError(OSError):
+    """What stands in the place was ours, and cannot be read: it is replaced by the next record."""
+
+
 class FileStore:
     """Keeps tokens and cool-downs in a file, for later runs and all processes that name its path.
 
     The file is readable by its owner alone from the first byte on, and is replaced as a whole: a
-    reader never sees half of it, and a power cut brings no spent refresh token back. An empty or
-    torn file counts as empty. A file that something else wrote, or that belongs to another user
-    than root (a token planted there would make the session somebody else's), is neither read nor
-    replaced. A symbolic link in the place is not followed. Safe to use from many threads and
-    processes.
+    reader never sees half of it, and a power cut brings no spent refresh token back. A torn file
+    does not count as empty: reading it is an error, so that no first refresh token is sent that was
+    spent long ago; the next record replaces it. A file that something else wrote, or that belongs
+    to another user than root (a token planted there would make the session somebody else's), is
+    neither read nor replaced. A symbolic link in the place is not followed. Safe to use from many
+    threads and processes.
 
     Args:
         path: The file; ``~`` is the home directory. Missing folders are made, for the owner only.
@@ -52,8 +57,8 @@ class FileStore:
         """The record under a key, None when there is none that can be read.
 
         Raises:
-            OSError: There is something else, or the system does not let us read it: a newer token
-                may have been there.
+            OSError: The file is torn, or something else, or the system does not let us read it: a
+                newer token may have been there.
         """
         return as_text(self._records().get(key))
 
@@ -66,7 +71,7 @@ class FileStore:
         """
         make_folders(self.path.parent)
         with lock_file(f"{self.path}.lock", _WRITE_TIMEOUT):
-            self._replace({**self._records(), key: record})
+            self._replace({**self._kept_records(), key: record})
 
     @contextmanager
     def lock(self, key: str, timeout: float) -> Iterator[None]:
@@ -103,7 +108,7 @@ class FileStore:
         """
         make_folders(self.path.parent)
         with lock_file(f"{self.path}.lock", _PUSH_TIMEOUT):
-            records = self._records()
+            records = self._kept_records()
             later, kept = pushed(records, key, until, now)
             if kept != records:
                 self._replace(kept)
@@ -113,17 +118,28 @@ class FileStore:
         """As it is made."""
         return f"FileStore({str(self.path)!r})"
 
+    def _kept_records(self) -> dict[str, object]:
+        """What the next record is put beside; of a torn file nothing can be kept."""
+        try:
+            return self._records()
+        except _TornError:
+            return {}
+
     def _records(self) -> dict[str, object]:
         content = self._content()
-        # A power cut may leave nothing, half of it, or a file of zeros.
+        if not content.strip():
+            return {}
+        # A power cut may leave half of it, or a file of zeros.
         begin = content.strip(b"\0 \n")[: len(_BEGIN)]
         if not _BEGIN.startswith(begin):
             raise _ForeignError(f"{self.path} holds something else: name another file for tokens")
         try:
             records = json.loads(content)[_MARK]
         except (ValueError, KeyError, TypeError, RecursionError):
-            return {}
-        return records if isinstance(records, dict) else {}
+            records = None
+        if not isinstance(records, dict):
+            raise _TornError(f"{self.path} is torn: remove it, and sign in again where you have to")
+        return records
 
     def _content(self) -> bytes:
         """What is in the file; a link in its place is not followed, a pipe is not waited for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,10 @@ if TYPE_CHECKING:
 
 
 def as_text(record: object) -> str | None:
-    """What a reader gets; None for what no store has put there."""
-    if isinstance(record, float):
-        return repr(record)
-    return record if isinstance(record, str) else None
+    """What a reader gets: what no store has put there is shown too, as it is not nothing."""
+    if record is None or isinstance(record, str):
+        return record
+    return repr(record) if isinstance(record, float) else json.dumps(record)
 
 
 def pushed(

@@ -23,7 +23,7 @@ from requests_authretry._core.renewal import (
     schedule,
     without_windows,
 )
-from requests_authretry._core.token import Token, dump_token, load_token
+from requests_authretry._core.token import Token, TokenRecord, UnreadableRecordError
 
 HOUR, DAY = 3600.0, 86_400.0
 NOW = 1_000_000_000.0
@@ -291,14 +291,15 @@ def test_lacks(challenge: str, scheme: str, reason: Reason | None) -> None:
 )
 def test_generations_are_read(generation: str | None, read: int) -> None:
     """A record without a generation, from an earlier version, counts as the oldest."""
-    fields = json.loads(dump_token(Token("x")))
+    fields = json.loads(TokenRecord(Token("x")).dump())
     del fields["generation"]
     if generation is not None:
         fields["generation"] = json.loads(generation)
-    assert load_token(json.dumps(fields)) == (Token("x"), read)
+    assert TokenRecord.load(json.dumps(fields)) == TokenRecord(Token("x"), read)
 
 
 @pytest.mark.parametrize("generation", ['"7"', "1.0", "null", "[1]", "{}", "NaN", "1e999"])
 def test_a_generation_that_is_no_number(generation: str) -> None:
-    """A record whose age cannot be told is no record of ours."""
-    assert load_token(f'{{"value": "x", "generation": {generation}}}') is None
+    """A record whose age cannot be told is unreadable."""
+    with pytest.raises(UnreadableRecordError):
+        TokenRecord.load(f'{{"value": "x", "generation": {generation}}}')

@@ -8,6 +8,7 @@ import json
 import pickle
 import pprint
 import traceback
+from contextlib import suppress
 from dataclasses import FrozenInstanceError, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from requests_authretry._core.faults import ConfigurationError
-from requests_authretry._core.token import Secret, Token, dump_token, load_token
+from requests_authretry._core.token import Secret, Token, TokenRecord, UnreadableRecordError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -304,10 +305,10 @@ tokens = st.builds(
 @given(token=tokens)
 def test_a_record_gives_the_token_back(token: Token) -> None:
     """What is dumped is loaded again, whole, and hidden as before."""
-    record = load_token(dump_token(token, 7))
+    record = TokenRecord.load(TokenRecord(token, 7).dump())
+    assert record == TokenRecord(token, 7)
     assert record is not None
-    loaded, generation = record
-    assert (loaded, generation) == (token, 7)
+    loaded = record.token
     assert type(loaded.value) is Secret
     assert loaded.refresh_token == token.refresh_token
     assert type(loaded.refresh_token) is type(token.refresh_token)
@@ -315,39 +316,71 @@ def test_a_record_gives_the_token_back(token: Token) -> None:
 
 def test_a_record_is_plain_json() -> None:
     """Others that share a store can read the record."""
-    assert json.loads(dump_token(TOKEN)) == {
+    assert json.loads(TokenRecord(TOKEN).dump()) == {
         "value": ACCESS,
         "expires_at": 99.0,
         "scheme": "Bearer",
         "refresh_token": REFRESH,
         "scopes": ["read"],
         "generation": 0,
+        "version": 1,
     }
-    assert json.loads(dump_token(Token("x")))["refresh_token"] is None
+    assert json.loads(TokenRecord(Token("x")).dump())["refresh_token"] is None
 
 
 def test_an_emptied_token_leaves_no_token_behind() -> None:
-    """A token out of a pickle that gets into a store is no token when it is read."""
+    """A token out of a pickle that gets into a store is unreadable there."""
     emptied = pickle.loads(pickle.dumps(TOKEN))  # noqa: S301
-    assert load_token(dump_token(emptied)) is None
+    with pytest.raises(UnreadableRecordError):
+        TokenRecord.load(TokenRecord(emptied).dump())
+
+
+@pytest.mark.parametrize("record", [None, "", "null"])
+def test_no_record(record: str | None) -> None:
+    """Where a store holds nothing, or an emptied record, there is no token."""
+    assert TokenRecord.load(record) is None
+
+
+@given(others=st.dictionaries(st.text(), st.integers() | st.text() | st.lists(st.text())))
+@example(others={"issued_at": 0.5, "authorization": "y", "self": "z", "dpop": {"jkt": "k"}})
+def test_unknown_fields_are_kept(others: dict[str, Any]) -> None:
+    """A field of a later release is ignored, and stands in the record that is written back."""
+    ours = json.loads(TokenRecord(TOKEN, 3).dump())
+    read = TokenRecord.load(json.dumps({**others, **ours}))
+    assert read is not None
+    assert (read.token, read.generation) == (TOKEN, 3)
+    written = TokenRecord(Token("next"), 4, read.others).dump()
+    assert json.loads(written) == {**others, **json.loads(TokenRecord(Token("next"), 4).dump())}
+
+
+@pytest.mark.parametrize("version", ["0", "2", "99", "1.5", '"later"', "null"])
+def test_a_record_of_another_version_is_read(version: str) -> None:
+    """A later release may add fields and gives ours no other meaning, so that ours are read."""
+    record = f'{{"value": "x", "refresh_token": "r", "version": {version}}}'
+    assert TokenRecord.load(record) == TokenRecord(Token("x", refresh_token="r"))
+
+
+def test_a_record_shows_no_secret() -> None:
+    """Neither the repr of a record nor the error of an unreadable one shows what is in it."""
+    record = TokenRecord(TOKEN, 1, {"client_secret": ACCESS})
+    assert ACCESS not in repr(record)
+    assert REFRESH not in repr(record)
+    with pytest.raises(UnreadableRecordError) as raised:
+        TokenRecord.load(f'{{"value": ["{ACCESS}"]}}')
+    assert ACCESS not in "".join(traceback.format_exception(raised.value))
 
 
 @pytest.mark.parametrize(
     "record",
     [
-        None,
-        "",
-        "null",
         "{",
-        dump_token(TOKEN)[:-1],
+        TokenRecord(TOKEN).dump()[:-1],
         "[]",
         '"text"',
         "1",
         "{}",
         '{"value": ""}',
         '{"value": 1}',
-        '{"value": "x", "newer": 1}',
-        '{"value": "x", "authorization": "y"}',
         '{"value": "x", "expires_at": "soon"}',
         '{"value": "x", "expires_at": NaN}',
         '{"value": "x", "expires_at": 1e999}',
@@ -355,16 +388,16 @@ def test_an_emptied_token_leaves_no_token_behind() -> None:
         f'{{"value": "x", "expires_at": 1{"0" * 9999}}}',
         '{"value": "x", "scopes": "read"}',
         '{"value": "x", "scopes": [["read"]]}',
-        '{"value": "x", "self": "y"}',
         '{"value": "x", "generation": "2"}',
         "[" * 100_000,
         '{"value":' * 100_000,
     ],
     ids=lambda record: repr(record)[:40],
 )
-def test_a_foreign_or_torn_record_is_none(record: str | None) -> None:
-    """What is no token of ours is as good as no record."""
-    assert load_token(record) is None
+def test_a_foreign_or_torn_record_is_unreadable(record: str) -> None:
+    """A record that gives no token is not taken for no record."""
+    with pytest.raises(UnreadableRecordError):
+        TokenRecord.load(record)
 
 
 json_values = st.recursive(
@@ -379,17 +412,18 @@ names = st.sampled_from(
 
 @given(record=st.text() | json_values.map(json.dumps))
 def test_loading_survives_any_text(record: str) -> None:
-    """Reading a store never raises."""
-    load_token(record)
+    """Whatever stands in a store gives a record, none, or the one error."""
+    with suppress(UnreadableRecordError):
+        TokenRecord.load(record)
 
 
 @given(fields=st.dictionaries(names, json_values))
 @example(fields={"value": "x", "scopes": {"a": 1}})
 def test_loading_survives_any_fields(fields: dict[str, object]) -> None:
-    """A record that names our fields gives a token that works, or none."""
-    record = load_token(json.dumps(fields))
-    if record is not None:
-        token, generation = record
-        assert token.value == fields["value"]
-        assert load_token(dump_token(token, generation)) == record
-        assert {token: repr(token)}
+    """A record that names our fields gives a token that works, or the one error."""
+    with suppress(UnreadableRecordError):
+        record = TokenRecord.load(json.dumps(fields))
+        assert record is not None
+        assert record.token.value == fields["value"]
+        assert TokenRecord.load(record.dump()) == record
+        assert {record.token: repr(record.token)}

@@ -16,7 +16,7 @@ from requests_authretry import (
     Store,
     Token,
 )
-from requests_authretry._core.token import dump_token, load_token
+from requests_authretry._core.token import TokenRecord
 from requests_authretry._runtime import Runtime
 from requests_authretry.testing import FakeClock
 from tests.edges.scripted import ORIGIN, settings
@@ -172,12 +172,12 @@ class Flaky:
 
     def kept(self) -> tuple[str, int] | None:
         """Value and generation of the token in it, None where there is none."""
-        stored = load_token(self.inner.read(ORIGIN))
-        return stored and (str(stored[0].value), stored[1])
+        stored = TokenRecord.load(self.inner.read(ORIGIN))
+        return None if stored is None else (str(stored.token.value), stored.generation)
 
     def put(self, token: Token, generation: int) -> None:
         """What a process elsewhere would have written."""
-        self.inner.write(ORIGIN, dump_token(token, generation))
+        self.inner.write(ORIGIN, TokenRecord(token, generation).dump())
 
 
 class Desk:

@@ -25,7 +25,7 @@ from requests_authretry import (
     TokenRefreshed,
     mount,
 )
-from requests_authretry._core.token import dump_token
+from requests_authretry._core.token import TokenRecord
 from requests_authretry._runtime import Runtime
 from requests_authretry.testing import FakeClock, ScriptedAdapter
 from tests.edges.scripted import EXPIRED, ORIGIN, URL, Source, carried, scripted, settings
@@ -186,7 +186,7 @@ def test_adopting_is_no_renewal() -> None:
 def test_the_token_of_a_store_comes_first() -> None:
     """A restarted process with the old header sends the token that somebody renewed since."""
     store = MemoryStore()
-    store.write(KEY, dump_token(Token("renewed"), 5))
+    store.write(KEY, TokenRecord(Token("renewed"), 5).dump())
     session, below = legacy(adopting(Source("new"), store=store), 200, EXPIRED, 200)
     session.get(URL)
     session.get(URL)
@@ -207,7 +207,7 @@ def test_a_restart_goes_on_with_the_store(tmp_path: Path) -> None:
 def test_an_expired_token_in_the_store_is_renewed() -> None:
     """The header is older than whatever the store has: that is renewed, not set aside."""
     store = MemoryStore()
-    store.write(KEY, dump_token(Token("over", expires_at=1.0), 5))
+    store.write(KEY, TokenRecord(Token("over", expires_at=1.0), 5).dump())
     session, below = legacy(adopting(Source("new"), store=store), 200)
     session.get(URL)
     assert carried(below) == ["Bearer new"]

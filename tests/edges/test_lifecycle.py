@@ -36,7 +36,7 @@ from requests_authretry import (
     attempts,
     mount,
 )
-from requests_authretry._core.token import dump_token
+from requests_authretry._core.token import TokenRecord
 from requests_authretry._events import tell
 from requests_authretry._fork import survives_fork
 from requests_authretry.cli._gate import serve
@@ -184,7 +184,7 @@ def test_the_parts_go_through_a_pickle() -> None:
     assert again(FetchContext(token, refused=True)).refused
     assert again(settings(token, timeout=3.0)).timeout == 3.0
     store = MemoryStore()
-    store.write("key", dump_token(token))
+    store.write("key", TokenRecord(token).dump())
     assert again(store).read("key") is None
     assert copy.copy(store) is copy.deepcopy(store) is store
     assert copy.copy(token) is copy.deepcopy(token) is token

@@ -94,11 +94,12 @@ def test_records_stay(redis_server: RedisServer, client: redis.Redis) -> None:
 @pytest.mark.parametrize("decode", [True, False])
 @pytest.mark.parametrize("command", [("LPUSH", NAME, "x"), ("SET", NAME, b"\xff\xfe")])
 def test_what_is_no_text(redis_server: RedisServer, command: Any, decode: bool) -> None:  # noqa: FBT001 (a case)
-    """A list, or bytes that are no text, read as nothing and are replaced."""
+    """A list, or bytes that are no text, are not taken for nothing, and are replaced."""
     with redis.Redis.from_url(redis_server.url, decode_responses=decode) as client:
         client.execute_command(*command)
         store = RedisStore(client)
-        assert store.read("key") is None
+        with pytest.raises(OSError, match=r"no text|ResponseError|UnicodeDecodeError"):
+            store.read("key")
         store.write("key", SECRET)
         assert store.read("key") == SECRET
 

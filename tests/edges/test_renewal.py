@@ -33,7 +33,7 @@ from requests_authretry import (
     TokenRefreshed,
     mount,
 )
-from requests_authretry._core.token import load_token
+from requests_authretry._core.token import TokenRecord
 from requests_authretry.testing import FakeClock, ScriptedAdapter
 from tests.edges.renewal_support import (
     DOWN,
@@ -661,9 +661,9 @@ def test_a_source_that_hangs_does_not_end_renewal(
             assert desk.value() == "access-3"
     ends(hung)
     assert desk.value() == "access-3"
-    stored = load_token(store_of.read(ORIGIN))
+    stored = TokenRecord.load(store_of.read("token"))
     assert stored is not None
-    assert stored[0].value == "access-3"
+    assert stored.token.value == "access-3"
     clock.advance(LATE)
     assert desk.value() == "access-4"
     assert issuer.spent == [None, "refresh-1", "refresh-1", "refresh-3"]
@@ -889,7 +889,7 @@ import multiprocessing, sys, threading, time
 from pathlib import Path
 import requests
 from requests_authretry import RefreshFailed, RetryPolicy, Settings, Token, mount
-from requests_authretry._core.token import load_token
+from requests_authretry._core.token import TokenRecord
 from requests_authretry.testing import FakeClock, ScriptedAdapter
 from requests_authretry import _renewal
 

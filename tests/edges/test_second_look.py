@@ -23,7 +23,7 @@ from requests_authretry import (
     mount,
 )
 from requests_authretry._core.renewal import without_windows
-from requests_authretry._core.token import dump_token
+from requests_authretry._core.token import TokenRecord
 from requests_authretry._runtime import Runtime
 from requests_authretry.testing import FakeClock, ScriptedAdapter
 from tests.edges.scripted import Source, carried, scripted, settings
@@ -104,7 +104,7 @@ def test_an_adopted_token_that_is_old_too_is_renewed() -> None:
     """A token found in the store is tried once; refused as well, it is renewed."""
     store, source = MemoryStore(), Source("third")
     chosen = settings(source, store=store)
-    store.write("https://api.example.com", dump_token(Token("second")))
+    store.write("https://api.example.com", TokenRecord(Token("second")).dump())
     session, below = scripted(chosen, REFUSED, REFUSED, 200)
     tokens = Runtime.of(chosen).tokens
     assert tokens is not None

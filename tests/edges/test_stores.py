@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from requests_authretry import FileStore, MemoryStore, RefreshFailed, Token
-from requests_authretry._core.token import dump_token
+from requests_authretry._core.token import TokenRecord
 from requests_authretry.stores._lockfile import lock_file
 from requests_authretry.testing import FakeClock
 from tests.edges.scripted import EXPIRED, ORIGIN, URL, Source, carried, scripted, settings
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 SECRET = "s3cret-of-the-user"
-RECORD = dump_token(Token(SECRET, 4_000_000_000.0))
+RECORD = TokenRecord(Token(SECRET, 4_000_000_000.0)).dump()
 NOW = 1_000_000_000.0
 LATER = NOW + 3600.0
 
@@ -331,18 +331,42 @@ def test_stores_of_one_path_are_one(path: Path) -> None:
 WHOLE = json.dumps({"requests_authretry": {"key": RECORD}}).encode()
 
 
-@pytest.mark.parametrize(
-    "left",
-    [b"", b"\n", b'{"req', WHOLE[:30], WHOLE[:-3], bytes(64)],
-    ids=lambda left: repr(left[:8]),
-)
-def test_a_torn_file_is_empty(path: Path, left: bytes) -> None:
-    """What a crash may leave (nothing, a beginning, zeros) reads as nothing and is replaced."""
+@pytest.mark.parametrize("left", [b"", b"\n", b" \n"])
+def test_an_empty_file_holds_nothing(path: Path, left: bytes) -> None:
+    """A file that somebody has made for the store to use is an empty store."""
     path.write_bytes(left)
     store = FileStore(path)
     assert store.read("key") is None
     store.write("key", RECORD)
     assert store.read("key") == RECORD
+
+
+INSIDE = ["[]", "7", "null", '"text"']
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        *(b'{"req', WHOLE[:30], WHOLE[:-3], bytes(64)),
+        *(f'{{"requests_authretry": {inside}}}'.encode() for inside in INSIDE),
+    ],
+    ids=lambda left: repr(left[-8:]),
+)
+def test_a_torn_file_is_not_empty(path: Path, left: bytes) -> None:
+    """What a crash may leave (a beginning, zeros) had records: it is an error, until the next."""
+    path.write_bytes(left)
+    store = FileStore(path)
+    with pytest.raises(OSError, match="torn: remove it"):
+        store.read("key")
+    store.write("key", RECORD)
+    assert store.read("key") == RECORD
+
+
+def test_a_torn_file_takes_a_time(path: Path) -> None:
+    """A cool-down is kept in place of a torn file."""
+    path.write_bytes(WHOLE[:-3])
+    assert FileStore(path).push("time", LATER, NOW) == LATER
+    assert FileStore(path).read("time") == repr(LATER)
 
 
 @pytest.mark.parametrize(
@@ -362,18 +386,18 @@ def test_a_foreign_file_is_left_alone(path: Path, foreign: bytes) -> None:
     assert path.read_bytes() == foreign
 
 
-@pytest.mark.parametrize("inside", [[], 7, {"key": 7}, {"key": ["x"]}, None])
-def test_odd_records_are_none(path: Path, inside: object) -> None:
-    """Our mark with something else behind it is no record, and no error."""
-    path.write_text(json.dumps({"requests_authretry": inside}))
-    assert FileStore(path).read("key") is None
+@pytest.mark.parametrize("odd", [7, ["x"], {"value": "x"}, False, 10**400])
+def test_odd_records_are_shown(path: Path, odd: object) -> None:
+    """A record that no store has written is not taken for none: its reader has to judge it."""
+    path.write_text(json.dumps({"requests_authretry": {"key": odd}}))
+    assert FileStore(path).read("key") == json.dumps(odd)
     assert FileStore(path).push("key", LATER, NOW) == LATER
     assert FileStore(path).read("key") == repr(LATER)
     FileStore(path).write("key", RECORD)
     assert FileStore(path).read("key") == RECORD
 
 
-@pytest.mark.parametrize("odd", [float("nan"), float("inf"), -float("inf"), True, 10**400])
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), -float("inf")])
 def test_odd_times_are_replaced(path: Path, odd: float) -> None:
     """A number that is no time counts for nothing, and one without an end is dropped."""
     path.write_text(json.dumps({"requests_authretry": {"key": odd, "another": odd}}))

@@ -24,7 +24,7 @@ from requests_authretry.oauth2 import (
     RefreshToken,
     TokenExchange,
 )
-from requests_authretry.testing import FakeClock
+from requests_authretry.testing import FakeClock, forget_tokens
 from tests.edges.support import raised
 from tests.oauth2.support import mounted
 from tests.servers.api import Api
@@ -180,6 +180,7 @@ def test_without_a_store_the_next_run_needs_a_new_sign_in(oidc: OidcServer, url:
     seed, clock = oidc.seed(), FakeClock()
     errors: list[Any] = []
     for _ in range(2):
+        forget_tokens()
         source = RefreshToken(Client(*oidc.app, issuer=oidc.issuer), seed)
         with mounted(source, url, clock=clock) as session:
             try:

@@ -1,0 +1,444 @@
+"""Tokens of one source belong together in a process, and no refresh token is sent twice."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+from dataclasses import replace
+from threading import Barrier, Thread
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+import pytest
+import requests
+from requests import RequestException
+from requests.adapters import BaseAdapter
+
+from requests_authretry import (
+    FetchContext,
+    FileStore,
+    MemoryStore,
+    RefreshFailed,
+    RetryPolicy,
+    Settings,
+    Token,
+    mount,
+    override,
+)
+from requests_authretry import _families as module
+from requests_authretry._families import families
+from requests_authretry.oauth2 import Client, RefreshToken
+from requests_authretry.testing import FakeClock, ScriptedAdapter, forget_tokens
+from tests.edges.test_lifecycle import Child
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from requests import PreparedRequest
+
+ONE, OTHER, LOGIN = "https://one.example.com", "https://other.example.com", "https://login.test"
+ONCE = RetryPolicy(max_attempts=1)
+HOUR = 3600.0
+
+
+class Rotating(BaseAdapter):
+    """An authorization server that takes each refresh token once.
+
+    Attributes:
+        spent: The refresh tokens that came, in order.
+        rotates: Whether it gives another refresh token with each answer.
+    """
+
+    def __init__(self, *, rotates: bool = True) -> None:
+        super().__init__()
+        self.spent: list[str] = []
+        self.rotates = rotates
+
+    def send(self, request: PreparedRequest, *_: Any, **__: Any) -> requests.Response:
+        """A token for a refresh token that was not spent."""
+        given = parse_qs(str(request.body))["refresh_token"][0]
+        again, number = given in self.spent, len(self.spent)
+        self.spent.append(given)
+        fields: dict[str, object] = {"access_token": f"access-{number}", "expires_in": HOUR}
+        if self.rotates:
+            fields |= {"error": "invalid_grant"} if again else {"refresh_token": f"next-{number}"}
+        status = 400 if "error" in fields else 200
+        answer = (status, {"Content-Type": "application/json"}, json.dumps(fields).encode())
+        return ScriptedAdapter(answer).send(request)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+@pytest.fixture
+def server() -> Rotating:
+    """An authorization server that rotates."""
+    return Rotating()
+
+
+def client(server: Rotating, **options: Any) -> Client:
+    """A client of this server."""
+    session = requests.Session()
+    session.mount("https://", server)
+    where = {"token_url": f"{LOGIN}/token", **options}
+    return Client("app", session=session, **where)
+
+
+def source(server: Rotating, first: str = "first", **options: Any) -> RefreshToken:
+    """A source with this first refresh token, made anew as a web view makes it."""
+    return RefreshToken(client(server), first, **options)
+
+
+def chosen(token: Any, origin: str = ONE, **others: Any) -> Settings:
+    """Settings that try once."""
+    return Settings(token=token, origins=[origin], retry=ONCE, **others)
+
+
+def called(settings: Settings, url: str = ONE) -> str | None:
+    """The Authorization header of a call through a new session; None where nothing was sent."""
+    session, below = requests.Session(), ScriptedAdapter(200)
+    session.mount("https://", below)
+    mount(session, settings)
+    try:
+        session.get(url)
+    except RequestException:
+        return None
+    return str(below.sent[0].headers["Authorization"])
+
+
+def one_source(server: Rotating) -> list[Settings]:
+    """One source in several settings."""
+    one = source(server)
+    return [chosen(one), chosen(one, OTHER), chosen(one, timeout=3)]
+
+
+def replaced(server: Rotating) -> list[Settings]:
+    """Settings, and others made from them."""
+    one = chosen(source(server))
+    return [one, replace(one, timeout=3)]
+
+
+def equal_sources(server: Rotating) -> list[Settings]:
+    """Sources that were made alike."""
+    return [chosen(source(server)), chosen(source(server), OTHER)]
+
+
+def named(server: Rotating) -> list[Settings]:
+    """Equal sources, one with a name for stores."""
+    return [chosen(source(server)), chosen(source(server, store_key="mine"), OTHER)]
+
+
+@pytest.mark.parametrize("way", [one_source, replaced, equal_sources, named])
+def test_settings_with_equal_sources_use_the_same_tokens(way: Any, server: Rotating) -> None:
+    """Without a store, each refresh token is spent once over all settings of the process."""
+    clock = FakeClock()
+    each = [replace(one, clock=clock) for one in way(server)]
+    for number, spent in enumerate((["first"], ["first", "next-0"], ["first", "next-0", "next-1"])):
+        carried = {called(settings, settings.origins[0]) for settings in each}
+        assert carried == {f"Bearer access-{number}"}
+        assert server.spent == spent
+        clock.advance(HOUR)
+
+
+def test_sites_of_one_provider(server: Rotating) -> None:
+    """Two sites with one source use the same tokens."""
+    one = source(server)
+    settings = Settings(sites=[chosen(one), chosen(one, OTHER)])
+    assert [called(settings, ONE), called(settings, OTHER)] == ["Bearer access-0"] * 2
+    assert server.spent == ["first"]
+
+
+def test_a_view_for_each_request(server: Rotating) -> None:
+    """A web view that makes its user's source anew finds the tokens of the view before it."""
+    session, below = requests.Session(), ScriptedAdapter(*[200] * 6)
+    session.mount("https://", below)
+    mount(session, Settings())
+    for _ in range(3):
+        for user in ("alice", "bob"):
+            with override(token=source(server, user), origins=[ONE]):
+                session.get(ONE)
+        gc.collect()
+    carried = [str(request.headers["Authorization"]) for request in below.sent]
+    assert carried == ["Bearer access-0", "Bearer access-1"] * 3
+    assert server.spent == ["alice", "bob"]
+
+
+def test_many_threads_begin_at_once(server: Rotating) -> None:
+    """Threads whose settings have equal sources spend the first refresh token once."""
+    begin, carried = Barrier(8), []
+
+    def call() -> None:
+        settings = chosen(source(server))
+        begin.wait(30)
+        carried.append(called(settings))
+
+    threads = [Thread(target=call) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert carried == ["Bearer access-0"] * 8
+    assert server.spent == ["first"]
+
+
+OTHERS: dict[str, Callable[[Rotating], RefreshToken]] = {
+    "refresh token": lambda server: source(server, "second"),
+    "client": lambda server: RefreshToken(
+        Client("another", token_url=f"{LOGIN}/token", session=client(server).session), "first"
+    ),
+    "server": lambda server: RefreshToken(client(server, token_url="https://2.test/t"), "first"),
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_others_have_tokens_of_their_own(what: str, server: Rotating) -> None:
+    """Sources with another client, server or first refresh token share nothing."""
+    server.rotates = False
+    assert called(chosen(source(server))) == "Bearer access-0"
+    assert called(chosen(OTHERS[what](server))) == "Bearer access-1"
+    assert called(chosen(source(server))) == "Bearer access-0"
+
+
+STORES: dict[str, Callable[[Path], list[dict[str, Any]]]] = {
+    "none, then a file": lambda folder: [{}, {"store": FileStore(folder / "a.json")}],
+    "two files": lambda folder: [{"store": FileStore(folder / f"{n}.json")} for n in "ab"],
+    "a file, then none": lambda folder: [{"store": FileStore(folder / "a.json")}, {}],
+}
+
+
+@pytest.mark.parametrize("stores", STORES)
+def test_a_spent_first_refresh_token_is_refused(
+    stores: str, server: Rotating, tmp_path: Path
+) -> None:
+    """Where another store has its successor, it is not sent again; the error names the way out."""
+    first, second = STORES[stores](tmp_path)
+    assert called(chosen(source(server), **first)) == "Bearer access-0"
+    session = requests.Session()
+    session.mount("https://", ScriptedAdapter())
+    mount(session, chosen(source(server), **second))
+    with pytest.raises(RefreshFailed, match="name one store in all settings that use it"):
+        session.get(ONE)
+    assert server.spent == ["first"]
+
+
+def test_a_server_named_in_two_ways(server: Rotating) -> None:
+    """By its issuer or by its token endpoint: it is one server, and the refresh token is spent."""
+    named = client(server, token_url=None, issuer=LOGIN)
+    named.metadata = {"issuer": LOGIN, "token_endpoint": f"{LOGIN}/token"}
+    assert called(chosen(source(server))) == "Bearer access-0"
+    assert called(chosen(RefreshToken(named, "first"))) is None
+    assert server.spent == ["first"]
+
+
+def test_a_key_made_anew(server: Rotating) -> None:
+    """A client that makes a key for each of its sources does not spend the token for each key."""
+    for carries in ("Bearer access-0", None):
+        bound = client(server, dpop=True)
+        assert called(chosen(RefreshToken(bound, "first"))) == carries
+    assert server.spent == ["first"]
+
+
+def test_a_server_that_does_not_rotate(tmp_path: Path) -> None:
+    """A refresh token that stays good is sent from each store."""
+    server = Rotating(rotates=False)
+    for name in "ab":
+        assert called(chosen(source(server), store=FileStore(tmp_path / name))) is not None
+    assert server.spent == ["first", "first"]
+
+
+def test_a_family_is_not_forgotten_with_its_tokens(
+    server: Rotating, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of more users than are remembered, the first is told to sign in, and nothing is sent."""
+    monkeypatch.setattr(module, "MOST_NAMED_FAMILIES", 2)
+    for user in ("alice", "bob", "carol"):
+        assert called(chosen(source(server, user))) is not None
+    assert called(chosen(source(server, "alice"))) is None
+    assert called(chosen(source(server, "carol"))) == "Bearer access-2"
+    assert server.spent == ["alice", "bob", "carol"]
+
+
+def test_a_family_in_use_is_remembered(server: Rotating, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever comes again and again is not the one who is forgotten."""
+    monkeypatch.setattr(module, "MOST_NAMED_FAMILIES", 2)
+    for user in ("alice", "bob", "alice", "carol", "alice"):
+        assert called(chosen(source(server, user))) is not None
+    assert server.spent == ["alice", "bob", "carol"]
+
+
+# Sources of users
+
+
+class Custom:
+    """A source of a user's, which begins with a refresh token of its own.
+
+    Attributes:
+        spent: The refresh tokens it has spent.
+    """
+
+    def __init__(self, **attributes: object) -> None:
+        self.spent: list[str] = []
+        vars(self).update(attributes)
+
+    def fetch(self, context: FetchContext) -> Token:
+        """Spend the newest refresh token there is."""
+        newest = context.stale.refresh_token if context.stale else None
+        self.spent.append(newest or "first")
+        number = len(self.spent)
+        return Token(f"access-{number}", 1e12, refresh_token=f"next-{number}")
+
+    def fetched(self) -> str:
+        """The same, as a function."""
+        self.spent.append("first")
+        return f"access-{len(self.spent)}"
+
+
+def test_one_object_has_one_token() -> None:
+    """A source of the user's that is named in two settings is asked once."""
+    mine = Custom()
+    assert [called(chosen(mine)), called(chosen(mine, OTHER), OTHER)] == ["Bearer access-1"] * 2
+    assert mine.spent == ["first"]
+
+
+def test_a_method_is_one_source() -> None:
+    """Each look at a method makes another object, and it is one source all the same."""
+    mine = Custom()
+    assert [called(chosen(mine.fetched)) for _ in range(2)] == ["Bearer access-1"] * 2
+    assert called(chosen(Custom().fetched)) == "Bearer access-1"
+
+
+class Slotted:
+    """A source that takes no weak reference."""
+
+    __slots__ = ("calls",)
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def fetch(self, _: FetchContext) -> str:
+        """Another token each time."""
+        self.calls += 1
+        return f"access-{self.calls}"
+
+
+def test_a_source_without_weak_references() -> None:
+    """A source of any class is known again."""
+    mine = Slotted()
+    assert [called(chosen(mine)) for _ in range(2)] == ["Bearer access-1"] * 2
+
+
+def test_what_nobody_has_is_forgotten() -> None:
+    """The tokens of a source go with the source."""
+    known = len(families._of_objects)  # noqa: SLF001 (there is no public way to see it)
+    for _ in range(3):
+        assert called(chosen(Custom())) == "Bearer access-1"
+    gc.collect()
+    assert len(families._of_objects) == known  # noqa: SLF001
+
+
+def test_a_constant_is_not_remembered() -> None:
+    """A token in the settings leaves nothing behind in this process."""
+    known = len(families._of_objects)  # noqa: SLF001
+    assert called(chosen("constant")) == "Bearer constant"
+    assert len(families._of_objects) == known  # noqa: SLF001
+
+
+@pytest.mark.parametrize("stores", ["one", "none and one"])
+def test_a_nameless_source_does_not_begin_twice(stores: str) -> None:
+    """Under two names in one store, or in memory and a store, it would spend its first token twice.
+
+    With a ``store_key`` it has one record in the store.
+    """
+    store, mine = MemoryStore(), Custom()
+    first = store if stores == "one" else None
+    assert called(chosen(mine, store=first)) == "Bearer access-1"
+    assert called(chosen(mine, OTHER, store=store), OTHER) is None
+    assert mine.spent == ["first"]
+    named = Custom(store_key="mine")
+    for origin in (ONE, OTHER):
+        assert called(chosen(named, origin, store=store), origin) == "Bearer access-1"
+    assert named.spent == ["first"]
+
+
+def test_tokens_can_be_forgotten(server: Rotating) -> None:
+    """For tests: as in a new process, an equal source begins with its first refresh token."""
+    for _ in range(2):
+        forget_tokens()
+        server.spent.clear()
+        assert called(chosen(source(server))) == "Bearer access-0"
+        assert server.spent == ["first"]
+
+
+# Records that cannot be read, and forks
+
+
+RECORD = {"value": "a", "expires_at": 1.0, "refresh_token": "newest", "generation": 5}
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        "{",
+        "[]",
+        "12.5",
+        '{"value": 7}',
+        {**RECORD, "expires_at": "soon"},
+        {"value": "a", "expires_at": 1.0},
+    ],
+    ids=str,
+)
+def test_a_record_that_cannot_be_read_is_not_none(record: Any, server: Rotating) -> None:
+    """Where a record does not tell the newest refresh token, the first one is not sent."""
+    store, mine = MemoryStore(), source(server)
+    store.write(mine.store_key, record if isinstance(record, str) else json.dumps(record))
+    assert called(chosen(mine, store=store, clock=FakeClock())) is None
+    assert server.spent == []
+
+
+def test_unknown_fields_of_a_record_are_kept(server: Rotating) -> None:
+    """The newest refresh token is used, and what a later release wrote beside it stays."""
+    store, mine = MemoryStore(), source(server)
+    store.write(mine.store_key, json.dumps({**RECORD, "issued_at": 0.5, "version": 9}))
+    assert called(chosen(mine, store=store, clock=FakeClock())) == "Bearer access-0"
+    assert server.spent == ["newest"]
+    written = json.loads(str(store.read(mine.store_key)))
+    assert (written["refresh_token"], written["issued_at"], written["version"]) == (
+        "next-0",
+        0.5,
+        1,
+    )
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_child_leaves_the_refresh_token_to_its_parent(server: Rotating, tmp_path: Path) -> None:
+    """After a fork both hold one refresh token: the child spends it with a store for both alone."""
+    clock = FakeClock()
+    alone = chosen(source(server), clock=clock)
+    store = FileStore(tmp_path / "tokens.json")
+    together = chosen(source(server, "shared"), store=store, clock=clock)
+    assert [called(alone), called(together)] == ["Bearer access-0", "Bearer access-1"]
+
+    def later() -> str:
+        first = called(alone)  # it is good still
+        clock.advance(HOUR)
+        return f"{first}, {called(alone)}, {called(together)}, {server.spent[2:]}"
+
+    assert Child(later).answer() == "Bearer access-0, None, Bearer access-2, ['next-1']"
+    clock.advance(HOUR)
+    assert called(alone) == "Bearer access-2"
+    assert called(together) == "Bearer access-2"
+    assert server.spent == ["first", "shared", "next-0"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_child_of_a_server_that_does_not_rotate() -> None:
+    """A refresh token that stays good serves parent and child."""
+    clock, server = FakeClock(), Rotating(rotates=False)
+    alone = chosen(source(server), clock=clock)
+    assert called(alone) == "Bearer access-0"
+    clock.advance(HOUR)
+    assert Child(lambda: str(called(alone))).answer() == "Bearer access-1"

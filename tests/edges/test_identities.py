@@ -1,0 +1,295 @@
+"""A credential is only ever replaced by one of the same identity."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+import pytest
+import requests
+from keyrings.alt.file import PlaintextKeyring  # type: ignore[import-untyped]
+from requests.adapters import BaseAdapter
+
+from requests_authretry import (
+    FetchContext,
+    FileStore,
+    MemoryStore,
+    RetryPolicy,
+    Settings,
+    Token,
+    from_credentials,
+    mount,
+    override,
+)
+from requests_authretry._configuration._references import Reference
+from requests_authretry.keyring import KeyringStore
+from requests_authretry.oauth2 import Client, ClientCredentials, Password, RefreshToken
+from requests_authretry.redis import RedisStore
+from requests_authretry.sources import Command
+from requests_authretry.testing import ScriptedAdapter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from requests import PreparedRequest
+
+ORIGIN, OTHER = "https://api.example.com", "https://other.example.com"
+ALICE, BOB = "alice", "bob"
+WHO = (ALICE, BOB)
+
+
+class Login(BaseAdapter):
+    """An authorization server that gives each client or user tokens of their own."""
+
+    def send(self, request: PreparedRequest, *_: Any, **__: Any) -> requests.Response:
+        """A token that begins with the name of whoever it is for."""
+        form = parse_qs(str(request.body))
+        who = next(
+            form[name][0] for name in ("username", "refresh_token", "client_id") if name in form
+        )
+        fields = {"access_token": f"{who}-token", "refresh_token": f"{who}-next"}
+        return ScriptedAdapter((200, {}, json.dumps(fields).encode())).send(request)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def client(name: str = "app") -> Client:
+    """A client of that server."""
+    session = requests.Session()
+    session.mount("https://", Login())
+    return Client(name, token_url="https://login.test/token", session=session)
+
+
+class Person:
+    """A source of a user's, as an object, as a function and as a method."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def fetch(self, _: FetchContext) -> str:
+        """Their token."""
+        return self.token()
+
+    def token(self) -> str:
+        """Their token."""
+        return f"{self.name}-token"
+
+
+class Azure:
+    """A credential object as azure-identity has them."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def get_token(self, *_: str, **__: Any) -> Any:
+        """Their token."""
+        return type("AccessToken", (), {"token": f"{self.name}-token", "expires_on": 4_000_000_000})
+
+
+def alices() -> str:
+    """The token of alice."""
+    return "alice-token"
+
+
+def bobs() -> str:
+    """The token of bob."""
+    return "bob-token"
+
+
+def reference(name: str) -> Reference:
+    """A secret that stands in a variable."""
+    return Reference("env:TOKEN", environ={"TOKEN": f"{name}-token"})
+
+
+KINDS: dict[str, Callable[[str], Any]] = {
+    "str": lambda name: f"{name}-token",
+    "Token": lambda name: Token(f"{name}-token", 4e9, refresh_token=f"{name}-refresh"),
+    "reference": reference,
+    "functions": lambda name: alices if name == ALICE else bobs,
+    "closure": lambda name: lambda: f"{name}-token",
+    "partial": lambda name: partial(str, f"{name}-token"),
+    "method": lambda name: Person(name).token,
+    "object": Person,
+    "credentials": lambda name: from_credentials(Azure(name), ["scope"]),
+    "command": lambda name: Command([sys.executable, "-c", f"print('{name}-token')"]),
+    "refresh token": lambda name: RefreshToken(client(), name),
+    "client credentials": lambda name: ClientCredentials(client(name)),
+    "password": lambda name: Password(client(), name, "secret"),
+}
+
+STORES = ("none", "memory", "file", "redis", "keyring")
+
+
+@pytest.fixture
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A store of the kind that the test asks for."""
+    kind = request.param
+    if kind == "redis":
+        return RedisStore(request.getfixturevalue("redis_server").url, prefix=str(tmp_path))
+    if kind == "keyring":
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        backend = PlaintextKeyring()
+        backend.file_path = str(tmp_path / "keyring")
+        return KeyringStore(backend=backend)
+    return {"none": None, "memory": MemoryStore(), "file": FileStore(tmp_path / "tokens")}[kind]
+
+
+def chosen(token: Any, store: Any, origin: str = ORIGIN, **others: Any) -> Settings:
+    """Settings of one person."""
+    retry = RetryPolicy(max_attempts=1)
+    return Settings(token=token, origins=[origin], store=store, retry=retry, **others)
+
+
+class Below(BaseAdapter):
+    """Refuses the first request of each path, and keeps what came."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.carried: dict[str, list[str]] = {ALICE: [], BOB: []}
+
+    def send(self, request: PreparedRequest, *_: Any, **__: Any) -> requests.Response:
+        """401, then 200."""
+        carried = self.carried[str(request.url).rpartition("/")[2]]
+        carried.append(str(request.headers.get("Authorization")))
+        return ScriptedAdapter(401 if len(carried) == 1 else 200).send(request)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def two_sessions(kind: str, store: Any, below: Below) -> None:
+    """Each has a session of their own."""
+    for who in WHO:
+        session = requests.Session()
+        session.mount("https://", below)
+        mount(session, chosen(KINDS[kind](who), store))
+        call(session, who)
+
+
+def sites(kind: str, store: Any, below: Below) -> None:
+    """Each has a site of one settings object."""
+    session = requests.Session()
+    session.mount("https://", below)
+    origins = {ALICE: ORIGIN, BOB: OTHER}
+    each = [chosen(KINDS[kind](who), store, origin) for who, origin in origins.items()]
+    mount(session, Settings(sites=each))
+    for who, origin in origins.items():
+        call(session, who, origin)
+
+
+def overrides(kind: str, store: Any, below: Below) -> None:
+    """One has the session, and the other an override of it, with and without the store."""
+    session = requests.Session()
+    session.mount("https://", below)
+    mount(session, chosen(KINDS[kind](ALICE), store))
+    call(session, ALICE)
+    for again in ({}, {"store": store}):
+        with override(token=KINDS[kind](BOB), **again):
+            call(session, BOB)
+    call(session, ALICE)
+
+
+def adoption(kind: str, store: Any, below: Below) -> None:
+    """Each has a header of legacy code, which their source replaces."""
+    for who in WHO:
+        session = requests.Session()
+        session.headers["Authorization"] = f"Bearer {who}-header"
+        session.mount("https://", below)
+        mount(session, chosen(KINDS[kind](who), store, adopt=["authorization"]))
+        call(session, who)
+
+
+def call(session: requests.Session, who: str, origin: str = ORIGIN) -> None:
+    """Two calls; some end in an error, and none as somebody else."""
+    for _ in range(2):
+        with suppress(requests.RequestException):
+            session.get(f"{origin}/{who}")
+
+
+@pytest.mark.parametrize("store", STORES, indirect=True)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("way", [two_sessions, sites, overrides, adoption])
+def test_nobody_becomes_somebody_else(way: Any, kind: str, store: Any) -> None:
+    """Whatever the source and the store: each request carries a token of whoever it is for."""
+    below = Below()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "two token sources without a store_key")
+        way(kind, store, below)
+    for who in WHO:
+        assert {name.startswith(f"Bearer {who}") for name in below.carried[who]} <= {True}
+    assert below.carried[ALICE]
+
+
+@pytest.mark.parametrize("store", ["memory", "file"], indirect=True)
+@pytest.mark.parametrize("kind", ["str", "Token", "reference"])
+def test_a_constant_stays_out_of_stores(kind: str, store: Any) -> None:
+    """What another left under the same origins is neither used nor replaced by a constant token."""
+    record = json.dumps({"value": "alice-token", "generation": 10**15})
+    store.write(ORIGIN, record)
+    below = Below()
+    session = requests.Session()
+    session.mount("https://", below)
+    mount(session, chosen(KINDS[kind](BOB), store))
+    call(session, BOB)
+    assert set(below.carried[BOB]) == {"Bearer bob-token"}
+    assert store.read(ORIGIN) == record
+
+
+def test_a_function_in_an_override_stays_out_of_any_store() -> None:
+    """A view's function has no name in a store, also where the view names another store."""
+    others, below, session = MemoryStore(), Below(), requests.Session()
+    others.write(ORIGIN, json.dumps({"value": "alice-token"}))
+    session.mount("https://", below)
+    mount(session, chosen(alices, MemoryStore()))
+    with override(token=bobs, store=others):
+        call(session, BOB)
+    assert set(below.carried[BOB]) == {"Bearer bob-token"}
+
+
+def test_a_store_in_an_override_serves_the_token() -> None:
+    """Where an override names another store alone, the session's token is kept there."""
+    other, session = MemoryStore(), requests.Session()
+    session.mount("https://", ScriptedAdapter(200))
+    mount(session, chosen(alices, MemoryStore()))
+    with override(store=other):
+        session.get(ORIGIN)
+    assert "alice-token" in str(other.read(ORIGIN))
+
+
+def test_a_second_function_is_told_of() -> None:
+    """Two functions with one store and one origin: a warning says what to do."""
+    store = MemoryStore()
+    mount(requests.Session(), chosen(alices, store))
+    mount(requests.Session(), chosen(alices, store, timeout=3))
+    with pytest.warns(UserWarning, match="give them a store_key"):
+        mount(requests.Session(), chosen(bobs, store))
+
+
+def test_a_second_object_is_refused() -> None:
+    """Two objects of one class may begin with one refresh token: the second has to have a name."""
+    store = MemoryStore()
+    session = requests.Session()
+    session.mount("https://", ScriptedAdapter())
+    mount(requests.Session(), chosen(Person(ALICE), store))
+    with pytest.warns(UserWarning, match="give them a store_key"):
+        mount(session, chosen(Person(ALICE), store))
+    with pytest.raises(requests.RequestException, match="give them a store_key, equal for one"):
+        session.get(ORIGIN)
+
+
+def test_one_function_made_twice_is_one_source() -> None:
+    """A function that a factory makes anew, with equal captured values, uses the same record."""
+    store, below = MemoryStore(), Below()
+    for _ in range(2):
+        session = requests.Session()
+        session.mount("https://", below)
+        mount(session, chosen(KINDS["closure"](BOB), store))
+        call(session, BOB)
+    assert store.read(ORIGIN) is not None
