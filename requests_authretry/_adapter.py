@@ -12,7 +12,7 @@ from ._bodies import drain, forbids_retry, read_body
 from ._core.origin import redacted
 from ._core.outcome import Reason, Retry, Stop
 from ._core.policy import FIRST_ERROR
-from ._errors import AuthRetryError, ConfigurationError, RefreshFailed
+from ._errors import AuthRetryError, ConfigurationError
 from ._events import GaveUp, RetryScheduled, tell
 from ._exchange import Exchange
 from ._fork import survives_fork
@@ -168,7 +168,7 @@ class AuthRetryAdapter(HTTPAdapter):
         decision: Retry | Stop = _FINAL
         try:
             send = self.inner.send if self._wraps else self._transmit
-            response = send(exchange.outgoing(request), **options)
+            response = send(exchange.outgoing(request, options["proxies"]), **options)
             clock = exchange.runtime.clock
             exchange.came(request, response)
             response.request, response.connection = request, self
@@ -176,9 +176,9 @@ class AuthRetryAdapter(HTTPAdapter):
                 decision = _weighed(exchange, request, response, stream=options["stream"])
             if options["stream"] or isinstance(decision, Retry):
                 return response, decision
-            if response.status_code < FIRST_ERROR or not exchange.may_answer:
+            if response.status_code < FIRST_ERROR or not exchange.is_for_hooks:
                 read_body(response, clock, exchange.until)
-        except RefreshFailed as error:  # nothing was sent
+        except AuthRetryError as error:  # nothing was sent
             error.request = request
             leave_on(error, exchange)
             raise

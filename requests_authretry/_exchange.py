@@ -27,6 +27,7 @@ from ._outgoing import (
     keyed,
     lacks_key,
     new_key,
+    refuse_proxy,
     replacing,
     signed,
 )
@@ -40,12 +41,14 @@ if TYPE_CHECKING:
 
     from ._core.token import Token
     from ._limits import Key
+    from ._outgoing import Proxies
     from ._protocols import Prover
     from ._runtime import Runtime
     from ._tokens import TokenKeeper
 
 FIRST_SERVER_ERROR = 500
 UNAUTHORIZED = 401
+UNREAD = {UNAUTHORIZED, 407}
 NONCES_IN_A_ROW = 3
 """A server may change its nonce while a proof with the last one is under way, but not for ever."""
 
@@ -76,6 +79,7 @@ class Exchange:
         fetched: Whether one of them with a token that was fetched for it.
         until: When a body is cut that is still coming, in monotonic seconds.
         sent: The token that the last attempt carried, None when it carried none of ours.
+        is_signed: Whether the last attempt was signed by the ``auth`` of the settings.
         started: When the last attempt began.
         judged: When it was decided on.
         elapsed: Seconds until its headers had come, or its failure.
@@ -106,6 +110,7 @@ class Exchange:
     fetched = False
     until = inf
     sent: Token | None = None
+    is_signed = False
     record: tuple[Attempt, ...] = ()
     cookies: Cookies | None = None
     prover: Prover | None = None
@@ -156,14 +161,16 @@ class Exchange:
         if hooks is not None:
             hooks[get_ident()] = self
 
-    def outgoing(self, request: PreparedRequest) -> PreparedRequest:  # noqa: C901 (flat: it is on the healthy path)
+    def outgoing(self, request: PreparedRequest, proxies: Proxies) -> PreparedRequest:  # noqa: C901 (flat: it is on the healthy path)
         """What the next attempt sends: the caller's request itself, or a twin with what we add.
 
         Raises:
             RefreshFailed: It needs a token, and there is none to be had.
+            AuthRetryError: A proxy would see the credential in the clear.
         """
         runtime, outgoing = self.runtime, request
         self.sent = self.prover = None
+        self.is_signed = False
         if self.cookies is not None:
             outgoing = self.cookies.put_on(request)
         if runtime.adds or self.spool is not None:
@@ -178,11 +185,9 @@ class Exchange:
             if has_own_authorization(request):
                 return outgoing
         else:
-            token = runtime.tokens.current
+            token = runtime.tokens.current or self._usable(runtime.tokens, request)
             if token is None:
-                token = self._usable(runtime.tokens, request)
-                if token is None:
-                    return outgoing
+                return outgoing
             carrier = carrying(outgoing, token.authorization)
             if carrier is None:
                 if not runtime.tokens.has_adopted(authorization_of(request)):
@@ -191,6 +196,9 @@ class Exchange:
             self.sent, outgoing = token, carrier
             if runtime.tokens.prover is not None:
                 self._prove(runtime.tokens.prover, outgoing, token)
+        if runtime.is_on_loopback:
+            refuse_proxy(url, proxies)
+        self.is_signed = runtime.auth is not None
         return outgoing if runtime.auth is None else signed(outgoing, runtime.auth)
 
     def _with_key_and_spool(self, request: PreparedRequest) -> PreparedRequest:
@@ -337,6 +345,17 @@ class Exchange:
         self.record = (*self.record, attempt)
         self.status = self.error = None
         return attempt
+
+    @property
+    def is_for_hooks(self) -> bool:
+        """Whether the last answer reaches hooks unread: ours may answer it, or one of the user's.
+
+        A 401 or 407 to a request that carried no credential of ours is left on its live connection:
+        handshakes as those of NTLM and Kerberos go on there, and read its certificate.
+        """
+        if self.status not in UNREAD:
+            return False
+        return self.may_answer or (self.sent is None and not self.is_signed)
 
     @property
     def may_answer(self) -> bool:

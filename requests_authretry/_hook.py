@@ -64,6 +64,10 @@ def _answered(
     exchange: Exchange, keeper: TokenKeeper, response: Response, options: dict[str, Any]
 ) -> Response:
     """The answer to the replay, or the 401 itself."""
+    if exchange.sent is None:
+        # As bare requests hands it out: unread, and what it asks for is nothing to us.
+        _tell_declined(exchange, response, Decline(Reason.NO_TOKEN))
+        return response
     verdict = answer(
         Refused(
             challenges=challenges_of(response),

@@ -13,13 +13,19 @@ from requests.cookies import (
     get_cookie_header,
 )
 from requests.structures import CaseInsensitiveDict
-from requests.utils import get_netrc_auth
+from requests.utils import get_netrc_auth, select_proxy
+
+from ._core.origin import redacted
+from ._errors import AuthRetryError
 
 if TYPE_CHECKING:
     from http.cookiejar import CookieJar
 
     from requests import PreparedRequest, Response
     from requests.auth import AuthBase
+
+Proxies = Any
+"""What requests hands to an adapter: a proxy's URL by scheme or by scheme and host, or None."""
 
 _KEY = "Idempotency-Key"
 _KEYED = {"POST", "PATCH"}
@@ -69,6 +75,22 @@ def signed(request: PreparedRequest, auth: AuthBase) -> PreparedRequest:
     other.hooks = {"response": []}
     other.prepare_auth(auth, other.url or "")
     return other
+
+
+def refuse_proxy(url: str, proxies: Proxies) -> None:
+    """Let no credential leave this machine in the clear, as it would through a proxy.
+
+    Plain http is safe on loopback only, and a proxy that serves such a request carries it to
+    another machine (RFC 6750 section 5.3). Through a proxy https is encrypted from end to end.
+
+    Raises:
+        AuthRetryError: The URL is plain http, and a proxy serves it.
+    """
+    if url[:6].lower() != "https:" and select_proxy(url, proxies):
+        raise AuthRetryError(
+            f"not sent: {redacted(url)} is plain http and would go through a proxy, which sees the "
+            "credential in the clear: name the host in NO_PROXY, or say allow_http=True"
+        )
 
 
 def has_own_authorization(request: PreparedRequest) -> bool:

@@ -20,7 +20,8 @@ from .._adapter import AuthRetryAdapter
 from .._bodies import TooLarge, read_body
 from .._core.origin import Origin, redacted
 from .._core.token import Secret
-from .._errors import RefreshFailed
+from .._errors import AuthRetryError, RefreshFailed
+from .._outgoing import refuse_proxy
 from .._settings import Settings
 from .._translate import no_retries, would_retry
 
@@ -130,7 +131,8 @@ class Transport:
         """
         theirs = self._client.session
         with _session(theirs) as ours:
-            below = _Bounded(theirs or ours, url, self._context.clock, closes=theirs is None)
+            clock, allow_http = self._context.clock, self._client.allow_http
+            below = _Bounded(theirs or ours, url, clock, allow_http=allow_http, closes=not theirs)
             adapter = AuthRetryAdapter(self._settings(method, url, signer), below)
             ours.mount("https://", adapter)
             ours.mount("http://", adapter)
@@ -139,6 +141,8 @@ class Transport:
                 return ours.request(method, url, auth=_unchanged, allow_redirects=False)
             except RefreshFailed:
                 raise
+            except AuthRetryError as error:  # nothing was sent, and the words are ours
+                raise RefreshFailed(*error.args) from None
             except requests.RequestException as error:
                 fault = f"{redacted(url)} gave no answer that can be used: {_told(error)}"
                 raise RefreshFailed(fault) from error
@@ -194,19 +198,28 @@ class _Answer(Event):
 class _Bounded(BaseAdapter):
     """Listens for an answer as long as is sensible, not as long as somebody waits for it."""
 
-    def __init__(self, session: requests.Session, url: str, clock: Clock, *, closes: bool) -> None:
+    def __init__(
+        self, session: requests.Session, url: str, clock: Clock, *, allow_http: bool, closes: bool
+    ) -> None:
         super().__init__()
         below: Any = session.get_adapter(url)
         while isinstance(below, AuthRetryAdapter):
             # Of an adapter of ours only what is below: its token may be the one we are to get.
             below = below.inner or HTTPAdapter()
-        self._below, self._clock, self._closes = _without_retries(below), clock, closes
+        self._below, self._clock = _without_retries(below), clock
+        self._allow_http, self._closes = allow_http, closes
 
     def send(self, request: PreparedRequest, *_: Any, **options: Any) -> Response:
         """The answer, read to its end, from a thread that can be left behind.
 
         Neither a name that is looked up nor headers that drip have a time limit of their own.
+
+        Raises:
+            AuthRetryError: The request would go through a proxy in the clear. Metadata too: whoever
+                changes it has the next secret sent to any place.
         """
+        if not self._allow_http:
+            refuse_proxy(request.url or "", options.get("proxies"))
         answer = _Answer(lambda: self._answer(request, options))
         # In real seconds, as the time limits of sockets are.
         if not answer.wait(CONNECT_SECONDS + ANSWER_SECONDS):
