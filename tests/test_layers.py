@@ -35,6 +35,7 @@ LADDER: Final = {
     "_outgoing": 3,
     "_spool": 3,
     "_translate": 3,
+    "_families": 3,
     "_rotation": 3,
     "_renewal": 3,
     "_tokens": 3,
