@@ -78,10 +78,11 @@ class Families:
         return family
 
     def _of_object(self, source: Any) -> Family:
-        # Each look at `thing.method` makes another bound method: it is the same source.
-        is_method = isinstance(source, MethodType)
-        thing = source.__self__ if is_method else source
-        place = id(thing), source.__func__ if is_method else None
+        thing, what = getattr(source, "family_anchor", (source, None))
+        if isinstance(source, MethodType):
+            # Each look at `thing.method` makes another bound method: it is the same source.
+            thing, what = source.__self__, source.__func__
+        place = id(thing), what
         if place not in self._of_objects:
             try:
                 life: object = ref(thing, lambda _: self._of_objects.pop(place, None))
@@ -93,15 +94,16 @@ class Families:
     def owns(self, source: object, store: Store, key: str) -> bool:
         """Whether a source without a ``store_key`` may use a store's record under its origins.
 
-        The first source that asks may, and one that is equal to it, as a function with the same
-        code and the same captured values is. Any other may give the tokens of somebody else.
+        The first source that asks may, and one of its family, and one that is equal to it, as a
+        function with the same code and the same captured values is. Any other may give the tokens
+        of somebody else.
         """
         with self._lock:
             try:
                 owner = self._owners.setdefault(store, {}).setdefault(key, source)
             except TypeError:  # the store takes no weak reference
                 return True
-        return _is_same(owner, source)
+            return self.of(owner) is self.of(source) or _is_same(owner, source)
 
     @contextmanager
     def sending(self, digest: str, seconds: float) -> Iterator[None]:

@@ -55,7 +55,8 @@ def override(**changes: Any) -> Iterator[None]:
 
     They hold for every session that is mounted or installed. One override inside another adds to
     it. Tokens, limits and quotas that no change concerns are those of the session, as ever; a token
-    source of its own stays out of every store, unless it has a ``store_key``. Where the settings have sites, such a token needs its ``origins``::
+    source of its own stays out of every store, unless it has a ``store_key``. Where the settings
+    have sites, such a token needs its ``origins``::
 
         with override(timeout=5, retry=RetryPolicy(max_attempts=1)):
             session.get("https://api.example.com/health")

@@ -54,9 +54,6 @@ def _settled(findings: Findings) -> Settings:
 def _built(findings: Findings) -> Settings | None:
     """The sites, and the settings for all else; further faults are noted."""
     top, sites = findings.top, []
-    if findings.sites and _TOKEN in top and _STORE not in top:
-        # Sites that share a token by inheriting it share its renewal too.
-        top[_STORE] = Found(MemoryStore(), top[_TOKEN].place)
     taken: dict[str, Place] = {}
     for site in findings.sites:
         found = {**{name: top[name] for name in top if name != _ORIGINS}, **site.found}

@@ -26,6 +26,11 @@ class Wrapping(ABC):
         self._wrapped = wrapped
         self._scopes = scopes
 
+    @property
+    def family_anchor(self) -> tuple[object, object]:
+        """What tells whether two sources give the same tokens: one object, and the same scopes."""
+        return self._wrapped, self._scopes
+
     @abstractmethod
     def fetch(self, context: FetchContext) -> Token | None:
         """What the object gives."""

@@ -187,7 +187,7 @@ def test_a_token_of_all_is_that_of_the_sites_alone_where_no_origins_are_named(
 
 
 def test_sites_that_inherit_a_token_share_its_renewal(written: Written) -> None:
-    """One source, and one store where none is named: a refresh token is spent once."""
+    """They have one source, whose tokens are one family: a refresh token is spent once."""
     settings = Settings.from_file(
         written(f"""
             token = {{ grant = "client_credentials", {", ".join(CLIENT.strip().splitlines())} }}
@@ -199,7 +199,6 @@ def test_sites_that_inherit_a_token_share_its_renewal(written: Written) -> None:
     )
     first, second = settings.sites
     assert first.token is second.token is not None
-    assert first.store is second.store is not None
 
 
 def test_all_faults_are_told_together_with_their_lines(written: Written) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 from dataclasses import replace
 from threading import Barrier, Thread
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
@@ -23,6 +24,7 @@ from requests_authretry import (
     RetryPolicy,
     Settings,
     Token,
+    from_credentials,
     mount,
     override,
 )
@@ -307,6 +309,30 @@ def test_a_method_is_one_source() -> None:
     mine = Custom()
     assert [called(chosen(mine.fetched)) for _ in range(2)] == ["Bearer access-1"] * 2
     assert called(chosen(Custom().fetched)) == "Bearer access-1"
+
+
+def test_one_login_in_two_sources() -> None:
+    """A credential object that is wrapped twice is asked once; with other scopes it is asked again.
+
+    An OAuth 2 session that is asked from two threads at once would spend one refresh token twice.
+    """
+    login = Azure()
+    sources = [from_credentials(login, [scope]) for scope in ("a", "a", "b")]
+    carried = [called(chosen(each)) for each in sources]
+    assert carried == ["Bearer a-1", "Bearer a-1", "Bearer b-2"]
+    store = MemoryStore()
+    assert [called(chosen(each, store=store)) for each in sources[:2]] == ["Bearer a-3"] * 2
+
+
+class Azure:
+    """A credential object as azure-identity has them, which gives a new token each time."""
+
+    calls = 0
+
+    def get_token(self, scope: str, **_: object) -> Any:
+        """A token with the name of the scope."""
+        self.calls += 1
+        return SimpleNamespace(token=f"{scope}-{self.calls}", expires_on=4_000_000_000)
 
 
 class Slotted:

@@ -196,7 +196,9 @@ def test_two_processes_with_one_login(
     """
     store, login = MemoryStore(), authority.first_token() | {"expires_at": int(time.time()) + 60}
     one, other = (
-        caller(from_credentials(session(authority, token=dict(login))), store=store)
+        caller(
+            from_credentials(session(authority, token=dict(login)), store_key="login"), store=store
+        )
         for _ in range(2)
     )
     assert one.statuses() == [200, 401, 200]
