@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from .._core.faults import ConfigurationError, refuse
 from .._core.origin import parse_origin
 from .._settings import Settings
-from ..stores import MemoryStore
 from ._documents import read_file
 from ._findings import Findings, Found, Place
 from ._table import CONFIG, part_of, schema
