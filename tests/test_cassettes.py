@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import itertools
 import json
 import secrets
 import zlib
@@ -108,6 +109,7 @@ def test_planted_credentials_are_found(tmp_path: Path, header: dict[str, str]) -
         ("Location", f"/x?t={TOKEN}", "/x?t=issued-1-" + "x" * 32),
         ("Retry-After", "1", "1"),
     ],
+    ids=itertools.count(),  # not the values: a token is made anew in each process
 )
 def test_hidden_headers_stay_hidden(name: str, value: str, hidden: str) -> None:
     """A header keeps its shape without its secret, and hiding it again changes nothing."""

@@ -127,7 +127,7 @@ def test_credentials_need_origins(credentials: dict[str, Any]) -> None:
         ({"retry": RetryPolicy}, "retry must be a RetryPolicy"),
         ({"allow_http": "yes"}, "allow_http must be True or False"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )
 def test_slips_are_named(wrong: dict[str, Any], said: str) -> None:
     """A slip is refused in words that name the field and the fault, and hold no secret."""

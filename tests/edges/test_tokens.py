@@ -334,8 +334,8 @@ def test_renewals_are_told() -> None:
     """Who fetched a token says so, and who found it in the store they share says that."""
     told: list[Any] = []
     store, expires = MemoryStore(), 4_000_000_000.0
+    source = Source(Token(SECRET, expires))
     for _ in range(2):
-        source = Source(Token(SECRET, expires))
         scripted(settings(source, store=store, listeners=[told.append]), 200)[0].get(URL)
     fetched = TokenRefreshed(key=ORIGIN, adopted=False, expires_at=expires)
     assert told == [fetched, TokenRefreshed(key=ORIGIN, adopted=True, expires_at=expires)]
