@@ -17,6 +17,10 @@ FIELD: Final = 1000
 """Characters of a field with a time, a number or a limit, all of its lines together. A longer one
 counts as absent: of a number that is cut nobody knows what it was."""
 
+VALUES: Final = 100
+"""Texts of a field that are read as its value: each proxy on the way may add a line of its own, and
+each is looked at in eight forms."""
+
 CHALLENGE_FIELD: Final = 16_384
 """Characters of `WWW-Authenticate`, all of its lines together. It is more than nginx and Apache
 send (8 KB a line), and tokens of Kerberos may stand in it."""

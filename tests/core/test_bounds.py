@@ -19,6 +19,7 @@ from requests_authretry._core.names import KNOWN
 from requests_authretry._core.origin import Origin, redacted
 from requests_authretry._core.outage import endpoint
 from requests_authretry._core.outcome import Limit
+from requests_authretry._core.times import values
 from tests.core.moments import NOW
 
 if TYPE_CHECKING:
@@ -136,6 +137,15 @@ def test_a_long_hint_is_none(name: str) -> None:
     heard = read_hints(503, {name: [fits]}, NOW, ALL)
     assert heard != read_hints(503, {}, NOW, ALL)
     assert read_hints(503, {name: [fits, " "]}, NOW, ALL) == read_hints(503, {}, NOW, ALL)
+
+
+def test_only_so_many_values_of_a_hint_are_read() -> None:
+    """Of a field that is joined from many, the first hundred texts count, each line in order."""
+    lines = [str(number) for number in range(200)]
+    assert list(values(lines)) == lines[: bounds.VALUES]
+    assert list(values([",".join(lines)])) == lines[: bounds.VALUES]
+    heard = read_hints(503, {"retry-after": lines}, NOW, ALL)
+    assert heard.wish == bounds.VALUES - 1
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, bounds.POLICIES, bounds.POLICIES + 1, 60])
