@@ -196,7 +196,7 @@ def test_a_policy_that_is_told_again_is_kept_in_mind() -> None:
 
 
 def test_a_long_url_has_no_origin() -> None:
-    """Nothing is kept for a URL that no server takes, and no credential goes there."""
+    """A URL that no server takes has no origin: nothing is kept under one for it."""
     url = "https://api.example.com/".ljust(bounds.URL, "a")
     assert Origin.of(url) == Origin("https", "api.example.com", 443)
     assert Origin.of(f"{url}a") is None
