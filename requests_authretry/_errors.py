@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
+from ._core.bounds import WORDS
 from ._core.faults import ConfigurationError
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ class StepUpRequired(AuthRetryError):  # noqa: N818 (the field's own word)
     It is not raised: the caller gets the 401, and `RefreshDeclined.step_up` carries this.
 
     Attributes:
-        acr_values: The authentication contexts the server accepts, None when it named none.
+        acr_values: The authentication contexts the server accepts, cut at a thousand characters;
+            None when it named none.
         max_age: Seconds since the user's authentication that it accepts, None when not named.
     """
 
@@ -78,7 +80,7 @@ class StepUpRequired(AuthRetryError):  # noqa: N818 (the field's own word)
     ) -> None:
         """Keep what the challenge asked for."""
         super().__init__(*args)
-        self.acr_values = acr_values
+        self.acr_values = acr_values and acr_values[:WORDS]
         self.max_age = int(max_age) if max_age and _SECONDS.fullmatch(max_age) else None
 
     @classmethod

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from threading import Lock
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ._core import pacing
+from ._core.bounds import POLICY_SETS, URL_KEPT
 from ._core.origin import Origin
 from ._fork import survives_fork
 from ._gates import Gate
 from ._outages import Outages
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ._core.outcome import Limit, Outcome
     from ._gates import Waiter
     from ._protocols import Clock
@@ -31,7 +34,10 @@ _MARGIN = 0.05
 
 _SWEEP_SECONDS = 10.0
 _MOST_GATES = 1000
-_MOST_ORIGINS, _MOST_SECTIONS, _MOST_NAMES = 1000, 100, 20
+_MOST_ORIGINS, _MOST_SECTIONS = 1000, 100
+
+Policies = tuple[str, ...]
+"""Their names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +52,34 @@ class Key:
 
     origin: Origin | None
     credential: str
-    policies: tuple[str, ...] = ()
+    policies: Policies = ()
 
     def __str__(self) -> str:
         """As a store keeps it."""
         return " ".join(("cool-down", str(self.origin), self.credential, *self.policies)).strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """The policies that one origin has named.
+
+    Attributes:
+        sections: Those that were named last for a part of it.
+        sets: All that ever were, up to the first that is too many.
+    """
+
+    sections: Mapping[str, Policies] = field(default_factory=dict)
+    sets: frozenset[Policies] = frozenset()
+
+    @property
+    def tells_nothing(self) -> bool:
+        """Whether there are too many."""
+        return len(self.sets) > POLICY_SETS
+
+    def and_for(self, section: str, policies: Policies) -> Named:
+        """With those that were named now."""
+        sections = self.sections if len(self.sections) < _MOST_SECTIONS else {}
+        return Named({**sections, section: policies}, self.sets | {policies})
 
 
 class Limits:
@@ -68,7 +97,7 @@ class Limits:
         """No limit is known."""
         self._clock = clock
         self._gates: dict[Key, Gate] = {}
-        self._policies: dict[Origin | None, dict[str, tuple[str, ...]]] = {}
+        self._policies: dict[Origin | None, Named] = {}
         self._sweep_at = -inf
         self._sent = 0  # by gates that are gone: numbers of requests under way stay apart
         self._lock = Lock()
@@ -94,12 +123,10 @@ class Limits:
         for those parts of it that they were named for.
         """
         known = self._policies.get(origin)
-        if known is None:
+        if known is None or known.tells_nothing:
             return Key(origin, credential)
-        common = set(known.values())
-        if len(common) > _MOST_NAMES:  # they tell nothing apart
-            return Key(origin, credential)
-        policies = common.pop() if len(common) == 1 else known.get(_section(url), ())
+        common = set(known.sections.values())
+        policies = common.pop() if len(common) == 1 else known.sections.get(_section(url), ())
         return Key(origin, credential, policies)
 
     def named(self, key: Key, url: str, limits: tuple[Limit, ...]) -> Key:
@@ -110,10 +137,9 @@ class Limits:
         with self._lock:
             if len(self._policies) >= _MOST_ORIGINS:
                 self._policies.clear()
-            known = self._policies.setdefault(key.origin, {})
-            if len(known) >= _MOST_SECTIONS:
-                known.clear()
-            self._policies[key.origin] = {**known, _section(url): policies}
+            known = self._policies.get(key.origin, Named())
+            if not known.tells_nothing:
+                self._policies[key.origin] = known.and_for(_section(url), policies)
         return self.key(key.origin, key.credential, url)
 
     def _sweep(self) -> None:
@@ -252,4 +278,4 @@ def _section(url: str) -> str:
         path = urlsplit(url).path
     except ValueError:  # requests says so itself, when it comes to sending
         return ""
-    return path.lstrip("/").partition("/")[0]
+    return path[:URL_KEPT].lstrip("/").partition("/")[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from ._core.bounds import URL_KEPT
 from ._core.origin import Origin
 from ._core.outage import tells
 from ._outages import place_of
@@ -53,7 +54,7 @@ def _credential(runtime: Runtime, request: PreparedRequest, origin: Origin | Non
 def passed(exchange: Exchange, request: PreparedRequest, response: Response) -> None:
     """An answer came that is no error. On the healthy path: next to nothing."""
     runtime, limits = exchange.runtime, exchange.runtime.limits
-    limits.passed.append((request.url or "", exchange.started))
+    limits.passed.append(((request.url or "")[:URL_KEPT], exchange.started))
     told = limits_of(response, runtime.clock.time, runtime.hints)
     if told and runtime.settings.limits.pacing:
         key = limits.named(key_of(runtime, request), request.url or "", told)

@@ -7,14 +7,11 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from requests.auth import _basic_auth_str
-from requests.cookies import (
-    RequestsCookieJar,
-    extract_cookies_to_jar,
-    get_cookie_header,
-)
+from requests.cookies import MockRequest, MockResponse, RequestsCookieJar, get_cookie_header
 from requests.structures import CaseInsensitiveDict
 from requests.utils import get_netrc_auth, select_proxy
 
+from ._core.bounds import COOKIE_LINE, COOKIE_LINES, COOKIES
 from ._core.origin import redacted
 from ._errors import AuthRetryError
 
@@ -131,24 +128,28 @@ def keyed(request: PreparedRequest, key: str) -> PreparedRequest:
 
 
 class Cookies:
-    """The cookies that failed attempts of one call set."""
+    """The cookies that failed attempts of one call set, within a bound."""
 
     def __init__(self) -> None:
         """None yet."""
         self._lines: list[str] = []
-        self._jar: RequestsCookieJar | None = None
+        self._jar: Any = None
+        self._left = COOKIES
 
     def take(self, request: PreparedRequest, response: Response) -> None:
         """Remember what a failed answer sets."""
-        message = _message(response)
-        lines = message.get_all("Set-Cookie") if message is not None else None
-        if not lines:
+        taken = Message()
+        for line in _set_cookies(_message(response)):
+            if len(line) <= min(COOKIE_LINE, self._left) and len(self._lines) < COOKIE_LINES:
+                self._left -= len(line)
+                self._lines.append(line)
+                taken["Set-Cookie"] = line
+        if not taken:
             return
-        self._lines += lines
         if self._jar is None:
             self._jar = RequestsCookieJar()
             self._jar.update(_cookies(request))
-        extract_cookies_to_jar(self._jar, request, response.raw)
+        self._jar.extract_cookies(MockResponse(taken), MockRequest(request))
 
     def put_on(self, request: PreparedRequest) -> PreparedRequest:
         """The request with these cookies too; a Cookie header the caller wrote is the caller's."""
@@ -168,7 +169,7 @@ class Cookies:
         message = _message(response)
         if not self._lines or message is None:
             return
-        own = message.get_all("Set-Cookie") or []
+        own = _set_cookies(message)
         del message["Set-Cookie"]
         for line in [*self._lines, *own]:
             message["Set-Cookie"] = line
@@ -179,6 +180,10 @@ def _cookies(request: PreparedRequest) -> CookieJar:
     """The cookies that requests made the header from; it keeps them nowhere else."""
     jar = request._cookies  # noqa: SLF001
     return RequestsCookieJar() if jar is None else jar
+
+
+def _set_cookies(message: Message | None) -> list[str]:
+    return [] if message is None else message.get_all("Set-Cookie") or []
 
 
 def _message(response: Response) -> Message | None:

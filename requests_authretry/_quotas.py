@@ -5,6 +5,7 @@ from __future__ import annotations
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from ._core.bounds import URL_KEPT
 from ._fork import survives_fork
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from ._core.quota import RetryQuota
 
 
-_MOST_POLLED = 1000
+_MOST_POLLED = _MOST_ORIGINS = 1000
 
 
 class Quotas:
@@ -57,14 +58,20 @@ class Quotas:
         with self._lock:
             if len(self._polled) >= _MOST_POLLED:
                 self._polled.clear()
+            what = what[:URL_KEPT]
             before = self._polled.get((origin, what), 0)
             self._polled[origin, what] = before + 1
             return before
 
     def _keep(self, origin: Origin | None, level: int) -> None:
-        """Only buckets that are not full are remembered: a crawler meets many origins."""
+        """Only buckets that are not full are remembered: a crawler meets many origins.
+
+        Of too many the oldest is forgotten, as redirects may name dead origins without end.
+        """
         if level < self._quota.capacity:
             self._levels[origin] = level
+            if len(self._levels) > _MOST_ORIGINS:
+                del self._levels[next(iter(self._levels))]
         else:
             self._levels.pop(origin, None)
         self.dented = bool(self._levels)

@@ -22,6 +22,8 @@ LOOK_SECONDS = 1.0
 """Between two looks into the store, while requests are sent."""
 
 _MOST_KEYS = 100
+_MOST_UNTOLD = 1000
+"""Cool-downs that wait while a store does not answer; what is beyond stays in this process."""
 
 
 class Sharing:
@@ -67,7 +69,8 @@ class Sharing:
 
     def _work(self, untold: dict[Key, float], watched: Key) -> None:
         with self._lock:
-            self._untold |= untold
+            if len(self._untold) < _MOST_UNTOLD:
+                self._untold |= untold
             self._watched.pop(watched, None)
             self._watched[watched] = None
             if len(self._watched) > _MOST_KEYS:

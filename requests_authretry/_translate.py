@@ -15,6 +15,7 @@ from urllib3 import exceptions as wire
 from urllib3.util import Retry as WireRetry
 from urllib3.util import Timeout as WireTimeout
 
+from ._core.bounds import FIELD
 from ._core.challenge import Challenge, parse_challenges
 from ._core.hints import read_hints
 from ._core.limits import read_limits
@@ -89,6 +90,12 @@ def header_lines(response: Response, name: str) -> list[str]:
     if not lines and name in response.headers:
         lines = [response.headers[name]]
     return [line for line in lines if isinstance(line, str)]
+
+
+def header_line(response: Response, name: str) -> str:
+    """The value of a field, "" where it is missing or longer than `FIELD` characters."""
+    value: Any = response.headers.get(name)
+    return value if isinstance(value, str) and len(value) <= FIELD else ""
 
 
 def failure_of(error: requests.RequestException) -> Outcome:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING
+
+from .bounds import CHALLENGE_FIELD, CHALLENGES, ERROR_CODE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -47,8 +50,9 @@ class Challenge:
 
     @property
     def error(self) -> str | None:
-        """The `error` parameter (RFC 6750, 3.1), or None."""
-        return self.params.get("error")
+        """The `error` parameter (RFC 6750, 3.1), cut at a hundred characters, or None."""
+        code = self.params.get("error")
+        return code and code[:ERROR_CODE]
 
     def is_for(self, scheme: str) -> bool:
         """Tell whether this is a challenge for `scheme`, in whatever case (RFC 9110, 11.1)."""
@@ -62,7 +66,9 @@ def parse_challenges(lines: Iterable[str]) -> tuple[Challenge, ...]:
     a member that opens a challenge still counts as that challenge, and parameters whose challenge
     cannot be told are dropped rather than given to a neighbour. A missing comma between two
     parameters is forgiven. A quoted string that is never closed ends with its line. Of a parameter
-    given twice, the first value wins. Takes time linear in the length of the input.
+    given twice, the first value wins. The first `CHALLENGES` challenges within `CHALLENGE_FIELD`
+    characters are read; of a challenge that goes beyond, what stands before the end. Takes time
+    linear in the length of what is read.
 
     Args:
         lines: The field lines in the order received; several may have been joined by commas.
@@ -70,7 +76,19 @@ def parse_challenges(lines: Iterable[str]) -> tuple[Challenge, ...]:
     Returns:
         The challenges, in the order received; empty when there are none.
     """
-    return tuple(challenge for line in lines for challenge in _challenges(line))
+    found = (challenge for line in _within(lines) for challenge in _challenges(line))
+    return tuple(islice(found, CHALLENGES))
+
+
+def _within(lines: Iterable[str]) -> Iterator[str]:
+    """Give the lines as far as the bound reaches, the last one cut."""
+    left = CHALLENGE_FIELD
+    for line in lines:
+        # A control ends what is cut, so that no half of a value is taken for a whole one.
+        yield line if len(line) <= left else line[:left] + "\0"
+        left -= len(line) + 1  # a line without a character counts too
+        if left <= 0:
+            return
 
 
 def _challenges(line: str) -> list[Challenge]:
@@ -79,6 +97,8 @@ def _challenges(line: str) -> list[Challenge]:
     for member in filter(None, _members(line)):
         rest = 0
         if scheme := _SCHEME.match(member):
+            if len(drafts) == CHALLENGES:
+                break
             rest = scheme.end()
             token68 = _TOKEN68.fullmatch(member, rest)
             params = {}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
-from .limits import read_limits, readable
+from .bounds import PROBLEM, readable
+from .document import read_object
+from .limits import read_limits
 from .names import told_apart
 from .outcome import TOO_MANY_REQUESTS, Outcome
 from .times import OWS, parse_delay, parse_number, sane, values
@@ -13,7 +14,7 @@ from .times import OWS, parse_delay, parse_number, sane, values
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .limits import Fields
+    from .bounds import Fields
 
 _FORBIDDEN = 403
 _UNAVAILABLE = 503
@@ -91,11 +92,9 @@ def is_abuse(problem: bytes) -> bool:
     """Whether a problem document (RFC 9457) says ``abnormal-usage-detected``.
 
     The RateLimit header fields draft (section on problem types) has it for clients that should
-    not push on.
+    not push on. A document of more than `PROBLEM` bytes says nothing.
     """
-    try:
-        document = json.loads(problem)
-    except (ValueError, RecursionError):
+    if len(problem) > PROBLEM:
         return False
-    kind = document.get("type") if isinstance(document, dict) else None
+    kind = read_object(problem).get("type")
     return isinstance(kind, str) and kind.rpartition("#")[2] == "abnormal-usage-detected"

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from collections import UserString
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .bounds import POLICIES, POLICY_NAME, readable
 from .faults import collection, flag, gathered, members, refuse
 from .names import KNOWN, MEANINGFUL, POLICY, RATELIMIT, is_meaningful, told_apart
 from .outcome import Limit
 from .times import parse_number, parse_reset, sane, values
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    Fields = Mapping[str, Sequence[str]]
+    from .bounds import Fields
 
 _MOST = 1e15
 """No structured Integer reaches it (RFC 9651, 3.3.1); a greater count is nonsense."""
-
-_LONGEST_FIELD = 1000
-"""Characters of a field, all of its lines together; to read as much as a server can send would take
-a second."""
 
 _REQUESTS = frozenset({"requests", "request"})
 """The draft has the one in its text and the other in its registry."""
@@ -67,19 +65,15 @@ class RateLimits:
         )
 
 
-def readable(fields: Fields) -> Fields:
-    """Those fields that are short enough to be hints."""
-    return {name: lines for name, lines in fields.items() if sum(map(len, lines)) <= _LONGEST_FIELD}
-
-
 def read_limits(fields: Fields, now: float, names: frozenset[str]) -> tuple[Limit, ...]:
     """Read what is left of each limit; never raises on any text.
 
     The newest form that can be read wins: the List of the RateLimit header fields draft (-08 to
     -11, sections 3 and 4), the Dictionary of -07, the fields of -00 to -06, and then those that
     vendors use. Malformed and absurd values count as absent, and so do fields of more than a
-    thousand characters. A limit without a reset is none, and so is one on something other than
-    requests. All of them are ignored on an answer from a cache (section 7.3).
+    thousand characters; of more than `POLICIES` limits the first ones count. A limit without a
+    reset is none, and so is one on something other than requests. All of them are ignored on an
+    answer from a cache (section 7.3).
 
     Args:
         fields: The lines of each header field, by its name in lower case.
@@ -90,7 +84,8 @@ def read_limits(fields: Fields, now: float, names: frozenset[str]) -> tuple[Limi
     if any((parse_number(line) or 0.0) > 0.0 for line in fields.get("age", ())):
         return ()
     policies = _policies(_joined(fields, names, POLICY))
-    limits = tuple(_structured(_joined(fields, names, RATELIMIT), policies))
+    found = _structured(_joined(fields, names, RATELIMIT), policies)
+    limits = tuple(islice(found, POLICIES))
     if limits:
         return limits
     date = ", ".join(fields.get("date", ()))
@@ -158,7 +153,7 @@ def _limit(
 ) -> Iterator[Limit]:
     """The limit, if it is one that requests can be counted by."""
     if remaining is not None and reset is not None and policy.unit in _REQUESTS:
-        yield Limit(remaining, reset, name, policy.quota, policy.window)
+        yield Limit(remaining, reset, name[:POLICY_NAME], policy.quota, policy.window)
 
 
 def _policies(text: str) -> dict[object, _Policy]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from .bounds import URL, WORDS
+
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 # Narrower than any URL parser: where two parsers could read two hosts, there is no origin at all.
 _VISIBLE = re.compile(r"[!-~]*")
@@ -31,7 +33,12 @@ class Origin:
 
     @classmethod
     def of(cls, url: str) -> Origin | None:
-        """The origin a URL is sent to; None when it has none or could be read in two ways."""
+        """The origin a URL is sent to; None when it has none or could be read in two ways.
+
+        None too for a URL of more than `URL` characters.
+        """
+        if len(url) > URL:
+            return None
         try:
             parts = urlsplit(url, "", True)  # noqa: FBT003 (the very call requests makes: one cache entry)
             scheme, host, port = parts.scheme, parts.hostname, parts.port
@@ -93,10 +100,14 @@ def _shown(text: str) -> str:
 
 
 def redacted(url: str | None) -> str:
-    """A URL fit for logs and events: no user, query or fragment, which may hold secrets."""
+    """A URL fit for logs and events: no user, query or fragment, which may hold secrets.
+
+    Of a long one, `WORDS` characters; a redirect may have named it.
+    """
     try:
         parts = urlsplit(url or "")
         host = parts.netloc.rpartition("@")[2]
     except ValueError:
         return "(unreadable URL)"
-    return f"{parts.scheme}://{host}{parts.path}" if host else "(unreadable URL)"
+    shown = f"{parts.scheme}://{host}{parts.path}" if host else "(unreadable URL)"
+    return shown[:WORDS]

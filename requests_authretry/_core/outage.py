@@ -22,6 +22,7 @@ from math import inf
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from .bounds import URL_KEPT
 from .outcome import Failure
 
 if TYPE_CHECKING:
@@ -74,12 +75,13 @@ class Health:
 
 
 def endpoint(url: str) -> str:
-    """The path of a URL, parts with a digit taken for identifiers."""
+    """The path of a URL, parts with a digit taken for identifiers; of a long one, the beginning."""
     try:
         path = urlsplit(url).path
     except ValueError:  # requests says so itself, when it comes to sending
         return ""
-    return "/".join("*" if _DIGIT.search(part) else part for part in path.split("/")[:_PARTS])
+    parts = path[:URL_KEPT].split("/")[:_PARTS]
+    return "/".join("*" if _DIGIT.search(part) else part for part in parts)
 
 
 def tells(outcome: Outcome) -> bool | None:

@@ -25,6 +25,8 @@ from dataclasses import dataclass, replace
 from math import exp, inf, sqrt
 from typing import TYPE_CHECKING, Final
 
+from .bounds import POLICIES
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -273,18 +275,19 @@ def informed(flow: Flow, number: int, limits: Iterable[Limit], now: float, *, pa
 
     What is left is less by the requests that have left since. Of those that nobody counted, others
     may be under way, so they are believed only where they say that less is left.
+    The policies told last are kept in mind, `POLICIES` of them.
     """
     known = {window.name: window for window in flow.windows}
     for limit in limits:
         name = name_of(limit)
-        before = known.get(name)
+        before = known.pop(name, None)
         window = _window(before, limit, number, flow.sent - max(number, flow.first), now)
         if passed and before is not None:
             holds = before.holds and (limit.remaining >= 1 or before.left >= 0)
             window = replace(window, holds=holds)
-        if before is None or before.number < number or window.left < before.left:
-            known[name] = window
-    return replace(flow, windows=tuple(known.values()))
+        is_news = before is None or before.number < number or window.left < before.left
+        known[name] = window if before is None or is_news else before
+    return replace(flow, windows=tuple(known.values())[-POLICIES:])
 
 
 def name_of(limit: Limit) -> str:

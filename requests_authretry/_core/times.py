@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta, timezone
-from itertools import pairwise
+from itertools import islice, pairwise
 from math import inf
 from typing import TYPE_CHECKING, Final
+
+from .bounds import VALUES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -54,7 +56,14 @@ _DURATION = re.compile(
 
 
 def values(lines: Iterable[str]) -> Iterator[str]:
-    """Give every text of the lines that may be one value: dates hold one comma or none."""
+    """Give every text of the lines that may be one value: dates hold one comma or none.
+
+    Of more than `VALUES` texts the first ones are given.
+    """
+    return islice(_texts(lines), VALUES)
+
+
+def _texts(lines: Iterable[str]) -> Iterator[str]:
     for line in lines:
         members = line.split(",")
         yield from members

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from requests import RequestException
 
+from .._core.bounds import USER_CODE, WORDS
 from .._core.token import Secret, Token
 from .._errors import RefreshFailed
 from ._client import Client
 from ._endpoint import UNAVAILABLE, Endpoint, Fields, number
 from ._grant import Grant
+from ._transport import ANSWER_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -139,17 +141,22 @@ def _read(asked: Fields) -> tuple[SignIn, str, float]:
         RefreshFailed: It cannot be used.
     """
     url = asked.get("verification_uri") or asked.get("verification_url")
-    shown = url, asked.get("user_code"), asked.get("device_code")
-    if not all(isinstance(text, str) and text and text.isprintable() for text in shown):
+    code, complete = asked.get("user_code"), asked.get("verification_uri_complete")
+    is_clear = _fits(url, WORDS) and _fits(code, USER_CODE)
+    if not is_clear or not _fits(asked.get("device_code"), ANSWER_BYTES):
         raise RefreshFailed("the answer to the device request lacks a code, or where to enter it")
-    complete = asked.get("verification_uri_complete")
     life, interval = number(asked.get("expires_in")), number(asked.get("interval") or _INTERVAL)
     if life is None or life <= 0 or interval is None or interval < 0:
         raise RefreshFailed("the answer to the device request has absurd times")
     sign_in = SignIn(
         url=str(url),
-        code=str(asked["user_code"]),
-        complete_url=complete if isinstance(complete, str) and complete.isprintable() else None,
+        code=str(code),
+        complete_url=str(complete) if _fits(complete, WORDS) else None,
         expires_in=min(life, _LONGEST),
     )
     return sign_in, Secret(asked["device_code"]), max(interval, _LEAST_INTERVAL)
+
+
+def _fits(text: object, most: int) -> bool:
+    """Whether it is a text that can be printed, and not too long."""
+    return isinstance(text, str) and 0 < len(text) <= most and text.isprintable()

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING
 
 from .._core.answer import NONCE_WANTED
+from .._core.bounds import SCOPES
+from .._core.document import read_object
 from .._core.faults import ConfigurationError, is_finite
 from .._core.names import KNOWN
 from .._core.origin import redacted
 from .._core.token import Token
 from .._errors import RefreshFailed
 from .._rotation import INVALID_GRANT
-from .._translate import outcome_of
+from .._translate import header_line, outcome_of
 from ._metadata import address
 from ._transport import UNAVAILABLE, Fields, Moment, Signer, Transport, unavailable
 
@@ -125,16 +126,7 @@ class Endpoint:
         if not nonce or self._client.prover is None:
             return False
         self._client.prover.learn(url, nonce)
-        return bool(_fields(response).get("error") == NONCE_WANTED)
-
-
-def _fields(response: Response) -> Fields:
-    """The JSON object of an answer; empty where it is none."""
-    try:
-        fields = json.loads(response.content)
-    except (ValueError, RecursionError):
-        return {}
-    return fields if isinstance(fields, dict) else {}
+        return bool(read_object(response.content).get("error") == NONCE_WANTED)
 
 
 def _checked(url: str, response: Response, signer: Signer) -> Fields:
@@ -143,7 +135,7 @@ def _checked(url: str, response: Response, signer: Signer) -> Fields:
     Raises:
         RefreshFailed: It is not one.
     """
-    status, fields = response.status_code, _fields(response)
+    status, fields = response.status_code, read_object(response.content)
     if status == _OK and fields and "error" not in fields:
         return fields
     where = f"{redacted(url)} answered {status}"
@@ -154,7 +146,7 @@ def _checked(url: str, response: Response, signer: Signer) -> Fields:
     said = ": ".join(filter(None, [code, _said(fields.get("error_description"), signer)]))
     trouble = unavailable(status)
     if not fields and not trouble:
-        kind = _said(response.headers.get("Content-Type"), signer) or "no content type"
+        kind = _said(header_line(response, "Content-Type"), signer) or "no content type"
         said = f"with {kind}, where a JSON object belongs"
     elif not said:
         said = "and did not say why" if trouble else "with an error that has no name"
@@ -181,7 +173,7 @@ def _token(answer: Fields, asked: float, refresh_token: str | None) -> Token:
         raise _UnusableError("its token_type is neither Bearer nor DPoP")
     life = _life(answer.get("expires_in"))
     scope = answer.get("scope")
-    scopes = scope.split() if isinstance(scope, str) else ()
+    scopes = scope.split(maxsplit=SCOPES)[:SCOPES] if isinstance(scope, str) else ()
     refresh_token = answer.get("refresh_token") or refresh_token
     if isinstance(refresh_token, str) and _UNPRINTABLE.search(refresh_token):
         raise _UnusableError("its refresh_token has characters that no form takes")

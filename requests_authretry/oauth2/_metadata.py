@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from .._core.document import read_object
 from .._core.origin import redacted
 from .._errors import RefreshFailed
 from ._transport import unavailable
@@ -59,11 +59,10 @@ def _read(client: Client, transport: Transport) -> dict[str, Any]:
             raise RefreshFailed(f"{redacted(url)} answered {status}", error=trouble)
         if status != _OK:
             continue
-        try:
-            found = json.loads(response.content)
-        except (ValueError, RecursionError):
+        found = read_object(response.content)
+        if not found:
             continue
-        if isinstance(found, dict) and found.get("issuer") == issuer:
+        if found.get("issuer") == issuer:
             return found
         raise RefreshFailed(
             f"{redacted(url)} is of another issuer than {issuer!r}: the name must be the very same"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import requests
 
+from requests_authretry import RetryPolicy
+from requests_authretry._core.bounds import COOKIE_LINE, COOKIE_LINES, COOKIES
 from tests.edges.scripted import Source
-from tests.edges.support import real
+from tests.edges.support import AT_ONCE, real
 from tests.edges.wire import Wire, answer
 
 
@@ -134,3 +136,50 @@ def test_an_answer_has_its_own_cookies() -> None:
         response = session.get(wire.url)
     assert response.cookies.get_dict() == {"b": "2"}
     assert response.headers["Set-Cookie"] == "b=2"
+
+
+def test_a_failed_attempt_sets_only_so_many_cookies() -> None:
+    """Of sixty cookies that failed attempts set, the first fifty are sent on and kept."""
+    names = [f"c{number}" for number in range(60)]
+    first, second = ([f"{name}=1" for name in part] for part in (names[:40], names[40:]))
+    with Wire(answer(503, b"", *sets(*first)), answer(503, b"", *sets(*second))) as wire:
+        wire.then(answer())
+        with real(retry=RetryPolicy(max_attempts=3, backoff=AT_ONCE)) as session:
+            session.get(wire.url)
+            assert list(sent(wire)[2]) == list(session.cookies.get_dict()) == names[:COOKIE_LINES]
+
+
+def test_a_long_cookie_of_a_failed_attempt_is_left_out() -> None:
+    """A line is kept up to its bound, and one that is too long hides none behind it."""
+    lines = ["a=1", "b=1".ljust(COOKIE_LINE + 1), "c=1".ljust(COOKIE_LINE)]
+    with Wire(answer(503, b"", *sets(*[line.replace(" ", "x") for line in lines]))) as wire:
+        wire.then(answer())
+        with real() as session:
+            session.get(wire.url)
+            assert list(sent(wire)[1]) == list(session.cookies.get_dict()) == ["a", "c"]
+
+
+def test_failed_attempts_set_only_so_long_cookies() -> None:
+    """All attempts of a call together set as many characters as a server takes."""
+    length = COOKIES // 4
+    script = [answer(503, b"", *sets(f"c{number}=".ljust(length, "x"))) for number in range(6)]
+    retry = RetryPolicy(max_attempts=7, backoff=AT_ONCE)
+    with Wire(*script, answer()) as wire, real(retry=retry) as session:
+        session.get(wire.url)
+        assert list(session.cookies.get_dict()) == ["c0", "c1", "c2", "c3"]
+
+
+def test_a_final_answer_sets_as_many_cookies_as_without_us() -> None:
+    """Only what failed attempts set is bounded: the final answer's cookies are requests' own."""
+    own = sets(*[f"c{number}=1" for number in range(60)], "long=".ljust(10_000, "x"))
+    with Wire(answer(503, b"", *sets("a=1")), answer(200, b"", *own)) as wire, real() as session:
+        session.get(wire.url)
+        assert len(session.cookies) == 62
+
+
+def test_set_cookie2_of_a_failed_attempt_is_not_read() -> None:
+    """No attempt but the final one has its `Set-Cookie2` read, which takes quadratic time."""
+    with Wire(answer(503, b"", *sets("a=1"), ("Set-Cookie2", "b=2"))) as wire, real() as session:
+        wire.then(answer())
+        session.get(wire.url)
+        assert session.cookies.get_dict() == {"a": "1"}

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from requests_authretry import Token
+from requests_authretry._core.bounds import SCOPES
 from requests_authretry.oauth2 import ClientCredentials, Password, RefreshToken
 from requests_authretry.testing import FakeClock
 from tests.edges.support import raised
@@ -320,3 +321,17 @@ def test_any_answer_is_a_token_or_a_line(status: int, kind: str, body: bytes) ->
     assert str(outcome).isascii()
     text = told_by(outcome) + str(outcome.error) + log.getvalue()
     assert not [secret for secret in (CLIENT_SECRET, PASSWORD) if secret in text]
+
+
+def test_only_so_many_scopes_are_kept() -> None:
+    """Of a hundred thousand scopes the first thousand are told."""
+    assert token(gives(scope="a b c")).scopes == ("a", "b", "c")
+    names = [f"{number}" for number in range(30_000)]
+    assert token(gives(scope=" ".join(names))).scopes == tuple(names[:SCOPES])
+    assert token(gives(scope=" ".join(names[:SCOPES]))).scopes == tuple(names[:SCOPES])
+
+
+def test_a_long_content_type_is_not_told() -> None:
+    """A content type of more than a thousand characters is none: it may be megabytes."""
+    assert "with no content type" in fault((200, {"Content-Type": "a" * 1001}, b""))
+    assert f"with {'a' * 200}," in fault((200, {"Content-Type": "a" * 1000}, b""))

@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from requests_authretry import FetchContext, MemoryStore, RefreshFailed, RetryPolicy, Token
+from requests_authretry._core.bounds import USER_CODE, WORDS
 from requests_authretry.oauth2 import Client, DeviceCode, SignIn
 from requests_authretry.testing import FakeClock
 from tests.edges.support import raised
@@ -435,3 +436,23 @@ def test_an_expired_code(oidc_server: Callable[..., OidcServer]) -> None:
     assert clock.sleeps == [5, 5]
     assert asked[0].expires_in == 12
     assert API not in str(error)
+
+
+@pytest.mark.parametrize(("field", "most"), [("user_code", USER_CODE), ("verification_uri", WORDS)])
+def test_what_a_human_is_shown_is_short(field: str, most: int) -> None:
+    """A code or an address that no human can use is none."""
+    authority, human, source = signing_in(says(ASKED | {field: "c" * most}), gives())
+    source.fetch(authority.context())
+    assert len(human.asked) == 1
+    authority, human, source = signing_in(says(ASKED | {field: "c" * (most + 1)}))
+    assert "lacks a code" in str(failure(source, authority.context()))
+
+
+def test_a_long_complete_url_is_none() -> None:
+    """Where the address with the code in it is too long, the human is shown the other one."""
+    complete = "https://login.example.com/".ljust(WORDS + 1, "c")
+    authority, human, source = signing_in(
+        says(ASKED | {"verification_uri_complete": complete}), gives()
+    )
+    source.fetch(authority.context())
+    assert human.asked[0].complete_url is None

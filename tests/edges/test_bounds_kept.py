@@ -1,0 +1,124 @@
+"""Bounds on what is kept: of policies and URLs that servers invent, and in a store."""
+
+from __future__ import annotations
+
+from threading import Event
+
+import pytest
+
+from requests_authretry import CoolingDown, MemoryStore, RetryQuota, _sharing
+from requests_authretry._core.bounds import POLICY_SETS, URL_KEPT
+from requests_authretry._core.origin import Origin
+from requests_authretry._core.outcome import Limit
+from requests_authretry._limits import Limits
+from requests_authretry._quotas import Quotas
+from requests_authretry._runtime import Runtime
+from requests_authretry.testing import FakeClock
+from tests.edges.limits_support import ONCE, hint, looks_end
+from tests.edges.support import API, Rig
+
+ORIGIN = Origin("https", "api.example.com", 443)
+
+
+class PushedTo(MemoryStore):
+    """A store that notes the keys it was given.
+
+    Attributes:
+        keys: The keys of all cool-downs.
+        opened: Lets those that push go on.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.keys: set[str] = set()
+        self.opened = Event()
+        self.opened.set()
+
+    def push(self, key: str, until: float, now: float) -> float:
+        """Note the key."""
+        self.opened.wait()
+        self.keys.add(key)
+        return super().push(key, until, now)
+
+
+@pytest.mark.parametrize("sections", [1, 3, 200])
+def test_only_so_many_sets_of_policies_are_told_apart(sections: int) -> None:
+    """A server that names a new policy with each answer has one limit, as if it named none."""
+    limits = Limits(FakeClock())
+    seen = set()
+    for number in range(500):
+        url, told = f"{API}/s{number % sections}", (Limit(0, 9.0, f"policy {number}"),)
+        seen.add(limits.named(limits.key(ORIGIN, "", url), url, told).policies)
+    assert len(seen) <= POLICY_SETS + 1
+    assert limits.key(ORIGIN, "", f"{API}/s0").policies == ()
+
+
+def test_a_few_sets_of_policies_are_told_apart_for_ever() -> None:
+    """A server that names its twenty sets again and again keeps them apart."""
+    limits = Limits(FakeClock())
+    for number in range(500):
+        name = f"policy {number % POLICY_SETS}"
+        url = f"{API}/s{number % POLICY_SETS}"
+        limits.named(limits.key(ORIGIN, "", url), url, (Limit(0, 9.0, name),))
+        assert limits.key(ORIGIN, "", url).policies == (name,)
+
+
+def test_a_store_gets_only_so_many_keys() -> None:
+    """Whatever a server calls its policies, the keys of one origin are few, and short."""
+    store = PushedTo()
+    script = [
+        hint(30, X_RateLimit_Remaining="0", X_RateLimit_Reset="30", X_RateLimit_Resource=name)
+        for name in (f"{number}-".ljust(900, "r") for number in range(60))
+    ]
+    rig = Rig(*script, retry=ONCE, store=store)
+    for _ in script:
+        rig.get()
+        rig.clock.sleep(60)
+    looks_end()
+    assert 2 < len(store.keys) <= POLICY_SETS + 2
+    assert max(map(len, store.keys)) < 200
+    assert max(len(event.policy) for event in rig.told(CoolingDown)) <= 100
+
+
+def test_only_so_many_cool_downs_wait_for_a_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind a store that does not answer, no more cool-downs wait than the bound has."""
+    monkeypatch.setattr(_sharing, "_MOST_UNTOLD", 10)
+    store = PushedTo()
+    store.opened.clear()
+    rig = Rig(retry=ONCE, store=store)
+    sharing = Runtime.of(rig.adapter.settings).sharing
+    for number in range(50):
+        key = sharing.limits.key(Origin("https", f"h{number}.example.com", 443), "", "")
+        sharing.cooled(key, 30.0, 429)
+    assert len(sharing._untold) <= 10 + 1  # noqa: SLF001 (nothing else shows it)
+    store.opened.set()
+    looks_end()
+
+
+def test_only_so_many_origins_have_a_quota() -> None:
+    """Dead origins without end leave a thousand quotas, and the newest are right."""
+    quotas = Quotas(RetryQuota(capacity=100))
+    origins = [Origin("https", f"h{number}.example.com", 443) for number in range(3000)]
+    for origin in origins:
+        assert quotas.pay(origin, 14)
+    assert len(quotas._levels) == 1000  # noqa: SLF001 (as above)
+    assert quotas.level(origins[-1]) == 86
+    assert quotas.level(origins[0]) == 100
+
+
+def test_urls_are_kept_in_part() -> None:
+    """Of the URLs that a redirect made long, the beginning is kept when the call is over."""
+    rig = Rig((302, {"Location": "/".ljust(9000, "a")}, b""), 200, 429)
+    rig.get()
+    limits = Runtime.of(rig.adapter.settings).limits
+    assert max(len(url) for url, _ in limits.passed) == URL_KEPT
+    url = f"{API}/{'s' * 9000}"
+    key = limits.named(limits.key(ORIGIN, "", url), url, (Limit(0, 9.0, "a"),))
+    limits.named(key, API, (Limit(0, 9.0, "b"),))
+    sections = limits._policies[ORIGIN].sections  # noqa: SLF001 (as above)
+    assert max(map(len, sections)) < URL_KEPT
+    quotas = Quotas(RetryQuota())
+    quotas.failed_again(ORIGIN, f"GET {url}")
+    assert quotas.failed_again(ORIGIN, f"GET {url}") == 1
+    polled = quotas._polled  # noqa: SLF001 (as above)
+    assert max(len(what) for _, what in polled) == URL_KEPT
