@@ -337,6 +337,7 @@ def test_what_bare_requests_make_of_an_answer_is_what_a_mounted_session_makes(
 
 
 @example(sent(503, b"-1\r\nabc", CHUNKS))
+@example(sent(429, b"-1\r\nabc", CHUNKS, method="POST"))
 @example(sent(503, b"abc", ("Content-Length", "9" * 20)))
 @example(sent(401, b"abc", ("Content-Length", "3"), ("Content-Encoding", "gzip")))
 @given(exchanged(FAILED).filter(lambda one: one.method != "POST"))
