@@ -13,6 +13,7 @@ from requests.exceptions import (
     ContentDecodingError,
     UnrewindableBodyError,
 )
+from requests.models import REDIRECT_STATI
 from requests.utils import rewind_body
 
 from ._core.hints import is_abuse
@@ -91,11 +92,11 @@ def _read(response: Response, most: float) -> None:
     if most < inf:
         _keep(response, _limited(response, most))
         return
+    if _is_small_and_plain(response):
+        _keep(response, _at_once(response))
+        return
     try:
-        if _is_small_and_plain(response):
-            _keep(response, _at_once(response))
-        else:
-            _ = response.content
+        _ = response.content
     except _FORGIVEN:
         if not response.is_redirect:
             raise
@@ -107,6 +108,7 @@ def _is_small_and_plain(response: Response) -> bool:
     raw, answer = response.raw, _on_the_wire(response)
     return (
         type(answer) is HTTPResponse
+        and response.status_code not in REDIRECT_STATI  # `Session` reads on where it was broken
         and answer.length is not None
         and answer.length <= _CHUNK
         # http.client and urllib3 understand some headers differently.

@@ -308,9 +308,15 @@ def drained(one: Exchanged) -> str:
     return ""
 
 
-def sent(status: int, framed: bytes, *lines: tuple[str, str], method: str = "GET") -> Exchanged:
+def sent(
+    status: int,
+    framed: bytes,
+    *lines: tuple[str, str],
+    method: str = "GET",
+    allow_redirects: bool = True,
+) -> Exchanged:
     """One answer with these header lines."""
-    return Exchanged(method, status, Body(lines, framed))
+    return Exchanged(method, status, Body(lines, framed), allow_redirects=allow_redirects)
 
 
 CHUNKS = ("Transfer-Encoding", "chunked")
@@ -324,6 +330,7 @@ CUT_ZSTD = CODINGS["zstd"](b"12345")[:-2]
 @example(sent(200, b"abcdefg", ("Content-Length", "5, 5")))
 @example(sent(200, b"abc", ("Content-Length", "9" * 20)))
 @example(sent(200, CUT_ZSTD, ("Content-Encoding", "zstd"), ("Content-Length", str(len(CUT_ZSTD)))))
+@example(sent(302, b"abc", ("Content-Length", "5"), allow_redirects=False))
 @example(sent(302, b"5\r\nab", CHUNKS))
 @example(sent(302, b"abc", ("Content-Length", "3"), ("Content-Encoding", "gzip")))
 @example(sent(302, b"abc" * 9000, ("Content-Length", "30000"), ("Content-Encoding", "gzip")))
