@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPResponse
+from io import BufferedReader, RawIOBase
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import requests
 from requests.exceptions import (
@@ -12,12 +13,14 @@ from requests.exceptions import (
     ContentDecodingError,
     UnrewindableBodyError,
 )
+from requests.models import REDIRECT_STATI
 from requests.utils import rewind_body
 
 from ._core.hints import is_abuse
-from ._translate import body_error, reread
+from ._translate import body_error, header_line, reread
 
 if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
     from requests import PreparedRequest, Response
 
     from ._protocols import Clock
@@ -38,7 +41,12 @@ class TooLarge(requests.RequestException):
     """A body of more bytes than anybody wants."""
 
 
-_FORGIVEN = (ChunkedEncodingError, ContentDecodingError)
+class _DeadlinePassed(Exception):  # noqa: N818 (it is seen in this module alone)
+    """Not an OSError: urllib3 would take that for a lost connection."""
+
+
+_FORGIVEN = (ChunkedEncodingError, ContentDecodingError, RuntimeError)
+"""What `Session.resolve_redirects` forgives the body of a redirect."""
 
 
 def rewound(request: PreparedRequest) -> bool:
@@ -59,76 +67,85 @@ def rewound(request: PreparedRequest) -> bool:
 
 
 def read_body(response: Response, clock: Clock, deadline: float, most: float = inf) -> None:
-    """Read the whole body, as `Response.content` does, but not beyond the deadline.
-
-    A read timeout starts anew with each byte, so that a server that drips could hold us for ever.
+    """Read the whole body as requests does, but not beyond the deadline.
 
     Raises:
         requests.RequestException: As `Response.content`; `ReadTimeout` at the deadline, and
             `TooLarge` where it has more bytes than ``most``.
     """
-    raw = response.raw
     if response._content_consumed:  # noqa: SLF001 (requests has no other word for it)
         return
-    answer, chunks, in_time = _on_the_wire(response), [], True
-    watched = getattr(raw, "_fp", None) is not answer
-    if watched or not isinstance(answer, HTTPResponse) or not hasattr(raw, "read1"):
-        # From no socket, through a wrapper that watches the reading, or urllib3 1.26.
-        _read_on(response, most)
-        return
-    size = 0
+    if deadline < inf:
+        _end_at(deadline, _on_the_wire(response), clock)
     try:
-        while in_time and (chunk := raw.read1(_CHUNK, decode_content=True)):
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > most:
-                break
-            if answer.isclosed() and raw._decoder is None:  # noqa: SLF001 (nothing is held back)
-                break
-            in_time = answer.isclosed() or clock.monotonic() <= deadline
-    except Exception as error:  # noqa: BLE001 (it goes on from there)
-        _not_read(response, error)
-        return
-    if not in_time:
+        _read(response, most)
+    except _DeadlinePassed:
         response.close()
-        raise requests.ReadTimeout("the deadline passed while the body was being read")
-    _refuse_more(response, size, most)
-    _keep(response, b"".join(chunks))
+        raise requests.ReadTimeout("the deadline passed while the body was being read") from None
+    except Exception:
+        response.close()
+        raise
 
 
-def _read_on(response: Response, most: float) -> None:
-    """Read the whole body as requests does, but not more than ``most`` bytes."""
-    if most == inf:
+def _read(response: Response, most: float) -> None:
+    """Read the whole body; of a redirect a broken one is forgiven, as by `Session` itself."""
+    if most < inf:
+        _keep(response, _limited(response, most))
+        return
+    if _is_small_and_plain(response):
+        _keep(response, _at_once(response))
+        return
+    try:
         _ = response.content
-        return
-    body = b""
-    for chunk in response.iter_content(_CHUNK):
-        body += chunk
-        _refuse_more(response, len(body), most)
-    _keep(response, body)
+    except _FORGIVEN:
+        if not response.is_redirect:
+            raise
+        response.raw.read(decode_content=False)
 
 
-def _refuse_more(response: Response, size: int, most: float) -> None:
-    if size > most:
-        response.close()
-        raise TooLarge(f"it is larger than {most:g} bytes")
+def _is_small_and_plain(response: Response) -> bool:
+    """Whether one read gives the body, or raises, just as reading it in pieces would."""
+    raw, answer = response.raw, _on_the_wire(response)
+    return (
+        type(answer) is HTTPResponse
+        and response.status_code not in REDIRECT_STATI  # `Session` reads on where it was broken
+        and answer.length is not None
+        and answer.length <= _CHUNK
+        # http.client and urllib3 understand some headers differently.
+        and raw.length_remaining == answer.length
+        and not raw.chunked
+        # urllib3 1.26 does not mind a body that is cut, in pieces.
+        and raw.enforce_content_length
+        and "Content-Encoding" not in raw.headers
+    )
 
 
-def _not_read(response: Response, error: Exception) -> None:
-    """Raise what it means; of a redirect it is forgiven, as by requests itself."""
-    response.close()
-    translated = body_error(error)
-    if isinstance(translated, _FORGIVEN) and response.is_redirect:
-        _keep(response, b"")
-        return
-    if translated is None:
-        raise error
-    raise translated from error
+def _at_once(response: Response) -> bytes:
+    """The body by a single read, which takes far fewer instructions than the loop of `content`."""
+    try:
+        body: bytes = response.raw.read(decode_content=True)
+    except Exception as error:
+        translated = body_error(error)
+        if translated is None:
+            raise
+        raise translated from error
+    return body
+
+
+def _limited(response: Response, most: float) -> bytes:
+    """The body; it is given up once it has more than ``most`` bytes."""
+    pieces, size = [], 0
+    for piece in response.iter_content(_CHUNK):
+        pieces.append(piece)
+        size += len(piece)
+        if size > most:
+            raise TooLarge(f"it is larger than {most:g} bytes")
+    return b"".join(pieces)
 
 
 def forbids_retry(response: Response) -> bool:
     """Whether the body, drained already, is a problem document that forbids a retry."""
-    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    kind = header_line(response, "Content-Type").partition(";")[0].strip().lower()
     body = response._content  # noqa: SLF001 (`content` would read what nobody has read)
     return kind == PROBLEM and isinstance(body, bytes) and is_abuse(body)
 
@@ -142,7 +159,7 @@ def drain(response: Response, clock: Clock, deadline: float) -> None:
         return
     try:
         body = _drained(response, clock, min(deadline, clock.monotonic() + DRAIN_SECONDS))
-    except (OSError, ValueError, HTTPException):
+    except Exception:  # noqa: BLE001 (whatever is wrong with it, nobody wants it)
         body = None
     if body is None:
         response.close()
@@ -156,26 +173,58 @@ def drain(response: Response, clock: Clock, deadline: float) -> None:
 
 
 def _drained(response: Response, clock: Clock, until: float) -> bytes | None:
-    """All that was left of the body; None where it would take too long to know."""
+    """All that was left of the body; None where it is too much, or would take too long to know."""
     answer = _on_the_wire(response)
     socket = getattr(getattr(response.raw, "connection", None), "sock", None)
-    if type(answer) is not HTTPResponse or socket is None:  # a stand-in may lack something
-        return None
+    left = until - clock.monotonic()
+    if type(answer) is not HTTPResponse or socket is None or left <= 0:
+        return None  # a stand-in may lack something
+    timeout = socket.gettimeout()
+    socket.settimeout(left)
+    _end_at(until, answer, clock)
     body = b""
     while not answer.isclosed():
-        left = until - clock.monotonic()
-        if left <= 0 or len(body) >= DRAIN_BYTES:
-            return None
-        # No limit on one read bounds the line of a chunk's size, which may drip: of a chunked
-        # body only what has arrived is taken.
-        socket.settimeout(0 if answer.chunked else left)
         chunk = answer.read1(DRAIN_BYTES - len(body))
         body += chunk
         if answer.length == 0:
             answer.close()  # before Python 3.13 it does not notice by itself
-        elif not chunk and not answer.isclosed():
+        elif not answer.isclosed() and (not chunk or len(body) >= DRAIN_BYTES):
             return None
+    socket.settimeout(timeout)
     return body
+
+
+class _Until(RawIOBase):
+    """What a reader reads, until the deadline: a read that begins after it raises.
+
+    The first read may be late: what it finds may be the whole answer. A read timeout starts anew
+    with each byte, so that a server that drips could hold us for ever.
+    """
+
+    def __init__(self, deadline: float, reader: BufferedReader, clock: Clock) -> None:
+        self._deadline, self._reader, self._clock = deadline, reader, clock
+        self._passed = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        if self._passed:
+            raise _DeadlinePassed
+        size = self._reader.readinto1(buffer)
+        self._passed = self._clock.monotonic() > self._deadline
+        return size
+
+    def close(self) -> None:
+        self._reader.close()
+        super().close()
+
+
+def _end_at(deadline: float, answer: Any, clock: Clock) -> None:
+    """Let no read of this answer begin after the deadline, whoever parses what it reads."""
+    reader = getattr(answer, "fp", None)
+    if isinstance(reader, BufferedReader):  # else it comes from no socket
+        answer.fp = BufferedReader(_Until(deadline, reader, clock))
 
 
 def _on_the_wire(response: Response) -> object:

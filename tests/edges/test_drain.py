@@ -6,6 +6,7 @@ import gzip
 import time
 import tracemalloc
 from contextlib import suppress
+from math import inf
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
@@ -13,17 +14,33 @@ import pytest
 import requests
 
 from requests_authretry import GaveUp, Reason, RefreshFailed, RetryPolicy
-from requests_authretry._bodies import DRAIN_BYTES, DRAIN_SECONDS
+from requests_authretry._bodies import DRAIN_BYTES, DRAIN_SECONDS, drain
+from requests_authretry._clock import SystemClock
 from tests.edges.scripted import Source
 from tests.edges.support import AT_ONCE, raised, real
 from tests.edges.wire import Wire, answer, chunked, cut, drip, fin, flood, head, keep, rst, says
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
+    from threading import Event
 
     from tests.edges.wire import Action
 
 PROBLEM = ("Content-Type", "application/problem+json")
+
+
+def in_two(start: bytes, rest: bytes) -> Action:
+    """Send the rest a moment after the start."""
+
+    def act(connection: socket.socket, over: Event) -> bool:
+        connection.sendall(start)
+        over.wait(0.05)
+        connection.sendall(rest)
+        return True
+
+    return act
+
 
 DRAINED: dict[str, tuple[Action, int]] = {
     "small": (answer(503, b"busy"), 1),
@@ -32,6 +49,13 @@ DRAINED: dict[str, tuple[Action, int]] = {
     "a byte more": (answer(503, bytes(DRAIN_BYTES + 1)), 2),
     "gzip": (answer(503, b"not gzip", ("Content-Encoding", "gzip")), 1),
     "chunked": (chunked(503, b"abc", b"def"), 1),
+    "size of a chunk in two": (
+        in_two(
+            head(503, ("Transfer-Encoding", "chunked")) + b"1",
+            b"0\r\n" + bytes(16) + b"\r\n0\r\n\r\n",
+        ),
+        1,
+    ),
     "chunked and long": (chunked(503, bytes(DRAIN_BYTES), b"more"), 2),
     "cut": (cut(503, 10, b"abc", end=fin), 2),
     "cut in chunked": (chunked(503, b"abc", end=rst), 2),
@@ -55,6 +79,15 @@ def test_a_failed_answer_frees_its_connection(
     with Wire(failed, answer(200, b"here")) as wire, real() as session:
         assert session.get(wire.url, stream=stream).content == b"here"
         assert wire.connections == connections
+
+
+def test_a_drain_leaves_the_sockets_time_limit_as_it_was() -> None:
+    """What is sent next over the connection is not bound by the time that a drain may take."""
+    with Wire(chunked(503, b"abc")) as wire, requests.Session() as session:
+        response = session.get(wire.url, stream=True, timeout=30)
+        socket = response.raw.connection.sock
+        drain(response, SystemClock(), inf)
+        assert (response.content, socket.gettimeout()) == (b"abc", 30)
 
 
 def test_a_401_frees_its_connection_too() -> None:
