@@ -197,7 +197,7 @@ RAW = st.lists(LINES | st.binary(max_size=16), max_size=6).map(b"\r\n".join)
 
 
 @given(raw=RAW)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_bytes_are_a_token_or_a_line(raw: bytes) -> None:
     """Whatever bytes the server sends, the outcome is a `Token` or a `RefreshFailed`."""
     with Wire(bytes_of(raw, end=fin)) as wire:
