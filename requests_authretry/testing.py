@@ -140,29 +140,60 @@ def forget_tokens() -> None:
 def no_waiting() -> Iterator[list[float]]:
     """Let every wait on the real clock end at once, in all threads.
 
-    Its ``monotonic()`` moves on as if they had waited, and does not come back afterwards.
+    Its ``monotonic()`` moves on as if they had waited, and does not come back afterwards. Blocks
+    may be nested, and may overlap in several threads: waits take time again after the last one.
 
     Yields:
-        The waits that were asked for, in seconds.
+        The waits that were asked for while this block was active, in seconds.
     """
     waits: list[float] = []
-    passed = 0.0
-    real, monotonic, lock = SystemClock.sleep, SystemClock.monotonic, Lock()
-
-    def sleep(self: SystemClock, seconds: float, wake: Event | None = None) -> None:
-        if hasattr(wake, "worker"):
-            real(self, seconds, wake)
-        elif wake is None or not wake.is_set():
-            nonlocal passed
-            with lock:
-                waits.append(seconds)
-                passed += seconds
-
-    SystemClock.sleep = sleep  # type: ignore[method-assign]
-    SystemClock.monotonic = staticmethod(lambda: monotonic() + passed)
+    with _SKIPPED.lock:
+        if not _SKIPPED.blocks:
+            _SKIPPED.real_sleep = SystemClock.sleep
+            SystemClock.sleep = _skip  # type: ignore[assignment, method-assign]
+            SystemClock.monotonic = staticmethod(_monotonic)
+        _SKIPPED.blocks.append(waits)
     try:
         yield waits
     finally:
-        SystemClock.sleep = real  # type: ignore[method-assign]
-        if not passed:
-            SystemClock.monotonic = staticmethod(monotonic)
+        with _SKIPPED.lock:
+            # Not remove(): two blocks with the same waits are equal.
+            _SKIPPED.blocks = [block for block in _SKIPPED.blocks if block is not waits]
+            if not _SKIPPED.blocks:
+                SystemClock.sleep = _SKIPPED.real_sleep  # type: ignore[method-assign]
+                if not _SKIPPED.seconds:
+                    SystemClock.monotonic = staticmethod(_REAL_MONOTONIC)
+
+
+class _SkippedWaits:
+    """What all blocks of ``no_waiting()`` share.
+
+    Attributes:
+        blocks: For each active block, its waits.
+        seconds: The sum of the waits of all blocks that ever were: no clock goes back.
+    """
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.real_sleep = SystemClock.sleep
+        self.blocks: list[list[float]] = []
+        self.seconds = 0.0
+
+
+_SKIPPED = _SkippedWaits()
+_REAL_MONOTONIC = SystemClock.monotonic
+
+
+def _skip(clock: SystemClock, seconds: float, wake: Event | None = None) -> None:
+    """Note a wait instead of waiting, unless a renewal is waited for or ``wake`` is set."""
+    if hasattr(wake, "worker"):
+        _SKIPPED.real_sleep(clock, seconds, wake)
+    elif wake is None or not wake.is_set():
+        with _SKIPPED.lock:
+            for waits in _SKIPPED.blocks:
+                waits.append(seconds)
+            _SKIPPED.seconds += seconds
+
+
+def _monotonic() -> float:
+    return _REAL_MONOTONIC() + _SKIPPED.seconds

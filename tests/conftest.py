@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from requests_authretry._families import families
 from requests_authretry.cli._gate import Gate, httpbin, serve
@@ -27,6 +28,16 @@ if TYPE_CHECKING:
     from tests.servers.redis import RedisServer
 
 S = TypeVar("S")
+
+# How fast examples are made, and how large they happen to be, says nothing about the code. Where
+# CI is set Hypothesis has a profile of its own, on which this one is built.
+settings.register_profile(
+    "requests_authretry",
+    parent=settings.default,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.load_profile("requests_authretry")
 
 pytest_plugins = ("pytester", "tests.no_skips")
 

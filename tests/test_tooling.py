@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +31,13 @@ def command() -> Callable[[str, str], str]:
     """The function of the tool."""
     found: Callable[[str, str], str] = TOOL["command"]
     return found
+
+
+def test_no_example_of_hypothesis_may_fail_for_being_slow() -> None:
+    """The profile in use has no deadline, and no health check that measures time."""
+    in_use = settings()
+    assert in_use.deadline is None
+    assert HealthCheck.too_slow in in_use.suppress_health_check
 
 
 @pytest.mark.parametrize("name", ["demo", "test"])

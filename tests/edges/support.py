@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
+from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
@@ -9,8 +11,11 @@ from requests.adapters import BaseAdapter
 
 from requests_authretry import AuthRetryAdapter, Backoff, RetryPolicy, Settings
 from requests_authretry.testing import FakeClock, ScriptedAdapter
+from tests.edges.wire import PATIENCE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from requests import PreparedRequest
 
     from requests_authretry._events import Event
@@ -23,6 +28,7 @@ SECRET = "first-5f0ab3c9d1e24786"
 AT_ONCE = Backoff(initial=0.0, throttled_initial=0.0)
 
 Kind = TypeVar("Kind")
+Result = TypeVar("Result")
 
 
 class Rig:
@@ -98,6 +104,26 @@ def real(*, pool: dict[str, Any] | None = None, **settings: Any) -> requests.Ses
     """A session over real sockets, which retries without waiting unless told otherwise."""
     settings.setdefault("retry", RetryPolicy(backoff=AT_ONCE))
     return with_adapter(AuthRetryAdapter(Settings(**settings), **pool or {}))
+
+
+def ended(work: Callable[[], Result]) -> Result:
+    """Do work that may hang for ever, and fail if it does.
+
+    Raises:
+        TimeoutError: It has not ended after `PATIENCE`.
+        Exception: Whatever the work raises.
+    """
+    result = Future[Result]()
+
+    def run() -> None:
+        try:
+            result.set_result(work())
+        except BaseException as error:  # noqa: BLE001 (handed on)
+            result.set_exception(error)
+
+    # one that hangs does not keep the tests from ending
+    Thread(target=run, daemon=True).start()
+    return result.result(PATIENCE)
 
 
 def authorization(request: PreparedRequest) -> str | None:

@@ -13,8 +13,9 @@ from requests.exceptions import ChunkedEncodingError, ContentDecodingError
 
 from requests_authretry import Reason, RetryPolicy, attempts
 from requests_authretry.testing import FakeClock
-from tests.edges.support import AT_ONCE, raised, real
+from tests.edges.support import AT_ONCE, ended, raised, real
 from tests.edges.wire import (
+    PATIENCE,
     Wire,
     answer,
     chunked,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from tests.edges.wire import Action
 
 URLLIB3_2 = int(version("urllib3").partition(".")[0]) >= 2
-SHORT = RetryPolicy(deadline=0.5, backoff=AT_ONCE)
+SHORT = RetryPolicy(deadline=120, backoff=AT_ONCE)
 HALF_A_CHUNK = says(head(200, ("Transfer-Encoding", "chunked")), b"5\r\nab", end=fin)
 
 CUT: dict[str, Action] = {
@@ -90,8 +91,13 @@ def test_a_cut_body_after_all_attempts_is_raised() -> None:
 def test_a_body_read_timeout_is_another_attempt() -> None:
     """A server that stops in the middle of its body is left for another attempt."""
     stuck = drip(head(200, ("Content-Length", "10")) + b"abc", b"", every=60)
-    with Wire(stuck, answer(200, b"whole")) as wire, real() as session:
-        assert session.get(wire.url, timeout=0.1).content == b"whole"
+    # a slow machine may need more attempts for an answer in time
+    many = RetryPolicy(max_attempts=30, backoff=AT_ONCE)
+    whole = answer(200, b"whole")
+    with Wire(stuck, otherwise=lambda _: whole) as wire, real(retry=many) as session:
+        response = session.get(wire.url, timeout=0.2)
+    assert response.content == b"whole"
+    assert attempts(response)[0].reason is Reason.LOST
 
 
 def test_a_stream_is_never_read() -> None:
@@ -189,9 +195,12 @@ def test_head_has_no_body(status: int) -> None:
 )
 def test_a_body_that_drips_ends_with_the_deadline(start: bytes) -> None:
     """Each byte starts the read timeout anew, and the deadline ends it all the same."""
-    with Wire(drip(start), answer()) as wire, real(retry=SHORT) as session:
-        error = raised(session, wire.url, timeout=5)
+    clock = FakeClock()
+    dripping = drip(start, tick=lambda: clock.advance(10))
+    with Wire(dripping, answer()) as wire, real(retry=SHORT, clock=clock) as session:
+        error = ended(lambda: raised(session, wire.url, timeout=PATIENCE))
         assert wire.left == 1
+    assert clock.monotonic() >= 120
     assert type(error) is requests.ReadTimeout
     assert [attempt.reason for attempt in attempts(error)] == [Reason.WAIT_TOO_LONG]
 

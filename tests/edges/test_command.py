@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 from hypothesis import given
-from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from requests_authretry import (
@@ -462,7 +461,6 @@ outputs = (
 )
 
 
-@examples(deadline=None)  # each one runs a program
 @given(outputs)
 def test_whatever_a_program_prints(printed: bytes) -> None:
     """There is a token that can stand in a header, or one of six lines, which quote nothing."""

@@ -742,6 +742,14 @@ def toml(value: object) -> str:
     return json.dumps(value) if isinstance(value, (bool, str)) else repr(value)
 
 
+one_path_for_all = examples(
+    suppress_health_check=[
+        *examples.get_profile("requests_authretry").suppress_health_check,
+        HealthCheck.function_scoped_fixture,
+    ]
+)
+
+
 def attempted(make: Callable[[], object]) -> str:
     """All that a refusal shows, locals of the frames included; "" for none."""
     try:
@@ -752,7 +760,7 @@ def attempted(make: Callable[[], object]) -> str:
     return ""
 
 
-@examples(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@one_path_for_all
 @given(st.dictionaries(NAMES, VALUES, max_size=5))
 def test_any_document_is_taken_or_refused(tmp_path: Path, document: dict[str, object]) -> None:
     """Whatever stands under known names, nothing but a ConfigurationError is raised."""
@@ -761,7 +769,7 @@ def test_any_document_is_taken_or_refused(tmp_path: Path, document: dict[str, ob
     attempted(lambda: Settings.from_file(path))
 
 
-@examples(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@one_path_for_all
 @given(
     st.binary(max_size=60) | st.text(alphabet="ab=[]{}\"'#\\\n ,1.", max_size=60).map(str.encode)
 )
@@ -773,7 +781,6 @@ def test_any_bytes_are_taken_or_refused(tmp_path: Path, content: bytes) -> None:
     attempted(lambda: Settings.from_file(path))
 
 
-@examples(deadline=None)
 @given(
     st.dictionaries(st.sampled_from([*VARIABLES, "REQUESTS_AUTHRETRY_X"]), st.text(), max_size=4)
 )
@@ -805,7 +812,7 @@ PLACES = [
 ]
 
 
-@examples(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@one_path_for_all
 @given(
     st.sampled_from(PLACES),
     st.sampled_from(
@@ -821,7 +828,6 @@ def test_no_secret_is_ever_shown(tmp_path: Path, place: str, form: str, rest: st
     assert SECRET not in shown.replace(f"env:{SECRET}", "")
 
 
-@examples(deadline=None)
 @given(
     st.sampled_from(["TOKEN", "STORE"]),
     st.sampled_from(["{}", "{}\n", "redis://:{}@h/x", "redis://h?password={}&db=x", "unix://{}\0"]),

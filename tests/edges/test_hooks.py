@@ -10,12 +10,17 @@ import requests
 
 from requests_authretry import RefreshFailed, attempts
 from requests_authretry._hook import on_response
+from requests_authretry.testing import FakeClock
 from tests.edges.scripted import EXPIRED, Source
 from tests.edges.support import API, Rig, raised, real
-from tests.edges.wire import Wire, answer
+from tests.edges.wire import PATIENCE, Wire, answer
 
 if TYPE_CHECKING:
+    import socket
+    from threading import Event
+
     from requests_authretry.testing import Line
+    from tests.edges.wire import Action
 
 
 class Seen:
@@ -198,12 +203,20 @@ def test_elapsed_is_the_time_of_the_last_attempt() -> None:
     """Waits, renewals and failed attempts are not in it, and it is not nothing."""
     ours = rig((429, {"Retry-After": "30"}), EXPIRED, 200)
     assert ours.get().elapsed == timedelta(0)  # no time passes while a scripted answer comes
-    script = [answer(401), answer(503), answer()]
-    with Wire(*script) as wire, real(token=Source("a", "b"), origins=[wire.url]) as session:
-        response = session.get(wire.url)
-    last = attempts(response)[-1]
-    assert timedelta(0) < response.elapsed < timedelta(seconds=5)
-    assert response.elapsed.total_seconds() == pytest.approx(last.elapsed, abs=0.05)
+    clock = FakeClock()
+
+    def after(seconds: float, status: int) -> Action:
+        def act(connection: socket.socket, over: Event) -> bool:
+            clock.advance(seconds)
+            return answer(status)(connection, over)
+
+        return act
+
+    script, source = [after(20, 401), after(10, 503), after(7, 200)], Source("a", "b")
+    with Wire(*script) as wire, real(token=source, origins=[wire.url], clock=clock) as session:
+        response = session.get(wire.url, timeout=PATIENCE)
+    assert response.elapsed == timedelta(seconds=7)
+    assert attempts(response)[-1].elapsed == 7
 
 
 def test_a_renewal_that_fails_comes_before_any_hook() -> None:

@@ -819,7 +819,7 @@ def steps(*kinds: Callable[[Team, int], object]) -> st.SearchStrategy[list[Any]]
     return st.lists(st.one_of(each), max_size=20)
 
 
-@checked(deadline=None, max_examples=100)
+@checked(max_examples=100)
 @given(
     count=st.integers(2, 3),
     happens=steps(
@@ -847,7 +847,7 @@ def test_a_session_that_many_share_survives(
     team.ends_well()
 
 
-@checked(deadline=None, max_examples=100)
+@checked(max_examples=100)
 @given(happens=steps(Team.wait, Team.call, Team.revoke, Team.fail, Team.lose, Team.refuse_late))
 def test_a_session_of_one_survives_any_store(
     happens: list[tuple[Callable[[Team, int], object], int]],

@@ -27,8 +27,8 @@ from requests_authretry._core.token import TokenRecord
 from requests_authretry._runtime import Runtime
 from requests_authretry.testing import FakeClock, ScriptedAdapter
 from tests.edges.scripted import Source, carried, scripted, settings
-from tests.edges.support import real
-from tests.edges.wire import Wire, answer, drip, head
+from tests.edges.support import ended, real
+from tests.edges.wire import PATIENCE, Wire, answer, drip, head
 
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response
@@ -51,18 +51,21 @@ if URLLIB3_2:  # 1.26 cannot read what has come and look at the clock
     )
     def test_no_answer_drips_past_the_deadline(status: int, header: tuple[str, str]) -> None:
         """Bodies that only requests itself would read are cut at the deadline as all others."""
-        dripping = drip(head(status, header, ("Content-Length", "100000")))
+        clock = FakeClock()
+        start = head(status, header, ("Content-Length", "100000"))
+        dripping = drip(start, tick=lambda: clock.advance(10))
         with (
             Wire(dripping, answer()) as wire,
             real(
                 token=Token("constant"),
                 origins=[wire.url],
-                timeout=5,
-                retry=RetryPolicy(deadline=0.4),
+                timeout=PATIENCE,
+                retry=RetryPolicy(deadline=120),
+                clock=clock,
             ) as session,
             pytest.raises(requests.Timeout),
         ):
-            session.get(wire.url)
+            ended(lambda: session.get(wire.url))
 
 
 class Watching(HTTPAdapter):

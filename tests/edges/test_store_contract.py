@@ -44,8 +44,11 @@ NO_TIMES = ["", SECRET, "nan", "inf", "-inf", "1e999", "0x7fffffff", "9e9\0", "9
 
 some = settings(
     max_examples=20,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],  # one store serves all examples
+    # one store serves all examples
+    suppress_health_check=[
+        *settings.get_profile("requests_authretry").suppress_health_check,
+        HealthCheck.function_scoped_fixture,
+    ],
 )
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
+from typing import TYPE_CHECKING
 
 import pytest
 import requests
@@ -12,6 +15,9 @@ from requests_authretry import Clock, Settings, SystemClock, attempts, mount
 from requests_authretry.testing import FakeClock, ScriptedAdapter, no_waiting
 from tests.edges.scripted import Source
 from tests.edges.support import API, Rig
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def test_a_fake_clock_moves_when_somebody_waits() -> None:
@@ -112,3 +118,90 @@ def test_no_waiting_ends_with_an_exception_too() -> None:
     with pytest.raises(KeyError), no_waiting():
         raise KeyError
     assert SystemClock.sleep is real
+
+
+def python_calls(function: Callable[[], object]) -> int:
+    """How many functions written in Python run for one call of ``function``."""
+    calls = []
+    sys.setprofile(lambda _frame, event, _argument: calls.append(event))
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return calls.count("call")
+
+
+def test_no_waiting_wraps_the_clock_once_however_often_it_is_used() -> None:
+    """After more blocks than Python allows stack frames, `monotonic` is one Python function."""
+    clock, real = SystemClock(), SystemClock.sleep
+    start = clock.monotonic()
+    for _ in range(sys.getrecursionlimit() + 100):
+        with no_waiting():
+            clock.sleep(1)
+    assert python_calls(SystemClock.monotonic) == 1
+    assert clock.monotonic() - start >= sys.getrecursionlimit() + 100
+    assert SystemClock.sleep is real
+
+
+def test_no_waiting_that_skipped_nothing_leaves_the_clock_as_it_was() -> None:
+    """In a process in which nobody waited, `monotonic` is the builtin again after the block."""
+    code = (
+        "from requests_authretry import SystemClock\n"
+        "from requests_authretry.testing import no_waiting\n"
+        "before = vars(SystemClock).copy()\n"
+        "with no_waiting(): assert SystemClock.monotonic is not before['monotonic'].__func__\n"
+        "import time; assert SystemClock.monotonic is time.monotonic\n"
+        "assert SystemClock.sleep is before['sleep']\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603 (this test's own code)
+
+
+def test_no_waiting_within_no_waiting() -> None:
+    """Each block gets the waits while it was active, and the clock waits again after the outer."""
+    clock, real = SystemClock(), SystemClock.sleep
+    start = clock.monotonic()
+    with no_waiting() as outer:
+        clock.sleep(10)
+        with no_waiting() as inner:
+            clock.sleep(20)
+        assert SystemClock.sleep is not real
+        clock.sleep(40)
+    assert (outer, inner) == ([10, 20, 40], [20])
+    assert SystemClock.sleep is real
+    assert clock.monotonic() - start >= 70
+
+
+def test_no_waiting_in_blocks_that_end_in_the_order_they_began() -> None:
+    """When the first block ends, the second goes on; `monotonic` never goes back."""
+    clock, real = SystemClock(), SystemClock.sleep
+    first, second = no_waiting(), no_waiting()
+    start = clock.monotonic()
+    before = first.__enter__()  # as two threads would
+    beside = second.__enter__()
+    assert (before, beside) == ([], [])
+    clock.sleep(10)
+    first.__exit__(None, None, None)
+    assert SystemClock.sleep is not real
+    clock.sleep(20)
+    assert (before, beside) == ([10], [10, 20])
+    second.__exit__(None, None, None)
+    assert SystemClock.sleep is real
+    assert clock.monotonic() - start >= 30
+
+
+def test_no_waiting_in_many_threads() -> None:
+    """Blocks of threads that begin and end at any moment lose no wait and leave no wrapper."""
+    clock, real = SystemClock(), SystemClock.sleep
+    start = clock.monotonic()
+
+    def block(_: int) -> bool:
+        with no_waiting() as waits:
+            last = clock.monotonic()
+            clock.sleep(1)
+            return 1 in waits and clock.monotonic() >= last + 1
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(block, range(400)))
+    assert SystemClock.sleep is real
+    assert python_calls(SystemClock.monotonic) == 1
+    assert clock.monotonic() - start >= 400

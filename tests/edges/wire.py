@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPMessage, parse_headers, responses
-from threading import Event, Lock, Thread
+from threading import Condition, Event, Thread
 from typing import TYPE_CHECKING, BinaryIO, Protocol, final
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 Action = Callable[[socket.socket, Event], bool]
 """Answers one request; says whether the connection goes on. The event ends any waiting."""
+
+PATIENCE = 300.0
+"""Seconds after which a test that waits has failed: many more than a slow machine needs."""
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -78,7 +81,7 @@ class Wire:
         self._script = deque(script)
         self._tls = tls
         self._otherwise = otherwise or (lambda _: answer(418))
-        self._lock = Lock()
+        self._news = Condition()
         self._over = Event()
         self._open: list[socket.socket] = []
         self._threads: list[Thread] = []
@@ -86,6 +89,11 @@ class Wire:
     def then(self, *script: Action) -> None:
         """Go on with these lines, where they need the URL of a server that listens already."""
         self._script.extend(script)
+
+    def wait_for_arrival(self, number: int = 1) -> None:
+        """Wait until so many requests have come: a client may give up before its own has."""
+        with self._news:
+            assert self._news.wait_for(lambda: len(self.arrived) >= number, PATIENCE)
 
     @property
     def left(self) -> int:
@@ -152,8 +160,9 @@ class Wire:
             opened.enter_context(connection)
             reader = opened.enter_context(connection.makefile("rb"))
             while (arrived := _read(reader, number)) is not None:
-                with self._lock:
+                with self._news:
                     self.arrived.append(arrived)
+                    self._news.notify_all()
                     action = self._script.popleft() if self._script else None
                 action = action or self._otherwise(arrived)
                 if not action(connection, self._over):
@@ -236,14 +245,21 @@ def cut(status: int, length: int, body: bytes, *headers: tuple[str, str], end: E
     return says(head(status, *headers, ("Content-Length", str(length))) + body, end=end)
 
 
-def drip(start: bytes, piece: bytes = b".", every: float = 0.02, times: int = 200) -> Action:
-    """Send the start, then a piece every so many seconds until somebody has enough of it."""
+def drip(
+    start: bytes,
+    piece: bytes = b".",
+    every: float = 0.02,
+    tick: Callable[[], None] = lambda: None,
+) -> Action:
+    """Send the start, then a piece every so many seconds until somebody has enough of it.
+
+    Before each piece call ``tick``.
+    """
 
     def act(connection: socket.socket, over: Event) -> bool:
         connection.sendall(start)
-        for _ in range(times):
-            if over.wait(every):
-                break
+        while not over.wait(every):
+            tick()
             connection.sendall(piece)
         return False
 
