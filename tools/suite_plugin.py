@@ -2,7 +2,9 @@
 
 Names and addresses are answered here: httpbin.org is the real httpbin application on loopback, the
 address that requests' suite expects no answer from is a full queue there, and no other name is
-known. With ``--installed`` every session of the run is under ``install(Settings())``.
+known. With ``--answer localhost:5000=8080`` a server that was started for the suite answers where
+its tests expect it, and with ``--installed`` every session of the run is under
+``install(Settings())``.
 """
 
 from __future__ import annotations
@@ -56,8 +58,14 @@ class Outcomes:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--outcomes``, ``--installed`` and ``--trust-httpbin``."""
+    """Add ``--outcomes``, ``--installed``, ``--trust-httpbin`` and ``--answer``."""
     parser.addoption("--outcomes", type=Path, required=True, help="write the outcomes to this file")
+    parser.addoption(
+        "--answer",
+        action="append",
+        default=[],
+        help="NAME:PORT=P: it is served on loopback, port P",
+    )
     parser.addoption("--installed", action="store_true", help="run under install(Settings())")
     parser.addoption(
         "--trust-httpbin", action="store_true", help="let sessions trust the local httpbin.org"
@@ -72,11 +80,19 @@ def pytest_configure(config: pytest.Config) -> None:
             (SERVED, 80): _serve(None),
             (SERVED, 443): _serve(_certificate(config, trusting=trusting)),
             (NO_ANSWER, 80): _full_queue(config),
+            **dict(_served_elsewhere(each) for each in config.getoption("--answer")),
         }
     )
     config.pluginmanager.register(Outcomes(config.getoption("--outcomes")))
     if config.getoption("--installed"):
         _install(config)
+
+
+def _served_elsewhere(option: str) -> tuple[Address, Address]:
+    """Read ``NAME:PORT=P``."""
+    asked, _, port = option.partition("=")
+    name, _, asked_port = asked.rpartition(":")
+    return (name, int(asked_port)), (LOOPBACK, int(port))
 
 
 def _answer_names(table: dict[Address, Address]) -> None:
