@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FakeClock", "ScriptedAdapter", "forget_tokens", "no_waiting"]
 
-_PATIENCE = 5.0
+_PATIENCE = 60.0
 """Real seconds that a fake clock gives a thread that works for the waiting one."""
 
 

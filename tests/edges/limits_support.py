@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from requests_authretry.testing import Line
 
-PATIENCE = 10.0
+PATIENCE = 120.0
 """Real seconds after which a test fails that waits for a thread."""
 
 ONCE = RetryPolicy(max_attempts=1)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 HOUR = 3600.0
 DOWN = RefreshFailed("the token endpoint is down")
 SPENT = RefreshFailed("the refresh token is not good", error="invalid_grant")
-PATIENCE = 10.0
+PATIENCE = 120.0
 """Real seconds that a thread is waited for that must come to its end."""
 
 

@@ -40,12 +40,12 @@ class Other:
 
     def rest(self) -> list[str]:
         """Let it read the end of its input, and what it says until its end."""
-        return self._process.communicate(timeout=30)[0].splitlines()
+        return self._process.communicate(timeout=120)[0].splitlines()
 
     def kill(self) -> None:
         """End it as the system would: nothing is cleaned up."""
         self._process.kill()
-        self._process.wait(30)
+        self._process.wait(120)
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()
@@ -64,6 +64,6 @@ def is_free(store: Store, key: str = "key", timeout: float = 0.0) -> bool:
 
     thread = Thread(target=enter, daemon=True)  # one that hangs does not keep the tests from ending
     thread.start()
-    thread.join(30)
+    thread.join(120)
     assert entered, "it neither entered nor gave up"
     return entered[0]

@@ -284,9 +284,9 @@ def test_closing_ends_a_wait() -> None:
 
     thread = Thread(target=call)
     thread.start()
-    assert clock.waiting.wait(5)
+    assert clock.waiting.wait(120)
     session.close()
-    thread.join(5)
+    thread.join(120)
     assert not thread.is_alive()
     [error] = raised
     assert type(error) is AuthRetryError

@@ -111,7 +111,7 @@ def test_what_can_be_wound_back_is_sent_again_identically(
 ) -> None:
     """Body, framing and every header line of the second attempt are those of the first."""
     with Wire(failed, answer()) as wire, real(retry=TWICE) as session:
-        assert session.put(wire.url, timeout=2, **options()).status_code == 200
+        assert session.put(wire.url, timeout=60, **options()).status_code == 200
         first, second = wire.arrived
     assert (second.framed, second.headers.items()) == (first.framed, first.headers.items())
     assert (
@@ -127,7 +127,7 @@ def test_what_cannot_be_wound_back_is_sent_once(status: int, body: Callable[[], 
     """It would go out empty or cut, and without an error: the caller gets the failed answer."""
     events: list[Any] = []
     with Wire(answer(status), answer()) as wire, real(listeners=[events.append]) as session:
-        assert session.put(wire.url, data=body(), timeout=2).status_code == status
+        assert session.put(wire.url, data=body(), timeout=60).status_code == status
         assert len(wire.arrived) == 1
     assert [event.reason for event in events] == [Reason.NOT_REPLAYABLE]
 
@@ -139,7 +139,7 @@ def test_a_401_on_such_a_body_renews_for_the_next_call(body: Callable[[], Any]) 
     with Wire(answer(401), answer()) as wire:
         source, listeners = Source("old", "new"), [events.append]
         with real(token=source, origins=[wire.url], listeners=listeners) as session:
-            assert session.put(wire.url, data=body(), timeout=2).status_code == 401
+            assert session.put(wire.url, data=body(), timeout=60).status_code == 401
             assert session.put(wire.url, data=b"abc").status_code == 200
         carried = [request.headers["Authorization"] for request in wire.arrived]
     assert carried == ["Bearer old", "Bearer new"]
@@ -153,7 +153,7 @@ def test_a_pipe_is_sent_once() -> None:
         end.write(b"abcdefgh")
     with Wire(answer(503), answer()) as wire, real() as session:
         with open(reading, "rb") as pipe:  # noqa: PTH123 (a descriptor)
-            assert session.put(wire.url, data=pipe, timeout=2).status_code == 503
+            assert session.put(wire.url, data=pipe, timeout=60).status_code == 503
         assert [request.body for request in wire.arrived] == [b"abcdefgh"]
 
 
@@ -190,7 +190,7 @@ def test_a_real_file_is_resent_from_where_it_stood(tmp_path: Path) -> None:
     with Wire(answer(503), moved, answer(502), answer()) as wire, real() as session:
         with path.open("rb") as file:
             file.seek(7)
-            assert session.put(wire.url, data=file, timeout=2).status_code == 200
+            assert session.put(wire.url, data=file, timeout=60).status_code == 200
         assert {request.body for request in wire.arrived} == {path.read_bytes()[7:]}
         assert len(wire.arrived) == 4
 

@@ -170,7 +170,7 @@ def test_threads_may_share_a_prepared_request() -> None:
 
     def otherwise(seen: Arrived) -> Action:
         if seen.headers["Authorization"] == "Bearer old":
-            together.wait(5)
+            together.wait(120)
             return answer(401)
         return answer(200) if seen.target == "/there" else moved
 

@@ -91,13 +91,13 @@ def test_a_token_to_be_replaced(
 ) -> None:
     """A token that is refused, is about to end or has ended is refreshed; a newer one is not."""
     source = from_credentials(robot, [SCOPE])
-    first = source.fetch(FetchContext(None, timeout=5.0))
+    first = source.fetch(FetchContext(None, timeout=60))
     assert isinstance(first, Token)
-    second = source.fetch(FetchContext(first, timeout=5.0, **told))
+    second = source.fetch(FetchContext(first, timeout=60, **told))
     assert second != first
-    assert source.fetch(FetchContext(first, timeout=5.0, **told)) == second
+    assert source.fetch(FetchContext(first, timeout=60, **told)) == second
     ended = FakeClock(time.time() + LIFE + 1)
-    third = source.fetch(FetchContext(None, timeout=5.0, clock=ended))
+    third = source.fetch(FetchContext(None, timeout=60, clock=ended))
     assert third not in {first, second}
     assert len(authority.asked) == 3
 

@@ -121,7 +121,7 @@ def test_a_name_that_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_silent_server() -> None:
     """A read timeout stays what it is; a GET is tried again first."""
     with Wire(silence(), silence(), silence()) as wire:
-        usual, ours, reasons = compared(wire.url, timeout=(5, 0.05))
+        usual, ours, reasons = compared(wire.url, timeout=(60, 0.05))
     assert type(ours) is requests.ReadTimeout
     assert alike(usual, ours)
     assert reasons == [Reason.LOST, Reason.ATTEMPTS_EXHAUSTED]

@@ -305,7 +305,7 @@ class Stuck:
         if os.getpid() != self.home:
             return "child"
         self.asked.set()
-        self.go_on.wait(30)
+        self.go_on.wait(120)
         return "parent"
 
 
@@ -327,7 +327,7 @@ def test_a_child_of_a_renewing_parent_renews(stuck: Stuck) -> None:
 
     with ThreadPoolExecutor(1) as caller:
         waiting = caller.submit(session.get, URL)
-        assert stuck.asked.wait(10)
+        assert stuck.asked.wait(120)
         sent = Child(send).answer()
         stuck.go_on.set()
         assert waiting.result().status_code == 200
@@ -372,7 +372,7 @@ def test_a_child_waits_for_the_parents_file(stuck: Stuck, tmp_path: Path) -> Non
 
     with ThreadPoolExecutor(1) as caller:
         waiting = caller.submit(session.get, URL)
-        assert stuck.asked.wait(10)
+        assert stuck.asked.wait(120)
         child = Child(send)
         stuck.go_on.set()
         waiting.result()

@@ -197,8 +197,8 @@ def test_who_waits_is_told_that_it_waits_in_vain() -> None:
         rig.begin("/refused").result()
         waiting = rig.begin_asleep("/waiting")
         rig.flight.let_go("/late")
-        assert late.result(9).status_code == 429
-        assert type(waiting.exception(9)) is AuthRetryError
+        assert late.result(120).status_code == 429
+        assert type(waiting.exception(120)) is AuthRetryError
         assert rig.flight.paths == ["/refused", "/late"]
 
 
@@ -208,7 +208,7 @@ def test_first_come_first_served() -> None:
         rig.begin("/refused").result()
         calls = [rig.begin_asleep(f"/{number}") for number in range(5)]
         rig.clock.advance(10)
-        assert [call.result(9).status_code for call in calls] == [200] * 5
+        assert [call.result(120).status_code for call in calls] == [200] * 5
         assert rig.flight.paths == ["/refused", "/0", "/1", "/2", "/3", "/4"]
 
 
@@ -220,7 +220,7 @@ def test_the_refused_go_before_newcomers() -> None:
         rig.flight.let_go("/second")
         rig.fell_asleep()
         rig.clock.advance(10)
-        assert [call.result(9).status_code for call in (*calls, second)] == [200] * 3
+        assert [call.result(120).status_code for call in (*calls, second)] == [200] * 3
         assert rig.flight.paths[2:] == ["/first", "/second", "/new"]
 
 
@@ -330,7 +330,7 @@ def test_a_retry_waits_although_its_limit_has_another_name_meanwhile() -> None:
     def let_go(event: object) -> None:
         if isinstance(event, RetryScheduled):
             rig.flight.let_go("/search/issues")
-            other.result(9)
+            other.result(120)
 
     script = (refused, (200, github("search", 4000)), 200)
     with crowd(*script, clock=FakeClock(), listeners=[let_go]) as rig:
@@ -374,7 +374,7 @@ def test_closing_the_session_ends_each_wait(script: list[Line], before: int) -> 
             rig.session.post(API)
         waiting = rig.begin_asleep("/waiting")
         rig.session.close()
-        error = waiting.exception(9)
+        error = waiting.exception(120)
         assert type(error) is AuthRetryError
         assert "closed" in str(error)
         assert len(attempts(error)) == 1
@@ -391,9 +391,9 @@ def test_closing_the_session_ends_a_newcomers_wait() -> None:
         with crowd(200, **other_options) as other:
             gone, stays = rig.begin_asleep("/gone"), other.begin_asleep("/stays")
             rig.session.close()
-            assert type(gone.exception(9)) is AuthRetryError
+            assert type(gone.exception(120)) is AuthRetryError
             rig.clock.advance(10)
-            assert stays.result(9).status_code == 200
+            assert stays.result(120).status_code == 200
 
 
 class Interrupted(FakeClock):
@@ -464,7 +464,7 @@ def test_a_child_knows_of_its_parents_cool_down() -> None:
             child = Child(send)
         assert child.answer() == "200 [10.0]"
         rig.clock.advance(10)
-        assert ahead.result(9).status_code == 200
+        assert ahead.result(120).status_code == 200
 
 
 class Untouchable:
@@ -508,7 +508,7 @@ def test_a_cool_down_is_told_once() -> None:
         flying = [rig.begin_held(f"/{number}") for number in range(4)]
         for number, call in enumerate(flying):
             rig.flight.let_go(f"/{number}")
-            call.result(9)
+            call.result(120)
             rig.clock.advance(0.01)
         assert rig.told(CoolingDown) == [CoolingDown(API, "", s, 429) for s in (10.0, 20.0)]
 

@@ -77,7 +77,7 @@ def test_who_keeps_the_token_of_requests_oauthlib(authority: Authority) -> None:
     )
     before = held.token["access_token"]
     source = from_credentials(held)
-    found = source.fetch(FetchContext(Token(before), refused=True, timeout=5.0))
+    found = source.fetch(FetchContext(Token(before), refused=True, timeout=60))
     assert isinstance(found, Token)
     assert [token["access_token"] for token in kept] == [found.value]
     assert found.value != before
@@ -97,7 +97,7 @@ def test_who_keeps_the_token_of_authlib(grant: str, authority: Authority) -> Non
     if grant == "client_credentials":
         del held.token["refresh_token"]
     source = from_credentials(held)
-    found = source.fetch(FetchContext(Token(before), refused=True, timeout=5.0))
+    found = source.fetch(FetchContext(Token(before), refused=True, timeout=60))
     assert isinstance(found, Token)
     old = {"refresh_token": "refresh-0"} if grant == "refresh_token" else {"access_token": before}
     assert kept == [(found.value, old)]
@@ -226,7 +226,9 @@ def test_a_later_token_that_renews_nothing(
 ) -> None:
     """Where the store's token came without a refresh token, the session's own is used."""
     held = session(authority, token={**authority.first_token(), "expires_at": 1})
-    found = from_credentials(held).fetch(FetchContext(Token("later", 4e9), refused=True, timeout=5))
+    found = from_credentials(held).fetch(
+        FetchContext(Token("later", 4e9), refused=True, timeout=60)
+    )
     assert found is not None
     assert [form["refresh_token"] for form in authority.asked] == ["refresh-0"]
 

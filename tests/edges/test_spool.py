@@ -152,7 +152,7 @@ def put(
             del prepared.headers["Transfer-Encoding"]  # requests sets it beside the caller's length
         response = session.send(prepared, timeout=5, allow_redirects=follow)
         if response.next is not None:
-            return session.send(response.next, timeout=5)
+            return session.send(response.next, timeout=60)
         return response
     finally:
         if hasattr(options["data"], "close"):
@@ -274,7 +274,7 @@ def test_everything_at_once(made: list[Any]) -> None:
     with Wire(*script) as wire, all_gone(made):
         source = Source("old", "new")
         with real(token=source, origins=[wire.url], retry=SPOOLING) as session:
-            response = session.put(wire.url, data=generated(), timeout=5)
+            response = session.put(wire.url, data=generated(), timeout=60)
         assert response.status_code == 201
         assert len({seen.framed for seen in wire.arrived}) == 1
         assert len(attempts(response)) == len(wire.arrived) == 7
@@ -284,7 +284,7 @@ def test_one_option_is_not_the_other(made: list[Any]) -> None:
     """A key keeps no body, and a body that is kept makes no key."""
     for policy in (RetryPolicy(idempotency_key=True), SPOOLING):
         with Wire(answer(503), answer()) as wire, real(retry=policy) as session:
-            assert session.post(wire.url, data=generated(), timeout=5).status_code == 503
+            assert session.post(wire.url, data=generated(), timeout=60).status_code == 503
             keyed = "Idempotency-Key" in wire.arrived[0].headers
             assert (keyed, len(made)) == (policy is not SPOOLING, int(policy is SPOOLING))
 
@@ -296,7 +296,7 @@ def test_a_file_that_was_put_there_by_hand(made: list[Any]) -> None:
         body: Any = BytesIO(b"abcdefgh")
         body.seek(3)
         prepared.body, prepared.headers["Content-Length"] = body, "5"
-        assert session.send(prepared, timeout=5).status_code == 200
+        assert session.send(prepared, timeout=60).status_code == 200
         assert [seen.body for seen in wire.arrived] == [b"defgh"] * 2
 
 
@@ -317,7 +317,7 @@ def test_httpbin_gets_the_whole_of_it(gate: Gate, httpbin_url: str) -> None:
     gate.revoke()
     gate.answer(307, [("Location", "/anything")])
     gate.answer(503)
-    response = session.put(f"{httpbin_url}/get", data=iter([b"abc", b"def"]), timeout=5)
+    response = session.put(f"{httpbin_url}/get", data=iter([b"abc", b"def"]), timeout=60)
     assert response.json()["data"] == "abcdef"
     assert response.json()["url"].endswith("/anything")
     assert [seen.body_length for seen in gate.seen[1:]] == [6, 6, 6, 6]
@@ -380,7 +380,7 @@ def test_a_connection_that_breaks_in_the_middle() -> None:
         policy = RetryPolicy(buffer_bodies=10 * MEGABYTE, backoff=AT_ONCE)
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
         with real(retry=policy) as session:
-            assert session.put(url, data=iter(chunks), timeout=5).status_code == 200
+            assert session.put(url, data=iter(chunks), timeout=60).status_code == 200
         server.join()
     assert got == chunks
 
@@ -407,7 +407,7 @@ def test_a_hop_without_the_setting_gets_the_body_too() -> None:
         with requests.Session() as session:
             mount(session, Settings(retry=SPOOLING))
             mount(session, Settings(retry=RetryPolicy(backoff=AT_ONCE)), prefix=second.url)
-            assert session.put(first.url, data=iter([b"abc"]), timeout=5).status_code == 200
+            assert session.put(first.url, data=iter([b"abc"]), timeout=60).status_code == 200
         assert [seen.body for seen in second.arrived] == [b"abc", b"abc"]
 
 
@@ -416,7 +416,7 @@ def test_a_303_takes_it_away_for_good(made: list[Any]) -> None:
     seen = answer(303, b"", ("Location", "/done"))
     with Wire(seen, answer(503), answer()) as wire, all_gone(made):
         with real(retry=SPOOLING) as session:
-            assert session.post(wire.url, data=generated(), timeout=5).status_code == 200
+            assert session.post(wire.url, data=generated(), timeout=60).status_code == 200
         assert [(s.method, bool(s.body)) for s in wire.arrived] == [
             ("POST", True),
             *[("GET", False)] * 2,
@@ -458,7 +458,7 @@ def test_the_bound_is_in_bytes_of_the_body(size: int, made: list[Any]) -> None:
     pieces = [b"abc", b"", b"defg"[: size - 3]]
     with Wire(answer(503, b"first"), answer(200)) as wire, all_gone(made):
         with real(retry=policy, listeners=[events.append]) as session:
-            response = session.put(wire.url, data=(p for p in pieces if p), timeout=5)
+            response = session.put(wire.url, data=(p for p in pieces if p), timeout=60)
         assert [seen.body for seen in wire.arrived] == [b"abcdefg"[:size]] * (8 - size)
     assert response.status_code == (200 if size == 6 else 503)
     gave_up = [event.reason for event in events if isinstance(event, GaveUp)]
@@ -490,7 +490,7 @@ def test_beyond_the_bound_a_redirect_iterates_again_what_can_be() -> None:
     policy = RetryPolicy(buffer_bodies=5, backoff=AT_ONCE)
     with Wire(MOVED, answer()) as wire, real(retry=policy) as session:
         fresh: Any = Fresh([b"abc", b"def"])
-        assert session.put(wire.url, data=fresh, timeout=5).status_code == 200
+        assert session.put(wire.url, data=fresh, timeout=60).status_code == 200
         assert [seen.body for seen in wire.arrived] == [b"abcdef"] * 2
 
 
@@ -511,7 +511,7 @@ def test_a_full_disk_does_not_stop_the_request(
     disk = FullDisk(tmp_path / "spool", "w+b")
     monkeypatch.setattr(spool_module, "SpooledTemporaryFile", lambda _: BufferedRandom(disk))
     with Wire(failed, answer(204)) as wire, real(retry=SPOOLING) as session:
-        response = session.put(wire.url, data=iter([bytes(size)] * 3), timeout=5)
+        response = session.put(wire.url, data=iter([bytes(size)] * 3), timeout=60)
         first, *others = [seen.body for seen in wire.arrived]
     assert first == bytes(3 * size)
     assert (response.status_code, others) in [(503, []), (204, [b""])]
@@ -525,7 +525,7 @@ def test_no_place_for_temporary_files_does_not_stop_the_request(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
     monkeypatch.setattr(spool_module, "IN_MEMORY", 10)
     with Wire(answer(503), answer()) as wire, real(retry=SPOOLING) as session:
-        assert session.put(wire.url, data=generated(), timeout=5).status_code == 503
+        assert session.put(wire.url, data=generated(), timeout=60).status_code == 503
         assert len(wire.arrived[0].body) == 70_006
         assert len(wire.arrived) == 1
 
@@ -559,7 +559,7 @@ def test_an_exception_of_the_callers_generator_is_the_callers(
 
     with Wire(answer(), answer()) as wire, real(retry=SPOOLING) as session, all_gone(made):
         with pytest.raises(kind, match="mine"):
-            session.put(wire.url, data=broken(), timeout=5)
+            session.put(wire.url, data=broken(), timeout=(60, 0.3))
         assert len(wire.arrived) <= 1
 
 
@@ -594,7 +594,7 @@ def test_an_os_error_of_the_callers_generator_is_no_lost_connection(
 
     with Wire(answer(), answer()) as wire, real(retry=SPOOLING) as session:
         with pytest.raises(requests.RequestException) as raised:
-            session.put(wire.url, data=broken(), timeout=0.3)
+            session.put(wire.url, data=broken(), timeout=(60, 0.3))
         assert [attempt.reason for attempt in attempts(raised.value)] == [Reason.NOT_REPLAYABLE]
         assert len(wire.arrived) <= 1
 
@@ -604,7 +604,7 @@ def test_a_piece_that_is_no_bytes_is_refused_as_ever() -> None:
     with Wire(answer(), answer()) as wire, real(retry=SPOOLING) as session:
         numbers: Any = iter([b"abc", 5])
         with pytest.raises(TypeError):
-            session.put(wire.url, data=numbers, timeout=5)
+            session.put(wire.url, data=numbers, timeout=60)
         assert len(wire.arrived) <= 1
 
 
@@ -665,7 +665,7 @@ def test_it_is_closed_when_the_token_cannot_be_renewed(made: list[Any]) -> None:
 def test_a_redirect_that_nobody_follows_keeps_it_as_long_as_the_answer(made: list[Any]) -> None:
     """Who wants to follow it by hand has the whole body; who drops the answer, no open file."""
     with Wire(MOVED) as wire, real(retry=SPOOLING) as session:
-        response = session.put(wire.url, data=generated(), allow_redirects=False, timeout=5)
+        response = session.put(wire.url, data=generated(), allow_redirects=False, timeout=60)
         assert response.status_code == 307
         assert not made[0].closed
         del response
@@ -689,7 +689,7 @@ def test_too_many_redirects_leave_no_file(made: list[Any]) -> None:
     with Wire(*[MOVED] * 3) as wire, real(retry=SPOOLING) as session:
         session.max_redirects = 2
         with pytest.raises(requests.TooManyRedirects):
-            session.put(wire.url, data=generated(), timeout=5)
+            session.put(wire.url, data=generated(), timeout=60)
         gc.collect()
     assert [file.closed for file in made] == [True]
 
@@ -700,7 +700,7 @@ def test_the_callers_request_is_left_as_it_is() -> None:
         with piped() as pipe:
             prepared = session.prepare_request(requests.Request("PUT", wire.url, data=pipe))
             before = dict(vars(prepared))
-            assert session.send(prepared, timeout=5).status_code == 200
+            assert session.send(prepared, timeout=60).status_code == 200
             after = dict(vars(prepared))
         assert len({seen.framed for seen in wire.arrived}) == 1
     before.pop("hooks"), after.pop("hooks")
@@ -800,7 +800,7 @@ def test_text_goes_out_as_utf_8() -> None:
     """A generator of text is sent as urllib3 2 would, and alike the second time."""
     with Wire(answer(503), answer()) as wire, real(retry=SPOOLING) as session:
         text: Any = iter(["Zür", "ich"])
-        assert session.put(wire.url, data=text, timeout=5).status_code == 200
+        assert session.put(wire.url, data=text, timeout=60).status_code == 200
         assert [seen.framed for seen in wire.arrived] == [
             "4\r\nZür\r\n3\r\nich\r\n0\r\n\r\n".encode()
         ] * 2

@@ -595,12 +595,12 @@ class Run:
 
     def rest(self) -> list[str]:
         """What it says until its end."""
-        return self._process.communicate(timeout=30)[0].splitlines()
+        return self._process.communicate(timeout=120)[0].splitlines()
 
     def kill(self) -> None:
         """End it as the system would: nothing is cleaned up."""
         self._process.kill()
-        self._process.communicate(timeout=30)
+        self._process.communicate(timeout=120)
 
 
 @pytest.fixture

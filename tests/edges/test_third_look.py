@@ -87,7 +87,7 @@ def test_a_log_that_is_shipped_over_the_session() -> None:
     def fetch() -> str:
         calls.append(1)
         if len(calls) == 1:
-            go_on.wait(10)
+            go_on.wait(120)
         return "token"
 
     chosen = settings(fetch, clock=clock, store=Unlocked(), retry=RetryPolicy(deadline=61))

@@ -8,13 +8,14 @@ import sys
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import requests
 
-from requests_authretry import FileStore, Settings, attempts, mount
+from requests_authretry import CoolingDown, FileStore, RetryPolicy, RetryQuota, Settings, mount
 from requests_authretry.redis import RedisStore
 from tests.servers.nginx import From
 
@@ -25,7 +26,12 @@ if TYPE_CHECKING:
 
     from requests_authretry import Store
 
-PATIENCE = 20.0
+PATIENCE = 300.0
+"""Seconds after which a test that waits has failed: many more than a slow machine needs."""
+
+PATIENT = RetryPolicy(max_attempts=50, deadline=PATIENCE)
+FREE = RetryQuota(transient_cost=0, throttled_cost=0)
+"""Who retries so may be refused as often as a slow machine lets it happen."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +57,9 @@ class Report:
 
     Attributes:
         answers: How many calls ended with each status, or with each kind of exception.
-        most: The most attempts that an answer took.
     """
 
     answers: Counter[str] = field(default_factory=Counter)
-    most: int = 0
 
     def call(self, session: requests.Session, url: str) -> None:
         """Make one call and write down what came of it."""
@@ -65,12 +69,19 @@ class Report:
             self.answers[type(error).__name__] += 1
             return
         self.answers[str(answer.status_code)] += 1
-        self.most = max(self.most, len(attempts(answer)))
 
 
 def work(orders: Orders, store: Store, stop: Path) -> Report:
-    """Call from the threads of one session, until there is a file at ``stop``."""
-    report = Report()
+    """Call from the threads of one session, until there is a file at ``stop``.
+
+    When a cool-down is heard of first, a file is made at its side.
+    """
+    report, heard = Report(), stop.with_suffix(f".{orders.address}")
+
+    def listen(event: object) -> None:
+        if isinstance(event, CoolingDown):
+            with suppress(FileExistsError):
+                heard.touch(exist_ok=False)
 
     def call_on(session: requests.Session) -> None:
         while not stop.exists():
@@ -79,7 +90,7 @@ def work(orders: Orders, store: Store, stop: Path) -> Report:
 
     with requests.Session() as session, ThreadPoolExecutor(orders.threads) as pool:
         session.mount("http://", From(orders.address))
-        mount(session, Settings(store=store))
+        mount(session, Settings(retry=PATIENT, quota=FREE, store=store, listeners=[listen]))
         for ended in [pool.submit(call_on, session) for _ in range(orders.threads)]:
             ended.result()
     return report
@@ -106,6 +117,15 @@ class Callers:
         else:
             self._reports.append(self._pool.submit(work, orders, self._store, self._stop).result)
 
+    def heard(self) -> list[float]:
+        """When each of those heard of a cool-down first, who have."""
+        files = self._stop.parent.glob(f"{self._stop.stem}.*")
+        return [file.stat().st_mtime for file in files]
+
+    def all_heard(self) -> bool:
+        """Whether all of them have, or one of those who share a store in memory and so its news."""
+        return len(self.heard()) >= (len(self._reports) if isinstance(self._store, str) else 1)
+
     def end(self) -> list[Report]:
         """Let all of them end; what came of their calls, in the order in which they began."""
         self._stop.touch()
@@ -127,8 +147,8 @@ def start(orders: Orders, store: str, stop: str) -> Callable[[], Report]:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root)  # noqa: S603 (ourselves)
 
     def report() -> Report:
-        written = json.loads(process.communicate(timeout=60)[0])
-        return Report(Counter(written["answers"]), written["most"])
+        written = json.loads(process.communicate(timeout=PATIENCE)[0])
+        return Report(Counter(written["answers"]))
 
     return report
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -51,7 +52,7 @@ class Orders:
         """What all workers mount."""
         client = Client(*self.client, issuer=self.issuer)
         is_redis = "://" in self.store
-        store = RedisStore(self.store, lock_ttl=1.0) if is_redis else FileStore(self.store)
+        store = RedisStore(self.store, lock_ttl=5.0) if is_redis else FileStore(self.store)
         token = RefreshToken(client, self.refresh_token)
         return Settings(token=token, origins=[self.api], store=store, **others)
 
@@ -66,15 +67,17 @@ def start(orders: Orders, job: str = "work") -> subprocess.Popen[str]:
 class Report:
     """What came of the calls of one worker. Safe to use from many threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
+        self.file = str(folder / f"renewals-{os.getpid()}")
         self.answers: Counter[int] = Counter()
         self.faults: list[str] = []
         self.renewals: Counter[str] = Counter()
 
     def listen(self, event: object) -> None:
-        """Count the renewals."""
+        """Count the renewals, in a file too."""
         if isinstance(event, TokenRefreshed):
             self.renewals["adopted" if event.adopted else "fetched"] += 1
+            Path(self.file).write_text(str(sum(self.renewals.values())))
 
     def call(self, session: requests.Session, url: str) -> None:
         """Make one call, and write down what is not as it should be."""
@@ -90,7 +93,7 @@ class Report:
 
 def work(orders: Orders) -> Report:
     """Call the API from all threads, until told to stop or too much has failed."""
-    report = Report()
+    report = Report(Path(orders.stop).parent)
     settings = orders.settings(listeners=[report.listen])
 
     def call_on() -> None:

@@ -106,7 +106,7 @@ class Reader:
         """What somebody has called us with."""
         client = Client(*self._oidc.cc, issuer=self._oidc.issuer)
         source = ClientCredentials(client, scopes=["api:read"])
-        return str(source.fetch(FetchContext(None, timeout=5)).value)
+        return str(source.fetch(FetchContext(None, timeout=60)).value)
 
 
 @pytest.fixture

@@ -145,7 +145,7 @@ class Server:
         if environ["PATH_INFO"] == "/token":
             return self._login(start_response)
         if next(self._arrivals) <= self._expected:
-            self._all_here.wait(timeout=10)
+            self._all_here.wait(timeout=120)
         return self.gate(environ, start_response)
 
     def _login(self, start_response: StartResponse) -> Iterable[bytes]:

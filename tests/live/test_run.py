@@ -35,7 +35,7 @@ def python(
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
     )
 
 
@@ -150,7 +150,7 @@ PROGRAMS = {
             queue = context.Queue()
             process = context.Process(target=child, args=(queue,))
             process.start()
-            print(queue.get(timeout=30))
+            print(queue.get(timeout=120))
             process.join()
         """,
     "fails-to-import": "import no_such_module_at_all",
@@ -224,7 +224,7 @@ def test_a_signal_from_outside_reaches_the_program(tmp_path: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 5
+        assert process.wait(120) == 5
 
 
 # The switch

@@ -74,7 +74,7 @@ def test_toolbelt_threads(way: Way, gate: Gate, httpbin_url: str) -> None:
 
     def wait(_: requests.Response, **__: object) -> None:
         """Its threads start before they have the queue they answer to."""
-        assert is_built.wait(60)
+        assert is_built.wait(120)
 
     def initializer(session: requests.Session) -> requests.Session:
         way(session)

@@ -210,7 +210,7 @@ def ended_renewals() -> None:
     """Wait for the renewals that are under way."""
     for thread in threading.enumerate():
         if thread.name == "requests_authretry renewal":
-            thread.join(10)
+            thread.join(120)
             assert not thread.is_alive(), "a renewal goes on for ever"
 
 
@@ -235,7 +235,7 @@ class _Held(requests.adapters.BaseAdapter):
 
     def send(self, request: PreparedRequest, *args: Any, **options: Any) -> requests.Response:
         response = self._below.send(request, *args, **options)
-        assert self._release.wait(10)
+        assert self._release.wait(120)
         return response
 
     def close(self) -> None:

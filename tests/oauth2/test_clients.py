@@ -297,7 +297,7 @@ def clients(oidc: OidcServer) -> dict[str, Client]:
 def test_the_real_server_knows_the_client(oidc: OidcServer, kind: str) -> None:
     """Each way to prove a name is taken at the first attempt."""
     source = ClientCredentials(clients(oidc)[kind], ["api:read"])
-    found = source.fetch(FetchContext(None, timeout=10))
+    found = source.fetch(FetchContext(None, timeout=60))
     assert found.scopes == ("api:read",)
     assert found.scheme == ("DPoP" if kind == "dpop" else "Bearer")
     assert [entry["status"] for entry in oidc.log()] == [200]
@@ -325,7 +325,7 @@ def test_what_the_real_server_refuses(
     } | options
     who = Client(given["client_id"], given["secret"], issuer=oidc.issuer)
     source = ClientCredentials(who, given["scopes"], extra=given["extra"])
-    raised = failure(source, FetchContext(None, timeout=10))
+    raised = failure(source, FetchContext(None, timeout=60))
     assert raised.error == error
     assert given["secret"] not in str(raised)
     assert len(oidc.log()) == 1

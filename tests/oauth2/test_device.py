@@ -375,7 +375,7 @@ def test_a_human_who_is_slower_than_the_caller(oidc: OidcServer, api: str) -> No
     def prompt(sign_in: SignIn) -> None:
         asked.append(sign_in)
         arrived.set()
-        assert may_go_on.wait(10)
+        assert may_go_on.wait(120)
 
     clock = FakeClock()
     clock.patience = 0.05
@@ -383,7 +383,7 @@ def test_a_human_who_is_slower_than_the_caller(oidc: OidcServer, api: str) -> No
     source = DeviceCode(Client(*oidc.app, issuer=oidc.issuer), SCOPES, prompt=prompt)
     with mounted(source, api, clock=clock, retry=policy, store=MemoryStore()) as session:
         errors = [raised(session, f"{api}/get")]
-        assert arrived.wait(10)
+        assert arrived.wait(120)
         errors.append(raised(session, f"{api}/get"))
         assert all("no token within the 20 s" in str(error) for error in errors)
         assert all(isinstance(error, RefreshFailed) for error in errors)
@@ -409,7 +409,7 @@ def test_a_sign_in_is_not_begun_twice(oidc: OidcServer, api: str) -> None:
 
     def prompt(sign_in: SignIn) -> None:
         asked.append(sign_in)
-        assert may_go_on.wait(10)
+        assert may_go_on.wait(120)
 
     clock = FakeClock()
     clock.patience = 0.05

@@ -393,7 +393,7 @@ def test_a_refresh_token_that_is_bound_to_a_key(oidc: OidcServer, api: str) -> N
     mine = Key(ec_key().as_dict(private=True))
     seed = oidc.seed(oidc.app_public, jkt=mine.thumbprint)
     stolen = RefreshToken(Client("app-public", issuer=oidc.issuer, dpop=True), seed)
-    assert failure(stolen, FetchContext(None, timeout=5)).error == "invalid_grant"
+    assert failure(stolen, FetchContext(None, timeout=60)).error == "invalid_grant"
     source = RefreshToken(Client("app-public", issuer=oidc.issuer, dpop=mine), seed)
     with mounted(source, api) as session:
         for _ in range(2):
@@ -405,13 +405,13 @@ def test_a_refresh_token_that_is_bound_to_a_key(oidc: OidcServer, api: str) -> N
 def test_a_bound_token_is_of_no_use_elsewhere(oidc: OidcServer, api: str) -> None:
     """Who takes the token without its key is refused, with or without a proof of another key."""
     source = ClientCredentials(Client(*oidc.cc, issuer=oidc.issuer, dpop=True), READ)
-    token = source.fetch(FetchContext(None, timeout=5))
+    token = source.fetch(FetchContext(None, timeout=60))
     thief = Authority().client(None, dpop=True).prover
     assert thief is not None
     proofs = {"DPoP": thief.proof("GET", f"{api}/get", token, 0.0)}
     for headers in ({}, proofs):
         given = {"Authorization": f"DPoP {token.value}", **headers}
-        assert requests.get(f"{api}/get", headers=given, timeout=5).status_code == 401
+        assert requests.get(f"{api}/get", headers=given, timeout=60).status_code == 401
 
 
 def test_a_bound_assertion_grant(oidc: OidcServer, api: str) -> None:

@@ -51,7 +51,7 @@ def test_the_real_server_is_found(oidc: OidcServer) -> None:
         if missing:
             oidc.fault("status", status=404, path=missing)
         source = ClientCredentials(Client(*oidc.cc, issuer=oidc.issuer), ["api:read"])
-        assert source.fetch(FetchContext(None, timeout=10)).value
+        assert source.fetch(FetchContext(None, timeout=60)).value
         assert [entry["status"] for entry in oidc.log()] == [200]
 
 
@@ -200,7 +200,7 @@ def test_many_sources_read_metadata_at_once() -> None:
     with Wire(otherwise=page) as wire, ThreadPoolExecutor(8) as pool:
         client = Client("my-app", CLIENT_SECRET, issuer=wire.url.rstrip("/"))
         sources = [ClientCredentials(client, [str(number)]) for number in range(8)]
-        now = FetchContext(None, timeout=10)
+        now = FetchContext(None, timeout=60)
         found = list(pool.map(lambda source: source.fetch(now).value, sources))
     assert found == [ACCESS] * 8
 
@@ -303,7 +303,7 @@ def test_too_much_metadata() -> None:
     """Of metadata no more is read than of any answer."""
     with Wire(answer(200, json.dumps({"issuer": "x" * 300_000}).encode())) as wire:
         source = ClientCredentials(Client("my-app", CLIENT_SECRET, issuer=wire.url.rstrip("/")))
-        error = failure(source, FetchContext(None, timeout=5))
+        error = failure(source, FetchContext(None, timeout=60))
     assert "it is larger than 262144 bytes" in str(error)
 
 

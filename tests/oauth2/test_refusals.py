@@ -124,7 +124,7 @@ def test_a_chain_of_tokens(oidc: OidcServer, url: str) -> None:
     own = ClientCredentials(Client(*oidc.cc, issuer=issuer), READ)
 
     def subject() -> Any:
-        return own.fetch(FetchContext(None, timeout=5))
+        return own.fetch(FetchContext(None, timeout=60))
 
     source = TokenExchange(Client(*oidc.exchange, issuer=issuer), subject, READ)
     with mounted(source, url) as session:

@@ -354,7 +354,7 @@ def test_headers_that_drip(monkeypatch: pytest.MonkeyPatch) -> None:
 
     class Dripping(HTTPAdapter):
         def send(self, *_: Any, **__: Any) -> Response:
-            go_on.wait(10)
+            go_on.wait(120)
             raise AssertionError
 
     session = requests.Session()
