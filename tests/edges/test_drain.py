@@ -81,7 +81,6 @@ DRAINED: dict[str, tuple[Action, int]] = {
         2,
     ),
     "until the end": (says(head(503), b"abc", end=fin), 2),
-    "chunk that does not come": (says(head(503, ("Transfer-Encoding", "chunked"))), 2),
 }
 
 
@@ -96,6 +95,19 @@ def test_a_failed_answer_frees_its_connection(
     with Wire(failed, answer(200, b"here")) as wire, real() as session:
         assert session.get(wire.url, stream=stream).content == b"here"
         assert wire.connections == connections
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["read", "stream"])
+def test_a_chunk_that_does_not_come_costs_the_connection(
+    stream: bool,  # noqa: FBT001
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A body that stops coming is waited for as long as a drain may take, and then left."""
+    monkeypatch.setattr("requests_authretry._bodies.DRAIN_SECONDS", 0.05)
+    stops = says(head(503, ("Transfer-Encoding", "chunked")))
+    with Wire(stops, answer(200, b"here")) as wire, real() as session:
+        assert session.get(wire.url, stream=stream).content == b"here"
+        assert wire.connections == 2
 
 
 def test_a_drain_leaves_the_sockets_time_limit_as_it_was() -> None:
