@@ -30,10 +30,11 @@ if TYPE_CHECKING:
 S = TypeVar("S")
 
 # How fast examples are made, and how large they happen to be, says nothing about the code. Where
-# CI is set Hypothesis has a profile of its own, on which this one is built.
+# CI is set Hypothesis has a profile of its own, on which this one is built, and there are more.
 settings.register_profile(
     "requests_authretry",
     parent=settings.default,
+    max_examples=100 if os.environ.get("CI") == "true" else 25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

@@ -6,8 +6,11 @@ What was not run is not known to work, and a green run would hide it.
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pytest
+
+_SKIPPED_MODULES = "skipped_modules"
 
 
 class NoSkips:
@@ -26,8 +29,18 @@ class NoSkips:
         if report.skipped and not hasattr(report, "wasxfail"):
             self.skipped.append(report.nodeid)
 
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Hear from a worker of pytest-xdist which modules it skipped: it reports only tests."""
+        modules = getattr(node, "workeroutput", {}).get(_SKIPPED_MODULES, [])
+        self.skipped += [name for name in modules if name not in self.skipped]
+
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Turn success into failure."""
+        output = getattr(session.config, "workeroutput", None)
+        if output is not None:  # a worker of pytest-xdist: whoever started it decides
+            output[_SKIPPED_MODULES] = self.skipped
+            return
         if self.skipped and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import runpy
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,11 +82,28 @@ def test_a_skip_fails_on_ci(
     assert named == ["test_it.py::test_skipped"] * status
 
 
+@pytest.mark.parametrize("workers", [(), ("-p", "xdist.plugin", "-n", "2")], ids=["one", "two"])
 def test_a_skipped_module_fails_on_ci(
-    on_its_own: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    on_its_own: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, workers: tuple[str, ...]
 ) -> None:
-    """A module that skips itself while it is collected counts as well."""
+    """A module that skips itself while it is collected counts as well, and is named once."""
     monkeypatch.setenv("CI", "true")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # for the workers
     on_its_own.makepyfile(test_it="import pytest; pytest.importorskip('no_such_module')")
     on_its_own.makepyfile(test_other="def test_passes(): pass")
-    assert on_its_own.runpytest("-p", "tests.no_skips").ret == 1
+    run = on_its_own.runpytest_subprocess("-p", "tests.no_skips", *workers)
+    assert run.ret == 1
+    assert run.outlines.count("test_it.py") == 1
+
+
+@pytest.mark.parametrize(("ci", "status"), [("true", 1), ("", 0)], ids=["CI", "at home"])
+def test_a_skip_in_a_worker_fails_on_ci(
+    on_its_own: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, ci: str, status: int
+) -> None:
+    """Also where pytest-xdist runs the tests in processes of their own."""
+    monkeypatch.setenv("CI", ci)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    on_its_own.makepyfile(test_it=SKIPS)
+    run = on_its_own.runpytest_subprocess("-p", "tests.no_skips", "-p", "xdist.plugin", "-n", "2")
+    assert run.ret == status
+    assert run.outlines.count("test_it.py::test_skipped") == status
