@@ -7,8 +7,8 @@
 
 Each entry has a fresh environment with the package installed, and a fresh copy of the tree without
 it. Of a subset, the oldest runs all tests that are not slow, and the others those that meet
-requests and urllib3; README's test command runs all of them on the newest. An interpreter that is not there is said to be missing; with CI=true that is a
-failure.
+requests and urllib3; README's test command runs all of them on the newest. An interpreter that is
+not there is said to be missing; with CI=true that is a failure.
 """
 
 from __future__ import annotations
@@ -121,9 +121,7 @@ def main() -> int:
     if not chosen:
         print("\n".join(ENTRIES))
     failed = [
-        entry
-        for entry in chosen
-        if not run(entry, in_full=entry in IN_FULL or not options.subset)
+        entry for entry in chosen if not run(entry, in_full=entry in IN_FULL or not options.subset)
     ]
     if failed:
         print(f"\nfailed: {', '.join(failed)}")
