@@ -119,7 +119,7 @@ CODINGS: dict[str, Callable[[bytes], bytes]] = {
     "rot13": bytes,
     "gzip, rot13": gzip.compress,
 }
-LENGTHS = ["abc", "-5", "-0", "+5", "0x5", "", "1_0", "5;", "5, 5", "5, 6", "99999999999999999999"]
+LENGTHS = ["abc", "-5", "-0", "+5", "0x5", "", "1_0", "5;", "5, 5", "99999999999999999999"]
 SIZES = ["", "zz", "-1", "-5", "5 5", "fffffffffffffffffff", "0x3", "+3", "1_0", ";"]
 CHUNKED = ["chunked", "Chunked", "chunked ", "gzip, chunked", "chunked, identity", "identity", "x"]
 
@@ -163,7 +163,8 @@ def sized(draw: st.DrawFn) -> Body:
             length = str(len(body) + draw(st.integers(1, 20_000)))
             return Body((*lines, ("Content-Length", length)), body)
         case "double":
-            second = draw(st.sampled_from([true, true, "0", "7", "x"]))
+            # Not another number: urllib3 refuses such headers, and leaves the socket open.
+            second = draw(st.sampled_from([true, "x"]))
             return Body((*lines, ("Content-Length", true), ("Content-Length", second)), body)
         case "odd":
             return Body((*lines, ("Content-Length", draw(st.sampled_from(LENGTHS)))), body)
