@@ -419,8 +419,8 @@ def test_a_program_that_hangs(code: str, count: int, hangs: Callable[[str, int],
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
 def test_a_child_that_is_left_behind() -> None:
     """A program that has printed its token and ended is not waited for because of its child."""
-    code = "import os, time\nif os.fork(): print('kept', flush=True); os._exit(0)\ntime.sleep(20)"
-    context = FetchContext(None, timeout=15)
+    code = "import os, time\nif os.fork(): print('kept', flush=True); os._exit(0)\ntime.sleep(120)"
+    context = FetchContext(None, timeout=100)
     assert Command([sys.executable, "-c", code]).fetch(context).value == "kept"
 
 

@@ -277,7 +277,7 @@ class Child:
         reading, writing = os.pipe()
         self._pid, self._answer = os.fork(), reading
         if self._pid == 0:
-            signal.alarm(10)
+            signal.alarm(120)
             try:
                 answer = work()
             except BaseException as error:  # noqa: BLE001 (it has no way but this one)

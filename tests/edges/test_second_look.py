@@ -28,9 +28,11 @@ from requests_authretry._runtime import Runtime
 from requests_authretry.testing import FakeClock, ScriptedAdapter
 from tests.edges.scripted import Source, carried, scripted, settings
 from tests.edges.support import ended, real
-from tests.edges.wire import PATIENCE, Wire, answer, drip, head
+from tests.edges.wire import PATIENCE, Wire, answer, drip, head, says
 
 if TYPE_CHECKING:
+    import socket
+
     from requests import PreparedRequest, Response
 
 URL = "https://api.example.com/things"
@@ -154,12 +156,13 @@ def test_a_source_is_given_time_for_those_who_have_it() -> None:
             told.append(context.timeout)
             return "token"
 
-    session, _ = scripted(settings(Late(), retry=RetryPolicy(deadline=0.5)), 200)
+    late = settings(Late(), clock=FakeClock(), retry=RetryPolicy(deadline=0.5))
+    session, _ = scripted(late, 200)
     session.get(URL)
     assert told == [10.0]
 
 
-@pytest.mark.parametrize("timeout", [(5, None), (None, None)])
+@pytest.mark.parametrize("timeout", [(60, None), (None, None)])
 def test_who_bounds_no_read_is_not_cut(timeout: tuple[float | None, float | None]) -> None:
     """A limit on connecting alone leaves slow bodies alone."""
     clock = FakeClock()
@@ -168,7 +171,13 @@ def test_who_bounds_no_read_is_not_cut(timeout: tuple[float | None, float | None
         session.mount("https://", slow)
         mount(session, Settings(clock=clock, retry=RetryPolicy(deadline=1)))
         assert session.get(URL, timeout=timeout).content == b"x" * 100
-    with Wire(answer(200, b"y" * 50)) as wire, real(retry=RetryPolicy(deadline=1)) as session:
+
+    def body(connection: socket.socket, over: threading.Event) -> bool:
+        says(head(200, ("Content-Length", "50")), b"y" * 25)(connection, over)
+        clock.advance(1000)
+        return says(b"y" * 25)(connection, over)
+
+    with Wire(body) as wire, real(clock=clock, retry=RetryPolicy(deadline=60)) as session:
         assert session.get(wire.url, timeout=timeout).content == b"y" * 50
 
 

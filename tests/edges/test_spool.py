@@ -559,7 +559,7 @@ def test_an_exception_of_the_callers_generator_is_the_callers(
 
     with Wire(answer(), answer()) as wire, real(retry=SPOOLING) as session, all_gone(made):
         with pytest.raises(kind, match="mine"):
-            session.put(wire.url, data=broken(), timeout=(60, 0.3))
+            session.put(wire.url, data=broken(), timeout=60)
         assert len(wire.arrived) <= 1
 
 
