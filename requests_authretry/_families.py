@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from threading import Lock, RLock
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary, ref
+from weakref import ref
 
 from ._core.token import Token
 from ._errors import RefreshFailed
@@ -29,6 +29,12 @@ MOST_NAMED_FAMILIES = 10_000
 """So many families of sources that name their family, as `RefreshToken` does, are remembered. A web
 application may make such a source for each of its users."""
 
+MOST_OWNERS = 10_000
+"""So many records in stores are remembered with the source that owns them."""
+
+Place = tuple[object, str]
+"""Where a record is: what tells the store from others, and the key."""
+
 
 @dataclass(eq=False)
 class Family:
@@ -37,25 +43,28 @@ class Family:
     Attributes:
         memory: Keeps the newest token where no store is named.
         rotates: Whether the server was seen to give another refresh token for one.
-        kept_in: The store and the key of the newest refresh token, None before there is one.
-        is_warned: Whether users were told that the newest refresh token is in memory alone.
+        kept_in: Where the newest refresh token is, None before there is one.
         is_inherited: Whether a parent process holds the same refresh token: both would spend it.
     """
 
     memory: MemoryStore = field(default_factory=MemoryStore)
     rotates: bool = False
-    kept_in: tuple[Store, str] | None = None
-    is_warned: bool = False
+    kept_in: Place | None = None
     is_inherited: bool = False
 
 
 class Families:
-    """The families of this process. Safe to use from many threads."""
+    """The families of this process. Safe to use from many threads.
+
+    Attributes:
+        is_warned: Whether users were told that a newest refresh token is in memory alone.
+    """
 
     def __init__(self) -> None:
+        self.is_warned = False
         self._named: OrderedDict[str, Family] = OrderedDict()
         self._of_objects: dict[object, tuple[object, Family]] = {}
-        self._owners: WeakKeyDictionary[Store, dict[str, object]] = WeakKeyDictionary()
+        self._owners: OrderedDict[Place, tuple[Store, object]] = OrderedDict()
         self._sending: dict[str, Lock] = {}
         self._spent: set[str] = set()
         # Reentrant: a source may be collected, and its family dropped, while this thread holds it.
@@ -91,19 +100,22 @@ class Families:
             self._of_objects[place] = life, Family()
         return self._of_objects[place][1]
 
-    def owns(self, source: object, store: Store, key: str) -> bool:
-        """Whether a source without a ``store_key`` may use a store's record under its origins.
+    def owner(self, source: object, store: Store, key: str) -> object:
+        """The source whose tokens a store's record under its origins may hold.
 
-        The first source that asks may, and one of its family, and one that is equal to it, as a
-        function with the same code and the same captured values is. Any other may give the tokens
-        of somebody else.
+        It is the first source without a ``store_key`` that asked, unless this one is of its family
+        or equal to it, as a function with the same code and the same captured values is: then it is
+        this one. Any other may give the tokens of somebody else.
         """
         with self._lock:
-            try:
-                owner = self._owners.setdefault(store, {}).setdefault(key, source)
-            except TypeError:  # the store takes no weak reference
-                return True
-            return self.of(owner) is self.of(source) or _is_same(owner, source)
+            place = place_of(store, key)
+            # The store too: nobody gets its id while it is remembered.
+            _, owner = self._owners.setdefault(place, (store, source))
+            self._owners.move_to_end(place)
+            if len(self._owners) > MOST_OWNERS:
+                self._owners.popitem(last=False)
+            is_same = self.of(owner) is self.of(source) or _is_same(owner, source)
+        return source if is_same else owner
 
     @contextmanager
     def sending(self, digest: str, seconds: float) -> Iterator[None]:
@@ -145,6 +157,7 @@ class Families:
             self._of_objects.clear()
             self._owners.clear()
             self._spent.clear()
+            self.is_warned = False
 
     def after_fork(self) -> None:
         """Parent and child hold the same refresh tokens now."""
@@ -155,6 +168,11 @@ class Families:
     def _all(self) -> Iterable[Family]:
         yield from self._named.values()
         yield from (family for _, family in self._of_objects.values())
+
+
+def place_of(store: Store, key: str) -> Place:
+    """Where a record is: two objects for one file, or for one server, are one place."""
+    return getattr(store, "place", None) or id(store), key
 
 
 def is_constant(source: object) -> bool:

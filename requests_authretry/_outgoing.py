@@ -74,19 +74,25 @@ def signed(request: PreparedRequest, auth: AuthBase) -> PreparedRequest:
     return other
 
 
-def refuse_proxy(url: str, proxies: Proxies) -> None:
+def refuse_proxy(url: str, proxies: Proxies, owner: str = "Settings") -> None:
     """Let no credential leave this machine in the clear, as it would through a proxy.
 
     Plain http is safe on loopback only, and a proxy that serves such a request carries it to
     another machine (RFC 6750 section 5.3). Through a proxy https is encrypted from end to end.
+
+    Args:
+        url: Where the request goes.
+        proxies: As an adapter is given them.
+        owner: The object whose ``allow_http`` would allow it.
 
     Raises:
         AuthRetryError: The URL is plain http, and a proxy serves it.
     """
     if url[:6].lower() != "https:" and select_proxy(url, proxies):
         raise AuthRetryError(
-            f"not sent: {redacted(url)} is plain http and would go through a proxy, which sees the "
-            "credential in the clear: name the host in NO_PROXY, or say allow_http=True"
+            f"not sent: {redacted(url)} is plain http, and a proxy that serves it would see the "
+            "credential in the clear: name the host in the variable NO_PROXY, or take the proxy "
+            f"out of session.proxies; {owner}(allow_http=True) allows it"
         )
 
 

@@ -126,6 +126,9 @@ class Store(Protocol):
     Every method is called from many threads. A record is text that may hold secrets in the clear:
     the store guards it. Errors of the store are `OSError` or `TimeoutError`; any of them leaves
     the library with what it has in memory, and the store is tried again the next time.
+
+    A store may also have ``place``, a hashable value that is equal for all stores of a process that
+    hold the same records; without it each object counts as a place of its own.
     """
 
     def read(self, key: str) -> str | None:

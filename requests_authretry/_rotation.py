@@ -18,7 +18,7 @@ from ._core.outcome import Reason
 from ._core.token import Token, TokenRecord, UnreadableRecordError
 from ._errors import RefreshFailed
 from ._events import StoreFailed, logger, tell
-from ._families import families, is_constant
+from ._families import families, is_constant, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -206,10 +206,10 @@ class Rotation:
         if self._is_kept_out and hasattr(self._source, "fetch"):
             raise NoToken(
                 "another token source without a store_key uses this store for the same origins, "
-                "and both may begin with one refresh token: give them a store_key, equal for one "
-                "identity, else different"
+                "and both may begin with one refresh token: give them a store_key, the same for "
+                "one identity, else one for each"
             )
-        here = self._store, self._record_key
+        here = place_of(self._store, self._record_key)
         is_named = bool(getattr(self._source, "store_key", None))
         if not is_named and self._family.kept_in not in (None, here):
             raise NoToken(
@@ -236,16 +236,16 @@ class Rotation:
         if fetched.refresh_token is None:
             return
         family = self._family
-        family.kept_in = self._store, self._record_key
+        family.kept_in = place_of(self._store, self._record_key)
         family.rotates |= spent is not None and spent.refresh_token not in {
             None,
             fetched.refresh_token,
         }
-        if family.rotates and self._is_in_memory and not family.is_warned:
-            family.is_warned = True
+        if family.rotates and self._is_in_memory and not families.is_warned:
+            families.is_warned = True
             logger.warning(
                 "the server gives a new refresh token each time: without Settings(store=...) the "
-                "last one is lost when this program ends"
+                "last one is lost when this process ends, and other processes send spent ones"
             )
 
     def _kept(self, fetched: Token) -> Renewed:
@@ -336,14 +336,23 @@ def _place(settings: Settings, family: Family, key: str) -> tuple[Store, str]:
     source, store = settings.token, settings.store
     if store is None or is_constant(source):
         return family.memory, _ALONE
-    if getattr(source, "store_key", None) or families.owns(source, store, key):
+    if getattr(source, "store_key", None):
         return store, key
+    owner = families.owner(source, store, key)
+    if owner is source:
+        return store, key
+    kept = type(store).__name__
     warn(
-        f"two token sources without a store_key name one store for {key}: the tokens of the second "
-        "stay out of the store; give them a store_key, equal for one identity, else different",
+        f"{_name_of(owner)} and {_name_of(source)} are two token sources for {key} in one {kept}, "
+        f"and have no store_key: tokens of {_name_of(source)} are kept in memory only. Give them a "
+        "store_key, the same for one identity, else one for each",
         stacklevel=2,
     )
     return family.memory, _ALONE
+
+
+def _name_of(source: object) -> str:
+    return str(getattr(source, "__qualname__", type(source).__qualname__))
 
 
 def _fetcher(source: object) -> Callable[[FetchContext], object]:

@@ -125,6 +125,11 @@ class KeyringStore:
         """
         return self._times.push(key, until, now)
 
+    @property
+    def place(self) -> tuple[object, ...]:
+        """What all stores for this service of this keyring have in common."""
+        return "keyring", self._service, None if self._backend is None else id(self._backend)
+
     def __repr__(self) -> str:
         """As it is made; of the backend only its kind."""
         backend = f", backend=<{type(self._backend).__name__}>" if self._backend else ""

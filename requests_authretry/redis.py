@@ -175,6 +175,15 @@ class RedisStore:
         later: float = _asked(push)
         return later
 
+    @property
+    def place(self) -> tuple[object, ...]:
+        """What all stores for this server and prefix have in common."""
+        pool = getattr(self._redis(), "connection_pool", None)  # a cluster has none
+        options = getattr(pool, "connection_kwargs", {"host": id(self._client)})
+        options = {"host": "localhost", "port": 6379, "db": 0, **options}
+        where = (options.get(name) for name in ("host", "port", "db", "path"))
+        return "redis", self._prefix, *where
+
     def __repr__(self) -> str:
         """As it is made; of the URL no user and no password, of a client only its kind."""
         where = repr(_place(self._url)) if self._url else f"<{type(self._client).__name__}>"

@@ -130,6 +130,12 @@ _TOKEN_FIELDS = ("value", "expires_at", "scheme", "refresh_token", "scopes")
 _EMPTY_RECORDS = ("", "null")
 
 
+_UNREADABLE = (
+    "the record is torn, or something else wrote it: remove it from the store, and sign in again "
+    "where you have to"
+)
+
+
 class UnreadableRecordError(ValueError):
     """A store holds a record that gives no token; it quotes nothing of it."""
 
@@ -181,9 +187,9 @@ class TokenRecord:
             generation = fields.get("generation", 0)
         except (ValueError, TypeError, AttributeError, RecursionError):
             # Not from it: what it says may quote the record.
-            raise UnreadableRecordError("the record is torn, or something else wrote it") from None
+            raise UnreadableRecordError(_UNREADABLE) from None
         if not isinstance(generation, int):
-            raise UnreadableRecordError("the record has a generation that is no whole number")
+            raise UnreadableRecordError(_UNREADABLE)
         known = {*_TOKEN_FIELDS, "generation", "version"}
         others = {name: value for name, value in fields.items() if name not in known}
         return cls(token, generation, others)

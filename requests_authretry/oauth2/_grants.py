@@ -88,9 +88,9 @@ class RefreshToken(Grant):
             return newest
         if context.blind:  # another process may have spent it long ago
             raise RefreshFailed(
-                "the first refresh token may be spent, and is not sent: the newest one is in a "
-                "store that cannot be read, or in the parent process; name a store in Settings "
-                "that all processes can read, or sign in again"
+                "the first refresh token may be spent, and is not sent: the store with the newest "
+                "one cannot be read (the log says why), or a parent process has it; name a store "
+                "in Settings that all processes can read, or sign in again"
             )
         if not self._first:
             raise RefreshFailed("the refresh token was lost in a pickle: make the source anew")

@@ -165,7 +165,7 @@ class Transport:
         return Settings(
             auth=signer,
             origins=[str(Origin.of(url))],
-            allow_http=self._client.allow_http,
+            allow_http=True,  # the client and the adapter below have judged the URL
             retry=retry,
             clock=context.clock,
         )
@@ -219,7 +219,7 @@ class _Bounded(BaseAdapter):
                 changes it has the next secret sent to any place.
         """
         if not self._allow_http:
-            refuse_proxy(request.url or "", options.get("proxies"))
+            refuse_proxy(request.url or "", options.get("proxies"), "Client")
         answer = _Answer(lambda: self._answer(request, options))
         # In real seconds, as the time limits of sockets are.
         if not answer.wait(CONNECT_SECONDS + ANSWER_SECONDS):

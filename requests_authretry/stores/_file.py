@@ -114,6 +114,11 @@ class FileStore:
                 self._replace(kept)
         return later
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """What all stores for this file have in common."""
+        return "file", os.path.abspath(self.path)  # noqa: PTH100 (links are not followed)
+
     def __repr__(self) -> str:
         """As it is made."""
         return f"FileStore({str(self.path)!r})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 import warnings
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 import pytest
+import redis
 import requests
 from keyrings.alt.file import PlaintextKeyring  # type: ignore[import-untyped]
 from requests.adapters import BaseAdapter
@@ -27,6 +29,7 @@ from requests_authretry import (
     override,
 )
 from requests_authretry._configuration._references import Reference
+from requests_authretry._families import families, place_of
 from requests_authretry.keyring import KeyringStore
 from requests_authretry.oauth2 import Client, ClientCredentials, Password, RefreshToken
 from requests_authretry.redis import RedisStore
@@ -129,16 +132,19 @@ STORES = ("none", "memory", "file", "redis", "keyring")
 
 @pytest.fixture
 def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A store of the kind that the test asks for."""
-    kind = request.param
+    """A function that gives a store of the kind that the test asks for, anew where that is one."""
+    kind, memory, backend = request.param, MemoryStore(), PlaintextKeyring()
+    backend.file_path = str(tmp_path / "keyring")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     if kind == "redis":
-        return RedisStore(request.getfixturevalue("redis_server").url, prefix=str(tmp_path))
-    if kind == "keyring":
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-        backend = PlaintextKeyring()
-        backend.file_path = str(tmp_path / "keyring")
-        return KeyringStore(backend=backend)
-    return {"none": None, "memory": MemoryStore(), "file": FileStore(tmp_path / "tokens")}[kind]
+        url = request.getfixturevalue("redis_server").url
+        return lambda: RedisStore(url, prefix=str(tmp_path))
+    return {
+        "none": lambda: None,
+        "memory": lambda: memory,
+        "file": lambda: FileStore(tmp_path / "tokens"),
+        "keyring": lambda: KeyringStore(backend=backend),
+    }[kind]
 
 
 def chosen(token: Any, store: Any, origin: str = ORIGIN, **others: Any) -> Settings:
@@ -169,8 +175,10 @@ def two_sessions(kind: str, store: Any, below: Below) -> None:
     for who in WHO:
         session = requests.Session()
         session.mount("https://", below)
-        mount(session, chosen(KINDS[kind](who), store))
+        mount(session, chosen(KINDS[kind](who), store()))
         call(session, who)
+        del session
+        gc.collect()
 
 
 def sites(kind: str, store: Any, below: Below) -> None:
@@ -178,7 +186,7 @@ def sites(kind: str, store: Any, below: Below) -> None:
     session = requests.Session()
     session.mount("https://", below)
     origins = {ALICE: ORIGIN, BOB: OTHER}
-    each = [chosen(KINDS[kind](who), store, origin) for who, origin in origins.items()]
+    each = [chosen(KINDS[kind](who), store(), origin) for who, origin in origins.items()]
     mount(session, Settings(sites=each))
     for who, origin in origins.items():
         call(session, who, origin)
@@ -188,9 +196,9 @@ def overrides(kind: str, store: Any, below: Below) -> None:
     """One has the session, and the other an override of it, with and without the store."""
     session = requests.Session()
     session.mount("https://", below)
-    mount(session, chosen(KINDS[kind](ALICE), store))
+    mount(session, chosen(KINDS[kind](ALICE), store()))
     call(session, ALICE)
-    for again in ({}, {"store": store}):
+    for again in ({}, {"store": store()}):
         with override(token=KINDS[kind](BOB), **again):
             call(session, BOB)
     call(session, ALICE)
@@ -202,7 +210,7 @@ def adoption(kind: str, store: Any, below: Below) -> None:
         session = requests.Session()
         session.headers["Authorization"] = f"Bearer {who}-header"
         session.mount("https://", below)
-        mount(session, chosen(KINDS[kind](who), store, adopt=["authorization"]))
+        mount(session, chosen(KINDS[kind](who), store(), adopt=["authorization"]))
         call(session, who)
 
 
@@ -220,7 +228,7 @@ def test_nobody_becomes_somebody_else(way: Any, kind: str, store: Any) -> None:
     """Whatever the source and the store: each request carries a token of whoever it is for."""
     below = Below()
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "two token sources without a store_key")
+        warnings.filterwarnings("ignore", ".* are two token sources")
         way(kind, store, below)
     for who in WHO:
         assert {name.startswith(f"Bearer {who}") for name in below.carried[who]} <= {True}
@@ -232,14 +240,14 @@ def test_nobody_becomes_somebody_else(way: Any, kind: str, store: Any) -> None:
 def test_a_constant_stays_out_of_stores(kind: str, store: Any) -> None:
     """What another left under the same origins is neither used nor replaced by a constant token."""
     record = json.dumps({"value": "alice-token", "generation": 10**15})
-    store.write(ORIGIN, record)
+    store().write(ORIGIN, record)
     below = Below()
     session = requests.Session()
     session.mount("https://", below)
-    mount(session, chosen(KINDS[kind](BOB), store))
+    mount(session, chosen(KINDS[kind](BOB), store()))
     call(session, BOB)
     assert set(below.carried[BOB]) == {"Bearer bob-token"}
-    assert store.read(ORIGIN) == record
+    assert store().read(ORIGIN) == record
 
 
 def test_a_function_in_an_override_stays_out_of_any_store() -> None:
@@ -268,7 +276,7 @@ def test_a_second_function_is_told_of() -> None:
     store = MemoryStore()
     mount(requests.Session(), chosen(alices, store))
     mount(requests.Session(), chosen(alices, store, timeout=3))
-    with pytest.warns(UserWarning, match="give them a store_key"):
+    with pytest.warns(UserWarning, match="Give them a store_key"):
         mount(requests.Session(), chosen(bobs, store))
 
 
@@ -278,9 +286,9 @@ def test_a_second_object_is_refused() -> None:
     session = requests.Session()
     session.mount("https://", ScriptedAdapter())
     mount(requests.Session(), chosen(Person(ALICE), store))
-    with pytest.warns(UserWarning, match="give them a store_key"):
+    with pytest.warns(UserWarning, match="Give them a store_key"):
         mount(session, chosen(Person(ALICE), store))
-    with pytest.raises(requests.RequestException, match="give them a store_key, equal for one"):
+    with pytest.raises(requests.RequestException, match="give them a store_key, the same"):
         session.get(ORIGIN)
 
 
@@ -293,3 +301,46 @@ def test_one_function_made_twice_is_one_source() -> None:
         mount(session, chosen(KINDS["closure"](BOB), store))
         call(session, BOB)
     assert store.read(ORIGIN) is not None
+
+
+PLACES = {
+    "files": lambda folder: [FileStore(folder / "a"), FileStore(f"{folder}/b/../a")],
+    "redis by URL": lambda _: [RedisStore("redis://localhost"), RedisStore("redis://localhost/0")],
+    "redis": lambda _: [RedisStore(redis.Redis(db=2)), RedisStore("redis://localhost:6379/2")],
+    "keyrings": lambda _: [KeyringStore("mine"), KeyringStore("mine")],
+}
+
+
+@pytest.mark.parametrize("stores", PLACES.values(), ids=PLACES)
+def test_two_stores_of_one_place(stores: Any, tmp_path: Path) -> None:
+    """Two objects that hold the same records are one place, which has one owner."""
+    one, other = stores(tmp_path)
+    assert place_of(one, "key") == place_of(other, "key")
+    assert families.owner(alices, one, "key") is alices
+    assert families.owner(bobs, other, "key") is alices
+
+
+OTHERS = {
+    "files": lambda folder: [FileStore(folder / "a"), FileStore(folder / "b")],
+    "prefixes": lambda _: [RedisStore("redis://localhost", prefix=name) for name in "ab"],
+    "servers": lambda _: [RedisStore(f"redis://localhost:{port}") for port in (1, 2)],
+    "services": lambda _: [KeyringStore(name) for name in "ab"],
+    "memories": lambda _: [MemoryStore(), MemoryStore()],
+}
+
+
+@pytest.mark.parametrize("stores", OTHERS.values(), ids=OTHERS)
+def test_two_places(stores: Any, tmp_path: Path) -> None:
+    """Each place has an owner of its own."""
+    for source, store in zip((alices, bobs), stores(tmp_path), strict=True):
+        assert families.owner(source, store, "key") is source
+
+
+def test_owners_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of more records than are remembered the one that was not asked for longest is forgotten."""
+    monkeypatch.setattr("requests_authretry._families.MOST_OWNERS", 2)
+    store = MemoryStore()
+    for key in ("first", "second", "first", "third"):
+        families.owner(alices, store, key)
+    assert families.owner(bobs, store, "first") is alices
+    assert families.owner(bobs, store, "second") is bobs

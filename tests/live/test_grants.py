@@ -53,7 +53,7 @@ WALKS: Final = {
 LASTING: Final = ["refresh-token", "device-code", "public-client", "dpop-shared", "redis"]
 """The programs whose next run goes on where the last one ended."""
 
-OTHERS: Final = {"setup", "mutual-tls", "failure", "step-up"}
+OTHERS: Final = {"setup", "web-view", "mutual-tls", "failure", "step-up"}
 
 
 class Reader:
@@ -133,6 +133,17 @@ def _home(clock: FakeClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 def reader(oidc: OidcServer, api: str, redis_server: RedisServer) -> Callable[[str], Reader]:
     """A function from the name of a program to somebody who runs it."""
     return lambda name: Reader(oidc, api, WALKS[name], redis_url=redis_server.url)
+
+
+def test_views_of_one_user(oidc: OidcServer, api: str) -> None:
+    """Each view makes the user's source anew, and the first refresh token is spent once."""
+    ada = Reader(oidc, api, "app")
+    with ada.running("web-view") as left:
+        views = [left["response"], *(left["view"](left["refresh_token"]) for _ in range(2))]
+        assert [response.status_code for response in views] == [200] * 3
+        oidc.expire_all()
+        assert left["view"](left["refresh_token"]).status_code == 200
+    assert [entry["status"] for entry in ada.asked()] == [200, 200]
 
 
 @pytest.mark.parametrize("name", WALKS)
