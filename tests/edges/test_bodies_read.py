@@ -224,10 +224,6 @@ def test_without_a_time_limit_a_body_takes_its_time() -> None:
     """Who gives no timeout gets the whole body, however long after the deadline it ends."""
     clock = FakeClock()
 
-    def slow(connection: socket.socket, over: Event) -> bool:
-        says(head(200, ("Content-Length", "4")), b"at")(connection, over)
-        clock.advance(1000)
-        return says(b"la")(connection, over)
-
+    slow = drip(head(200, ("Content-Length", "9")), tick=lambda: clock.advance(1000))
     with Wire(slow) as wire, real(clock=clock) as session:
-        assert session.get(wire.url).content == b"atla"
+        assert session.get(wire.url).content == b"." * 9

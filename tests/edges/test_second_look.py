@@ -28,11 +28,9 @@ from requests_authretry._runtime import Runtime
 from requests_authretry.testing import FakeClock, ScriptedAdapter
 from tests.edges.scripted import Source, carried, scripted, settings
 from tests.edges.support import ended, real
-from tests.edges.wire import PATIENCE, Wire, answer, drip, head, says
+from tests.edges.wire import PATIENCE, Wire, answer, drip, head
 
 if TYPE_CHECKING:
-    import socket
-
     from requests import PreparedRequest, Response
 
 URL = "https://api.example.com/things"
@@ -171,14 +169,9 @@ def test_who_bounds_no_read_is_not_cut(timeout: tuple[float | None, float | None
         session.mount("https://", slow)
         mount(session, Settings(clock=clock, retry=RetryPolicy(deadline=1)))
         assert session.get(URL, timeout=timeout).content == b"x" * 100
-
-    def body(connection: socket.socket, over: threading.Event) -> bool:
-        says(head(200, ("Content-Length", "50")), b"y" * 25)(connection, over)
-        clock.advance(1000)
-        return says(b"y" * 25)(connection, over)
-
-    with Wire(body) as wire, real(clock=clock, retry=RetryPolicy(deadline=60)) as session:
-        assert session.get(wire.url, timeout=timeout).content == b"y" * 50
+    dripping = drip(head(200, ("Content-Length", "9")), tick=lambda: clock.advance(1000))
+    with Wire(dripping) as wire, real(clock=clock) as session:
+        assert session.get(wire.url, timeout=timeout).content == b"." * 9
 
 
 def test_a_401_is_renewed_before_anything_else() -> None:

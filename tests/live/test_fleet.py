@@ -63,6 +63,12 @@ def fleet(server: OidcServer, store: str, folder: Path) -> Iterator[list[Any]]:
             reports += [json.loads(worker.communicate(timeout=PATIENCE)[0]) for worker in workers]
 
 
+def all_have(number: int, folder: Path) -> bool:
+    """Whether each process of the fleet has fetched, or adopted, as many tokens."""
+    counts = [int(file.read_text() or 0) for file in folder.glob("renewals-*")]
+    return len(counts) == PROCESSES and min(counts) >= number
+
+
 @pytest.mark.slow
 def test_a_fleet_goes_through_expiries(
     oidc_server: Callable[..., OidcServer], shared_store: str, tmp_path: Path
@@ -87,12 +93,11 @@ def test_a_fleet_whose_token_is_refused(
 ) -> None:
     """A token that the server takes back before its time is replaced once, for all."""
     with fleet(oidc, shared_store, tmp_path) as reports:
-        for renewals in (1, 2, 3):
-            wait_for(lambda known=renewals: len(oidc.log()) >= known)  # type: ignore[misc]
-            time.sleep(2)  # all of them use it
+        for number in (1, 2, 3):
+            wait_for(lambda number=number: all_have(number, tmp_path))  # type: ignore[misc]
+            time.sleep(2)  # all of their threads use it
             oidc.expire_all()
-        wait_for(lambda: len(oidc.log()) > 3)
-        time.sleep(1)
+        wait_for(lambda: all_have(4, tmp_path))
     assert [report["faults"] for report in reports] == [[]] * PROCESSES
     assert [entry["status"] for entry in oidc.log()] == [200] * 4
 
@@ -117,12 +122,16 @@ def test_a_killed_holder_held_the_lock(oidc: OidcServer, shared_store: str, tmp_
         holder = start(told, "stall")
         wait_for(Path(told.stop).exists)
         settings = told.settings(retry=RetryPolicy(deadline=1.5))
-        with requests.Session() as session, mount(session, settings):
-            with pytest.raises(RefreshFailed):
-                session.get(f"{told.api}/get")
-            assert oidc.log() == []
-            holder.kill()
-            holder.communicate()
+        with (
+            requests.Session() as session,
+            mount(session, settings),
+            pytest.raises(RefreshFailed),
+        ):
+            session.get(f"{told.api}/get")
+        assert oidc.log() == []
+        holder.kill()
+        holder.communicate()
+        with requests.Session() as session, mount(session, told.settings()):
             assert session.get(f"{told.api}/get").status_code == 200
 
 
@@ -162,19 +171,13 @@ def test_a_redis_that_forgets(
 ) -> None:
     """A server that dies, and comes back empty, costs the fleet neither a call nor the session."""
     server = oidc_server(ttl=8)
-
-    def all_have(number: int) -> bool:
-        """Whether each process has got, or adopted, as many tokens."""
-        counts = [int(file.read_text() or 0) for file in tmp_path.glob("renewals-*")]
-        return len(counts) == PROCESSES and min(counts) >= number
-
     with fleet(server, own_redis_server.url, tmp_path) as reports:
         for number in (1, 2):
-            wait_for(lambda number=number: all_have(number))  # type: ignore[misc]
+            wait_for(lambda number=number: all_have(number, tmp_path))  # type: ignore[misc]
             own_redis_server.kill()
             time.sleep(1)
             own_redis_server.start()
-        wait_for(lambda: all_have(3))
+        wait_for(lambda: all_have(3, tmp_path))
     asked = server.log()
     assert [report["faults"] for report in reports] == [[]] * PROCESSES
     assert {entry["status"] for entry in asked} == {200}
