@@ -11,9 +11,9 @@ from collections import OrderedDict
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock, RLock
-from types import FunctionType, MethodType
+from types import CellType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
-from weakref import ref
+from weakref import WeakSet, ref
 
 from ._core.token import Token
 from ._errors import RefreshFailed
@@ -21,8 +21,9 @@ from ._fork import survives_fork
 from .stores import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
+    from ._core.token import TokenRecord
     from ._protocols import Store
 
 MOST_NAMED_FAMILIES = 10_000
@@ -42,12 +43,14 @@ class Family:
 
     Attributes:
         memory: Keeps the newest token where no store is named.
+        newest: The newest record by its place in a store: a store may lose it or fail to take it.
         rotates: Whether the server was seen to give another refresh token for one.
         kept_in: Where the newest refresh token is, None before there is one.
         is_inherited: Whether a parent process holds the same refresh token: both would spend it.
     """
 
     memory: MemoryStore = field(default_factory=MemoryStore)
+    newest: dict[Place, TokenRecord] = field(default_factory=dict)
     rotates: bool = False
     kept_in: Place | None = None
     is_inherited: bool = False
@@ -62,9 +65,10 @@ class Families:
 
     def __init__(self) -> None:
         self.is_warned = False
+        self._all: WeakSet[Family] = WeakSet()
         self._named: OrderedDict[str, Family] = OrderedDict()
         self._of_objects: dict[object, tuple[object, Family]] = {}
-        self._owners: OrderedDict[Place, tuple[Store, object]] = OrderedDict()
+        self._owners: OrderedDict[Place, tuple[object, object, str]] = OrderedDict()
         self._sending: dict[str, Lock] = {}
         self._spent: set[str] = set()
         # Reentrant: a source may be collected, and its family dropped, while this thread holds it.
@@ -72,12 +76,20 @@ class Families:
         survives_fork(self)
 
     def of(self, source: object) -> Family:
-        """The family of a token source: the same for one object, and for equal ``family`` names."""
-        if is_constant(source):
-            return Family()
-        name = getattr(source, "family", None)
+        """The family of a token source: the same for one object, and for equal ``family`` names.
+
+        A constant has one of its own, and so has a function each time: nobody tells it of the token
+        to replace, so that it spends no refresh token, and it may answer for the user of the
+        moment. So has a source whose ``family`` is None.
+        """
+        name = getattr(source, "family", "")
         with self._lock:
-            return self._of_name(name) if isinstance(name, str) else self._of_object(source)
+            if is_constant(source) or not hasattr(source, "fetch") or name is None:
+                family = Family()
+            else:
+                family = self._of_name(name) if name else self._of_object(source)
+            self._all.add(family)
+        return family
 
     def _of_name(self, name: str) -> Family:
         family = self._named.setdefault(name, Family())
@@ -93,29 +105,50 @@ class Families:
             thing, what = source.__self__, source.__func__
         place = id(thing), what
         if place not in self._of_objects:
-            try:
-                life: object = ref(thing, lambda _: self._of_objects.pop(place, None))
-            except TypeError:
-                life = thing  # it takes no weak reference: it stays, so that nobody gets its id
-            self._of_objects[place] = life, Family()
+            self._of_objects[place] = self._life(self._of_objects, place, thing), Family()
         return self._of_objects[place][1]
 
-    def owner(self, source: object, store: Store, key: str) -> object:
-        """The source whose tokens a store's record under its origins may hold.
+    def _life(self, known: dict[Any, Any], place: object, thing: object) -> object:
+        """Have a place forgotten when the thing in it ends; the thing itself, if that cannot be."""
+        try:
+            return ref(thing, lambda _: known.pop(place, None))
+        except TypeError:
+            return thing  # it takes no weak reference: it stays, so that nobody gets its id
 
-        It is the first source without a ``store_key`` that asked, unless this one is of its family
-        or equal to it, as a function with the same code and the same captured values is: then it is
-        this one. Any other may give the tokens of somebody else.
+    def owner(self, source: object, store: Store, key: str) -> str | None:
+        """Who owns a store's record under its origins; None: this source does.
+
+        The first source without a ``store_key`` that asks owns it. So does a function with the same
+        code and equal captured values, and a source of the same family. Any other may give the
+        tokens of somebody else.
+
+        Returns:
+            The name of the other source.
         """
+        place = place_of(store, key)
         with self._lock:
-            place = place_of(store, key)
-            # The store too: nobody gets its id while it is remembered.
-            _, owner = self._owners.setdefault(place, (store, source))
+            identity = self._identity(source)
+            if place not in self._owners:
+                is_named = getattr(store, "place", None) is not None
+                life = None if is_named else self._life(self._owners, place, store)
+                self._owners[place] = life, identity, name_of(source)
             self._owners.move_to_end(place)
             if len(self._owners) > MOST_OWNERS:
                 self._owners.popitem(last=False)
-            is_same = self.of(owner) is self.of(source) or _is_same(owner, source)
-        return source if is_same else owner
+            _, owner, name = self._owners[place]
+        return None if owner == identity else name
+
+    def _identity(self, source: object) -> object:
+        """What tells a source from others, without keeping it alive."""
+        if isinstance(source, FunctionType):
+            cells = [cell.cell_contents for cell in source.__closure__ or () if _is_full(cell)]
+            given = (*(source.__defaults__ or ()), *(source.__kwdefaults__ or {}).values())
+            captured = (*cells, *given)
+            if all(type(value) in _PLAIN for value in captured):
+                values = tuple((type(value), value) for value in captured)
+                return source.__code__, _Same(source.__globals__), values
+        name = getattr(source, "family", None)
+        return self._of_name(name) if isinstance(name, str) else self._of_object(source)
 
     @contextmanager
     def sending(self, digest: str, seconds: float) -> Iterator[None]:
@@ -161,13 +194,12 @@ class Families:
 
     def after_fork(self) -> None:
         """Parent and child hold the same refresh tokens now."""
-        self._lock, self._sending = RLock(), {}
-        for family in self._all():
+        self._lock = RLock()
+        # The parent's threads go on sending them.
+        self._spent.update(digest for digest, lock in self._sending.items() if lock.locked())
+        self._sending = {}
+        for family in list(self._all):
             family.is_inherited = family.rotates
-
-    def _all(self) -> Iterable[Family]:
-        yield from self._named.values()
-        yield from (family for _, family in self._of_objects.values())
 
 
 def place_of(store: Store, key: str) -> Place:
@@ -175,21 +207,37 @@ def place_of(store: Store, key: str) -> Place:
     return getattr(store, "place", None) or id(store), key
 
 
+def name_of(source: object) -> str:
+    """A source in a message, without what may be secret."""
+    return str(getattr(source, "__qualname__", type(source).__qualname__))
+
+
 def is_constant(source: object) -> bool:
     """Whether nothing from a store may replace what a source says: a constant, or a reference."""
     return isinstance(source, Token) or getattr(source, "is_kept_elsewhere", False) is True
 
 
-_PARTS = ("__code__", "__defaults__", "__kwdefaults__", "__closure__")
+_PLAIN = {str, bytes, int, float, bool, type(None)}
 
 
-def _is_same(one: object, other: object) -> bool:
-    """Whether two sources are equal, or functions of one code that captured equal values."""
+class _Same:
+    """Equal to another one for the very same thing alone."""
+
+    def __init__(self, thing: object) -> None:
+        self._thing = thing
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self._thing is other._thing
+
+    def __hash__(self) -> int:
+        return id(self._thing)
+
+
+def _is_full(cell: CellType) -> bool:
+    """Whether a captured name is bound already."""
     try:
-        if isinstance(one, FunctionType) and isinstance(other, FunctionType):
-            return all(getattr(one, part) == getattr(other, part) for part in _PARTS)
-        return bool(one == other)
-    except Exception:  # noqa: BLE001 (a captured value may refuse to be compared)
+        return cell.cell_contents is cell.cell_contents
+    except ValueError:
         return False
 
 

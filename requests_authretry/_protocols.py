@@ -82,7 +82,9 @@ class TokenSource(Protocol):
       within this process, as it may give the tokens of somebody else; it is not asked where it has
       `fetch`, as both may begin with one refresh token.
     * ``family`` (a str): sources with the same one use the same tokens within this process, where
-      no store is named. Without it each object has tokens of its own.
+      no store is named. Without it each object has tokens of its own, which all settings that name
+      it use, as its tokens are of one identity. With None each settings object asks it for itself.
+    * ``has_refresh_tokens`` (a bool): False where its tokens never bring a refresh token.
     * ``is_kept_elsewhere`` (a bool): True keeps its tokens out of every store.
     * ``patience`` (seconds), what one `fetch` may take before another is begun beside it, where
       that is more than a minute.

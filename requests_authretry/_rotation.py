@@ -18,7 +18,7 @@ from ._core.outcome import Reason
 from ._core.token import Token, TokenRecord, UnreadableRecordError
 from ._errors import RefreshFailed
 from ._events import StoreFailed, logger, tell
-from ._families import families, is_constant, place_of
+from ._families import families, is_constant, name_of, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -88,14 +88,14 @@ class Rotation:
         self._family = families.of(source)
         self._store, self._record_key = _place(settings, self._family, self.key)
         self._is_in_memory = self._store is self._family.memory
-        named = None if is_constant(source) else settings.store
-        self._is_kept_out = named is not None and self._is_in_memory
+        self._record_place = place_of(self._store, self._record_key)
+        has_store = settings.store is not None and not is_constant(source)
+        self._is_kept_out = has_store and self._is_in_memory and hasattr(source, "fetch")
         self._fetch = _fetcher(source)
         self._clock, self._listeners = settings.clock, settings.listeners
         self._holders = 0
         self._is_alone = True
         self._is_shared = False
-        self._newest: TokenRecord | None = None
         self.is_kept = True
         self._is_blind = False
         self.first: Token | None = None
@@ -183,7 +183,7 @@ class Rotation:
             return self._newest.token if self._newest else ours
         # Without its refresh token a record does not tell which refresh token is good still.
         has_lost_it = stored is not None and stored.token.refresh_token is None
-        self._is_blind = has_lost_it and hasattr(self._source, "family")
+        self._is_blind = has_lost_it and isinstance(getattr(self._source, "family", None), str)
         self._is_shared = stored is not None
         if stored is not None and stored.generation >= self._generation:
             self._newest = stored
@@ -191,6 +191,15 @@ class Rotation:
         elif self._newest is not None and alone:
             self._keep()
         return self._newest.token if self._newest else ours
+
+    @property
+    def _newest(self) -> TokenRecord | None:
+        """The newest record that this process knows, whatever the store has."""
+        return self._family.newest.get(self._record_place)
+
+    @_newest.setter
+    def _newest(self, record: TokenRecord) -> None:
+        self._family.newest[self._record_place] = record
 
     @property
     def _generation(self) -> int:
@@ -203,15 +212,14 @@ class Rotation:
             NoToken: It has given a refresh token in this process that is kept in another place, or
                 another source that may have the same one has.
         """
-        if self._is_kept_out and hasattr(self._source, "fetch"):
+        if self._is_kept_out and getattr(self._source, "has_refresh_tokens", True):
             raise NoToken(
                 "another token source without a store_key uses this store for the same origins, "
                 "and both may begin with one refresh token: give them a store_key, the same for "
                 "one identity, else one for each"
             )
-        here = place_of(self._store, self._record_key)
         is_named = bool(getattr(self._source, "store_key", None))
-        if not is_named and self._family.kept_in not in (None, here):
+        if not is_named and self._family.kept_in not in (None, self._record_place):
             raise NoToken(
                 "it gave a refresh token in this process that is kept in another store or under "
                 "another name, and would spend its first one again: name one store in all settings "
@@ -236,7 +244,7 @@ class Rotation:
         if fetched.refresh_token is None:
             return
         family = self._family
-        family.kept_in = place_of(self._store, self._record_key)
+        family.kept_in, family.is_inherited = self._record_place, False
         family.rotates |= spent is not None and spent.refresh_token not in {
             None,
             fetched.refresh_token,
@@ -338,21 +346,16 @@ def _place(settings: Settings, family: Family, key: str) -> tuple[Store, str]:
         return family.memory, _ALONE
     if getattr(source, "store_key", None):
         return store, key
-    owner = families.owner(source, store, key)
-    if owner is source:
+    owner, name = families.owner(source, store, key), name_of(source)
+    if owner is None:
         return store, key
-    kept = type(store).__name__
     warn(
-        f"{_name_of(owner)} and {_name_of(source)} are two token sources for {key} in one {kept}, "
-        f"and have no store_key: tokens of {_name_of(source)} are kept in memory only. Give them a "
-        "store_key, the same for one identity, else one for each",
+        f"{owner} and {name} are two token sources for {key} in one {type(store).__name__}, and "
+        f"have no store_key: tokens of the second are kept in memory only. Give them a store_key, "
+        "the same for one identity, else one for each",
         stacklevel=2,
     )
     return family.memory, _ALONE
-
-
-def _name_of(source: object) -> str:
-    return str(getattr(source, "__qualname__", type(source).__qualname__))
 
 
 def _fetcher(source: object) -> Callable[[FetchContext], object]:

@@ -64,10 +64,15 @@ _MOST_SAID = 200
 
 
 class Endpoint:
-    """A client's authorization server, for the time of one renewal."""
+    """A client's authorization server, for the time of one renewal.
+
+    Attributes:
+        refresh_token: The one in the last good answer, None where it brought none.
+    """
 
     def __init__(self, client: Client, context: FetchContext) -> None:
         """Nothing is asked yet."""
+        self.refresh_token: object = None
         self._client, self._context = client, context
         self._transport = Transport(client, context)
 
@@ -90,6 +95,8 @@ class Endpoint:
             RefreshFailed: There was none, in words that name the fault and hold no secret.
         """
         url, answer, asked = self._ask("token_url", form)
+        given = answer.get("refresh_token")
+        self.refresh_token = given if isinstance(given, str) and given else None
         try:
             token = _token(answer, asked, refresh_token)
         except _UnusableError as error:

@@ -6,8 +6,10 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
+from .._core.origin import Origin
 from .._core.token import Token
 from .._errors import RefreshFailed
 from .._families import families
@@ -99,15 +101,20 @@ class RefreshToken(Grant):
     def _begun(self, context: FetchContext) -> Token:
         """Spend the first refresh token, which only one thread may do, and only once."""
         endpoint = Endpoint(self.client, context)
-        sent = [endpoint.address(), self.client.client_id, str(self._first)]
+        url = endpoint.address()
+        # One server, however its name is spelt.
+        where = [str(Origin.of(url)), urlsplit(url).path, urlsplit(url).query]
+        sent = [*where, self.client.client_id, str(self._first)]
         digest = sha256(json.dumps(sent).encode()).hexdigest()
         form = self._form("refresh_token", refresh_token=self._first)
         with families.sending(digest, context.timeout):
-            token = endpoint.token(lambda _: form, self._first)
-            if token.refresh_token != self._first:
-                families.spend(digest)
-                families.of(self).rotates = True
-        return token
+            try:
+                return endpoint.token(lambda _: form, self._first)
+            finally:
+                # Also where the answer cannot be used.
+                if endpoint.refresh_token not in {None, self._first}:
+                    families.spend(digest)
+                    families.of(self).rotates = True
 
 
 class Password(Grant):
@@ -240,6 +247,8 @@ class TokenExchange(Grant):
     ) -> None:
         """Refuse what cannot work; nothing is asked yet."""
         self._unknown = uuid4().hex
+        if callable(subject_token) or callable(actor_token):
+            self.family = None  # a function may answer for the user of the moment
         subject_token = self._subject = secret(subject_token)
         actor_token = self._actor = secret(actor_token)
         self.subject_token_type, self.actor_token_type = subject_token_type, actor_token_type

@@ -10,6 +10,7 @@ import subprocess
 import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from hashlib import sha256
 from typing import IO, TYPE_CHECKING
 
 from .._core.faults import gathered, refuse
@@ -56,6 +57,9 @@ class Command:
         env: Variables for it, added to those of this process.
         store_key: The name a store keeps its tokens under; None: the origins they belong to.
 
+    Attributes:
+        family: What equal commands have in common; it gives nothing away.
+
     Raises:
         ConfigurationError: There is nothing that could be run.
     """
@@ -73,6 +77,10 @@ class Command:
         self._args: tuple[str, ...] = given
         self._env = dict(env or {})
         self.store_key = store_key or ""
+        whole = repr((self._args, sorted(self._env.items())))
+        self.family = f"command {sha256(whole.encode('utf-8', 'surrogateescape')).hexdigest()}"
+
+    has_refresh_tokens = False
 
     def fetch(self, context: FetchContext) -> Token:
         """What the program prints now.

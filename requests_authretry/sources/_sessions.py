@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 class OAuth2Session(Wrapping):
     """A session that keeps a dictionary as RFC 6749 section 5.1 has it, and can renew it."""
 
+    has_refresh_tokens = True
+
     def __init__(self, wrapped: Any, scopes: tuple[str, ...]) -> None:
         """Refuse scopes: the session has its own."""
         if scopes:

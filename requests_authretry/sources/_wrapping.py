@@ -19,6 +19,7 @@ class Wrapping(ABC):
     """
 
     marks: ClassVar[tuple[str, ...]] = ()
+    has_refresh_tokens = False
     store_key = ""
 
     def __init__(self, wrapped: Any, scopes: tuple[str, ...]) -> None:

@@ -146,7 +146,9 @@ def test_a_failed_attempt_sets_only_so_many_cookies() -> None:
         wire.then(answer())
         with real(retry=RetryPolicy(max_attempts=3, backoff=AT_ONCE)) as session:
             session.get(wire.url)
-            assert list(sent(wire)[2]) == list(session.cookies.get_dict()) == names[:COOKIE_LINES]
+            # Before Python 3.11 a cookie jar sorts them by their names.
+            assert sorted(sent(wire)[2]) == sorted(names[:COOKIE_LINES])
+            assert sorted(session.cookies.get_dict()) == sorted(names[:COOKIE_LINES])
 
 
 def test_a_long_cookie_of_a_failed_attempt_is_left_out() -> None:

@@ -57,6 +57,7 @@ class Rotating(BaseAdapter):
         super().__init__()
         self.spent: list[str] = []
         self.rotates = rotates
+        self.more: dict[str, object] = {}
 
     def send(self, request: PreparedRequest, *_: Any, **__: Any) -> requests.Response:
         """A token for a refresh token that was not spent."""
@@ -66,6 +67,7 @@ class Rotating(BaseAdapter):
         fields: dict[str, object] = {"access_token": f"access-{number}", "expires_in": HOUR}
         if self.rotates:
             fields |= {"error": "invalid_grant"} if again else {"refresh_token": f"next-{number}"}
+        fields |= self.more
         status = 400 if "error" in fields else 200
         answer = (status, {"Content-Type": "application/json"}, json.dumps(fields).encode())
         return ScriptedAdapter(answer).send(request)
@@ -270,6 +272,71 @@ def test_a_family_in_use_is_remembered(server: Rotating, monkeypatch: pytest.Mon
     assert server.spent == ["alice", "bob", "carol"]
 
 
+SPELLINGS = ["https://login.test:443/token", "https://LOGIN.test/token"]
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_an_endpoint_in_two_spellings(spelling: str, server: Rotating) -> None:
+    """A default port and capitals name no other server."""
+    assert called(chosen(source(server))) == "Bearer access-0"
+    again = RefreshToken(client(server, token_url=spelling), "first")
+    assert called(chosen(again)) is None
+    assert server.spent == ["first"]
+
+
+@pytest.mark.parametrize("odd", [{"token_type": "mac"}, {"expires_in": -1}, {"access_token": ""}])
+def test_an_answer_that_cannot_be_used_has_spent_the_token(
+    odd: dict[str, object], server: Rotating
+) -> None:
+    """Where the server gave another refresh token, the first one is not sent again."""
+    server.more, clock = odd, FakeClock()
+    settings = chosen(source(server), clock=clock)
+    for _ in range(2):
+        assert called(settings) is None
+        clock.advance(HOUR)
+    assert server.spent == ["first"]
+
+
+class Failing(MemoryStore):
+    """A store that fails in one way."""
+
+    mode = ""
+
+    def read(self, key: str) -> str | None:
+        """The record, unless it is away, lost or torn."""
+        if self.mode == "read":
+            raise OSError("away")
+        records = {"lost": None, "torn": '{"value": "acc'}
+        return records[self.mode] if self.mode in records else super().read(key)
+
+    def write(self, key: str, record: str) -> None:
+        """Keep it, unless the disk is full."""
+        if self.mode == "write":
+            raise OSError("full")
+        super().write(key, record)
+
+
+@pytest.mark.parametrize("mode", ["read", "write", "lost", "torn"])
+def test_a_store_that_fails_spends_nothing_twice(mode: str, server: Rotating) -> None:
+    """What one settings object could not keep or read, another one of this process knows."""
+    store, clock = Failing(), FakeClock()
+    one = chosen(source(server), store=store, clock=clock)
+    other = replace(one, timeout=3)
+    sessions = []
+    for settings in (one, other):
+        session = requests.Session()
+        session.mount("https://", ScriptedAdapter(*[200] * 9))
+        mount(session, settings)
+        session.get(ONE)
+        sessions.append(session)
+    for first, second in (sessions, sessions[::-1], sessions):
+        clock.advance(HOUR)
+        first.get(ONE)
+        store.mode = mode
+        second.get(ONE)
+    assert len(server.spent) == len(set(server.spent)) > 1
+
+
 # Sources of users
 
 
@@ -280,6 +347,8 @@ class Custom:
         spent: The refresh tokens it has spent.
     """
 
+    life = 1e12
+
     def __init__(self, **attributes: object) -> None:
         self.spent: list[str] = []
         vars(self).update(attributes)
@@ -289,7 +358,8 @@ class Custom:
         newest = context.stale.refresh_token if context.stale else None
         self.spent.append(newest or "first")
         number = len(self.spent)
-        return Token(f"access-{number}", 1e12, refresh_token=f"next-{number}")
+        end = context.clock.time() + self.life
+        return Token(f"access-{number}", end, refresh_token=f"next-{number}")
 
     def fetched(self) -> str:
         """The same, as a function."""
@@ -304,11 +374,11 @@ def test_one_object_has_one_token() -> None:
     assert mine.spent == ["first"]
 
 
-def test_a_method_is_one_source() -> None:
-    """Each look at a method makes another object, and it is one source all the same."""
-    mine = Custom()
-    assert [called(chosen(mine.fetched)) for _ in range(2)] == ["Bearer access-1"] * 2
-    assert called(chosen(Custom().fetched)) == "Bearer access-1"
+def test_a_method_owns_a_record() -> None:
+    """Each look at a method makes another object, and it is one source of a store all the same."""
+    mine, store = Custom(), MemoryStore()
+    carried = [called(chosen(mine.fetched, store=store)) for _ in range(2)]
+    assert carried == ["Bearer access-1"] * 2
 
 
 def test_one_login_in_two_sources() -> None:
@@ -457,6 +527,37 @@ def test_a_child_leaves_the_refresh_token_to_its_parent(server: Rotating, tmp_pa
     assert called(alone) == "Bearer access-2"
     assert called(together) == "Bearer access-2"
     assert server.spent == ["first", "shared", "next-0"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_child_keeps_what_it_has_got_itself() -> None:
+    """A source that signs in again in the child renews with its own refresh token from then on."""
+    clock = FakeClock()
+    mine = Custom(life=HOUR)
+    alone = chosen(mine, clock=clock)
+    for _ in range(2):
+        assert called(alone) is not None
+        clock.advance(HOUR)
+
+    def later() -> str:
+        mine.spent.clear()
+        for _ in range(3):
+            called(alone)
+            clock.advance(HOUR)
+        return ", ".join(mine.spent)
+
+    assert Child(later).answer() == "first, next-1, next-2"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_fork_while_the_first_token_is_sent(server: Rotating) -> None:
+    """The parent's thread goes on sending it, so that the child does not."""
+    with families.sending("digest", 1.0):
+        child = Child(lambda: str(families._spent))  # noqa: SLF001 (no public way shows it)
+        assert child.answer() == "{'digest'}"
+    assert server.spent == []
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

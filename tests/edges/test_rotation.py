@@ -24,7 +24,7 @@ from requests_authretry import (
     TokenRefreshed,
 )
 from requests_authretry._rotation import RELOCK_SECONDS
-from requests_authretry.testing import FakeClock
+from requests_authretry.testing import FakeClock, forget_tokens
 from tests.edges.renewal_support import (
     DOWN,
     HOUR,
@@ -233,6 +233,7 @@ def test_a_new_sign_in_wins(desk: Desk, store: Flaky, issuer: Issuer, clock: Fak
     store.inner.write(ORIGIN, "")
     clock.advance(5)
     issuer.given = ()
+    forget_tokens()  # it is another process
     new = Desk(issuer, clock, store=store)
     assert new.value() == "access-4"
     assert issuer.spent[-1] is None

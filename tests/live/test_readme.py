@@ -55,7 +55,7 @@ def login(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Login]:
 def test_the_snippets_run_and_get_what_they_say(
     login: Login, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Every snippet runs; the guarded ones get in, and the token of each source is fetched once."""
+    """Every snippet runs; the guarded ones get in, and each token is fetched once."""
     namespace: dict[str, Any] = {}
     statuses = []
     for snippet in blocks("python"):
@@ -64,7 +64,7 @@ def test_the_snippets_run_and_get_what_they_say(
         if "/bearer" in snippet:
             statuses.append(namespace["response"].status_code)
     assert statuses == [200, 200, 200, 200, 200]
-    assert login.gate.issued == 4  # two settings without a store have one source
+    assert login.gate.issued == 5
     assert blocks("text")[1] in capsys.readouterr().out
 
 
