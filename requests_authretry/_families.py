@@ -43,17 +43,26 @@ class Family:
 
     Attributes:
         memory: Keeps the newest token where no store is named.
-        newest: The newest record by its place in a store: a store may lose it or fail to take it.
+        newest: The newest record by its place, beside what ends with its store: a store may lose it
+            or fail to take it.
         rotates: Whether the server was seen to give another refresh token for one.
         kept_in: Where the newest refresh token is, None before there is one.
         is_inherited: Whether a parent process holds the same refresh token: both would spend it.
     """
 
     memory: MemoryStore = field(default_factory=MemoryStore)
-    newest: dict[Place, TokenRecord] = field(default_factory=dict)
+    newest: dict[Place, tuple[object, TokenRecord]] = field(default_factory=dict)
     rotates: bool = False
     kept_in: Place | None = None
     is_inherited: bool = False
+
+    def recall(self, place: Place) -> TokenRecord | None:
+        """The newest record that this process knows of a place."""
+        return self.newest[place][1] if place in self.newest else None
+
+    def remember(self, store: Store, place: Place, record: TokenRecord) -> None:
+        """Know a record as long as its store is there."""
+        self.newest[place] = _life_of_store(self.newest, place, store), record
 
 
 class Families:
@@ -105,15 +114,8 @@ class Families:
             thing, what = source.__self__, source.__func__
         place = id(thing), what
         if place not in self._of_objects:
-            self._of_objects[place] = self._life(self._of_objects, place, thing), Family()
+            self._of_objects[place] = _life(self._of_objects, place, thing), Family()
         return self._of_objects[place][1]
-
-    def _life(self, known: dict[Any, Any], place: object, thing: object) -> object:
-        """Have a place forgotten when the thing in it ends; the thing itself, if that cannot be."""
-        try:
-            return ref(thing, lambda _: known.pop(place, None))
-        except TypeError:
-            return thing  # it takes no weak reference: it stays, so that nobody gets its id
 
     def owner(self, source: object, store: Store, key: str) -> str | None:
         """Who owns a store's record under its origins; None: this source does.
@@ -129,8 +131,7 @@ class Families:
         with self._lock:
             identity = self._identity(source)
             if place not in self._owners:
-                is_named = getattr(store, "place", None) is not None
-                life = None if is_named else self._life(self._owners, place, store)
+                life = _life_of_store(self._owners, place, store)
                 self._owners[place] = life, identity, name_of(source)
             self._owners.move_to_end(place)
             if len(self._owners) > MOST_OWNERS:
@@ -200,6 +201,23 @@ class Families:
         self._sending = {}
         for family in list(self._all):
             family.is_inherited = family.rotates
+
+
+def _life(known: dict[Any, Any], place: object, thing: object) -> object:
+    """Have a place forgotten when the thing in it ends, so that the next one at its address is new.
+
+    Returns:
+        What has to be kept for that.
+    """
+    try:
+        return ref(thing, lambda _: known.pop(place, None))
+    except TypeError:
+        return thing  # it takes no weak reference: it stays, so that nobody gets its address
+
+
+def _life_of_store(known: dict[Any, Any], place: object, store: Store) -> object:
+    """The same for a store; one that names its ``place`` is known as long as the process."""
+    return None if getattr(store, "place", None) is not None else _life(known, place, store)
 
 
 def place_of(store: Store, key: str) -> Place:

@@ -195,11 +195,11 @@ class Rotation:
     @property
     def _newest(self) -> TokenRecord | None:
         """The newest record that this process knows, whatever the store has."""
-        return self._family.newest.get(self._record_place)
+        return self._family.recall(self._record_place)
 
     @_newest.setter
     def _newest(self, record: TokenRecord) -> None:
-        self._family.newest[self._record_place] = record
+        self._family.remember(self._store, self._record_place, record)
 
     @property
     def _generation(self) -> int:

@@ -337,6 +337,16 @@ def test_a_store_that_fails_spends_nothing_twice(mode: str, server: Rotating) ->
     assert len(server.spent) == len(set(server.spent)) > 1
 
 
+def test_a_record_is_known_as_long_as_its_store() -> None:
+    """A store that comes into being where another one was has none of its records."""
+    mine = Custom(store_key="mine")
+    for _ in range(3):
+        assert called(chosen(mine, store=MemoryStore())) is not None
+        gc.collect()
+    assert families.of(mine).newest == {}
+    assert mine.spent == ["first"] * 3
+
+
 # Sources of users
 
 
@@ -429,7 +439,7 @@ def test_what_nobody_has_is_forgotten() -> None:
     """The tokens of a source go with the source."""
     known = len(families._of_objects)  # noqa: SLF001 (there is no public way to see it)
     for _ in range(3):
-        assert called(chosen(Custom())) == "Bearer access-1"
+        assert called(chosen(Custom(place="here"))) == "Bearer access-1"
     gc.collect()
     assert len(families._of_objects) == known  # noqa: SLF001
 
