@@ -18,7 +18,7 @@ import pytest
 
 from requests_authretry import RefreshFailed, SystemClock
 from requests_authretry.cli._gate import Gate, httpbin, serve
-from requests_authretry.testing import FakeClock
+from requests_authretry.testing import FakeClock, forget_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -238,6 +238,7 @@ def test_a_token_in_a_file(part: str, clock: FakeClock, tmp_path: Path) -> None:
     server = Server(Lesson(seen=[]))
 
     def next_run(url: str) -> None:
+        forget_tokens()  # it is another process
         with program("token-file", part, url, clock, path=path) as came:
             assert came["response"].json()["authenticated"]
 
