@@ -1,8 +1,9 @@
 """Which tokens belong together in this process: those of one token source are one family.
 
 A server that rotates refresh tokens ends the whole family when one of them is spent twice
-(RFC 9700 section 4.14.2). So all settings of this process that use one source share its newest
-token, also where no store is named, and also after the settings that fetched it are gone.
+(RFC 9700 section 4.14.2). So all settings of this process that use one source with a `fetch`
+share its newest token, also where no store is named. A function has no family: each settings
+object asks it for itself.
 """
 
 from __future__ import annotations
