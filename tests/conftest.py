@@ -40,7 +40,7 @@ settings.register_profile(
 )
 settings.load_profile("requests_authretry")
 
-pytest_plugins = ("pytester", "tests.no_skips")
+pytest_plugins = ("pytester", "tests.no_skips", "tests.support.fixtures")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -22,9 +22,9 @@ from requests_authretry import (
 )
 from requests_authretry._translate import clipped
 from requests_authretry.testing import FakeClock, ScriptedAdapter
-from tests.edges.scripted import Source
-from tests.edges.support import API, Recorder, Rig, real, with_adapter
-from tests.edges.wire import Wire, answer
+from tests.support.scripted import Source
+from tests.support.sessions import API, Recorder, Rig, real, with_adapter
+from tests.support.wire import Wire, answer
 
 if TYPE_CHECKING:
     from requests import PreparedRequest

@@ -28,7 +28,7 @@ from requests_authretry import (
 from requests_authretry._core.token import TokenRecord
 from requests_authretry._runtime import Runtime
 from requests_authretry.testing import FakeClock, ScriptedAdapter
-from tests.edges.scripted import EXPIRED, ORIGIN, URL, Source, carried, scripted, settings
+from tests.support.scripted import EXPIRED, ORIGIN, URL, Source, carried, scripted, settings
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,12 +14,12 @@ from urllib3.util import Retry
 
 from requests_authretry import Settings, mount
 from requests_authretry.testing import FakeClock
-from tests.edges.wire import Wire, answer, refusing, rst, says
+from tests.support.wire import Wire, answer, refusing, rst, says
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.edges.wire import Action
+    from tests.support.wire import Action
 
 OK, BUSY, LOST = answer(), answer(503), says(end=rst)
 

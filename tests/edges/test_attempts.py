@@ -9,8 +9,8 @@ import pytest
 import requests
 
 from requests_authretry import Reason, attempts, explain
-from tests.edges.scripted import Source
-from tests.edges.support import API, Rig
+from tests.support.scripted import Source
+from tests.support.sessions import API, Rig
 
 
 def test_one_attempt_that_went_well() -> None:

@@ -15,16 +15,16 @@ from hypothesis import strategies as st
 from urllib3.exceptions import HTTPError
 
 from requests_authretry import RetryPolicy
-from tests.edges.scripted import Source
-from tests.edges.support import AT_ONCE, real
-from tests.edges.wire import Wire, answer, fin, keep, says
+from tests.support.scripted import Source
+from tests.support.sessions import AT_ONCE, real
+from tests.support.wire import Wire, answer, fin, keep, says
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
     from threading import Event
 
-    from tests.edges.wire import Action, Arrived, End
+    from tests.support.wire import Action, Arrived, End
 
 NEXT = "/next"
 METHODS = ["GET", "HEAD", "DELETE", "PUT", "POST"]

@@ -13,25 +13,14 @@ from requests.exceptions import ChunkedEncodingError, ContentDecodingError
 
 from requests_authretry import Reason, RetryPolicy, attempts
 from requests_authretry.testing import FakeClock
-from tests.edges.support import AT_ONCE, ended, raised, real
-from tests.edges.wire import (
-    PATIENCE,
-    Wire,
-    answer,
-    chunked,
-    cut,
-    drip,
-    fin,
-    head,
-    rst,
-    says,
-)
+from tests.support.sessions import AT_ONCE, ended, raised, real
+from tests.support.wire import PATIENCE, Wire, answer, chunked, cut, drip, fin, head, rst, says
 
 if TYPE_CHECKING:
     import socket
     from threading import Event
 
-    from tests.edges.wire import Action
+    from tests.support.wire import Action
 
 URLLIB3_2 = int(version("urllib3").partition(".")[0]) >= 2
 SHORT = RetryPolicy(deadline=120, backoff=AT_ONCE)

@@ -10,9 +10,9 @@ import pytest
 import requests
 
 from requests_authretry import GaveUp, Reason, RefreshDeclined, RetryPolicy, attempts
-from tests.edges.scripted import Source
-from tests.edges.support import API, AT_ONCE, Rig, real
-from tests.edges.wire import Wire, answer, rst, says
+from tests.support.scripted import Source
+from tests.support.sessions import API, AT_ONCE, Rig, real
+from tests.support.wire import Wire, answer, rst, says
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -14,8 +14,8 @@ from requests_authretry._limits import Limits
 from requests_authretry._quotas import Quotas
 from requests_authretry._runtime import Runtime
 from requests_authretry.testing import FakeClock
-from tests.edges.limits_support import ONCE, hint, looks_end
-from tests.edges.support import API, Rig
+from tests.support.limits import ONCE, hint, looks_end
+from tests.support.sessions import API, Rig
 
 ORIGIN = Origin("https", "api.example.com", 443)
 

@@ -28,7 +28,7 @@ from requests_authretry import (
 )
 from requests_authretry.sources._command import LIMIT
 from requests_authretry.testing import FakeClock
-from tests.edges.scripted import EXPIRED, URL, carried, scripted, settings
+from tests.support.scripted import EXPIRED, URL, carried, scripted, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

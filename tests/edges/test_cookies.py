@@ -6,9 +6,9 @@ import requests
 
 from requests_authretry import RetryPolicy
 from requests_authretry._core.bounds import COOKIE_LINE, COOKIE_LINES, COOKIES
-from tests.edges.scripted import Source
-from tests.edges.support import AT_ONCE, real
-from tests.edges.wire import Wire, answer
+from tests.support.scripted import Source
+from tests.support.sessions import AT_ONCE, real
+from tests.support.wire import Wire, answer
 
 
 def sets(*cookies: str) -> tuple[tuple[str, str], ...]:

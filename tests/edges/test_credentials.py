@@ -11,14 +11,14 @@ import requests
 from requests.auth import HTTPBasicAuth, HTTPDigestAuth
 
 from requests_authretry import Reason, RefreshDeclined, Token, attempts
-from tests.edges.scripted import EXPIRED, Source
-from tests.edges.support import API, SECRET, Rig, authorization, raised, real
-from tests.edges.wire import Wire, answer, fin, says
+from tests.support.scripted import EXPIRED, Source
+from tests.support.sessions import API, SECRET, Rig, authorization, raised, real
+from tests.support.wire import Wire, answer, fin, says
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.edges.wire import Action, Arrived
+    from tests.support.wire import Action, Arrived
 
 TOKEN = f"Bearer {SECRET}"
 BASIC = requests.auth._basic_auth_str("ada", "lovelace")  # noqa: SLF001

@@ -29,13 +29,13 @@ from requests_authretry import (
     from_credentials,
 )
 from requests_authretry.testing import FakeClock
-from tests.edges.authority import ACCOUNT, CERTIFICATE, CLIENT_ID, CLIENT_SECRET, LIFE
+from tests.support.authority import ACCOUNT, CERTIFICATE, CLIENT_ID, CLIENT_SECRET, LIFE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from requests_authretry.cli._gate import Gate
-    from tests.edges.authority import Authority, Caller
+    from tests.support.authority import Authority, Caller
 
 SCOPE = "https://api.example.com/.default"
 CLAIMS = '{"access_token":{"nbf":{"essential":true,"value":"~~~????"}}}'

@@ -15,9 +15,9 @@ from requests_authretry import GaveUp, Reason, RefreshFailed, RetryPolicy
 from requests_authretry._bodies import DRAIN_BYTES, DRAIN_SECONDS, drain
 from requests_authretry._clock import SystemClock
 from requests_authretry.testing import FakeClock
-from tests.edges.scripted import Source
-from tests.edges.support import AT_ONCE, ended, raised, real
-from tests.edges.wire import (
+from tests.support.scripted import Source
+from tests.support.sessions import AT_ONCE, ended, raised, real
+from tests.support.wire import (
     PATIENCE,
     Wire,
     answer,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import socket
     from threading import Event
 
-    from tests.edges.wire import Action
+    from tests.support.wire import Action
 
 PROBLEM = ("Content-Type", "application/problem+json")
 

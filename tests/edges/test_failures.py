@@ -31,18 +31,18 @@ from urllib3.exceptions import SSLError as WireSSLError
 
 from requests_authretry import Reason, RetryPolicy, attempts
 from requests_authretry._translate import body_error
-from tests.edges.support import API, AT_ONCE, SECRET, Rig, raised, real
-from tests.edges.wire import Wire, answer, fin, refusing, rst, says, silence, unanswering
+from tests.support.sessions import API, AT_ONCE, SECRET, Rig, raised, real
+from tests.support.wire import Wire, answer, fin, refusing, rst, says, silence, unanswering
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
-    from tests.edges.wire import Action
+    from tests.support.wire import Action
 
 TWICE = RetryPolicy(max_attempts=2, backoff=AT_ONCE)
 FORGOTTEN = "ignore::pytest.PytestUnraisableExceptionWarning"
-CERTIFICATE = Path(__file__).with_name("self_signed.pem")
+CERTIFICATE = Path(__file__).parents[1] / "support" / "self_signed.pem"
 
 
 def compared(url: str, **options: Any) -> tuple[Exception, Exception, list[Reason]]:

@@ -14,7 +14,7 @@ from requests_authretry import RateLimits, Reason, RetryScheduled
 from requests_authretry._core.names import KNOWN
 from requests_authretry._core.outcome import Limit
 from requests_authretry._translate import limits_of, outcome_of
-from tests.edges.support import Rig
+from tests.support.sessions import Rig
 
 ALL = frozenset(KNOWN)
 NOW = 1_750_000_000.0

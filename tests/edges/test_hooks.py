@@ -11,16 +11,16 @@ import requests
 from requests_authretry import RefreshFailed, attempts
 from requests_authretry._hook import on_response
 from requests_authretry.testing import FakeClock
-from tests.edges.scripted import EXPIRED, Source
-from tests.edges.support import API, Rig, raised, real
-from tests.edges.wire import PATIENCE, Wire, answer
+from tests.support.scripted import EXPIRED, Source
+from tests.support.sessions import API, Rig, raised, real
+from tests.support.wire import PATIENCE, Wire, answer
 
 if TYPE_CHECKING:
     import socket
     from threading import Event
 
     from requests_authretry.testing import Line
-    from tests.edges.wire import Action
+    from tests.support.wire import Action
 
 
 class Seen:

@@ -32,8 +32,8 @@ from requests_authretry import (
 )
 from requests_authretry._installing import _process
 from requests_authretry.testing import FakeClock, ScriptedAdapter
-from tests.edges.scripted import EXPIRED, ORIGIN, URL, settings
-from tests.edges.support import AT_ONCE
+from tests.support.scripted import EXPIRED, ORIGIN, URL, settings
+from tests.support.sessions import AT_ONCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

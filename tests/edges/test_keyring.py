@@ -13,7 +13,7 @@ from keyring.errors import KeyringLocked, PasswordSetError
 from keyrings.alt.file import PlaintextKeyring  # type: ignore[import-untyped]  # (it ships no types)
 
 from requests_authretry.keyring import KeyringStore
-from tests.edges.store_support import is_free
+from tests.support.stores import is_free
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

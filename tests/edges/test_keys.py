@@ -23,16 +23,16 @@ from requests_authretry import (
     explain,
     mount,
 )
-from tests.edges.scripted import Source
-from tests.edges.support import API, AT_ONCE, Rig, real
-from tests.edges.wire import Wire, answer, chunked, fin, rst, says
+from tests.support.scripted import Source
+from tests.support.sessions import API, AT_ONCE, Rig, real
+from tests.support.wire import Wire, answer, chunked, fin, rst, says
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from requests import PreparedRequest
 
-    from tests.edges.wire import Action, Arrived
+    from tests.support.wire import Action, Arrived
 
 KEY = "Idempotency-Key"
 WITH_KEYS = RetryPolicy(idempotency_key=True, backoff=AT_ONCE)

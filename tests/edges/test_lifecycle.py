@@ -41,7 +41,7 @@ from requests_authretry._events import tell
 from requests_authretry._fork import survives_fork
 from requests_authretry.cli._gate import serve
 from requests_authretry.testing import ScriptedAdapter
-from tests.edges.scripted import (
+from tests.support.scripted import (
     EXPIRED,
     ORIGIN,
     URL,

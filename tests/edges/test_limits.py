@@ -29,16 +29,16 @@ from requests_authretry._core.origin import Origin
 from requests_authretry._gates import Waiter
 from requests_authretry._limits import Key, Limits
 from requests_authretry.testing import FakeClock, ScriptedAdapter
-from tests.edges.limits_support import ONCE, UNPACED, crowd, hint, refused_for
-from tests.edges.support import API, AT_ONCE, Rig, raised, real
 from tests.edges.test_lifecycle import Child
-from tests.edges.wire import Wire, answer, chunked
+from tests.support.limits import ONCE, UNPACED, crowd, hint, refused_for
+from tests.support.sessions import API, AT_ONCE, Rig, raised, real
+from tests.support.wire import Wire, answer, chunked
 
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response
 
     from requests_authretry.testing import Line
-    from tests.edges.wire import Action
+    from tests.support.wire import Action
 
 OTHER = "https://other.example.com"
 OWN = {"Authorization": "Bearer opensesame-9d1f"}

@@ -24,7 +24,7 @@ from requests_authretry import (
 )
 from requests_authretry.cli._gate import serve
 from requests_authretry.testing import ScriptedAdapter
-from tests.edges.scripted import ORIGIN, URL, port_of_the_client, settings
+from tests.support.scripted import ORIGIN, URL, port_of_the_client, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

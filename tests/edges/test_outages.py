@@ -24,8 +24,8 @@ from requests_authretry._core.origin import Origin
 from requests_authretry._core.outage import DOWN, SPACING
 from requests_authretry._outages import place_of
 from requests_authretry.testing import FakeClock
-from tests.edges.limits_support import ONCE, crowd, hint
-from tests.edges.support import API, Rig
+from tests.support.limits import ONCE, crowd, hint
+from tests.support.sessions import API, Rig
 
 if TYPE_CHECKING:
     from collections.abc import Callable

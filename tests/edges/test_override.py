@@ -20,8 +20,8 @@ from requests_authretry import (
     override,
 )
 from requests_authretry.testing import FakeClock, ScriptedAdapter
-from tests.edges.scripted import EXPIRED, URL, Source, scripted, settings
-from tests.edges.support import AT_ONCE
+from tests.support.scripted import EXPIRED, URL, Source, scripted, settings
+from tests.support.sessions import AT_ONCE
 
 ONCE = RetryPolicy(max_attempts=1)
 FOUR = RetryPolicy(backoff=AT_ONCE)

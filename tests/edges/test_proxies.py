@@ -10,9 +10,9 @@ from requests.auth import AuthBase
 
 from requests_authretry import AuthRetryError, Settings, mount
 from requests_authretry.oauth2 import Client, ClientCredentials, DeviceCode
-from tests.edges.support import SECRET, real
-from tests.edges.wire import Wire, answer
 from tests.oauth2.support import ACCESS, CLIENT_SECRET, gives
+from tests.support.sessions import SECRET, real
+from tests.support.wire import Wire, answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

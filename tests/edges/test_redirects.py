@@ -17,9 +17,9 @@ from requests_authretry import (
     attempts,
 )
 from requests_authretry.testing import FakeClock, ScriptedAdapter
-from tests.edges.scripted import Source
-from tests.edges.support import API, AT_ONCE, SECRET, Recorder, Rig, authorization, real
-from tests.edges.wire import Wire, answer, fin, says
+from tests.support.scripted import Source
+from tests.support.sessions import API, AT_ONCE, SECRET, Recorder, Rig, authorization, real
+from tests.support.wire import Wire, answer, fin, says
 
 EVIL = "https://evil.test/"
 TOKEN = f"Bearer {SECRET}"

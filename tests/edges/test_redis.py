@@ -21,7 +21,7 @@ from redis.exceptions import (
 
 from requests_authretry import ConfigurationError, SystemClock
 from requests_authretry.redis import RedisStore, _extend
-from tests.edges.store_support import is_free
+from tests.support.stores import is_free
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

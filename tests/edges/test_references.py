@@ -14,7 +14,7 @@ from keyrings.alt.file import PlaintextKeyring  # type: ignore[import-untyped]  
 
 from requests_authretry import FetchContext, RefreshFailed, Settings, Token
 from requests_authretry._configuration._references import Reference
-from tests.edges.support import API, Rig
+from tests.support.sessions import API, Rig
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -35,7 +35,8 @@ from requests_authretry import (
 )
 from requests_authretry._core.token import TokenRecord
 from requests_authretry.testing import FakeClock, ScriptedAdapter
-from tests.edges.renewal_support import (
+from tests.edges.test_lifecycle import Child
+from tests.support.renewals import (
     DOWN,
     HOUR,
     PATIENCE,
@@ -49,8 +50,7 @@ from tests.edges.renewal_support import (
     in_vain,
     no_thread,
 )
-from tests.edges.scripted import EXPIRED, ORIGIN, URL, Source, carried, scripted, settings
-from tests.edges.test_lifecycle import Child
+from tests.support.scripted import EXPIRED, ORIGIN, URL, Source, carried, scripted, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -25,7 +25,8 @@ from requests_authretry import (
 )
 from requests_authretry._rotation import RELOCK_SECONDS
 from requests_authretry.testing import FakeClock, forget_tokens
-from tests.edges.renewal_support import (
+from tests.edges.test_lifecycle import Child
+from tests.support.renewals import (
     DOWN,
     HOUR,
     PATIENCE,
@@ -41,8 +42,7 @@ from tests.edges.renewal_support import (
     in_vain,
     no_thread,
 )
-from tests.edges.scripted import ORIGIN, URL, Source, scripted
-from tests.edges.test_lifecycle import Child
+from tests.support.scripted import ORIGIN, URL, Source, scripted
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -26,9 +26,9 @@ from requests_authretry._core.renewal import without_windows
 from requests_authretry._core.token import TokenRecord
 from requests_authretry._runtime import Runtime
 from requests_authretry.testing import FakeClock, ScriptedAdapter
-from tests.edges.scripted import Source, carried, scripted, settings
-from tests.edges.support import ended, real
-from tests.edges.wire import PATIENCE, Wire, answer, drip, head
+from tests.support.scripted import Source, carried, scripted, settings
+from tests.support.sessions import ended, real
+from tests.support.wire import PATIENCE, Wire, answer, drip, head
 
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response

@@ -21,15 +21,15 @@ from requests_authretry import (
     attempts,
     explain,
 )
-from tests.edges.scripted import EXPIRED
-from tests.edges.support import API, AT_ONCE, Rig, raised, real
-from tests.edges.wire import Wire, answer, cut, fin, rst, says
+from tests.support.scripted import EXPIRED
+from tests.support.sessions import API, AT_ONCE, Rig, raised, real
+from tests.support.wire import Wire, answer, cut, fin, rst, says
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-    from tests.edges.wire import Action
+    from tests.support.wire import Action
 
 OLD, NEW, GRANT = "old-3b1f77c0a9", "new-9e02d4c511", "grant-6c5d0b18ef"
 PASSWORD, KEY = "lovelace-77d0", "sesame-8812"

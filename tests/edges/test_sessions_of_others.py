@@ -19,13 +19,13 @@ from requests_authretry import (
     from_credentials,
 )
 from requests_authretry.testing import FakeClock
-from tests.edges.authority import CLIENT_ID, CLIENT_SECRET
+from tests.support.authority import CLIENT_ID, CLIENT_SECRET
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from requests_authretry.cli._gate import Gate
-    from tests.edges.authority import Authority, Caller
+    from tests.support.authority import Authority, Caller
 
 
 def oauthlib_session(authority: Authority, **options: Any) -> Any:

@@ -24,7 +24,7 @@ from requests_authretry import (
     mount,
 )
 from requests_authretry.testing import FakeClock
-from tests.edges.scripted import ORIGIN, URL, carried, scripted, settings
+from tests.support.scripted import ORIGIN, URL, carried, scripted, settings
 
 SECRET = "s3cret-of-the-user"
 

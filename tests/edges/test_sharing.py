@@ -10,8 +10,8 @@ import pytest
 from requests_authretry import CoolingDown, MemoryStore, StoreFailed
 from requests_authretry._core.origin import Origin
 from requests_authretry.testing import FakeClock
-from tests.edges.limits_support import ONCE, UNPACED, hint, looks_end, refused_for
-from tests.edges.support import API, Rig
+from tests.support.limits import ONCE, UNPACED, hint, looks_end, refused_for
+from tests.support.sessions import API, Rig
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

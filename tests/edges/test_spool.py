@@ -32,9 +32,9 @@ from requests_authretry import (
 from requests_authretry import _spool as spool_module
 from requests_authretry._spool import Spool
 from requests_authretry.testing import FakeClock, ScriptedAdapter
-from tests.edges.scripted import Source
-from tests.edges.support import API, AT_ONCE, real, with_adapter
-from tests.edges.wire import Wire, answer, head, rst, says
+from tests.support.scripted import Source
+from tests.support.sessions import API, AT_ONCE, real, with_adapter
+from tests.support.wire import Wire, answer, head, rst, says
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

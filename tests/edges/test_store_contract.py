@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from requests_authretry import FileStore, MemoryStore, Store
 from requests_authretry.keyring import KeyringStore
 from requests_authretry.redis import RedisStore
-from tests.edges.store_support import Other, is_free
+from tests.support.stores import Other, is_free
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

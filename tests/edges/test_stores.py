@@ -22,7 +22,7 @@ from requests_authretry import FileStore, MemoryStore, RefreshFailed, Token
 from requests_authretry._core.token import TokenRecord
 from requests_authretry.stores._lockfile import lock_file
 from requests_authretry.testing import FakeClock
-from tests.edges.scripted import EXPIRED, ORIGIN, URL, Source, carried, scripted, settings
+from tests.support.scripted import EXPIRED, ORIGIN, URL, Source, carried, scripted, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

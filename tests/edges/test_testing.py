@@ -13,8 +13,8 @@ import requests
 
 from requests_authretry import Clock, Settings, SystemClock, attempts, mount
 from requests_authretry.testing import FakeClock, ScriptedAdapter, no_waiting
-from tests.edges.scripted import Source
-from tests.edges.support import API, Rig
+from tests.support.scripted import Source
+from tests.support.sessions import API, Rig
 
 if TYPE_CHECKING:
     from collections.abc import Callable

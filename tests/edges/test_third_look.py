@@ -22,8 +22,8 @@ from requests_authretry import (
 from requests_authretry import _rotation as rotation
 from requests_authretry.oauth2 import Client, Password
 from requests_authretry.testing import FakeClock, ScriptedAdapter
-from tests.edges.renewal_support import HOUR, Desk, Flaky, Issuer
-from tests.edges.scripted import EXPIRED, ORIGIN, URL, scripted, settings
+from tests.support.renewals import HOUR, Desk, Flaky, Issuer
+from tests.support.scripted import EXPIRED, ORIGIN, URL, scripted, settings
 
 
 @pytest.mark.parametrize("early", [True, False])

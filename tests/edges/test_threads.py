@@ -23,7 +23,7 @@ from requests_authretry import (
 )
 from requests_authretry._core.origin import Origin
 from requests_authretry._quotas import Quotas
-from tests.edges.scripted import URL, Source, scripted, settings
+from tests.support.scripted import URL, Source, scripted, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

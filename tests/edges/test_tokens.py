@@ -26,7 +26,7 @@ from requests_authretry import (
     mount,
 )
 from requests_authretry.testing import FakeClock, ScriptedAdapter
-from tests.edges.scripted import EXPIRED, ORIGIN, URL, Source, carried, scripted, settings
+from tests.support.scripted import EXPIRED, ORIGIN, URL, Source, carried, scripted, settings
 
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response

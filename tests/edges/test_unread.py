@@ -18,8 +18,8 @@ from requests_authretry import (
     mount,
 )
 from requests_authretry._translate import challenges_of
-from tests.edges.support import AT_ONCE
-from tests.edges.wire import Wire, answer
+from tests.support.sessions import AT_ONCE
+from tests.support.wire import Wire, answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -23,11 +23,11 @@ from requests_authretry import (
     mount,
 )
 from requests_authretry.testing import FakeClock, ScriptedAdapter
-from tests.edges.support import API, AT_ONCE, Rig, raised, real
-from tests.edges.wire import PATIENCE, Wire, answer, cut, fin, refusing, rst, says, silence
+from tests.support.sessions import API, AT_ONCE, Rig, raised, real
+from tests.support.wire import PATIENCE, Wire, answer, cut, fin, refusing, rst, says, silence
 
 if TYPE_CHECKING:
-    from tests.edges.wire import End
+    from tests.support.wire import End
 
 TWICE = RetryPolicy(max_attempts=2, backoff=AT_ONCE)
 REFUSED = requests.ConnectionError(NewConnectionError(None, "refused"))  # type: ignore[arg-type]

@@ -17,7 +17,6 @@ from requests_authretry import Token
 from requests_authretry._core.bounds import SCOPES
 from requests_authretry.oauth2 import ClientCredentials, Password, RefreshToken
 from requests_authretry.testing import FakeClock
-from tests.edges.support import raised
 from tests.oauth2.support import (
     ACCESS,
     API,
@@ -38,6 +37,7 @@ from tests.oauth2.support import (
     shown_by,
     told_by,
 )
+from tests.support.sessions import raised
 
 GOOD = {"access_token": ACCESS, "token_type": "Bearer", "expires_in": 60}
 HTML = b"<html><body>Bad gateway</body></html>"

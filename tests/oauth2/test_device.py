@@ -12,7 +12,6 @@ from requests_authretry import FetchContext, MemoryStore, RefreshFailed, RetryPo
 from requests_authretry._core.bounds import USER_CODE, WORDS
 from requests_authretry.oauth2 import Client, DeviceCode, SignIn
 from requests_authretry.testing import FakeClock
-from tests.edges.support import raised
 from tests.oauth2.support import (
     ACCESS,
     API,
@@ -30,6 +29,7 @@ from tests.oauth2.support import (
     says,
     told_by,
 )
+from tests.support.sessions import raised
 
 if TYPE_CHECKING:
     from collections.abc import Callable

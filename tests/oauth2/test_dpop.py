@@ -27,7 +27,6 @@ from requests_authretry import (
 from requests_authretry.cli._gate import Gate, serve
 from requests_authretry.oauth2 import Client, ClientCredentials, JWTBearer, Key, RefreshToken
 from requests_authretry.testing import FakeClock, ScriptedAdapter
-from tests.edges.support import raised
 from tests.oauth2.support import (
     ACCESS,
     API,
@@ -45,6 +44,7 @@ from tests.oauth2.support import (
 )
 from tests.servers.api import Api
 from tests.servers.oidc import ec_key
+from tests.support.sessions import raised
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,7 +11,6 @@ import requests
 
 from requests_authretry import ConfigurationError, FetchContext
 from requests_authretry.oauth2 import Client, ClientCredentials, DeviceCode, Key
-from tests.edges.wire import Wire, answer
 from tests.oauth2.support import (
     ACCESS,
     AT_ONCE,
@@ -23,11 +22,12 @@ from tests.oauth2.support import (
     gives,
     says,
 )
+from tests.support.wire import Wire, answer
 
 if TYPE_CHECKING:
     from requests_authretry.testing import Line
-    from tests.edges.wire import Action, Arrived
     from tests.servers.oidc import OidcServer
+    from tests.support.wire import Action, Arrived
 
 OAUTH = f"{ISSUER}/.well-known/oauth-authorization-server"
 OPENID = f"{ISSUER}/.well-known/openid-configuration"

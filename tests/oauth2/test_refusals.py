@@ -25,10 +25,10 @@ from requests_authretry.oauth2 import (
     TokenExchange,
 )
 from requests_authretry.testing import FakeClock, forget_tokens
-from tests.edges.support import raised
 from tests.oauth2.support import mounted
 from tests.servers.api import Api
 from tests.servers.oidc import rsa_key
+from tests.support.sessions import raised
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

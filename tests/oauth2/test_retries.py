@@ -26,8 +26,6 @@ from requests_authretry.oauth2 import (
     TokenExchange,
 )
 from requests_authretry.testing import FakeClock
-from tests.edges.support import raised
-from tests.edges.wire import Wire, silence
 from tests.oauth2.support import (
     ACCESS,
     API,
@@ -46,6 +44,8 @@ from tests.oauth2.support import (
     refuses,
     says,
 )
+from tests.support.sessions import raised
+from tests.support.wire import Wire, silence
 
 if TYPE_CHECKING:
     from requests_authretry.testing import Line

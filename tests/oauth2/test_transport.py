@@ -24,9 +24,6 @@ from requests_authretry import (
 )
 from requests_authretry.cli._gate import serve
 from requests_authretry.oauth2 import Client, ClientCredentials, RefreshToken, _transport
-from tests.edges import wire as wires
-from tests.edges.support import Recorder, raised
-from tests.edges.wire import Wire, answer
 from tests.oauth2.support import (
     ACCESS,
     API,
@@ -41,6 +38,9 @@ from tests.oauth2.support import (
     refuses,
 )
 from tests.servers.api import Api
+from tests.support import wire as wires
+from tests.support.sessions import Recorder, raised
+from tests.support.wire import Wire, answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

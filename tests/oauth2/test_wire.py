@@ -16,8 +16,6 @@ from hypothesis import strategies as st
 from requests_authretry import FetchContext, RefreshFailed
 from requests_authretry.oauth2 import Client, RefreshToken
 from requests_authretry.testing import FakeClock
-from tests.edges.wire import Wire, answer, chunked, cut, drip, fin, flood, head, keep, rst
-from tests.edges.wire import says as bytes_of
 from tests.oauth2.support import (
     ACCESS,
     AT_ONCE,
@@ -29,9 +27,11 @@ from tests.oauth2.support import (
     outcome_of,
     told_by,
 )
+from tests.support.wire import Wire, answer, chunked, cut, drip, fin, flood, head, keep, rst
+from tests.support.wire import says as bytes_of
 
 if TYPE_CHECKING:
-    from tests.edges.wire import Action
+    from tests.support.wire import Action
 
 URLLIB3_2 = int(version("urllib3").partition(".")[0]) >= 2
 GOOD = json.dumps({"access_token": ACCESS, "token_type": "Bearer", "expires_in": 60}).encode()

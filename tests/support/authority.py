@@ -17,13 +17,13 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 
 from requests_authretry import RefreshDeclined, RefreshFailed, Settings, mount
-from tests.edges.wire import Wire, answer
+from tests.support.wire import Wire, answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from requests_authretry.cli._gate import Gate
-    from tests.edges.wire import Action, Arrived
+    from tests.support.wire import Action, Arrived
 
 CERTIFICATE = Path(__file__).with_name("self_signed.pem")
 """The key and the certificate of 127.0.0.1, who signed it himself."""

@@ -19,7 +19,7 @@ from requests_authretry import (
 from requests_authretry._core.token import TokenRecord
 from requests_authretry._runtime import Runtime
 from requests_authretry.testing import FakeClock
-from tests.edges.scripted import ORIGIN, settings
+from tests.support.scripted import ORIGIN, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from requests_authretry import RateLimits, RetryPolicy
 from requests_authretry.testing import FakeClock, ScriptedAdapter
-from tests.edges.support import Rig
+from tests.support.sessions import Rig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ from requests.adapters import BaseAdapter
 
 from requests_authretry import AuthRetryAdapter, Backoff, RetryPolicy, Settings
 from requests_authretry.testing import FakeClock, ScriptedAdapter
-from tests.edges.wire import PATIENCE
+from tests.support.wire import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

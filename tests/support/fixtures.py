@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.edges.authority import CERTIFICATE, Caller, serving
+from tests.support.authority import CERTIFICATE, Caller, serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from requests_authretry.cli._gate import Gate
-    from tests.edges.authority import Authority
+    from tests.support.authority import Authority
 
 
 @pytest.fixture

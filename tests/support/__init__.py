@@ -1,0 +1,1 @@
+"""What tests share: sessions, scripts, servers of bytes, and fixtures."""
