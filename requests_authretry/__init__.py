@@ -14,7 +14,7 @@ from ._attempts import attempts, explain
 from ._clock import SystemClock
 from ._core.backoff import Backoff, Jitter
 from ._core.challenge import Challenge
-from ._core.limits import RateLimits
+from ._core.headers.rate_limit_fields import RateLimits
 from ._core.outcome import Attempt, Reason
 from ._core.policy import RetryPolicy
 from ._core.quota import RetryQuota

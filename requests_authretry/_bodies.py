@@ -16,7 +16,7 @@ from requests.exceptions import (
 from requests.models import REDIRECT_STATI
 from requests.utils import rewind_body
 
-from ._core.hints import is_abuse
+from ._core.headers.retry_after import is_abuse
 from ._translate import body_error, header_line, reread
 
 if TYPE_CHECKING:

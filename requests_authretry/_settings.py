@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ._clock import SystemClock
 from ._core.adopted import adopt_fault
 from ._core.faults import ConfigurationError, collection, flag, gathered, instance, refuse, seconds
-from ._core.limits import RateLimits
+from ._core.headers.rate_limit_fields import RateLimits
 from ._core.origin import parse_origin
 from ._core.policy import RetryPolicy
 from ._core.quota import RetryQuota

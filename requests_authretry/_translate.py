@@ -17,8 +17,8 @@ from urllib3.util import Timeout as WireTimeout
 
 from ._core.bounds import FIELD
 from ._core.challenge import Challenge, parse_challenges
-from ._core.hints import read_hints
-from ._core.limits import read_limits
+from ._core.headers.rate_limit_fields import read_limits
+from ._core.headers.retry_after import read_hints
 from ._core.outcome import Failure, Limit, Outcome
 
 if TYPE_CHECKING:

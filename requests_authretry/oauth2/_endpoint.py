@@ -9,7 +9,7 @@ from .._core.answer import NONCE_WANTED
 from .._core.bounds import SCOPES
 from .._core.document import read_object
 from .._core.faults import ConfigurationError, is_finite
-from .._core.names import KNOWN
+from .._core.headers.names import KNOWN
 from .._core.origin import redacted
 from .._core.token import Token
 from .._errors import RefreshFailed

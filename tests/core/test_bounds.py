@@ -13,13 +13,13 @@ from requests_authretry import StepUpRequired
 from requests_authretry._core import bounds, challenge, pacing
 from requests_authretry._core.challenge import Challenge, parse_challenges
 from requests_authretry._core.document import read_object
-from requests_authretry._core.hints import is_abuse, read_hints
-from requests_authretry._core.limits import read_limits
-from requests_authretry._core.names import KNOWN
+from requests_authretry._core.headers.names import KNOWN
+from requests_authretry._core.headers.rate_limit_fields import read_limits
+from requests_authretry._core.headers.retry_after import is_abuse, read_hints
+from requests_authretry._core.headers.time_formats import values
 from requests_authretry._core.origin import Origin, redacted
 from requests_authretry._core.outage import endpoint
 from requests_authretry._core.outcome import Limit
-from requests_authretry._core.times import values
 from tests.core.moments import NOW
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from requests_authretry._core.hints import is_abuse
+from requests_authretry._core.headers.retry_after import is_abuse
 
 ABUSE = "https://iana.org/assignments/http-problem-types#abnormal-usage-detected"
 

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .bounds import POLICIES, POLICY_NAME, readable
-from .faults import collection, flag, gathered, members, refuse
+from ..bounds import POLICIES, POLICY_NAME, readable
+from ..faults import collection, flag, gathered, members, refuse
+from ..outcome import Limit
 from .names import KNOWN, MEANINGFUL, POLICY, RATELIMIT, is_meaningful, told_apart
-from .outcome import Limit
-from .times import parse_number, parse_reset, sane, values
+from .time_formats import parse_number, parse_reset, sane, values
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from .bounds import Fields
+    from ..bounds import Fields
 
 _MOST = 1e15
 """No structured Integer reaches it (RFC 9651, 3.3.1); a greater count is nonsense."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from requests_authretry._core.times import (
+from requests_authretry._core.headers.time_formats import (
     LONGEST,
     parse_duration,
     parse_http_date,

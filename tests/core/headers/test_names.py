@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from requests_authretry._core.names import KNOWN, is_meaningful, told_apart
+from requests_authretry._core.headers.names import KNOWN, is_meaningful, told_apart
 
 
 def test_the_known_names_are_told_apart() -> None:

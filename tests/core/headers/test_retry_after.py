@@ -8,10 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from requests_authretry._core.hints import parse_retry_after, parse_should_retry, read_hints
-from requests_authretry._core.names import KNOWN
+from requests_authretry._core.headers.names import KNOWN
+from requests_authretry._core.headers.retry_after import (
+    parse_retry_after,
+    parse_should_retry,
+    read_hints,
+)
+from requests_authretry._core.headers.time_formats import LONGEST
 from requests_authretry._core.outcome import Limit, Outcome
-from requests_authretry._core.times import LONGEST
 from tests.core.moments import HOSTILE, IN_TWO_MINUTES, MOMENTS, NOW, NOWS, written
 from tests.core.steps import assert_linear
 

@@ -8,7 +8,7 @@ from itertools import islice, pairwise
 from math import inf
 from typing import TYPE_CHECKING, Final
 
-from .bounds import VALUES
+from ..bounds import VALUES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

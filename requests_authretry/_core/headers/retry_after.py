@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .bounds import PROBLEM, readable
-from .document import read_object
-from .limits import read_limits
+from ..bounds import PROBLEM, readable
+from ..document import read_object
+from ..outcome import TOO_MANY_REQUESTS, Outcome
 from .names import told_apart
-from .outcome import TOO_MANY_REQUESTS, Outcome
-from .times import OWS, parse_delay, parse_number, sane, values
+from .rate_limit_fields import read_limits
+from .time_formats import OWS, parse_delay, parse_number, sane, values
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .bounds import Fields
+    from ..bounds import Fields
 
 _FORBIDDEN = 403
 _UNAVAILABLE = 503

@@ -1,0 +1,1 @@
+"""Reading `retry_after` and rate limits from what servers write."""

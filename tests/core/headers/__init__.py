@@ -1,0 +1,1 @@
+"""Reading what servers write, as tables and properties."""
