@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final
 
 from requests_authretry._core import outage
 from requests_authretry._core.backoff import Backoff
-from requests_authretry._core.outcome import Progress, Reason, Retry, Stop
-from requests_authretry._core.policy import Call as Rules
-from requests_authretry._core.policy import RetryPolicy, decide
 from requests_authretry._core.quota import RetryQuota
+from requests_authretry._core.records import Progress, Reason, Retry, Stop
+from requests_authretry._core.retry import Call as Rules
+from requests_authretry._core.retry import RetryPolicy, decide
 
 from outage_world import ANSWERED  # isort: skip
 

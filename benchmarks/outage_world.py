@@ -15,7 +15,7 @@ from math import inf, log
 from random import Random
 from typing import TYPE_CHECKING, Final, Protocol
 
-from requests_authretry._core.outcome import Failure, Outcome
+from requests_authretry._core.records import Failure, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

@@ -15,9 +15,9 @@ from ._clock import SystemClock
 from ._core.backoff import Backoff, Jitter
 from ._core.challenge import Challenge
 from ._core.headers.rate_limit_fields import RateLimits
-from ._core.outcome import Attempt, Reason
-from ._core.policy import RetryPolicy
 from ._core.quota import RetryQuota
+from ._core.records import Attempt, Reason
+from ._core.retry import RetryPolicy
 from ._core.token import Token
 from ._errors import AuthRetryError, ConfigurationError, RefreshFailed, StepUpRequired
 from ._events import (

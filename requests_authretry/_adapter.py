@@ -10,8 +10,8 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from ._attempts import leave_on
 from ._bodies import drain, forbids_retry, read_body
 from ._core.origin import redacted
-from ._core.outcome import Reason, Retry, Stop
-from ._core.policy import FIRST_ERROR
+from ._core.records import Reason, Retry, Stop
+from ._core.retry import FIRST_ERROR
 from ._errors import AuthRetryError, ConfigurationError
 from ._events import GaveUp, RetryScheduled, tell
 from ._exchange import Exchange

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from requests import Response
 
 from ._core.origin import redacted
-from ._core.outcome import Attempt, Reason, Stop
+from ._core.records import Attempt, Reason, Stop
 
 if TYPE_CHECKING:
     from requests import RequestException

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 from ._core.bounds import WORDS
-from ._core.faults import ConfigurationError
+from ._core.validation import ConfigurationError
 
 if TYPE_CHECKING:
     from ._core.challenge import Challenge

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ._core.outcome import Reason
+    from ._core.records import Reason
     from ._errors import StepUpRequired
 
 logger = logging.getLogger("requests_authretry")

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from requests.sessions import SessionRedirectMixin
 
 from ._bodies import rewound
-from ._core.answer import is_answered
 from ._core.origin import Origin, redacted
-from ._core.outcome import Attempt, Outcome, Progress, Retry, Stop
-from ._core.policy import FIRST_ERROR, Call, decide
+from ._core.records import Attempt, Outcome, Progress, Retry, Stop
+from ._core.retry import FIRST_ERROR, Call, decide
+from ._core.unauthorized import is_answered
 from ._notes import note, passed
 from ._outages import place_of
 from ._outgoing import (

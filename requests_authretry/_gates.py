@@ -6,7 +6,7 @@ from bisect import bisect_left, insort
 from math import inf
 from threading import Event, Lock
 
-from ._core import pacing
+from ._core import rate_limit
 
 _OVERDUE = 0.05
 """Seconds after its time that one in the line looks for itself: who goes before it wakes it."""
@@ -94,7 +94,7 @@ class Gate:
         news: Until when listeners and other processes know it to be closed.
     """
 
-    def __init__(self, flow: pacing.Flow) -> None:
+    def __init__(self, flow: rate_limit.Flow) -> None:
         """Nobody is before it."""
         self.flow = flow
         self.news = flow.not_before
@@ -109,21 +109,21 @@ class Gate:
             return inf
         if waiter.rank is None:
             self._arrivals += 1
-            waiter.rank = pacing.rank(self._arrivals, refused=refused)
+            waiter.rank = rate_limit.rank(self._arrivals, refused=refused)
             insort(self._line, (waiter.rank, waiter), key=lambda each: each[0])
             self._deadlines[waiter] = deadline
         place = bisect_left(self._line, waiter.rank, key=lambda each: each[0])
-        wait = max(pacing.opens(self.flow, now) - now, 0.0)
+        wait = max(rate_limit.opens(self.flow, now) - now, 0.0)
         if place:
-            wait += place * pacing.spacing(self.flow, now) + _OVERDUE
-        hurried = pacing.hurried(self.flow, now) if now + wait > deadline else None
+            wait += place * rate_limit.spacing(self.flow, now) + _OVERDUE
+        hurried = rate_limit.hurried(self.flow, now) if now + wait > deadline else None
         if hurried == now:
-            self.flow = pacing.hurries(self.flow, now)
+            self.flow = rate_limit.hurries(self.flow, now)
         elif wait:
             until = now + wait if hurried is None else hurried
             return min(until, deadline + _OVERDUE) - now
         else:
-            self.flow = pacing.leaves(self.flow, now)
+            self.flow = rate_limit.leaves(self.flow, now)
         self.drop(waiter)
         return 0.0
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from ._attempts import exchange_of, leave_on
 from ._bodies import drain, read_body
-from ._core.answer import Decline, Refresh, Refused, Replay, answer, lacks
 from ._core.origin import redacted
-from ._core.outcome import Reason, Stop
+from ._core.records import Reason, Stop
+from ._core.unauthorized import Decline, Refresh, Refused, Replay, answer, lacks
 from ._errors import RefreshFailed, StepUpRequired
 from ._events import RefreshDeclined, tell
 from ._exchange import UNAUTHORIZED

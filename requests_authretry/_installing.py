@@ -17,7 +17,7 @@ from requests import Session
 from requests.adapters import HTTPAdapter
 
 from ._adapter import AuthRetryAdapter
-from ._core.faults import instance, refuse
+from ._core.validation import instance, refuse
 from ._fork import survives_fork
 from ._gates import Waits
 from ._mounting import inner_retries, settings_for

@@ -9,7 +9,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from ._core import pacing
+from ._core import rate_limit
 from ._core.bounds import POLICY_SETS, URL_KEPT
 from ._core.origin import Origin
 from ._fork import survives_fork
@@ -19,7 +19,7 @@ from ._outages import Outages
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ._core.outcome import Limit, Outcome
+    from ._core.records import Limit, Outcome
     from ._gates import Waiter
     from ._protocols import Clock
 
@@ -131,7 +131,7 @@ class Limits:
 
     def named(self, key: Key, url: str, limits: tuple[Limit, ...]) -> Key:
         """The limit again, after an answer that may have named its policies."""
-        policies = tuple(sorted({pacing.name_of(limit) for limit in limits} - {""}))
+        policies = tuple(sorted({rate_limit.name_of(limit) for limit in limits} - {""}))
         if not policies or policies == key.policies:
             return key
         with self._lock:
@@ -190,7 +190,7 @@ class Limits:
 
     def _dropped(self, key: Key, gate: Gate, now: float) -> bool:
         """Forget a gate that nobody need wait for."""
-        is_over = gate.is_empty and pacing.is_over(gate.flow, now)
+        is_over = gate.is_empty and rate_limit.is_over(gate.flow, now)
         if is_over:
             del self._gates[key]
             self._sent = max(self._sent, gate.flow.sent)
@@ -201,7 +201,7 @@ class Limits:
         """Seconds until the server's own word lets anybody through."""
         with self._lock:
             gate, now = self._gates.get(key), self._clock.monotonic()
-            return 0.0 if gate is None else max(pacing.told(gate.flow, now) - now, 0.0)
+            return 0.0 if gate is None else max(rate_limit.told(gate.flow, now) - now, 0.0)
 
     def cooled(self, key: Key, until: float) -> bool:
         """Nobody goes before that time; whether that was news."""
@@ -210,7 +210,7 @@ class Limits:
             if until <= now:
                 return False
             gate = self._gate(key)
-            gate.flow = pacing.cooled(gate.flow, until)
+            gate.flow = rate_limit.cooled(gate.flow, until)
             gate.tell()
             is_news = gate.flow.not_before > gate.news + _MARGIN
             if is_news:
@@ -224,16 +224,16 @@ class Limits:
         with self._lock:
             gate, now = self._gate(key), self._clock.monotonic()
             estimate = self._measured(key.origin, now) if gate.flow.rate == inf else 0.0
-            gate.flow = pacing.refused(gate.flow, began, now, estimate)
+            gate.flow = rate_limit.refused(gate.flow, began, now, estimate)
 
     def informed(self, key: Key, number: int, limits: tuple[Limit, ...], *, passed: bool) -> None:
         """The answer to the request of that number told what is left."""
         limits = tuple(limit for limit in limits if limit.quota != 0)  # which would be no service
-        if key not in self._gates and pacing.is_plenty(limits):
+        if key not in self._gates and rate_limit.is_plenty(limits):
             return
         with self._lock:
             gate, now = self._gate(key), self._clock.monotonic()
-            gate.flow = pacing.informed(gate.flow, number, limits, now, passed=passed)
+            gate.flow = rate_limit.informed(gate.flow, number, limits, now, passed=passed)
             gate.wake()
 
     def succeeded(self, key: Key) -> None:
@@ -241,12 +241,12 @@ class Limits:
         with self._lock:
             gate = self._gates.get(key)
             if gate is not None:
-                gate.flow = pacing.succeeded(gate.flow, self._clock.monotonic())
+                gate.flow = rate_limit.succeeded(gate.flow, self._clock.monotonic())
 
     def _gate(self, key: Key) -> Gate:
         if key not in self._gates and len(self._gates) >= _MOST_GATES:
             self._drop_one()
-        gate = self._gates.setdefault(key, Gate(pacing.Flow(first=self._sent, sent=self._sent)))
+        gate = self._gates.setdefault(key, Gate(rate_limit.Flow(first=self._sent, sent=self._sent)))
         self.settle()
         return gate
 
@@ -254,7 +254,7 @@ class Limits:
         """Forget the gate that would open first, of those that nobody waits before."""
         now = self._clock.monotonic()
         empty = (key for key, gate in self._gates.items() if gate.is_empty)
-        key = min(empty, key=lambda key: pacing.opens(self._gates[key].flow, now), default=None)
+        key = min(empty, key=lambda key: rate_limit.opens(self._gates[key].flow, now), default=None)
         if key is not None:
             self._sent = max(self._sent, self._gates.pop(key).flow.sent)
 

@@ -10,10 +10,10 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from ._adapter import AuthRetryAdapter
-from ._core.adopted import RETRIES, adopts
-from ._core.faults import instance, refuse
-from ._core.inherited import unheeded
-from ._core.policy import RetryPolicy
+from ._core.adopt import RETRIES, adopts
+from ._core.retry import RetryPolicy
+from ._core.urllib3_retry import unheeded
+from ._core.validation import instance, refuse
 from ._errors import ConfigurationError
 from ._events import logger
 from ._fork import survives_fork

@@ -15,7 +15,7 @@ from ._translate import limits_of
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response
 
-    from ._core.outcome import Outcome
+    from ._core.records import Outcome
     from ._exchange import Exchange
     from ._limits import Key
     from ._runtime import Runtime

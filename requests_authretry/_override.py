@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from ._core.faults import ConfigurationError, refuse
+from ._core.validation import ConfigurationError, refuse
 from ._settings import Settings
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ._clock import SystemClock
-from ._core.policy import RetryPolicy
+from ._core.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,7 @@ import threading
 from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING
 
-from ._core.outcome import Reason
+from ._core.records import Reason
 from ._errors import ConfigurationError, RefreshFailed
 from ._override import current
 from ._rotation import NoToken, Renewed

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeGuard
 from warnings import warn
 
-from ._core.outcome import Reason
+from ._core.records import Reason
 from ._core.token import Token, TokenRecord, UnreadableRecordError
 from ._errors import RefreshFailed
 from ._events import StoreFailed, logger, tell

@@ -9,13 +9,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ._clock import SystemClock
-from ._core.adopted import adopt_fault
-from ._core.faults import ConfigurationError, collection, flag, gathered, instance, refuse, seconds
+from ._core.adopt import adopt_fault
 from ._core.headers.rate_limit_fields import RateLimits
 from ._core.origin import parse_origin
-from ._core.policy import RetryPolicy
 from ._core.quota import RetryQuota
+from ._core.retry import RetryPolicy
 from ._core.token import Token
+from ._core.validation import (
+    ConfigurationError,
+    collection,
+    flag,
+    gathered,
+    instance,
+    refuse,
+    seconds,
+)
 from ._protocols import Clock, Store, TokenSource
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from threading import Lock, Thread
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from ._core.pacing import LONGEST
+from ._core.rate_limit import LONGEST
 from ._events import CoolingDown, StoreFailed, logger, tell
 from ._fork import survives_fork
 from ._limits import Key, Limits

@@ -8,9 +8,9 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from ._core import renewal as rules
-from ._core.adopted import AUTHORIZATION, adopts, static_token
-from ._core.outcome import Reason
+from ._core import token_schedule as rules
+from ._core.adopt import AUTHORIZATION, adopts, static_token
+from ._core.records import Reason
 from ._core.token import Secret, Token
 from ._errors import RefreshFailed
 from ._events import TokenRefreshed, logger, tell

@@ -19,7 +19,7 @@ from ._core.bounds import FIELD
 from ._core.challenge import Challenge, parse_challenges
 from ._core.headers.rate_limit_fields import read_limits
 from ._core.headers.retry_after import read_hints
-from ._core.outcome import Failure, Limit, Outcome
+from ._core.records import Failure, Limit, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

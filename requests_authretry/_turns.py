@@ -6,8 +6,8 @@ import random
 from math import inf
 from typing import TYPE_CHECKING
 
-from ._core.outcome import Reason, Retry, Stop
-from ._core.pacing import LONGEST
+from ._core.rate_limit import LONGEST
+from ._core.records import Reason, Retry, Stop
 from ._notes import key_of
 from ._outages import place_of
 

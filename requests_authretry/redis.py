@@ -14,8 +14,8 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ._core.faults import instance, refuse, seconds
 from ._core.token import Secret
+from ._core.validation import instance, refuse, seconds
 from .stores._lockfile import file_name
 
 try:

@@ -6,8 +6,8 @@ import os
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from .._core.faults import ConfigurationError, refuse
 from .._core.origin import parse_origin
+from .._core.validation import ConfigurationError, refuse
 from .._settings import Settings
 from ._documents import read_file
 from ._findings import Findings, Found, Place

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from .._core.faults import ConfigurationError
 from .._core.kinds import unknown
 from .._core.token import Secret, Token
+from .._core.validation import ConfigurationError
 from ..sources import Command
 from ..stores import FileStore, MemoryStore
 from ._forms import COMMAND, DPOP, GRANTS, REFERENCE, STORE, Form

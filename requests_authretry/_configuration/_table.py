@@ -7,8 +7,8 @@ import re
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
-from .._core.faults import ConfigurationError
 from .._core.kinds import ADOPT, BY_ANNOTATION, Kind
+from .._core.validation import ConfigurationError
 from .._settings import Settings
 from ._forms import STORE, TOKEN, token_schema
 

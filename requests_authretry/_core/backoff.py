@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from .faults import instance, refuse, seconds
+from .validation import instance, refuse, seconds
 
 
 class Jitter(enum.Enum):

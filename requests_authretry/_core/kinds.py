@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from .backoff import Jitter
-from .faults import is_finite
+from .validation import is_finite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

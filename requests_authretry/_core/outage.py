@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from .bounds import URL_KEPT
-from .outcome import Failure
+from .records import Failure
 
 if TYPE_CHECKING:
-    from .outcome import Outcome
+    from .records import Outcome
 
 FAULTS: Final = frozenset({500, 502, 503, 504})
 """Statuses of a server that is out of order, and not only of a request that it cannot serve."""

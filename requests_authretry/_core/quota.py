@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .faults import refuse, whole
+from .validation import refuse, whole
 
 FIRST_TRY_PAYS = 1
 """What a call that succeeded at once puts into the bucket."""

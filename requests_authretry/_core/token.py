@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .faults import gathered, is_finite, refuse
+from .validation import gathered, is_finite, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -10,9 +10,9 @@ from urllib.parse import quote_plus, urlsplit
 import requests
 from requests.auth import _basic_auth_str
 
-from .._core.faults import flag, instance, refuse
 from .._core.origin import Origin, redacted
 from .._core.token import Secret
+from .._core.validation import flag, instance, refuse
 from .._errors import RefreshFailed
 from ._dpop import Proofs
 from ._keys import Key, hidden

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from .._core.answer import NONCE_WANTED
 from .._core.bounds import SCOPES
 from .._core.document import read_object
-from .._core.faults import ConfigurationError, is_finite
 from .._core.headers.names import KNOWN
 from .._core.origin import redacted
 from .._core.token import Token
+from .._core.unauthorized import NONCE_WANTED
+from .._core.validation import ConfigurationError, is_finite
 from .._errors import RefreshFailed
 from .._rotation import INVALID_GRANT
 from .._translate import header_line, outcome_of

@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .._core.faults import collection, gathered, instance, members, refuse
 from .._core.token import Secret, Token
+from .._core.validation import collection, gathered, instance, members, refuse
 from .._errors import RefreshFailed
 from .._rotation import INVALID_GRANT
 from ._client import Client

@@ -11,8 +11,8 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
-from .._core.faults import ConfigurationError
 from .._core.token import Secret
+from .._core.validation import ConfigurationError
 from .._errors import RefreshFailed
 
 _ALGORITHMS = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}

@@ -14,8 +14,8 @@ from datetime import timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .._core.faults import ConfigurationError
 from .._core.token import Token
+from .._core.validation import ConfigurationError
 from .._errors import RefreshFailed
 from ._wrapping import Wrapping, is_spent
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from hashlib import sha256
 from typing import IO, TYPE_CHECKING
 
-from .._core.faults import gathered, refuse
+from .._core.validation import gathered, refuse
 from .._errors import RefreshFailed
 from ._printed import token_in
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING
 
-from .._core.faults import ConfigurationError, collection, gathered, members, refuse
+from .._core.validation import ConfigurationError, collection, gathered, members, refuse
 from ._clouds import AzureCredential, GoogleCredentials, MsalConfidential, MsalPublic
 from ._sessions import AuthlibSession, OAuthlibSession
 

@@ -7,8 +7,8 @@ import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from .._core.faults import ConfigurationError, is_finite
 from .._core.token import Token
+from .._core.validation import ConfigurationError, is_finite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

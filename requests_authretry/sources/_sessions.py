@@ -9,8 +9,8 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .._core.faults import ConfigurationError, is_finite
 from .._core.token import Token
+from .._core.validation import ConfigurationError, is_finite
 from ._wrapping import Wrapping, is_spent
 
 if TYPE_CHECKING:

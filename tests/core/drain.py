@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Protocol
 
-from requests_authretry._core import pacing
-from requests_authretry._core.outcome import Limit, Outcome
-from requests_authretry._core.pacing import Flow
+from requests_authretry._core import rate_limit
+from requests_authretry._core.rate_limit import Flow
+from requests_authretry._core.records import Limit, Outcome
 
 MEASURED = 1.0
 
@@ -98,7 +98,7 @@ class Drain:
         flying: list[tuple[float, int, float, int, Outcome]] = []
         while waiting or flying:
             free = waiting and len(flying) < self.threads
-            opens = max(pacing.opens(self.flow, now), now) if free else float("inf")
+            opens = max(rate_limit.opens(self.flow, now), now) if free else float("inf")
             if flying and flying[0][0] <= opens:
                 now, _, began, number, outcome = heapq.heappop(flying)
                 waiting += outcome.throttled
@@ -116,21 +116,21 @@ class Drain:
         self.left.append(now)
         if self.flow == Flow():
             return -1
-        self.flow = pacing.leaves(self.flow, now)
+        self.flow = rate_limit.leaves(self.flow, now)
         return self.flow.sent
 
     def answered(self, outcome: Outcome, began: float, number: int, now: float) -> None:
         """Take note of an answer as the library does."""
         (self.refused if outcome.throttled else self.served).append(now)
-        if outcome.limits and (self.flow != Flow() or not pacing.is_plenty(outcome.limits)):
+        if outcome.limits and (self.flow != Flow() or not rate_limit.is_plenty(outcome.limits)):
             passed = not outcome.throttled
-            self.flow = pacing.informed(self.flow, number, outcome.limits, now, passed=passed)
+            self.flow = rate_limit.informed(self.flow, number, outcome.limits, now, passed=passed)
         if not outcome.throttled:
             self.passed.append(began)
-            self.flow = pacing.succeeded(self.flow, now)
+            self.flow = rate_limit.succeeded(self.flow, now)
             return
         if outcome.wish is not None:
-            self.flow = pacing.cooled(self.flow, now + outcome.wish)
+            self.flow = rate_limit.cooled(self.flow, now + outcome.wish)
         if not outcome.limits:
             recent = sum(left > now - MEASURED for left in self.passed) / MEASURED
-            self.flow = pacing.refused(self.flow, began, now, recent)
+            self.flow = rate_limit.refused(self.flow, began, now, recent)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from requests_authretry import StepUpRequired
-from requests_authretry._core import bounds, challenge, pacing
+from requests_authretry._core import bounds, challenge, rate_limit
 from requests_authretry._core.challenge import Challenge, parse_challenges
 from requests_authretry._core.document import read_object
 from requests_authretry._core.headers.names import KNOWN
@@ -19,7 +19,7 @@ from requests_authretry._core.headers.retry_after import is_abuse, read_hints
 from requests_authretry._core.headers.time_formats import values
 from requests_authretry._core.origin import Origin, redacted
 from requests_authretry._core.outage import endpoint
-from requests_authretry._core.outcome import Limit
+from requests_authretry._core.records import Limit
 from tests.core.moments import NOW
 
 if TYPE_CHECKING:
@@ -178,20 +178,20 @@ def test_the_name_of_a_policy_is_cut(written: Callable[[str], dict[str, list[str
 
 def test_only_so_many_policies_are_kept_in_mind() -> None:
     """A server that names a new policy with each answer leaves the twenty it named last."""
-    flow = pacing.Flow()
+    flow = rate_limit.Flow()
     for number in range(200):
         limits = [Limit(5, 60.0, f"policy {number}")]
-        flow = pacing.informed(flow, number, limits, float(number), passed=True)
+        flow = rate_limit.informed(flow, number, limits, float(number), passed=True)
     names = [window.name for window in flow.windows]
     assert names == [f"policy {number}" for number in range(180, 200)]
 
 
 def test_a_policy_that_is_told_again_is_kept_in_mind() -> None:
     """A policy that comes with every answer stays, whatever else is named beside it."""
-    flow = pacing.Flow()
+    flow = rate_limit.Flow()
     for number in range(200):
         limits = [Limit(5, 60.0, "always"), Limit(5, 60.0, f"policy {number}")]
-        flow = pacing.informed(flow, number, limits, float(number), passed=True)
+        flow = rate_limit.informed(flow, number, limits, float(number), passed=True)
     assert "always" in {window.name for window in flow.windows}
 
 

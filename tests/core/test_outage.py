@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from requests_authretry._core import outage
 from requests_authretry._core.outage import DOWN, SPACING, Health
-from requests_authretry._core.outcome import Failure, Outcome
+from requests_authretry._core.records import Failure, Outcome
 
 NOW = 1000.0
 DOWN_NOW = Health(failures=DOWN, failed=NOW - 2, knocked=NOW - 1)

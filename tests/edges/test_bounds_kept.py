@@ -9,7 +9,7 @@ import pytest
 from requests_authretry import CoolingDown, MemoryStore, RetryQuota, _sharing
 from requests_authretry._core.bounds import POLICY_SETS, URL_KEPT
 from requests_authretry._core.origin import Origin
-from requests_authretry._core.outcome import Limit
+from requests_authretry._core.records import Limit
 from requests_authretry._limits import Limits
 from requests_authretry._quotas import Quotas
 from requests_authretry._runtime import Runtime

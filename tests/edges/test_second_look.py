@@ -22,8 +22,8 @@ from requests_authretry import (
     attempts,
     mount,
 )
-from requests_authretry._core.renewal import without_windows
 from requests_authretry._core.token import TokenRecord
+from requests_authretry._core.token_schedule import without_windows
 from requests_authretry._runtime import Runtime
 from requests_authretry.testing import FakeClock, ScriptedAdapter
 from tests.support.scripted import Source, carried, scripted, settings

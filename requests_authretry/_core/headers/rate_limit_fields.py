@@ -8,8 +8,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..bounds import POLICIES, POLICY_NAME, readable
-from ..faults import collection, flag, gathered, members, refuse
-from ..outcome import Limit
+from ..records import Limit
+from ..validation import collection, flag, gathered, members, refuse
 from .names import KNOWN, MEANINGFUL, POLICY, RATELIMIT, is_meaningful, told_apart
 from .time_formats import parse_number, parse_reset, sane, values
 

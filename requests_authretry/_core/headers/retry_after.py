@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..bounds import PROBLEM, readable
 from ..document import read_object
-from ..outcome import TOO_MANY_REQUESTS, Outcome
+from ..records import TOO_MANY_REQUESTS, Outcome
 from .names import told_apart
 from .rate_limit_fields import read_limits
 from .time_formats import OWS, parse_delay, parse_number, sane, values

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from requests_authretry import ConfigurationError, RateLimits
 from requests_authretry._core.headers.names import KNOWN
 from requests_authretry._core.headers.rate_limit_fields import read_limits
-from requests_authretry._core.outcome import Limit
+from requests_authretry._core.records import Limit
 from tests.core.moments import NOW, NOWS
 from tests.core.steps import assert_linear
 

@@ -15,7 +15,7 @@ from requests_authretry._core.headers.retry_after import (
     read_hints,
 )
 from requests_authretry._core.headers.time_formats import LONGEST
-from requests_authretry._core.outcome import Limit, Outcome
+from requests_authretry._core.records import Limit, Outcome
 from tests.core.moments import HOSTILE, IN_TWO_MINUTES, MOMENTS, NOW, NOWS, written
 from tests.core.steps import assert_linear
 

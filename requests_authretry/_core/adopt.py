@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from .faults import collection, members
 from .token import Token
+from .validation import collection, members
 
 AUTHORIZATION = "authorization"
 RETRIES = "retries"

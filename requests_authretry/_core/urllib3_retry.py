@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from .backoff import Backoff, Jitter
-from .faults import ConfigurationError, is_finite
+from .validation import ConfigurationError, is_finite
 
 _RETRY_AFTER = frozenset({413, 429, 503})
 """``Retry.RETRY_AFTER_STATUS_CODES``."""

@@ -8,7 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from requests_authretry._core.answer import (
+from requests_authretry._core.challenge import Challenge, parse_challenges
+from requests_authretry._core.records import Reason
+from requests_authretry._core.token import Token
+from requests_authretry._core.unauthorized import (
     Decline,
     Refresh,
     Refused,
@@ -16,9 +19,6 @@ from requests_authretry._core.answer import (
     answer,
     challenge_for,
 )
-from requests_authretry._core.challenge import Challenge, parse_challenges
-from requests_authretry._core.outcome import Reason
-from requests_authretry._core.token import Token
 
 OURS = Token("one")
 RENEWED = Token("two")

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .backoff import Backoff
-from .faults import collection, flag, gathered, instance, members, refuse, seconds, whole
-from .inherited import inherited
-from .outcome import TOO_MANY_REQUESTS, Failure, Outcome, Progress, Reason, Retry, Stop
+from .records import TOO_MANY_REQUESTS, Failure, Outcome, Progress, Reason, Retry, Stop
+from .urllib3_retry import inherited
+from .validation import collection, flag, gathered, instance, members, refuse, seconds, whole
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable

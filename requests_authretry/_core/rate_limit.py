@@ -30,7 +30,7 @@ from .bounds import POLICIES
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .outcome import Limit
+    from .records import Limit
 
 LONGEST: Final = 3600.0
 """Seconds that a cool-down lasts at most for all others; then one of them asks again."""

@@ -14,7 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from requests_authretry._core.backoff import Backoff, Jitter
-from requests_authretry._core.faults import (
+from requests_authretry._core.quota import RetryQuota
+from requests_authretry._core.retry import RetryPolicy
+from requests_authretry._core.validation import (
     ConfigurationError,
     collection,
     flag,
@@ -26,8 +28,6 @@ from requests_authretry._core.faults import (
     seconds,
     whole,
 )
-from requests_authretry._core.policy import RetryPolicy
-from requests_authretry._core.quota import RetryQuota
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

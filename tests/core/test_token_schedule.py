@@ -11,10 +11,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from requests_authretry._core.answer import Decline, is_answered, lacks
 from requests_authretry._core.challenge import parse_challenges
-from requests_authretry._core.outcome import Reason
-from requests_authretry._core.renewal import (
+from requests_authretry._core.records import Reason
+from requests_authretry._core.token import Token, TokenRecord, UnreadableRecordError
+from requests_authretry._core.token_schedule import (
     PAUSE,
     PAUSE_WHILE_GOOD,
     Schedule,
@@ -23,7 +23,7 @@ from requests_authretry._core.renewal import (
     schedule,
     without_windows,
 )
-from requests_authretry._core.token import Token, TokenRecord, UnreadableRecordError
+from requests_authretry._core.unauthorized import Decline, is_answered, lacks
 
 HOUR, DAY = 3600.0, 86_400.0
 NOW = 1_000_000_000.0

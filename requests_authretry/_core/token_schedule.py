@@ -11,7 +11,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from .backoff import Backoff, Jitter
-from .faults import is_finite
+from .validation import is_finite
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

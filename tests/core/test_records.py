@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from requests_authretry._core.outcome import Failure, Outcome
+from requests_authretry._core.records import Failure, Outcome
 
 
 @pytest.mark.parametrize(

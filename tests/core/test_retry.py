@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from requests_authretry._core.backoff import Backoff, Jitter
-from requests_authretry._core.outcome import Failure, Outcome, Progress, Reason, Retry, Stop
-from requests_authretry._core.policy import IDEMPOTENT, RETRIED, Call, RetryPolicy, decide
 from requests_authretry._core.quota import RetryQuota
+from requests_authretry._core.records import Failure, Outcome, Progress, Reason, Retry, Stop
+from requests_authretry._core.retry import IDEMPOTENT, RETRIED, Call, RetryPolicy, decide
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from requests_authretry._core import pacing
-from requests_authretry._core.outcome import Limit
-from requests_authretry._core.pacing import (
+from requests_authretry._core import rate_limit
+from requests_authretry._core.rate_limit import (
     ASKING,
     BURST,
     DOUBLING,
@@ -31,6 +30,7 @@ from requests_authretry._core.pacing import (
     Flow,
     Window,
 )
+from requests_authretry._core.records import Limit
 from tests.core.drain import Bucket, Drain, FixedWindow
 
 NOW = 1000.0
@@ -63,21 +63,21 @@ def flows(draw: st.DrawFn) -> Flow:
     for step, after, number in draw(st.lists(steps, max_size=12)):
         now += after
         if step == "r":
-            flow = pacing.refused(flow, now - number / 1000, now, number)
+            flow = rate_limit.refused(flow, now - number / 1000, now, number)
         elif step == "s":
-            flow = pacing.succeeded(flow, now)
+            flow = rate_limit.succeeded(flow, now)
         elif step == "l":
-            flow = pacing.leaves(flow, now)
+            flow = rate_limit.leaves(flow, now)
         else:
-            flow = pacing.cooled(flow, now + number)
+            flow = rate_limit.cooled(flow, now + number)
     return replace(flow, windows=tuple(draw(st.lists(windows, max_size=2))))
 
 
 def burst(flow: Flow, now: float) -> int:
     """How many leave at once."""
     number = 0
-    while pacing.opens(flow, now) <= now and number < 1000:
-        flow, number = pacing.leaves(flow, now), number + 1
+    while rate_limit.opens(flow, now) <= now and number < 1000:
+        flow, number = rate_limit.leaves(flow, now), number + 1
     return number
 
 
@@ -85,15 +85,15 @@ def gaps(flow: Flow, now: float, number: int) -> list[float]:
     """Seconds before each of the next requests, each as early as it may."""
     found = []
     for _ in range(number):
-        opens = max(pacing.opens(flow, now), now)
-        flow, gap, now = pacing.leaves(flow, opens), opens - now, opens
+        opens = max(rate_limit.opens(flow, now), now)
+        flow, gap, now = rate_limit.leaves(flow, opens), opens - now, opens
         found.append(gap)
     return found
 
 
 def test_those_that_were_refused_go_first() -> None:
     """First come, first served, but for those that were refused before."""
-    line = [pacing.rank(number, refused=number in {3, 4}) for number in (1, 2, 3, 4)]
+    line = [rate_limit.rank(number, refused=number in {3, 4}) for number in (1, 2, 3, 4)]
     assert sorted(line) == [line[2], line[3], line[0], line[1]]
 
 
@@ -104,18 +104,18 @@ def test_those_that_were_refused_go_first() -> None:
 def test_cool_downs_merge_in_any_order(untils: list[float]) -> None:
     """A cool-down never moves backwards, and the latest counts whatever came first."""
     for order in permutations(untils):
-        assert reduce(pacing.cooled, order, Flow()).not_before == max(untils)
+        assert reduce(rate_limit.cooled, order, Flow()).not_before == max(untils)
 
 
 @given(flows(), TIMES)
 def test_nobody_leaves_before_the_server_said(flow: Flow, now: float) -> None:
     """The gate never opens before the end of a cool-down or of a spent window, nor early."""
-    assert pacing.opens(flow, now) >= max(pacing.told(flow, now), flow.slot)
-    assert pacing.told(flow, now) >= flow.not_before
+    assert rate_limit.opens(flow, now) >= max(rate_limit.told(flow, now), flow.slot)
+    assert rate_limit.told(flow, now) >= flow.not_before
     for window in flow.windows:
         is_believed = window.holds and not window.guessed
         if is_believed and window.left < 1 and now < window.until:
-            assert pacing.told(flow, now) >= window.until
+            assert rate_limit.told(flow, now) >= window.until
 
 
 TOLD = {
@@ -135,7 +135,7 @@ TOLD = {
 @pytest.mark.parametrize(("flow", "until"), TOLD.values(), ids=TOLD)
 def test_told(flow: Flow, until: float) -> None:
     """Only cool-downs and spent windows are the server's own word."""
-    assert pacing.told(flow, NOW) == until
+    assert rate_limit.told(flow, NOW) == until
 
 
 # The rate.
@@ -143,62 +143,62 @@ def test_told(flow: Flow, until: float) -> None:
 
 def test_nothing_is_limited_before_the_first_refusal() -> None:
     """Without refusals and windows any number leaves at once, and answers tell nothing."""
-    assert pacing.pace(Flow(), NOW) == inf
+    assert rate_limit.pace(Flow(), NOW) == inf
     assert burst(Flow(), NOW) == 1000
-    assert pacing.succeeded(Flow(), NOW) == Flow()
+    assert rate_limit.succeeded(Flow(), NOW) == Flow()
 
 
 @pytest.mark.parametrize(("estimate", "rate"), [(0.0, FIRST_RATE), (9.0, FIRST_RATE), (50.0, 50.0)])
 def test_the_first_refusal_takes_the_estimate(estimate: float, rate: float) -> None:
     """The first rate is what was measured, and not too slow; it is not found yet."""
-    flow = pacing.refused(Flow(), NOW - 1, NOW, estimate)
+    flow = rate_limit.refused(Flow(), NOW - 1, NOW, estimate)
     assert (flow.rate, flow.found, flow.cut, flow.opened) == (rate, False, NOW, NOW)
     assert (flow.passing, flow.counted, flow.counting) == (rate, NOW, -inf)
 
 
 def test_the_second_refusal_counts_what_passed() -> None:
     """Where a steady rate passed, that is found, whatever was estimated."""
-    flow, now = pacing.refused(Flow(), NOW, NOW, 40.0), NOW
+    flow, now = rate_limit.refused(Flow(), NOW, NOW, 40.0), NOW
     for _ in range(20):
         now += 0.05
-        flow = pacing.succeeded(flow, now)
-    flow = pacing.refused(flow, now, now, 0.0)
+        flow = rate_limit.succeeded(flow, now)
+    flow = rate_limit.refused(flow, now, now, 0.0)
     assert flow.found
     assert flow.rate == pytest.approx(23.0, rel=0.05)  # what is left of the estimate counts too
 
 
 def test_what_passed_after_a_cool_down_counts_with_the_pause() -> None:
     """Counting begins anew when a cool-down ends; then both means of what passed are weighed."""
-    flow = pacing.refused(pacing.cooled(FOUND, NOW + 13), NOW + 10, NOW + 10, 0.0)
+    flow = rate_limit.refused(rate_limit.cooled(FOUND, NOW + 13), NOW + 10, NOW + 10, 0.0)
     assert (flow.opened, flow.counted, flow.counting) == (NOW + 13,) * 3
     assert flow.passing == 0.0
     flow, now = replace(flow, rate=20.0), NOW + 13
     for _ in range(20):
         now += 0.05
-        flow = pacing.succeeded(flow, now)
+        flow = rate_limit.succeeded(flow, now)
     # Twenty a second for one second, none for the three before: the mean of 20 and 5 is 10.
-    assert pacing.refused(flow, now, now, 0.0).rate == pytest.approx(10.0, rel=0.1)
+    assert rate_limit.refused(flow, now, now, 0.0).rate == pytest.approx(10.0, rel=0.1)
 
 
 def test_a_refusal_never_raises_the_rate() -> None:
     """More may have passed than the pace allows, by those that left before; it is no reason."""
     flow = replace(FOUND, passing=100.0, counted=NOW)
-    assert pacing.refused(flow, NOW, NOW, 0.0).rate == pacing.pace(flow, NOW)
+    assert rate_limit.refused(flow, NOW, NOW, 0.0).rate == rate_limit.pace(flow, NOW)
 
 
 def test_a_round_trip_lowers_the_rate_once() -> None:
     """Who left before the rate was lowered tells nothing new; who left then or later does."""
-    assert pacing.refused(FOUND, NOW - 0.001, NOW + 1, 0.0) is FOUND
-    assert pacing.refused(FOUND, NOW, NOW + 1, 0.0).cut == NOW + 1
+    assert rate_limit.refused(FOUND, NOW - 0.001, NOW + 1, 0.0) is FOUND
+    assert rate_limit.refused(FOUND, NOW, NOW + 1, 0.0).cut == NOW + 1
 
 
 @given(flows(), st.lists(st.floats(0, 1), max_size=20), st.floats(0, 10))
 def test_a_flood_lowers_the_rate_once(flow: Flow, ages: list[float], trip: float) -> None:
     """However many are refused of those under way, the rate is lowered by the first of them."""
     now = max(flow.cut, 0.0) + 1 + trip
-    lowered = pacing.refused(flow, now, now, 0.0)
+    lowered = rate_limit.refused(flow, now, now, 0.0)
     late = (now - age for age in ages if now - age < now)
-    after = reduce(lambda f, began: pacing.refused(f, began, now + trip, 0.0), late, lowered)
+    after = reduce(lambda f, began: rate_limit.refused(f, began, now + trip, 0.0), late, lowered)
     assert after == lowered
 
 
@@ -209,10 +209,10 @@ def test_no_refusal_costs_too_much(flow: Flow, after: float) -> None:
     Where it raises the rate, then only to that.
     """
     now = max(flow.cut, flow.opened, flow.counted, 0.0) + after
-    before = pacing.pace(flow, now)
-    lowered = pacing.refused(flow, now, now, 0.0)
+    before = rate_limit.pace(flow, now)
+    lowered = rate_limit.refused(flow, now, now, 0.0)
     assert lowered.rate >= LEAST_RATE
-    assert pacing.pace(lowered, now) >= LEAST_RATE
+    assert rate_limit.pace(lowered, now) >= LEAST_RATE
     if before < inf:
         pause = flow.not_before - now
         least = max(1 / max(pause, 1.0), LEAST_RATE) if pause > 0 else LEAST_RATE
@@ -230,14 +230,14 @@ def test_a_cool_down_and_a_request_are_a_rate(pause: float, rate: float) -> None
     However short the wait, that is one a second.
     """
     slow = replace(FOUND, rate=LEAST_RATE)
-    flow = pacing.refused(pacing.cooled(slow, NOW + pause), NOW, NOW, 0.0)
+    flow = rate_limit.refused(rate_limit.cooled(slow, NOW + pause), NOW, NOW, 0.0)
     assert flow.rate == pytest.approx(rate)
 
 
 def test_an_outage_lowers_the_rate_once() -> None:
     """Where nothing passes between one cool-down and the next, nothing is learned of a rate."""
-    first = pacing.refused(pacing.cooled(FOUND, NOW + 5), NOW, NOW, 0.0)
-    second = pacing.refused(pacing.cooled(first, NOW + 15), NOW + 5, NOW + 6, 0.0)
+    first = rate_limit.refused(rate_limit.cooled(FOUND, NOW + 5), NOW, NOW, 0.0)
+    second = rate_limit.refused(rate_limit.cooled(first, NOW + 15), NOW + 5, NOW + 6, 0.0)
     assert second.rate == first.rate < FOUND.rate
     assert second.opened == NOW + 15
 
@@ -247,10 +247,10 @@ def test_the_least_rate_holds_after_any_number_of_refusals() -> None:
     flow = FOUND
     for number in range(100):
         now = NOW + number * (LONGEST + 20)
-        flow = pacing.succeeded(flow, now)
-        flow = pacing.refused(pacing.cooled(flow, now + LONGEST), now, now, 0.0)
-    assert flow.rate == pacing.pace(flow, now) == LEAST_RATE
-    paces = [pacing.pace(flow, flow.opened + after) for after in range(600)]
+        flow = rate_limit.succeeded(flow, now)
+        flow = rate_limit.refused(rate_limit.cooled(flow, now + LONGEST), now, now, 0.0)
+    assert flow.rate == rate_limit.pace(flow, now) == LEAST_RATE
+    paces = [rate_limit.pace(flow, flow.opened + after) for after in range(600)]
     assert min(paces) == LEAST_RATE
 
 
@@ -258,7 +258,7 @@ def test_the_least_rate_holds_after_any_number_of_refusals() -> None:
 def test_the_rate_only_grows_until_the_next_refusal(flow: Flow, times: list[float]) -> None:
     """Without a refusal a pace is never lower than it was before."""
     start = max(flow.cut, 0.0)
-    paces = [pacing.pace(flow, start + after) for after in sorted(times)]
+    paces = [rate_limit.pace(flow, start + after) for after in sorted(times)]
     assert paces == sorted(paces)
 
 
@@ -283,7 +283,7 @@ PACES = {
 @pytest.mark.parametrize(("flow", "after", "rate"), PACES.values(), ids=PACES)
 def test_pace(flow: Flow, after: float, rate: float) -> None:
     """The rate grows as a cubic function of time and then by doubling, an estimate at once so."""
-    assert pacing.pace(flow, NOW + after) == pytest.approx(rate)
+    assert rate_limit.pace(flow, NOW + after) == pytest.approx(rate)
 
 
 @given(st.floats(FIRST_RATE, 80.0), st.floats(10, 1000))
@@ -297,7 +297,7 @@ def test_a_burst_is_short(rate: float, idle: float) -> None:
 def test_a_found_rate_allows_for_late_threads_only(rate: float, idle: float) -> None:
     """Of a found rate no more leave at once than in the time that a thread may come late."""
     flow = replace(FOUND, rate=rate, cut=NOW + idle, opened=NOW + idle)
-    assert burst(flow, NOW + idle) <= 1.001 + LATE * pacing.pace(flow, NOW + idle)
+    assert burst(flow, NOW + idle) <= 1.001 + LATE * rate_limit.pace(flow, NOW + idle)
 
 
 @pytest.mark.parametrize("flow", [ESTIMATED, FOUND], ids=["estimated", "found"])
@@ -306,9 +306,9 @@ def test_requests_leave_at_the_pace(flow: Flow) -> None:
     assert all(gap < 0.12 for gap in gaps(flow, NOW, 12))
     now = NOW
     for _ in range(12):
-        now = max(now, pacing.opens(flow, now))
-        flow = pacing.leaves(flow, now)
-    assert flow.slot - now == pytest.approx(1 / pacing.pace(flow, now))
+        now = max(now, rate_limit.opens(flow, now))
+        flow = rate_limit.leaves(flow, now)
+    assert flow.slot - now == pytest.approx(1 / rate_limit.pace(flow, now))
     assert flow.sent == 12
 
 
@@ -346,11 +346,11 @@ def test_the_slowest_window_counts() -> None:
     """Of several windows and a rate, the one that says the latest time."""
     slow = replace(WINDOW, name="slow", left=2.0)
     flow = replace(FOUND, windows=(WINDOW, slow))
-    assert pacing.leaves(flow, NOW).slot == pytest.approx(NOW + 5, abs=2 * LATE)
-    assert pacing.spacing(flow, NOW) == pytest.approx(10 / 3)
-    assert [(w.left, w.used) for w in pacing.leaves(flow, NOW).windows] == [(3.0, 7), (1.0, 7)]
-    assert pacing.spacing(replace(flow, rate=0.1), NOW) == pytest.approx(1 / (START * 0.1))
-    assert pacing.spacing(Flow(), NOW) == 0.0
+    assert rate_limit.leaves(flow, NOW).slot == pytest.approx(NOW + 5, abs=2 * LATE)
+    assert rate_limit.spacing(flow, NOW) == pytest.approx(10 / 3)
+    assert [(w.left, w.used) for w in rate_limit.leaves(flow, NOW).windows] == [(3.0, 7), (1.0, 7)]
+    assert rate_limit.spacing(replace(flow, rate=0.1), NOW) == pytest.approx(1 / (START * 0.1))
+    assert rate_limit.spacing(Flow(), NOW) == 0.0
 
 
 def test_the_next_window_is_expected_to_be_as_the_last() -> None:
@@ -363,19 +363,19 @@ def test_the_next_window_is_expected_to_be_as_the_last() -> None:
 
 def test_no_window_is_guessed_from_a_guess() -> None:
     """Where the next window passes too and nobody told of it, nothing is known any more."""
-    flow = pacing.leaves(Flow(windows=(WINDOW,)), NOW + 10)
+    flow = rate_limit.leaves(Flow(windows=(WINDOW,)), NOW + 10)
     assert [w.guessed for w in flow.windows] == [True]
-    assert [w.left for w in pacing.leaves(flow, NOW + 29.9).windows] == [8.0]
-    assert pacing.leaves(flow, NOW + 30).windows == ()
+    assert [w.left for w in rate_limit.leaves(flow, NOW + 29.9).windows] == [8.0]
+    assert rate_limit.leaves(flow, NOW + 30).windows == ()
 
 
 def test_a_window_that_has_passed_holds_nobody_without_a_quota() -> None:
     """Where only refusals tell that nothing is left, the next window is not known to be empty."""
     limit = Limit(remaining=0.0, reset=10.0)
-    flow = pacing.informed(Flow(), -1, [limit], NOW, passed=False)
-    assert pacing.opens(flow, NOW) == NOW + 10
+    flow = rate_limit.informed(Flow(), -1, [limit], NOW, passed=False)
+    assert rate_limit.opens(flow, NOW) == NOW + 10
     assert burst(flow, NOW + 10) == 1000
-    assert pacing.leaves(flow, NOW + 10).windows == ()
+    assert rate_limit.leaves(flow, NOW + 10).windows == ()
 
 
 HURRIED = {
@@ -392,14 +392,14 @@ HURRIED = {
 @pytest.mark.parametrize(("flow", "at"), HURRIED.values(), ids=HURRIED)
 def test_who_would_come_too_late_asks(flow: Flow, at: float | None) -> None:
     """One at a time asks whether a window holds for it, unless the server has refused."""
-    assert pacing.hurried(flow, NOW) == at
+    assert rate_limit.hurried(flow, NOW) == at
 
 
 def test_who_hurries_leaves_as_any_other() -> None:
     """A request that leaves before its turn is counted, and the next one asks later."""
     flow = Flow(windows=(SPENT,))
-    gone = pacing.hurries(flow, NOW)
-    assert gone == replace(pacing.leaves(flow, NOW), hurried=NOW)
+    gone = rate_limit.hurries(flow, NOW)
+    assert gone == replace(rate_limit.leaves(flow, NOW), hurried=NOW)
     assert (gone.sent, gone.windows[0].left) == (1, -1.0)
 
 
@@ -410,7 +410,7 @@ def left(remaining: float, reset: float, window: float | None = None) -> Limit:
 
 def informed(flow: Flow, number: int, limit: Limit, *, passed: bool = True) -> Window:
     """The only window after an answer."""
-    (window,) = pacing.informed(flow, number, [limit], NOW, passed=passed).windows
+    (window,) = rate_limit.informed(flow, number, [limit], NOW, passed=passed).windows
     return window
 
 
@@ -483,7 +483,7 @@ def test_whether_a_server_keeps_to_its_word(
 def test_windows_are_kept_apart_by_name() -> None:
     """A word on one policy changes nothing of another; without a name its quota tells it."""
     limits = [Limit(3, 5, "other"), Limit(3, 5, "", 100.0)]
-    flow = pacing.informed(KNOWN, 20, limits, NOW, passed=True)
+    flow = rate_limit.informed(KNOWN, 20, limits, NOW, passed=True)
     assert [w.name for w in flow.windows] == ["10", "other", "100"]
     assert flow.windows[:1] == KNOWN.windows
 
@@ -500,7 +500,7 @@ def test_windows_are_kept_apart_by_name() -> None:
 )
 def test_plenty(limits: list[Limit], expected: bool) -> None:  # noqa: FBT001
     """More than half of each quota is enough to forget about it."""
-    assert pacing.is_plenty(limits) is expected
+    assert rate_limit.is_plenty(limits) is expected
 
 
 OVER = {
@@ -534,7 +534,7 @@ OVER = {
 def test_is_over(flow: Flow, expected: bool) -> None:  # noqa: FBT001
     """A flow is over when its cool-down, its rate and its windows hold nobody back any more."""
     assert FORGOTTEN == 8.0
-    assert pacing.is_over(flow, NOW) is expected
+    assert rate_limit.is_over(flow, NOW) is expected
 
 
 # All of it together, against a server.
