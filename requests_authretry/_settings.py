@@ -167,7 +167,7 @@ class Settings:
 
 def _loader() -> Any:
     """By name, as settings know nothing of the sources and stores above them, which files name."""
-    return import_module("._configuration", __package__)
+    return import_module("._config", __package__)
 
 
 def _faults(given: Any) -> Iterable[str | None]:

@@ -55,7 +55,6 @@ LADDER: Final = {
     "_adapter": 4,
     "_mounting": 5,
     "_installing": 5,
-    "_configuration": 5,
     "oauth2": 5,
     "testing": 5,
     "redis": 5,
@@ -64,6 +63,7 @@ LADDER: Final = {
     "_switch": 5,
     "__main__": 5,
     "__init__": 5,
+    "_config": 5,
 }
 
 IMPURE: Final = {"requests", "urllib3", "threading", "logging", "random", "time", "os", "socket"}

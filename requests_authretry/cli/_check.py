@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from .. import ConfigurationError, Settings, Token
-from .._configuration import schema
+from .._config import schema
 
 if TYPE_CHECKING:
     from argparse import Namespace

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from requests_authretry._configuration import schema
+from requests_authretry._config import schema
 from requests_authretry.cli import main
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ from requests_authretry import (
     mount,
     override,
 )
-from requests_authretry._configuration._references import Reference
+from requests_authretry._config.secret_references import Reference
 from requests_authretry._families import families, place_of
 from requests_authretry.keyring import KeyringStore
 from requests_authretry.oauth2 import (

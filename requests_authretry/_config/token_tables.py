@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .._core.kinds import FLAG, TEXT, TEXTS, WORDS_BY_NAME, Kind
+from .value_types import FLAG, TEXT, TEXTS, WORDS_BY_NAME, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from .._core.kinds import unknown
 from .._core.token import Secret, Token
 from .._core.validation import ConfigurationError
 from ..sources import Command
 from ..stores import FileStore, MemoryStore
-from ._forms import COMMAND, DPOP, GRANTS, REFERENCE, STORE, Form
-from ._references import Reference, path_of
+from .secret_references import Reference, path_of
+from .token_tables import COMMAND, DPOP, GRANTS, REFERENCE, STORE, Form
+from .value_types import unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from .._core.kinds import Kind
+    from .value_types import Kind
 
     Say = Callable[[str, str], None]
     """Notes a fault: the key in the table, "" for all of it, and what goes on behind its name."""

@@ -32,11 +32,11 @@ from requests_authretry import (
     Settings,
     Token,
 )
-from requests_authretry._configuration import schema
-from requests_authretry._configuration._documents import _PARSER
-from requests_authretry._configuration._findings import Found, Place
-from requests_authretry._configuration._forms import GRANTS
-from requests_authretry._configuration._table import NOT_SETTABLE, SETTINGS, VARIABLES
+from requests_authretry._config import schema
+from requests_authretry._config.fields import NOT_SETTABLE, SETTINGS, VARIABLES
+from requests_authretry._config.findings import Found, Place
+from requests_authretry._config.token_tables import GRANTS
+from requests_authretry._config.toml_file import _PARSER
 from requests_authretry.keyring import KeyringStore
 from requests_authretry.oauth2 import ClientCredentials
 from requests_authretry.redis import RedisStore

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._core.kinds import shown
+from .value_types import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ._objects import Maker
-    from ._table import Names, Setting
+    from .factories import Maker
+    from .fields import Names, Setting
 
 
 class Place(NamedTuple):

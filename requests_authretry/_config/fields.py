@@ -7,10 +7,10 @@ import re
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
-from .._core.kinds import ADOPT, BY_ANNOTATION, Kind
 from .._core.validation import ConfigurationError
 from .._settings import Settings
-from ._forms import STORE, TOKEN, token_schema
+from .token_tables import STORE, TOKEN, token_schema
+from .value_types import ADOPT, BY_ANNOTATION, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

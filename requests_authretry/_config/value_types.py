@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from .backoff import Jitter
-from .validation import is_finite
+from .._core.backoff import Jitter
+from .._core.validation import is_finite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -13,7 +13,7 @@ import pytest
 from keyrings.alt.file import PlaintextKeyring  # type: ignore[import-untyped]  # (it ships no types)
 
 from requests_authretry import FetchContext, RefreshFailed, Settings, Token
-from requests_authretry._configuration._references import Reference
+from requests_authretry._config.secret_references import Reference
 from tests.support.sessions import API, Rig
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from requests_authretry._core.lines import line_of, lines_of
+from requests_authretry._config.toml_lines import line_of, lines_of
 
 DOCUMENT = '''\
 # timeout = 1

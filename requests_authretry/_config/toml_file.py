@@ -8,17 +8,17 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._core.kinds import unknown
-from .._core.lines import line_of, lines_of
-from ._findings import Place, Site, Taker, full_name
-from ._objects import Maker
-from ._table import NOT_SETTABLE, SETTINGS, SITE, TABLES
+from .factories import Maker
+from .fields import NOT_SETTABLE, SETTINGS, SITE, TABLES
+from .findings import Place, Site, Taker, full_name
+from .toml_lines import line_of, lines_of
+from .value_types import unknown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ._findings import Findings
-    from ._table import Names
+    from .fields import Names
+    from .findings import Findings
 
 _PARSER = "tomllib" if sys.version_info >= (3, 11) else "tomli"
 _WHERE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")

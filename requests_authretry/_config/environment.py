@@ -6,16 +6,16 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .._core.kinds import unknown
-from ._findings import Place, Taker
-from ._objects import Maker
-from ._table import CONFIG, PREFIX, VARIABLES
+from .factories import Maker
+from .fields import CONFIG, PREFIX, VARIABLES
+from .findings import Place, Taker
+from .value_types import unknown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ._findings import Findings
-    from ._table import Setting
+    from .fields import Setting
+    from .findings import Findings
 
 
 def read_variables(environ: Mapping[str, str] | None, findings: Findings) -> None:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import os
-from dataclasses import fields
+from dataclasses import fields as fields_of
 from typing import TYPE_CHECKING, Any
 
 from .._core.origin import parse_origin
 from .._core.validation import ConfigurationError, refuse
 from .._settings import Settings
-from ._documents import read_file
-from ._findings import Findings, Found, Place
-from ._table import CONFIG, part_of, schema
-from ._variables import read_variables
+from .environment import read_variables
+from .fields import CONFIG, part_of, schema
+from .findings import Findings, Found, Place
+from .toml_file import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ._table import Names
+    from .fields import Names
 
 __all__ = ["load_env", "load_file", "schema"]
 
@@ -95,7 +95,7 @@ def _made(found: Mapping[Names, Found], findings: Findings, **more: Any) -> Sett
 def _record(owner: type[Any], found: Mapping[Names, Found], path: Names, **more: Any) -> Any:
     """A record of what was found for its fields, and of the defaults for the others."""
     given = dict(more)
-    for item in fields(owner):
+    for item in fields_of(owner):
         here, part = (*path, item.name), part_of(item)
         if part is not None:
             given[item.name] = _record(part, found, here)
