@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from ._outgoing import Proxies
     from ._protocols import Prover
     from ._runtime import Runtime
-    from ._tokens import TokenKeeper
+    from ._tokens.manager import TokenKeeper
 
 FIRST_SERVER_ERROR = 500
 UNAUTHORIZED = 401

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from requests import PreparedRequest, Response
 
     from ._exchange import Exchange
-    from ._tokens import TokenKeeper
+    from ._tokens.manager import TokenKeeper
 
 FORBIDDEN = 403
 CREDENTIALS_AT_FAULT = {UNAUTHORIZED, FORBIDDEN}

@@ -21,9 +21,9 @@ from ._core.validation import instance, refuse
 from ._fork import survives_fork
 from ._gates import Waits
 from ._mounting import inner_retries, settings_for
-from ._renewal import is_renewing
 from ._seams import Seams, is_met
 from ._settings import Settings
+from ._tokens.renewal import is_renewing
 
 if TYPE_CHECKING:
     from types import TracebackType

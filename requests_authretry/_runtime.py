@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ._core.origin import Origin
 from ._quotas import Quotas
 from ._sharing import Sharing
-from ._tokens import TokenKeeper
+from ._tokens.manager import TokenKeeper
 
 if TYPE_CHECKING:
     from ._override import Override

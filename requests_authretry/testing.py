@@ -14,7 +14,7 @@ from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 
 from ._clock import SystemClock
-from ._families import families
+from ._tokens.families import families
 
 if TYPE_CHECKING:
     from requests import PreparedRequest

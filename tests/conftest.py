@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import pytest
 from hypothesis import HealthCheck, settings
 
-from requests_authretry._families import families
+from requests_authretry._tokens.families import families
 from requests_authretry.cli._gate import Gate, httpbin, serve
 from tests.cassettes_support import on_cassette
 from tests.servers.api import Api

@@ -13,7 +13,7 @@ from .._core.token import Token
 from .._core.unauthorized import NONCE_WANTED
 from .._core.validation import ConfigurationError, is_finite
 from .._errors import RefreshFailed
-from .._rotation import INVALID_GRANT
+from .._tokens.store_sync import INVALID_GRANT
 from .._translate import header_line, outcome_of
 from ._metadata import address
 from ._transport import UNAVAILABLE, Fields, Moment, Signer, Transport, unavailable

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .._core.token import Secret, Token
 from .._core.validation import collection, gathered, instance, members, refuse
 from .._errors import RefreshFailed
-from .._rotation import INVALID_GRANT
+from .._tokens.store_sync import INVALID_GRANT
 from ._client import Client
 from ._endpoint import Endpoint, Fields
 

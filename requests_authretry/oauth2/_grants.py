@@ -12,7 +12,7 @@ from uuid import uuid4
 from .._core.origin import Origin
 from .._core.token import Token
 from .._errors import RefreshFailed
-from .._families import families
+from .._tokens.families import families
 from ._endpoint import Endpoint, Fields, Moment
 from ._grant import Grant, secret, text_fault
 from ._keys import Key, hidden

@@ -512,7 +512,7 @@ def test_a_record_that_cannot_be_written(path: Path) -> None:
 
 def test_a_store_locked_by_another(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who waits in vain for another's renewal fails by name, and asks no source in its stead."""
-    monkeypatch.setattr("requests_authretry._rotation.LOCK_SECONDS", 0.0)
+    monkeypatch.setattr("requests_authretry._tokens.store_sync.LOCK_SECONDS", 0.0)
     source = Source("never fetched")
     session, below = scripted(settings(source, store=FileStore(path)))
     with FileStore(path).lock(ORIGIN, 0.0), pytest.raises(RefreshFailed, match="locked"):

@@ -24,7 +24,7 @@ from tests.support.scripted import ORIGIN, settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from requests_authretry._renewal import Renewal
+    from requests_authretry._tokens.renewal import Renewal
 
 HOUR = 3600.0
 DOWN = RefreshFailed("the token endpoint is down")

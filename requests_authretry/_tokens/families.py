@@ -16,16 +16,16 @@ from types import CellType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet, ref
 
-from ._core.token import Token
-from ._errors import RefreshFailed
-from ._fork import survives_fork
-from .stores import MemoryStore
+from .._core.token import Token
+from .._errors import RefreshFailed
+from .._fork import survives_fork
+from ..stores import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ._core.token import TokenRecord
-    from ._protocols import Store
+    from .._core.token import TokenRecord
+    from .._protocols import Store
 
 MOST_NAMED_FAMILIES = 10_000
 """So many families of sources that name their family, as `RefreshToken` does, are remembered. A web

@@ -23,7 +23,7 @@ from requests_authretry import (
     Token,
     TokenRefreshed,
 )
-from requests_authretry._rotation import RELOCK_SECONDS
+from requests_authretry._tokens.store_sync import RELOCK_SECONDS
 from requests_authretry.testing import FakeClock, forget_tokens
 from tests.edges.test_lifecycle import Child
 from tests.support.renewals import (
@@ -55,7 +55,7 @@ EARLY, LATE = HOUR - 900.0, HOUR - 60.0
 def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
     """No jitter: windows at their longest, pauses at their shortest."""
     stand_in = Drawn()
-    monkeypatch.setattr("requests_authretry._tokens.random", stand_in)
+    monkeypatch.setattr("requests_authretry._tokens.manager.random", stand_in)
     return stand_in
 
 
@@ -571,7 +571,7 @@ def test_a_lock_that_is_not_given_back(issuer: Issuer, clock: FakeClock, store: 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who waits for a lock gives up soon, so that these tests need no minute."""
-    monkeypatch.setattr("requests_authretry._rotation.LOCK_SECONDS", 0.05)
+    monkeypatch.setattr("requests_authretry._tokens.store_sync.LOCK_SECONDS", 0.05)
 
 
 @pytest.mark.usefixtures("hasty")

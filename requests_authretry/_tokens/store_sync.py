@@ -14,19 +14,19 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeGuard
 from warnings import warn
 
-from ._core.records import Reason
-from ._core.token import Token, TokenRecord, UnreadableRecordError
-from ._errors import RefreshFailed
-from ._events import StoreFailed, logger, tell
-from ._families import families, is_constant, name_of, place_of
+from .._core.records import Reason
+from .._core.token import Token, TokenRecord, UnreadableRecordError
+from .._errors import RefreshFailed
+from .._events import StoreFailed, logger, tell
+from .families import families, is_constant, name_of, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-    from ._families import Family
-    from ._protocols import FetchContext, Store
-    from ._settings import Settings
+    from .._protocols import FetchContext, Store
+    from .._settings import Settings
+    from .families import Family
 
 LOCK_SECONDS = 60.0
 """How long a renewal waits for another process that renews the same token."""

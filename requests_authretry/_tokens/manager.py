@@ -8,21 +8,21 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from ._core import token_schedule as rules
-from ._core.adopt import AUTHORIZATION, adopts, static_token
-from ._core.records import Reason
-from ._core.token import Secret, Token
-from ._errors import RefreshFailed
-from ._events import TokenRefreshed, logger, tell
-from ._fork import survives_fork
-from ._protocols import FetchContext
-from ._renewal import Renewal, Result, handed_out
-from ._rotation import LOCK_SECONDS, NoToken, Renewed, Rotation
+from .._core import token_schedule as rules
+from .._core.adopt import AUTHORIZATION, adopts, static_token
+from .._core.records import Reason
+from .._core.token import Secret, Token
+from .._errors import RefreshFailed
+from .._events import TokenRefreshed, logger, tell
+from .._fork import survives_fork
+from .._protocols import FetchContext
+from .renewal import Renewal, Result, handed_out
+from .store_sync import LOCK_SECONDS, NoToken, Renewed, Rotation
 
 if TYPE_CHECKING:
-    from ._core.backoff import Backoff
-    from ._protocols import Prover
-    from ._settings import Settings
+    from .._core.backoff import Backoff
+    from .._protocols import Prover
+    from .._settings import Settings
 
 LEAST_SECONDS = 10.0
 """What a source is told at least that it may take."""

@@ -19,7 +19,7 @@ from requests_authretry import (
     TokenRefreshed,
     mount,
 )
-from requests_authretry import _rotation as rotation
+from requests_authretry._tokens import store_sync as rotation
 from requests_authretry.oauth2 import Client, Password
 from requests_authretry.testing import FakeClock, ScriptedAdapter
 from tests.support.renewals import HOUR, Desk, Flaky, Issuer

@@ -28,8 +28,8 @@ from requests_authretry import (
     mount,
     override,
 )
-from requests_authretry import _families as module
-from requests_authretry._families import families
+from requests_authretry._tokens import families as module
+from requests_authretry._tokens.families import families
 from requests_authretry.oauth2 import Client, RefreshToken
 from requests_authretry.testing import FakeClock, ScriptedAdapter, forget_tokens
 from tests.edges.test_lifecycle import Child

@@ -65,7 +65,7 @@ SECRET = "s3cret-of-the-user"
 def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
     """No jitter: windows at their longest, pauses at their shortest."""
     stand_in = Drawn()
-    monkeypatch.setattr("requests_authretry._tokens.random", stand_in)
+    monkeypatch.setattr("requests_authretry._tokens.manager.random", stand_in)
     return stand_in
 
 
@@ -645,7 +645,7 @@ def test_a_late_401_gets_the_token_there_is(desk: Desk, issuer: Issuer) -> None:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who waits for a lock gives up soon, so that these tests need no minute."""
-    monkeypatch.setattr("requests_authretry._rotation.LOCK_SECONDS", 0.05)
+    monkeypatch.setattr("requests_authretry._tokens.store_sync.LOCK_SECONDS", 0.05)
 
 
 @pytest.mark.usefixtures("hasty")
@@ -891,7 +891,7 @@ import requests
 from requests_authretry import RefreshFailed, RetryPolicy, Settings, Token, mount
 from requests_authretry._core.token import TokenRecord
 from requests_authretry.testing import FakeClock, ScriptedAdapter
-from requests_authretry import _renewal
+from requests_authretry._tokens import renewal as _renewal
 
 way, how, place = sys.argv[1:]
 clock = FakeClock()

@@ -6,16 +6,16 @@ import threading
 from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING
 
-from ._core.records import Reason
-from ._errors import ConfigurationError, RefreshFailed
-from ._override import current
-from ._rotation import NoToken, Renewed
+from .._core.records import Reason
+from .._errors import ConfigurationError, RefreshFailed
+from .._override import current
+from .store_sync import NoToken, Renewed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ._core.token import Token
-    from ._protocols import FetchContext
+    from .._core.token import Token
+    from .._protocols import FetchContext
 
 EXIT_SECONDS = 30.0
 """How long the end of the program waits for a renewal at the most: its answer is not to be lost."""

@@ -1,0 +1,1 @@
+"""The current token, its renewal, and the store that shares it."""

@@ -1,0 +1,1 @@
+"""Tokens: sources, renewals, and what stores share."""
