@@ -15,12 +15,12 @@ from ._core.retry import FIRST_ERROR
 from ._errors import AuthRetryError, ConfigurationError
 from ._events import GaveUp, RetryScheduled, tell
 from ._exchange import Exchange
-from ._fork import survives_fork
 from ._gates import Waiter, Waiters, Waits
 from ._hook import CREDENTIALS_AT_FAULT, put_first
+from ._locks import survives_fork
 from ._override import current
-from ._runtime import Runtime
 from ._settings import Settings
+from ._shared import Runtime
 from ._translate import (
     as_requests_error,
     failure_of,

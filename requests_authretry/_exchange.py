@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from ._limits import Key
     from ._outgoing import Proxies
     from ._protocols import Prover
-    from ._runtime import Runtime
+    from ._shared import Runtime
     from ._tokens.manager import TokenKeeper
 
 FIRST_SERVER_ERROR = 500

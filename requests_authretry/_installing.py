@@ -18,8 +18,8 @@ from requests.adapters import HTTPAdapter
 
 from ._adapter import AuthRetryAdapter
 from ._core.validation import instance, refuse
-from ._fork import survives_fork
 from ._gates import Waits
+from ._locks import survives_fork
 from ._mounting import inner_retries, settings_for
 from ._seams import Seams, is_met
 from ._settings import Settings

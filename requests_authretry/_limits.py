@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 from ._core import rate_limit
 from ._core.bounds import POLICY_SETS, URL_KEPT
 from ._core.origin import Origin
-from ._fork import survives_fork
 from ._gates import Gate
+from ._locks import survives_fork
 from ._outages import Outages
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from ._core.urllib3_retry import unheeded
 from ._core.validation import instance, refuse
 from ._errors import ConfigurationError
 from ._events import logger
-from ._fork import survives_fork
-from ._runtime import derived
+from ._locks import survives_fork
 from ._settings import Settings
+from ._shared import derived
 from ._translate import no_retries, would_retry
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ._core.records import Outcome
     from ._exchange import Exchange
     from ._limits import Key
-    from ._runtime import Runtime
+    from ._shared import Runtime
 
 
 _SIGNED = {b"digest", b"oauth", b"hmac", b"signature", b"dpop", b"hawk", b"negotiate", b"ntlm"}

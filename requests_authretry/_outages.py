@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ._core import outage
 from ._core.origin import Origin
 from ._core.outage import Health
-from ._fork import survives_fork
+from ._locks import survives_fork
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from ._core.bounds import URL_KEPT
-from ._fork import survives_fork
+from ._locks import survives_fork
 
 if TYPE_CHECKING:
     from ._core.origin import Origin

@@ -9,8 +9,8 @@ from weakref import WeakKeyDictionary
 
 from ._core.rate_limit import LONGEST
 from ._events import CoolingDown, StoreFailed, logger, tell
-from ._fork import survives_fork
 from ._limits import Key, Limits
+from ._locks import survives_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

@@ -18,7 +18,7 @@ from weakref import WeakSet, ref
 
 from .._core.token import Token
 from .._errors import RefreshFailed
-from .._fork import survives_fork
+from .._locks import survives_fork
 from ..stores import MemoryStore
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from .._core.records import Reason
 from .._core.token import Secret, Token
 from .._errors import RefreshFailed
 from .._events import TokenRefreshed, logger, tell
-from .._fork import survives_fork
+from .._locks import survives_fork
 from .._protocols import FetchContext
 from .renewal import Renewal, Result, handed_out
 from .store_sync import LOCK_SECONDS, NoToken, Renewed, Rotation

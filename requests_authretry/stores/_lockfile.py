@@ -7,7 +7,7 @@ import os
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from .._fork import survives_fork
+from .._locks import survives_fork
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

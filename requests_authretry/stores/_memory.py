@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from threading import TIMEOUT_MAX, Lock
 from typing import TYPE_CHECKING
 
-from .._fork import survives_fork
+from .._locks import survives_fork
 from ._times import as_text, pushed
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from requests_authretry import (
     mount,
 )
 from requests_authretry._core.token import TokenRecord
-from requests_authretry._runtime import Runtime
+from requests_authretry._shared import Runtime
 from requests_authretry.testing import FakeClock, ScriptedAdapter
 from tests.support.scripted import EXPIRED, ORIGIN, URL, Source, carried, scripted, settings
 

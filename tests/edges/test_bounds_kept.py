@@ -12,7 +12,7 @@ from requests_authretry._core.origin import Origin
 from requests_authretry._core.records import Limit
 from requests_authretry._limits import Limits
 from requests_authretry._quotas import Quotas
-from requests_authretry._runtime import Runtime
+from requests_authretry._shared import Runtime
 from requests_authretry.testing import FakeClock
 from tests.support.limits import ONCE, hint, looks_end
 from tests.support.sessions import API, Rig

@@ -17,7 +17,7 @@ from requests_authretry import (
     Token,
 )
 from requests_authretry._core.token import TokenRecord
-from requests_authretry._runtime import Runtime
+from requests_authretry._shared import Runtime
 from requests_authretry.testing import FakeClock
 from tests.support.scripted import ORIGIN, settings
 

@@ -24,7 +24,7 @@ from requests_authretry import (
 )
 from requests_authretry._core.token import TokenRecord
 from requests_authretry._core.token_schedule import without_windows
-from requests_authretry._runtime import Runtime
+from requests_authretry._shared import Runtime
 from requests_authretry.testing import FakeClock, ScriptedAdapter
 from tests.support.scripted import Source, carried, scripted, settings
 from tests.support.sessions import ended, real
