@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from requests import RequestException, Response
 from requests.adapters import BaseAdapter, HTTPAdapter
 
+from ._admission.admission import rest_before_failing, take_turn
+from ._admission.waiting import Waiter, Waiters, Waits
 from ._attempts import leave_on
 from ._bodies import drain, forbids_retry, read_body
 from ._core.origin import redacted
@@ -15,7 +17,6 @@ from ._core.retry import FIRST_ERROR
 from ._errors import AuthRetryError, ConfigurationError
 from ._events import GaveUp, RetryScheduled, tell
 from ._exchange import Exchange
-from ._gates import Waiter, Waiters, Waits
 from ._hook import CREDENTIALS_AT_FAULT, put_first
 from ._locks import survives_fork
 from ._override import current
@@ -27,7 +28,6 @@ from ._translate import (
     leave_connections,
     outcome_of,
 )
-from ._turns import rest_before_failing, take_turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable

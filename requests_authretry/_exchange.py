@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from requests.sessions import SessionRedirectMixin
 
+from ._admission.notes import note, passed
+from ._admission.outage_tracker import place_of
 from ._bodies import rewound
 from ._core.origin import Origin, redacted
 from ._core.records import Attempt, Outcome, Progress, Retry, Stop
 from ._core.retry import FIRST_ERROR, Call, decide
 from ._core.unauthorized import is_answered
-from ._notes import note, passed
-from ._outages import place_of
 from ._outgoing import (
     Cookies,
     authorization_of,
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
     from requests import PreparedRequest, Response
 
+    from ._admission.rate_limiter import Key
     from ._core.token import Token
-    from ._limits import Key
     from ._outgoing import Proxies
     from ._protocols import Prover
     from ._shared import Runtime

@@ -17,8 +17,8 @@ from requests import Session
 from requests.adapters import HTTPAdapter
 
 from ._adapter import AuthRetryAdapter
+from ._admission.waiting import Waits
 from ._core.validation import instance, refuse
-from ._gates import Waits
 from ._locks import survives_fork
 from ._mounting import inner_retries, settings_for
 from ._seams import Seams, is_met

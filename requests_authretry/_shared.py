@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, cast
 
+from ._admission.retry_quota import Quotas
+from ._admission.shared_limits import Sharing
 from ._core.origin import Origin
-from ._quotas import Quotas
-from ._sharing import Sharing
 from ._tokens.manager import TokenKeeper
 
 if TYPE_CHECKING:

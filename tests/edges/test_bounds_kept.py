@@ -6,12 +6,13 @@ from threading import Event
 
 import pytest
 
-from requests_authretry import CoolingDown, MemoryStore, RetryQuota, _sharing
+from requests_authretry import CoolingDown, MemoryStore, RetryQuota
+from requests_authretry._admission import shared_limits
+from requests_authretry._admission.rate_limiter import Limits
+from requests_authretry._admission.retry_quota import Quotas
 from requests_authretry._core.bounds import POLICY_SETS, URL_KEPT
 from requests_authretry._core.origin import Origin
 from requests_authretry._core.records import Limit
-from requests_authretry._limits import Limits
-from requests_authretry._quotas import Quotas
 from requests_authretry._shared import Runtime
 from requests_authretry.testing import FakeClock
 from tests.support.limits import ONCE, hint, looks_end
@@ -82,7 +83,7 @@ def test_a_store_gets_only_so_many_keys() -> None:
 
 def test_only_so_many_cool_downs_wait_for_a_store(monkeypatch: pytest.MonkeyPatch) -> None:
     """Behind a store that does not answer, no more cool-downs wait than the bound has."""
-    monkeypatch.setattr(_sharing, "_MOST_UNTOLD", 10)
+    monkeypatch.setattr(shared_limits, "_MOST_UNTOLD", 10)
     store = PushedTo()
     store.opened.clear()
     rig = Rig(retry=ONCE, store=store)

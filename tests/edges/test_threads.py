@@ -21,8 +21,8 @@ from requests_authretry import (
     TokenRefreshed,
     mount,
 )
+from requests_authretry._admission.retry_quota import Quotas
 from requests_authretry._core.origin import Origin
-from requests_authretry._quotas import Quotas
 from tests.support.scripted import URL, Source, scripted, settings
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """The limits of a real nginx: who is refused waits, and who shares the store waits with it.
 
 No verdict depends on how fast the machine is: a request may always come later, never sooner. In
-which order those who wait are let in is held on a fake clock, in `tests/edges/test_limits.py`.
+which order those who wait are let in is held on a fake clock, in `tests/admission/test_rate_limiter.py`.
 """
 
 from __future__ import annotations

@@ -6,18 +6,18 @@ import random
 from math import inf
 from typing import TYPE_CHECKING
 
-from ._core.rate_limit import LONGEST
-from ._core.records import Reason, Retry, Stop
-from ._notes import key_of
-from ._outages import place_of
+from .._core.rate_limit import LONGEST
+from .._core.records import Reason, Retry, Stop
+from .notes import key_of
+from .outage_tracker import place_of
 
 if TYPE_CHECKING:
     from requests import PreparedRequest
 
-    from ._exchange import Exchange
-    from ._gates import Waiter
-    from ._limits import Key
-    from ._outages import Place
+    from .._exchange import Exchange
+    from .outage_tracker import Place
+    from .rate_limiter import Key
+    from .waiting import Waiter
 
 
 def take_turn(exchange: Exchange, request: PreparedRequest, waiter: Waiter) -> Stop | None:

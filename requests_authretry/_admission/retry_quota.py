@@ -5,12 +5,12 @@ from __future__ import annotations
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from ._core.bounds import URL_KEPT
-from ._locks import survives_fork
+from .._core.bounds import URL_KEPT
+from .._locks import survives_fork
 
 if TYPE_CHECKING:
-    from ._core.origin import Origin
-    from ._core.quota import RetryQuota
+    from .._core.origin import Origin
+    from .._core.quota import RetryQuota
 
 
 _MOST_POLLED = _MOST_ORIGINS = 1000

@@ -25,9 +25,9 @@ from requests_authretry import (
     attempts,
     explain,
 )
+from requests_authretry._admission.rate_limiter import Key, Limits
+from requests_authretry._admission.waiting import Waiter
 from requests_authretry._core.origin import Origin
-from requests_authretry._gates import Waiter
-from requests_authretry._limits import Key, Limits
 from requests_authretry.testing import FakeClock, ScriptedAdapter
 from tests.edges.test_lifecycle import Child
 from tests.support.limits import ONCE, UNPACED, crowd, hint, refused_for

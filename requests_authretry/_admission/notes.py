@@ -5,20 +5,20 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from ._core.bounds import URL_KEPT
-from ._core.origin import Origin
-from ._core.outage import tells
-from ._outages import place_of
-from ._outgoing import authorization_of, has_own_authorization
-from ._translate import limits_of
+from .._core.bounds import URL_KEPT
+from .._core.origin import Origin
+from .._core.outage import tells
+from .._outgoing import authorization_of, has_own_authorization
+from .._translate import limits_of
+from .outage_tracker import place_of
 
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response
 
-    from ._core.records import Outcome
-    from ._exchange import Exchange
-    from ._limits import Key
-    from ._shared import Runtime
+    from .._core.records import Outcome
+    from .._exchange import Exchange
+    from .._shared import Runtime
+    from .rate_limiter import Key
 
 
 _SIGNED = {b"digest", b"oauth", b"hmac", b"signature", b"dpop", b"hawk", b"negotiate", b"ntlm"}

@@ -6,15 +6,15 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from ._core import outage
-from ._core.origin import Origin
-from ._core.outage import Health
-from ._locks import survives_fork
+from .._core import outage
+from .._core.origin import Origin
+from .._core.outage import Health
+from .._locks import survives_fork
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ._gates import Waiter
+    from .waiting import Waiter
 
 Place = tuple[Origin | None, str]
 """An origin, and an endpoint there."""

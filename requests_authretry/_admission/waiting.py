@@ -6,7 +6,7 @@ from bisect import bisect_left, insort
 from math import inf
 from threading import Event, Lock
 
-from ._core import rate_limit
+from .._core import rate_limit
 
 _OVERDUE = 0.05
 """Seconds after its time that one in the line looks for itself: who goes before it wakes it."""

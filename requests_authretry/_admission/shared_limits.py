@@ -7,16 +7,16 @@ from threading import Lock, Thread
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from ._core.rate_limit import LONGEST
-from ._events import CoolingDown, StoreFailed, logger, tell
-from ._limits import Key, Limits
-from ._locks import survives_fork
+from .._core.rate_limit import LONGEST
+from .._events import CoolingDown, StoreFailed, logger, tell
+from .._locks import survives_fork
+from .rate_limiter import Key, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from ._events import Listener
-    from ._protocols import Clock, Store
+    from .._events import Listener
+    from .._protocols import Clock, Store
 
 LOOK_SECONDS = 1.0
 """Between two looks into the store, while requests are sent."""

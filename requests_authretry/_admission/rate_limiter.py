@@ -9,19 +9,19 @@ from threading import Lock
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from ._core import rate_limit
-from ._core.bounds import POLICY_SETS, URL_KEPT
-from ._core.origin import Origin
-from ._gates import Gate
-from ._locks import survives_fork
-from ._outages import Outages
+from .._core import rate_limit
+from .._core.bounds import POLICY_SETS, URL_KEPT
+from .._core.origin import Origin
+from .._locks import survives_fork
+from .outage_tracker import Outages
+from .waiting import Gate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ._core.records import Limit, Outcome
-    from ._gates import Waiter
-    from ._protocols import Clock
+    from .._core.records import Limit, Outcome
+    from .._protocols import Clock
+    from .waiting import Waiter
 
 _REMEMBERED = 512
 """Answers in whose times the rate is measured when a first refusal comes."""

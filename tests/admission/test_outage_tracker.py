@@ -20,9 +20,9 @@ from requests_authretry import (
     attempts,
     explain,
 )
+from requests_authretry._admission.outage_tracker import place_of
 from requests_authretry._core.origin import Origin
 from requests_authretry._core.outage import DOWN, SPACING
-from requests_authretry._outages import place_of
 from requests_authretry.testing import FakeClock
 from tests.support.limits import ONCE, crowd, hint
 from tests.support.sessions import API, Rig
