@@ -9,8 +9,8 @@ mount(session, Settings(token=fetch_token, origins=["https://api.example.com"]))
 
 from __future__ import annotations
 
-from ._adapter import AuthRetryAdapter
-from ._attempts import attempts, explain
+from ._call.adapter import AuthRetryAdapter
+from ._call.attempt_log import attempts, explain
 from ._clock import SystemClock
 from ._core.backoff import Backoff, Jitter
 from ._core.challenge import Challenge

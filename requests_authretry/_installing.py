@@ -16,8 +16,8 @@ from weakref import WeakValueDictionary
 from requests import Session
 from requests.adapters import HTTPAdapter
 
-from ._adapter import AuthRetryAdapter
 from ._admission.waiting import Waits
+from ._call.adapter import AuthRetryAdapter
 from ._core.validation import instance, refuse
 from ._locks import survives_fork
 from ._mounting import inner_retries, settings_for

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import requests
 from requests.adapters import HTTPAdapter
 
-from ._adapter import AuthRetryAdapter
+from ._call.adapter import AuthRetryAdapter
+from ._call.translate import no_retries, would_retry
 from ._core.adopt import RETRIES, adopts
 from ._core.retry import RetryPolicy
 from ._core.urllib3_retry import unheeded
@@ -19,7 +20,6 @@ from ._events import logger
 from ._locks import survives_fork
 from ._settings import Settings
 from ._shared import derived
-from ._translate import no_retries, would_retry
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -31,19 +31,12 @@ LADDER: Final = {
     "_locks": 1,
     "_settings": 2,
     "_override": 2,
-    "_bodies": 3,
-    "_outgoing": 3,
-    "_spool": 3,
-    "_translate": 3,
     "sources": 3,
     "stores": 3,
     "_tokens": 3,
-    "_exchange": 4,
-    "_hook": 4,
-    "_attempts": 4,
-    "_adapter": 4,
     "_shared": 4,
     "_admission": 4,
+    "_call": 4,
     "_mounting": 5,
     "_installing": 5,
     "oauth2": 5,
@@ -186,7 +179,7 @@ def test_the_core_is_pure() -> None:
     assert not impure, "\n".join(impure)
 
 
-@pytest.mark.parametrize(("library", "home"), [("urllib3", "_translate"), ("time", "_clock")])
+@pytest.mark.parametrize(("library", "home"), [("urllib3", "_call.translate"), ("time", "_clock")])
 def test_a_library_has_one_home(library: str, home: str) -> None:
     """urllib3 is known to one module, and one module reads clocks and waits."""
     guests = [str(m) for m in modules().values() if library in m.outside and str(m) != home]

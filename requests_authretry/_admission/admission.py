@@ -14,7 +14,7 @@ from .outage_tracker import place_of
 if TYPE_CHECKING:
     from requests import PreparedRequest
 
-    from .._exchange import Exchange
+    from .._call.call import Exchange
     from .outage_tracker import Place
     from .rate_limiter import Key
     from .waiting import Waiter

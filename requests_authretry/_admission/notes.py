@@ -5,18 +5,18 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from .._call.outgoing import authorization_of, has_own_authorization
+from .._call.translate import limits_of
 from .._core.bounds import URL_KEPT
 from .._core.origin import Origin
 from .._core.outage import tells
-from .._outgoing import authorization_of, has_own_authorization
-from .._translate import limits_of
 from .outage_tracker import place_of
 
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response
 
+    from .._call.call import Exchange
     from .._core.records import Outcome
-    from .._exchange import Exchange
     from .._shared import Runtime
     from .rate_limiter import Key
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from .._call.translate import header_line, outcome_of
 from .._core.bounds import SCOPES
 from .._core.document import read_object
 from .._core.headers.names import KNOWN
@@ -14,7 +15,6 @@ from .._core.unauthorized import NONCE_WANTED
 from .._core.validation import ConfigurationError, is_finite
 from .._errors import RefreshFailed
 from .._tokens.store_sync import INVALID_GRANT
-from .._translate import header_line, outcome_of
 from ._metadata import address
 from ._transport import UNAVAILABLE, Fields, Moment, Signer, Transport, unavailable
 

@@ -16,14 +16,14 @@ from requests import Response
 from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.auth import AuthBase
 
-from .._adapter import AuthRetryAdapter
-from .._bodies import TooLarge, read_body
+from .._call.adapter import AuthRetryAdapter
+from .._call.outgoing import refuse_proxy
+from .._call.response_body import TooLarge, read_body
+from .._call.translate import no_retries, would_retry
 from .._core.origin import Origin, redacted
 from .._core.token import Secret
 from .._errors import AuthRetryError, RefreshFailed
-from .._outgoing import refuse_proxy
 from .._settings import Settings
-from .._translate import no_retries, would_retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable

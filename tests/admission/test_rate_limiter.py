@@ -29,7 +29,7 @@ from requests_authretry._admission.rate_limiter import Key, Limits
 from requests_authretry._admission.waiting import Waiter
 from requests_authretry._core.origin import Origin
 from requests_authretry.testing import FakeClock, ScriptedAdapter
-from tests.edges.test_lifecycle import Child
+from tests.call.test_lifecycle import Child
 from tests.support.limits import ONCE, UNPACED, crowd, hint, refused_for
 from tests.support.sessions import API, AT_ONCE, Rig, raised, real
 from tests.support.wire import Wire, answer, chunked

@@ -32,7 +32,7 @@ from requests_authretry._tokens import families as module
 from requests_authretry._tokens.families import families
 from requests_authretry.oauth2 import Client, RefreshToken
 from requests_authretry.testing import FakeClock, ScriptedAdapter, forget_tokens
-from tests.edges.test_lifecycle import Child
+from tests.call.test_lifecycle import Child
 
 if TYPE_CHECKING:
     from collections.abc import Callable

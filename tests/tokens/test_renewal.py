@@ -35,7 +35,7 @@ from requests_authretry import (
 )
 from requests_authretry._core.token import TokenRecord
 from requests_authretry.testing import FakeClock, ScriptedAdapter
-from tests.edges.test_lifecycle import Child
+from tests.call.test_lifecycle import Child
 from tests.support.renewals import (
     DOWN,
     HOUR,

@@ -25,7 +25,7 @@ from requests_authretry import (
 )
 from requests_authretry._tokens.store_sync import RELOCK_SECONDS
 from requests_authretry.testing import FakeClock, forget_tokens
-from tests.edges.test_lifecycle import Child
+from tests.call.test_lifecycle import Child
 from tests.support.renewals import (
     DOWN,
     HOUR,

@@ -11,9 +11,9 @@ from requests.structures import CaseInsensitiveDict
 from urllib3._collections import HTTPHeaderDict
 
 from requests_authretry import RateLimits, Reason, RetryScheduled
+from requests_authretry._call.translate import limits_of, outcome_of
 from requests_authretry._core.headers.names import KNOWN
 from requests_authretry._core.records import Limit
-from requests_authretry._translate import limits_of, outcome_of
 from tests.support.sessions import Rig
 
 ALL = frozenset(KNOWN)

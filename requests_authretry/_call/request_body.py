@@ -8,8 +8,8 @@ from io import UnsupportedOperation
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Any
 
-from ._bodies import PLAIN
-from ._outgoing import twin
+from .outgoing import twin
+from .response_body import PLAIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,7 +51,7 @@ class Spool:
             return None
         with suppress(AttributeError, OSError, ValueError):
             body.seek(body.tell())
-            if isinstance(request._body_position, int):  # noqa: SLF001 (see `_bodies.rewound`)
+            if isinstance(request._body_position, int):  # noqa: SLF001 (see `response_body.rewound`)
                 return None
         return cls(body, most)
 

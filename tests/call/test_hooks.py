@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from requests_authretry import RefreshFailed, attempts
-from requests_authretry._hook import on_response
+from requests_authretry._call.unauthorized import on_response
 from requests_authretry.testing import FakeClock
 from tests.support.scripted import EXPIRED, Source
 from tests.support.sessions import API, Rig, raised, real

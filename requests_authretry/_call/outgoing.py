@@ -11,9 +11,9 @@ from requests.cookies import MockRequest, MockResponse, RequestsCookieJar, get_c
 from requests.structures import CaseInsensitiveDict
 from requests.utils import get_netrc_auth, select_proxy
 
-from ._core.bounds import COOKIE_LINE, COOKIE_LINES, COOKIES
-from ._core.origin import redacted
-from ._errors import AuthRetryError
+from .._core.bounds import COOKIE_LINE, COOKIE_LINES, COOKIES
+from .._core.origin import redacted
+from .._errors import AuthRetryError
 
 if TYPE_CHECKING:
     from http.cookiejar import CookieJar

@@ -16,14 +16,14 @@ from requests.exceptions import (
 from requests.models import REDIRECT_STATI
 from requests.utils import rewind_body
 
-from ._core.headers.retry_after import is_abuse
-from ._translate import body_error, header_line, reread
+from .._core.headers.retry_after import is_abuse
+from .translate import body_error, header_line, reread
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
     from requests import PreparedRequest, Response
 
-    from ._protocols import Clock
+    from .._protocols import Clock
 
 DRAIN_BYTES = 65_536
 """What is read at most of an answer that nobody will see."""

@@ -7,27 +7,22 @@ from typing import TYPE_CHECKING, Any
 from requests import RequestException, Response
 from requests.adapters import BaseAdapter, HTTPAdapter
 
-from ._admission.admission import rest_before_failing, take_turn
-from ._admission.waiting import Waiter, Waiters, Waits
-from ._attempts import leave_on
-from ._bodies import drain, forbids_retry, read_body
-from ._core.origin import redacted
-from ._core.records import Reason, Retry, Stop
-from ._core.retry import FIRST_ERROR
-from ._errors import AuthRetryError, ConfigurationError
-from ._events import GaveUp, RetryScheduled, tell
-from ._exchange import Exchange
-from ._hook import CREDENTIALS_AT_FAULT, put_first
-from ._locks import survives_fork
-from ._override import current
-from ._settings import Settings
-from ._shared import Runtime
-from ._translate import (
-    as_requests_error,
-    failure_of,
-    leave_connections,
-    outcome_of,
-)
+from .._admission.admission import rest_before_failing, take_turn
+from .._admission.waiting import Waiter, Waiters, Waits
+from .._core.origin import redacted
+from .._core.records import Reason, Retry, Stop
+from .._core.retry import FIRST_ERROR
+from .._errors import AuthRetryError, ConfigurationError
+from .._events import GaveUp, RetryScheduled, tell
+from .._locks import survives_fork
+from .._override import current
+from .._settings import Settings
+from .._shared import Runtime
+from .attempt_log import leave_on
+from .call import Exchange
+from .response_body import drain, forbids_retry, read_body
+from .translate import as_requests_error, failure_of, leave_connections, outcome_of
+from .unauthorized import CREDENTIALS_AT_FAULT, put_first
 
 if TYPE_CHECKING:
     from collections.abc import Callable

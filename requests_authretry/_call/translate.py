@@ -15,11 +15,11 @@ from urllib3 import exceptions as wire
 from urllib3.util import Retry as WireRetry
 from urllib3.util import Timeout as WireTimeout
 
-from ._core.bounds import FIELD
-from ._core.challenge import Challenge, parse_challenges
-from ._core.headers.rate_limit_fields import read_limits
-from ._core.headers.retry_after import read_hints
-from ._core.records import Failure, Limit, Outcome
+from .._core.bounds import FIELD
+from .._core.challenge import Challenge, parse_challenges
+from .._core.headers.rate_limit_fields import read_limits
+from .._core.headers.retry_after import read_hints
+from .._core.records import Failure, Limit, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

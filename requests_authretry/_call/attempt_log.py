@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from requests import Response
 
-from ._core.origin import redacted
-from ._core.records import Attempt, Reason, Stop
+from .._core.origin import redacted
+from .._core.records import Attempt, Reason, Stop
 
 if TYPE_CHECKING:
     from requests import RequestException
 
-    from ._exchange import Exchange
+    from .call import Exchange
 
 _EXCHANGE = "_authretry_exchange"
 _ATTEMPTS = "_authretry_attempts"

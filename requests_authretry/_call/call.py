@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from requests.sessions import SessionRedirectMixin
 
-from ._admission.notes import note, passed
-from ._admission.outage_tracker import place_of
-from ._bodies import rewound
-from ._core.origin import Origin, redacted
-from ._core.records import Attempt, Outcome, Progress, Retry, Stop
-from ._core.retry import FIRST_ERROR, Call, decide
-from ._core.unauthorized import is_answered
-from ._outgoing import (
+from .._admission.notes import note, passed
+from .._admission.outage_tracker import place_of
+from .._core.origin import Origin, redacted
+from .._core.records import Attempt, Outcome, Progress, Retry, Stop
+from .._core.retry import FIRST_ERROR, Call, decide
+from .._core.unauthorized import is_answered
+from .outgoing import (
     Cookies,
     authorization_of,
     carrying,
@@ -31,20 +30,21 @@ from ._outgoing import (
     replacing,
     signed,
 )
-from ._spool import Spool
-from ._translate import bounds_reads, clipped
+from .request_body import Spool
+from .response_body import rewound
+from .translate import bounds_reads, clipped
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from requests import PreparedRequest, Response
 
-    from ._admission.rate_limiter import Key
-    from ._core.token import Token
-    from ._outgoing import Proxies
-    from ._protocols import Prover
-    from ._shared import Runtime
-    from ._tokens.manager import TokenKeeper
+    from .._admission.rate_limiter import Key
+    from .._core.token import Token
+    from .._protocols import Prover
+    from .._shared import Runtime
+    from .._tokens.manager import TokenKeeper
+    from .outgoing import Proxies
 
 FIRST_SERVER_ERROR = 500
 UNAUTHORIZED = 401

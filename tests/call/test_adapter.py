@@ -20,7 +20,7 @@ from requests_authretry import (
     SystemClock,
     attempts,
 )
-from requests_authretry._translate import clipped
+from requests_authretry._call.translate import clipped
 from requests_authretry.testing import FakeClock, ScriptedAdapter
 from tests.support.scripted import Source
 from tests.support.sessions import API, Recorder, Rig, real, with_adapter

@@ -29,8 +29,8 @@ from requests_authretry import (
     attempts,
     mount,
 )
-from requests_authretry import _spool as spool_module
-from requests_authretry._spool import Spool
+from requests_authretry._call import request_body as spool_module
+from requests_authretry._call.request_body import Spool
 from requests_authretry.testing import FakeClock, ScriptedAdapter
 from tests.support.scripted import Source
 from tests.support.sessions import API, AT_ONCE, real, with_adapter

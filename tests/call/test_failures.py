@@ -30,7 +30,7 @@ from urllib3.exceptions import (
 from urllib3.exceptions import SSLError as WireSSLError
 
 from requests_authretry import Reason, RetryPolicy, attempts
-from requests_authretry._translate import body_error
+from requests_authretry._call.translate import body_error
 from tests.support.sessions import API, AT_ONCE, SECRET, Rig, raised, real
 from tests.support.wire import Wire, answer, fin, refusing, rst, says, silence, unanswering
 

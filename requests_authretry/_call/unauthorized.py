@@ -5,22 +5,22 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from ._attempts import exchange_of, leave_on
-from ._bodies import drain, read_body
-from ._core.origin import redacted
-from ._core.records import Reason, Stop
-from ._core.unauthorized import Decline, Refresh, Refused, Replay, answer, lacks
-from ._errors import RefreshFailed, StepUpRequired
-from ._events import RefreshDeclined, tell
-from ._exchange import UNAUTHORIZED
-from ._protocols import FetchContext
-from ._translate import challenges_of
+from .._core.origin import redacted
+from .._core.records import Reason, Stop
+from .._core.unauthorized import Decline, Refresh, Refused, Replay, answer, lacks
+from .._errors import RefreshFailed, StepUpRequired
+from .._events import RefreshDeclined, tell
+from .._protocols import FetchContext
+from .attempt_log import exchange_of, leave_on
+from .call import UNAUTHORIZED
+from .response_body import drain, read_body
+from .translate import challenges_of
 
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response
 
-    from ._exchange import Exchange
-    from ._tokens.manager import TokenKeeper
+    from .._tokens.manager import TokenKeeper
+    from .call import Exchange
 
 FORBIDDEN = 403
 CREDENTIALS_AT_FAULT = {UNAUTHORIZED, FORBIDDEN}

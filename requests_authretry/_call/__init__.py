@@ -1,0 +1,1 @@
+"""One call: its attempts, its bodies, its record."""
