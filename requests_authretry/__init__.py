@@ -28,8 +28,8 @@ from ._events import (
     StoreFailed,
     TokenRefreshed,
 )
-from ._installing import Installed, install
-from ._mounting import Mounted, mount
+from ._install.install import Installed, install
+from ._install.mount import Mounted, mount
 from ._override import override
 from ._protocols import Clock, FetchContext, Prover, Store, TokenSource
 from ._settings import Settings

@@ -27,7 +27,6 @@ LADDER: Final = {
     "_errors": 1,
     "_events": 1,
     "_clock": 1,
-    "_seams": 1,
     "_locks": 1,
     "_settings": 2,
     "_override": 2,
@@ -37,8 +36,6 @@ LADDER: Final = {
     "_shared": 4,
     "_admission": 4,
     "_call": 4,
-    "_mounting": 5,
-    "_installing": 5,
     "oauth2": 5,
     "testing": 5,
     "redis": 5,
@@ -48,6 +45,7 @@ LADDER: Final = {
     "__main__": 5,
     "__init__": 5,
     "_config": 5,
+    "_install": 5,
 }
 
 IMPURE: Final = {"requests", "urllib3", "threading", "logging", "random", "time", "os", "socket"}

@@ -16,14 +16,14 @@ from weakref import WeakValueDictionary
 from requests import Session
 from requests.adapters import HTTPAdapter
 
-from ._admission.waiting import Waits
-from ._call.adapter import AuthRetryAdapter
-from ._core.validation import instance, refuse
-from ._locks import survives_fork
-from ._mounting import inner_retries, settings_for
-from ._seams import Seams, is_met
-from ._settings import Settings
-from ._tokens.renewal import is_renewing
+from .._admission.waiting import Waits
+from .._call.adapter import AuthRetryAdapter
+from .._core.validation import instance, refuse
+from .._locks import survives_fork
+from .._settings import Settings
+from .._tokens.renewal import is_renewing
+from .mount import inner_retries, settings_for
+from .patches import Seams, is_met
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from requests.adapters import BaseAdapter
     from typing_extensions import Self
 
-    from ._seams import Method, Seam
+    from .patches import Method, Seam
 
 _PLACE = "_authretry_installed"
 

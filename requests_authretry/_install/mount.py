@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import requests
 from requests.adapters import HTTPAdapter
 
-from ._call.adapter import AuthRetryAdapter
-from ._call.translate import no_retries, would_retry
-from ._core.adopt import RETRIES, adopts
-from ._core.retry import RetryPolicy
-from ._core.urllib3_retry import unheeded
-from ._core.validation import instance, refuse
-from ._errors import ConfigurationError
-from ._events import logger
-from ._locks import survives_fork
-from ._settings import Settings
-from ._shared import derived
+from .._call.adapter import AuthRetryAdapter
+from .._call.translate import no_retries, would_retry
+from .._core.adopt import RETRIES, adopts
+from .._core.retry import RetryPolicy
+from .._core.urllib3_retry import unheeded
+from .._core.validation import instance, refuse
+from .._errors import ConfigurationError
+from .._events import logger
+from .._locks import survives_fork
+from .._settings import Settings
+from .._shared import derived
 
 if TYPE_CHECKING:
     from types import TracebackType

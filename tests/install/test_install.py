@@ -30,7 +30,7 @@ from requests_authretry import (
     install,
     mount,
 )
-from requests_authretry._installing import _process
+from requests_authretry._install.install import _process
 from requests_authretry.testing import FakeClock, ScriptedAdapter
 from tests.support.scripted import EXPIRED, ORIGIN, URL, settings
 from tests.support.sessions import AT_ONCE

@@ -1,0 +1,1 @@
+"""The ways in: `mount` and `install`."""
