@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from requests_authretry._tokens.families import families
-from requests_authretry.cli._gate import Gate, httpbin, serve
+from requests_authretry.cli.demo_server import Gate, httpbin, serve
 from tests.cassettes_support import on_cassette
 from tests.servers.api import Api
 from tests.servers.nginx import serve_nginx

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import requests
     from requests import Response
 
-    from requests_authretry.cli._gate import Gate
+    from requests_authretry.cli.demo_server import Gate
 
 PASSWORD = SECRETS["<PASSWORD>"]
 TOKEN = f"issued-1-{secrets.token_hex(16)}"

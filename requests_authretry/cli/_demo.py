@@ -9,7 +9,7 @@ import requests
 
 from .. import Settings, attempts, explain, mount
 from .._clock import SystemClock
-from ._gate import Gate, httpbin, serve
+from .demo_server import Gate, httpbin, serve
 
 if TYPE_CHECKING:
     from typing import TextIO

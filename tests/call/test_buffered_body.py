@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from requests import PreparedRequest, Response
 
-    from requests_authretry.cli._gate import Gate
+    from requests_authretry.cli.demo_server import Gate
 
 MEGABYTE = 1_000_000
 SPOOLING = RetryPolicy(buffer_bodies=MEGABYTE, backoff=AT_ONCE)

@@ -39,7 +39,7 @@ from requests_authretry import (
 from requests_authretry._core.token import TokenRecord
 from requests_authretry._events import tell
 from requests_authretry._locks import survives_fork
-from requests_authretry.cli._gate import serve
+from requests_authretry.cli.demo_server import serve
 from requests_authretry.testing import ScriptedAdapter
 from tests.support.scripted import (
     EXPIRED,

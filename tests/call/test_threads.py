@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from requests import PreparedRequest, Response
 
-    from requests_authretry.cli._gate import Gate
+    from requests_authretry.cli.demo_server import Gate
 
 CROWD = 32
 T = TypeVar("T")

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from threading import Event
 
     from requests_authretry import TokenSource
-    from requests_authretry.cli._gate import Gate
+    from requests_authretry.cli.demo_server import Gate
 
 PYTHON = [sys.executable, "-I", "-S", "-c"]
 SECRET = "s3cret-of-the-user"

@@ -34,7 +34,7 @@ from tests.support.authority import ACCOUNT, CERTIFICATE, CLIENT_ID, CLIENT_SECR
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from requests_authretry.cli._gate import Gate
+    from requests_authretry.cli.demo_server import Gate
     from tests.support.authority import Authority, Caller
 
 SCOPE = "https://api.example.com/.default"

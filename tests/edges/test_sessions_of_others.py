@@ -24,7 +24,7 @@ from tests.support.authority import CLIENT_ID, CLIENT_SECRET
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from requests_authretry.cli._gate import Gate
+    from requests_authretry.cli.demo_server import Gate
     from tests.support.authority import Authority, Caller
 
 

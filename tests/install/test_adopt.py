@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from requests import PreparedRequest
 
-    from requests_authretry.cli._gate import Gate
+    from requests_authretry.cli.demo_server import Gate
     from requests_authretry.testing import Line
 
 STALE = "Bearer legacy-5c1d09"

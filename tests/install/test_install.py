@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from requests import PreparedRequest, Response
 
-    from requests_authretry.cli._gate import Gate
+    from requests_authretry.cli.demo_server import Gate
 
 FOUR = Settings(retry=RetryPolicy(backoff=AT_ONCE))
 TWO = Settings(retry=RetryPolicy(backoff=AT_ONCE, max_attempts=2))

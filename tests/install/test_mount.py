@@ -22,7 +22,7 @@ from requests_authretry import (
     Settings,
     mount,
 )
-from requests_authretry.cli._gate import serve
+from requests_authretry.cli.demo_server import serve
 from requests_authretry.testing import ScriptedAdapter
 from tests.support.scripted import ORIGIN, URL, port_of_the_client, settings
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from requests import PreparedRequest, Response
 
-    from requests_authretry.cli._gate import Gate
+    from requests_authretry.cli.demo_server import Gate
 
 TWICE = Settings(retry=RetryPolicy(max_attempts=2, backoff=Backoff(initial=0.0)))
 

@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from requests_authretry import RefreshFailed, RetryPolicy, Settings, mount
-from requests_authretry.cli._gate import serve
+from requests_authretry.cli.demo_server import serve
 from requests_authretry.oauth2 import Client, RefreshToken
 from requests_authretry.testing import FakeClock
 from tests.live.callers import PATIENCE, wait_for

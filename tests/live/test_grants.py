@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from requests_authretry import FetchContext, SystemClock
-from requests_authretry.cli._gate import Gate, serve
+from requests_authretry.cli.demo_server import Gate, serve
 from requests_authretry.oauth2 import Client, ClientCredentials
 from requests_authretry.testing import FakeClock
 from tests.servers.api import Api

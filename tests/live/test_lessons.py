@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from requests_authretry import RefreshFailed, SystemClock
-from requests_authretry.cli._gate import Gate, httpbin, serve
+from requests_authretry.cli.demo_server import Gate, httpbin, serve
 from requests_authretry.testing import FakeClock, forget_tokens
 
 if TYPE_CHECKING:

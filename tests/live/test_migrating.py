@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from requests_authretry import attempts
-from requests_authretry.cli._gate import serve
+from requests_authretry.cli.demo_server import serve
 from requests_authretry.testing import no_waiting
 from tests.live.test_lessons import BLOCK, KNOWN, STALE, Lesson, Server
 

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from requests_authretry import Jitter, RetryPolicy, Settings, explain
-from requests_authretry.cli._gate import Gate, httpbin, serve
+from requests_authretry.cli.demo_server import Gate, httpbin, serve
 from requests_authretry.testing import no_waiting
 from tests.cassettes_support import Loopback
 

@@ -11,7 +11,7 @@ import requests_cache
 from requests_authretry import AuthRetryAdapter, attempts, mount
 
 if TYPE_CHECKING:
-    from requests_authretry.cli._gate import Gate
+    from requests_authretry.cli.demo_server import Gate
     from tests.neighbours.conftest import Way
 
 

@@ -16,7 +16,7 @@ from requests_authretry import attempts
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from requests_authretry.cli._gate import Gate
+    from requests_authretry.cli.demo_server import Gate
     from tests.neighbours.conftest import Way
 
 URL = "https://api.example.com/things"

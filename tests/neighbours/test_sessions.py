@@ -18,7 +18,7 @@ from requests_toolbelt.threaded import pool
 if TYPE_CHECKING:
     import pytest
 
-    from requests_authretry.cli._gate import Gate
+    from requests_authretry.cli.demo_server import Gate
     from tests.neighbours.conftest import Way
 
 

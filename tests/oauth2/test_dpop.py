@@ -24,7 +24,7 @@ from requests_authretry import (
     attempts,
     mount,
 )
-from requests_authretry.cli._gate import Gate, serve
+from requests_authretry.cli.demo_server import Gate, serve
 from requests_authretry.oauth2 import Client, ClientCredentials, JWTBearer, Key, RefreshToken
 from requests_authretry.testing import FakeClock, ScriptedAdapter
 from tests.oauth2.support import (

@@ -15,7 +15,7 @@ from requests_authretry import (
     RefreshFailed,
     TokenRefreshed,
 )
-from requests_authretry.cli._gate import Gate, serve
+from requests_authretry.cli.demo_server import Gate, serve
 from requests_authretry.oauth2 import (
     Client,
     ClientCredentials,

@@ -22,7 +22,7 @@ from requests_authretry import (
     attempts,
     mount,
 )
-from requests_authretry.cli._gate import serve
+from requests_authretry.cli.demo_server import serve
 from requests_authretry.oauth2 import Client, ClientCredentials, RefreshToken, _transport
 from tests.oauth2.support import (
     ACCESS,

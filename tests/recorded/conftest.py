@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import requests
 
-    from requests_authretry.cli._gate import Gate, Seen
+    from requests_authretry.cli.demo_server import Gate, Seen
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from tests.cassettes_support import ORIGIN, SECRETS
 if TYPE_CHECKING:
     import requests
 
-    from requests_authretry.cli._gate import Gate
+    from requests_authretry.cli.demo_server import Gate
     from tests.recorded.conftest import Played
 
 PASSWORD = SECRETS["<PASSWORD>"]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import requests
 
-    from requests_authretry.cli._gate import Gate
+    from requests_authretry.cli.demo_server import Gate
 
 
 def test_a_token_revoked_halfway(recorded: Callable[[str], requests.Session], gate: Gate) -> None:

@@ -12,14 +12,14 @@ import pytest
 import requests
 
 from requests_authretry import Settings, install, mount
-from requests_authretry.cli._gate import serve
+from requests_authretry.cli.demo_server import serve
 from requests_authretry.testing import FakeClock
 from tests.sdks.support import PAGE, PROGRAMS, TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from requests_authretry.cli._gate import Gate
+    from requests_authretry.cli.demo_server import Gate
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from requests_authretry.cli._gate import Gate
+    from requests_authretry.cli.demo_server import Gate
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "sdks.md"
 _BLOCK: Final = r"^<!-- sdk: (\S+) (\w+) -->\n```python\n(.*?)^```$"

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from requests_authretry.cli._gate import Gate
+from requests_authretry.cli.demo_server import Gate
 from tests.sdks.support import passing_on, statuses, weather
 from tests.servers.oidc import ServerMissingError
 from tests.servers.storage import serve_azurite

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from requests_authretry.cli._gate import Gate
+from requests_authretry.cli.demo_server import Gate
 from tests.sdks.support import TOKEN, fake, sent, statuses, weather
 
 if TYPE_CHECKING:

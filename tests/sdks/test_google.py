@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from requests_authretry import RetryPolicy
-from requests_authretry.cli._gate import Gate
+from requests_authretry.cli.demo_server import Gate
 from tests.sdks.support import passing_on, statuses, weather
 from tests.servers.storage import serve_gcs
 

@@ -9,7 +9,7 @@ import pytest
 from requests import Session
 
 from requests_authretry import Settings, mount
-from requests_authretry.cli._gate import Gate
+from requests_authretry.cli.demo_server import Gate
 from tests.sdks.support import TOKEN, fake, sent, statuses, weather
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
-from requests_authretry.cli._gate import httpbin
+from requests_authretry.cli.demo_server import httpbin
 from tests.servers.oidc import pool
 
 if TYPE_CHECKING:

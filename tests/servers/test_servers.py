@@ -17,7 +17,7 @@ import requests
 from joserfc import jws, jwt
 from joserfc.jwk import ECKey
 
-from requests_authretry.cli._gate import serve
+from requests_authretry.cli.demo_server import serve
 from tests.servers import nginx as proxy
 from tests.servers import npm
 from tests.servers.api import Api

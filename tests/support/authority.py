@@ -22,7 +22,7 @@ from tests.support.wire import Wire, answer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from requests_authretry.cli._gate import Gate
+    from requests_authretry.cli.demo_server import Gate
     from tests.support.wire import Action, Arrived
 
 CERTIFICATE = Path(__file__).with_name("self_signed.pem")

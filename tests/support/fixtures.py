@@ -13,7 +13,7 @@ from tests.support.authority import CERTIFICATE, Caller, serving
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from requests_authretry.cli._gate import Gate
+    from requests_authretry.cli.demo_server import Gate
     from tests.support.authority import Authority
 
 

@@ -17,7 +17,7 @@ from requests_authretry.cli import main
 from requests_authretry.cli._run import SWITCH, divided, environment, interpreter_options
 
 if TYPE_CHECKING:
-    from requests_authretry.cli._gate import Gate
+    from requests_authretry.cli.demo_server import Gate
 
 LEGACY = Path(__file__).parent / "legacy"
 RUN = ("-m", "requests_authretry", "run")

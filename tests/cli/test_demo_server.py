@@ -12,7 +12,7 @@ import pytest
 import requests
 from werkzeug.test import create_environ, run_wsgi_app
 
-from requests_authretry.cli._gate import Gate, Seen, httpbin, serve
+from requests_authretry.cli.demo_server import Gate, Seen, httpbin, serve
 from tests.live.callers import wait_for
 
 if TYPE_CHECKING:

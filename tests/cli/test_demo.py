@@ -20,7 +20,7 @@ from requests_authretry.testing import FakeClock, no_waiting
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from requests_authretry.cli._gate import Gate
+    from requests_authretry.cli.demo_server import Gate
 
 ROWS = r"""
   a stale token        401                     200, token renewed
