@@ -52,7 +52,7 @@ MEETING = (
     "tests/install/test_mount.py",
     "tests/call/test_proxies.py",
     "tests/call/test_redirects.py",
-    "tests/edges/test_sessions_of_others.py",
+    "tests/sources/test_sessions_of_others.py",
     "tests/call/test_unread.py",
 )
 """Where the tests are that meet requests and urllib3."""

@@ -1,0 +1,1 @@
+"""Sources: `Command`, and the credentials and sessions of other libraries."""

@@ -1,0 +1,1 @@
+"""Stores: `FileStore`, and the contract of all."""
