@@ -1,1 +1,0 @@
-"""The library at its edges: scripts on a fake clock; raw sockets where only they show it."""
