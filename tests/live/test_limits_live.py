@@ -1,7 +1,7 @@
 """The limits of a real nginx: who is refused waits, and who shares the store waits with it.
 
-No verdict depends on how fast the machine is: a request may always come later, never sooner. In
-which order those who wait are let in is held on a fake clock, in `tests/admission/test_rate_limiter.py`.
+No verdict depends on how fast the machine is: a request may always come later, never sooner.
+`tests/admission/test_rate_limiter.py` tests the order of waiting calls, on a fake clock.
 """
 
 from __future__ import annotations
