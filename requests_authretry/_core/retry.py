@@ -42,7 +42,7 @@ class RetryPolicy:
         methods: Methods that may go again although the server may have processed them. POST
             and PATCH are not among them; name them only if the API makes them idempotent.
         backoff: How the delay grows when the server names no time.
-        max_hint: Seconds; a longer wait that the server asks for ends the call at once. None:
+        max_retry_after: Seconds; a longer wait that the server asks for ends the call at once. None:
             the deadline alone decides.
         unsafe_on_429: Whether any method may go again after a 429, which says that the request
             was refused before it was processed (RFC 6585 section 4).
@@ -62,7 +62,7 @@ class RetryPolicy:
     statuses: Collection[int] = RETRIED
     methods: Collection[str] = IDEMPOTENT
     backoff: Backoff = field(default_factory=Backoff)
-    max_hint: float | None = None
+    max_retry_after: float | None = None
     unsafe_on_429: bool = True
     idempotency_key: bool = False
     buffer_bodies: int = 0
@@ -110,7 +110,11 @@ class RetryPolicy:
             "methods", self.methods, _is_method, "method names"
         )
         yield instance("backoff", self.backoff, Backoff)
-        yield None if self.max_hint is None else seconds("max_hint", self.max_hint)
+        yield (
+            None
+            if self.max_retry_after is None
+            else seconds("max_retry_after", self.max_retry_after)
+        )
         yield flag("unsafe_on_429", self.unsafe_on_429)
         yield flag("idempotency_key", self.idempotency_key)
         yield whole("buffer_bodies", self.buffer_bodies, 0)
@@ -180,7 +184,7 @@ def decide(  # noqa: C901, PLR0911 (one guard and one return a row of the rules)
     delay = wish
     if delay is None:
         delay = policy.backoff.delay(progress.attempt, throttled=throttled, fraction=fraction)
-    elif policy.max_hint is not None and delay > policy.max_hint:
+    elif policy.max_retry_after is not None and delay > policy.max_retry_after:
         return Stop(Reason.WAIT_TOO_LONG, wish)
     if now + delay > call.deadline:
         return Stop(Reason.WAIT_TOO_LONG, wish)

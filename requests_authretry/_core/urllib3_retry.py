@@ -81,8 +81,10 @@ def inherited(retry: object) -> dict[str, Any]:
     statuses = _statuses(given)
     retries = _retries(given, statuses)
     attempts = _MOST if retries is None else min(retries + 1, _MOST)
-    backoff, max_hint = _backoff(given), _max_hint(given)
-    longest = max(_RETRY_AFTER_MAX if max_hint is None else max_hint, backoff.max_delay)
+    backoff, max_retry_after = _backoff(given), _max_retry_after(given)
+    longest = max(
+        _RETRY_AFTER_MAX if max_retry_after is None else max_retry_after, backoff.max_delay
+    )
     return {
         "max_attempts": attempts,
         # urllib3 knows none: room for every wait, and for slow answers between them.
@@ -90,7 +92,7 @@ def inherited(retry: object) -> dict[str, Any]:
         "statuses": statuses,
         "methods": _methods(given, statuses),
         "backoff": backoff,
-        "max_hint": max_hint,
+        "max_retry_after": max_retry_after,
         "unsafe_on_429": False,
     }
 
@@ -202,7 +204,7 @@ def _seconds(value: float) -> float:
     return max(0.0, min(float(value), _LONGEST))
 
 
-def _max_hint(given: Any) -> float | None:
+def _max_retry_after(given: Any) -> float | None:
     """A longer wish ends the call; whom no wish moves waits no longer than by its own backoff."""
     if not given.respect_retry_after_header:
         return _backoff(given).max_delay

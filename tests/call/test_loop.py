@@ -63,8 +63,12 @@ def test_of_two_wishes_the_longer_one_counts() -> None:
 
 @pytest.mark.parametrize(
     ("policy", "asked"),
-    [(RetryPolicy(), "121"), (RetryPolicy(max_hint=10), "11"), (RetryPolicy(deadline=5), "5.5")],
-    ids=["deadline", "max_hint", "short deadline"],
+    [
+        (RetryPolicy(), "121"),
+        (RetryPolicy(max_retry_after=10), "11"),
+        (RetryPolicy(deadline=5), "5.5"),
+    ],
+    ids=["deadline", "max_retry_after", "short deadline"],
 )
 def test_a_wait_that_does_not_fit_ends_the_call_at_once(policy: RetryPolicy, asked: str) -> None:
     """The caller gets the real 429 without any wait, and the event says what the server wanted."""
@@ -78,7 +82,7 @@ def test_a_wait_that_does_not_fit_ends_the_call_at_once(policy: RetryPolicy, ask
 
 
 @pytest.mark.parametrize(
-    ("policy", "asked"), [(RetryPolicy(), "120"), (RetryPolicy(max_hint=10), "10")]
+    ("policy", "asked"), [(RetryPolicy(), "120"), (RetryPolicy(max_retry_after=10), "10")]
 )
 def test_a_wait_that_just_fits_is_kept(policy: RetryPolicy, asked: str) -> None:
     """A wait that ends with the deadline, or is as long as the longest hint, is still taken."""

@@ -104,7 +104,7 @@ def test_a_file_sets_each_field(written: Written) -> None:
             max_attempts = 5
             statuses = [503]
             methods = ["get", "POST"]
-            max_hint = 60
+            max_retry_after = 60
             [retry.backoff]
             initial = 0.1
             jitter = "equal"
@@ -122,7 +122,7 @@ def test_a_file_sets_each_field(written: Written) -> None:
         max_attempts=5,
         statuses=[503],
         methods=["GET", "POST"],
-        max_hint=60,
+        max_retry_after=60,
         backoff=Backoff(initial=0.1, jitter=Jitter.EQUAL),
     )
     assert settings.limits == RateLimits(pacing=False, hints=[])

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 STEADY = Backoff(jitter=Jitter.NONE)
 POLICY = RetryPolicy(backoff=STEADY)
 QUOTA = RetryQuota()
-SHORT_WISHES = replace(POLICY, max_hint=9.0)
+SHORT_RETRY_AFTERS = replace(POLICY, max_retry_after=9.0)
 UNTOUCHED_429 = replace(POLICY, unsafe_on_429=False)
 KEYS = replace(POLICY, idempotency_key=True)
 EVERY_4XX = replace(KEYS, statuses=set(range(400, 500)))
@@ -179,12 +179,12 @@ STOPS: dict[str, tuple[Case, Reason]] = {
         replace(failed(Failure.LOST), level=13),
         Reason.QUOTA_EXHAUSTED,
     ),
-    # the wait would end after the deadline, or the wish is above max_hint
+    # the wait would end after the deadline, or the wish is above max_retry_after
     "the wish ends after the deadline": (Case(wish=120.001), Reason.WAIT_TOO_LONG),
     "the backoff ends after the deadline": (Case(now=119.96), Reason.WAIT_TOO_LONG),
     "the time is over": (Case(now=120.5, wish=0.0), Reason.WAIT_TOO_LONG),
-    "the wish is above max_hint": (
-        Case(policy=SHORT_WISHES, wish=9.001),
+    "the wish is above max_retry_after": (
+        Case(policy=SHORT_RETRY_AFTERS, wish=9.001),
         Reason.WAIT_TOO_LONG,
     ),
 }
@@ -301,12 +301,12 @@ RETRIES: dict[str, tuple[Case, Retry]] = {
         Case(wish=120.0),
         Retry(120.0, Reason.SERVER_ERROR, 14, 120.0),
     ),
-    "the wish is max_hint": (
-        Case(policy=SHORT_WISHES, wish=9.0),
+    "the wish is max_retry_after": (
+        Case(policy=SHORT_RETRY_AFTERS, wish=9.0),
         Retry(9.0, Reason.SERVER_ERROR, 14, 9.0),
     ),
-    "max_hint bounds no backoff": (
-        Case(status=429, attempt=2, policy=replace(POLICY, max_hint=0.0)),
+    "max_retry_after bounds no backoff": (
+        Case(status=429, attempt=2, policy=replace(POLICY, max_retry_after=0.0)),
         Retry(2.0, Reason.THROTTLED, 5),
     ),
 }
@@ -394,7 +394,7 @@ policies = st.builds(
         max_delay=seconds,
         jitter=st.sampled_from(Jitter),
     ),
-    max_hint=st.none() | seconds,
+    max_retry_after=st.none() | seconds,
     unsafe_on_429=st.booleans(),
     idempotency_key=st.booleans(),
 )
@@ -496,7 +496,7 @@ def test_a_call_ends_in_time(case: Case, takes: Sequence[float]) -> None:
 def test_defaults() -> None:
     """The defaults are those of the contract."""
     policy = RetryPolicy()
-    assert (policy.max_attempts, policy.deadline, policy.max_hint) == (4, 120.0, None)
+    assert (policy.max_attempts, policy.deadline, policy.max_retry_after) == (4, 120.0, None)
     assert policy.statuses == {429, 500, 502, 503, 504}
     assert policy.methods == {"DELETE", "GET", "HEAD", "OPTIONS", "PUT", "TRACE"}
     assert policy.backoff == Backoff()

@@ -140,7 +140,7 @@ def test_a_wait_after_very_many_retries_is_the_longest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("retry", "max_hint"),
+    ("retry", "max_retry_after"),
     [
         (wire(), None),
         (wire(retry_after_max=90), 90.0),
@@ -148,16 +148,16 @@ def test_a_wait_after_very_many_retries_is_the_longest() -> None:
         (wire(retry_after_max=90, respect_retry_after_header=False), 120.0),
     ],
 )
-def test_a_wish_has_the_bound_it_had(retry: Any, max_hint: float | None) -> None:
+def test_a_wish_has_the_bound_it_had(retry: Any, max_retry_after: float | None) -> None:
     """Its own, or none; where wishes do not count, none is longer than its backoff may be."""
-    assert adopted(retry).max_hint == max_hint
+    assert adopted(retry).max_retry_after == max_retry_after
 
 
 @pytest.mark.parametrize("retry", [3, wire(retry_after_max=86_400), Retry(2, backoff_factor=30)])
 def test_every_wait_fits_the_deadline(retry: Any) -> None:
     """Four of the longest waits of each kind, and slow answers between them, end in time."""
     policy = adopted(retry)
-    longest = max(policy.max_hint or 21_600.0, policy.backoff.max_delay)
+    longest = max(policy.max_retry_after or 21_600.0, policy.backoff.max_delay)
     assert policy.deadline > (policy.max_attempts - 1) * longest + 600
 
 
