@@ -44,7 +44,7 @@ class RetryPolicy:
         backoff: How the delay grows when the server names no time.
         max_retry_after: Seconds; a longer wait that the server asks for ends the call at once. None:
             the deadline alone decides.
-        unsafe_on_429: Whether any method may go again after a 429, which says that the request
+        any_method_on_429: Whether any method may go again after a 429, which says that the request
             was refused before it was processed (RFC 6585 section 4).
         idempotency_key: Whether POST and PATCH get an ``Idempotency-Key``, one for each call,
             unless the caller set one, and may then go again whatever failed. Only for APIs that
@@ -63,7 +63,7 @@ class RetryPolicy:
     methods: Collection[str] = IDEMPOTENT
     backoff: Backoff = field(default_factory=Backoff)
     max_retry_after: float | None = None
-    unsafe_on_429: bool = True
+    any_method_on_429: bool = True
     idempotency_key: bool = False
     buffer_bodies: int = 0
 
@@ -115,7 +115,7 @@ class RetryPolicy:
             if self.max_retry_after is None
             else seconds("max_retry_after", self.max_retry_after)
         )
-        yield flag("unsafe_on_429", self.unsafe_on_429)
+        yield flag("any_method_on_429", self.any_method_on_429)
         yield flag("idempotency_key", self.idempotency_key)
         yield whole("buffer_bodies", self.buffer_bodies, 0)
 
@@ -215,7 +215,7 @@ def _is_running(call: Call, progress: Progress, outcome: Outcome) -> bool:
 def _may_be_processed(policy: RetryPolicy, outcome: Outcome) -> bool:
     """A 429 was refused before processing; what is unreachable never got the request."""
     if outcome.throttled:
-        return not policy.unsafe_on_429
+        return not policy.any_method_on_429
     return outcome.failure is not Failure.UNREACHABLE
 
 

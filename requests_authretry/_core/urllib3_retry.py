@@ -93,7 +93,7 @@ def inherited(retry: object) -> dict[str, Any]:
         "methods": _methods(given, statuses),
         "backoff": backoff,
         "max_retry_after": max_retry_after,
-        "unsafe_on_429": False,
+        "any_method_on_429": False,
     }
 
 

@@ -172,8 +172,8 @@ def test_an_idempotency_key_lets_a_post_go_again(line: int | Exception) -> None:
 
 
 def test_a_throttled_post_stays_put_where_the_settings_say_so() -> None:
-    """With unsafe_on_429=False a 429 is handed out to a POST."""
-    rig = Rig(429, 200, retry=RetryPolicy(unsafe_on_429=False))
+    """With any_method_on_429=False a 429 is handed out to a POST."""
+    rig = Rig(429, 200, retry=RetryPolicy(any_method_on_429=False))
     assert rig.session.post(API).status_code == 429
     assert [event.reason for event in rig.told(GaveUp)] == [Reason.NOT_IDEMPOTENT]
 

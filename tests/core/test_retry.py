@@ -21,7 +21,7 @@ STEADY = Backoff(jitter=Jitter.NONE)
 POLICY = RetryPolicy(backoff=STEADY)
 QUOTA = RetryQuota()
 SHORT_RETRY_AFTERS = replace(POLICY, max_retry_after=9.0)
-UNTOUCHED_429 = replace(POLICY, unsafe_on_429=False)
+UNTOUCHED_429 = replace(POLICY, any_method_on_429=False)
 KEYS = replace(POLICY, idempotency_key=True)
 EVERY_4XX = replace(KEYS, statuses=set(range(400, 500)))
 POST_BY_NAME = replace(POLICY, methods={"POST"})
@@ -395,7 +395,7 @@ policies = st.builds(
         jitter=st.sampled_from(Jitter),
     ),
     max_retry_after=st.none() | seconds,
-    unsafe_on_429=st.booleans(),
+    any_method_on_429=st.booleans(),
     idempotency_key=st.booleans(),
 )
 fractions = st.floats(min_value=0.0, max_value=1.0, exclude_max=True)
@@ -500,7 +500,7 @@ def test_defaults() -> None:
     assert policy.statuses == {429, 500, 502, 503, 504}
     assert policy.methods == {"DELETE", "GET", "HEAD", "OPTIONS", "PUT", "TRACE"}
     assert policy.backoff == Backoff()
-    assert policy.unsafe_on_429 is True
+    assert policy.any_method_on_429 is True
     assert policy.idempotency_key is False
     assert policy.buffer_bodies == 0
 

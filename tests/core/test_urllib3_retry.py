@@ -104,7 +104,7 @@ def test_a_name_of_old_counts_where_it_was_set() -> None:
 
 def test_a_429_allows_no_other_method() -> None:
     """What the `Retry` does not send again after a 429 is not sent again."""
-    assert not adopted(3).unsafe_on_429
+    assert not adopted(3).any_method_on_429
 
 
 def wire(**fields: Any) -> Any:
@@ -168,8 +168,8 @@ def test_the_deadline_is_a_time_limit_that_systems_take() -> None:
 
 def test_changes_come_last() -> None:
     """Fields that are named are as they are given; the others are the inherited ones."""
-    policy = adopted(3, deadline=30.0, unsafe_on_429=True)
-    assert policy == replace(adopted(3), deadline=30.0, unsafe_on_429=True)
+    policy = adopted(3, deadline=30.0, any_method_on_429=True)
+    assert policy == replace(adopted(3), deadline=30.0, any_method_on_429=True)
     with pytest.raises(ConfigurationError):
         adopted(3, deadline=-1.0)
 

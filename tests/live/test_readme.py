@@ -96,7 +96,7 @@ def test_the_settings_tables_name_every_field_and_its_default() -> None:
     assert f"| `deadline` | {policy.deadline:g} |" in text
     assert f"| `statuses` | {' '.join(map(str, sorted(policy.statuses)))} |" in text
     assert f"| `methods` | {' '.join(sorted(policy.methods))} |" in text
-    assert (policy.backoff.jitter, policy.max_retry_after, policy.unsafe_on_429) == (
+    assert (policy.backoff.jitter, policy.max_retry_after, policy.any_method_on_429) == (
         Jitter.FULL,
         None,
         True,
