@@ -31,7 +31,7 @@ class Runtime:
         is_on_loopback: Whether one of them is plain http, and safe only as it is on this machine.
         tokens: The current token and its renewal, None when the settings have no token.
         quotas: What retries may still cost.
-        hints: Names of the header fields that may hold hints, in lower case.
+        limit_headers: Names of the header fields that may hold hints, in lower case.
         sharing: Who holds back together with others.
         limits: The limits that were met.
         sites: What sites of their own have in place of it, by their origins.
@@ -46,7 +46,7 @@ class Runtime:
         tokens, quotas, sharing = _shared(settings, base)
         self.tokens = tokens or _keeper(settings, base)
         self.quotas = quotas or Quotas(settings.quota)
-        self.hints = frozenset(settings.limits.hints)
+        self.limit_headers = frozenset(settings.limits.headers)
         self.sharing = sharing or Sharing(settings.store, settings.clock, settings.listeners)
         self.limits = self.sharing.limits
         self.auth = settings.auth

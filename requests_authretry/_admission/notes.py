@@ -55,7 +55,7 @@ def passed(exchange: Exchange, request: PreparedRequest, response: Response) -> 
     """An answer came that is no error. On the healthy path: next to nothing."""
     runtime, limits = exchange.runtime, exchange.runtime.limits
     limits.passed.append(((request.url or "")[:URL_KEPT], exchange.started))
-    told = limits_of(response, runtime.clock.time, runtime.hints)
+    told = limits_of(response, runtime.clock.time, runtime.limit_headers)
     if told and runtime.settings.limits.pacing:
         key = limits.named(key_of(runtime, request), request.url or "", told)
         limits.informed(key, exchange.number if key == exchange.entered else -1, told, passed=True)

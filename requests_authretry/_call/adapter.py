@@ -251,7 +251,7 @@ def _weighed(
     Its body may take the retry back, unless the caller streams: then it is not ours to read.
     """
     clock = exchange.runtime.clock
-    outcome = outcome_of(response, clock.time(), exchange.runtime.hints)
+    outcome = outcome_of(response, clock.time(), exchange.runtime.limit_headers)
     decision = exchange.judge(request, outcome)
     if isinstance(decision, Retry):
         drain(response, clock, exchange.deadline)

@@ -98,6 +98,6 @@ def test_structured_fields_are_waited_out() -> None:
 def test_the_settings_say_what_is_heard() -> None:
     """A name that the settings add is heard, one that they leave out is not."""
     refused = (429, {"X-Acme-Retry-After": "9", "Retry-After": "100"})
-    rig = Rig(refused, 200, limits=RateLimits(hints=["X-Acme-Retry-After"]))
+    rig = Rig(refused, 200, limits=RateLimits(headers=["X-Acme-Retry-After"]))
     assert rig.get().status_code == 200
     assert rig.waits == [9.0]

@@ -110,7 +110,7 @@ def test_a_file_sets_each_field(written: Written) -> None:
             jitter = "equal"
             [limits]
             pacing = false
-            hints = []
+            headers = []
             [quota]
             capacity = 0
         """)
@@ -125,7 +125,7 @@ def test_a_file_sets_each_field(written: Written) -> None:
         max_retry_after=60,
         backoff=Backoff(initial=0.1, jitter=Jitter.EQUAL),
     )
-    assert settings.limits == RateLimits(pacing=False, hints=[])
+    assert settings.limits == RateLimits(pacing=False, headers=[])
     assert settings.quota == RetryQuota(capacity=0)
     assert isinstance(settings.store, FileStore)
     assert settings.store.path == written("").parent / "cache" / "tokens.json"

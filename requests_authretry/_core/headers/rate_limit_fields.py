@@ -35,7 +35,7 @@ class RateLimits:
         cool_down: Whether a refusal that names a time holds back all that goes to the same limit,
             and not only the request that was refused.
         pacing: Whether requests are spread over the time that a limit lasts.
-        hints: Names of the header fields to read, in any case. What a name means is told by the
+        headers: Names of the header fields to read, in any case. What a name means is told by the
             name: it ends in ``retry-after`` (seconds or a date), ``retry-after-ms`` or
             ``should-retry``; it is ``RateLimit`` or ``RateLimit-Policy``; or it is formed as
             ``X-RateLimit-Remaining`` is, of whatever vendor. None are read of an empty collection.
@@ -46,22 +46,22 @@ class RateLimits:
 
     cool_down: bool = True
     pacing: bool = True
-    hints: Collection[str] = KNOWN
+    headers: Collection[str] = KNOWN
 
     def __post_init__(self) -> None:
         """Freeze the names and refuse what cannot work, all faults together."""
-        names = gathered(self.hints)
+        names = gathered(self.headers)
         if isinstance(names, tuple):
             names = tuple(name.lower() if isinstance(name, str) else name for name in names)
-        object.__setattr__(self, "hints", names)
+        object.__setattr__(self, "headers", names)
         refuse("RateLimits", self._faults())
-        object.__setattr__(self, "hints", frozenset(names))
+        object.__setattr__(self, "headers", frozenset(names))
 
     def _faults(self) -> Iterable[str | None]:
         yield flag("cool_down", self.cool_down)
         yield flag("pacing", self.pacing)
-        yield collection("hints", self.hints) or members(
-            "hints", self.hints, is_meaningful, MEANINGFUL
+        yield collection("headers", self.headers) or members(
+            "headers", self.headers, is_meaningful, MEANINGFUL
         )
 
 

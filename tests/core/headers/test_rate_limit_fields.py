@@ -410,19 +410,19 @@ def test_a_long_field_is_no_hint(name: str, value: str) -> None:
 def test_settings() -> None:
     """Everything is on, and the known names are read, unless the settings say otherwise."""
     limits = RateLimits()
-    assert (limits.cool_down, limits.pacing, limits.hints) == (True, True, ALL)
-    assert limits == RateLimits(cool_down=True, pacing=True, hints=KNOWN)
+    assert (limits.cool_down, limits.pacing, limits.headers) == (True, True, ALL)
+    assert limits == RateLimits(cool_down=True, pacing=True, headers=KNOWN)
     assert hash(limits) == hash(RateLimits())
 
 
 def test_names_are_frozen() -> None:
     """Any iterable serves, in any case; none at all is allowed."""
     names = (name for name in ("Retry-After", "X-ACME-RateLimit-Reset"))
-    assert RateLimits(hints=names).hints == {  # type: ignore[arg-type]
+    assert RateLimits(headers=names).headers == {  # type: ignore[arg-type]
         "retry-after",
         "x-acme-ratelimit-reset",
     }
-    assert RateLimits(hints=[]).hints == frozenset()
+    assert RateLimits(headers=[]).headers == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -430,10 +430,10 @@ def test_names_are_frozen() -> None:
     [
         ({"cool_down": 1}, "cool_down must be True or False, not 1"),
         ({"pacing": None}, "pacing must be True or False, not None"),
-        ({"hints": "retry-after"}, "hints takes a collection: write ['retry-after']"),
-        ({"hints": None}, "hints takes a collection, not NoneType"),
-        ({"hints": ["X-Foo", "retry-after", 7]}, "or Name, not 'x-foo', 7"),
-        ({"hints": ["x-ratelimit-remaining-tokens"]}, "hints takes header names whose meaning"),
+        ({"headers": "retry-after"}, "headers takes a collection: write ['retry-after']"),
+        ({"headers": None}, "headers takes a collection, not NoneType"),
+        ({"headers": ["X-Foo", "retry-after", 7]}, "or Name, not 'x-foo', 7"),
+        ({"headers": ["x-ratelimit-remaining-tokens"]}, "headers takes header names whose meaning"),
     ],
 )
 def test_what_cannot_work_is_refused(wrong: dict[str, Any], fault: str) -> None:
@@ -445,11 +445,11 @@ def test_what_cannot_work_is_refused(wrong: dict[str, Any], fault: str) -> None:
 
 def test_all_faults_are_named_together() -> None:
     """One error names every field that cannot work."""
-    wrong: dict[str, Any] = {"cool_down": 1, "pacing": 2, "hints": 3}
+    wrong: dict[str, Any] = {"cool_down": 1, "pacing": 2, "headers": 3}
     with pytest.raises(ConfigurationError) as caught:
         RateLimits(**wrong)
     assert [fault.partition(" ")[0] for fault in caught.value.faults] == [
         "cool_down",
         "pacing",
-        "hints",
+        "headers",
     ]
