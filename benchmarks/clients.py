@@ -53,8 +53,8 @@ def naive(session: requests.Session, threads: int, _: str | None) -> Call:
             response = session.get(url)
             if response.status_code != TOO_MANY_REQUESTS:
                 break
-            wish = response.headers.get("Retry-After", "")
-            time.sleep(float(wish) if wish.isdigit() else min(2**retry, LONGEST))
+            retry_after = response.headers.get("Retry-After", "")
+            time.sleep(float(retry_after) if retry_after.isdigit() else min(2**retry, LONGEST))
         return response
 
     return call

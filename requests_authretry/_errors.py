@@ -51,17 +51,17 @@ class RefreshFailed(AuthRetryError):  # noqa: N818 (the field's own word)
         error: The error code of the authorization server (RFC 6749 section 5.2), None when it
             gave none. After ``invalid_grant`` the library looks into the store once more: another
             may have used the refresh token just before.
-        wish: Seconds after which the authorization server wants to be asked again, None when it
+        retry_after: Seconds after which the authorization server wants to be asked again, None when it
             named no time.
     """
 
     def __init__(
-        self, *args: Any, error: str | None = None, wish: float | None = None, **kwargs: Any
+        self, *args: Any, error: str | None = None, retry_after: float | None = None, **kwargs: Any
     ) -> None:
         """Keep what the authorization server said."""
         super().__init__(*args, **kwargs)
         self.error = error
-        self.wish = wish
+        self.retry_after = retry_after
 
 
 class StepUpRequired(AuthRetryError):  # noqa: N818 (the field's own word)

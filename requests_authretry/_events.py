@@ -28,7 +28,7 @@ class RetryScheduled:
         attempt: The attempt that was just made, counted from 1.
         reason: Why it goes again.
         delay: Seconds until then.
-        wish: Seconds the server asked for, None when it named no time.
+        retry_after: Seconds the server asked for, None when it named no time.
         status: The status code that came, None when none did.
         error: The name of the exception's class, None when an answer came.
     """
@@ -38,7 +38,7 @@ class RetryScheduled:
     attempt: int
     reason: Reason
     delay: float
-    wish: float | None
+    retry_after: float | None
     status: int | None
     error: str | None
 
@@ -52,7 +52,7 @@ class GaveUp:
         url: Its URL without user, query and fragment.
         attempts: How many were made.
         reason: Why there is no other.
-        wish: Seconds the server asked for, None when it named no time.
+        retry_after: Seconds the server asked for, None when it named no time.
         status: The status code that came, None when none did.
         error: The name of the exception's class, None when an answer came.
     """
@@ -61,7 +61,7 @@ class GaveUp:
     url: str
     attempts: int
     reason: Reason
-    wish: float | None
+    retry_after: float | None
     status: int | None
     error: str | None
 

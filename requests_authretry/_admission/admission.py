@@ -51,19 +51,23 @@ def _paid(
     exchange: Exchange, request: PreparedRequest, retry: Retry, waiter: Waiter
 ) -> Stop | None:
     """Go, where the quota can pay."""
-    if retry.wish is not None:
+    if retry.retry_after is not None:
         _sleep(exchange, exchange.judged + retry.delay, waiter)  # the gate may be another's by now
     if waiter.released:  # it is one at a time, or one for two successes: an outage has paid for it
         return None
-    return None if exchange.pay(request, retry.cost) else Stop(Reason.QUOTA_EXHAUSTED, retry.wish)
+    return (
+        None
+        if exchange.pay(request, retry.cost)
+        else Stop(Reason.QUOTA_EXHAUSTED, retry.retry_after)
+    )
 
 
 def _rested(exchange: Exchange, request: PreparedRequest, waiter: Waiter, key: Key) -> Stop | None:
     """Wait as long as the retry has to by itself."""
     retry = exchange.retry
-    if retry is None or (exchange.held == key and (retry.wish or 0.0) <= LONGEST):
+    if retry is None or (exchange.held == key and (retry.retry_after or 0.0) <= LONGEST):
         return None  # the gate is closed for as long
-    if retry.wish is not None or retry.reason is Reason.THROTTLED:
+    if retry.retry_after is not None or retry.reason is Reason.THROTTLED:
         _sleep(exchange, exchange.judged + retry.delay, waiter)
         return None
     place = place_of(request.url or "")

@@ -82,9 +82,9 @@ def note(exchange: Exchange, request: PreparedRequest, outcome: Outcome) -> None
         number = exchange.number if key == exchange.entered else -1
         limits.informed(key, number, outcome.limits, passed=False)
     if outcome.refuses:
-        if outcome.wish is not None and settings.limits.cool_down:
+        if outcome.retry_after is not None and settings.limits.cool_down:
             exchange.held = key
-            runtime.sharing.cooled(key, outcome.wish, outcome.status)
+            runtime.sharing.cooled(key, outcome.retry_after, outcome.status)
         if settings.limits.pacing:
             limits.refused(key, exchange.started, outcome)
     fault = tells(outcome)

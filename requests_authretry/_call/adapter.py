@@ -256,7 +256,7 @@ def _weighed(
     if isinstance(decision, Retry):
         drain(response, clock, exchange.deadline)
         if not stream and forbids_retry(response):
-            return Stop(Reason.VETOED, decision.wish)
+            return Stop(Reason.VETOED, decision.retry_after)
     return decision
 
 
@@ -296,14 +296,18 @@ def _held_back(
         url=where,
         attempts=len(exchange.record),
         reason=stop.reason,
-        wish=stop.wish,
+        retry_after=stop.retry_after,
         status=None,
         error=None,
     )
     tell(exchange.runtime.settings.listeners, event)
-    wish = f"wants no request for {stop.wish:.3g} s" if stop.wish else "lets too few requests pass"
+    retry_after = (
+        f"wants no request for {stop.retry_after:.3g} s"
+        if stop.retry_after
+        else "lets too few requests pass"
+    )
     error = AuthRetryError(
-        f"not sent: the server of {where} {wish}, and this call's deadline ends before",
+        f"not sent: the server of {where} {retry_after}, and this call's deadline ends before",
         request=request,
         response=exchange.previous,
     )
@@ -349,7 +353,7 @@ def _report(exchange: Exchange, request: PreparedRequest, decision: Retry | Stop
         "method": request.method or "",
         "url": redacted(request.url),
         "reason": decision.reason,
-        "wish": decision.wish,
+        "retry_after": decision.retry_after,
         "status": attempt.status,
         "error": attempt.error,
     }

@@ -77,7 +77,9 @@ def _came(attempt: Attempt) -> str:
 
 
 def _why(attempt: Attempt) -> str:
-    asked = "" if attempt.wish is None else f" (the server asked for {attempt.wish:g} s)"
+    asked = (
+        "" if attempt.retry_after is None else f" (the server asked for {attempt.retry_after:g} s)"
+    )
     waited = f", waited {attempt.delay:.3g} s" if attempt.reason in _RETRIES else ""
     return f"{attempt.reason.value}{waited}{asked}"
 

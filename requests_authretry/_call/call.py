@@ -328,7 +328,9 @@ class Exchange:
         if not self.is_open and self.record:
             *before, last = self.record
             waited = max(self.runtime.clock.monotonic() - self.judged, 0.0)
-            last = replace(last, delay=waited, reason=decision.reason, wish=decision.wish)
+            last = replace(
+                last, delay=waited, reason=decision.reason, retry_after=decision.retry_after
+            )
             self.record = (*before, last)
             return last
         attempt = Attempt(
@@ -340,7 +342,7 @@ class Exchange:
             elapsed=self.elapsed,
             delay=decision.delay if isinstance(decision, Retry) else 0.0,
             reason=decision.reason,
-            wish=decision.wish,
+            retry_after=decision.retry_after,
         )
         self.record = (*self.record, attempt)
         self.status = self.error = None

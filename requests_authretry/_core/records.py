@@ -85,7 +85,7 @@ class Outcome:
     Attributes:
         status: The status code, None when no whole answer came.
         failure: How it failed, None when an answer came.
-        wish: Seconds the server asked us to wait, None when it named no time.
+        retry_after: Seconds the server asked us to wait, None when it named no time.
         should_retry: The server's own word on retrying, None when it gave none.
         throttled: Whether the server says that we are too fast: a 429, or a 403 as GitHub has it.
         limits: What it says is left of its limits.
@@ -93,7 +93,7 @@ class Outcome:
 
     status: int | None = None
     failure: Failure | None = None
-    wish: float | None = None
+    retry_after: float | None = None
     should_retry: bool | None = None
     throttled: bool = False
     limits: tuple[Limit, ...] = ()
@@ -101,7 +101,9 @@ class Outcome:
     @property
     def refuses(self) -> bool:
         """Whether the server wants less from all, and not only nothing of this request."""
-        return self.throttled or (self.status == SERVICE_UNAVAILABLE and self.wish is not None)
+        return self.throttled or (
+            self.status == SERVICE_UNAVAILABLE and self.retry_after is not None
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +129,13 @@ class Retry:
         delay: Seconds to wait first.
         reason: Why.
         cost: Units this retry takes from the quota.
-        wish: Seconds the server asked for, None when it named no time.
+        retry_after: Seconds the server asked for, None when it named no time.
     """
 
     delay: float
     reason: Reason
     cost: int
-    wish: float | None = None
+    retry_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +144,11 @@ class Stop:
 
     Attributes:
         reason: Why.
-        wish: Seconds the server asked for, None when it named no time.
+        retry_after: Seconds the server asked for, None when it named no time.
     """
 
     reason: Reason
-    wish: float | None = None
+    retry_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +164,7 @@ class Attempt:
         elapsed: Seconds until the headers had come, or the failure.
         delay: Seconds waited after it.
         reason: Why there was another attempt, or why this one was the last.
-        wish: Seconds the server asked for, None when it named no time.
+        retry_after: Seconds the server asked for, None when it named no time.
     """
 
     number: int
@@ -173,4 +175,4 @@ class Attempt:
     elapsed: float
     delay: float
     reason: Reason
-    wish: float | None = None
+    retry_after: float | None = None

@@ -85,7 +85,7 @@ class RetryPolicy:
 
         - One counter serves all kinds of failure, and all hops of a redirect.
         - The codes that urllib3 retries only with a ``Retry-After`` (413, 429, 503) are retried
-          without one too. A wish is waited for even if the `Retry` does not respect the header,
+          without one too. A retry_after is waited for even if the `Retry` does not respect the header,
           and one above ``retry_after_max`` ends the call: no request goes before its time.
         - After the last attempt the answer is handed out (``raise_on_status``).
         - Statuses below 400, ``history``, ``other``, ``remove_headers_on_redirect``, and whatever
@@ -164,31 +164,31 @@ def decide(  # noqa: C901, PLR0911 (one guard and one return a row of the rules)
     Returns:
         Retry with its delay, or Stop; each with its reason.
     """
-    policy, wish = call.policy, outcome.wish
+    policy, retry_after = call.policy, outcome.retry_after
     if outcome.failure is None and not _is_retried(call, progress, outcome):
-        return Stop(Reason.FINAL, wish)
+        return Stop(Reason.FINAL, retry_after)
     if outcome.should_retry is False:
-        return Stop(Reason.VETOED, wish)
+        return Stop(Reason.VETOED, retry_after)
     if outcome.failure is Failure.FATAL:
-        return Stop(Reason.FATAL, wish)
+        return Stop(Reason.FATAL, retry_after)
     if not progress.replayable:
-        return Stop(Reason.NOT_REPLAYABLE, wish)
+        return Stop(Reason.NOT_REPLAYABLE, retry_after)
     if progress.attempt >= policy.max_attempts:
-        return Stop(Reason.ATTEMPTS_EXHAUSTED, wish)
+        return Stop(Reason.ATTEMPTS_EXHAUSTED, retry_after)
     if _may_be_processed(policy, outcome) and not _may_repeat(call):
-        return Stop(Reason.NOT_IDEMPOTENT, wish)
+        return Stop(Reason.NOT_IDEMPOTENT, retry_after)
     throttled = outcome.throttled
     cost = call.quota.cost(throttled=throttled)
     if cost > progress.quota:
-        return Stop(Reason.QUOTA_EXHAUSTED, wish)
-    delay = wish
+        return Stop(Reason.QUOTA_EXHAUSTED, retry_after)
+    delay = retry_after
     if delay is None:
         delay = policy.backoff.delay(progress.attempt, throttled=throttled, fraction=fraction)
     elif policy.max_retry_after is not None and delay > policy.max_retry_after:
-        return Stop(Reason.WAIT_TOO_LONG, wish)
+        return Stop(Reason.WAIT_TOO_LONG, retry_after)
     if now + delay > call.deadline:
-        return Stop(Reason.WAIT_TOO_LONG, wish)
-    return Retry(delay, _why(call, progress, outcome), cost, wish)
+        return Stop(Reason.WAIT_TOO_LONG, retry_after)
+    return Retry(delay, _why(call, progress, outcome), cost, retry_after)
 
 
 def _is_retried(call: Call, progress: Progress, outcome: Outcome) -> bool:

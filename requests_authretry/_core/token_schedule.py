@@ -26,7 +26,7 @@ STORM_RENEWALS = 5
 STORM_SECONDS = 30.0
 """So many renewals of young tokens in so many seconds do not help: the server refuses them all."""
 
-LONGEST_WISH = 3600.0
+MAX_RETRY_AFTER_SECONDS = 3600.0
 """Seconds; what a token endpoint asks for beyond an hour would end the session by a slip."""
 
 PAUSE = Backoff(initial=1.0, max_delay=30.0, jitter=Jitter.EQUAL)
@@ -92,9 +92,9 @@ def without_windows(expires_at: float | None, now: float) -> Schedule:
     return Schedule(now, end, end, end)
 
 
-def granted(wish: object) -> float:
+def granted(retry_after: object) -> float:
     """How many seconds of what a token endpoint asks for are waited; of nonsense none."""
-    return min(max(wish, 0.0), LONGEST_WISH) if is_finite(wish) else 0.0
+    return min(max(retry_after, 0.0), MAX_RETRY_AFTER_SECONDS) if is_finite(retry_after) else 0.0
 
 
 def is_storm(renewals: Sequence[float], now: float) -> bool:

@@ -269,12 +269,12 @@ class TokenKeeper:
     def _postpone(self, result: Result, context: FetchContext) -> None:
         """Let nobody try again too soon; while the token is good, it is used meanwhile."""
         self._failures += 1
-        wish = rules.granted(getattr(result, "wish", None))
+        retry_after = rules.granted(getattr(result, "retry_after", None))
         if not context.early:
-            pause = max(self._pause(rules.PAUSE), wish)
+            pause = max(self._pause(rules.PAUSE), retry_after)
             self._latch = _Latch(result, self._clock.monotonic() + pause)
-        if wish or not context.refused:
-            self._hold_on(wish)
+        if retry_after or not context.refused:
+            self._hold_on(retry_after)
 
     def _hold_on(self, least: float = 0.0) -> None:
         """Go on with the current token for a while."""

@@ -95,7 +95,7 @@ def handed_out(result: Result) -> Token | Reason:
         return result
     if isinstance(result, RefreshFailed):
         # Not from it: the frames it went through hold what was sent.
-        raise RefreshFailed(*result.args, error=result.error, wish=result.wish)
+        raise RefreshFailed(*result.args, error=result.error, retry_after=result.retry_after)
     if isinstance(result, (NoToken, ConfigurationError)):
         # Their own frames hold what the source gave.
         raise RefreshFailed(f"no token from the token source: {result}")

@@ -128,7 +128,7 @@ class Endpoint:
         return url, _checked(url, response, signer), signer.now
 
     def _wants_other_nonce(self, url: str, response: Response) -> bool:
-        """Whether the answer is the wish for a nonce that it brings (RFC 9449 section 8)."""
+        """Whether the answer is the retry_after for a nonce that it brings (RFC 9449 section 8)."""
         nonce = response.headers.get("DPoP-Nonce")
         if not nonce or self._client.prover is None:
             return False
@@ -157,8 +157,8 @@ def _checked(url: str, response: Response, signer: Signer) -> Fields:
         said = f"with {kind}, where a JSON object belongs"
     elif not said:
         said = "and did not say why" if trouble else "with an error that has no name"
-    wish = outcome_of(response, signer.now, _HINTS).wish
-    raise RefreshFailed(f"{where} {said}", error=code or trouble, wish=wish)
+    retry_after = outcome_of(response, signer.now, _HINTS).retry_after
+    raise RefreshFailed(f"{where} {said}", error=code or trouble, retry_after=retry_after)
 
 
 class _UnusableError(Exception):

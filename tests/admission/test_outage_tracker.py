@@ -134,7 +134,7 @@ def test_first_attempts_are_never_held_back() -> None:
 
 
 @pytest.mark.parametrize("seconds", [3, 30])
-def test_a_servers_wish_is_kept_in_an_outage(seconds: float) -> None:
+def test_retry_after_is_kept_in_an_outage(seconds: float) -> None:
     """A retry that was told when to come is not covered, comes no sooner, and no later."""
     down = Down((500, {"Retry-After": str(seconds)}), 200)
     down.while_waiting(down.fail)
@@ -257,5 +257,5 @@ def test_the_wait_of_a_gate_is_in_the_record() -> None:
     rig = Rig(hint(7), 200)
     response = rig.get()
     first, second = attempts(response)
-    assert (first.delay, first.wish, second.started) == (7.0, 7.0, 7.0)
+    assert (first.delay, first.retry_after, second.started) == (7.0, 7.0, 7.0)
     assert "waited 7 s (the server asked for 7 s)" in explain(response)

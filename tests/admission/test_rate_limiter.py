@@ -150,7 +150,7 @@ def test_a_first_attempt_that_would_come_too_late_is_not_sent() -> None:
     assert (len(rig.inner.sent), rig.waits, attempts(error)) == (1, [], ())
     assert "no attempt was made" in explain(error)
     [end] = rig.told(GaveUp)
-    assert (end.attempts, end.reason, end.wish) == (0, Reason.WAIT_TOO_LONG, 30.0)
+    assert (end.attempts, end.reason, end.retry_after) == (0, Reason.WAIT_TOO_LONG, 30.0)
     assert (end.status, end.error, end.url) == (None, None, f"{API}/items")
 
 
@@ -186,7 +186,11 @@ def test_a_retry_that_would_come_too_late_hands_out_its_answer(busy: Action, str
         assert (response.status_code, response.content, len(wire.arrived)) == (503, BODY, 2)
     assert sum(clock.sleeps) == 0
     [attempt] = attempts(response)
-    assert (attempt.status, attempt.reason, attempt.wish) == (503, Reason.WAIT_TOO_LONG, 30.0)
+    assert (attempt.status, attempt.reason, attempt.retry_after) == (
+        503,
+        Reason.WAIT_TOO_LONG,
+        30.0,
+    )
     assert [event.attempts for event in told if isinstance(event, GaveUp)] == [1]
 
 
@@ -324,7 +328,7 @@ def test_a_403_may_be_a_refusal(headers: dict[str, str]) -> None:
 
 
 def test_a_retry_waits_although_its_limit_has_another_name_meanwhile() -> None:
-    """Where other answers name another policy for the same path, the wish stands all the same."""
+    """Where other answers name another policy for the same path, the retry_after stands all the same."""
     refused: Line = (429, {"Retry-After": "60", **github("code_search", 0, 60)})
 
     def let_go(event: object) -> None:
@@ -348,7 +352,7 @@ def test_a_gate_is_closed_for_an_hour_at_most() -> None:
     rig = Rig(hint(7200), 200)
     assert rig.get().status_code == 429
     assert rig.waits == []
-    assert [(event.reason, event.wish) for event in rig.told(GaveUp)] == [
+    assert [(event.reason, event.retry_after) for event in rig.told(GaveUp)] == [
         (Reason.WAIT_TOO_LONG, 7200.0)
     ]
     assert [event.seconds for event in rig.told(CoolingDown)] == [3600.0]

@@ -53,12 +53,12 @@ def test_a_date_to_retry_at_is_measured_from_the_servers_own_clock() -> None:
     assert rig.waits == [30.0]
 
 
-def test_of_two_wishes_the_longer_one_counts() -> None:
+def test_of_two_retry_after_values_the_longer_one_counts() -> None:
     """Two Retry-After lines on the wire are read one by one, and the longest is kept."""
     lines = (("Retry-After", "1"), ("Retry-After", "Sun, 06 Nov 1994 08:49:37 GMT"))
     with Wire(answer(503, b"", *lines), answer()) as wire, real(clock=FakeClock()) as session:
         response = session.get(wire.url)
-    assert [attempt.wish for attempt in attempts(response)] == [1.0, None]
+    assert [attempt.retry_after for attempt in attempts(response)] == [1.0, None]
 
 
 @pytest.mark.parametrize(
@@ -77,8 +77,8 @@ def test_a_wait_that_does_not_fit_ends_the_call_at_once(policy: RetryPolicy, ask
     assert (response.status_code, response.content, rig.waits) == (429, b"slow down", [])
     assert response.headers["Retry-After"] == asked
     [end] = rig.told(GaveUp)
-    assert (end.reason, end.wish, end.attempts) == (Reason.WAIT_TOO_LONG, float(asked), 1)
-    assert attempts(response)[-1].wish == float(asked)
+    assert (end.reason, end.retry_after, end.attempts) == (Reason.WAIT_TOO_LONG, float(asked), 1)
+    assert attempts(response)[-1].retry_after == float(asked)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_a_wait_that_just_fits_is_kept(policy: RetryPolicy, asked: str) -> None:
 
 
 @pytest.mark.parametrize("asked", ["-1", "soon", "1e3", "٣", "9" * 5000, "inf", "", "1m0s"])
-def test_a_malformed_wish_counts_as_absent(asked: str) -> None:
+def test_a_malformed_retry_after_counts_as_absent(asked: str) -> None:
     """Nonsense in Retry-After raises nothing: the wait is our own."""
     own = Backoff(throttled_initial=3.0, jitter=Jitter.NONE)
     rig = Rig((429, {"Retry-After": asked}), 200, retry=RetryPolicy(backoff=own))
@@ -259,7 +259,7 @@ def test_who_comes_too_late_to_pay_stops(monkeypatch: pytest.MonkeyPatch) -> Non
     rig = Rig((503, {"Retry-After": "3"}), 200)
     assert rig.get().status_code == 503
     [end] = rig.told(GaveUp)
-    assert (end.reason, end.wish) == (Reason.QUOTA_EXHAUSTED, 3.0)
+    assert (end.reason, end.retry_after) == (Reason.QUOTA_EXHAUSTED, 3.0)
 
 
 def test_throttled_retries_cost_less() -> None:
@@ -285,9 +285,14 @@ def test_listeners_hear_each_retry_and_the_end() -> None:
     rig = Rig((429, {"Retry-After": "2"}), LOST, 503, retry=RetryPolicy(max_attempts=3))
     rig.get("/items?key=private")
     first, second = rig.told(RetryScheduled)
-    assert (first.attempt, first.reason, first.delay, first.wish, first.status, first.error) == (
-        (1, Reason.THROTTLED, 2.0, 2.0, 429, None)
-    )
+    assert (
+        first.attempt,
+        first.reason,
+        first.delay,
+        first.retry_after,
+        first.status,
+        first.error,
+    ) == ((1, Reason.THROTTLED, 2.0, 2.0, 429, None))
     assert (second.attempt, second.reason, second.status, second.error) == (
         (2, Reason.LOST, None, "ConnectionError")
     )

@@ -42,7 +42,7 @@ class Bucket:
         if self.level >= 1:
             self.level -= 1
             return Outcome(200)
-        return Outcome(429, wish=1.0 if self.tells else None, throttled=True)
+        return Outcome(429, retry_after=1.0 if self.tells else None, throttled=True)
 
 
 @dataclass
@@ -62,8 +62,10 @@ class FixedWindow:
         self.used += not is_full
         reset = -((now - self.begun - self.length) // 1)
         limit = Limit(float(self.quota - self.used), reset, "", float(self.quota), self.length)
-        wish = reset if is_full else None
-        return Outcome(429 if is_full else 200, wish=wish, throttled=is_full, limits=(limit,))
+        retry_after = reset if is_full else None
+        return Outcome(
+            429 if is_full else 200, retry_after=retry_after, throttled=is_full, limits=(limit,)
+        )
 
 
 @dataclass
@@ -129,8 +131,8 @@ class Drain:
             self.passed.append(began)
             self.flow = rate_limit.succeeded(self.flow, now)
             return
-        if outcome.wish is not None:
-            self.flow = rate_limit.cooled(self.flow, now + outcome.wish)
+        if outcome.retry_after is not None:
+            self.flow = rate_limit.cooled(self.flow, now + outcome.retry_after)
         if not outcome.limits:
             recent = sum(left > now - MEASURED for left in self.passed) / MEASURED
             self.flow = rate_limit.refused(self.flow, began, now, recent)

@@ -145,7 +145,7 @@ def test_only_so_many_values_of_a_hint_are_read() -> None:
     assert list(values(lines)) == lines[: bounds.VALUES]
     assert list(values([",".join(lines)])) == lines[: bounds.VALUES]
     heard = read_hints(503, {"retry-after": lines}, NOW, ALL)
-    assert heard.wish == bounds.VALUES - 1
+    assert heard.retry_after == bounds.VALUES - 1
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, bounds.POLICIES, bounds.POLICIES + 1, 60])

@@ -23,7 +23,7 @@ TELLS = {
     "our own mistake": (Outcome(failure=Failure.FATAL), None),
     **{f"{status}": (Outcome(status), True) for status in (500, 502, 503, 504)},
     **{f"{status}": (Outcome(status), False) for status in (200, 401, 404, 429, 501, 505)},
-    "a 503 with a wish": (Outcome(503, wish=3.0), True),
+    "a 503 with a retry_after": (Outcome(503, retry_after=3.0), True),
 }
 
 

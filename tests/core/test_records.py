@@ -11,11 +11,11 @@ from requests_authretry._core.records import Failure, Outcome
     ("outcome", "expected"),
     [
         (Outcome(429, throttled=True), True),
-        (Outcome(403, wish=1.0, throttled=True), True),
-        (Outcome(503, wish=1.0), True),
-        (Outcome(503, wish=0.0), True),
+        (Outcome(403, retry_after=1.0, throttled=True), True),
+        (Outcome(503, retry_after=1.0), True),
+        (Outcome(503, retry_after=0.0), True),
         (Outcome(503), False),
-        (Outcome(500, wish=1.0), False),
+        (Outcome(500, retry_after=1.0), False),
         (Outcome(failure=Failure.LOST), False),
     ],
 )

@@ -45,7 +45,7 @@ class Case:
     level: int = 500
     status: int | None = 503
     failure: Failure | None = None
-    wish: float | None = None
+    retry_after: float | None = None
     should_retry: bool | None = None
     throttled: bool = False
     now: float = 0.0
@@ -59,7 +59,7 @@ class Case:
             Outcome(
                 self.status,
                 self.failure,
-                self.wish,
+                self.retry_after,
                 self.should_retry,
                 throttled=self.throttled or self.status == 429,
             ),
@@ -95,7 +95,10 @@ STOPS: dict[str, tuple[Case, Reason]] = {
         Case(status=403, throttled=True, policy=replace(POLICY, statuses={503})),
         Reason.FINAL,
     ),
-    "a wish alone is no wish for a retry": (Case(status=403, wish=3.0), Reason.FINAL),
+    "a retry_after alone is no retry_after for a retry": (
+        Case(status=403, retry_after=3.0),
+        Reason.FINAL,
+    ),
     "a success is never retried": (Case(status=200, should_retry=True), Reason.FINAL),
     "399 is the last that is no error": (Case(status=399, should_retry=True), Reason.FINAL),
     "409 without a key": (Case(method="POST", status=409, policy=KEYS), Reason.FINAL),
@@ -149,7 +152,10 @@ STOPS: dict[str, tuple[Case, Reason]] = {
     # may have been processed, and may not be repeated
     "POST and 503": (Case(method="POST"), Reason.NOT_IDEMPOTENT),
     "PATCH and 500": (Case(method="PATCH", status=500), Reason.NOT_IDEMPOTENT),
-    "POST and 503 with a wish": (Case(method="POST", wish=1.0), Reason.NOT_IDEMPOTENT),
+    "POST and 503 with a retry_after": (
+        Case(method="POST", retry_after=1.0),
+        Reason.NOT_IDEMPOTENT,
+    ),
     "POST, lost": (failed(Failure.LOST, "POST"), Reason.NOT_IDEMPOTENT),
     "POST and 409 that asks for a retry": (
         Case(method="POST", status=409, should_retry=True),
@@ -179,12 +185,12 @@ STOPS: dict[str, tuple[Case, Reason]] = {
         replace(failed(Failure.LOST), level=13),
         Reason.QUOTA_EXHAUSTED,
     ),
-    # the wait would end after the deadline, or the wish is above max_retry_after
-    "the wish ends after the deadline": (Case(wish=120.001), Reason.WAIT_TOO_LONG),
+    # the wait would end after the deadline, or the retry_after is above max_retry_after
+    "the retry_after ends after the deadline": (Case(retry_after=120.001), Reason.WAIT_TOO_LONG),
     "the backoff ends after the deadline": (Case(now=119.96), Reason.WAIT_TOO_LONG),
-    "the time is over": (Case(now=120.5, wish=0.0), Reason.WAIT_TOO_LONG),
-    "the wish is above max_retry_after": (
-        Case(policy=SHORT_RETRY_AFTERS, wish=9.001),
+    "the time is over": (Case(now=120.5, retry_after=0.0), Reason.WAIT_TOO_LONG),
+    "the retry_after is above max_retry_after": (
+        Case(policy=SHORT_RETRY_AFTERS, retry_after=9.001),
         Reason.WAIT_TOO_LONG,
     ),
 }
@@ -194,14 +200,17 @@ RETRIES: dict[str, tuple[Case, Retry]] = {
     "502": (Case(status=502), Retry(0.05, Reason.SERVER_ERROR, 14)),
     "503": (Case(status=503), Retry(0.05, Reason.SERVER_ERROR, 14)),
     "504": (Case(status=504), Retry(0.05, Reason.SERVER_ERROR, 14)),
-    "429 without a wish": (Case(status=429), Retry(1.0, Reason.THROTTLED, 5)),
-    "429 with a wish": (Case(status=429, wish=7.0), Retry(7.0, Reason.THROTTLED, 5, 7.0)),
+    "429 without a retry_after": (Case(status=429), Retry(1.0, Reason.THROTTLED, 5)),
+    "429 with a retry_after": (
+        Case(status=429, retry_after=7.0),
+        Retry(7.0, Reason.THROTTLED, 5, 7.0),
+    ),
     "a throttled 403": (
         Case(status=403, throttled=True),
         Retry(1.0, Reason.THROTTLED, 5),
     ),
-    "a throttled 403 with a wish": (
-        Case(status=403, throttled=True, wish=7.0),
+    "a throttled 403 with a retry_after": (
+        Case(status=403, throttled=True, retry_after=7.0),
         Retry(7.0, Reason.THROTTLED, 5, 7.0),
     ),
     "POST and a throttled 403": (
@@ -212,8 +221,11 @@ RETRIES: dict[str, tuple[Case, Retry]] = {
         Case(status=403, throttled=True, policy=replace(POLICY, statuses={403})),
         Retry(1.0, Reason.THROTTLED, 5),
     ),
-    "503 with a wish": (Case(wish=7.0), Retry(7.0, Reason.SERVER_ERROR, 14, 7.0)),
-    "a wish of nothing is a wish": (Case(wish=0.0), Retry(0.0, Reason.SERVER_ERROR, 14, 0.0)),
+    "503 with a retry_after": (Case(retry_after=7.0), Retry(7.0, Reason.SERVER_ERROR, 14, 7.0)),
+    "a retry_after of nothing is a retry_after": (
+        Case(retry_after=0.0),
+        Retry(0.0, Reason.SERVER_ERROR, 14, 0.0),
+    ),
     "unreachable": (failed(Failure.UNREACHABLE), Retry(0.05, Reason.UNREACHABLE, 14)),
     "lost": (failed(Failure.LOST), Retry(0.05, Reason.LOST, 14)),
     "lost within the body of a 200": (
@@ -263,8 +275,8 @@ RETRIES: dict[str, tuple[Case, Retry]] = {
         conflict(made=False, attempt=1),
         Retry(0.05, Reason.STILL_RUNNING, 14),
     ),
-    "409 with a key and a wish": (
-        replace(conflict(made=False, attempt=1), wish=7.0),
+    "409 with a key and a retry_after": (
+        replace(conflict(made=False, attempt=1), retry_after=7.0),
         Retry(7.0, Reason.STILL_RUNNING, 14, 7.0),
     ),
     "409 of a first attempt, where the policy names it": (
@@ -297,12 +309,12 @@ RETRIES: dict[str, tuple[Case, Retry]] = {
     ),
     "14 pay a transient retry": (Case(level=14), Retry(0.05, Reason.SERVER_ERROR, 14)),
     "5 pay a throttled retry": (Case(status=429, level=5), Retry(1.0, Reason.THROTTLED, 5)),
-    "the wish ends on the deadline": (
-        Case(wish=120.0),
+    "the retry_after ends on the deadline": (
+        Case(retry_after=120.0),
         Retry(120.0, Reason.SERVER_ERROR, 14, 120.0),
     ),
-    "the wish is max_retry_after": (
-        Case(policy=SHORT_RETRY_AFTERS, wish=9.0),
+    "the retry_after is max_retry_after": (
+        Case(policy=SHORT_RETRY_AFTERS, retry_after=9.0),
         Retry(9.0, Reason.SERVER_ERROR, 14, 9.0),
     ),
     "max_retry_after bounds no backoff": (
@@ -311,7 +323,7 @@ RETRIES: dict[str, tuple[Case, Retry]] = {
     ),
 }
 
-# Each with a wish that no deadline can grant, so that the last guard applies to all of them.
+# Each with a retry_after that no deadline can grant, so that the last guard applies to all of them.
 ORDER: dict[str, tuple[Case, Reason]] = {
     "final before vetoed": (Case(status=404, should_retry=False), Reason.FINAL),
     "vetoed before fatal": (replace(failed(Failure.FATAL), should_retry=False), Reason.VETOED),
@@ -329,20 +341,20 @@ ORDER: dict[str, tuple[Case, Reason]] = {
 
 @pytest.mark.parametrize(("case", "reason"), STOPS.values(), ids=STOPS)
 def test_stops(case: Case, reason: Reason) -> None:
-    """Each guard stops the call, says why, and keeps what the server wished."""
-    assert case.decided() == Stop(reason, case.wish)
+    """Each guard stops the call, says why, and keeps what the server asked for."""
+    assert case.decided() == Stop(reason, case.retry_after)
 
 
 @pytest.mark.parametrize(("case", "retry"), RETRIES.values(), ids=RETRIES)
 def test_retries(case: Case, retry: Retry) -> None:
-    """What no guard stops goes again after the server's wish, else after the backoff."""
+    """What no guard stops goes again after the server's retry_after, else after the backoff."""
     assert case.decided() == retry
 
 
 @pytest.mark.parametrize(("case", "reason"), ORDER.values(), ids=ORDER)
 def test_the_first_guard_wins(case: Case, reason: Reason) -> None:
-    """Where two neighbouring guards apply, the upper one speaks, and keeps the wish."""
-    assert replace(case, wish=1000.0).decided() == Stop(reason, 1000.0)
+    """Where two neighbouring guards apply, the upper one speaks, and keeps the retry_after."""
+    assert replace(case, retry_after=1000.0).decided() == Stop(reason, 1000.0)
 
 
 def test_every_reason_has_a_row() -> None:
@@ -414,7 +426,7 @@ anything = st.builds(
     level=st.integers(0, 500),
     status=st.none() | st.sampled_from([200, 401, 409, 422, 429, 500, 503]) | st.integers(100, 599),
     failure=st.none() | st.sampled_from(Failure),
-    wish=st.none() | seconds,
+    retry_after=st.none() | seconds,
     should_retry=st.none() | st.booleans(),
     throttled=st.booleans(),
     now=seconds,
@@ -431,7 +443,7 @@ hopeful = st.builds(
     level=st.integers(20, 500),
     status=st.sampled_from(sorted(RETRIED)),
     failure=st.none() | st.sampled_from([Failure.LOST, Failure.UNREACHABLE]),
-    wish=st.none() | st.floats(min_value=0.0, max_value=120.0),
+    retry_after=st.none() | st.floats(min_value=0.0, max_value=120.0),
     now=st.floats(min_value=0.0, max_value=60.0),
     fraction=fractions,
 )
@@ -440,22 +452,22 @@ cases = hopeful | anything
 
 @given(case=cases)
 def test_a_retry_keeps_every_limit(case: Case) -> None:
-    """Whatever comes, a retry has an attempt, the time and the quota left, and obeys the wish."""
+    """Whatever comes, a retry has an attempt, the time and the quota left, and obeys the retry_after."""
     decision = case.decided()
     if isinstance(decision, Retry):
         assert case.attempt < case.policy.max_attempts
         assert decision.cost <= case.level
         assert case.now + decision.delay <= case.deadline
-        if case.wish is None:
+        if case.retry_after is None:
             assert 0.0 <= decision.delay <= case.policy.backoff.max_delay
         else:
-            assert decision.delay == case.wish
+            assert decision.delay == case.retry_after
 
 
 @given(case=cases)
-def test_a_wish_is_kept_whatever_is_decided(case: Case) -> None:
+def test_a_retry_after_is_kept_whatever_is_decided(case: Case) -> None:
     """What the server asked for stands on the decision, so that it can be reported."""
-    assert case.decided().wish == case.wish
+    assert case.decided().retry_after == case.retry_after
 
 
 @given(case=cases, doomed=st.sampled_from(["fatal", "one-shot", "vetoed"]))

@@ -219,7 +219,7 @@ def test_pauses_are_bounded(failures: int, fraction: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "seconds"),
+    ("retry_after", "seconds"),
     [
         (None, 0.0),
         (0.0, 0.0),
@@ -237,9 +237,9 @@ def test_pauses_are_bounded(failures: int, fraction: float) -> None:
         (object(), 0.0),
     ],
 )
-def test_granted(wish: object, seconds: float) -> None:
-    """A number of seconds is granted up to an hour; anything else is no wish."""
-    assert granted(wish) == seconds
+def test_granted(retry_after: object, seconds: float) -> None:
+    """A number of seconds is granted up to an hour; anything else is no retry_after."""
+    assert granted(retry_after) == seconds
 
 
 # A call's answers, and what a 403 says

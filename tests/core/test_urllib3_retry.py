@@ -148,8 +148,8 @@ def test_a_wait_after_very_many_retries_is_the_longest() -> None:
         (wire(retry_after_max=90, respect_retry_after_header=False), 120.0),
     ],
 )
-def test_a_wish_has_the_bound_it_had(retry: Any, max_retry_after: float | None) -> None:
-    """Its own, or none; where wishes do not count, none is longer than its backoff may be."""
+def test_a_retry_after_has_the_bound_it_had(retry: Any, max_retry_after: float | None) -> None:
+    """Its own, or none; where retry_after values do not count, none is longer than its backoff may be."""
     assert adopted(retry).max_retry_after == max_retry_after
 
 

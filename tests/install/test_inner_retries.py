@@ -78,7 +78,7 @@ FORCED: dict[str, Any] = {"status_forcelist": [500, 503]}
 SAME: dict[str, tuple[Any, str, list[Action], Run]] = {
     "an int and a 500": (3, "GET", [answer(500)], Run(1, (), 500)),
     "an int and lost connections": (3, "GET", [LOST, LOST, OK], Run(3)),
-    "an int and a wish": (3, "GET", [later(429, 7), OK], Run(2, (7,))),
+    "an int and a retry_after": (3, "GET", [later(429, 7), OK], Run(2, (7,))),
     "a POST that was lost": (3, "POST", [LOST], Run(1, (), "ConnectionError")),
     "a POST and a 429": (3, "POST", [later(429, 7)], Run(1, (), 429)),
     "POST by name": (
@@ -121,13 +121,13 @@ OTHERWISE: dict[str, tuple[Any, list[Action], Run, Run]] = {
         Run(2, (), "RetryError"),
         Run(2, (), 503),
     ),
-    "a 503 without a wish is retried as one with it": (
+    "a 503 without a retry_after is retried as one with it": (
         3,
         [BUSY, OK],
         Run(1, (), 503),
         Run(2),
     ),
-    "a wish is waited for though the Retry does not respect it": (
+    "a retry_after is waited for though the Retry does not respect it": (
         Retry(3, respect_retry_after_header=False, **FORCED),
         [later(503, 7), OK],
         Run(2),
@@ -182,7 +182,7 @@ def test_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [wait for wait in clock.sleeps if wait] == waits == [2, 4]
 
 
-def test_a_wish_above_the_bound_ends_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_retry_after_above_the_bound_ends_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
     """urllib3 comes back before the time that the server named; ours hands out the answer."""
     retry: Any = Retry(3, **FORCED)
     waited = 5 if hasattr(retry, "retry_after_max") else 7  # urllib3 1.26 knows no bound

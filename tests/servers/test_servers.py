@@ -472,13 +472,13 @@ def test_nginx_says_when_to_come_back(nginx: NginxServer, hint: str | int) -> No
     refusal = knock(api)
     nginx.reopen()
     assert [refusal.status_code, knock(api).status_code] == [503, 204]
-    wish = refusal.headers.get("Retry-After")
+    retry_after = refusal.headers.get("Retry-After")
     if hint == "date":
-        assert wish is not None
+        assert retry_after is not None
         date = parsedate_to_datetime(refusal.headers["Date"])
-        assert (parsedate_to_datetime(wish) - date).total_seconds() in {1, 2, 3}
+        assert (parsedate_to_datetime(retry_after) - date).total_seconds() in {1, 2, 3}
     else:
-        assert wish == ("7" if hint == 7 else None)
+        assert retry_after == ("7" if hint == 7 else None)
     fields = {name: value for name, value in refusal.headers.items() if "RateLimit" in name}
     policy = {"RateLimit-Policy": f'"default";q={RATE};w=1'}
     assert fields == (policy | {"RateLimit": '"default";r=0;t=1'} if hint == "fields" else {})

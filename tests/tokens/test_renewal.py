@@ -528,15 +528,15 @@ def test_a_late_401_for_an_old_token_is_latched_too(
 
 
 @pytest.mark.parametrize(
-    ("wish", "pause"), [(None, 10.0), (5.0, 10.0), (300.0, 300.0), (2000.0, 2000.0)]
+    ("retry_after", "pause"), [(None, 10.0), (5.0, 10.0), (300.0, 300.0), (2000.0, 2000.0)]
 )
-def test_early_the_servers_wish_is_heard(clock: FakeClock, wish: float, pause: float) -> None:
+def test_early_retry_after_is_heard(clock: FakeClock, retry_after: float, pause: float) -> None:
     """A token endpoint is not asked before it wants to be, an hour at most; calls go on."""
     issuer = Issuer(clock)
     desk = Desk(issuer, clock)
     desk.token()
     clock.advance(EARLY)
-    issuer.given = RefreshFailed("later", wish=wish)
+    issuer.given = RefreshFailed("later", retry_after=retry_after)
     while clock.monotonic() < HOUR:
         assert desk.value() == "access-1"
         desk.settle()
@@ -545,34 +545,42 @@ def test_early_the_servers_wish_is_heard(clock: FakeClock, wish: float, pause: f
     assert issuer.asked[2:3] == ([EARLY + pause] if pause < 900 else [])
 
 
-@pytest.mark.parametrize(("wish", "pause"), [(None, 0.5), (0.2, 0.5), (300.0, 300.0), (1e9, HOUR)])
-def test_in_need_the_servers_wish_is_heard(
-    desk: Desk, issuer: Issuer, clock: FakeClock, wish: float, pause: float
+@pytest.mark.parametrize(
+    ("retry_after", "pause"), [(None, 0.5), (0.2, 0.5), (300.0, 300.0), (1e9, HOUR)]
+)
+def test_in_need_retry_after_is_heard(
+    desk: Desk, issuer: Issuer, clock: FakeClock, retry_after: float, pause: float
 ) -> None:
     """Until then callers are told at once that there is none, and when there may be one."""
-    issuer.given = RefreshFailed("later", wish=wish)
+    issuer.given = RefreshFailed("later", retry_after=retry_after)
     clock.advance(HOUR)
     for step in (0.0, pause - 0.1):
         clock.advance(step)
         with pytest.raises(RefreshFailed, match="later") as caught:
             desk.token()
-        assert caught.value.wish == wish
+        assert caught.value.retry_after == retry_after
     assert issuer.calls == 2
     issuer.given = ()
     clock.advance(0.1)
     assert desk.value() == "access-3"
 
 
-class Wishing(Exception):  # noqa: N818 (a stranger's)
-    """An exception of somebody else, which has a wish of another kind."""
+class AsksForWait(Exception):  # noqa: N818 (a stranger's)
+    """An exception of somebody else, which has a retry_after of another kind."""
 
-    wish = "a pony"
+    retry_after = "a pony"
 
 
-@pytest.mark.parametrize("wish", ["5", -5.0, nan, "of another"])
-def test_a_wish_that_is_none(desk: Desk, issuer: Issuer, clock: FakeClock, wish: Any) -> None:
-    """What is no number of seconds is no wish, and keeps nobody waiting."""
-    issuer.given = Wishing() if wish == "of another" else RefreshFailed("no", wish=wish)
+@pytest.mark.parametrize("retry_after", ["5", -5.0, nan, "of another"])
+def test_a_retry_after_that_is_none(
+    desk: Desk, issuer: Issuer, clock: FakeClock, retry_after: Any
+) -> None:
+    """What is no number of seconds is no retry_after, and keeps nobody waiting."""
+    issuer.given = (
+        AsksForWait()
+        if retry_after == "of another"
+        else RefreshFailed("no", retry_after=retry_after)
+    )
     clock.advance(HOUR)
     with pytest.raises(RefreshFailed):
         desk.token()

@@ -38,25 +38,25 @@ def read_hints(status: int, fields: Fields, now: float, names: frozenset[str]) -
     known = told_apart(names)
     fields = readable(fields)
     date = ", ".join(fields.get("date", ()))
-    wish = parse_retry_after(_lines(fields, known.seconds), date, now)
-    if wish is None:
-        wish = _milliseconds(_lines(fields, known.milliseconds))
+    retry_after = parse_retry_after(_lines(fields, known.seconds), date, now)
+    if retry_after is None:
+        retry_after = _milliseconds(_lines(fields, known.milliseconds))
     limits = read_limits(fields, now, names)
     exhausted = [limit.reset for limit in limits if limit.remaining < 1]
     # GitHub refuses with a 403 what others refuse with a 429.
-    is_refusal = status == _FORBIDDEN and (wish is not None or bool(exhausted))
+    is_refusal = status == _FORBIDDEN and (retry_after is not None or bool(exhausted))
     throttled = status == TOO_MANY_REQUESTS or is_refusal
-    if wish is None and (throttled or status == _UNAVAILABLE):
-        wish = max(exhausted, default=0.0) or None
+    if retry_after is None and (throttled or status == _UNAVAILABLE):
+        retry_after = max(exhausted, default=0.0) or None
     verdicts = {parse_should_retry(line) for line in _lines(fields, known.verdicts)}
     should_retry = next((word for word in (False, True) if word in verdicts), None)
-    return Outcome(status, None, wish, should_retry, throttled, limits)
+    return Outcome(status, None, retry_after, should_retry, throttled, limits)
 
 
 def parse_retry_after(lines: Iterable[str], date: str, now: float) -> float | None:
     """Read `Retry-After` (RFC 9110, 10.2.3); never raises on any text.
 
-    Anything malformed counts as absent, and so does a wish above `LONGEST`.
+    Anything malformed counts as absent, and so does a retry_after above `LONGEST`.
 
     Args:
         lines: The field lines; several values may have been joined by commas into one line.

@@ -107,7 +107,7 @@ def test_valid_values(value: str, seconds: float) -> None:
     ],
 )
 def test_malformed_values_count_as_absent(value: str) -> None:
-    """What the grammar does not know, or nobody can mean, is no wish at all."""
+    """What the grammar does not know, or nobody can mean, is no retry_after at all."""
     assert parse_retry_after([value], "", NOW) is None
 
 
@@ -175,7 +175,7 @@ def test_delay_seconds_need_no_clock() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "wish"),
+    ("value", "retry_after"),
     [
         ("true", True),
         ("True", True),
@@ -195,9 +195,9 @@ def test_delay_seconds_need_no_clock() -> None:
         ("fal\u017fe", None),
     ],
 )
-def test_should_retry(value: str, wish: bool | None) -> None:  # noqa: FBT001
-    """Only the two words are a wish, in any case."""
-    assert parse_should_retry(value) is wish
+def test_should_retry(value: str, retry_after: bool | None) -> None:  # noqa: FBT001
+    """Only the two words are a retry_after, in any case."""
+    assert parse_should_retry(value) is retry_after
 
 
 @given(st.lists(HOSTILE), HOSTILE, NOWS)
@@ -258,7 +258,7 @@ VENDORS: dict[str, tuple[int, tuple[str, ...], Outcome]] = {
         ),
         Outcome(
             403,
-            wish=1372.0,
+            retry_after=1372.0,
             throttled=True,
             limits=(Limit(0.0, 1372.0, "core", 60.0),),
         ),
@@ -275,7 +275,7 @@ VENDORS: dict[str, tuple[int, tuple[str, ...], Outcome]] = {
         ),
         Outcome(
             403,
-            wish=60.0,
+            retry_after=60.0,
             throttled=True,
             limits=(Limit(4990.0, 3000.0, "core", 5000.0),),
         ),
@@ -303,7 +303,7 @@ VENDORS: dict[str, tuple[int, tuple[str, ...], Outcome]] = {
         ),
         Outcome(
             429,
-            wish=65.0,
+            retry_after=65.0,
             throttled=True,
             limits=(Limit(0.0, 64.57, "abcd1234", 10.0),),
         ),
@@ -311,24 +311,24 @@ VENDORS: dict[str, tuple[int, tuple[str, ...], Outcome]] = {
     "Discord, without Retry-After": (
         429,
         ("X-RateLimit-Remaining: 0", "X-RateLimit-Reset-After: 1.337"),
-        Outcome(429, wish=1.337, throttled=True, limits=(Limit(0.0, 1.337),)),
+        Outcome(429, retry_after=1.337, throttled=True, limits=(Limit(0.0, 1.337),)),
     ),
     "Reddit": (
         429,
         ("x-ratelimit-remaining: 0.0", "x-ratelimit-used: 600", "x-ratelimit-reset: 183"),
-        Outcome(429, wish=183.0, throttled=True, limits=(Limit(0.0, 183.0),)),
+        Outcome(429, retry_after=183.0, throttled=True, limits=(Limit(0.0, 183.0),)),
     ),
     "Azure, in milliseconds": (
         429,
         ("retry-after-ms: 350", "x-ms-retry-after-ms: 350"),
-        Outcome(429, wish=0.35, throttled=True),
+        Outcome(429, retry_after=0.35, throttled=True),
     ),
     "Azure, in both": (
         429,
         ("Retry-After: 1", "retry-after-ms: 350", "x-ms-ratelimit-remaining-subscription-reads: 0"),
-        Outcome(429, wish=1.0, throttled=True),
+        Outcome(429, retry_after=1.0, throttled=True),
     ),
-    "AWS": (503, ("x-amz-retry-after: 1500",), Outcome(503, wish=1.5)),
+    "AWS": (503, ("x-amz-retry-after: 1500",), Outcome(503, retry_after=1.5)),
     "OpenAI": (
         429,
         (
@@ -356,7 +356,7 @@ VENDORS: dict[str, tuple[int, tuple[str, ...], Outcome]] = {
         ),
         Outcome(
             429,
-            wish=30.0,
+            retry_after=30.0,
             throttled=True,
             limits=(Limit(0.0, 30.0, "throttle_authenticated_web", 60.0),),
         ),
@@ -369,12 +369,12 @@ VENDORS: dict[str, tuple[int, tuple[str, ...], Outcome]] = {
             "x-rate-limit-remaining: 0",
             f"x-rate-limit-reset: {EPOCH + 600}",
         ),
-        Outcome(429, wish=600.0, throttled=True, limits=(Limit(0.0, 600.0, "", 900.0),)),
+        Outcome(429, retry_after=600.0, throttled=True, limits=(Limit(0.0, 600.0, "", 900.0),)),
     ),
     "Shopify": (
         429,
         ("Retry-After: 2.0", "X-Shopify-Shop-Api-Call-Limit: 40/40"),
-        Outcome(429, wish=2.0, throttled=True),
+        Outcome(429, retry_after=2.0, throttled=True),
     ),
     "Jira": (
         429,
@@ -383,7 +383,7 @@ VENDORS: dict[str, tuple[int, tuple[str, ...], Outcome]] = {
             "X-RateLimit-Remaining: 0",
             "X-RateLimit-Reset: 2025-06-15T15:08Z",
         ),
-        Outcome(429, wish=80.0, throttled=True, limits=(Limit(0.0, 80.0, "", 350.0),)),
+        Outcome(429, retry_after=80.0, throttled=True, limits=(Limit(0.0, 80.0, "", 350.0),)),
     ),
     "Stripe": (409, ("Stripe-Should-Retry: true",), Outcome(409, should_retry=True)),
     "nginx, limit_req": (503, (f"Date: {DATE}", "Server: nginx"), Outcome(503)),
@@ -393,7 +393,7 @@ VENDORS: dict[str, tuple[int, tuple[str, ...], Outcome]] = {
         ('RateLimit-Policy: "daily";q=1000;w=86400', 'RateLimit: "daily";r=0;t=36000'),
         Outcome(
             429,
-            wish=36_000.0,
+            retry_after=36_000.0,
             throttled=True,
             limits=(Limit(0.0, 36_000.0, "daily", 1000.0, 86_400.0),),
         ),
@@ -401,12 +401,12 @@ VENDORS: dict[str, tuple[int, tuple[str, ...], Outcome]] = {
     "the draft, reduced capacity": (
         503,
         ('RateLimit: "hourly";r=0;t=90',),
-        Outcome(503, wish=90.0, limits=(Limit(0.0, 90.0, "hourly"),)),
+        Outcome(503, retry_after=90.0, limits=(Limit(0.0, 90.0, "hourly"),)),
     ),
     "the draft, beside Retry-After": (
         503,
         ("Retry-After: 120", 'RateLimit: "hourly";r=0;t=90'),
-        Outcome(503, wish=120.0, limits=(Limit(0.0, 90.0, "hourly"),)),
+        Outcome(503, retry_after=120.0, limits=(Limit(0.0, 90.0, "hourly"),)),
     ),
 }
 
@@ -418,7 +418,7 @@ def test_vendors(status: int, lines: tuple[str, ...], outcome: Outcome) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "wish"),
+    ("lines", "retry_after"),
     [
         (("Retry-After: 1", "retry-after-ms: 9000", "x-amz-retry-after: 9000"), 1.0),
         (("Retry-After: 0", "retry-after-ms: 9000"), 0.0),
@@ -447,16 +447,16 @@ def test_vendors(status: int, lines: tuple[str, ...], outcome: Outcome) -> None:
     ],
 )
 @pytest.mark.parametrize("status", [429, 503])
-def test_which_hint_counts(status: int, lines: tuple[str, ...], wish: float | None) -> None:
+def test_which_hint_counts(status: int, lines: tuple[str, ...], retry_after: float | None) -> None:
     """`Retry-After` counts first, then milliseconds, then the limits that are exhausted."""
-    assert said(status, *lines).wish == wish
+    assert said(status, *lines).retry_after == retry_after
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 500, 502])
 def test_an_exhausted_limit_delays_refusals_only(status: int) -> None:
     """An error that is no refusal has nothing to do with the limit that it reports."""
-    assert said(status, 'RateLimit: "a";r=0;t=5').wish is None
-    assert said(status, "Retry-After: 5").wish == 5.0
+    assert said(status, 'RateLimit: "a";r=0;t=5').retry_after is None
+    assert said(status, "Retry-After: 5").retry_after == 5.0
 
 
 @pytest.mark.parametrize(
@@ -522,7 +522,7 @@ def test_other_names_are_read_as_they_say() -> None:
     """A name of the user's own is read by the rule that told its meaning."""
     names = frozenset({"x-acme-retry-after", "acme-should-retry"})
     lines = ("X-Acme-Retry-After: 7", "Acme-Should-Retry: false", "Retry-After: 100")
-    assert said(503, *lines, names=names) == Outcome(503, wish=7.0, should_retry=False)
+    assert said(503, *lines, names=names) == Outcome(503, retry_after=7.0, should_retry=False)
 
 
 @pytest.mark.parametrize(
@@ -558,7 +558,7 @@ def test_reading_never_raises(status: int, lines: list[tuple[str, str]], now: fl
         fields.setdefault(name, []).append(text)
     outcome = read_hints(status, fields, now, ALL)
     assert outcome.status == status
-    assert outcome.wish is None or 0.0 <= outcome.wish <= LONGEST
+    assert outcome.retry_after is None or 0.0 <= outcome.retry_after <= LONGEST
     for limit in outcome.limits:
         assert 0.0 <= limit.remaining < 1e15
         assert 0.0 <= limit.reset <= LONGEST
