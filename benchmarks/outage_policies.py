@@ -15,7 +15,7 @@ from requests_authretry._core import outage
 from requests_authretry._core.backoff import Backoff
 from requests_authretry._core.quota import RetryQuota
 from requests_authretry._core.records import Progress, Reason, Retry, Stop
-from requests_authretry._core.retry import Call as Rules
+from requests_authretry._core.retry import CallFacts as Rules
 from requests_authretry._core.retry import RetryPolicy, decide
 
 from outage_world import ANSWERED  # isort: skip
@@ -23,7 +23,7 @@ from outage_world import ANSWERED  # isort: skip
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from outage_world import Call, Client, Process, World
+    from outage_world import CallFacts, Client, Process, World
 
 
 def none(_attempt: int, _elapsed: float, _fraction: float) -> float | None:
@@ -72,13 +72,13 @@ class Peer:
         """Nothing is kept."""
         self._world, self._plan = world, plan
 
-    def begins(self, call: Call) -> None:
+    def begins(self, call: CallFacts) -> None:
         """Nothing is kept."""
 
-    def ended(self, call: Call) -> None:
+    def ended(self, call: CallFacts) -> None:
         """Nothing is kept."""
 
-    def again(self, call: Call) -> Generator[float, None, bool]:
+    def again(self, call: CallFacts) -> Generator[float, None, bool]:
         """Wait as planned."""
         elapsed = self._world.now - call.began
         delay = self._plan(call.attempt, elapsed, self._world.random())
@@ -99,12 +99,12 @@ class AWS(Peer):
         super().__init__(world, aws)
         self._left = self.CAPACITY
 
-    def ended(self, call: Call) -> None:
+    def ended(self, call: CallFacts) -> None:
         """A success pays back what its last retry took, or 1."""
         if call.outcome is ANSWERED:
             self._left = min(self.CAPACITY, self._left + (1 if call.attempt == 1 else self.COST))
 
-    def again(self, call: Call) -> Generator[float, None, bool]:
+    def again(self, call: CallFacts) -> Generator[float, None, bool]:
         """Pay for the retry when it is decided."""
         if self._left < self.COST:
             return False
@@ -135,12 +135,12 @@ class Ours:
         self._health = outage.Health()
         self._waiting: dict[Client, float] = {}
 
-    def begins(self, call: Call) -> None:
+    def begins(self, call: CallFacts) -> None:
         """An attempt is sent."""
         if self._health.is_down:
             self._health = outage.knocking(self._health, call.started)
 
-    def ended(self, call: Call) -> None:
+    def ended(self, call: CallFacts) -> None:
         """Learn from an attempt; a success pays back and lets others go."""
         if call.outcome is ANSWERED:
             self._left = self._quota.paid_back(self._left, call.cost)
@@ -158,7 +158,7 @@ class Ours:
             self._world.wake(client)
         self._health = health if self._waiting else outage.Health()
 
-    def again(self, call: Call) -> Generator[float, None, bool]:
+    def again(self, call: CallFacts) -> Generator[float, None, bool]:
         """Wait by the rules, until the retry may be sent and is paid for."""
         self._waiting[call.client] = call.failed
         decision = yield from self._turn(call)
@@ -173,7 +173,7 @@ class Ours:
         call.cost = decision.cost
         return True
 
-    def _turn(self, call: Call) -> Generator[float, None, Retry | Stop]:
+    def _turn(self, call: CallFacts) -> Generator[float, None, Retry | Stop]:
         """Wait for the backoff, and while nothing succeeds for what the others find."""
         decision, since, queued = self._decided(call), call.failed, False
         delay = decision.delay if isinstance(decision, Retry) else 0.0
@@ -198,7 +198,7 @@ class Ours:
                 return Stop(Reason.WAIT_TOO_LONG)
         return decision
 
-    def _decided(self, call: Call) -> Retry | Stop:
+    def _decided(self, call: CallFacts) -> Retry | Stop:
         """Ask the rules; while nothing succeeds to wait costs nothing."""
         return decide(
             Rules("GET", call.began + self._retry.deadline, self._retry, self._quota),

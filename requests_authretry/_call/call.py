@@ -15,7 +15,7 @@ from .._admission.notes import note, passed
 from .._admission.outage_tracker import place_of
 from .._core.origin import Origin, redacted
 from .._core.records import Attempt, Outcome, Progress, Retry, Stop
-from .._core.retry import FIRST_ERROR, Call, decide
+from .._core.retry import FIRST_ERROR, CallFacts, decide
 from .._core.unauthorized import is_answered
 from .outgoing import (
     Cookies,
@@ -279,7 +279,7 @@ class Exchange:
         free = runtime.limits.outages.is_down(place_of(request.url or ""))
         made_key = settings.retry.idempotency_key and lacks_key(request)
         return decide(
-            Call(
+            CallFacts(
                 method=(request.method or "").upper(),
                 deadline=self.deadline,
                 policy=settings.retry,

@@ -129,7 +129,7 @@ def _is_method(value: object) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class CallFacts:
     """What does not change while a call lasts.
 
     Attributes:
@@ -150,7 +150,7 @@ class Call:
 
 
 def decide(  # noqa: C901, PLR0911 (one guard and one return a row of the rules)
-    call: Call, progress: Progress, outcome: Outcome, now: float, fraction: float
+    call: CallFacts, progress: Progress, outcome: Outcome, now: float, fraction: float
 ) -> Retry | Stop:
     """What to do after an attempt.
 
@@ -191,7 +191,7 @@ def decide(  # noqa: C901, PLR0911 (one guard and one return a row of the rules)
     return Retry(delay, _why(call, progress, outcome), cost, retry_after)
 
 
-def _is_retried(call: Call, progress: Progress, outcome: Outcome) -> bool:
+def _is_retried(call: CallFacts, progress: Progress, outcome: Outcome) -> bool:
     policy, status = call.policy, outcome.status or 0
     if status == UNPROCESSABLE and _speaks_of_key(call):
         return False
@@ -201,12 +201,12 @@ def _is_retried(call: Call, progress: Progress, outcome: Outcome) -> bool:
     return asked or status in policy.statuses or _is_running(call, progress, outcome)
 
 
-def _speaks_of_key(call: Call) -> bool:
+def _speaks_of_key(call: CallFacts) -> bool:
     """Whether a 409 or 422 tells of the key (the draft's section 2.7)."""
     return call.policy.idempotency_key and call.has_key
 
 
-def _is_running(call: Call, progress: Progress, outcome: Outcome) -> bool:
+def _is_running(call: CallFacts, progress: Progress, outcome: Outcome) -> bool:
     """Whether the key's first request is being processed; nobody had ours before attempt one."""
     known = progress.attempt > 1 or not call.made_key
     return outcome.status == CONFLICT and known and _speaks_of_key(call)
@@ -219,11 +219,11 @@ def _may_be_processed(policy: RetryPolicy, outcome: Outcome) -> bool:
     return outcome.failure is not Failure.UNREACHABLE
 
 
-def _may_repeat(call: Call) -> bool:
+def _may_repeat(call: CallFacts) -> bool:
     return call.has_key or call.method in call.policy.methods
 
 
-def _why(call: Call, progress: Progress, outcome: Outcome) -> Reason:
+def _why(call: CallFacts, progress: Progress, outcome: Outcome) -> Reason:
     if outcome.failure is Failure.UNREACHABLE:
         return Reason.UNREACHABLE
     if outcome.failure is Failure.LOST:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from requests_authretry._core.backoff import Backoff, Jitter
 from requests_authretry._core.quota import RetryQuota
 from requests_authretry._core.records import Failure, Outcome, Progress, Reason, Retry, Stop
-from requests_authretry._core.retry import IDEMPOTENT, RETRIED, Call, RetryPolicy, decide
+from requests_authretry._core.retry import IDEMPOTENT, RETRIED, CallFacts, RetryPolicy, decide
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ POST_BY_NAME = replace(POLICY, methods={"POST"})
 class Case:
     """A GET that got a 503 on the first of four attempts, at second 0 of 120; change what matters.
 
-    The fields are those of `Call`, `Progress` and `Outcome`, and the clock.
+    The fields are those of `CallFacts`, `Progress` and `Outcome`, and the clock.
     """
 
     method: str = "GET"
@@ -54,7 +54,9 @@ class Case:
     def decided(self) -> Retry | Stop:
         """What `decide` says."""
         return decide(
-            Call(self.method, self.deadline, self.policy, self.quota, self.has_key, self.made_key),
+            CallFacts(
+                self.method, self.deadline, self.policy, self.quota, self.has_key, self.made_key
+            ),
             Progress(self.attempt, self.replayable, self.level),
             Outcome(
                 self.status,
