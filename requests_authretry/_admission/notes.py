@@ -15,7 +15,7 @@ from .outage_tracker import place_of
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response
 
-    from .._call.call import Exchange
+    from .._call.call import Call
     from .._core.records import Outcome
     from .._shared import Runtime
     from .rate_limiter import Key
@@ -51,45 +51,45 @@ def _credential(runtime: Runtime, request: PreparedRequest, origin: Origin | Non
     return hashlib.sha256(given).hexdigest()[:4]
 
 
-def passed(exchange: Exchange, request: PreparedRequest, response: Response) -> None:
+def passed(call: Call, request: PreparedRequest, response: Response) -> None:
     """An answer came that is no error. On the healthy path: next to nothing."""
-    runtime, limits = exchange.runtime, exchange.runtime.limits
-    limits.passed.append(((request.url or "")[:URL_KEPT], exchange.started))
+    runtime, limits = call.runtime, call.runtime.limits
+    limits.passed.append(((request.url or "")[:URL_KEPT], call.started))
     told = limits_of(response, runtime.clock.time, runtime.limit_headers)
     if told and runtime.settings.limits.pacing:
         key = limits.named(key_of(runtime, request), request.url or "", told)
-        limits.informed(key, exchange.number if key == exchange.entered else -1, told, passed=True)
+        limits.informed(key, call.number if key == call.entered else -1, told, passed=True)
     if limits.is_troubled:
-        _succeeded(exchange, request)
+        _succeeded(call, request)
 
 
-def _succeeded(exchange: Exchange, request: PreparedRequest) -> None:
-    runtime = exchange.runtime
+def _succeeded(call: Call, request: PreparedRequest) -> None:
+    runtime = call.runtime
     key = key_of(runtime, request)
     runtime.limits.succeeded(key)
     now = runtime.clock.monotonic()
     place = place_of(request.url or "")
-    runtime.limits.outages.succeeded(place, exchange.started, now)
+    runtime.limits.outages.succeeded(place, call.started, now)
     runtime.limits.settle()
 
 
-def note(exchange: Exchange, request: PreparedRequest, outcome: Outcome) -> None:
+def note(call: Call, request: PreparedRequest, outcome: Outcome) -> None:
     """An attempt ended in an error."""
-    runtime, limits, settings = exchange.runtime, exchange.runtime.limits, exchange.runtime.settings
+    runtime, limits, settings = call.runtime, call.runtime.limits, call.runtime.settings
     key = limits.named(key_of(runtime, request), request.url or "", outcome.limits)
-    exchange.limit, exchange.held = key, None
+    call.limit, call.held = key, None
     if outcome.limits and settings.limits.pacing:
-        number = exchange.number if key == exchange.entered else -1
+        number = call.number if key == call.entered else -1
         limits.informed(key, number, outcome.limits, passed=False)
     if outcome.refuses:
         if outcome.retry_after is not None and settings.limits.cool_down:
-            exchange.held = key
+            call.held = key
             runtime.sharing.cooled(key, outcome.retry_after, outcome.status)
         if settings.limits.pacing:
-            limits.refused(key, exchange.started, outcome)
+            limits.refused(key, call.started, outcome)
     fault = tells(outcome)
     if fault:
-        limits.outages.failed(place_of(request.url or ""), exchange.started)
+        limits.outages.failed(place_of(request.url or ""), call.started)
         limits.settle()
     elif fault is False and limits.is_troubled and not outcome.refuses:
-        _succeeded(exchange, request)
+        _succeeded(call, request)

@@ -19,7 +19,7 @@ from .._override import current
 from .._settings import Settings
 from .._shared import Runtime
 from .attempt_log import leave_on
-from .call import Exchange
+from .call import Call
 from .response_body import drain, forbids_retry, read_body
 from .translate import as_requests_error, failure_of, leave_connections, outcome_of
 from .unauthorized import CREDENTIALS_AT_FAULT, put_first
@@ -116,74 +116,74 @@ class AuthRetryAdapter(HTTPAdapter):
             runtime = runtime.overridden(override)
         # Most hold nothing but the user's own.
         alone = not hooks or len(hooks) == 1
-        exchange = Exchange(runtime) if alone else Exchange.of(request, runtime)
+        call = Call(runtime) if alone else Call.of(request, runtime)
         if timeout is None:
             timeout = runtime.settings.timeout
         options = {"stream": stream, "verify": verify, "cert": cert, "proxies": proxies}
         try:
-            return self._sent(exchange, request, timeout, options)
+            return self._sent(call, request, timeout, options)
         except BaseException:
-            exchange.close()
+            call.close()
             raise
 
     def _sent(
         self,
-        exchange: Exchange,
+        call: Call,
         request: PreparedRequest,
         timeout: Any,
         options: dict[str, Any],
     ) -> Response:
         """The loop: wait for the turn, attempt, decide."""
-        limits, retry, result = exchange.runtime.limits, None, None
+        limits, retry, result = call.runtime.limits, None, None
         waiters = self._waits.waiters
         while True:
-            if retry is not None or exchange.started >= limits.attention:
-                exchange.retry = retry
-                stop = _waited(exchange, request, result, waiters)
-                exchange.begin()
+            if retry is not None or call.started >= limits.attention:
+                call.retry = retry
+                stop = _waited(call, request, result, waiters)
+                call.begin()
                 if stop is not None:
-                    return _held_back(exchange, request, result, stop)
-            options["timeout"] = None if timeout is None else exchange.limited(timeout)
-            result, decision = self._attempt(exchange, request, options)
+                    return _held_back(call, request, result, stop)
+            options["timeout"] = None if timeout is None else call.limited(timeout)
+            result, decision = self._attempt(call, request, options)
             waiters = self._waits.waiters  # before the listeners, who may close the session
             if isinstance(decision, Stop):
                 if decision.reason is Reason.QUOTA_EXHAUSTED:
-                    _waited(exchange, request, result, waiters, rest_before_failing)
-                return _ended(exchange, request, result, decision)
+                    _waited(call, request, result, waiters, rest_before_failing)
+                return _ended(call, request, result, decision)
             retry = decision
-            _report(exchange, request, retry)
+            _report(call, request, retry)
             if isinstance(result, Response):
-                exchange.take_cookies(request, result)
-            exchange.retries += 1
+                call.take_cookies(request, result)
+            call.retries += 1
 
     def _attempt(
-        self, exchange: Exchange, request: PreparedRequest, options: dict[str, Any]
+        self, call: Call, request: PreparedRequest, options: dict[str, Any]
     ) -> tuple[Response | RequestException, Retry | Stop]:
         """Send once, and decide."""
         decision: Retry | Stop = _FINAL
         try:
             send = self.inner.send if self._wraps else self._transmit
-            response = send(exchange.outgoing(request, options["proxies"]), **options)
-            clock = exchange.runtime.clock
-            exchange.came(request, response)
+            response = send(call.outgoing(request, options["proxies"]), **options)
+            clock = call.runtime.clock
+            call.came(request, response)
             response.request, response.connection = request, self
-            if response.status_code >= FIRST_ERROR and not exchange.may_answer:
-                decision = _weighed(exchange, request, response, stream=options["stream"])
+            if response.status_code >= FIRST_ERROR and not call.may_answer:
+                decision = _weighed(call, request, response, stream=options["stream"])
             if options["stream"] or isinstance(decision, Retry):
                 return response, decision
-            if response.status_code < FIRST_ERROR or not exchange.is_for_hooks:
-                read_body(response, clock, exchange.until)
+            if response.status_code < FIRST_ERROR or not call.is_for_hooks:
+                read_body(response, clock, call.until)
         except AuthRetryError as error:  # nothing was sent
             error.request = request
-            leave_on(error, exchange)
+            leave_on(error, call)
             raise
         except Exception as error:
             failure = as_requests_error(error, request)
             if failure is None:
                 raise
-            exchange.failed(request.url, failure)
+            call.failed(request.url, failure)
             if decision.reason is Reason.FINAL:
-                decision = exchange.judge(request, failure_of(failure))
+                decision = call.judge(request, failure_of(failure))
             return failure, decision  # a stop by the status is not lifted by a torn body
         return response, decision
 
@@ -244,63 +244,63 @@ def _refuse(settings: object, inner: object, pool_options: dict[str, Any]) -> No
 
 
 def _weighed(
-    exchange: Exchange, request: PreparedRequest, response: Response, *, stream: bool
+    call: Call, request: PreparedRequest, response: Response, *, stream: bool
 ) -> Retry | Stop:
     """Decide on an answer with an error; before another attempt it lets its connection go.
 
     Its body may take the retry back, unless the caller streams: then it is not ours to read.
     """
-    clock = exchange.runtime.clock
-    outcome = outcome_of(response, clock.time(), exchange.runtime.limit_headers)
-    decision = exchange.judge(request, outcome)
+    clock = call.runtime.clock
+    outcome = outcome_of(response, clock.time(), call.runtime.limit_headers)
+    decision = call.judge(request, outcome)
     if isinstance(decision, Retry):
-        drain(response, clock, exchange.deadline)
+        drain(response, clock, call.deadline)
         if not stream and forbids_retry(response):
             return Stop(Reason.VETOED, decision.retry_after)
     return decision
 
 
 def _waited(
-    exchange: Exchange,
+    call: Call,
     request: PreparedRequest,
     result: Response | RequestException | None,
     waiters: Waiters,
-    wait: Callable[[Exchange, PreparedRequest, Waiter], Stop | None] = take_turn,
+    wait: Callable[[Call, PreparedRequest, Waiter], Stop | None] = take_turn,
 ) -> Stop | None:
     """Wait for something; the wait ends at once when the session is closed."""
     waiter = Waiter()
     waiters.add(waiter)
     try:
-        stop = wait(exchange, request, waiter)
+        stop = wait(call, request, waiter)
     finally:
         waiters.discard(waiter)
     if waiter.closed:
         error = AuthRetryError("the session was closed during the wait", request=request)
-        leave_on(error, exchange)
+        leave_on(error, call)
         raise error from (result if isinstance(result, RequestException) else None)
     return stop
 
 
 def _held_back(
-    exchange: Exchange,
+    call: Call,
     request: PreparedRequest,
     result: Response | RequestException | None,
     stop: Stop,
 ) -> Response:
     """Hand out the last answer, where there is one; else say why nothing was sent."""
     if result is not None:
-        return _ended(exchange, request, result, stop)
+        return _ended(call, request, result, stop)
     where = redacted(request.url)
     event = GaveUp(
         method=request.method or "",
         url=where,
-        attempts=len(exchange.record),
+        attempts=len(call.record),
         reason=stop.reason,
         retry_after=stop.retry_after,
         status=None,
         error=None,
     )
-    tell(exchange.runtime.settings.listeners, event)
+    tell(call.runtime.settings.listeners, event)
     retry_after = (
         f"wants no request for {stop.retry_after:.3g} s"
         if stop.retry_after
@@ -309,45 +309,45 @@ def _held_back(
     error = AuthRetryError(
         f"not sent: the server of {where} {retry_after}, and this call's deadline ends before",
         request=request,
-        response=exchange.previous,
+        response=call.previous,
     )
-    leave_on(error, exchange)
+    leave_on(error, call)
     raise error
 
 
 def _ended(  # noqa: C901 (flat: it is on the healthy path)
-    exchange: Exchange,
+    call: Call,
     request: PreparedRequest,
     result: Response | RequestException,
     decision: Stop,
 ) -> Response:
     """Hand out the last answer, or raise the last failure."""
     if decision is not _FINAL and decision.reason is not Reason.FINAL:
-        _report(exchange, request, decision)
-    elif exchange.runtime.quotas.dented and exchange.is_healthy:
-        exchange.pay_back(request)
-    leave_on(result, exchange)
+        _report(call, request, decision)
+    elif call.runtime.quotas.dented and call.is_healthy:
+        call.pay_back(request)
+    leave_on(result, call)
     if not isinstance(result, Response):
         if hasattr(result, "add_note"):  # Python 3.11
-            result.add_note(f"attempts: {len(exchange.record)}; {decision.reason.value}")
+            result.add_note(f"attempts: {len(call.record)}; {decision.reason.value}")
         raise result
-    not_its_own = exchange.runtime.clock.monotonic() - exchange.began - exchange.elapsed
+    not_its_own = call.runtime.clock.monotonic() - call.began - call.elapsed
     if not_its_own > UNNOTICED or result.status_code in CREDENTIALS_AT_FAULT:
         put_first(request)
-    if exchange.cookies is not None:
-        exchange.cookies.hand_on(result)
+    if call.cookies is not None:
+        call.cookies.hand_on(result)
     if result.status_code >= FIRST_REDIRECT and result.is_redirect:
-        exchange.write_down(decision)
-        exchange.goes_on(request)
-        exchange.previous = result
-    elif exchange.spool is not None and not exchange.may_answer:
-        exchange.close()
+        call.write_down(decision)
+        call.goes_on(request)
+        call.previous = result
+    elif call.spool is not None and not call.may_answer:
+        call.close()
     return result
 
 
-def _report(exchange: Exchange, request: PreparedRequest, decision: Retry | Stop) -> None:
+def _report(call: Call, request: PreparedRequest, decision: Retry | Stop) -> None:
     """Write the attempt down, and tell the listeners what comes of it."""
-    attempt = exchange.write_down(decision)
+    attempt = call.write_down(decision)
     event: RetryScheduled | GaveUp
     said: dict[str, Any] = {
         "method": request.method or "",
@@ -361,4 +361,4 @@ def _report(exchange: Exchange, request: PreparedRequest, decision: Retry | Stop
         event = RetryScheduled(attempt=attempt.number, delay=decision.delay, **said)
     else:
         event = GaveUp(attempts=attempt.number, **said)
-    tell(exchange.runtime.settings.listeners, event)
+    tell(call.runtime.settings.listeners, event)

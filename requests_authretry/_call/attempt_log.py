@@ -12,23 +12,23 @@ from .._core.records import Attempt, Reason, Stop
 if TYPE_CHECKING:
     from requests import RequestException
 
-    from .call import Exchange
+    from .call import Call
 
-_EXCHANGE = "_authretry_exchange"
+_CALL = "_authretry_call"
 _ATTEMPTS = "_authretry_attempts"
 
 
-def leave_on(result: Response | RequestException, exchange: Exchange) -> None:
+def leave_on(result: Response | RequestException, call: Call) -> None:
     """Let `attempts` find what happened. An exception may be pickled, so it gets plain records."""
     if isinstance(result, Response):
-        result.__dict__[_EXCHANGE] = exchange
+        result.__dict__[_CALL] = call
     else:
-        result.__dict__[_ATTEMPTS] = exchange.record
+        result.__dict__[_ATTEMPTS] = call.record
 
 
-def exchange_of(response: Response) -> Exchange | None:
-    """The exchange of an answer, None when it did not come through our adapter."""
-    return response.__dict__.get(_EXCHANGE)
+def call_of(response: Response) -> Call | None:
+    """The call of an answer, None when it did not come through our adapter."""
+    return response.__dict__.get(_CALL)
 
 
 def attempts(result: Response | RequestException) -> tuple[Attempt, ...]:
@@ -45,11 +45,11 @@ def attempts(result: Response | RequestException) -> tuple[Attempt, ...]:
         made: tuple[Attempt, ...] = result.__dict__.get(_ATTEMPTS, ())
         # Session.send and raise_for_status raise about an answer that came through us.
         return made or (() if result.response is None else attempts(result.response))
-    exchange = exchange_of(result)
-    if exchange is not None:
-        if exchange.is_open:
-            exchange.write_down(Stop(Reason.FINAL))
-        return exchange.record
+    call = call_of(result)
+    if call is not None:
+        if call.is_open:
+            call.write_down(Stop(Reason.FINAL))
+        return call.record
     elapsed = result.elapsed.total_seconds()
     url = redacted(result.url)
     return (Attempt(1, url, result.status_code, None, 0.0, elapsed, 0.0, Reason.FINAL),)

@@ -56,7 +56,7 @@ BOUND = "DPoP"
 _FOLLOW = SessionRedirectMixin.resolve_redirects.__code__
 
 
-class Exchange:
+class Call:
     """One call. Used by one thread.
 
     It travels with redirects in the dictionary of the request's hooks, which requests hands on
@@ -131,10 +131,10 @@ class Exchange:
         self.deadline = self.began + runtime.patience
 
     @classmethod
-    def of(cls, request: PreparedRequest, runtime: Runtime) -> Exchange:
-        """The exchange that this request continues, else a new one."""
+    def of(cls, request: PreparedRequest, runtime: Runtime) -> Call:
+        """The call that this request continues, else a new one."""
         hooks: Any = request.hooks
-        going_on: Exchange | None = hooks.pop(get_ident(), None)
+        going_on: Call | None = hooks.pop(get_ident(), None)
         if not going_on:
             return cls(runtime)
         if going_on.spool is not None:

@@ -11,7 +11,7 @@ from .._core.unauthorized import Decline, Refresh, Refused, Replay, answer, lack
 from .._errors import RefreshFailed, StepUpRequired
 from .._events import RefreshDeclined, tell
 from .._protocols import FetchContext
-from .attempt_log import exchange_of, leave_on
+from .attempt_log import call_of, leave_on
 from .call import UNAUTHORIZED
 from .response_body import drain, read_body
 from .translate import challenges_of
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from requests import PreparedRequest, Response
 
     from .._tokens.manager import TokenKeeper
-    from .call import Exchange
+    from .call import Call
 
 FORBIDDEN = 403
 CREDENTIALS_AT_FAULT = {UNAUTHORIZED, FORBIDDEN}
@@ -44,110 +44,104 @@ def put_first(request: PreparedRequest) -> None:
 
 def on_response(response: Response, **options: Any) -> Response | None:
     """Set the time the last attempt took, and answer a 401; inert for answers that are not ours."""
-    exchange = exchange_of(response)
-    if exchange is None:
+    call = call_of(response)
+    if call is None:
         return None
-    response.elapsed = timedelta(seconds=exchange.elapsed)
-    keeper = exchange.runtime.tokens
+    response.elapsed = timedelta(seconds=call.elapsed)
+    keeper = call.runtime.tokens
     if keeper is None:
         return None
     if response.status_code == UNAUTHORIZED:
-        return _answered(exchange, keeper, response, options)
-    if response.status_code == FORBIDDEN and exchange.sent is not None:
-        verdict = lacks(challenges_of(response), exchange.sent.scheme)
+        return _answered(call, keeper, response, options)
+    if response.status_code == FORBIDDEN and call.sent is not None:
+        verdict = lacks(challenges_of(response), call.sent.scheme)
         if verdict is not None:
-            _tell_declined(exchange, response, verdict)
+            _tell_declined(call, response, verdict)
     return None
 
 
 def _answered(
-    exchange: Exchange, keeper: TokenKeeper, response: Response, options: dict[str, Any]
+    call: Call, keeper: TokenKeeper, response: Response, options: dict[str, Any]
 ) -> Response:
     """The answer to the replay, or the 401 itself."""
-    if exchange.sent is None:
+    if call.sent is None:
         # As bare requests hands it out: unread, and what it asks for is nothing to us.
-        _tell_declined(exchange, response, Decline(Reason.NO_TOKEN))
+        _tell_declined(call, response, Decline(Reason.NO_TOKEN))
         return response
     verdict = answer(
         Refused(
             challenges=challenges_of(response),
-            sent=exchange.sent,
+            sent=call.sent,
             current=keeper.token,
-            answers=exchange.answers,
-            fetched=exchange.fetched,
-            replayable=exchange.rewound(response.request),
-            has_nonce=exchange.has_nonce,
+            answers=call.answers,
+            fetched=call.fetched,
+            replayable=call.rewound(response.request),
+            has_nonce=call.has_nonce,
         )
     )
     if isinstance(verdict, Decline):
-        return _declined(exchange, response, verdict, stream=bool(options.get("stream")))
+        return _declined(call, response, verdict, stream=bool(options.get("stream")))
     if isinstance(verdict, Replay):
-        exchange.answers += verdict.reason is Reason.REPLAYED
-        return _replayed(exchange, response, verdict.reason, options)
-    exchange.answers += 1
-    reason = _renewed(exchange, keeper, response, verdict)
+        call.answers += verdict.reason is Reason.REPLAYED
+        return _replayed(call, response, verdict.reason, options)
+    call.answers += 1
+    reason = _renewed(call, keeper, response, verdict)
     if reason is Reason.REFRESHED:
-        return _replayed(exchange, response, reason, options)
-    return _declined(exchange, response, Decline(reason), stream=bool(options.get("stream")))
+        return _replayed(call, response, reason, options)
+    return _declined(call, response, Decline(reason), stream=bool(options.get("stream")))
 
 
-def _renewed(
-    exchange: Exchange, keeper: TokenKeeper, response: Response, verdict: Refresh
-) -> Reason:
+def _renewed(call: Call, keeper: TokenKeeper, response: Response, verdict: Refresh) -> Reason:
     """REFRESHED, or why the request will not be sent again."""
-    context = FetchContext(exchange.sent, refused=True, challenge=verdict.challenge)
+    context = FetchContext(call.sent, refused=True, challenge=verdict.challenge)
     try:
-        result = keeper.renew(context, exchange.deadline)
+        result = keeper.renew(context, call.deadline)
     except RefreshFailed as error:
         if verdict.resend:
-            _leave(exchange, response, error)
+            _leave(call, response, error)
             raise
         return Reason.NOT_REPLAYABLE
     if isinstance(result, Reason):
         return result
-    exchange.fetched = keeper.fetched == result.value
+    call.fetched = keeper.fetched == result.value
     return Reason.REFRESHED if verdict.resend else Reason.NOT_REPLAYABLE
 
 
-def _leave(exchange: Exchange, response: Response, error: RefreshFailed) -> None:
+def _leave(call: Call, response: Response, error: RefreshFailed) -> None:
     """Let the error tell of the 401, and let the 401's connection go."""
-    exchange.write_down(Stop(Reason.REFRESH_FAILED))
-    exchange.close()
-    drain(response, exchange.runtime.clock, exchange.deadline)
+    call.write_down(Stop(Reason.REFRESH_FAILED))
+    call.close()
+    drain(response, call.runtime.clock, call.deadline)
     error.request, error.response = response.request, response
-    leave_on(error, exchange)
+    leave_on(error, call)
 
 
-def _replayed(
-    exchange: Exchange, refused: Response, reason: Reason, options: dict[str, Any]
-) -> Response:
-    """Send the request again, under the same exchange and through the same adapter."""
+def _replayed(call: Call, refused: Response, reason: Reason, options: dict[str, Any]) -> Response:
+    """Send the request again, under the same call and through the same adapter."""
     request = refused.request
-    exchange.write_down(Stop(reason))
-    exchange.take_cookies(request, refused)
-    drain(refused, exchange.runtime.clock, exchange.deadline)
-    exchange.goes_on(request, replay=True)
-    exchange.previous = refused
+    call.write_down(Stop(reason))
+    call.take_cookies(request, refused)
+    drain(refused, call.runtime.clock, call.deadline)
+    call.goes_on(request, replay=True)
+    call.previous = refused
     response: Response = refused.connection.send(request, **options)
     response.history = [refused, *response.history]
-    response.elapsed = timedelta(seconds=exchange.elapsed)
+    response.elapsed = timedelta(seconds=call.elapsed)
     if response.status_code == UNAUTHORIZED:
         return on_response(response, **options) or response
     return response
 
 
-def _declined(
-    exchange: Exchange, response: Response, verdict: Decline, *, stream: bool
-) -> Response:
+def _declined(call: Call, response: Response, verdict: Decline, *, stream: bool) -> Response:
     """Hand out the 401, and say why."""
-    exchange.close()
+    call.close()
     if not stream:
-        read_body(response, exchange.runtime.clock, exchange.until)
-    _tell_declined(exchange, response, verdict)
+        read_body(response, call.runtime.clock, call.until)
+    _tell_declined(call, response, verdict)
     return response
 
 
-def _tell_declined(exchange: Exchange, response: Response, verdict: Decline) -> None:
+def _tell_declined(call: Call, response: Response, verdict: Decline) -> None:
     challenge = verdict.challenge
     step_up = challenge if verdict.reason is Reason.STEP_UP else None
     event = RefreshDeclined(
@@ -157,4 +151,4 @@ def _tell_declined(exchange: Exchange, response: Response, verdict: Decline) -> 
         error=challenge.error if challenge else None,
         step_up=StepUpRequired.of(step_up) if step_up else None,
     )
-    tell(exchange.runtime.settings.listeners, event)
+    tell(call.runtime.settings.listeners, event)
