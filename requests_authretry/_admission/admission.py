@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .waiting import Waiter
 
 
-def take_turn(call: Call, request: PreparedRequest, waiter: Waiter) -> Stop | None:
+def acquire(call: Call, request: PreparedRequest, waiter: Waiter) -> Stop | None:
     """Wait until an attempt may leave; the reason why not, where it may not.
 
     A first attempt has no wait of its own, does not ask whether its endpoint is down, and costs

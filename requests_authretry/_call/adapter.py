@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from requests import RequestException, Response
 from requests.adapters import BaseAdapter, HTTPAdapter
 
-from .._admission.admission import rest_before_failing, take_turn
+from .._admission.admission import acquire, rest_before_failing
 from .._admission.waiting import Waiter, Waiters, Waits
 from .._core.origin import redacted
 from .._core.records import Reason, Retry, Stop
@@ -265,7 +265,7 @@ def _waited(
     request: PreparedRequest,
     result: Response | RequestException | None,
     waiters: Waiters,
-    wait: Callable[[Call, PreparedRequest, Waiter], Stop | None] = take_turn,
+    wait: Callable[[Call, PreparedRequest, Waiter], Stop | None] = acquire,
 ) -> Stop | None:
     """Wait for something; the wait ends at once when the session is closed."""
     waiter = Waiter()
