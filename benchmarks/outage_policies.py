@@ -138,7 +138,7 @@ class Ours:
     def begins(self, call: CallFacts) -> None:
         """An attempt is sent."""
         if self._health.is_down:
-            self._health = outage.knocking(self._health, call.started)
+            self._health = outage.probing(self._health, call.started)
 
     def ended(self, call: CallFacts) -> None:
         """Learn from an attempt; a success pays back and lets others go."""

@@ -32,7 +32,7 @@ def acquire(call: Call, request: PreparedRequest, waiter: Waiter) -> Stop | None
     if holds.cool_down:
         runtime.sharing.look(key)
     if retry is None:
-        limits.outages.knock(place_of(request.url or ""), runtime.clock.monotonic())
+        limits.outages.on_probe_sent(place_of(request.url or ""), runtime.clock.monotonic())
     else:
         stop = _rested(call, request, waiter, key)
         if stop is not None:

@@ -44,12 +44,12 @@ class Outages:
         self.troubled = False
         survives_fork(self)
 
-    def knock(self, place: Place, now: float) -> None:
+    def on_probe_sent(self, place: Place, now: float) -> None:
         """A first attempt begins."""
         with self._lock:
             health = self._health.get(place)
             if health is not None and health.is_down:
-                self._health[place] = outage.knocking(health, now)
+                self._health[place] = outage.probing(health, now)
 
     def failed(self, place: Place, began: float) -> None:
         """An attempt that began then failed, and it was the server's fault."""
@@ -86,7 +86,7 @@ class Outages:
             since = self._waiting.get(place, {}).get(waiter, now)
             wait = outage.turn(health, since, now, queued=queued)
             if wait == 0 and (health.is_down or outage.is_waiting(health, since)):
-                self._health[place] = outage.knocking(health, now)
+                self._health[place] = outage.probing(health, now)
                 waiter.released = True
             return wait
 
@@ -99,7 +99,7 @@ class Outages:
         """Forget what nobody has asked for a while."""
         with self._lock:
             old = now - outage.FORGOTTEN
-            stale = [each for each, health in self._health.items() if health.knocked < old]
+            stale = [each for each, health in self._health.items() if health.probed < old]
             for place in stale:
                 if place not in self._waiting:
                     del self._health[place]

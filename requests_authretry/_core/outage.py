@@ -57,14 +57,14 @@ class Health:
     Attributes:
         failures: Attempts in a row that failed, of all calls.
         failed: When the newest of them began.
-        knocked: When the last attempt began, as far as it is known.
+        probed: When the last attempt began, as far as it is known.
         returned: When the last outage ended.
         due: Waiting retries that may go.
     """
 
     failures: int = 0
     failed: float = -inf
-    knocked: float = -inf
+    probed: float = -inf
     returned: float = -inf
     due: float = 0.0
 
@@ -91,9 +91,9 @@ def tells(outcome: Outcome) -> bool | None:
     return outcome.status in FAULTS
 
 
-def knocking(health: Health, now: float) -> Health:
+def probing(health: Health, now: float) -> Health:
     """An attempt begins."""
-    return replace(health, knocked=now)
+    return replace(health, probed=now)
 
 
 def failed(health: Health, began: float) -> Health:
@@ -107,14 +107,14 @@ def failed(health: Health, began: float) -> Health:
         health,
         failures=health.failures + 1,
         failed=max(began, health.failed),
-        knocked=max(began, health.knocked),
+        probed=max(began, health.probed),
     )
 
 
 def succeeded(health: Health, began: float, now: float) -> Health:
     """An attempt that began then brought an answer that is no server error."""
     returned, due = (now, 1.0) if health.is_down else (health.returned, health.due + RELEASED)
-    return Health(knocked=max(began, health.knocked), returned=returned, due=due)
+    return Health(probed=max(began, health.probed), returned=returned, due=due)
 
 
 def released(health: Health, waiting: int) -> tuple[int, Health]:
@@ -138,7 +138,7 @@ def turn(health: Health, since: float, now: float, *, queued: bool) -> float | N
     """
     if not (health.is_down or (queued and is_waiting(health, since))):
         return 0.0
-    wait = health.knocked + SPACING - now
+    wait = health.probed + SPACING - now
     if wait <= 0:
         return 0.0
     return None if health.is_down and health.failed > since else wait

@@ -159,7 +159,7 @@ def test_an_answer_that_is_no_fault_ends_an_outage() -> None:
 
 
 def test_retries_take_turns() -> None:
-    """Of ten calls whose backoff ends one knocks; while it gets no answer another does later."""
+    """Of ten calls whose backoff ends one probes; while it gets no answer another does later."""
     with crowd(*[503] * 40, retry=tries(2)) as rig:
         for _ in range(DOWN):
             rig.session.post(f"{API}/99")

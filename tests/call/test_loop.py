@@ -217,7 +217,7 @@ def test_a_refused_post_goes_again() -> None:
 @pytest.mark.parametrize(
     "headers", [(("Retry-After", "3600"),), (("x-should-retry", "false"),)], ids=["later", "never"]
 )
-def test_a_cut_body_is_no_excuse_to_knock_early(headers: tuple[tuple[str, str], ...]) -> None:
+def test_a_cut_body_is_no_excuse_to_probe_early(headers: tuple[tuple[str, str], ...]) -> None:
     """Where the server's own word ends the call, its broken body does not start it again."""
     refused = cut(503, 10, b"abc", *headers, end=rst)
     with Wire(refused, answer()) as wire, real() as session:

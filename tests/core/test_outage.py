@@ -14,8 +14,8 @@ from requests_authretry._core.outage import DOWN, SPACING, Health
 from requests_authretry._core.records import Failure, Outcome
 
 NOW = 1000.0
-DOWN_NOW = Health(failures=DOWN, failed=NOW - 2, knocked=NOW - 1)
-BACK = Health(knocked=NOW - 1, returned=NOW - 3, due=0.5)
+DOWN_NOW = Health(failures=DOWN, failed=NOW - 2, probed=NOW - 1)
+BACK = Health(probed=NOW - 1, returned=NOW - 3, due=0.5)
 
 TELLS = {
     "no connection": (Outcome(failure=Failure.UNREACHABLE), True),
@@ -74,7 +74,7 @@ def test_the_newest_failure_counts(times: list[float]) -> None:
     health = Health()
     for began in times:
         health = outage.failed(health, began)
-    assert (health.failures, health.failed, health.knocked) == (len(times), *[max(times)] * 2)
+    assert (health.failures, health.failed, health.probed) == (len(times), *[max(times)] * 2)
 
 
 def test_a_failure_from_before_the_return_says_nothing() -> None:
@@ -84,24 +84,24 @@ def test_a_failure_from_before_the_return_says_nothing() -> None:
     assert outage.failed(back, NOW - 3) == replace(back, failures=3)
 
 
-KNOCKED = replace(DOWN_NOW, knocked=NOW - 0.1)
-BACK_KNOCKED = replace(BACK, knocked=NOW)
+PROBED = replace(DOWN_NOW, probed=NOW - 0.1)
+BACK_PROBED = replace(BACK, probed=NOW)
 TURNS = {
     "nothing known": (Health(), NOW, True, 0.0),
     "down, nobody asked for long": (DOWN_NOW, NOW, False, 0.0),
     "even if another failed since": (DOWN_NOW, NOW - 3, True, 0.0),
-    "down, somebody just asked": (KNOCKED, NOW, False, SPACING - 0.1),
-    "down, it was the last itself": (KNOCKED, NOW - 2, False, SPACING - 0.1),
-    "down, another failed since": (KNOCKED, NOW - 2.1, False, None),
-    "and it has waited": (KNOCKED, NOW - 2.1, True, None),
-    "down, exactly that long ago": (replace(DOWN_NOW, knocked=NOW - SPACING), NOW, True, 0.0),
-    "some failures are no outage": (replace(KNOCKED, failures=DOWN - 1), NOW - 3, True, 0.0),
-    "back, it waited and failed before": (BACK_KNOCKED, NOW - 4, True, SPACING),
-    "back, it failed just then": (BACK_KNOCKED, NOW - 3, True, SPACING),
-    "back, it failed after that": (BACK_KNOCKED, NOW - 2, True, 0.0),
-    "back, it failed before and comes late": (BACK_KNOCKED, NOW - 4, False, 0.0),
+    "down, somebody just asked": (PROBED, NOW, False, SPACING - 0.1),
+    "down, it was the last itself": (PROBED, NOW - 2, False, SPACING - 0.1),
+    "down, another failed since": (PROBED, NOW - 2.1, False, None),
+    "and it has waited": (PROBED, NOW - 2.1, True, None),
+    "down, exactly that long ago": (replace(DOWN_NOW, probed=NOW - SPACING), NOW, True, 0.0),
+    "some failures are no outage": (replace(PROBED, failures=DOWN - 1), NOW - 3, True, 0.0),
+    "back, it waited and failed before": (BACK_PROBED, NOW - 4, True, SPACING),
+    "back, it failed just then": (BACK_PROBED, NOW - 3, True, SPACING),
+    "back, it failed after that": (BACK_PROBED, NOW - 2, True, 0.0),
+    "back, it failed before and comes late": (BACK_PROBED, NOW - 4, False, 0.0),
     "back, another failed since": (
-        replace(BACK_KNOCKED, failures=3, failed=NOW - 1),
+        replace(BACK_PROBED, failures=3, failed=NOW - 1),
         NOW - 4,
         True,
         SPACING,
@@ -129,7 +129,7 @@ def test_those_that_wait_go_one_at_a_time() -> None:
         wait = outage.turn(health, NOW - 1, now, queued=True)
         assert wait is not None
         now += wait
-        health = outage.knocking(health, now)
+        health = outage.probing(health, now)
         went.append(now)
     assert went == pytest.approx([NOW + SPACING * number for number in range(5)])
 
@@ -137,7 +137,7 @@ def test_those_that_wait_go_one_at_a_time() -> None:
 def test_the_first_success_ends_an_outage_and_lets_one_go() -> None:
     """Those that failed until then wait for their release, and the first gets it at once."""
     back = outage.succeeded(DOWN_NOW, NOW - 0.2, NOW)
-    assert back == Health(knocked=NOW - 0.2, returned=NOW, due=1.0)
+    assert back == Health(probed=NOW - 0.2, returned=NOW, due=1.0)
     assert outage.is_waiting(back, NOW)
     assert not outage.is_waiting(back, NOW + 0.001)
     assert outage.released(back, 5) == (1, replace(back, due=0.0))
@@ -146,7 +146,7 @@ def test_the_first_success_ends_an_outage_and_lets_one_go() -> None:
 def test_a_success_without_an_outage_ends_nothing() -> None:
     """Below the number of failures nobody waits for a return."""
     health = outage.succeeded(replace(DOWN_NOW, failures=DOWN - 1), NOW - 9, NOW)
-    assert health == Health(knocked=DOWN_NOW.knocked, returned=-inf, due=0.5)
+    assert health == Health(probed=DOWN_NOW.probed, returned=-inf, due=0.5)
     assert not outage.is_waiting(health, NOW - 9)
 
 
