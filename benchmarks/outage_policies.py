@@ -182,7 +182,7 @@ class Ours:
             now = self._world.now
             if not self._together or call.client not in self._waiting:
                 break
-            wait = outage.turn(self._health, since, now, queued=queued)
+            wait = outage.probe_delay(self._health, since, now, queued=queued)
             if wait == 0:
                 if self._health.is_down or outage.is_waiting(self._health, since):
                     del self._waiting[call.client]

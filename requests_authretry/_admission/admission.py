@@ -80,7 +80,7 @@ def _backed_off(call: Call, request: PreparedRequest, waiter: Waiter, place: Pla
         if waiter.released or waiter.closed:
             return None
         now = clock.monotonic()
-        wait = outages.turn(place, waiter, now, queued=queued)
+        wait = outages.probe_delay(place, waiter, now, queued=queued)
         if wait == 0:
             return None
         if wait is not None:

@@ -79,12 +79,14 @@ class Outages:
         """Whether nothing succeeds there any more."""
         return self.troubled and self._health.get(place, Health()).is_down
 
-    def turn(self, place: Place, waiter: Waiter, now: float, *, queued: bool) -> float | None:
+    def probe_delay(
+        self, place: Place, waiter: Waiter, now: float, *, queued: bool
+    ) -> float | None:
         """Seconds until a retry may go, which takes its turn with 0.0; None: it is covered."""
         with self._lock:
             health = self._health.get(place, Health())
             since = self._waiting.get(place, {}).get(waiter, now)
-            wait = outage.turn(health, since, now, queued=queued)
+            wait = outage.probe_delay(health, since, now, queued=queued)
             if wait == 0 and (health.is_down or outage.is_waiting(health, since)):
                 self._health[place] = outage.probing(health, now)
                 waiter.released = True

@@ -123,7 +123,7 @@ def released(health: Health, waiting: int) -> tuple[int, Health]:
     return number, replace(health, due=min(health.due - number, 1.0))
 
 
-def turn(health: Health, since: float, now: float, *, queued: bool) -> float | None:
+def probe_delay(health: Health, since: float, now: float, *, queued: bool) -> float | None:
     """When a retry may go whose own backoff is over.
 
     Args:

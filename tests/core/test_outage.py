@@ -118,7 +118,7 @@ def test_turn(
     wait: float | None,
 ) -> None:
     """One goes when nobody has asked for a while; a newer failure stands for the others' next."""
-    turn = outage.turn(health, since, NOW, queued=queued)
+    turn = outage.probe_delay(health, since, NOW, queued=queued)
     assert turn == (wait if wait is None else pytest.approx(wait))
 
 
@@ -126,7 +126,7 @@ def test_those_that_wait_go_one_at_a_time() -> None:
     """Who takes the turn sends the others back to wait for as long as the spacing."""
     health, now, went = DOWN_NOW, NOW, []
     for _ in range(5):
-        wait = outage.turn(health, NOW - 1, now, queued=True)
+        wait = outage.probe_delay(health, NOW - 1, now, queued=True)
         assert wait is not None
         now += wait
         health = outage.probing(health, now)
