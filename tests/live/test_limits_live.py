@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from requests_authretry import Store
-    from tests.servers.nginx import Knock, NginxServer
+    from tests.servers.nginx import Arrival, NginxServer
 
 TOLD, OTHER = "127.0.0.1", "127.0.0.2"
 REFUSED = {429, 503}
@@ -82,34 +82,34 @@ def crowd(url: str, newcomers: int = 0, at_once: int = AT_ONCE) -> list[requests
         return list(pool.map(call, range(at_once + newcomers)))
 
 
-def refusal(log: list[Knock]) -> Knock:
+def refusal(log: list[Arrival]) -> Arrival:
     """The first refusal."""
-    return next(knock for knock in log if knock.status in REFUSED)
+    return next(arrival for arrival in log if arrival.status in REFUSED)
 
 
-def between(log: list[Knock], begin: float, end: float) -> list[Knock]:
-    """Who knocked in that time, but for who came just in time."""
-    return [knock for knock in log if begin < knock.at < end - TICK]
+def between(log: list[Arrival], begin: float, end: float) -> list[Arrival]:
+    """Who came in that time, but for who came just in time."""
+    return [arrival for arrival in log if begin < arrival.at < end - TICK]
 
 
-def knocks_of(log: list[Knock]) -> list[list[Knock]]:
-    """The knocks of each call, by its number."""
-    found: dict[int, list[Knock]] = {}
-    for knock in log:
-        found.setdefault(int(knock.path.partition("call=")[2]), []).append(knock)
+def arrivals_of(log: list[Arrival]) -> list[list[Arrival]]:
+    """The requests of each call, by its number."""
+    found: dict[int, list[Arrival]] = {}
+    for arrival in log:
+        found.setdefault(int(arrival.path.partition("call=")[2]), []).append(arrival)
     return [found[number] for number in sorted(found)]
 
 
-def too_early(log: list[Knock], seconds: float) -> list[Knock]:
+def too_early(log: list[Arrival], seconds: float) -> list[Arrival]:
     """Those who came again before the time that they were told."""
-    pairs = [pair for knocks in knocks_of(log) for pair in pairwise(knocks)]
+    pairs = [pair for arrivals in arrivals_of(log) for pair in pairwise(arrivals)]
     return [back for told, back in pairs if back.at < told.at + seconds - TICK]
 
 
-def pushing_in(log: list[Knock], seconds: float) -> list[Knock]:
+def pushing_in(log: list[Arrival], seconds: float) -> list[Arrival]:
     """The newcomers who came before the time that others had been told when they began."""
     opens = refusal(log).at + seconds
-    return [first for first, *_ in knocks_of(log)[AT_ONCE:] if first.at < opens - TICK]
+    return [first for first, *_ in arrivals_of(log)[AT_ONCE:] if first.at < opens - TICK]
 
 
 @pytest.mark.parametrize(
@@ -153,8 +153,10 @@ def test_who_shares_the_store_stops_with_who_is_told(nginx: NginxServer, callers
     """One is told to wait; the other, whom nginx has nothing against, hears of it and stops."""
     url, seconds = f"{nginx.api('rate', 3)}/status/204", 3
 
-    def came(address: str, after: float = 0.0) -> list[Knock]:
-        return [knock for knock in nginx.log() if knock.address == address and knock.at > after]
+    def came(address: str, after: float = 0.0) -> list[Arrival]:
+        return [
+            arrival for arrival in nginx.log() if arrival.address == address and arrival.at > after
+        ]
 
     callers.begin(Orders(url, OTHER, pause=PAUSE))
     wait_for(lambda: bool(came(OTHER)))
@@ -164,7 +166,7 @@ def test_who_shares_the_store_stops_with_who_is_told(nginx: NginxServer, callers
     wait_for(lambda: bool(came(OTHER, max(heard, opens - TICK))))
     other, teller = callers.end()
     assert len(between(came(OTHER), heard, opens)) <= 1  # which was under way
-    assert {knock.status for knock in came(OTHER)} == {204}
+    assert {arrival.status for arrival in came(OTHER)} == {204}
     assert [set(report.answers) for report in (other, teller)] == [{"204"}] * 2
 
 
@@ -210,7 +212,7 @@ def test_another_credential_has_a_limit_of_its_own(nginx: NginxServer) -> None:
         assert another.get(url).status_code == 204
 
 
-def after_maintenance(nginx: NginxServer, hint: str | int) -> list[Knock]:
+def after_maintenance(nginx: NginxServer, hint: str | int) -> list[Arrival]:
     """What nginx was asked, where all were refused that came before it was reopened."""
     nginx.close()
     with ThreadPoolExecutor(1) as pool:
@@ -220,7 +222,11 @@ def after_maintenance(nginx: NginxServer, hint: str | int) -> list[Knock]:
         assert {answer.status_code for answer in answers.result()} == {200}
     log = nginx.log()
     # it is no limit: when it is over each call comes once
-    assert sum(knock.status == 200 for knock in log) == len(knocks_of(log)) == AT_ONCE + NEWCOMERS
+    assert (
+        sum(arrival.status == 200 for arrival in log)
+        == len(arrivals_of(log))
+        == AT_ONCE + NEWCOMERS
+    )
     return log
 
 

@@ -93,7 +93,7 @@ _LOCATION = """
         }}"""
 
 
-class Knock(NamedTuple):
+class Arrival(NamedTuple):
     """A request that nginx got.
 
     Attributes:
@@ -152,14 +152,16 @@ class NginxServer:
         """End the maintenance."""
         self._closed.unlink()
 
-    def log(self) -> list[Knock]:
+    def log(self) -> list[Arrival]:
         """Return the requests that are answered, in the order in which they came."""
         # its one worker writes a line before it turns to the next request
         with urllib3.PoolManager() as pool:
             pool.request("GET", self.url, headers={"Host": "clock"}, retries=False)
         entries = map(json.loads, self._log.read_text("utf-8").splitlines())
         return sorted(
-            Knock(entry["ended"] - entry["took"], entry["status"], entry["path"], entry["address"])
+            Arrival(
+                entry["ended"] - entry["took"], entry["status"], entry["path"], entry["address"]
+            )
             for entry in entries
         )
 
