@@ -435,7 +435,7 @@ def test_the_lock_file_names_no_registry(folder: Path) -> None:
         assert package["integrity"].startswith("sha512-"), name
 
 
-def knock(base: str, user: str = "", path: str = "/status/204") -> requests.Response:
+def visit(base: str, user: str = "", path: str = "/status/204") -> requests.Response:
     """Ask for something that is behind a limit."""
     headers = {"Authorization": f"Bearer {user}"} if user else {}
     return requests.get(f"{base}{path}", headers=headers, timeout=60)
@@ -445,11 +445,11 @@ def knock(base: str, user: str = "", path: str = "/status/204") -> requests.Resp
 def test_nginx_limits_the_rate(nginx: NginxServer, limit: str, refusal: int) -> None:
     """A burst goes through, what exceeds it does not, and another credential has its own."""
     api = nginx.api(limit)
-    statuses = [knock(api).status_code for _ in range(RATE + 5)]
+    statuses = [visit(api).status_code for _ in range(RATE + 5)]
     assert statuses[:RATE] == [204] * RATE
     assert refusal in statuses[RATE:]
     assert set(statuses[RATE:]) <= {204, refusal}
-    assert knock(api, user="another").status_code == 204
+    assert visit(api, user="another").status_code == 204
 
 
 @pytest.mark.parametrize(("limit", "refusal"), [("connections", 429), ("connections-503", 503)])
@@ -457,21 +457,21 @@ def test_nginx_limits_what_is_under_way(nginx: NginxServer, limit: str, refusal:
     """So many requests at a time are served; the others are refused at once, until one ends."""
     api, threads = nginx.api(limit), CONNECTIONS + 5
     with ThreadPoolExecutor(threads) as pool:
-        slow = [pool.submit(knock, api, path="/delay/1") for _ in range(threads)]
+        slow = [pool.submit(visit, api, path="/delay/1") for _ in range(threads)]
         statuses = sorted(answer.result().status_code for answer in slow)
     assert statuses == [200] * CONNECTIONS + [refusal] * 5
-    assert knock(api).status_code == 204
+    assert visit(api).status_code == 204
 
 
 @pytest.mark.parametrize("hint", ["none", 7, "date", "fields"])
 def test_nginx_says_when_to_come_back(nginx: NginxServer, hint: str | int) -> None:
     """A refusal has the hint that the URL names, in maintenance as well, and no other answer."""
     api = nginx.api("free", hint)
-    assert "Retry-After" not in knock(api).headers
+    assert "Retry-After" not in visit(api).headers
     nginx.close()
-    refusal = knock(api)
+    refusal = visit(api)
     nginx.reopen()
-    assert [refusal.status_code, knock(api).status_code] == [503, 204]
+    assert [refusal.status_code, visit(api).status_code] == [503, 204]
     retry_after = refusal.headers.get("Retry-After")
     if hint == "date":
         assert retry_after is not None
@@ -482,7 +482,7 @@ def test_nginx_says_when_to_come_back(nginx: NginxServer, hint: str | int) -> No
     fields = {name: value for name, value in refusal.headers.items() if "RateLimit" in name}
     policy = {"RateLimit-Policy": f'"default";q={RATE};w=1'}
     assert fields == (policy | {"RateLimit": '"default";r=0;t=1'} if hint == "fields" else {})
-    passed = knock(api).headers
+    passed = visit(api).headers
     assert {name: passed[name] for name in passed if "RateLimit" in name} == (
         policy if hint == "fields" else {}
     )
@@ -491,9 +491,9 @@ def test_nginx_says_when_to_come_back(nginx: NginxServer, hint: str | int) -> No
 def test_nginx_tells_what_it_was_asked(nginx: NginxServer) -> None:
     """The log has each request that is answered, when it came, and from where."""
     api, before = nginx.api("free"), time.time()
-    knock(api, path="/delay/0.5?call=1")
+    visit(api, path="/delay/0.5?call=1")
     nginx.close()
-    knock(api, path="/get?call=2")
+    visit(api, path="/get?call=2")
     slow, refused = nginx.log()
     assert (slow.path, slow.status) == ("/free/none/delay/0.5?call=1", 200)
     assert (refused.path, refused.status) == ("/free/none/get?call=2", 503)
@@ -506,7 +506,7 @@ def test_nginx_tells_what_it_was_asked(nginx: NginxServer) -> None:
 def test_nginx_counts_addresses_apart(nginx: NginxServer) -> None:
     """Who comes from another address has a limit of its own."""
     api = nginx.api("rate")
-    while knock(api).status_code == 204:
+    while visit(api).status_code == 204:
         pass
     with requests.Session() as session:
         session.mount("http://", From("127.0.0.2"))
