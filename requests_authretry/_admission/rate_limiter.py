@@ -14,7 +14,7 @@ from .._core.bounds import POLICY_SETS, URL_KEPT
 from .._core.origin import Origin
 from .._locks import survives_fork
 from .outage_tracker import Outages
-from .waiting import Gate
+from .waiting import RateLimitQueue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +33,7 @@ _MARGIN = 0.05
 """Seconds by which the end of a cool-down must be later than the one known, to be told again."""
 
 _SWEEP_SECONDS = 10.0
-_MOST_GATES = 1000
+_MOST_QUEUES = 1000
 _MOST_ORIGINS, _MOST_SECTIONS = 1000, 100
 
 Policies = tuple[str, ...]
@@ -96,7 +96,7 @@ class Limits:
     def __init__(self, clock: Clock) -> None:
         """No limit is known."""
         self._clock = clock
-        self._gates: dict[Key, Gate] = {}
+        self._queues: dict[Key, RateLimitQueue] = {}
         self._policies: dict[Origin | None, Named] = {}
         self._sweep_at = -inf
         self._sent = 0  # by gates that are gone: numbers of requests under way stay apart
@@ -110,7 +110,7 @@ class Limits:
     @property
     def is_troubled(self) -> bool:
         """Whether an answer may be news to somebody."""
-        return bool(self._gates) or self.outages.troubled
+        return bool(self._queues) or self.outages.troubled
 
     def settle(self) -> None:
         """Say from when on requests have to look."""
@@ -150,7 +150,7 @@ class Limits:
         self._sweep_at = now + _SWEEP_SECONDS
         self.outages.sweep(now)
         with self._lock:
-            for key, gate in tuple(self._gates.items()):
+            for key, gate in tuple(self._queues.items()):
                 self._dropped(key, gate, now)
             self.settle()
 
@@ -171,7 +171,7 @@ class Limits:
         while True:
             waiter.wake.clear()  # before the look at what may have woken it
             with self._lock:
-                gate, now = self._gates.get(key), self._clock.monotonic()
+                gate, now = self._queues.get(key), self._clock.monotonic()
                 if waiter.closed or gate is None or self._dropped(key, gate, now):
                     return -1
                 wait = gate.ask(waiter, now, deadline, refused=refused)
@@ -184,15 +184,15 @@ class Limits:
         if waiter.rank is None:
             return
         with self._lock:
-            gate = self._gates.get(key)
+            gate = self._queues.get(key)
             if gate is not None:
                 gate.drop(waiter)
 
-    def _dropped(self, key: Key, gate: Gate, now: float) -> bool:
+    def _dropped(self, key: Key, gate: RateLimitQueue, now: float) -> bool:
         """Forget a gate that nobody need wait for."""
         is_over = gate.is_empty and rate_limit.is_over(gate.flow, now)
         if is_over:
-            del self._gates[key]
+            del self._queues[key]
             self._sent = max(self._sent, gate.flow.sent)
             self.settle()
         return is_over
@@ -200,7 +200,7 @@ class Limits:
     def opens(self, key: Key) -> float:
         """Seconds until the server's own word lets anybody through."""
         with self._lock:
-            gate, now = self._gates.get(key), self._clock.monotonic()
+            gate, now = self._queues.get(key), self._clock.monotonic()
             return 0.0 if gate is None else max(rate_limit.told(gate.flow, now) - now, 0.0)
 
     def cooled(self, key: Key, until: float) -> bool:
@@ -209,7 +209,7 @@ class Limits:
             now = self._clock.monotonic()
             if until <= now:
                 return False
-            gate = self._gate(key)
+            gate = self._queue(key)
             gate.flow = rate_limit.cooled(gate.flow, until)
             gate.tell()
             is_news = gate.flow.not_before > gate.news + _MARGIN
@@ -222,41 +222,45 @@ class Limits:
         if any(limit.remaining < 1 for limit in outcome.limits):
             return  # it has told how many
         with self._lock:
-            gate, now = self._gate(key), self._clock.monotonic()
+            gate, now = self._queue(key), self._clock.monotonic()
             estimate = self._measured(key.origin, now) if gate.flow.rate == inf else 0.0
             gate.flow = rate_limit.refused(gate.flow, began, now, estimate)
 
     def informed(self, key: Key, number: int, limits: tuple[Limit, ...], *, passed: bool) -> None:
         """The answer to the request of that number told what is left."""
         limits = tuple(limit for limit in limits if limit.quota != 0)  # which would be no service
-        if key not in self._gates and rate_limit.is_plenty(limits):
+        if key not in self._queues and rate_limit.is_plenty(limits):
             return
         with self._lock:
-            gate, now = self._gate(key), self._clock.monotonic()
+            gate, now = self._queue(key), self._clock.monotonic()
             gate.flow = rate_limit.informed(gate.flow, number, limits, now, passed=passed)
             gate.wake()
 
     def succeeded(self, key: Key) -> None:
         """An answer came that is no refusal."""
         with self._lock:
-            gate = self._gates.get(key)
+            gate = self._queues.get(key)
             if gate is not None:
                 gate.flow = rate_limit.succeeded(gate.flow, self._clock.monotonic())
 
-    def _gate(self, key: Key) -> Gate:
-        if key not in self._gates and len(self._gates) >= _MOST_GATES:
+    def _queue(self, key: Key) -> RateLimitQueue:
+        if key not in self._queues and len(self._queues) >= _MOST_QUEUES:
             self._drop_one()
-        gate = self._gates.setdefault(key, Gate(rate_limit.Flow(first=self._sent, sent=self._sent)))
+        gate = self._queues.setdefault(
+            key, RateLimitQueue(rate_limit.Flow(first=self._sent, sent=self._sent))
+        )
         self.settle()
         return gate
 
     def _drop_one(self) -> None:
         """Forget the gate that would open first, of those that nobody waits before."""
         now = self._clock.monotonic()
-        empty = (key for key, gate in self._gates.items() if gate.is_empty)
-        key = min(empty, key=lambda key: rate_limit.opens(self._gates[key].flow, now), default=None)
+        empty = (key for key, gate in self._queues.items() if gate.is_empty)
+        key = min(
+            empty, key=lambda key: rate_limit.opens(self._queues[key].flow, now), default=None
+        )
         if key is not None:
-            self._sent = max(self._sent, self._gates.pop(key).flow.sent)
+            self._sent = max(self._sent, self._queues.pop(key).flow.sent)
 
     def _measured(self, origin: Origin | None, now: float) -> float:
         """Requests a second that passed just now; it is an estimate, and may be too high."""
@@ -268,7 +272,7 @@ class Limits:
     def after_fork(self) -> None:
         """The threads that waited are not in the child."""
         self._lock = Lock()
-        self._gates = {key: Gate(gate.flow) for key, gate in self._gates.items()}
+        self._queues = {key: RateLimitQueue(gate.flow) for key, gate in self._queues.items()}
         self.settle()
 
 

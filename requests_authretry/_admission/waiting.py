@@ -86,7 +86,7 @@ class Waits:
         ended.close()
 
 
-class Gate:
+class RateLimitQueue:
     """The line before one limit; who uses it holds the lock.
 
     Attributes:

@@ -252,7 +252,7 @@ def test_a_429_is_no_outage() -> None:
     assert rig.adapter._runtime.limits.outages.troubled is False  # noqa: SLF001
 
 
-def test_the_wait_of_a_gate_is_in_the_record() -> None:
+def test_the_wait_of_a_cool_down_is_in_the_record() -> None:
     """An attempt that waited in a gate tells how long, and what was asked for."""
     rig = Rig(hint(7), 200)
     response = rig.get()

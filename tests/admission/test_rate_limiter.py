@@ -1,4 +1,4 @@
-"""Gates: whom a refusal holds back, for how long, in which order, and what ends the wait."""
+"""Cool-downs: whom a refusal holds back, for how long, in which order, and what ends the wait."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_no_credential_is_given_away(ours: bool, caplog: pytest.LogCaptureFixtur
     kept = {name: store.read(name) for name in store._records}  # noqa: SLF001 (all that is there)
     assert any(name.startswith(f"cool-down {API}") for name in kept)
     cooling = {name: record for name, record in kept.items() if name.startswith("cool-down")}
-    gates = rig.adapter._runtime.limits._gates  # noqa: SLF001 (the keys)
+    gates = rig.adapter._runtime.limits._queues  # noqa: SLF001 (the keys)
     assert secret not in f"{cooling} {rig.events} {gates} {caplog.text}"
 
 
@@ -343,7 +343,7 @@ def test_a_retry_waits_although_its_limit_has_another_name_meanwhile() -> None:
         assert rig.waits == [60.0]
 
 
-def test_a_gate_is_closed_for_an_hour_at_most() -> None:
+def test_a_cool_down_takes_an_hour_at_most() -> None:
     """A call that is told to wait for two hours stops at once; another asks again after one."""
     long = RetryPolicy(deadline=20_000.0, max_attempts=1)
     rig = closed(200, seconds=7200, retry=long)

@@ -148,7 +148,7 @@ def test_requests_are_served_side_by_side() -> None:
     assert [answer.status_code for answer in answers] == [200] * 8
 
 
-def test_threads_share_a_gate(gate: Gate, httpbin_url: str) -> None:
+def test_threads_share_a_demo_server(gate: Gate, httpbin_url: str) -> None:
     """Tokens, canned answers and the record lose nothing among 16 threads."""
     gate.answer(503, times=20)
     with ThreadPoolExecutor(16) as pool:

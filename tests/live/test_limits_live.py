@@ -170,7 +170,7 @@ def test_who_shares_the_store_stops_with_who_is_told(nginx: NginxServer, callers
     assert [set(report.answers) for report in (other, teller)] == [{"204"}] * 2
 
 
-def test_a_deadline_before_the_gate_opens(nginx: NginxServer) -> None:
+def test_a_deadline_before_the_cool_down_ends(nginx: NginxServer) -> None:
     """Who cannot wait that long is told at once, whether it was refused itself or not."""
     nginx.close()
     url = f"{nginx.api('free', 60)}/get"
