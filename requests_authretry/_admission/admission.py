@@ -1,4 +1,4 @@
-"""When an attempt may leave: its own wait, its origin's outage, its limit's gate, its quota."""
+"""When an attempt may leave: its own wait, its origin's outage, its limit's queue, its quota."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def acquire(call: Call, request: PreparedRequest, waiter: Waiter) -> Stop | None
 def _paid(call: Call, request: PreparedRequest, retry: Retry, waiter: Waiter) -> Stop | None:
     """Go, where the quota can pay."""
     if retry.retry_after is not None:
-        _sleep(call, call.judged + retry.delay, waiter)  # the gate may be another's by now
+        _sleep(call, call.judged + retry.delay, waiter)  # the queue may be another's by now
     if waiter.released:  # it is one at a time, or one for two successes: an outage has paid for it
         return None
     return (
@@ -62,7 +62,7 @@ def _rested(call: Call, request: PreparedRequest, waiter: Waiter, key: Key) -> S
     """Wait as long as the retry has to by itself."""
     retry = call.retry
     if retry is None or (call.held == key and (retry.retry_after or 0.0) <= LONGEST):
-        return None  # the gate is closed for as long
+        return None  # the queue is closed for as long
     if retry.retry_after is not None or retry.reason is Reason.THROTTLED:
         _sleep(call, call.judged + retry.delay, waiter)
         return None

@@ -86,7 +86,7 @@ class Limits:
     """The limits that a process has met. Safe to use from many threads.
 
     Attributes:
-        attention: From when on a request has to look for a gate, in monotonic seconds. Reading it
+        attention: From when on a request has to look for a queue, in monotonic seconds. Reading it
             takes no lock: while all is well, a request looks at nothing else.
         outages: What is known of each endpoint's health.
         look_at: When to look into the store, inf where none is shared.
@@ -99,7 +99,7 @@ class Limits:
         self._queues: dict[Key, RateLimitQueue] = {}
         self._policies: dict[Origin | None, Named] = {}
         self._sweep_at = -inf
-        self._sent = 0  # by gates that are gone: numbers of requests under way stay apart
+        self._sent = 0  # by queues that are gone: numbers of requests under way stay apart
         self._lock = Lock()
         self.look_at = inf
         self.attention = inf
@@ -150,8 +150,8 @@ class Limits:
         self._sweep_at = now + _SWEEP_SECONDS
         self.outages.sweep(now)
         with self._lock:
-            for key, gate in tuple(self._queues.items()):
-                self._dropped(key, gate, now)
+            for key, queue in tuple(self._queues.items()):
+                self._dropped(key, queue, now)
             self.settle()
 
     def enter(self, key: Key, waiter: Waiter, deadline: float, *, refused: bool) -> float | int:
@@ -171,11 +171,11 @@ class Limits:
         while True:
             waiter.wake.clear()  # before the look at what may have woken it
             with self._lock:
-                gate, now = self._queues.get(key), self._clock.monotonic()
-                if waiter.closed or gate is None or self._dropped(key, gate, now):
+                queue, now = self._queues.get(key), self._clock.monotonic()
+                if waiter.closed or queue is None or self._dropped(key, queue, now):
                     return -1
-                wait = gate.ask(waiter, now, deadline, refused=refused)
-                number = gate.flow.sent
+                wait = queue.ask(waiter, now, deadline, refused=refused)
+                number = queue.flow.sent
             if not wait or wait == inf:
                 return wait or number
             self._clock.sleep(wait, waiter.wake)
@@ -184,24 +184,24 @@ class Limits:
         if waiter.rank is None:
             return
         with self._lock:
-            gate = self._queues.get(key)
-            if gate is not None:
-                gate.drop(waiter)
+            queue = self._queues.get(key)
+            if queue is not None:
+                queue.drop(waiter)
 
-    def _dropped(self, key: Key, gate: RateLimitQueue, now: float) -> bool:
-        """Forget a gate that nobody need wait for."""
-        is_over = gate.is_empty and rate_limit.is_over(gate.flow, now)
+    def _dropped(self, key: Key, queue: RateLimitQueue, now: float) -> bool:
+        """Forget a queue that nobody need wait for."""
+        is_over = queue.is_empty and rate_limit.is_over(queue.flow, now)
         if is_over:
             del self._queues[key]
-            self._sent = max(self._sent, gate.flow.sent)
+            self._sent = max(self._sent, queue.flow.sent)
             self.settle()
         return is_over
 
     def opens(self, key: Key) -> float:
         """Seconds until the server's own word lets anybody through."""
         with self._lock:
-            gate, now = self._queues.get(key), self._clock.monotonic()
-            return 0.0 if gate is None else max(rate_limit.told(gate.flow, now) - now, 0.0)
+            queue, now = self._queues.get(key), self._clock.monotonic()
+            return 0.0 if queue is None else max(rate_limit.told(queue.flow, now) - now, 0.0)
 
     def cooled(self, key: Key, until: float) -> bool:
         """Nobody goes before that time; whether that was news."""
@@ -209,12 +209,12 @@ class Limits:
             now = self._clock.monotonic()
             if until <= now:
                 return False
-            gate = self._queue(key)
-            gate.flow = rate_limit.cooled(gate.flow, until)
-            gate.tell()
-            is_news = gate.flow.not_before > gate.news + _MARGIN
+            queue = self._queue(key)
+            queue.flow = rate_limit.cooled(queue.flow, until)
+            queue.tell()
+            is_news = queue.flow.not_before > queue.news + _MARGIN
             if is_news:
-                gate.news = gate.flow.not_before
+                queue.news = queue.flow.not_before
             return is_news
 
     def refused(self, key: Key, began: float, outcome: Outcome) -> None:
@@ -222,9 +222,9 @@ class Limits:
         if any(limit.remaining < 1 for limit in outcome.limits):
             return  # it has told how many
         with self._lock:
-            gate, now = self._queue(key), self._clock.monotonic()
-            estimate = self._measured(key.origin, now) if gate.flow.rate == inf else 0.0
-            gate.flow = rate_limit.refused(gate.flow, began, now, estimate)
+            queue, now = self._queue(key), self._clock.monotonic()
+            estimate = self._measured(key.origin, now) if queue.flow.rate == inf else 0.0
+            queue.flow = rate_limit.refused(queue.flow, began, now, estimate)
 
     def informed(self, key: Key, number: int, limits: tuple[Limit, ...], *, passed: bool) -> None:
         """The answer to the request of that number told what is left."""
@@ -232,30 +232,30 @@ class Limits:
         if key not in self._queues and rate_limit.is_plenty(limits):
             return
         with self._lock:
-            gate, now = self._queue(key), self._clock.monotonic()
-            gate.flow = rate_limit.informed(gate.flow, number, limits, now, passed=passed)
-            gate.wake()
+            queue, now = self._queue(key), self._clock.monotonic()
+            queue.flow = rate_limit.informed(queue.flow, number, limits, now, passed=passed)
+            queue.wake()
 
     def succeeded(self, key: Key) -> None:
         """An answer came that is no refusal."""
         with self._lock:
-            gate = self._queues.get(key)
-            if gate is not None:
-                gate.flow = rate_limit.succeeded(gate.flow, self._clock.monotonic())
+            queue = self._queues.get(key)
+            if queue is not None:
+                queue.flow = rate_limit.succeeded(queue.flow, self._clock.monotonic())
 
     def _queue(self, key: Key) -> RateLimitQueue:
         if key not in self._queues and len(self._queues) >= _MOST_QUEUES:
             self._drop_one()
-        gate = self._queues.setdefault(
+        queue = self._queues.setdefault(
             key, RateLimitQueue(rate_limit.Flow(first=self._sent, sent=self._sent))
         )
         self.settle()
-        return gate
+        return queue
 
     def _drop_one(self) -> None:
-        """Forget the gate that would open first, of those that nobody waits before."""
+        """Forget the queue that would open first, of those that nobody waits before."""
         now = self._clock.monotonic()
-        empty = (key for key, gate in self._queues.items() if gate.is_empty)
+        empty = (key for key, queue in self._queues.items() if queue.is_empty)
         key = min(
             empty, key=lambda key: rate_limit.opens(self._queues[key].flow, now), default=None
         )
@@ -272,7 +272,7 @@ class Limits:
     def after_fork(self) -> None:
         """The threads that waited are not in the child."""
         self._lock = Lock()
-        self._queues = {key: RateLimitQueue(gate.flow) for key, gate in self._queues.items()}
+        self._queues = {key: RateLimitQueue(queue.flow) for key, queue in self._queues.items()}
         self.settle()
 
 
