@@ -1,4 +1,4 @@
-"""Fixtures that all tests share: httpbin behind the gate, live and recorded."""
+"""Fixtures that all tests share: httpbin behind the server, live and recorded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from requests_authretry._tokens.families import families
-from requests_authretry.cli.demo_server import Gate, httpbin, serve
+from requests_authretry.cli.demo_server import DemoServer, httpbin, serve
 from tests.cassettes_support import on_cassette
 from tests.servers.api import Api
 from tests.servers.nginx import serve_nginx
@@ -74,15 +74,15 @@ def _no_tokens_of_other_tests() -> None:
 
 
 @pytest.fixture
-def gate() -> Gate:
-    """The gate before httpbin, open, with no token issued yet."""
-    return Gate(httpbin())
+def demo_server() -> DemoServer:
+    """The server before httpbin, open, with no token issued yet."""
+    return DemoServer(httpbin())
 
 
 @pytest.fixture
-def httpbin_url(gate: Gate) -> Iterator[str]:
-    """The base URL of a server of its own for this test: httpbin behind ``gate``."""
-    with serve(gate) as url:
+def httpbin_url(demo_server: DemoServer) -> Iterator[str]:
+    """The base URL of a server of its own for this test: httpbin behind ``demo_server``."""
+    with serve(demo_server) as url:
         yield url
 
 
@@ -91,7 +91,7 @@ def recorded(request: pytest.FixtureRequest) -> Iterator[Callable[[str], request
     """A function from the name of a cassette to the session that plays it.
 
     Its adapters are betamax's: mount on top of them, and every attempt is on the cassette. Requests
-    go to ``ORIGIN``, which is httpbin behind ``gate``. On replay no server is asked: the gate then
+    go to ``ORIGIN``, which is httpbin behind ``demo_server``. On replay no server is asked: the server then
     issues tokens as ever, and sees nothing.
     """
     recording = request.config.getoption("--record")
@@ -157,6 +157,6 @@ def own_redis_server() -> Iterator[RedisServer]:
 
 @pytest.fixture
 def nginx(httpbin_url: str) -> Iterator[NginxServer]:
-    """An nginx for this test alone, with limits, before httpbin behind ``gate``."""
+    """An nginx for this test alone, with limits, before httpbin behind ``demo_server``."""
     with ExitStack() as servers:
         yield _enter(servers, serve_nginx(httpbin_url))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import requests
     from requests import Response
 
-    from requests_authretry.cli.demo_server import Gate
+    from requests_authretry.cli.demo_server import DemoServer
 
 PASSWORD = SECRETS["<PASSWORD>"]
 TOKEN = f"issued-1-{secrets.token_hex(16)}"
@@ -127,7 +127,7 @@ def test_blanking_keeps_the_length() -> None:
 
 
 def test_a_recording_replays_without_its_secrets(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gate: Gate, httpbin_url: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, demo_server: DemoServer, httpbin_url: str
 ) -> None:
     """A recording tells no secret, names no port, and replays to the answers that it gave."""
     monkeypatch.setattr(cassettes_support, "HOME", tmp_path)
@@ -138,7 +138,7 @@ def test_a_recording_replays_without_its_secrets(
         form = session.post(f"{ORIGIN}/post", data={"password": PASSWORD})
         return [bearer, basic, form, session.get(f"{ORIGIN}/cookies/set/flavour/{PASSWORD}")]
 
-    token = gate.issue()
+    token = demo_server.issue()
     with on_cassette("some", httpbin_url) as session:
         recorded = ask(session, token)
     with on_cassette("some", None) as session:
@@ -175,7 +175,7 @@ def test_a_cassette_is_played_to_its_end() -> None:
 
 
 def test_a_cassette_plays_no_more_than_it_has(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gate: Gate, httpbin_url: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, demo_server: DemoServer, httpbin_url: str
 ) -> None:
     """A test that asks for more than was recorded fails, and so does one without a cassette."""
     monkeypatch.setattr(cassettes_support, "HOME", tmp_path)
@@ -187,4 +187,4 @@ def test_a_cassette_plays_no_more_than_it_has(
         session.get(f"{ORIGIN}/get")
         with pytest.raises(BetamaxError):
             session.get(f"{ORIGIN}/get")
-    assert len(gate.seen) == 1
+    assert len(demo_server.seen) == 1

@@ -70,10 +70,10 @@ class Call:
         retries: Retries so far; replays and redirects are none.
         retry: What is to be waited for before the next attempt, None before a first one.
         limit: The limit that the last attempt fell under, as far as its answer told.
-        entered: The limit whose gate it went through.
+        entered: The limit whose server it went through.
         previous: The answer that this one follows: a 401 or a redirect.
         held: The limit that is closed for as long as the server asked this call to wait.
-        number: What number the last attempt had at its gate, -1 where none held it.
+        number: What number the last attempt had at its server, -1 where none held it.
         outcome: What the last attempt brought that was judged.
         answers: How often a 401 of this call was answered.
         fetched: Whether one of them with a token that was fetched for it.

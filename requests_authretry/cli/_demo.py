@@ -9,14 +9,14 @@ import requests
 
 from .. import Settings, attempts, explain, mount
 from .._clock import SystemClock
-from .demo_server import Gate, httpbin, serve
+from .demo_server import DemoServer, httpbin, serve
 
 if TYPE_CHECKING:
     from typing import TextIO
 
 INTRODUCTION = """\
 The real httpbin application serves at url = "{url}", behind a
-gate that revokes tokens and fails on request. The second line is all it takes:
+server that revokes tokens and fails on request. The second line is all it takes:
 
   session = requests.Session()
   mount(session, Settings(token=fetch_token, origins=[url]))
@@ -42,7 +42,7 @@ class Scene:
 
     Attributes:
         name: What it is called on the screen.
-        canned: The statuses that the gate gives before it lets a request through.
+        canned: The statuses that the server gives before it lets a request through.
         stale: Whether the session's token is revoked first.
     """
 
@@ -79,19 +79,19 @@ def run(out: TextIO) -> None:
         Fault: Something did not go as claimed.
         ImportError: The ``demo`` extra is not installed; the message has the command that does it.
     """
-    gate = Gate(httpbin())
-    gate.guarded = True
-    with serve(gate) as url, requests.Session() as session:
+    demo_server = DemoServer(httpbin())
+    demo_server.guarded = True
+    with serve(demo_server) as url, requests.Session() as session:
         # Proxies and passwords of this machine are none of the demonstration's business.
         session.trust_env = False
-        fetch_token = gate.issue
+        fetch_token = demo_server.issue
         mount(session, Settings(token=fetch_token, origins=[url]))
         print(INTRODUCTION.format(url=url), file=out, flush=True)
         try:
             _expect("with a fresh token", "the status", 200, _get(session, url).status_code)
             for scene in SCENES:
-                refusals = " ".join(map(str, _bare(scene, gate, url)))
-                response, told = _mounted(scene, gate, session, url)
+                refusals = " ".join(map(str, _bare(scene, demo_server, url)))
+                response, told = _mounted(scene, demo_server, session, url)
                 print(f"  {scene.name:20} {refusals:23} {told}", file=out, flush=True)
         except requests.RequestException as error:
             raise Fault(f"A call failed: {error!r}") from error
@@ -99,28 +99,28 @@ def run(out: TextIO) -> None:
         print(f"\n{EXPLANATION}\n\n  {explained}\n\n{SUCCESS}", file=out)
 
 
-def _bare(scene: Scene, gate: Gate, url: str) -> list[int]:
+def _bare(scene: Scene, demo_server: DemoServer, url: str) -> list[int]:
     """What bare requests gets from call to call, until the trouble is over."""
     with requests.Session() as session:
         session.trust_env = False
-        session.headers["Authorization"] = f"Bearer {gate.issue()}"
-        _make_trouble(scene, gate)
+        session.headers["Authorization"] = f"Bearer {demo_server.issue()}"
+        _make_trouble(scene, demo_server)
         came = [_get(session, url).status_code for _ in scene.refusals]
     _expect(scene.name, "what bare requests gets", scene.refusals, came)
     return came
 
 
 def _mounted(
-    scene: Scene, gate: Gate, session: requests.Session, url: str
+    scene: Scene, demo_server: DemoServer, session: requests.Session, url: str
 ) -> tuple[requests.Response, str]:
     """The answer a mounted session gets to one call, and what it took to get it."""
     clock = SystemClock()
-    _make_trouble(scene, gate)
-    seen, issued, began = len(gate.seen), gate.issued, clock.time()
+    _make_trouble(scene, demo_server)
+    seen, issued, began = len(demo_server.seen), demo_server.issued, clock.time()
     response = _get(session, url)
-    took, renewals = clock.time() - began, gate.issued - issued
+    took, renewals = clock.time() - began, demo_server.issued - issued
     waited = sum(attempt.delay for attempt in attempts(response))
-    came = [request.status for request in gate.seen[seen:]]
+    came = [request.status for request in demo_server.seen[seen:]]
     _expect(scene.name, "what the server said", [*scene.refusals, 200], came)
     _expect(scene.name, "the status", 200, response.status_code)
     _expect(scene.name, "the answer", {"authenticated": True}, _without_token(response))
@@ -133,11 +133,11 @@ def _mounted(
     return response, ", ".join(told)
 
 
-def _make_trouble(scene: Scene, gate: Gate) -> None:
+def _make_trouble(scene: Scene, demo_server: DemoServer) -> None:
     if scene.stale:
-        gate.revoke()
+        demo_server.revoke()
     for status in scene.canned:
-        gate.answer(status, [("Retry-After", str(LIMIT))] if status == 429 else [])  # noqa: PLR2004
+        demo_server.answer(status, [("Retry-After", str(LIMIT))] if status == 429 else [])  # noqa: PLR2004
 
 
 def _get(session: requests.Session, url: str) -> requests.Response:

@@ -1,6 +1,6 @@
-"""A gate before the real httpbin application, for what httpbin alone cannot say.
+"""A server before the real httpbin application, for what httpbin alone cannot say.
 
-httpbin takes any bearer token and never asks a client to slow down. The gate issues tokens that can
+httpbin takes any bearer token and never asks a client to slow down. The server issues tokens that can
 be revoked, and gives canned answers to the requests that come next; all else is httpbin's own. The
 demonstration and the tests share it. Nothing here waits or reads a clock.
 """
@@ -65,7 +65,7 @@ class _Answer:
         return [body]
 
 
-class Gate:
+class DemoServer:
     """Tokens that can be revoked and canned answers, before any WSGI application.
 
     Safe to use from any thread while it serves.
@@ -112,7 +112,7 @@ class Gate:
         status: int,
         headers: Iterable[tuple[str, str]] = (),
         times: int = 1,
-        body: bytes = b"from the gate\n",
+        body: bytes = b"from the server\n",
     ) -> None:
         """Queue an answer for the next ``times`` requests, whatever they ask.
 
@@ -192,7 +192,7 @@ def serve(app: WSGIApplication) -> Iterator[str]:
     connections: set[socket.socket] = set()
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_handler(connections))
     # a short interval, since shutdown() waits for one
-    accepting = Thread(target=server.serve_forever, args=(0.01,), name="gate", daemon=True)
+    accepting = Thread(target=server.serve_forever, args=(0.01,), name="demo_server", daemon=True)
     accepting.start()
     try:
         yield f"http://127.0.0.1:{server.port}"

@@ -253,7 +253,7 @@ def test_a_429_is_no_outage() -> None:
 
 
 def test_the_wait_of_a_cool_down_is_in_the_record() -> None:
-    """An attempt that waited in a gate tells how long, and what was asked for."""
+    """An attempt that waited in a server tells how long, and what was asked for."""
     rig = Rig(hint(7), 200)
     response = rig.get()
     first, second = attempts(response)

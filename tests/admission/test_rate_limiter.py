@@ -128,8 +128,8 @@ def test_no_credential_is_given_away(ours: bool, caplog: pytest.LogCaptureFixtur
     kept = {name: store.read(name) for name in store._records}  # noqa: SLF001 (all that is there)
     assert any(name.startswith(f"cool-down {API}") for name in kept)
     cooling = {name: record for name, record in kept.items() if name.startswith("cool-down")}
-    gates = rig.adapter._runtime.limits._queues  # noqa: SLF001 (the keys)
-    assert secret not in f"{cooling} {rig.events} {gates} {caplog.text}"
+    demo_servers = rig.adapter._runtime.limits._queues  # noqa: SLF001 (the keys)
+    assert secret not in f"{cooling} {rig.events} {demo_servers} {caplog.text}"
 
 
 @pytest.mark.parametrize("line", [503, (500, {"Retry-After": "30"}), (502, {"Retry-After": "30"})])
@@ -142,7 +142,7 @@ def test_what_is_no_refusal_holds_nobody_back(line: Line) -> None:
 
 
 def test_a_first_attempt_that_would_come_too_late_is_not_sent() -> None:
-    """Where the gate opens after the deadline the call fails at once, and says for how long."""
+    """Where the server opens after the deadline the call fails at once, and says for how long."""
     rig = closed(retry=SHORT)
     error = raised(rig.session, API + "/items?key=private")
     assert type(error) is AuthRetryError
@@ -167,7 +167,7 @@ BUSY: dict[str, Action] = {
 @pytest.mark.parametrize("stream", [False, True], ids=["read", "stream"])
 @pytest.mark.parametrize("busy", BUSY.values(), ids=BUSY)
 def test_a_retry_that_would_come_too_late_hands_out_its_answer(busy: Action, stream: bool) -> None:  # noqa: FBT001
-    """Whoever closes the gate meanwhile, the last real answer comes at once, body and all."""
+    """Whoever closes the server meanwhile, the last real answer comes at once, body and all."""
     clock, store, told = FakeClock(), MemoryStore(), list[object]()
 
     def refuse(event: object) -> None:
@@ -207,7 +207,7 @@ def test_who_waits_is_told_that_it_waits_in_vain() -> None:
 
 
 def test_first_come_first_served() -> None:
-    """When the gate opens, those that wait leave in the order in which they came."""
+    """When the server opens, those that wait leave in the order in which they came."""
     with crowd(hint(10), *[200] * 5, retry=ONCE, limits=UNPACED) as rig:
         rig.begin("/refused").result()
         calls = [rig.begin_asleep(f"/{number}") for number in range(5)]
@@ -359,7 +359,7 @@ def test_a_cool_down_takes_an_hour_at_most() -> None:
 
 
 def test_a_call_waits_for_as_long_as_it_was_told() -> None:
-    """A call that has the time waits two hours, though the gate is closed for one."""
+    """A call that has the time waits two hours, though the server is closed for one."""
     rig = Rig(hint(7200), 200, retry=RetryPolicy(deadline=20_000.0))
     assert rig.get().status_code == 200
     assert sum(rig.waits) == 7200.0
@@ -368,10 +368,10 @@ def test_a_call_waits_for_as_long_as_it_was_told() -> None:
 @pytest.mark.parametrize(
     ("script", "before"),
     [([hint(60)], 0), ([503], 0), ([503] * 9, 8)],
-    ids=["gate", "backoff", "turn"],
+    ids=["demo_server", "backoff", "turn"],
 )
 def test_closing_the_session_ends_each_wait(script: list[Line], before: int) -> None:
-    """Who waits for a gate, a backoff or an outage is woken, and pays for nothing."""
+    """Who waits for a server, a backoff or an outage is woken, and pays for nothing."""
     with crowd(*script) as rig:
         quotas = rig.adapter._runtime.quotas  # noqa: SLF001 (what is left)
         for _ in range(before):
@@ -433,7 +433,7 @@ class ClosedJustNow(Event):
 
 
 def test_a_close_just_before_the_wait_is_not_missed() -> None:
-    """A session that is closed while a call is about to wait in a gate ends that wait too."""
+    """A session that is closed while a call is about to wait in a server ends that wait too."""
     clock, waiter, key = FakeClock(), Waiter(), Key(None, "")
     waiter.wake = wake = ClosedJustNow()
     wake.waiter = waiter
@@ -446,7 +446,7 @@ def test_a_close_just_before_the_wait_is_not_missed() -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_child_knows_of_its_parents_cool_down() -> None:
-    """After a fork the gate is closed in the child too, and nobody of the parent is in its line."""
+    """After a fork the server is closed in the child too, and nobody of the parent is in its line."""
     with crowd(hint(10), 200, 200, retry=ONCE, limits=UNPACED) as rig:
         rig.begin("/refused").result()
         ahead = rig.begin_asleep("/ahead")

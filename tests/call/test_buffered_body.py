@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from requests import PreparedRequest, Response
 
-    from requests_authretry.cli.demo_server import Gate
+    from requests_authretry.cli.demo_server import DemoServer
 
 MEGABYTE = 1_000_000
 SPOOLING = RetryPolicy(buffer_bodies=MEGABYTE, backoff=AT_ONCE)
@@ -308,19 +308,19 @@ def test_a_post_goes_again_with_a_key() -> None:
         assert len({(seen.framed, seen.headers["Idempotency-Key"]) for seen in wire.arrived}) == 1
 
 
-def test_httpbin_gets_the_whole_of_it(gate: Gate, httpbin_url: str) -> None:
+def test_httpbin_gets_the_whole_of_it(demo_server: DemoServer, httpbin_url: str) -> None:
     """A real application, which refuses, redirects and is busy, reads what was meant."""
-    gate.guarded = True
+    demo_server.guarded = True
     session = requests.Session()
-    mount(session, Settings(token=gate.issue, origins=[httpbin_url], retry=SPOOLING))
+    mount(session, Settings(token=demo_server.issue, origins=[httpbin_url], retry=SPOOLING))
     session.get(f"{httpbin_url}/get")
-    gate.revoke()
-    gate.answer(307, [("Location", "/anything")])
-    gate.answer(503)
+    demo_server.revoke()
+    demo_server.answer(307, [("Location", "/anything")])
+    demo_server.answer(503)
     response = session.put(f"{httpbin_url}/get", data=iter([b"abc", b"def"]), timeout=60)
     assert response.json()["data"] == "abcdef"
     assert response.json()["url"].endswith("/anything")
-    assert [seen.body_length for seen in gate.seen[1:]] == [6, 6, 6, 6]
+    assert [seen.body_length for seen in demo_server.seen[1:]] == [6, 6, 6, 6]
     session.close()
 
 

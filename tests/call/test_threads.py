@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from requests import PreparedRequest, Response
 
-    from requests_authretry.cli.demo_server import Gate
+    from requests_authretry.cli.demo_server import DemoServer
 
 CROWD = 32
 T = TypeVar("T")
@@ -66,71 +66,79 @@ def roomy_session(chosen: Settings) -> requests.Session:
     return session
 
 
-def renewed_once(gate: Gate, send: Callable[[int], Response]) -> None:
+def renewed_once(demo_server: DemoServer, send: Callable[[int], Response]) -> None:
     """Fetch a token and revoke it: the crowd goes through, on one renewal."""
     assert send(0).status_code == 200
-    assert gate.issued == 1
-    gate.revoke()
+    assert demo_server.issued == 1
+    demo_server.revoke()
     statuses = at_once(lambda number: send(number).status_code)
     assert statuses == [200] * CROWD
-    assert gate.issued == 2
-    arrived = Counter(seen.status for seen in gate.seen[1:])
+    assert demo_server.issued == 2
+    arrived = Counter(seen.status for seen in demo_server.seen[1:])
     assert arrived[200] == CROWD
     assert 1 <= arrived[401] <= CROWD
 
 
 @pytest.fixture
-def guarded(gate: Gate, httpbin_url: str) -> Settings:
-    """Settings for the gate, which now asks for a token."""
-    gate.guarded = True
-    return Settings(token=gate.issue, origins=[httpbin_url])
+def guarded(demo_server: DemoServer, httpbin_url: str) -> Settings:
+    """Settings for the server, which now asks for a token."""
+    demo_server.guarded = True
+    return Settings(token=demo_server.issue, origins=[httpbin_url])
 
 
-def test_a_crowd_on_one_session(gate: Gate, httpbin_url: str, guarded: Settings) -> None:
+def test_a_crowd_on_one_session(
+    demo_server: DemoServer, httpbin_url: str, guarded: Settings
+) -> None:
     """32 threads on one session, the token revoked: one renewal, and nobody sees a 401."""
     with roomy_session(guarded) as session:
-        renewed_once(gate, lambda n: session.get(f"{httpbin_url}/bearer?n={n}"))
+        renewed_once(demo_server, lambda n: session.get(f"{httpbin_url}/bearer?n={n}"))
 
 
-def test_a_crowd_of_sessions(gate: Gate, httpbin_url: str, guarded: Settings) -> None:
+def test_a_crowd_of_sessions(demo_server: DemoServer, httpbin_url: str, guarded: Settings) -> None:
     """32 sessions with one settings object, the token revoked: one renewal for all of them."""
     sessions = [roomy_session(guarded) for _ in range(CROWD)]
-    renewed_once(gate, lambda n: sessions[n].get(f"{httpbin_url}/bearer?n={n}"))
+    renewed_once(demo_server, lambda n: sessions[n].get(f"{httpbin_url}/bearer?n={n}"))
     for session in sessions:
         session.close()
 
 
-def test_a_crowd_on_one_prepared_request(gate: Gate, httpbin_url: str, guarded: Settings) -> None:
+def test_a_crowd_on_one_prepared_request(
+    demo_server: DemoServer, httpbin_url: str, guarded: Settings
+) -> None:
     """32 threads send one prepared request, the token revoked: one renewal, each its answer."""
     with roomy_session(guarded) as session:
         request = session.prepare_request(requests.Request("GET", f"{httpbin_url}/bearer"))
-        renewed_once(gate, lambda _: session.send(request))
+        renewed_once(demo_server, lambda _: session.send(request))
         assert "Authorization" not in request.headers
 
 
-def test_a_crowd_before_the_first_token(gate: Gate, httpbin_url: str, guarded: Settings) -> None:
+def test_a_crowd_before_the_first_token(
+    demo_server: DemoServer, httpbin_url: str, guarded: Settings
+) -> None:
     """32 threads without a token yet: it is fetched once, and nobody goes without."""
     with roomy_session(guarded) as session:
         statuses = at_once(lambda _: session.get(f"{httpbin_url}/bearer").status_code)
     assert statuses == [200] * CROWD
-    assert gate.issued == 1
-    assert {seen.status for seen in gate.seen} == {200}
+    assert demo_server.issued == 1
+    assert {seen.status for seen in demo_server.seen} == {200}
 
 
-def test_two_settings_on_one_store(gate: Gate, httpbin_url: str) -> None:
+def test_two_settings_on_one_store(demo_server: DemoServer, httpbin_url: str) -> None:
     """Settings that name one store share its token: one is fetched, the other adopts it."""
-    gate.guarded = True
+    demo_server.guarded = True
     store, told = MemoryStore(), list[object]()
     sessions = [
         roomy_session(
-            Settings(token=gate.issue, origins=[httpbin_url], store=store, listeners=[told.append])
+            Settings(
+                token=demo_server.issue, origins=[httpbin_url], store=store, listeners=[told.append]
+            )
         )
         for _ in range(2)
     ]
     for _ in range(2):
         at_once(lambda n: sessions[n % 2].get(f"{httpbin_url}/bearer"), 8)
-        gate.revoke()
-    assert gate.issued == 2
+        demo_server.revoke()
+    assert demo_server.issued == 2
     adopted = [event.adopted for event in told if isinstance(event, TokenRefreshed)]
     assert [sorted(adopted[:2]), sorted(adopted[2:])] == [[False, True]] * 2
     for session in sessions:

@@ -20,7 +20,7 @@ from requests_authretry.testing import FakeClock, no_waiting
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from requests_authretry.cli.demo_server import Gate
+    from requests_authretry.cli.demo_server import DemoServer
 
 ROWS = r"""
   a stale token        401                     200, token renewed
@@ -96,18 +96,18 @@ def test_it_shows_no_secret(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.usefixtures("_time_flies")
 def test_the_line_it_shows_is_the_line(
-    capsys: pytest.CaptureFixture[str], gate: Gate, httpbin_url: str
+    capsys: pytest.CaptureFixture[str], demo_server: DemoServer, httpbin_url: str
 ) -> None:
     """The code on the screen, run as it stands there, does the job."""
     main(["demo"])
     shown = re.findall(r"^  (session = .*|mount\(.*)$", capsys.readouterr().out, re.MULTILINE)
     names = {**vars(requests_authretry), "requests": requests}
-    names |= {"url": httpbin_url, "fetch_token": gate.issue}
+    names |= {"url": httpbin_url, "fetch_token": demo_server.issue}
     exec("\n".join(shown), names)  # noqa: S102 (code of this project)
-    gate.guarded = True
-    gate.answer(429)
+    demo_server.guarded = True
+    demo_server.answer(429)
     assert names["session"].get(f"{httpbin_url}/bearer").status_code == 200
-    assert [seen.status for seen in gate.seen] == [429, 200]
+    assert [seen.status for seen in demo_server.seen] == [429, 200]
 
 
 @pytest.mark.usefixtures("_time_flies")

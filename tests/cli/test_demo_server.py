@@ -1,4 +1,4 @@
-"""The gate before httpbin, with requests' own adapter."""
+"""The server before httpbin, with requests' own adapter."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import requests
 from werkzeug.test import create_environ, run_wsgi_app
 
-from requests_authretry.cli.demo_server import Gate, Seen, httpbin, serve
+from requests_authretry.cli.demo_server import DemoServer, Seen, httpbin, serve
 from tests.live.callers import wait_for
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-def test_an_open_gate_is_httpbin(httpbin_url: str, session: requests.Session) -> None:
+def test_an_open_demo_server_is_httpbin(httpbin_url: str, session: requests.Session) -> None:
     """With nothing set, the answers are those of the real httpbin."""
     assert session.get(f"{httpbin_url}/get", params={"a": "1"}).json()["args"] == {"a": "1"}
     assert session.get(f"{httpbin_url}/status/418").status_code == 418
@@ -41,38 +41,43 @@ def test_an_open_gate_is_httpbin(httpbin_url: str, session: requests.Session) ->
 
 
 def test_a_token_is_good_until_revoked(
-    gate: Gate, httpbin_url: str, session: requests.Session
+    demo_server: DemoServer, httpbin_url: str, session: requests.Session
 ) -> None:
-    """An issued token opens the gate; once revoked it is challenged, and the next one opens it."""
-    gate.guarded = True
-    old = gate.issue()
+    """An issued token opens the server; once revoked it is challenged, and the next one opens it."""
+    demo_server.guarded = True
+    old = demo_server.issue()
     assert session.get(f"{httpbin_url}/bearer", headers=bearer(old)).json()["token"] == old
-    gate.revoke()
+    demo_server.revoke()
     refused = session.get(f"{httpbin_url}/bearer", headers=bearer(old))
     assert refused.status_code == 401
     assert refused.headers["WWW-Authenticate"] == 'Bearer realm="gate", error="invalid_token"'
-    new = gate.issue()
+    new = demo_server.issue()
     assert session.get(f"{httpbin_url}/bearer", headers=bearer(new)).status_code == 200
-    assert [gate.issued, old[:9], new[:9]] == [2, "issued-1-", "issued-2-"]
+    assert [demo_server.issued, old[:9], new[:9]] == [2, "issued-1-", "issued-2-"]
 
 
 @pytest.mark.parametrize("auth", [None, ("ada", "lovelace")], ids=["none", "basic"])
 def test_no_error_code_without_a_bearer_token(
-    gate: Gate, httpbin_url: str, session: requests.Session, auth: tuple[str, str] | None
+    demo_server: DemoServer,
+    httpbin_url: str,
+    session: requests.Session,
+    auth: tuple[str, str] | None,
 ) -> None:
     """A request with no token, or another scheme, is challenged without an error (RFC 6750 3.1)."""
-    gate.guarded = True
+    demo_server.guarded = True
     refused = session.get(f"{httpbin_url}/get", auth=auth)
     assert refused.status_code == 401
     assert refused.headers["WWW-Authenticate"] == 'Bearer realm="gate"'
 
 
-def test_canned_answers_queue_up(gate: Gate, httpbin_url: str, session: requests.Session) -> None:
+def test_canned_answers_queue_up(
+    demo_server: DemoServer, httpbin_url: str, session: requests.Session
+) -> None:
     """Canned answers come in the order they were given, as often as was said, then httpbin's."""
-    gate.guarded = True
-    gate.answer(429, [("Retry-After", "2")], times=2, body=b"slow down")
-    gate.answer(503)
-    gate.answer(529)
+    demo_server.guarded = True
+    demo_server.answer(429, [("Retry-After", "2")], times=2, body=b"slow down")
+    demo_server.answer(503)
+    demo_server.answer(529)
     answers = [session.get(f"{httpbin_url}/get") for _ in range(5)]
     assert [answer.status_code for answer in answers] == [429, 429, 503, 529, 401]
     assert [answer.headers.get("Retry-After") for answer in answers[:3]] == ["2", "2", None]
@@ -81,56 +86,58 @@ def test_canned_answers_queue_up(gate: Gate, httpbin_url: str, session: requests
 
 
 @pytest.mark.parametrize(("method", "status"), [("HEAD", 503), ("GET", 204), ("GET", 304)])
-def test_some_answers_have_no_body(gate: Gate, method: str, status: int) -> None:
+def test_some_answers_have_no_body(demo_server: DemoServer, method: str, status: int) -> None:
     """A canned answer to HEAD, or with a status that allows none, has no body (RFC 9110 6.4.1)."""
-    gate.answer(status, [("Retry-After", "1")])
-    body, _, headers = run_wsgi_app(gate, create_environ(method=method))
+    demo_server.answer(status, [("Retry-After", "1")])
+    body, _, headers = run_wsgi_app(demo_server, create_environ(method=method))
     assert b"".join(body) == b""
     assert dict(headers) == {"Retry-After": "1"}
 
 
-def test_every_request_is_seen(gate: Gate, httpbin_url: str, session: requests.Session) -> None:
+def test_every_request_is_seen(
+    demo_server: DemoServer, httpbin_url: str, session: requests.Session
+) -> None:
     """What arrived is on record with what it got, without its credentials in the repr."""
-    gate.answer(500)
+    demo_server.answer(500)
     session.post(f"{httpbin_url}/post", data=b"12345", headers=bearer("t0ken"))
     session.get(f"{httpbin_url}/get?a=1", cookies={"flavour": "oat"})
-    assert gate.seen == (
+    assert demo_server.seen == (
         Seen("POST", "/post", "Bearer t0ken", None, 5, 500),
         Seen("GET", "/get?a=1", None, "flavour=oat", 0, 200),
     )
-    assert "t0ken" not in repr(gate.seen)
-    assert "oat" not in repr(gate.seen)
+    assert "t0ken" not in repr(demo_server.seen)
+    assert "oat" not in repr(demo_server.seen)
 
 
-def test_a_request_is_seen_before_its_answer(httpbin_url: str, gate: Gate) -> None:
+def test_a_request_is_seen_before_its_answer(httpbin_url: str, demo_server: DemoServer) -> None:
     """A client that gave up waiting is on record, without a status."""
     with pytest.raises(requests.ReadTimeout):
         requests.get(f"{httpbin_url}/delay/10", timeout=0.2)
-    wait_for(lambda: bool(gate.seen))  # on a slow machine it may still be on its way
-    assert [seen.status for seen in gate.seen] == [None]
+    wait_for(lambda: bool(demo_server.seen))  # on a slow machine it may still be on its way
+    assert [seen.status for seen in demo_server.seen] == [None]
 
 
-def test_connections_are_kept_alive(gate: Gate, session: requests.Session) -> None:
+def test_connections_are_kept_alive(demo_server: DemoServer, session: requests.Session) -> None:
     """One connection serves bodies that nobody read, canned answers, HEAD, 204 and chunks alike."""
     ports = set()
 
     def noting(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         ports.add(environ["REMOTE_PORT"])
-        return gate(environ, start_response)
+        return demo_server(environ, start_response)
 
     with serve(noting) as url:
         for _ in range(10):
-            gate.answer(503)
+            demo_server.answer(503)
             assert session.post(f"{url}/post", data=b"x" * 100_000).status_code == 503
-            gate.answer(429)
+            demo_server.answer(429)
             assert session.head(f"{url}/get").content == b""
-            gate.answer(204)
+            demo_server.answer(204)
             assert session.get(f"{url}/get").content == b""
             assert session.put(f"{url}/status/200", data=b"x" * 100_000).content == b""
             chunked = session.post(f"{url}/post", data=iter([b"in ", b"parts"]))
             assert chunked.json()["data"] == "in parts"
             assert len(session.get(f"{url}/stream/2").content.splitlines()) == 2
-    assert len(gate.seen) == 60
+    assert len(demo_server.seen) == 60
     assert len(ports) == 1
 
 
@@ -148,19 +155,19 @@ def test_requests_are_served_side_by_side() -> None:
     assert [answer.status_code for answer in answers] == [200] * 8
 
 
-def test_threads_share_a_demo_server(gate: Gate, httpbin_url: str) -> None:
+def test_threads_share_a_demo_server(demo_server: DemoServer, httpbin_url: str) -> None:
     """Tokens, canned answers and the record lose nothing among 16 threads."""
-    gate.answer(503, times=20)
+    demo_server.answer(503, times=20)
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(requests.get, [f"{httpbin_url}/get"] * 64))
-        tokens = set(pool.map(lambda _: gate.issue(), range(64)))
+        tokens = set(pool.map(lambda _: demo_server.issue(), range(64)))
     assert sorted(answer.status_code for answer in answers) == [200] * 44 + [503] * 20
-    assert sorted(seen.status or 0 for seen in gate.seen) == [200] * 44 + [503] * 20
-    assert len(tokens) == gate.issued == 64
+    assert sorted(seen.status or 0 for seen in demo_server.seen) == [200] * 44 + [503] * 20
+    assert len(tokens) == demo_server.issued == 64
 
 
 def test_half_a_body_reaches_nobody(
-    gate: Gate, httpbin_url: str, capfd: pytest.CaptureFixture[str]
+    demo_server: DemoServer, httpbin_url: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A client that leaves in the middle of its body is not answered and not on record."""
     port = int(httpbin_url.rpartition(":")[2])
@@ -169,13 +176,13 @@ def test_half_a_body_reaches_nobody(
             client.sendall(b"POST /post HTTP/1.1\r\nHost: x\r\n" + head)
             client.shutdown(socket.SHUT_WR)
             assert client.recv(100) == b""
-    assert gate.seen == ()
+    assert demo_server.seen == ()
     assert capfd.readouterr().err == ""
 
 
 def test_a_closed_server_is_closed(session: requests.Session) -> None:
     """After serving, new connections are refused and kept ones are gone."""
-    with serve(Gate(httpbin())) as url:
+    with serve(DemoServer(httpbin())) as url:
         session.get(f"{url}/get")
     with pytest.raises(requests.ConnectionError):
         session.get(f"{url}/get")

@@ -17,7 +17,7 @@ from requests_authretry.cli import main
 from requests_authretry.cli._run import SWITCH, divided, environment, interpreter_options
 
 if TYPE_CHECKING:
-    from requests_authretry.cli.demo_server import Gate
+    from requests_authretry.cli.demo_server import DemoServer
 
 LEGACY = Path(__file__).parent / "legacy"
 RUN = ("-m", "requests_authretry", "run")
@@ -51,14 +51,14 @@ def written(folder: Path, name: str, text: str) -> Path:
 
 
 @pytest.fixture
-def legacy(gate: Gate, httpbin_url: str, tmp_path: Path) -> dict[str, str]:
+def legacy(demo_server: DemoServer, httpbin_url: str, tmp_path: Path) -> dict[str, str]:
     """Its variables, with a key that is revoked; a newer one is in a file."""
-    old = gate.issue()
-    gate.revoke()
-    gate.guarded = True
-    gate.answer(429, [("Retry-After", "1")])
-    gate.answer(503)
-    written(tmp_path, "key.txt", gate.issue() + "\n")
+    old = demo_server.issue()
+    demo_server.revoke()
+    demo_server.guarded = True
+    demo_server.answer(429, [("Retry-After", "1")])
+    demo_server.answer(503)
+    written(tmp_path, "key.txt", demo_server.issue() + "\n")
     written(
         tmp_path,
         "settings.toml",
@@ -82,7 +82,7 @@ stored Ada today
 
 @pytest.mark.parametrize("way", ["run", "switch"])
 def test_a_legacy_application_survives(
-    way: str, gate: Gate, legacy: dict[str, str], tmp_path: Path
+    way: str, demo_server: DemoServer, legacy: dict[str, str], tmp_path: Path
 ) -> None:
     """A revoked token, a 429 and a 503 are not noticed, without a change of the program."""
     config = tmp_path / "settings.toml"
@@ -93,20 +93,20 @@ def test_a_legacy_application_survives(
         variables = {**environment(os.environ, str(config)), **legacy}
         ran = python(LEGACY / "main.py", "today", folder=tmp_path, **variables)
     assert (ran.stderr, ran.stdout, ran.returncode) == ("", REPORT, 0)
-    statuses = [request.status for request in gate.seen]
+    statuses = [request.status for request in demo_server.seen]
     assert statuses[:3] == [429, 503, 401]
     assert statuses.count(401) == 1
     assert statuses.count(200) == 10
 
 
 def test_without_it_the_application_fails(
-    gate: Gate, legacy: dict[str, str], tmp_path: Path
+    demo_server: DemoServer, legacy: dict[str, str], tmp_path: Path
 ) -> None:
     """The same, run by Python alone: each job is lost."""
     ran = python(LEGACY / "main.py", "today", folder=tmp_path, **legacy)
     assert ran.returncode == 2
     assert "status 429 today" in ran.stdout
-    assert {request.status for request in gate.seen} == {429, 503, 401}
+    assert {request.status for request in demo_server.seen} == {429, 503, 401}
 
 
 # As Python itself

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from requests import PreparedRequest
 
-    from requests_authretry.cli.demo_server import Gate
+    from requests_authretry.cli.demo_server import DemoServer
     from requests_authretry.testing import Line
 
 STALE = "Bearer legacy-5c1d09"
@@ -309,19 +309,21 @@ def test_the_header_is_in_no_log_or_repr(caplog: pytest.LogCaptureFixture) -> No
     assert "legacy-5c1d09" not in shown
 
 
-def test_the_gate_lets_legacy_code_in_again(gate: Gate, httpbin_url: str) -> None:
+def test_the_demo_server_lets_legacy_code_in_again(
+    demo_server: DemoServer, httpbin_url: str
+) -> None:
     """On real httpbin: a revoked header is replaced, and every request after it as well."""
-    gate.guarded = True
+    demo_server.guarded = True
     with requests.Session() as session:
-        session.headers["Authorization"] = f"Bearer {gate.issue()}"
+        session.headers["Authorization"] = f"Bearer {demo_server.issue()}"
         origin = httpbin_url.rstrip("/")
-        mount(session, Settings(token=gate.issue, origins=[origin], adopt=True))
+        mount(session, Settings(token=demo_server.issue, origins=[origin], adopt=True))
         assert session.get(f"{httpbin_url}/bearer").status_code == 200
-        gate.revoke()
+        demo_server.revoke()
         replayed = session.get(f"{httpbin_url}/bearer")
         assert (replayed.status_code, len(replayed.history)) == (200, 1)
         assert session.get(f"{httpbin_url}/bearer").history == []
-        assert gate.issued == 2
+        assert demo_server.issued == 2
 
 
 # The setting

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from requests import PreparedRequest, Response
 
-    from requests_authretry.cli.demo_server import Gate
+    from requests_authretry.cli.demo_server import DemoServer
 
 FOUR = Settings(retry=RetryPolicy(backoff=AT_ONCE))
 TWO = Settings(retry=RetryPolicy(backoff=AT_ONCE, max_attempts=2))
@@ -56,15 +56,15 @@ def _put_back() -> Iterator[None]:
     assert [dict(vars(place)) for place in PLACES] == before
 
 
-def failing(gate: Gate, times: int = 3) -> None:
+def failing(demo_server: DemoServer, times: int = 3) -> None:
     """The next answers are 503."""
     for _ in range(times):
-        gate.answer(503)
+        demo_server.answer(503)
 
 
-def seen(gate: Gate) -> list[int | None]:
+def seen(demo_server: DemoServer) -> list[int | None]:
     """What was answered so far."""
-    return [request.status for request in gate.seen]
+    return [request.status for request in demo_server.seen]
 
 
 class Own(requests.Session):
@@ -147,26 +147,26 @@ class Logging(HTTPAdapter):
 KINDS = (requests.Session, PicksItself, PicksAround, SendsWithMore, SendsByItself, AsksWithMore)
 
 
-def test_requests_get_is_covered(gate: Gate, httpbin_url: str) -> None:
+def test_requests_get_is_covered(demo_server: DemoServer, httpbin_url: str) -> None:
     """The functions of requests, which make a session for each call, get the loop."""
-    failing(gate)
+    failing(demo_server)
     with install(FOUR):
         assert requests.get(f"{httpbin_url}/get", timeout=60).status_code == 200
-    assert seen(gate) == [503, 503, 503, 200]
+    assert seen(demo_server) == [503, 503, 503, 200]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_every_session_is_covered(
-    kind: type[requests.Session], when: str, gate: Gate, httpbin_url: str
+    kind: type[requests.Session], when: str, demo_server: DemoServer, httpbin_url: str
 ) -> None:
     """Sessions that lived before and sessions made later, whatever they override."""
-    failing(gate)
+    failing(demo_server)
     with requests.Session() if when == "after" else kind() as early, install(FOUR):
         session = early if when == "before" else kind()
         with session:
             assert session.get(f"{httpbin_url}/get").status_code == 200
-    assert seen(gate) == [503, 503, 503, 200]
+    assert seen(demo_server) == [503, 503, 503, 200]
 
 
 @pytest.mark.parametrize("kind", KINDS[:4])
@@ -192,66 +192,68 @@ def test_what_a_session_picks_is_wrapped_once() -> None:
     assert len(below.sent) == 4 + 4
 
 
-def test_an_adapters_own_send_is_within_the_loop(gate: Gate, httpbin_url: str) -> None:
+def test_an_adapters_own_send_is_within_the_loop(demo_server: DemoServer, httpbin_url: str) -> None:
     """A subclass that overrides `send` sees each attempt, once."""
-    failing(gate, 2)
+    failing(demo_server, 2)
     adapter = Logging()
     with requests.Session() as session, install(FOUR):
         session.mount("http://", adapter)
         session.get(f"{httpbin_url}/get")
-    assert (adapter.sends, seen(gate)) == (3, [503, 503, 200])
+    assert (adapter.sends, seen(demo_server)) == (3, [503, 503, 200])
 
 
-def test_an_adapter_used_without_a_session(gate: Gate, httpbin_url: str) -> None:
+def test_an_adapter_used_without_a_session(demo_server: DemoServer, httpbin_url: str) -> None:
     """What is sent through an adapter alone gets the loop as well, in place of its retries."""
-    failing(gate, 9)
+    failing(demo_server, 9)
     request = requests.Request("GET", f"{httpbin_url}/get").prepare()
     adapter = HTTPAdapter(max_retries=Retry(total=3, status_forcelist=[503]))
     with install(TWO):
         assert adapter.send(request).status_code == 503
     assert adapter.max_retries.total == 3
-    assert seen(gate) == [503, 503]
+    assert seen(demo_server) == [503, 503]
 
 
 @pytest.mark.parametrize("first", ["mount", "install"])
-def test_a_mounted_session_keeps_its_own_settings(first: str, gate: Gate, httpbin_url: str) -> None:
+def test_a_mounted_session_keeps_its_own_settings(
+    first: str, demo_server: DemoServer, httpbin_url: str
+) -> None:
     """What is said of one session counts before what is said of all, and never multiplies."""
-    failing(gate, 9)
+    failing(demo_server, 9)
     with requests.Session() as session:
         if first == "mount":
             mount(session, TWO)
         with install(FOUR):
             if first == "install":
                 session.get(f"{httpbin_url}/get")
-                assert len(seen(gate)) == 4
+                assert len(seen(demo_server)) == 4
                 mount(session, TWO)
             session.get(f"{httpbin_url}/get")
-    assert len(seen(gate)) == (2 if first == "mount" else 4 + 2)
+    assert len(seen(demo_server)) == (2 if first == "mount" else 4 + 2)
 
 
-def test_an_adapter_of_ours_stays_as_it_is(gate: Gate, httpbin_url: str) -> None:
+def test_an_adapter_of_ours_stays_as_it_is(demo_server: DemoServer, httpbin_url: str) -> None:
     """`AuthRetryAdapter` in a session by itself is one loop, not two."""
-    failing(gate, 9)
+    failing(demo_server, 9)
     with requests.Session() as session, install(FOUR):
         session.mount("http://", AuthRetryAdapter(TWO))
         session.get(f"{httpbin_url}/get")
-    assert seen(gate) == [503, 503]
+    assert seen(demo_server) == [503, 503]
 
 
-def test_twice_is_once(gate: Gate, httpbin_url: str) -> None:
+def test_twice_is_once(demo_server: DemoServer, httpbin_url: str) -> None:
     """A second installation replaces the settings; the first comes back when it is undone."""
-    failing(gate, 20)
+    failing(demo_server, 20)
     with requests.Session() as session, install(FOUR):
         session.get(f"{httpbin_url}/get")
         with install(TWO):
             session.get(f"{httpbin_url}/get")
         session.get(f"{httpbin_url}/get")
-    assert len(seen(gate)) == 4 + 2 + 4
+    assert len(seen(demo_server)) == 4 + 2 + 4
 
 
-def test_each_undoes_its_own_in_any_order(gate: Gate, httpbin_url: str) -> None:
+def test_each_undoes_its_own_in_any_order(demo_server: DemoServer, httpbin_url: str) -> None:
     """The newest that is not undone is in force, and undoing twice does nothing."""
-    failing(gate, 20)
+    failing(demo_server, 20)
     first, second = install(FOUR), install(TWO)
     first.uninstall()
     first.uninstall()
@@ -259,7 +261,7 @@ def test_each_undoes_its_own_in_any_order(gate: Gate, httpbin_url: str) -> None:
         session.get(f"{httpbin_url}/get")
         second.uninstall()
         session.get(f"{httpbin_url}/get")
-    assert len(seen(gate)) == 2 + 1
+    assert len(seen(demo_server)) == 2 + 1
 
 
 def test_nothing_is_left() -> None:
@@ -285,20 +287,22 @@ def test_nothing_is_left() -> None:
     assert pooled.max_retries is retries
 
 
-def test_retries_of_adapters_do_not_multiply(gate: Gate, httpbin_url: str) -> None:
+def test_retries_of_adapters_do_not_multiply(demo_server: DemoServer, httpbin_url: str) -> None:
     """An adapter's own retries are off while it is installed."""
-    failing(gate, 30)
+    failing(demo_server, 30)
     adapter = HTTPAdapter(max_retries=Retry(total=3, status_forcelist=[503]))
     with requests.Session() as session, install(TWO):
         session.mount("http://", adapter)
         assert session.get(f"{httpbin_url}/get").status_code == 503
-    assert seen(gate) == [503, 503]
+    assert seen(demo_server) == [503, 503]
     assert adapter.max_retries.total == 3
 
 
-def test_adopted_retries_of_an_adapter_are_its_policy(gate: Gate, httpbin_url: str) -> None:
+def test_adopted_retries_of_an_adapter_are_its_policy(
+    demo_server: DemoServer, httpbin_url: str
+) -> None:
     """With `adopt`, each adapter keeps its own number; others have that of the settings."""
-    failing(gate, 20)
+    failing(demo_server, 20)
     chosen = Settings(retry=RetryPolicy(max_attempts=3, backoff=AT_ONCE), adopt=["retries"])
     own = HTTPAdapter(max_retries=Retry(total=1, status_forcelist=[503]))
     with requests.Session() as session, install(chosen):
@@ -306,7 +310,7 @@ def test_adopted_retries_of_an_adapter_are_its_policy(gate: Gate, httpbin_url: s
         for _ in range(2):
             session.get(f"{httpbin_url}/get")
         session.get(f"{httpbin_url}/anything")
-    assert len(seen(gate)) == 2 + 2 + 3
+    assert len(seen(demo_server)) == 2 + 2 + 3
 
 
 @pytest.mark.parametrize("says_so", [False, True])
@@ -587,20 +591,20 @@ def test_undone_before_a_call_begins() -> None:
     assert dict(vars(kind)) == before
 
 
-def test_an_adapter_of_ours_that_sends_by_itself(gate: Gate, httpbin_url: str) -> None:
+def test_an_adapter_of_ours_that_sends_by_itself(demo_server: DemoServer, httpbin_url: str) -> None:
     """A subclass of `AuthRetryAdapter` that goes past our loop is not caught in another."""
 
     class Past(AuthRetryAdapter):
         def send(self, *args: Any, **options: Any) -> Response:
             return HTTPAdapter.send(self, *args, **options)
 
-    failing(gate, 1)
+    failing(demo_server, 1)
     with requests.Session() as session, install(FOUR):
         session.mount("http://", Past())
         assert session.get(f"{httpbin_url}/get").status_code == 503
 
 
-def test_tasks_of_one_thread_are_told_apart(gate: Gate, httpbin_url: str) -> None:
+def test_tasks_of_one_thread_are_told_apart(demo_server: DemoServer, httpbin_url: str) -> None:
     """What another greenlet or task sends while one of the same thread is in its loop is met."""
 
     class Switching(ScriptedAdapter):
@@ -611,7 +615,7 @@ def test_tasks_of_one_thread_are_told_apart(gate: Gate, httpbin_url: str) -> Non
 
     request = requests.Request("GET", f"{httpbin_url}/get").prepare()
     statuses: list[int] = []
-    failing(gate, 1)
+    failing(demo_server, 1)
     with requests.Session() as session, install(FOUR):
         session.mount("https://", Switching(200))
         session.get(URL)
@@ -632,21 +636,23 @@ def test_a_token_for_every_session() -> None:
 
 
 @pytest.mark.parametrize("by", [requests.Session, HTTPAdapter])
-def test_a_source_may_use_requests_itself(by: Any, gate: Gate, httpbin_url: str) -> None:
+def test_a_source_may_use_requests_itself(
+    by: Any, demo_server: DemoServer, httpbin_url: str
+) -> None:
     """What a token source asks goes as bare as ever, to the origin its tokens are for as well."""
-    gate.guarded = True
-    failing(gate, 2)
+    demo_server.guarded = True
+    failing(demo_server, 2)
     elsewhere = httpbin_url.replace("127.0.0.1", "localhost")
 
     def fetch() -> str:
         for origin in (httpbin_url, elsewhere):
             answer = by().send(requests.Request("GET", f"{origin}/bearer").prepare())
             assert answer.status_code == 503
-        return gate.issue()
+        return demo_server.issue()
 
     with install(Settings(token=fetch, origins=[httpbin_url])):
         assert requests.get(f"{httpbin_url}/bearer", timeout=60).status_code == 200
-    assert seen(gate) == [503, 503, 200]
+    assert seen(demo_server) == [503, 503, 200]
 
 
 def test_what_a_source_leaves_behind_is_no_source() -> None:
@@ -738,9 +744,9 @@ class Valued(HTTPAdapter):
 
 
 @pytest.mark.parametrize("way", ["mount", "install"])
-def test_equal_adapters_are_told_apart(way: str, gate: Gate, httpbin_url: str) -> None:
+def test_equal_adapters_are_told_apart(way: str, demo_server: DemoServer, httpbin_url: str) -> None:
     """Each gets its own retries back."""
-    failing(gate, 20)
+    failing(demo_server, 20)
     first, second = Valued(), Valued()
     second.max_retries = Retry(5)
     with requests.Session() as session:
@@ -750,7 +756,7 @@ def test_equal_adapters_are_told_apart(way: str, gate: Gate, httpbin_url: str) -
         with undo:
             session.get(f"{httpbin_url}/get")
             session.get(f"{httpbin_url}/anything")
-    assert len(seen(gate)) == 4
+    assert len(seen(demo_server)) == 4
     assert (first.max_retries.total, second.max_retries.total) == (2, 5)
 
 
@@ -778,15 +784,15 @@ def test_hooks_run_once_on_the_final_answer() -> None:
     assert statuses == [200]
 
 
-def test_redirects_pass_through_the_loop(gate: Gate, httpbin_url: str) -> None:
+def test_redirects_pass_through_the_loop(demo_server: DemoServer, httpbin_url: str) -> None:
     """Each hop of a redirect is covered."""
     with requests.Session() as session, install(FOUR):
-        gate.answer(503)
-        gate.answer(302, [("Location", "/get")])
-        gate.answer(503)
+        demo_server.answer(503)
+        demo_server.answer(302, [("Location", "/get")])
+        demo_server.answer(503)
         response = session.get(f"{httpbin_url}/anything")
     assert response.status_code == 200
-    assert seen(gate) == [503, 302, 503, 200]
+    assert seen(demo_server) == [503, 302, 503, 200]
 
 
 def test_wrong_settings_are_refused() -> None:

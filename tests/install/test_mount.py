@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from requests import PreparedRequest, Response
 
-    from requests_authretry.cli.demo_server import Gate
+    from requests_authretry.cli.demo_server import DemoServer
 
 TWICE = Settings(retry=RetryPolicy(max_attempts=2, backoff=Backoff(initial=0.0)))
 
@@ -264,14 +264,16 @@ def test_around_an_adapter_that_stands_by_itself() -> None:
     assert session.get_adapter(URL) is mine
 
 
-def test_attempts_do_not_multiply_around_one_of_ours(gate: Gate, httpbin_url: str) -> None:
+def test_attempts_do_not_multiply_around_one_of_ours(
+    demo_server: DemoServer, httpbin_url: str
+) -> None:
     """Around an `AuthRetryAdapter` with attempts of its own only the mounted ones are made."""
-    gate.answer(503, times=20)
+    demo_server.answer(503, times=20)
     with requests.Session() as session:
         session.mount("http://", AuthRetryAdapter())
         mount(session, TWICE)
         assert session.get(f"{httpbin_url}/get").status_code == 503
-    assert len(gate.seen) == 2
+    assert len(demo_server.seen) == 2
 
 
 def test_settings_of_each_prefix() -> None:
@@ -358,16 +360,16 @@ def retrying() -> HTTPAdapter:
     return HTTPAdapter(max_retries=Retry(3, status_forcelist=[503], raise_on_status=False))
 
 
-def test_inner_retries_do_not_multiply(gate: Gate, httpbin_url: str) -> None:
+def test_inner_retries_do_not_multiply(demo_server: DemoServer, httpbin_url: str) -> None:
     """While mounted the wire sees our attempts alone; after, what the adapter made before."""
-    gate.answer(503, times=20)
+    demo_server.answer(503, times=20)
     with requests.Session() as session:
         session.mount("http://", retrying())
         with mount(session, TWICE):
             session.get(f"{httpbin_url}/get")
-        assert len(gate.seen) == 2
+        assert len(demo_server.seen) == 2
         session.get(f"{httpbin_url}/get")
-        assert len(gate.seen) == 2 + 4
+        assert len(demo_server.seen) == 2 + 4
 
 
 def test_inner_retries_are_given_back(caplog: pytest.LogCaptureFixture) -> None:

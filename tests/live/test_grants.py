@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from requests_authretry import FetchContext, SystemClock
-from requests_authretry.cli.demo_server import Gate, serve
+from requests_authretry.cli.demo_server import DemoServer, serve
 from requests_authretry.oauth2 import Client, ClientCredentials
 from requests_authretry.testing import FakeClock
 from tests.servers.api import Api
@@ -194,9 +194,9 @@ def test_mutual_tls(oidc_server: Callable[..., OidcServer], tmp_path: Path) -> N
 @pytest.mark.parametrize("name", ["dpop", "dpop-shared"])
 def test_tokens_are_bound(oidc: OidcServer, name: str) -> None:
     """What the API gets from these programs is a token that is bound to a key."""
-    gate = Gate(Api(oidc))
-    with serve(gate) as api, Reader(oidc, api, "cc").running(name):
-        assert [str(seen.authorization)[:5] for seen in gate.seen] == ["DPoP "]
+    demo_server = DemoServer(Api(oidc))
+    with serve(demo_server) as api, Reader(oidc, api, "cc").running(name):
+        assert [str(seen.authorization)[:5] for seen in demo_server.seen] == ["DPoP "]
 
 
 def test_nonces(oidc_server: Callable[..., OidcServer]) -> None:
@@ -232,14 +232,14 @@ def test_a_failure(oidc: OidcServer, api: str, names: dict[str, str], words: lis
 
 def test_step_up(oidc: OidcServer) -> None:
     """The program says what the API wants, and the answer is the API's own."""
-    gate = Gate(Api(oidc))
+    demo_server = DemoServer(Api(oidc))
     wanted = 'Bearer error="insufficient_user_authentication", acr_values="gold", max_age=60'
-    gate.answer(401, [("WWW-Authenticate", wanted)])
-    with serve(gate) as api:
+    demo_server.answer(401, [("WWW-Authenticate", wanted)])
+    with serve(demo_server) as api:
         ada = Reader(oidc, api, "app")
         with ada.running("step-up") as left:
             assert left["response"].status_code == 401
-            gate.answer(403, [("WWW-Authenticate", 'Bearer error="insufficient_scope"')])
+            demo_server.answer(403, [("WWW-Authenticate", 'Bearer error="insufficient_scope"')])
             assert left["session"].get(f"{api}/get").status_code == 403
     assert ada.printed == [
         "the server wants a stronger authentication",

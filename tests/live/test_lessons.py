@@ -1,4 +1,4 @@
-"""The programs of ``docs/lessons.md``, run as they stand there on httpbin behind the gate."""
+"""The programs of ``docs/lessons.md``, run as they stand there on httpbin behind the server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from requests_authretry import RefreshFailed, SystemClock
-from requests_authretry.cli.demo_server import Gate, httpbin, serve
+from requests_authretry.cli.demo_server import DemoServer, httpbin, serve
 from requests_authretry.testing import FakeClock, forget_tokens
 
 if TYPE_CHECKING:
@@ -127,13 +127,13 @@ LESSONS: Final = {
 
 
 class Server:
-    """The gate before httpbin, with a token endpoint of its own."""
+    """The server before httpbin, with a token endpoint of its own."""
 
     def __init__(self, lesson: Lesson) -> None:
-        self.gate = Gate(httpbin())
-        self.gate.guarded = lesson.guarded
+        self.demo_server = DemoServer(httpbin())
+        self.demo_server.guarded = lesson.guarded
         for status, headers in lesson.canned:
-            self.gate.answer(status, headers.items())
+            self.demo_server.answer(status, headers.items())
         self.logins: list[int] = []
         self._script = deque(lesson.logins)
         self._arrivals = count(1)
@@ -141,18 +141,18 @@ class Server:
         self._all_here = Barrier(max(self._expected, 1))
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer for the token endpoint, else let the gate answer."""
+        """Answer for the token endpoint, else let the server answer."""
         if environ["PATH_INFO"] == "/token":
             return self._login(start_response)
         if next(self._arrivals) <= self._expected:
             self._all_here.wait(timeout=120)
-        return self.gate(environ, start_response)
+        return self.demo_server(environ, start_response)
 
     def _login(self, start_response: StartResponse) -> Iterable[bytes]:
         planned = self._script.popleft() if self._script else 200
-        answer = {"access_token": self.gate.issue(), "expires_in": 3600}
+        answer = {"access_token": self.demo_server.issue(), "expires_in": 3600}
         if planned == STALE:
-            self.gate.revoke()
+            self.demo_server.revoke()
         status = 200 if planned == STALE else int(planned)
         self.logins.append(status)
         body = json.dumps(answer if status == 200 else {"error": "server_error"}).encode()
@@ -163,7 +163,7 @@ class Server:
     @property
     def seen(self) -> list[int]:
         """What was answered so far."""
-        return [request.status or 0 for request in self.gate.seen]
+        return [request.status or 0 for request in self.demo_server.seen]
 
 
 @pytest.fixture
@@ -209,7 +209,7 @@ def test_a_lesson(name: str, part: str, clock: FakeClock) -> None:
     """By hand or by the line: the same answers, the same requests, the same logins and waits."""
     lesson = LESSONS[name]
     server = Server(lesson)
-    tokens = _tokens(server.gate)
+    tokens = _tokens(server.demo_server)
     with serve(server) as url, program(name, part, url, clock, tokens=tokens) as came:
         for response in came.get("responses") or [came["response"]]:
             assert response.status_code == lesson.status
@@ -224,11 +224,11 @@ def test_a_lesson(name: str, part: str, clock: FakeClock) -> None:
         assert least - 1e-6 <= waited <= most + 1e-6
 
 
-def _tokens(gate: Gate) -> list[str]:
+def _tokens(demo_server: DemoServer) -> list[str]:
     """One that is revoked, and one that is good."""
-    revoked = gate.issue()
-    gate.revoke()
-    return [revoked, gate.issue()]
+    revoked = demo_server.issue()
+    demo_server.revoke()
+    return [revoked, demo_server.issue()]
 
 
 @both
@@ -245,7 +245,7 @@ def test_a_token_in_a_file(part: str, clock: FakeClock, tmp_path: Path) -> None:
     with serve(server) as url:
         next_run(url)
         next_run(url)
-        server.gate.revoke()
+        server.demo_server.revoke()
         next_run(url)
         clock.advance(7200)
         next_run(url)
@@ -259,7 +259,7 @@ def test_a_signature_each_time(part: str, clock: FakeClock) -> None:
     """A request that goes again carries a signature of its own."""
     server = Server(LESSONS["signing"])
     with serve(server) as url, program("signing", part, url, clock):
-        signatures = [request.authorization or "" for request in server.gate.seen]
+        signatures = [request.authorization or "" for request in server.demo_server.seen]
     assert [signature[:5] for signature in signatures] == ["HMAC "] * 2
     assert len(set(signatures)) == 2
 
@@ -267,9 +267,9 @@ def test_a_signature_each_time(part: str, clock: FakeClock) -> None:
 def test_no_more_keys(clock: FakeClock) -> None:
     """As the page says: when the source has no more to give, the call raises `RefreshFailed`."""
     server = Server(LESSONS["fallback"])
-    tokens = _tokens(server.gate)
+    tokens = _tokens(server.demo_server)
     with serve(server) as url, program("fallback", "after", url, clock, tokens=tokens) as came:
-        server.gate.revoke()
+        server.demo_server.revoke()
         with pytest.raises(RefreshFailed):
             came["session"].get(f"{url}/bearer")
 

@@ -1,4 +1,4 @@
-"""The programs of ``docs/migrating.md``, run as they stand there on httpbin behind the gate."""
+"""The programs of ``docs/migrating.md``, run as they stand there on httpbin behind the server."""
 
 from __future__ import annotations
 
@@ -97,8 +97,8 @@ def test_what_is_no_failure_of_the_server(name: str, part: str) -> None:
 
 def refreshable(server: Server, *, expires_in: int) -> dict[str, Any]:
     """A token that the server has forgotten, with something to renew it by."""
-    stale = server.gate.issue()
-    server.gate.revoke()
+    stale = server.demo_server.issue()
+    server.demo_server.revoke()
     return {
         "access_token": stale,
         "refresh_token": "refresh-7d1c",
@@ -112,7 +112,7 @@ def refreshable(server: Server, *, expires_in: int) -> dict[str, Any]:
 def test_an_expired_token(part: str, tmp_path: Path) -> None:
     """Both renew what has expired by the clock, and keep what came."""
     server = Server(Lesson(seen=[]))
-    server.gate.guarded = True
+    server.demo_server.guarded = True
     token = refreshable(server, expires_in=-10)
     with serve(server) as url, program("oauthlib", part, url, token=token, folder=tmp_path) as came:
         assert came["response"].json() == KNOWN | came["response"].json()
@@ -125,7 +125,7 @@ def test_an_expired_token(part: str, tmp_path: Path) -> None:
 def test_a_token_that_is_revoked_early(part: str, tmp_path: Path) -> None:
     """Before, the 401 is final; after, the token is renewed and the request goes again."""
     server = Server(Lesson(seen=[], logins=[STALE] if part == "after" else []))
-    server.gate.guarded = True
+    server.demo_server.guarded = True
     token = refreshable(server, expires_in=3600)
     with serve(server) as url, program("oauthlib", part, url, token=token, folder=tmp_path) as came:
         assert came["response"].status_code == (401 if part == "before" else 200)
@@ -137,11 +137,11 @@ def test_a_token_that_is_revoked_early(part: str, tmp_path: Path) -> None:
 def test_googles_session(part: str, trouble: str) -> None:
     """A 401 is answered by both; a 503 is retried by ours alone."""
     server = Server(Lesson(seen=[], canned=[(503, {})] if trouble == "down" else []))
-    server.gate.guarded = True
+    server.demo_server.guarded = True
     with serve(server) as url:
-        held = server.gate.issue()
+        held = server.demo_server.issue()
         if trouble == "revoked":
-            server.gate.revoke()
+            server.demo_server.revoke()
         credentials = google.oauth2.credentials.Credentials(  # type: ignore[no-untyped-call]
             held,
             refresh_token="refresh-7d1c",

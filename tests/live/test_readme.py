@@ -1,4 +1,4 @@
-"""The README's snippets, run in order as a reader would, against httpbin behind the gate."""
+"""The README's snippets, run in order as a reader would, against httpbin behind the server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from requests_authretry import Jitter, RetryPolicy, Settings, explain
-from requests_authretry.cli.demo_server import Gate, httpbin, serve
+from requests_authretry.cli.demo_server import DemoServer, httpbin, serve
 from requests_authretry.testing import no_waiting
 from tests.cassettes_support import Loopback
 
@@ -27,16 +27,16 @@ def blocks(language: str) -> list[str]:
 
 
 class Login:
-    """A token endpoint at /token; all other paths are httpbin's, behind the gate."""
+    """A token endpoint at /token; all other paths are httpbin's, behind the server."""
 
     def __init__(self) -> None:
-        self.gate = Gate(httpbin())
+        self.demo_server = DemoServer(httpbin())
 
     def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
         """Answer one request (WSGI)."""
         if environ["PATH_INFO"] != "/token":
-            return self.gate(environ, start_response)
-        body = json.dumps({"access_token": self.gate.issue()}).encode()
+            return self.demo_server(environ, start_response)
+        body = json.dumps({"access_token": self.demo_server.issue()}).encode()
         headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
         start_response("200 OK", headers)
         return [body]
@@ -59,12 +59,12 @@ def test_the_snippets_run_and_get_what_they_say(
     namespace: dict[str, Any] = {}
     statuses = []
     for snippet in blocks("python"):
-        login.gate.guarded = "/bearer" in snippet
+        login.demo_server.guarded = "/bearer" in snippet
         exec(compile(snippet, str(README), "exec"), namespace)  # noqa: S102 (that is the point)
         if "/bearer" in snippet:
             statuses.append(namespace["response"].status_code)
     assert statuses == [200, 200, 200, 200, 200]
-    assert login.gate.issued == 5
+    assert login.demo_server.issued == 5
     assert blocks("text")[1] in capsys.readouterr().out
 
 
@@ -73,9 +73,9 @@ def test_the_timeline_in_the_readme_is_one_that_the_library_prints(login: Login)
     namespace: dict[str, Any] = {"requests": requests}
     for snippet in blocks("python")[:2]:
         exec(compile(snippet, str(README), "exec"), namespace)  # noqa: S102 (that is the point)
-    login.gate.revoke()
-    login.gate.guarded = True
-    login.gate.answer(429, [("Retry-After", "1")])
+    login.demo_server.revoke()
+    login.demo_server.guarded = True
+    login.demo_server.answer(429, [("Retry-After", "1")])
     with no_waiting():
         said = explain(namespace["session"].get("https://api.example.com/get"))
     assert _untimed(said) == _untimed(blocks("text")[0].rstrip())

@@ -16,7 +16,7 @@ from requests_authretry import attempts
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from requests_authretry.cli.demo_server import Gate
+    from requests_authretry.cli.demo_server import DemoServer
     from tests.neighbours.conftest import Way
 
 URL = "https://api.example.com/things"
@@ -68,11 +68,11 @@ def test_requests_mock_passes_adapters_by(way: Way) -> None:
         assert len(attempts(failure.value)) == 4  # as ever again
 
 
-def test_betamax(way: Way, gate: Gate, httpbin_url: str, tmp_path: Path) -> None:
+def test_betamax(way: Way, demo_server: DemoServer, httpbin_url: str, tmp_path: Path) -> None:
     """Begun before ours is added, each attempt is on its tape, and is played again."""
     url = f"{httpbin_url}/get"
-    gate.answer(503)
-    gate.answer(503)
+    demo_server.answer(503)
+    demo_server.answer(503)
     for record in ("once", "none"):
         with requests.Session() as session:
             recorder = betamax.Betamax(session, cassette_library_dir=str(tmp_path))
@@ -81,12 +81,12 @@ def test_betamax(way: Way, gate: Gate, httpbin_url: str, tmp_path: Path) -> None
                 way(session)
                 answer = session.get(url, headers={"Accept-Encoding": "identity"})
                 assert (answer.status_code, len(attempts(answer))) == (200, 3)
-    assert [request.status for request in gate.seen] == [503, 503, 200]
+    assert [request.status for request in demo_server.seen] == [503, 503, 200]
 
 
-def test_vcrpy(way: Way, gate: Gate, httpbin_url: str, tmp_path: Path) -> None:
+def test_vcrpy(way: Way, demo_server: DemoServer, httpbin_url: str, tmp_path: Path) -> None:
     """It records below urllib3: each attempt is on its tape."""
-    gate.answer(503)
+    demo_server.answer(503)
     tape = vcr.VCR(cassette_library_dir=str(tmp_path))
     for mode in ("once", "none"):
         with (
@@ -96,4 +96,4 @@ def test_vcrpy(way: Way, gate: Gate, httpbin_url: str, tmp_path: Path) -> None:
             way(session)
             assert session.get(f"{httpbin_url}/get").status_code == 200
             assert len(cassette) == 2
-    assert [request.status for request in gate.seen] == [503, 200]
+    assert [request.status for request in demo_server.seen] == [503, 200]

@@ -18,30 +18,34 @@ from requests_toolbelt.threaded import pool
 if TYPE_CHECKING:
     import pytest
 
-    from requests_authretry.cli.demo_server import Gate
+    from requests_authretry.cli.demo_server import DemoServer
     from tests.neighbours.conftest import Way
 
 
-def statuses(gate: Gate) -> list[int | None]:
+def statuses(demo_server: DemoServer) -> list[int | None]:
     """What the server answered."""
-    return [request.status for request in gate.seen]
+    return [request.status for request in demo_server.seen]
 
 
-def test_toolbelt_sessions_and_adapters(way: Way, gate: Gate, httpbin_url: str) -> None:
+def test_toolbelt_sessions_and_adapters(
+    way: Way, demo_server: DemoServer, httpbin_url: str
+) -> None:
     """A session with a base URL and an adapter with a source address go on as they were."""
-    gate.answer(503)
+    demo_server.answer(503)
     with BaseUrlSession(base_url=httpbin_url) as session:
         session.mount("http://", SourceAddressAdapter("127.0.0.1"))
         way(session)
         assert session.get("/get").status_code == 200
-    assert statuses(gate) == [503, 200]
+    assert statuses(demo_server) == [503, 200]
 
 
-def test_toolbelt_bodies_go_again_with_a_buffer(way: Way, gate: Gate, httpbin_url: str) -> None:
+def test_toolbelt_bodies_go_again_with_a_buffer(
+    way: Way, demo_server: DemoServer, httpbin_url: str
+) -> None:
     """Its multipart bodies cannot be wound back: with `buffer_bodies` they are sent whole again."""
     from requests_authretry import Backoff, RetryPolicy
 
-    gate.answer(429)
+    demo_server.answer(429)
     parts: dict[str, Any] = {"file": ("a.txt", io.BytesIO(b"x" * 100_000), "text/plain")}
     body = MultipartEncoder({"name": "Ada", **parts})
     retry = RetryPolicy(backoff=Backoff(initial=0.0, throttled_initial=0.0), buffer_bodies=10**6)
@@ -49,27 +53,29 @@ def test_toolbelt_bodies_go_again_with_a_buffer(way: Way, gate: Gate, httpbin_ur
         way(session, retry=retry)
         headers = {"Content-Type": body.content_type}
         response = session.post(f"{httpbin_url}/post", data=body, headers=headers)
-    assert statuses(gate) == [429, 200]
+    assert statuses(demo_server) == [429, 200]
     assert response.json()["form"] == {"name": "Ada"}
     assert response.json()["files"] == {"file": "x" * 100_000}
 
 
-def test_toolbelt_bodies_are_not_sent_by_half(way: Way, gate: Gate, httpbin_url: str) -> None:
+def test_toolbelt_bodies_are_not_sent_by_half(
+    way: Way, demo_server: DemoServer, httpbin_url: str
+) -> None:
     """Without it the first answer stands, and nothing empty is sent."""
-    gate.answer(429)
+    demo_server.answer(429)
     encoder = MultipartEncoder({"name": "Ada"})
     body = MultipartEncoderMonitor(encoder, lambda _: None)
     with requests.Session() as session:
         way(session)
         headers = {"Content-Type": body.content_type}
         answer = session.post(f"{httpbin_url}/post", data=body, headers=headers)
-    assert (answer.status_code, statuses(gate)) == (429, [429])
+    assert (answer.status_code, statuses(demo_server)) == (429, [429])
 
 
-def test_toolbelt_threads(way: Way, gate: Gate, httpbin_url: str) -> None:
+def test_toolbelt_threads(way: Way, demo_server: DemoServer, httpbin_url: str) -> None:
     """Its pool of threads sends through sessions that it is given."""
     for _ in range(3):  # one of them may meet them all
-        gate.answer(503)
+        demo_server.answer(503)
     is_built = threading.Event()
 
     def wait(_: requests.Response, **__: object) -> None:
@@ -87,43 +93,43 @@ def test_toolbelt_threads(way: Way, gate: Gate, httpbin_url: str) -> None:
     is_built.set()
     threads.join_all()
     assert [answer.status_code for answer in threads.responses()] == [200] * 10
-    assert statuses(gate).count(503) == 3
+    assert statuses(demo_server).count(503) == 3
 
 
 def test_oauthlib_keeps_its_own_token(
-    way: Way, gate: Gate, httpbin_url: str, monkeypatch: pytest.MonkeyPatch
+    way: Way, demo_server: DemoServer, httpbin_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its session signs by itself: ours retries, and leaves its header and its 401 alone."""
     monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
-    gate.guarded = True
-    gate.answer(503)
-    token = gate.issue()
+    demo_server.guarded = True
+    demo_server.answer(503)
+    token = demo_server.issue()
     with OAuth2Session(token={"access_token": token, "token_type": "Bearer"}) as session:
         way(session, token="other", origins=[httpbin_url])
         url = f"{httpbin_url}/bearer"
         assert session.get(url).status_code == 200
-        gate.revoke()
+        demo_server.revoke()
         assert session.get(url).status_code == 401
-    assert statuses(gate) == [503, 200, 401]
+    assert statuses(demo_server) == [503, 200, 401]
 
 
-def test_futures(way: Way, gate: Gate, httpbin_url: str) -> None:
+def test_futures(way: Way, demo_server: DemoServer, httpbin_url: str) -> None:
     """Each of its threads has the loop."""
     for _ in range(3):  # one of them may meet them all
-        gate.answer(503)
+        demo_server.answer(503)
     with FuturesSession(max_workers=4) as session:
         way(session)
         futures = [session.get(f"{httpbin_url}/get") for _ in range(12)]
         assert {future.result().status_code for future in futures} == {200}
-    assert statuses(gate).count(503) == 3
+    assert statuses(demo_server).count(503) == 3
 
 
 def test_ratelimiter_counts_every_attempt(
-    way: Way, gate: Gate, httpbin_url: str, monkeypatch: pytest.MonkeyPatch
+    way: Way, demo_server: DemoServer, httpbin_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its adapter is below ours, so that retries are limited too; its session is above."""
-    gate.answer(503)
-    gate.answer(503)
+    demo_server.answer(503)
+    demo_server.answer(503)
     counted: list[str] = []
     real = LimiterAdapter.send
 
@@ -137,8 +143,8 @@ def test_ratelimiter_counts_every_attempt(
         way(session)
         assert session.get(f"{httpbin_url}/get").status_code == 200
     assert len(counted) == 3
-    gate.answer(503)
+    demo_server.answer(503)
     with LimiterSession(per_second=1000) as session:
         way(session)
         assert session.get(f"{httpbin_url}/get").status_code == 200
-    assert statuses(gate)[3:] == [503, 200]
+    assert statuses(demo_server)[3:] == [503, 200]

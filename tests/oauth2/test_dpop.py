@@ -24,7 +24,7 @@ from requests_authretry import (
     attempts,
     mount,
 )
-from requests_authretry.cli.demo_server import Gate, serve
+from requests_authretry.cli.demo_server import DemoServer, serve
 from requests_authretry.oauth2 import Client, ClientCredentials, JWTBearer, Key, RefreshToken
 from requests_authretry.testing import FakeClock, ScriptedAdapter
 from tests.oauth2.support import (
@@ -333,22 +333,22 @@ def strict(oidc_server: Callable[..., OidcServer]) -> OidcServer:
 
 
 @pytest.fixture
-def guard(strict: OidcServer) -> Iterator[Callable[[int], tuple[Gate, str]]]:
+def guard(strict: OidcServer) -> Iterator[Callable[[int], tuple[DemoServer, str]]]:
     """A function from how long a nonce is good to a resource server, and its URL."""
     with ExitStack() as servers:
 
-        def start(nonce_every: int) -> tuple[Gate, str]:
-            gate = Gate(Api(strict, nonce_every=nonce_every))
-            return gate, servers.enter_context(serve(gate))
+        def start(nonce_every: int) -> tuple[DemoServer, str]:
+            demo_server = DemoServer(Api(strict, nonce_every=nonce_every))
+            return demo_server, servers.enter_context(serve(demo_server))
 
         yield start
 
 
 def test_nonces_of_real_servers(
-    strict: OidcServer, guard: Callable[[int], tuple[Gate, str]]
+    strict: OidcServer, guard: Callable[[int], tuple[DemoServer, str]]
 ) -> None:
     """With one attempt a call, every call gets in, though both servers change their nonces."""
-    gate, url = guard(2)
+    demo_server, url = guard(2)
     source = ClientCredentials(Client(*strict.cc, issuer=strict.issuer, dpop=True), READ)
     with mounted(source, url, retry=ONCE) as session:
         for number in range(6):
@@ -358,7 +358,7 @@ def test_nonces_of_real_servers(
             assert response.status_code == 200
             assert response.json()["data"] == "body"
     assert [entry["error"] for entry in strict.log()] == ["use_dpop_nonce", None, None]
-    refusals = [seen.status for seen in gate.seen if seen.status != 200]
+    refusals = [seen.status for seen in demo_server.seen if seen.status != 200]
     assert refusals == [401] * len(refusals)
     assert 3 <= len(refusals) <= 4
 

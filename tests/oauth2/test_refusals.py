@@ -15,7 +15,7 @@ from requests_authretry import (
     RefreshFailed,
     TokenRefreshed,
 )
-from requests_authretry.cli.demo_server import Gate, serve
+from requests_authretry.cli.demo_server import DemoServer, serve
 from requests_authretry.oauth2 import (
     Client,
     ClientCredentials,
@@ -40,15 +40,15 @@ READ = ["api:read"]
 
 
 @pytest.fixture
-def gate(oidc: OidcServer) -> Gate:
-    """The API behind a gate that can answer in its place."""
-    return Gate(Api(oidc))
+def demo_server(oidc: OidcServer) -> DemoServer:
+    """The API behind a server that can answer in its place."""
+    return DemoServer(Api(oidc))
 
 
 @pytest.fixture
-def url(gate: Gate) -> Iterator[str]:
+def url(demo_server: DemoServer) -> Iterator[str]:
     """Where it is."""
-    with serve(gate) as url:
+    with serve(demo_server) as url:
         yield url
 
 
@@ -93,27 +93,33 @@ def test_a_token_that_has_expired(oidc: OidcServer, url: str, grant: str) -> Non
     ],
 )
 def test_what_no_renewal_cures(  # noqa: PLR0913, PLR0917 (what pytest hands in)
-    oidc: OidcServer, gate: Gate, url: str, grant: str, status: int, challenge: str, reason: Reason
+    oidc: OidcServer,
+    demo_server: DemoServer,
+    url: str,
+    grant: str,
+    status: int,
+    challenge: str,
+    reason: Reason,
 ) -> None:
     """It is told and handed out, and neither renewed nor sent again."""
     events: list[Any] = []
     with mounted(sources(oidc)[grant], url, listeners=[events.append]) as session:
         session.get(f"{url}/get")
-        gate.answer(status, [("WWW-Authenticate", challenge)])
+        demo_server.answer(status, [("WWW-Authenticate", challenge)])
         assert session.get(f"{url}/get").status_code == status
         assert session.get(f"{url}/get").status_code == 200
     (declined,) = [event for event in events if isinstance(event, RefreshDeclined)]
     assert declined.reason is reason
     assert (declined.step_up is not None) == (reason is Reason.STEP_UP)
     assert len(oidc.log()) == 1
-    assert len(gate.seen) == 3
+    assert len(demo_server.seen) == 3
 
 
-def test_a_plain_403_is_no_event(oidc: OidcServer, gate: Gate, url: str) -> None:
+def test_a_plain_403_is_no_event(oidc: OidcServer, demo_server: DemoServer, url: str) -> None:
     """A 403 that says nothing of the token is the caller's alone."""
     events: list[Any] = []
     with mounted(sources(oidc)["refresh token"], url, listeners=[events.append]) as session:
-        gate.answer(403)
+        demo_server.answer(403)
         assert session.get(f"{url}/get").status_code == 403
     assert [type(event) for event in events] == [TokenRefreshed]
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import requests
 
-    from requests_authretry.cli.demo_server import Gate, Seen
+    from requests_authretry.cli.demo_server import DemoServer, Seen
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,9 @@ class Played:
 
 @pytest.fixture
 def played(
-    request: pytest.FixtureRequest, gate: Gate, recorded: Callable[[str], requests.Session]
+    request: pytest.FixtureRequest,
+    demo_server: DemoServer,
+    recorded: Callable[[str], requests.Session],
 ) -> Iterator[Played]:
     """The cassette that is named like the test.
 
@@ -117,7 +119,7 @@ def played(
     tape = Played(recorded(name))
     yield tape
     if request.config.getoption("--record"):
-        known = [by_the_server(seen) for seen in gate.seen]
+        known = [by_the_server(seen) for seen in demo_server.seen]
     else:
         cassette = json.loads((HOME / f"{name}.json").read_text(encoding="utf-8"))
         known = [on_the_tape(each) for each in cassette["http_interactions"]]

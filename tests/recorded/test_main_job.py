@@ -25,7 +25,7 @@ from tests.cassettes_support import ORIGIN, SECRETS
 if TYPE_CHECKING:
     import requests
 
-    from requests_authretry.cli.demo_server import Gate
+    from requests_authretry.cli.demo_server import DemoServer
     from tests.recorded.conftest import Played
 
 PASSWORD = SECRETS["<PASSWORD>"]
@@ -53,24 +53,28 @@ def in_half_a_minute() -> datetime:
     return datetime.now(timezone.utc) + timedelta(seconds=30)
 
 
-def test_a_stale_token_is_renewed(played: Played, gate: Gate, clock: FakeClock) -> None:
+def test_a_stale_token_is_renewed(
+    played: Played, demo_server: DemoServer, clock: FakeClock
+) -> None:
     """A token that the server refuses is renewed once and the call answered; others see no 401."""
-    gate.guarded = True
+    demo_server.guarded = True
     session = played.session
-    mount(session, steady(clock, token=gate.issue, origins=[ORIGIN]))
+    mount(session, steady(clock, token=demo_server.issue, origins=[ORIGIN]))
     assert session.get(f"{ORIGIN}/bearer").status_code == 200
-    gate.revoke()
+    demo_server.revoke()
     renewed, next_one = (session.get(f"{ORIGIN}/bearer") for _ in range(2))
     assert renewed.json() == {"authenticated": True, "token": "issued-2-" + "x" * 32}
     assert reasons(renewed) == [(401, Reason.REFRESHED), (200, Reason.FINAL)]
     assert [answer.status_code for answer in renewed.history] == [401]
     assert reasons(next_one) == [(200, Reason.FINAL)]
-    assert gate.issued == 2
+    assert demo_server.issued == 2
 
 
-def test_a_rate_limit_is_waited_out(played: Played, gate: Gate, clock: FakeClock) -> None:
+def test_a_rate_limit_is_waited_out(
+    played: Played, demo_server: DemoServer, clock: FakeClock
+) -> None:
     """A 429 with Retry-After waits exactly as long as it says, then goes again."""
-    gate.answer(429, [("Retry-After", "7")])
+    demo_server.answer(429, [("Retry-After", "7")])
     mount(played.session, steady(clock))
     response = played.session.get(f"{ORIGIN}/get")
     assert response.json()["url"] == f"{ORIGIN}/get"
@@ -78,17 +82,19 @@ def test_a_rate_limit_is_waited_out(played: Played, gate: Gate, clock: FakeClock
     assert reasons(response) == [(429, Reason.THROTTLED), (200, Reason.FINAL)]
 
 
-def test_a_date_to_retry_at(played: Played, gate: Gate, clock: FakeClock) -> None:
+def test_a_date_to_retry_at(played: Played, demo_server: DemoServer, clock: FakeClock) -> None:
     """A Retry-After that is a date is measured from the server's own, though ours says 1970."""
-    gate.answer(503, [("Retry-After", format_datetime(in_half_a_minute(), usegmt=True))])
+    demo_server.answer(503, [("Retry-After", format_datetime(in_half_a_minute(), usegmt=True))])
     mount(played.session, steady(clock))
     assert played.session.get(f"{ORIGIN}/get").status_code == 200
     assert clock.sleeps == [pytest.approx(30, abs=1)]
 
 
-def test_a_rate_limit_that_names_no_time(played: Played, gate: Gate, clock: FakeClock) -> None:
+def test_a_rate_limit_that_names_no_time(
+    played: Played, demo_server: DemoServer, clock: FakeClock
+) -> None:
     """A 429 without Retry-After backs off from a second, doubling; httpbin's own has none."""
-    gate.answer(429, times=2)
+    demo_server.answer(429, times=2)
     mount(played.session, steady(clock))
     response = played.session.get(f"{ORIGIN}/get")
     assert clock.sleeps == [1.0, 2.0]
@@ -100,9 +106,11 @@ def test_a_rate_limit_that_names_no_time(played: Played, gate: Gate, clock: Fake
     assert rests == [1.0, 2.0, 4.0]
 
 
-def test_a_failing_server_is_asked_again(played: Played, gate: Gate, clock: FakeClock) -> None:
+def test_a_failing_server_is_asked_again(
+    played: Played, demo_server: DemoServer, clock: FakeClock
+) -> None:
     """A 503 is retried after a short wait and the caller gets the real answer."""
-    gate.answer(503)
+    demo_server.answer(503)
     mount(played.session, steady(clock))
     response = played.session.get(f"{ORIGIN}/json")
     assert response.json()["slideshow"]["title"] == "Sample Slide Show"
@@ -121,18 +129,22 @@ def test_the_last_answer_is_handed_out(played: Played, clock: FakeClock) -> None
     assert clock.sleeps == pytest.approx([0.05, 0.1, 0.2])
 
 
-def test_a_post_is_resent_after_a_429(played: Played, gate: Gate, clock: FakeClock) -> None:
+def test_a_post_is_resent_after_a_429(
+    played: Played, demo_server: DemoServer, clock: FakeClock
+) -> None:
     """A POST that was refused unprocessed goes again with its whole body."""
-    gate.answer(429, [("Retry-After", "1")])
+    demo_server.answer(429, [("Retry-After", "1")])
     mount(played.session, steady(clock))
     response = played.session.post(f"{ORIGIN}/post", json={"name": "Ada"})
     assert response.json()["json"] == {"name": "Ada"}
     assert [each.body_length for each in played.passed] == [15, 15]
 
 
-def test_a_post_is_not_resent_after_a_503(played: Played, gate: Gate, clock: FakeClock) -> None:
+def test_a_post_is_not_resent_after_a_503(
+    played: Played, demo_server: DemoServer, clock: FakeClock
+) -> None:
     """A POST that may have been processed is sent once; the caller gets the 503."""
-    gate.answer(503, [("Retry-After", "1")])
+    demo_server.answer(503, [("Retry-After", "1")])
     mount(played.session, steady(clock))
     response = played.session.post(f"{ORIGIN}/post", json={"name": "Ada"})
     assert reasons(response) == [(503, Reason.NOT_IDEMPOTENT)]
@@ -140,13 +152,15 @@ def test_a_post_is_not_resent_after_a_503(played: Played, gate: Gate, clock: Fak
     assert clock.sleeps == []
 
 
-def test_a_redirect_on_the_same_origin(played: Played, gate: Gate, clock: FakeClock) -> None:
+def test_a_redirect_on_the_same_origin(
+    played: Played, demo_server: DemoServer, clock: FakeClock
+) -> None:
     """Each hop carries the token; one that fails, or is refused, is retried by itself."""
-    gate.guarded = True
-    mount(played.session, steady(clock, token=gate.issue, origins=[ORIGIN]))
+    demo_server.guarded = True
+    mount(played.session, steady(clock, token=demo_server.issue, origins=[ORIGIN]))
     assert played.session.get(f"{ORIGIN}/get").status_code == 200
-    gate.revoke()
-    gate.answer(503)
+    demo_server.revoke()
+    demo_server.answer(503)
     response = played.session.get(f"{ORIGIN}/redirect/1")
     assert response.url == f"{ORIGIN}/get"
     assert response.json()["headers"]["Authorization"] == "Bearer issued-2-" + "x" * 32
@@ -159,20 +173,22 @@ def test_a_redirect_on_the_same_origin(played: Played, gate: Gate, clock: FakeCl
     ]
 
 
-def test_a_redirect_to_another_origin(played: Played, gate: Gate, clock: FakeClock) -> None:
+def test_a_redirect_to_another_origin(
+    played: Played, demo_server: DemoServer, clock: FakeClock
+) -> None:
     """The token stays behind at a redirect elsewhere, and a 401 from there renews nothing."""
-    mount(played.session, steady(clock, token=gate.issue, origins=[ORIGIN]))
+    mount(played.session, steady(clock, token=demo_server.issue, origins=[ORIGIN]))
     target = "https://elsewhere.test/bearer"
     response = played.session.get(f"{ORIGIN}/redirect-to", params={"url": target})
     assert (response.url, response.status_code) == (target, 401)
     assert played.passed[0].authorization == "Bearer issued-1-" + "x" * 32
     assert played.passed[1].authorization is None
-    assert gate.issued == 1
+    assert demo_server.issued == 1
 
 
-def test_the_right_password(played: Played, gate: Gate, clock: FakeClock) -> None:
+def test_the_right_password(played: Played, demo_server: DemoServer, clock: FakeClock) -> None:
     """Basic authentication of requests' own works through a mounted session, retries included."""
-    gate.answer(503)
+    demo_server.answer(503)
     mount(played.session, steady(clock))
     url = f"{ORIGIN}/basic-auth/ada/{PASSWORD}"
     response = played.session.get(url, auth=("ada", PASSWORD))
@@ -190,9 +206,9 @@ def test_a_wrong(played: Played, clock: FakeClock, user: str) -> None:
     assert len(played.passed) == 1
 
 
-def test_digest_authentication(played: Played, gate: Gate, clock: FakeClock) -> None:
+def test_digest_authentication(played: Played, demo_server: DemoServer, clock: FakeClock) -> None:
     """The digest authentication of requests answers its 401 through a mounted session."""
-    gate.answer(503)
+    demo_server.answer(503)
     mount(played.session, steady(clock))
     auth = HTTPDigestAuth("ada", PASSWORD)
     response = played.session.get(f"{ORIGIN}/digest-auth/auth/ada/{PASSWORD}", auth=auth)
@@ -201,9 +217,11 @@ def test_digest_authentication(played: Played, gate: Gate, clock: FakeClock) -> 
     assert played.statuses == [503, 401, 200]
 
 
-def test_cookies_of_failed_attempts(played: Played, gate: Gate, clock: FakeClock) -> None:
+def test_cookies_of_failed_attempts(
+    played: Played, demo_server: DemoServer, clock: FakeClock
+) -> None:
     """What a failed attempt sets goes with the next one, and stays in the session."""
-    gate.answer(503, [("Set-Cookie", "crumb=oat; Path=/")])
+    demo_server.answer(503, [("Set-Cookie", "crumb=oat; Path=/")])
     mount(played.session, steady(clock))
     response = played.session.get(f"{ORIGIN}/cookies")
     assert list(response.json()["cookies"]) == ["crumb"]
@@ -211,19 +229,19 @@ def test_cookies_of_failed_attempts(played: Played, gate: Gate, clock: FakeClock
     assert played.session.cookies.keys() == ["crumb"]
 
 
-def test_cookies_of_a_refusal(played: Played, gate: Gate, clock: FakeClock) -> None:
+def test_cookies_of_a_refusal(played: Played, demo_server: DemoServer, clock: FakeClock) -> None:
     """What a 401 sets goes with the replay, and stays in the session."""
-    gate.answer(401, [("Set-Cookie", "crumb=oat; Path=/")])
-    mount(played.session, steady(clock, token=gate.issue, origins=[ORIGIN]))
+    demo_server.answer(401, [("Set-Cookie", "crumb=oat; Path=/")])
+    mount(played.session, steady(clock, token=demo_server.issue, origins=[ORIGIN]))
     response = played.session.get(f"{ORIGIN}/cookies")
     assert list(response.json()["cookies"]) == ["crumb"]
     assert [each.cookie for each in played.passed] == [None, "crumb=<HIDDEN>"]
     assert played.session.cookies.keys() == ["crumb"]
 
 
-def test_a_stream(played: Played, gate: Gate, clock: FakeClock) -> None:
+def test_a_stream(played: Played, demo_server: DemoServer, clock: FakeClock) -> None:
     """A streamed answer is retried until it begins well, and then left for the caller to read."""
-    gate.answer(503)
+    demo_server.answer(503)
     mount(played.session, steady(clock))
     response = played.session.get(f"{ORIGIN}/stream/3", stream=True)
     assert not response._content_consumed  # noqa: SLF001
@@ -231,14 +249,14 @@ def test_a_stream(played: Played, gate: Gate, clock: FakeClock) -> None:
     assert played.statuses == [503, 200]
 
 
-def test_all_of_it_is_told(played: Played, gate: Gate, clock: FakeClock) -> None:
+def test_all_of_it_is_told(played: Played, demo_server: DemoServer, clock: FakeClock) -> None:
     """`attempts` and `explain` tell a whole call as the cassette has it, wait for wait."""
-    gate.guarded = True
-    mount(played.session, steady(clock, token=gate.issue, origins=[ORIGIN]))
+    demo_server.guarded = True
+    mount(played.session, steady(clock, token=demo_server.issue, origins=[ORIGIN]))
     played.session.get(f"{ORIGIN}/bearer")
-    gate.revoke()
-    gate.answer(429, [("Retry-After", "3")])
-    gate.answer(503, times=2)
+    demo_server.revoke()
+    demo_server.answer(429, [("Retry-After", "3")])
+    demo_server.answer(503, times=2)
     response = played.session.get(f"{ORIGIN}/bearer")
     url = f"{ORIGIN}/bearer"
     assert [(each.started, each.delay) for each in attempts(response)] == [

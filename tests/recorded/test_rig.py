@@ -14,28 +14,32 @@ if TYPE_CHECKING:
 
     import requests
 
-    from requests_authretry.cli.demo_server import Gate
+    from requests_authretry.cli.demo_server import DemoServer
 
 
-def test_a_token_revoked_halfway(recorded: Callable[[str], requests.Session], gate: Gate) -> None:
+def test_a_token_revoked_halfway(
+    recorded: Callable[[str], requests.Session], demo_server: DemoServer
+) -> None:
     """The same request twice, with a token before and after its revocation, replays in order."""
     session = recorded("rig_revoked_token")
-    gate.guarded = True
-    old = {"Authorization": f"Bearer {gate.issue()}"}
+    demo_server.guarded = True
+    old = {"Authorization": f"Bearer {demo_server.issue()}"}
     before = session.get(f"{ORIGIN}/bearer", headers=old)
-    gate.revoke()
+    demo_server.revoke()
     refused = session.get(f"{ORIGIN}/bearer", headers=old)
-    new = {"Authorization": f"Bearer {gate.issue()}"}
+    new = {"Authorization": f"Bearer {demo_server.issue()}"}
     after = session.get(f"{ORIGIN}/bearer", headers=new)
     assert [before.status_code, refused.status_code, after.status_code] == [200, 401, 200]
     assert 'error="invalid_token"' in refused.headers["WWW-Authenticate"]
     assert after.json() == {"authenticated": True, "token": "issued-2-" + "x" * 32}
 
 
-def test_canned_answers(recorded: Callable[[str], requests.Session], gate: Gate) -> None:
-    """What the gate says by itself is on the cassette as well, headers included."""
+def test_canned_answers(
+    recorded: Callable[[str], requests.Session], demo_server: DemoServer
+) -> None:
+    """What the server says by itself is on the cassette as well, headers included."""
     session = recorded("rig_canned_answers")
-    gate.answer(429, [("Retry-After", "7")])
+    demo_server.answer(429, [("Retry-After", "7")])
     answers = [session.get(f"{ORIGIN}/get") for _ in range(2)]
     assert [answer.status_code for answer in answers] == [429, 200]
     assert answers[0].headers["Retry-After"] == "7"
@@ -68,11 +72,13 @@ def test_any_body_replays(recorded: Callable[[str], requests.Session]) -> None:
 
 
 def test_another_token_does_not_match(
-    recorded: Callable[[str], requests.Session], gate: Gate, pytestconfig: pytest.Config
+    recorded: Callable[[str], requests.Session],
+    demo_server: DemoServer,
+    pytestconfig: pytest.Config,
 ) -> None:
     """On replay, a request that carries another token than the recorded one finds no answer."""
     session = recorded("rig_another_token")
-    right, wrong = gate.issue(), gate.issue()
+    right, wrong = demo_server.issue(), demo_server.issue()
     if not pytestconfig.getoption("--record"):
         with pytest.raises(BetamaxError):
             session.get(f"{ORIGIN}/get", headers={"Authorization": f"Bearer {wrong}"})

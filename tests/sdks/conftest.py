@@ -19,7 +19,7 @@ from tests.sdks.support import PAGE, PROGRAMS, TOKEN
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from requests_authretry.cli.demo_server import Gate
+    from requests_authretry.cli.demo_server import DemoServer
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -60,9 +60,9 @@ def _no_naps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def url(gate: Gate) -> Iterator[str]:
-    """The base URL of ``gate``."""
-    with serve(gate) as base:
+def url(demo_server: DemoServer) -> Iterator[str]:
+    """The base URL of ``demo_server``."""
+    with serve(demo_server) as base:
         yield base
 
 

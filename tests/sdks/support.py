@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from requests_authretry.cli.demo_server import Gate
+    from requests_authretry.cli.demo_server import DemoServer
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "sdks.md"
 _BLOCK: Final = r"^<!-- sdk: (\S+) (\w+) -->\n```python\n(.*?)^```$"
@@ -29,21 +29,21 @@ TOKEN: Final = "sdk-7d1c40"
 """What an SDK is given as its own secret."""
 
 
-def weather(gate: Gate) -> list[int]:
+def weather(demo_server: DemoServer) -> list[int]:
     """Let a 503 and a 429 come first; return the statuses of a call that gets through."""
-    gate.answer(503)
-    gate.answer(429, [("Retry-After", "1")])
+    demo_server.answer(503)
+    demo_server.answer(429, [("Retry-After", "1")])
     return [503, 429, 200]
 
 
-def statuses(gate: Gate) -> list[int | None]:
+def statuses(demo_server: DemoServer) -> list[int | None]:
     """What was answered so far."""
-    return [request.status for request in gate.seen]
+    return [request.status for request in demo_server.seen]
 
 
-def sent(gate: Gate) -> list[str | None]:
+def sent(demo_server: DemoServer) -> list[str | None]:
     """The Authorization of each request so far."""
-    return [request.authorization for request in gate.seen]
+    return [request.authorization for request in demo_server.seen]
 
 
 def fake(answers: Mapping[str, object]) -> WSGIApplication:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from requests_authretry import RetryPolicy
-from requests_authretry.cli.demo_server import Gate
+from requests_authretry.cli.demo_server import DemoServer
 from tests.sdks.support import passing_on, statuses, weather
 from tests.servers.storage import serve_gcs
 
@@ -22,10 +22,10 @@ CREDENTIALS = "google.auth.credentials"
 
 
 @pytest.fixture
-def gate() -> Iterator[Gate]:
-    """The emulator behind a gate."""
+def demo_server() -> Iterator[DemoServer]:
+    """The emulator behind a server."""
     with serve_gcs() as emulator:
-        yield Gate(passing_on(emulator))
+        yield DemoServer(passing_on(emulator))
 
 
 @pytest.fixture
@@ -42,70 +42,72 @@ def blob(make: Callable[..., Any]) -> Callable[..., Any]:
     return made
 
 
-def test_a_call_gets_through(blob: Callable[..., Any], gate: Gate) -> None:
+def test_a_call_gets_through(blob: Callable[..., Any], demo_server: DemoServer) -> None:
     """A 503 and a 429 cost one request each."""
     one = blob()
-    before = len(gate.seen)
-    expected = weather(gate)
+    before = len(demo_server.seen)
+    expected = weather(demo_server)
     assert one.download_as_bytes(retry=None) == b"some bytes"
-    assert statuses(gate)[before:] == expected
+    assert statuses(demo_server)[before:] == expected
 
 
-def test_an_upload_gets_through(blob: Callable[..., Any], gate: Gate) -> None:
+def test_an_upload_gets_through(blob: Callable[..., Any], demo_server: DemoServer) -> None:
     """An upload goes again after a 429, and after a 503 where POST is allowed by name."""
     one = blob(setup={"retry": RetryPolicy(methods=["GET", "POST"])})
-    before = len(gate.seen)
-    expected = weather(gate)
+    before = len(demo_server.seen)
+    expected = weather(demo_server)
     one.upload_from_string(b"others", retry=None)
-    assert statuses(gate)[before:] == expected
+    assert statuses(demo_server)[before:] == expected
     assert one.download_as_bytes(retry=None) == b"others"
 
 
-def test_pieces_get_through(blob: Callable[..., Any], gate: Gate) -> None:
+def test_pieces_get_through(blob: Callable[..., Any], demo_server: DemoServer) -> None:
     """Of an upload in pieces, one that was refused is sent again, and the whole arrives."""
     one = blob()
     one.chunk_size = 2**18
-    before = len(gate.seen)
+    before = len(demo_server.seen)
     content = bytes(range(256)) * 2500
 
     class InBadWeather(BytesIO):
         def read(self, size: int | None = -1) -> bytes:
             if self.tell() == one.chunk_size:
-                weather(gate)
+                weather(demo_server)
             return super().read(size)
 
     one.upload_from_file(InBadWeather(content), retry=None)
-    assert statuses(gate)[before:] == [200, 308, 503, 429, 308, 200]
+    assert statuses(demo_server)[before:] == [200, 308, 503, 429, 308, 200]
     assert one.download_as_bytes(retry=None) == content
 
 
-def test_one_layer_retries(blob: Callable[..., Any], gate: Gate) -> None:
+def test_one_layer_retries(blob: Callable[..., Any], demo_server: DemoServer) -> None:
     """With its retries off, a call ends after four attempts."""
     one = blob()
-    before = len(gate.seen)
-    gate.answer(503, times=6)
+    before = len(demo_server.seen)
+    demo_server.answer(503, times=6)
     with pytest.raises(Exception, match="503"):
         one.download_as_bytes(retry=None)
-    assert statuses(gate)[before:] == [503] * 4
+    assert statuses(demo_server)[before:] == [503] * 4
 
 
 # a download that it begins again leaves the refused answer unread, with or without ours
 @pytest.mark.filterwarnings(
     "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
 )
-def test_two_layers_multiply(blob: Callable[..., Any], gate: Gate) -> None:
+def test_two_layers_multiply(blob: Callable[..., Any], demo_server: DemoServer) -> None:
     """With its own retries, it begins again after ours."""
     one = blob()
-    before = len(gate.seen)
-    gate.answer(503, times=6)
+    before = len(demo_server.seen)
+    demo_server.answer(503, times=6)
     assert one.download_as_bytes() == b"some bytes"
-    assert statuses(gate)[before:] == [503] * 6 + [200]
+    assert statuses(demo_server)[before:] == [503] * 6 + [200]
 
 
-def test_a_refused_token_is_renewed(blob: Callable[..., Any], gate: Gate, url: str) -> None:
+def test_a_refused_token_is_renewed(
+    blob: Callable[..., Any], demo_server: DemoServer, url: str
+) -> None:
     """Without credentials of its own, ours is sent and renewed."""
-    gate.guarded = True
-    one = blob(setup={"token": gate.issue, "origins": [url]})
-    gate.revoke()
+    demo_server.guarded = True
+    one = blob(setup={"token": demo_server.issue, "origins": [url]})
+    demo_server.revoke()
     assert one.download_as_bytes(retry=None) == b"some bytes"
-    assert statuses(gate) == [200, 200, 401, 200]
+    assert statuses(demo_server) == [200, 200, 401, 200]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from requests_authretry.cli.demo_server import Gate
+from requests_authretry.cli.demo_server import DemoServer
 from tests.sdks.support import fake, statuses, weather
 
 if TYPE_CHECKING:
@@ -23,9 +23,9 @@ API = {
 
 
 @pytest.fixture
-def gate() -> Gate:
+def demo_server() -> DemoServer:
     """A server with one issue."""
-    return Gate(fake(API))
+    return DemoServer(fake(API))
 
 
 def summary(client: Any) -> Any:
@@ -33,39 +33,43 @@ def summary(client: Any) -> Any:
     return client.issue("ONE-1").fields.summary
 
 
-def test_a_call_gets_through(make: Callable[..., Any], gate: Gate) -> None:
+def test_a_call_gets_through(make: Callable[..., Any], demo_server: DemoServer) -> None:
     """A 503 and a 429 cost one request each."""
     client = make()
-    before = len(gate.seen)
-    expected = weather(gate)
+    before = len(demo_server.seen)
+    expected = weather(demo_server)
     assert summary(client) == "one"
-    assert statuses(gate)[before:] == expected
+    assert statuses(demo_server)[before:] == expected
 
 
-def test_one_layer_retries(make: Callable[..., Any], gate: Gate) -> None:
+def test_one_layer_retries(make: Callable[..., Any], demo_server: DemoServer) -> None:
     """With its retries off, a call ends after four attempts."""
     client = make()
-    before = len(gate.seen)
-    gate.answer(429, times=6)
+    before = len(demo_server.seen)
+    demo_server.answer(429, times=6)
     with pytest.raises(Exception, match="429"):
         summary(client)
-    assert statuses(gate)[before:] == [429] * 4
+    assert statuses(demo_server)[before:] == [429] * 4
 
 
-def test_two_layers_multiply(make: Callable[..., Any], gate: Gate) -> None:
+def test_two_layers_multiply(make: Callable[..., Any], demo_server: DemoServer) -> None:
     """With its own retries, it begins again after ours."""
     client = make(without=", max_retries=0")
-    before = len(gate.seen)
-    gate.answer(429, times=6)
+    before = len(demo_server.seen)
+    demo_server.answer(429, times=6)
     assert summary(client) == "one"
-    assert statuses(gate)[before:] == [429] * 6 + [200]
+    assert statuses(demo_server)[before:] == [429] * 6 + [200]
 
 
-def test_a_refused_token_is_renewed(make: Callable[..., Any], gate: Gate, url: str) -> None:
+def test_a_refused_token_is_renewed(
+    make: Callable[..., Any], demo_server: DemoServer, url: str
+) -> None:
     """Without its token, ours is sent and renewed."""
-    gate.guarded = True
-    client = make(without=", token_auth=token", setup={"token": gate.issue, "origins": [url]})
+    demo_server.guarded = True
+    client = make(
+        without=", token_auth=token", setup={"token": demo_server.issue, "origins": [url]}
+    )
     summary(client)
-    gate.revoke()
+    demo_server.revoke()
     assert summary(client) == "one"
-    assert statuses(gate)[-3:] == [200, 401, 200]
+    assert statuses(demo_server)[-3:] == [200, 401, 200]

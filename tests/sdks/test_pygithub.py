@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from requests_authretry.cli.demo_server import Gate
+from requests_authretry.cli.demo_server import DemoServer
 from tests.sdks.support import fake, statuses, weather
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ WITHOUT = ", auth=Auth.Token(token)"
 
 
 @pytest.fixture
-def gate() -> Gate:
+def demo_server() -> DemoServer:
     """GitHub, with one user."""
-    return Gate(fake({"GET /users/ada": {"login": "ada", "name": "Ada"}}))
+    return DemoServer(fake({"GET /users/ada": {"login": "ada", "name": "Ada"}}))
 
 
 @pytest.fixture(autouse=True)
@@ -33,38 +33,40 @@ def _as_it_was() -> Iterator[None]:
     import_module("github.Requester").Requester.resetConnectionClasses()
 
 
-def test_a_call_gets_through(make: Callable[..., Any], gate: Gate) -> None:
+def test_a_call_gets_through(make: Callable[..., Any], demo_server: DemoServer) -> None:
     """A 503 and a 429 cost one request each."""
-    expected = weather(gate)
+    expected = weather(demo_server)
     assert make().get_user("ada").name == "Ada"
-    assert statuses(gate) == expected
+    assert statuses(demo_server) == expected
 
 
-def test_one_layer_retries(make: Callable[..., Any], gate: Gate) -> None:
+def test_one_layer_retries(make: Callable[..., Any], demo_server: DemoServer) -> None:
     """Its ten retries are its adapter's, and off under ours: a call ends after four attempts."""
     client = make()
-    gate.answer(503, times=6)
+    demo_server.answer(503, times=6)
     with pytest.raises(Exception, match="503"):
         client.get_user("ada")
-    assert statuses(gate) == [503] * 4
+    assert statuses(demo_server) == [503] * 4
 
 
 def test_the_secondary_limit_is_heard(
-    make: Callable[..., Any], gate: Gate, clock: FakeClock
+    make: Callable[..., Any], demo_server: DemoServer, clock: FakeClock
 ) -> None:
     """The 403 with which GitHub asks for a pause is waited out by ours."""
     client = make()
-    gate.answer(403, [("Retry-After", "60")])
+    demo_server.answer(403, [("Retry-After", "60")])
     assert client.get_user("ada").name == "Ada"
-    assert statuses(gate) == [403, 200]
+    assert statuses(demo_server) == [403, 200]
     assert clock.sleeps[0] == pytest.approx(60)
 
 
-def test_a_refused_token_is_renewed(make: Callable[..., Any], gate: Gate, url: str) -> None:
+def test_a_refused_token_is_renewed(
+    make: Callable[..., Any], demo_server: DemoServer, url: str
+) -> None:
     """Without its token, ours is sent and renewed."""
-    gate.guarded = True
-    client = make(without=WITHOUT, setup={"token": gate.issue, "origins": [url]})
+    demo_server.guarded = True
+    client = make(without=WITHOUT, setup={"token": demo_server.issue, "origins": [url]})
     client.get_user("ada")
-    gate.revoke()
+    demo_server.revoke()
     assert client.get_user("ada").name == "Ada"
-    assert statuses(gate) == [200, 401, 200]
+    assert statuses(demo_server) == [200, 401, 200]

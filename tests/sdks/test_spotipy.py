@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from requests_authretry.cli.demo_server import Gate
+from requests_authretry.cli.demo_server import DemoServer
 from tests.sdks.support import fake, statuses, weather
 
 if TYPE_CHECKING:
@@ -18,9 +18,9 @@ TRACK = {"id": "t1", "name": "one"}
 
 
 @pytest.fixture
-def gate() -> Gate:
+def demo_server() -> DemoServer:
     """Spotify, with one track."""
-    return Gate(fake({"GET /v1/tracks/t1": TRACK}))
+    return DemoServer(fake({"GET /v1/tracks/t1": TRACK}))
 
 
 @pytest.fixture
@@ -35,27 +35,29 @@ def spotify(make: Callable[..., Any], url: str) -> Callable[..., Any]:
     return made
 
 
-def test_a_call_gets_through(spotify: Callable[..., Any], gate: Gate) -> None:
+def test_a_call_gets_through(spotify: Callable[..., Any], demo_server: DemoServer) -> None:
     """A 503 and a 429 cost one request each."""
-    expected = weather(gate)
+    expected = weather(demo_server)
     assert spotify().track("t1") == TRACK
-    assert statuses(gate) == expected
+    assert statuses(demo_server) == expected
 
 
-def test_one_layer_retries(spotify: Callable[..., Any], gate: Gate) -> None:
+def test_one_layer_retries(spotify: Callable[..., Any], demo_server: DemoServer) -> None:
     """Its own retries are its adapter's, and off under ours: a call ends after four attempts."""
     client = spotify()
-    gate.answer(503, times=6)
+    demo_server.answer(503, times=6)
     with pytest.raises(Exception, match=r"^http status: 503"):
         client.track("t1")
-    assert statuses(gate) == [503] * 4
+    assert statuses(demo_server) == [503] * 4
 
 
-def test_a_refused_token_is_renewed(spotify: Callable[..., Any], gate: Gate, url: str) -> None:
+def test_a_refused_token_is_renewed(
+    spotify: Callable[..., Any], demo_server: DemoServer, url: str
+) -> None:
     """Without its token, ours is sent and renewed."""
-    gate.guarded = True
-    client = spotify(token=None, setup={"token": gate.issue, "origins": [url]})
+    demo_server.guarded = True
+    client = spotify(token=None, setup={"token": demo_server.issue, "origins": [url]})
     client.track("t1")
-    gate.revoke()
+    demo_server.revoke()
     assert client.track("t1") == TRACK
-    assert statuses(gate) == [200, 401, 200]
+    assert statuses(demo_server) == [200, 401, 200]

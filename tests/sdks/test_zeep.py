@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from requests_authretry import RetryPolicy
-from requests_authretry.cli.demo_server import Gate
+from requests_authretry.cli.demo_server import DemoServer
 from tests.sdks.support import fake, statuses
 
 if TYPE_CHECKING:
@@ -40,42 +40,44 @@ ANSWER = """<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:B
 
 
 @pytest.fixture
-def gate() -> Gate:
+def demo_server() -> DemoServer:
     """A service with one operation."""
-    return Gate(fake({"GET /hello": WSDL, "POST /hello": ANSWER}))
+    return DemoServer(fake({"GET /hello": WSDL, "POST /hello": ANSWER}))
 
 
-def test_a_call_gets_through(make: Callable[..., Any], gate: Gate) -> None:
+def test_a_call_gets_through(make: Callable[..., Any], demo_server: DemoServer) -> None:
     """A 503 for its WSDL and a 429 for an operation cost one request each."""
-    gate.answer(503)
+    demo_server.answer(503)
     client = make()
-    gate.answer(429, [("Retry-After", "1")])
+    demo_server.answer(429, [("Retry-After", "1")])
     assert client.service.hello("Ada") == "Hello, Ada"
-    assert statuses(gate) == [503, 200, 429, 200]
+    assert statuses(demo_server) == [503, 200, 429, 200]
 
 
-def test_an_operation_is_not_repeated(make: Callable[..., Any], gate: Gate) -> None:
+def test_an_operation_is_not_repeated(make: Callable[..., Any], demo_server: DemoServer) -> None:
     """What the service may have done already is not asked for again."""
     client = make()
-    gate.answer(503)
+    demo_server.answer(503)
     with pytest.raises(Exception, match="503"):
         client.service.hello("Ada")
-    assert statuses(gate) == [200, 503]
+    assert statuses(demo_server) == [200, 503]
 
 
-def test_one_layer_retries(make: Callable[..., Any], gate: Gate) -> None:
+def test_one_layer_retries(make: Callable[..., Any], demo_server: DemoServer) -> None:
     """It has no retries of its own: where POST may be repeated, that is four attempts."""
     client = make(setup={"retry": RetryPolicy(methods=["GET", "POST"])})
-    gate.answer(503, times=6)
+    demo_server.answer(503, times=6)
     with pytest.raises(Exception, match="503"):
         client.service.hello("Ada")
-    assert statuses(gate) == [200] + [503] * 4
+    assert statuses(demo_server) == [200] + [503] * 4
 
 
-def test_a_refused_token_is_renewed(make: Callable[..., Any], gate: Gate, url: str) -> None:
+def test_a_refused_token_is_renewed(
+    make: Callable[..., Any], demo_server: DemoServer, url: str
+) -> None:
     """It has no token of its own: ours is sent and renewed, and the operation repeated."""
-    gate.guarded = True
-    client = make(setup={"token": gate.issue, "origins": [url]})
-    gate.revoke()
+    demo_server.guarded = True
+    client = make(setup={"token": demo_server.issue, "origins": [url]})
+    demo_server.revoke()
     assert client.service.hello("Ada") == "Hello, Ada"
-    assert statuses(gate) == [200, 401, 200]
+    assert statuses(demo_server) == [200, 401, 200]

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from threading import Event
 
     from requests_authretry import TokenSource
-    from requests_authretry.cli.demo_server import Gate
+    from requests_authretry.cli.demo_server import DemoServer
 
 PYTHON = [sys.executable, "-I", "-S", "-c"]
 SECRET = "s3cret-of-the-user"
@@ -207,18 +207,18 @@ def test_what_it_says_to_the_user(capfd: pytest.CaptureFixture[str]) -> None:
 # On the way
 
 
-def test_a_401_runs_it_again(gate: Gate, httpbin_url: str, tmp_path: Path) -> None:
+def test_a_401_runs_it_again(demo_server: DemoServer, httpbin_url: str, tmp_path: Path) -> None:
     """A token that the server refuses is replaced by what the program prints then."""
-    gate.guarded = True
+    demo_server.guarded = True
     file = tmp_path / "token"
     source = running("import sys; print(open(sys.argv[1]).read())", str(file))
     with requests.Session() as session:
         mount(session, Settings(token=source, origins=[httpbin_url]))
         for _ in range(2):
-            gate.revoke()
-            file.write_text(gate.issue())
+            demo_server.revoke()
+            file.write_text(demo_server.issue())
             assert session.get(f"{httpbin_url}/get").status_code == 200
-    assert [seen.status for seen in gate.seen] == [200, 401, 200]
+    assert [seen.status for seen in demo_server.seen] == [200, 401, 200]
 
 
 def test_a_program_that_prints_the_same_again() -> None:

@@ -34,7 +34,7 @@ from tests.support.authority import ACCOUNT, CERTIFICATE, CLIENT_ID, CLIENT_SECR
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from requests_authretry.cli.demo_server import Gate
+    from requests_authretry.cli.demo_server import DemoServer
     from tests.support.authority import Authority, Caller
 
 SCOPE = "https://api.example.com/.default"
@@ -152,12 +152,16 @@ def challenge(claims: str, error: str = "insufficient_claims") -> list[tuple[str
 )
 @pytest.mark.parametrize("held", ["principal", "application"], indirect=True)
 def test_a_claims_challenge(
-    encoded: str, held: Any, authority: Authority, caller: Callable[..., Caller], gate: Gate
+    encoded: str,
+    held: Any,
+    authority: Authority,
+    caller: Callable[..., Caller],
+    demo_server: DemoServer,
 ) -> None:
     """Claims that a server asks for are in the next token request; the call goes on with it."""
     user = caller(from_credentials(held, [SCOPE]))
     assert user.get() == 200
-    gate.answer(401, challenge(encoded))
+    demo_server.answer(401, challenge(encoded))
     assert user.get() == 200
     first, second = authority.asked
     assert "nbf" not in first.get("claims", "")
@@ -237,12 +241,12 @@ def test_a_credential_that_gives_the_same_again(
     principal: ClientSecretCredential,
     authority: Authority,
     caller: Callable[..., Caller],
-    gate: Gate,
+    demo_server: DemoServer,
 ) -> None:
     """A token that it holds to be good is not sent twice: the 401 is handed out."""
     user = caller(from_credentials(principal, [SCOPE]))
     assert user.get() == 200
-    gate.revoke()
+    demo_server.revoke()
     assert user.get() == 401
     assert user.declined == ["UNCHANGED"]
     assert len(authority.asked) == 1

@@ -24,7 +24,7 @@ from tests.support.authority import CLIENT_ID, CLIENT_SECRET
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from requests_authretry.cli.demo_server import Gate
+    from requests_authretry.cli.demo_server import DemoServer
     from tests.support.authority import Authority, Caller
 
 
@@ -127,13 +127,13 @@ def test_a_session_that_cannot_renew(
     options: dict[str, Any],
     authority: Authority,
     caller: Callable[..., Caller],
-    gate: Gate,
+    demo_server: DemoServer,
 ) -> None:
     """Its token is used while it is good; the 401 is handed out, and it is left as it is."""
     held = session(authority, **options)
     before = dict(held.token)
     user = caller(from_credentials(held))
-    gate.revoke()
+    demo_server.revoke()
     assert user.get() == 401
     assert user.declined == ["SOURCE_DECLINED"]
     assert held.token == before
@@ -188,7 +188,10 @@ def test_a_token_of_another_type(
 
 @SESSIONS
 def test_two_processes_with_one_login(
-    session: Callable[..., Any], authority: Authority, caller: Callable[..., Caller], gate: Gate
+    session: Callable[..., Any],
+    authority: Authority,
+    caller: Callable[..., Caller],
+    demo_server: DemoServer,
 ) -> None:
     """Where one has renewed, the other goes on with that token, and with its refresh token.
 
@@ -203,7 +206,7 @@ def test_two_processes_with_one_login(
     )
     assert one.statuses() == [200, 401, 200]
     assert other.get() == 200
-    gate.revoke()
+    demo_server.revoke()
     assert other.get() == 200
     assert one.get() == 200
     assert [form["refresh_token"] for form in authority.asked] == ["refresh-0", "refresh-1"]
@@ -235,12 +238,15 @@ def test_a_later_token_that_renews_nothing(
 
 @SESSIONS
 def test_a_refresh_token_that_is_spent(
-    session: Callable[..., Any], authority: Authority, caller: Callable[..., Caller], gate: Gate
+    session: Callable[..., Any],
+    authority: Authority,
+    caller: Callable[..., Caller],
+    demo_server: DemoServer,
 ) -> None:
     """What the session raises reaches the caller by its name alone."""
     authority.error = "invalid_grant"
     user = caller(from_credentials(session(authority)))
-    gate.revoke()
+    demo_server.revoke()
     error = user.failure()
     assert type(error.__cause__).__name__ in str(error)
     assert CLIENT_SECRET not in "".join(traceback.format_exception_only(error))

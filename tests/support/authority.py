@@ -22,7 +22,7 @@ from tests.support.wire import Wire, answer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from requests_authretry.cli.demo_server import Gate
+    from requests_authretry.cli.demo_server import DemoServer
     from tests.support.wire import Action, Arrived
 
 CERTIFICATE = Path(__file__).with_name("self_signed.pem")
@@ -36,7 +36,7 @@ _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 
 class Authority:
-    """Gives access tokens that the gate lets in, and refresh tokens that are good for one use.
+    """Gives access tokens that the server lets in, and refresh tokens that are good for one use.
 
     Attributes:
         url: Where it is, without a slash at the end.
@@ -50,7 +50,7 @@ class Authority:
         error: Where it is set, the code that every token request is refused with.
     """
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, demo_server: DemoServer) -> None:
         """Nobody has asked yet."""
         self.url = ""
         self.user = "ada"
@@ -61,7 +61,7 @@ class Authority:
         self.rotates = True
         self.reused = 0
         self.error: str | None = None
-        self._gate = gate
+        self._demo_server = demo_server
 
     @property
     def token_endpoint(self) -> str:
@@ -71,7 +71,7 @@ class Authority:
     def first_token(self) -> dict[str, Any]:
         """What somebody has who signed in before."""
         return {
-            "access_token": self._gate.issue(),
+            "access_token": self._demo_server.issue(),
             "token_type": "Bearer",
             "refresh_token": self.refresh_token,
         }
@@ -114,7 +114,7 @@ class Authority:
 
     def _tokens(self, form: dict[str, str]) -> dict[str, Any]:
         given: dict[str, Any] = {
-            "access_token": self._gate.issue(),
+            "access_token": self._demo_server.issue(),
             "token_type": "Bearer",
             "expires_in": LIFE,
         }
@@ -130,16 +130,16 @@ class Authority:
 
 @final
 class Caller:
-    """Somebody who calls an API behind the gate, and closes the session afterwards.
+    """Somebody who calls an API behind the server, and closes the session afterwards.
 
     Attributes:
         events: What the listeners were told.
     """
 
-    def __init__(self, gate: Gate, url: str, source: Any, **others: Any) -> None:
+    def __init__(self, demo_server: DemoServer, url: str, source: Any, **others: Any) -> None:
         """Mount a session with this token source."""
         self.events: list[Any] = []
-        self._gate, self._url, self._session = gate, url, requests.Session()
+        self._demo_server, self._url, self._session = demo_server, url, requests.Session()
         listeners = [self.events.append]
         mount(self._session, Settings(token=source, origins=[url], listeners=listeners, **others))
 
@@ -157,11 +157,11 @@ class Caller:
 
     def statuses(self) -> list[int | None]:
         """What is answered before and after all tokens are revoked, if all goes well in the end."""
-        before = len(self._gate.seen)
+        before = len(self._demo_server.seen)
         assert self.get() == 200
-        self._gate.revoke()
+        self._demo_server.revoke()
         assert self.get() == 200
-        return [seen.status for seen in self._gate.seen[before:]]
+        return [seen.status for seen in self._demo_server.seen[before:]]
 
     def failure(self) -> RefreshFailed:
         """What a request raises; nothing of it is what the server said."""
@@ -177,11 +177,11 @@ class Caller:
 
 
 @contextmanager
-def serving(gate: Gate) -> Iterator[Authority]:
+def serving(demo_server: DemoServer) -> Iterator[Authority]:
     """An authority that listens."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(CERTIFICATE)
-    authority = Authority(gate)
+    authority = Authority(demo_server)
     with Wire(tls=context, otherwise=authority) as wire:
         authority.url = wire.url.rstrip("/")
         yield authority

@@ -13,7 +13,7 @@ from tests.support.authority import CERTIFICATE, Caller, serving
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from requests_authretry.cli.demo_server import Gate
+    from requests_authretry.cli.demo_server import DemoServer
     from tests.support.authority import Authority
 
 
@@ -31,20 +31,20 @@ def zone() -> Iterator[Callable[[str], None]]:
 
 
 @pytest.fixture
-def authority(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> Iterator[Authority]:
-    """An authorization server whose tokens the gate wants to see, and which everybody trusts."""
+def authority(demo_server: DemoServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Authority]:
+    """An authorization server whose tokens the server wants to see, and which everybody trusts."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(CERTIFICATE))
-    gate.guarded = True
-    with serving(gate) as authority:
+    demo_server.guarded = True
+    with serving(demo_server) as authority:
         yield authority
 
 
 @pytest.fixture
-def caller(gate: Gate, httpbin_url: str) -> Iterator[Callable[..., Caller]]:
+def caller(demo_server: DemoServer, httpbin_url: str) -> Iterator[Callable[..., Caller]]:
     """A function from a token source, and other settings, to somebody who uses it."""
     with ExitStack() as opened:
 
         def make(source: Any, **others: Any) -> Caller:
-            return opened.enter_context(Caller(gate, httpbin_url, source, **others))
+            return opened.enter_context(Caller(demo_server, httpbin_url, source, **others))
 
         yield make
