@@ -23,7 +23,7 @@ from .._locks import survives_fork
 from .._settings import Settings
 from .._tokens.renewal import is_renewing
 from .mount import inner_retries, settings_for
-from .patches import Seams, is_met
+from .patches import Patches, is_met
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from requests.adapters import BaseAdapter
     from typing_extensions import Self
 
-    from .patches import Method, Seam
+    from .patches import Method, Patch
 
 _PLACE = "_authretry_installed"
 
@@ -131,7 +131,7 @@ class _Process:
     def __init__(self) -> None:
         self.settings: Settings | None = None
         self._installed: list[Installed] = []
-        self._seams = Seams()
+        self._patches = Patches()
         self._sessions: WeakValueDictionary[int, Session] = WeakValueDictionary()
         self._quieted: WeakValueDictionary[int, HTTPAdapter] = WeakValueDictionary()
         self._lock = Lock()
@@ -140,8 +140,8 @@ class _Process:
     def begin(self, installed: Installed) -> None:
         """Put it in force."""
         with self._lock:
-            for place, name, seam in _SEAMS:
-                self._seams.put(place, name, seam)
+            for place, name, patch in _PATCHES:
+                self._patches.apply(place, name, patch)
             self._installed.append(installed)
             self.settings = installed.settings
 
@@ -159,8 +159,8 @@ class _Process:
         """Have sessions of this class hand out wrapped adapters, and tell of their end."""
         with self._lock:
             if self.settings is not None:
-                self._seams.put(kind, "get_adapter", _get_adapter)
-                self._seams.put(kind, "close", _close)
+                self._patches.apply(kind, "get_adapter", _get_adapter)
+                self._patches.apply(kind, "close", _close)
 
     def wrapped(self, adapter: Any, session: Session, settings: Settings) -> Any:
         """What a session's call goes through; what is mounted keeps its own settings."""
@@ -202,7 +202,7 @@ class _Process:
                     self._quieted[id(adapter)] = adapter
 
     def _put_back(self) -> None:
-        self._seams.put_back()
+        self._patches.restore()
         for session in list(self._sessions.values()):
             session.__dict__.pop(_PLACE, None)
         with inner_retries.lock:
@@ -283,7 +283,7 @@ def _own_send(found: Method) -> Method:
     return send
 
 
-_SEAMS: list[tuple[type, str, Seam]] = [
+_PATCHES: list[tuple[type, str, Patch]] = [
     (AuthRetryAdapter, "send", _own_send),
     (HTTPAdapter, "send", _adapter_send),
     (Session, "send", _session_send),

@@ -11,31 +11,31 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Method = Callable[..., Any]
-    Seam = Callable[[Method], Method]
+    Patch = Callable[[Method], Method]
 
-_MARK = "_authretry_seam"
+_MARK = "_authretry_patch"
 
 
-class Seams:
+class Patches:
     """Where methods of ours stand. To be used by one thread at a time."""
 
     def __init__(self) -> None:
         """Nowhere yet."""
         self._places: WeakKeyDictionary[type, set[str]] = WeakKeyDictionary()
 
-    def put(self, kind: type, name: str, seam: Seam) -> None:
+    def apply(self, kind: type, name: str, patch: Patch) -> None:
         """Stand around a method, in the class that it comes from; once, as long as ours is met."""
         place = next(each for each in kind.__mro__ if name in each.__dict__)
         found = place.__dict__[name]
         self._places.setdefault(place, set()).add(name)
         if is_met(found):
             return
-        ours = wraps(found)(seam(found)) if isfunction(found) else seam(_bound(found, place))
+        ours = wraps(found)(patch(found)) if isfunction(found) else patch(_bound(found, place))
         # What others wrap around ours takes all of its attributes over, but is not itself.
         vars(ours).update({"__wrapped__": found, _MARK: ours})
         setattr(place, name, ours)
 
-    def put_back(self) -> None:
+    def restore(self) -> None:
         """Leave all places; ours stays, and lets all pass, below what others put around it."""
         for place, names in self._places.items():
             for name in names:

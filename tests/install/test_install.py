@@ -556,7 +556,7 @@ def test_a_patch_that_ends_takes_nothing_along(name: str) -> None:
 
 
 def test_undone_while_a_call_begins() -> None:
-    """Nothing is left where `uninstall` comes between the seams."""
+    """Nothing is left where `uninstall` comes between the patches."""
 
     class Undoes(requests.Session):
         def get_adapter(self, url: str) -> BaseAdapter:
