@@ -162,7 +162,7 @@ class Call:
             hooks[get_ident()] = self
 
     def outgoing(self, request: PreparedRequest, proxies: Proxies) -> PreparedRequest:  # noqa: C901 (flat: it is on the healthy path)
-        """What the next attempt sends: the caller's request itself, or a twin with what we add.
+        """What the next attempt sends: the caller's request itself, or a copy with what we add.
 
         Raises:
             RefreshFailed: It needs a token, and there is none to be had.

@@ -28,13 +28,13 @@ _KEY = "Idempotency-Key"
 _KEYED = {"POST", "PATCH"}
 
 
-def twin(request: PreparedRequest) -> PreparedRequest:
+def with_own_headers(request: PreparedRequest) -> PreparedRequest:
     """The request again, with headers of its own: what is added leaves the caller's as it is."""
-    return _twin(request, _store(request).copy())
+    return _with_headers(request, _store(request).copy())
 
 
 def carrying(request: PreparedRequest, authorization: str) -> PreparedRequest | None:
-    """A twin with our credentials; None where the caller has set some."""
+    """A copy with our credentials; None where the caller has set some."""
     headers: Any = request.headers
     store = headers._store if type(headers) is CaseInsensitiveDict else _store(request)  # noqa: SLF001 (see there)
     if "authorization" in store and has_own_authorization(request):
@@ -43,13 +43,13 @@ def carrying(request: PreparedRequest, authorization: str) -> PreparedRequest | 
 
 
 def replacing(request: PreparedRequest, authorization: str) -> PreparedRequest:
-    """A twin with our credentials, whatever the caller has set."""
+    """A copy with our credentials, whatever the caller has set."""
     store = _store(request).copy()
     store["authorization"] = ("Authorization", authorization)
-    return _twin(request, store)
+    return _with_headers(request, store)
 
 
-def _twin(request: PreparedRequest, store: Any) -> PreparedRequest:
+def _with_headers(request: PreparedRequest, store: Any) -> PreparedRequest:
     """`PreparedRequest.copy` would copy the cookies too, at ten times the price."""
     other = object.__new__(type(request))
     other.__dict__ = request.__dict__.copy()
@@ -68,7 +68,7 @@ def _store(request: PreparedRequest) -> Any:
 
 def signed(request: PreparedRequest, auth: AuthBase) -> PreparedRequest:
     """The request with a fresh signature; hooks that the signer sets are not kept."""
-    other = twin(request)
+    other = with_own_headers(request)
     other.hooks = {"response": []}
     other.prepare_auth(auth, other.url or "")
     return other
@@ -127,8 +127,8 @@ def new_key() -> str:
 
 
 def keyed(request: PreparedRequest, key: str) -> PreparedRequest:
-    """A twin with our key."""
-    other = twin(request)
+    """A copy with our key."""
+    other = with_own_headers(request)
     other.headers[_KEY] = key
     return other
 
@@ -161,7 +161,7 @@ class Cookies:
         """The request with these cookies too; a Cookie header the caller wrote is the caller's."""
         if self._jar is None:
             return request
-        bare = twin(request)
+        bare = with_own_headers(request)
         written = bare.headers.pop("Cookie", None)
         if written != get_cookie_header(_cookies(request), bare):
             return request

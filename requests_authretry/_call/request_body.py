@@ -8,7 +8,7 @@ from io import UnsupportedOperation
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Any
 
-from .outgoing import twin
+from .outgoing import with_own_headers
 from .response_body import PLAIN
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Spool:
         What has ``read`` and what has not is framed in different ways by requests and urllib3.
         """
         self.rewound()
-        other: Any = twin(request)
+        other: Any = with_own_headers(request)
         if not hasattr(self.source, "read"):
             other.body = _Pieces(self)
         else:

@@ -242,12 +242,12 @@ class _Bounded(BaseAdapter):
 
 
 def _without_retries(adapter: Any) -> Any:
-    """The adapter itself, or a twin with the same pools that sends once: ours is the policy."""
+    """The adapter itself, or a copy with the same pools that sends once: ours is the policy."""
     if not would_retry(getattr(adapter, "max_retries", None)):
         return adapter
-    twin = object.__new__(type(adapter))
-    twin.__dict__.update(adapter.__dict__, max_retries=no_retries())
-    return twin
+    sends_once = object.__new__(type(adapter))
+    sends_once.__dict__.update(adapter.__dict__, max_retries=no_retries())
+    return sends_once
 
 
 def _session(theirs: requests.Session | None) -> requests.Session:

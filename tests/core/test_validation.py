@@ -323,12 +323,12 @@ def test_refuse() -> None:
     assert caught.value.faults == ("a is odd", "b is even")
 
 
-@pytest.mark.parametrize("twin", [copy.copy, copy.deepcopy, lambda error: error])
+@pytest.mark.parametrize("passed_on", [copy.copy, copy.deepcopy, lambda error: error])
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_the_error_survives_process_borders(twin: Any, protocol: int) -> None:
+def test_the_error_survives_process_borders(passed_on: Any, protocol: int) -> None:
     """Copied and pickled, the error keeps its message and its lines, and is a ValueError."""
     error = ConfigurationError("Thing", ["a is odd", "b is even"])
-    again = pickle.loads(pickle.dumps(twin(error), protocol))  # noqa: S301
+    again = pickle.loads(pickle.dumps(passed_on(error), protocol))  # noqa: S301
     assert type(again) is ConfigurationError
     assert isinstance(again, ValueError)
     assert (again.where, again.faults) == ("Thing", ("a is odd", "b is even"))
