@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections import deque
 from dataclasses import dataclass, field
 from math import inf
@@ -14,7 +15,6 @@ from .._core.bounds import POLICY_SETS, URL_KEPT
 from .._core.origin import Origin
 from .._locks import survives_fork
 from .outage_tracker import Outages
-from .waiting import RateLimitQueue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +31,9 @@ _MEASURED = 1.0
 
 _MARGIN = 0.05
 """Seconds by which the end of a cool-down must be later than the one known, to be told again."""
+
+_OVERDUE = 0.05
+"""Seconds after its time that one in the line looks for itself: who goes before it wakes it."""
 
 _SWEEP_SECONDS = 10.0
 _MOST_QUEUES = 1000
@@ -80,6 +83,74 @@ class Named:
         """With those that were named now."""
         sections = self.sections if len(self.sections) < _MOST_SECTIONS else {}
         return Named({**sections, section: policies}, self.sets | {policies})
+
+
+class RateLimitQueue:
+    """The line before one limit; who uses it holds the lock.
+
+    Attributes:
+        flow: What is known of the limit.
+        news: Until when listeners and other processes know it to be closed.
+    """
+
+    def __init__(self, flow: rate_limit.Flow) -> None:
+        """Nobody is before it."""
+        self.flow = flow
+        self.news = flow.not_before
+        self._line: list[tuple[tuple[bool, int], Waiter]] = []
+        self._deadlines: dict[Waiter, float] = {}
+        self._arrivals = 0
+
+    def ask(self, waiter: Waiter, now: float, deadline: float, *, refused: bool) -> float:
+        """Seconds until it should ask again; 0.0: it goes; inf: its deadline comes first."""
+        if self.flow.not_before > deadline or now > deadline:
+            self.drop(waiter)
+            return inf
+        if waiter.rank is None:
+            self._arrivals += 1
+            waiter.rank = rate_limit.rank(self._arrivals, refused=refused)
+            insort(self._line, (waiter.rank, waiter), key=lambda each: each[0])
+            self._deadlines[waiter] = deadline
+        place = bisect_left(self._line, waiter.rank, key=lambda each: each[0])
+        wait = max(rate_limit.opens(self.flow, now) - now, 0.0)
+        if place:
+            wait += place * rate_limit.spacing(self.flow, now) + _OVERDUE
+        hurried = rate_limit.hurried(self.flow, now) if now + wait > deadline else None
+        if hurried == now:
+            self.flow = rate_limit.hurries(self.flow, now)
+        elif wait:
+            until = now + wait if hurried is None else hurried
+            return min(until, deadline + _OVERDUE) - now
+        else:
+            self.flow = rate_limit.leaves(self.flow, now)
+        self.drop(waiter)
+        return 0.0
+
+    def drop(self, waiter: Waiter) -> None:
+        """It is in the line no more; the next one may be at its head."""
+        if waiter.rank is None:
+            return
+        del self._line[bisect_left(self._line, waiter.rank, key=lambda each: each[0])]
+        del self._deadlines[waiter]
+        waiter.rank = None
+        self.wake()
+
+    def wake(self) -> None:
+        """Have the first one look again: it may be its turn earlier."""
+        if self._line:
+            self._line[0][1].wake.set()
+
+    def tell(self) -> None:
+        """Wake those for whom it opens too late."""
+        until = self.flow.not_before
+        for waiter, deadline in self._deadlines.items():
+            if until > deadline:
+                waiter.wake.set()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody stands before it."""
+        return not self._line
 
 
 class Limits:
