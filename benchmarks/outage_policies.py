@@ -138,21 +138,21 @@ class Ours:
     def begins(self, call: CallFacts) -> None:
         """An attempt is sent."""
         if self._health.is_down:
-            self._health = outage.probing(self._health, call.started)
+            self._health = outage.on_probe_sent(self._health, call.started)
 
     def ended(self, call: CallFacts) -> None:
         """Learn from an attempt; a success pays back and lets others go."""
         if call.outcome is ANSWERED:
             self._left = self._quota.paid_back(self._left, call.cost)
-        if self._together and outage.tells(call.outcome):
-            self._health = outage.failed(self._health, call.started)
+        if self._together and outage.speaks_of_outage(call.outcome):
+            self._health = outage.on_failure(self._health, call.started)
         elif self._together:
-            self._release(outage.succeeded(self._health, call.started, self._world.now))
+            self._release(outage.on_success(self._health, call.started, self._world.now))
 
     def _release(self, health: outage.Health) -> None:
         told = (one for one, since in self._waiting.items() if outage.is_waiting(health, since))
         going = list(islice(told, int(health.due)))
-        _, health = outage.released(health, len(going))
+        _, health = outage.release(health, len(going))
         for client in going:
             del self._waiting[client]
             self._world.wake(client)
@@ -175,25 +175,25 @@ class Ours:
 
     def _turn(self, call: CallFacts) -> Generator[float, None, Retry | Stop]:
         """Wait for the backoff, and while nothing succeeds for what the others find."""
-        decision, since, queued = self._decided(call), call.failed, False
+        decision, since, has_waited = self._decided(call), call.failed, False
         delay = decision.delay if isinstance(decision, Retry) else 0.0
         while isinstance(decision, Retry):
             yield delay
             now = self._world.now
             if not self._together or call.client not in self._waiting:
                 break
-            wait = outage.probe_delay(self._health, since, now, queued=queued)
+            wait = outage.probe_delay(self._health, since, now, has_waited=has_waited)
             if wait == 0:
                 if self._health.is_down or outage.is_waiting(self._health, since):
                     del self._waiting[call.client]
                 break
             if wait is None:
-                call.attempt, queued = call.attempt + 1, False
+                call.attempt, has_waited = call.attempt + 1, False
                 self._waiting[call.client] = since = now
                 decision = self._decided(call)
                 delay = decision.delay if isinstance(decision, Retry) else 0.0
                 continue
-            delay, queued = wait, True
+            delay, has_waited = wait, True
             if now + delay > call.began + self._retry.deadline:
                 return Stop(Reason.WAIT_TOO_LONG)
         return decision

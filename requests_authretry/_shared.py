@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from ._admission.retry_quota import Quotas
-from ._admission.shared_limits import Sharing
+from ._admission.admission import Admission
+from ._admission.retry_quota import RetryQuotas
+from ._admission.shared_limits import SharedLimits
 from ._core.origin import Origin
 from ._tokens.manager import TokenKeeper
 
@@ -31,9 +33,11 @@ class Runtime:
         is_on_loopback: Whether one of them is plain http, and safe only as it is on this machine.
         tokens: The current token and its renewal, None when the settings have no token.
         quotas: What retries may still cost.
-        limit_headers: Names of the header fields that may hold hints, in lower case.
+        limit_headers: Names of the header fields that rate limits are read from, in lower case.
         sharing: Who holds back together with others.
-        limits: The limits that were met.
+        limiter: The rate limits that were met.
+        random: Draws a number in [0, 1) for jitter.
+        admission: Whether and when an attempt may be sent.
         sites: What sites of their own have in place of it, by their origins.
     """
 
@@ -45,10 +49,12 @@ class Runtime:
         self.adds = settings.retry.idempotency_key or settings.retry.buffer_bodies > 0
         tokens, quotas, sharing = _shared(settings, base)
         self.tokens = tokens or _keeper(settings, base)
-        self.quotas = quotas or Quotas(settings.quota)
+        self.quotas = quotas or RetryQuotas(settings.quota)
         self.limit_headers = frozenset(settings.limits.headers)
-        self.sharing = sharing or Sharing(settings.store, settings.clock, settings.listeners)
-        self.limits = self.sharing.limits
+        self.sharing = sharing or SharedLimits(settings.store, settings.clock, settings.listeners)
+        self.limiter = self.sharing.limiter
+        self.random = random.random
+        self.admission = Admission(settings, self.quotas, self.sharing, self.random)
         self.auth = settings.auth
         self.patience = settings.retry.deadline
         self.origins = {Origin.of(origin) for origin in settings.origins}
@@ -97,7 +103,7 @@ def _keeper(settings: Settings, base: Runtime | None) -> TokenKeeper | None:
 
 def _shared(
     settings: Settings, base: Runtime | None
-) -> tuple[TokenKeeper | None, Quotas | None, Sharing | None]:
+) -> tuple[TokenKeeper | None, RetryQuotas | None, SharedLimits | None]:
     """What of a base serves these settings as well."""
     if base is None:
         return None, None, None

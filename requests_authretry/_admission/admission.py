@@ -1,124 +1,275 @@
-"""When an attempt may leave: its own wait, its origin's outage, its limit's queue, its quota."""
+"""Decides whether and when an attempt may be sent, and learns from what came back.
+
+`Admission.acquire` waits, in this order, for the call's own backoff or ``retry_after``, for an
+outage of the endpoint to end, for the rate limit, and for nothing else: then it takes the price of
+a retry out of the retry quota. `Admission.settle` tells the rate limiter, the outage tracker and
+the store what an attempt brought.
+"""
 
 from __future__ import annotations
 
-import random
-from math import inf
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .._core.rate_limit import LONGEST
-from .._core.records import Reason, Retry, Stop
-from .notes import key_of
-from .outage_tracker import place_of
+from .._core.outage import speaks_of_outage
+from .._core.rate_limit import MAX_COOL_DOWN_SECONDS
+from .._core.records import Reason, Stop
+from .rate_limiter import TooLate
 
 if TYPE_CHECKING:
-    from requests import PreparedRequest
+    from collections.abc import Callable
 
-    from .._call.call import Call
-    from .outage_tracker import Place
-    from .rate_limiter import Key
+    from .._core.records import Limit, Outcome, Retry
+    from .._settings import Settings
+    from .outage_tracker import Endpoint
+    from .rate_limiter import Key, RateLimiter, Target
+    from .retry_quota import RetryQuotas
+    from .shared_limits import SharedLimits
     from .waiting import Waiter
 
 
-def acquire(call: Call, request: PreparedRequest, waiter: Waiter) -> Stop | None:
-    """Wait until an attempt may leave; the reason why not, where it may not.
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """The right to send one attempt.
 
-    A first attempt has no wait of its own, does not ask whether its endpoint is down, and costs
-    nothing. Who is woken because the session was closed returns at once.
+    Attributes:
+        key: The rate limit that was asked, None where none had to be.
+        number: The attempt's number at that rate limit, -1 if it held nothing back.
+        cost: What the retry took out of the retry quota, None if it took nothing.
     """
-    runtime, retry = call.runtime, call.retry
-    limits, holds = runtime.limits, runtime.settings.limits
-    key = key_of(runtime, request) if retry is None or call.limit is None else call.limit
-    if holds.cool_down:
-        runtime.sharing.look(key)
-    if retry is None:
-        limits.outages.on_probe_sent(place_of(request.url or ""), runtime.clock.monotonic())
-    else:
-        stop = _rested(call, request, waiter, key)
-        if stop is not None:
-            return stop
-    call.entered, call.number = key, -1
-    if holds.cool_down or holds.pacing:
-        was_sent = retry is not None or bool(call.record)
-        entered = limits.enter(key, waiter, call.deadline, refused=was_sent)
-        if entered == inf:
-            return Stop(Reason.WAIT_TOO_LONG, limits.opens(key))
-        call.number = int(entered)
-    return None if retry is None or waiter.closed else _paid(call, request, retry, waiter)
+
+    key: Key | None = None
+    number: int = -1
+    cost: int | None = None
 
 
-def _paid(call: Call, request: PreparedRequest, retry: Retry, waiter: Waiter) -> Stop | None:
-    """Go, where the quota can pay."""
-    if retry.retry_after is not None:
-        _sleep(call, call.judged + retry.delay, waiter)  # the queue may be another's by now
-    if waiter.released:  # it is one at a time, or one for two successes: an outage has paid for it
-        return None
-    return (
-        None if call.pay(request, retry.cost) else Stop(Reason.QUOTA_EXHAUSTED, retry.retry_after)
-    )
+FREE = Permit()
+"""The permit of an attempt that nothing could hold back."""
 
 
-def _rested(call: Call, request: PreparedRequest, waiter: Waiter, key: Key) -> Stop | None:
-    """Wait as long as the retry has to by itself."""
-    retry = call.retry
-    if retry is None or (call.held == key and (retry.retry_after or 0.0) <= LONGEST):
-        return None  # the queue is closed for as long
-    if retry.retry_after is not None or retry.reason is Reason.THROTTLED:
-        _sleep(call, call.judged + retry.delay, waiter)
-        return None
-    place = place_of(request.url or "")
-    with call.runtime.limits.outages.waiting(place, waiter, call.judged):
-        return _backed_off(call, request, waiter, place)
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The failed attempt that a retry follows.
 
-
-def _backed_off(call: Call, request: PreparedRequest, waiter: Waiter, place: Place) -> Stop | None:
-    """Wait for the backoff, and while the endpoint is down for what others find there."""
-    clock, outages = call.runtime.clock, call.runtime.limits.outages
-    until, queued = call.judged + (call.retry.delay if call.retry else 0.0), False
-    while True:
-        _sleep(call, until, waiter)
-        if waiter.released or waiter.closed:
-            return None
-        now = clock.monotonic()
-        wait = outages.probe_delay(place, waiter, now, queued=queued)
-        if wait == 0:
-            return None
-        if wait is not None:
-            until, queued = now + wait, True
-            if until <= call.deadline:
-                continue
-            return Stop(Reason.WAIT_TOO_LONG) if outages.is_down(place) else None
-        # Another has failed in our place.
-        decision = call.decide(request)
-        call.retries += 1
-        if isinstance(decision, Stop):
-            is_over = decision.reason is Reason.ATTEMPTS_EXHAUSTED
-            return Stop(Reason.OUTAGE) if is_over else decision
-        outages.again(place, waiter, now)
-        until, queued = now + decision.delay, False
-
-
-def rest_before_failing(call: Call, request: PreparedRequest, waiter: Waiter) -> None:
-    """Keep a caller that asks again and again, although the quota is exhausted, from spinning.
-
-    The AWS retry rules "2.1" have the same for operations that poll; here a call polls when the
-    same request has failed for want of quota before, with nothing better in between.
+    Attributes:
+        key: The rate limit it fell under, as far as its answer told.
+        at: When it was judged, in monotonic seconds.
+        outcome: What it brought.
+        began_cool_down: Whether its answer's ``retry_after`` began a cool-down of that rate limit.
     """
-    runtime = call.runtime
-    key = key_of(runtime, request)
-    before = runtime.quotas.failed_again(key.origin, f"{request.method} {request.url}")
-    if not before:
-        return
-    fraction = random.random()  # noqa: S311 (jitter)
-    throttled = call.outcome.throttled
-    delay = runtime.settings.retry.backoff.delay(before, throttled=throttled, fraction=fraction)
-    now = runtime.clock.monotonic()
-    with runtime.limits.outages.waiting(place_of(request.url or ""), waiter, now):
-        _sleep(call, min(now + delay, call.deadline), waiter)
+
+    key: Key
+    at: float
+    outcome: Outcome
+    began_cool_down: bool
 
 
-def _sleep(call: Call, until: float, waiter: Waiter) -> None:
-    clock = call.runtime.clock
-    left = until - clock.monotonic()
-    if left > 0:
-        clock.sleep(left, waiter.wake)
+class Admission:
+    """Admits the attempts of all calls that share one settings object. Thread-safe.
+
+    Attributes:
+        limiter: The rate limits.
+        quotas: What retries may still cost.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        quotas: RetryQuotas,
+        shared_limits: SharedLimits,
+        fraction: Callable[[], float],
+    ) -> None:
+        self.limiter: RateLimiter = shared_limits.limiter
+        self.quotas = quotas
+        self._shared_limits = shared_limits
+        self._outages = self.limiter.outages
+        self._clock, self._fraction = settings.clock, fraction
+        self._limits, self._backoff = settings.limits, settings.retry.backoff
+
+    def acquire(  # noqa: PLR0913 (what a retry waits for)
+        self,
+        target: Target,
+        waiter: Waiter,
+        deadline: float,
+        *,
+        is_first: bool,
+        after: tuple[Failed, Retry] | None,
+        decide_again: Callable[[], Retry | Stop],
+    ) -> Permit | Stop:
+        """Wait until an attempt may be sent.
+
+        A first attempt has no backoff, is never held back by an outage, and costs nothing. If the
+        session is closed while this waits, it returns at once: see `Waiter.closed`.
+
+        Args:
+            target: Where the attempt goes.
+            waiter: The calling thread, as others wake it.
+            deadline: When the call has to be over, in monotonic seconds.
+            is_first: Whether the call has sent nothing yet.
+            after: The failed attempt that this one retries and the decision to retry; None for an
+                attempt that is no retry.
+            decide_again: Counts another call's failed attempt as this call's own and decides anew.
+
+        Returns:
+            The permit, or why nothing may be sent.
+        """
+        key = self.limiter.key_of(target) if after is None else after[0].key
+        if self._limits.cool_down:
+            self._shared_limits.look(key)
+        if after is None:
+            self._outages.on_probe_sent(target.endpoint, self._clock.monotonic())
+        else:
+            stop = self._wait_for_retry(*after, target.endpoint, waiter, deadline, decide_again)
+            if stop is not None:
+                return stop
+        number = -1
+        if self._limits.cool_down or self._limits.pacing:
+            slot = self.limiter.wait_for_slot(key, waiter, deadline, refused=not is_first)
+            if isinstance(slot, TooLate):
+                return Stop(Reason.WAIT_TOO_LONG, slot.opens_in)
+            number = slot.number
+        if after is None or waiter.closed:
+            return Permit(key, number)
+        failed, retry = after
+        if retry.retry_after is not None:  # the rate limiter may have shortened its own wait
+            self._sleep_until(failed.at + retry.delay, waiter)
+        if waiter.released:  # the end of an outage lets few retries go, and pays for them
+            return Permit(key, number)
+        if self.quotas.pay(target.origin, retry.cost):
+            return Permit(key, number, retry.cost)
+        return Stop(Reason.QUOTA_EXHAUSTED, retry.retry_after)
+
+    def affordable(self, target: Target) -> int:
+        """Return the units of retry quota that a retry may count on.
+
+        While an endpoint is down its retries wait for one another, and waiting costs nothing: so
+        all of the quota counts.
+        """
+        if self._outages.is_down(target.endpoint):
+            return self.quotas.capacity
+        return self.quotas.level(target.origin)
+
+    def _wait_for_retry(  # noqa: PLR0913, PLR0917 (see `acquire`)
+        self,
+        failed: Failed,
+        retry: Retry,
+        endpoint: Endpoint,
+        waiter: Waiter,
+        deadline: float,
+        decide_again: Callable[[], Retry | Stop],
+    ) -> Stop | None:
+        """Wait for ``retry_after`` or the backoff, and as long as an outage lasts.
+
+        Returns:
+            None if the retry may go on, or why not.
+        """
+        if failed.began_cool_down and (retry.retry_after or 0.0) <= MAX_COOL_DOWN_SECONDS:
+            return None  # the cool-down takes as long
+        until = failed.at + retry.delay
+        if retry.retry_after is not None or retry.reason is Reason.THROTTLED:
+            self._sleep_until(until, waiter)
+            return None
+        outages, has_waited = self._outages, False
+        with outages.waiting(endpoint, waiter, failed.at):
+            while True:
+                self._sleep_until(until, waiter)
+                if waiter.released or waiter.closed:
+                    return None
+                now = self._clock.monotonic()
+                wait = outages.probe_delay(endpoint, waiter, now, has_waited=has_waited)
+                if wait == 0:
+                    return None
+                if wait is None:
+                    decision = decide_again()
+                    if isinstance(decision, Stop):
+                        is_over = decision.reason is Reason.ATTEMPTS_EXHAUSTED
+                        return Stop(Reason.OUTAGE) if is_over else decision
+                    outages.count_shared_failure(endpoint, waiter, now)
+                    until, has_waited = now + decision.delay, False
+                elif now + wait <= deadline:
+                    until, has_waited = now + wait, True
+                else:
+                    return Stop(Reason.WAIT_TOO_LONG) if outages.is_down(endpoint) else None
+
+    def settle(self, permit: Permit, target: Target, began: float, outcome: Outcome) -> Failed:
+        """Learn from an attempt that brought an error.
+
+        Args:
+            permit: The permit it was sent with.
+            target: Where it went.
+            began: When it began, in monotonic seconds.
+            outcome: What it brought.
+
+        Returns:
+            What a retry has to know of it.
+        """
+        now, limiter = self._clock.monotonic(), self.limiter
+        key = limiter.named(target, outcome.limits)
+        began_cool_down = False
+        if outcome.limits and self._limits.pacing:
+            self._read_limits(permit, key, outcome.limits, succeeded=False)
+        if outcome.refuses:
+            if outcome.retry_after is not None and self._limits.cool_down:
+                began_cool_down = True
+                self._shared_limits.start_cool_down(key, outcome.retry_after, outcome.status)
+            if self._limits.pacing:
+                limiter.on_refused(key, began, outcome)
+        fault = speaks_of_outage(outcome)
+        if fault:
+            self._outages.on_failure(target.endpoint, began)
+            limiter.update_check_after()
+        elif fault is False and limiter.is_troubled and not outcome.refuses:
+            self._on_success(target, began)
+        return Failed(key, now, outcome, began_cool_down)
+
+    def settle_success(
+        self, permit: Permit, target: Target, began: float, limits: tuple[Limit, ...]
+    ) -> None:
+        """Learn from an attempt that brought an answer below 400.
+
+        Where it names no limit and nothing is held back, nobody needs to call this: then
+        `RateLimiter.recent_successes` is all that has to know.
+
+        Args:
+            permit: The permit it was sent with.
+            target: Where it went.
+            began: When it began, in monotonic seconds.
+            limits: What the answer says of the server's limits.
+        """
+        if limits and self._limits.pacing:
+            key = self.limiter.named(target, limits)
+            self._read_limits(permit, key, limits, succeeded=True)
+        if self.limiter.is_troubled:
+            self._on_success(target, began)
+
+    def _read_limits(
+        self, permit: Permit, key: Key, limits: tuple[Limit, ...], *, succeeded: bool
+    ) -> None:
+        number = permit.number if key == permit.key else -1
+        self.limiter.on_rate_limit_fields(key, number, limits, succeeded=succeeded)
+
+    def _on_success(self, target: Target, began: float) -> None:
+        self.limiter.on_success(self.limiter.key_of(target))
+        self._outages.on_success(target.endpoint, began, self._clock.monotonic())
+        self.limiter.update_check_after()
+
+    def rest_before_failing(
+        self, target: Target, waiter: Waiter, deadline: float, method: str, *, throttled: bool
+    ) -> None:
+        """Make a caller wait that sends one request again and again with an exhausted quota.
+
+        The AWS retry rules "2.1" do the same for operations that poll. Here a call polls if the
+        same request has failed for want of quota before, with nothing better in between.
+        """
+        before = self.quotas.failed_again(target.origin, f"{method} {target.url}")
+        if not before:
+            return
+        delay = self._backoff.delay(before, throttled=throttled, fraction=self._fraction())
+        now = self._clock.monotonic()
+        with self._outages.waiting(target.endpoint, waiter, now):
+            self._sleep_until(min(now + delay, deadline), waiter)
+
+    def _sleep_until(self, until: float, waiter: Waiter) -> None:
+        left = until - self._clock.monotonic()
+        if left > 0:
+            self._clock.sleep(left, waiter.wake)

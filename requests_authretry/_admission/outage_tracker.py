@@ -16,112 +16,115 @@ if TYPE_CHECKING:
 
     from .waiting import Waiter
 
-Place = tuple[Origin | None, str]
-"""An origin, and an endpoint there."""
+Endpoint = tuple[Origin | None, str]
+"""An origin and a path there, with identifiers taken out."""
 
-_MOST_PLACES = 1000
+_MOST_ENDPOINTS = 1000
 
 
-def place_of(url: str) -> Place:
-    """What is down or not."""
+def endpoint_of(url: str) -> Endpoint:
+    """Return the endpoint that a URL names."""
     return Origin.of(url), outage.endpoint(url)
 
 
-class Outages:
-    """The health of each endpoint that fails, and the retries that wait for it.
-
-    Safe to use from many threads.
+class OutageTracker:
+    """The health of each endpoint that fails, and the retries that wait for it. Thread-safe.
 
     Attributes:
         troubled: Whether any endpoint failed since it last succeeded. Reading it takes no lock.
     """
 
     def __init__(self) -> None:
-        """All is well."""
-        self._health: dict[Place, Health] = {}
-        self._waiting: dict[Place, dict[Waiter, float]] = {}
+        self._health: dict[Endpoint, Health] = {}
+        self._waiting: dict[Endpoint, dict[Waiter, float]] = {}
         self._lock = Lock()
         self.troubled = False
         survives_fork(self)
 
-    def on_probe_sent(self, place: Place, now: float) -> None:
-        """A first attempt begins."""
+    def on_probe_sent(self, endpoint: Endpoint, now: float) -> None:
+        """Let a first attempt be the probe if the endpoint is down."""
         with self._lock:
-            health = self._health.get(place)
+            health = self._health.get(endpoint)
             if health is not None and health.is_down:
-                self._health[place] = outage.probing(health, now)
+                self._health[endpoint] = outage.on_probe_sent(health, now)
 
-    def failed(self, place: Place, began: float) -> None:
-        """An attempt that began then failed, and it was the server's fault."""
+    def on_failure(self, endpoint: Endpoint, began: float) -> None:
+        """Count an attempt that failed by the server's fault and began at ``began``."""
         with self._lock:
-            if len(self._health) < _MOST_PLACES or place in self._health:
-                self._health[place] = outage.failed(self._health.get(place, Health()), began)
+            if len(self._health) < _MOST_ENDPOINTS or endpoint in self._health:
+                health = self._health.get(endpoint, Health())
+                self._health[endpoint] = outage.on_failure(health, began)
                 self.troubled = True
 
-    def succeeded(self, place: Place, began: float, now: float) -> None:
-        """An answer came: let some of those go that wait since before the outage ended."""
+    def on_success(self, endpoint: Endpoint, began: float, now: float) -> None:
+        """Count an answer, and release some retries that have waited since the outage."""
         with self._lock:
-            health = self._health.get(place)
+            health = self._health.get(endpoint)
             if health is None:
                 return
-            health = outage.succeeded(health, began, now)
-            waiting = self._waiting.get(place, {})
-            told = [each for each, since in waiting.items() if outage.is_waiting(health, since)]
-            number, self._health[place] = outage.released(health, len(told))
-            for waiter in told[:number]:
+            health = outage.on_success(health, began, now)
+            waiting = self._waiting.get(endpoint, {})
+            ready = [each for each, since in waiting.items() if outage.is_waiting(health, since)]
+            number, self._health[endpoint] = outage.release(health, len(ready))
+            for waiter in ready[:number]:
                 del waiting[waiter]
                 waiter.release()
-            if not told and not waiting:
-                del self._health[place]
+            if not ready and not waiting:
+                del self._health[endpoint]
                 self.troubled = bool(self._health)
 
-    def is_down(self, place: Place) -> bool:
-        """Whether nothing succeeds there any more."""
-        return self.troubled and self._health.get(place, Health()).is_down
+    def is_down(self, endpoint: Endpoint) -> bool:
+        """Whether the endpoint only fails."""
+        return self.troubled and self._health.get(endpoint, Health()).is_down
 
     def probe_delay(
-        self, place: Place, waiter: Waiter, now: float, *, queued: bool
+        self, endpoint: Endpoint, waiter: Waiter, now: float, *, has_waited: bool
     ) -> float | None:
-        """Seconds until a retry may go, which takes its turn with 0.0; None: it is covered."""
+        """Return the seconds that a retry must still wait.
+
+        Returns:
+            0.0: send now, as the probe if the endpoint is down. None: send nothing; another call's
+            probe has just failed, and counts as this call's own failure.
+        """
         with self._lock:
-            health = self._health.get(place, Health())
-            since = self._waiting.get(place, {}).get(waiter, now)
-            wait = outage.probe_delay(health, since, now, queued=queued)
+            health = self._health.get(endpoint, Health())
+            since = self._waiting.get(endpoint, {}).get(waiter, now)
+            wait = outage.probe_delay(health, since, now, has_waited=has_waited)
             if wait == 0 and (health.is_down or outage.is_waiting(health, since)):
-                self._health[place] = outage.probing(health, now)
+                self._health[endpoint] = outage.on_probe_sent(health, now)
                 waiter.released = True
             return wait
 
-    def again(self, place: Place, waiter: Waiter, since: float) -> None:
-        """It was covered, so that its failure is as new as that."""
+    def count_shared_failure(self, endpoint: Endpoint, waiter: Waiter, since: float) -> None:
+        """Count another call's failed probe, begun at ``since``, as this call's latest failure."""
         with self._lock:
-            self._waiting.setdefault(place, {})[waiter] = since
+            self._waiting.setdefault(endpoint, {})[waiter] = since
 
     def sweep(self, now: float) -> None:
-        """Forget what nobody has asked for a while."""
+        """Forget endpoints that nobody has tried for a while and no retry waits for."""
         with self._lock:
             old = now - outage.FORGOTTEN
             stale = [each for each, health in self._health.items() if health.probed < old]
-            for place in stale:
-                if place not in self._waiting:
-                    del self._health[place]
+            for endpoint in stale:
+                if endpoint not in self._waiting:
+                    del self._health[endpoint]
             self.troubled = bool(self._health)
 
     @contextmanager
-    def waiting(self, place: Place, waiter: Waiter, since: float) -> Iterator[None]:
-        """In this block it may be told that the server is back."""
+    def waiting(self, endpoint: Endpoint, waiter: Waiter, since: float) -> Iterator[None]:
+        """Let the end of the outage release this waiter, as long as the block lasts."""
         with self._lock:
-            self._waiting.setdefault(place, {})[waiter] = since
+            self._waiting.setdefault(endpoint, {})[waiter] = since
         try:
             yield
         finally:
             with self._lock:
-                waiting = self._waiting.get(place, {})
+                waiting = self._waiting.get(endpoint, {})
                 waiting.pop(waiter, None)
                 if not waiting:
-                    self._waiting.pop(place, None)
+                    self._waiting.pop(endpoint, None)
 
     def after_fork(self) -> None:
-        """The threads that waited are not in the child."""
+        """Forget the waiting threads: they are not in the child."""
         self._lock = Lock()
         self._waiting = {}

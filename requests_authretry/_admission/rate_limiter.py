@@ -1,4 +1,4 @@
-"""The one place that holds back: the limits a process has met, and who waits for which."""
+"""The rate limits that a process has met, and the calls that wait for each of them."""
 
 from __future__ import annotations
 
@@ -14,43 +14,97 @@ from .._core import rate_limit
 from .._core.bounds import POLICY_SETS, URL_KEPT
 from .._core.origin import Origin
 from .._locks import survives_fork
-from .outage_tracker import Outages
+from .outage_tracker import OutageTracker, endpoint_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .._core.records import Limit, Outcome
     from .._protocols import Clock
+    from .outage_tracker import Endpoint
     from .waiting import Waiter
 
-_REMEMBERED = 512
-"""Answers in whose times the rate is measured when a first refusal comes."""
+_SUCCESSES_KEPT = 512
+"""Successes whose times give the rate when a first refusal comes."""
 
-_MEASURED = 1.0
-"""Seconds, the last ones, in which they are counted."""
+_MEASURED_SECONDS = 1.0
+"""The time before that refusal in which successes are counted."""
 
-_MARGIN = 0.05
-"""Seconds by which the end of a cool-down must be later than the one known, to be told again."""
+_NEWS_SECONDS = 0.05
+"""A cool-down is announced again only if it ends so much later than announced."""
 
-_OVERDUE = 0.05
-"""Seconds after its time that one in the line looks for itself: who goes before it wakes it."""
+_OVERDUE_SECONDS = 0.05
+"""A call that nobody wakes looks for itself so long after its time."""
 
 _SWEEP_SECONDS = 10.0
 _MOST_QUEUES = 1000
 _MOST_ORIGINS, _MOST_SECTIONS = 1000, 100
 
 Policies = tuple[str, ...]
-"""Their names."""
+"""Names of policies, sorted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where an attempt is sent, as far as rate limits and outages tell it apart.
+
+    Attributes:
+        url: The whole URL.
+        origin: Its origin, None if it has none.
+        credential: A name for the credential that the attempt carries; it is no secret.
+    """
+
+    url: str
+    origin: Origin | None
+    credential: str
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """What an outage is an outage of."""
+        return endpoint_of(self.url)
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The right to send one request now.
+
+    Attributes:
+        number: Which request it is of those that the rate limit counts, -1 if it counts none.
+    """
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class TooLate:
+    """No request may be sent before the caller's deadline.
+
+    Attributes:
+        opens_in: Seconds until the server lets a request through; 0.0 if it named no time.
+    """
+
+    opens_in: float
+
+
+@dataclass(frozen=True, slots=True)
+class AskAgain:
+    """No request may be sent yet.
+
+    Attributes:
+        seconds: When to ask again.
+    """
+
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What one limit holds for.
+    """Names one rate limit: what a server counts together.
 
     Attributes:
         origin: Where requests go.
         credential: What tells their credentials apart; it is no secret.
-        policies: The names that the server gives to its policies there.
+        policies: The names of the policies that the server applies there.
     """
 
     origin: Origin | None
@@ -58,7 +112,7 @@ class Key:
     policies: Policies = ()
 
     def __str__(self) -> str:
-        """As a store keeps it."""
+        """The key of its cool-down in a store."""
         return " ".join(("cool-down", str(self.origin), self.credential, *self.policies)).strip()
 
 
@@ -67,8 +121,8 @@ class Named:
     """The policies that one origin has named.
 
     Attributes:
-        sections: Those that were named last for a part of it.
-        sets: All that ever were, up to the first that is too many.
+        sections: The policies it named last for each first part of a path.
+        sets: All sets of policies it ever named, up to the first that is too many.
     """
 
     sections: Mapping[str, Policies] = field(default_factory=dict)
@@ -76,132 +130,135 @@ class Named:
 
     @property
     def tells_nothing(self) -> bool:
-        """Whether there are too many."""
+        """Whether it names so many policies that their names mean nothing."""
         return len(self.sets) > POLICY_SETS
 
     def and_for(self, section: str, policies: Policies) -> Named:
-        """With those that were named now."""
+        """Return the same with the policies that were named now."""
         sections = self.sections if len(self.sections) < _MOST_SECTIONS else {}
         return Named({**sections, section: policies}, self.sets | {policies})
 
 
 class RateLimitQueue:
-    """The line before one limit; who uses it holds the lock.
+    """The calls that wait for one rate limit. Not thread-safe: hold the limiter's lock.
 
     Attributes:
-        flow: What is known of the limit.
-        news: Until when listeners and other processes know it to be closed.
+        state: What is known of the rate limit.
+        announced: End of the cool-down that was last announced, in monotonic seconds.
     """
 
-    def __init__(self, flow: rate_limit.Flow) -> None:
-        """Nobody is before it."""
-        self.flow = flow
-        self.news = flow.not_before
+    def __init__(self, state: rate_limit.RateState) -> None:
+        self.state = state
+        self.announced = state.not_before
         self._line: list[tuple[tuple[bool, int], Waiter]] = []
         self._deadlines: dict[Waiter, float] = {}
         self._arrivals = 0
 
-    def ask(self, waiter: Waiter, now: float, deadline: float, *, refused: bool) -> float:
-        """Seconds until it should ask again; 0.0: it goes; inf: its deadline comes first."""
-        if self.flow.not_before > deadline or now > deadline:
+    def ask(
+        self, waiter: Waiter, now: float, deadline: float, *, refused: bool
+    ) -> Slot | AskAgain | TooLate:
+        """Take a slot for this waiter if it may go now; refused calls go before new ones."""
+        if self.state.not_before > deadline or now > deadline:
             self.drop(waiter)
-            return inf
+            return TooLate(max(rate_limit.blocked_until(self.state, now) - now, 0.0))
         if waiter.rank is None:
             self._arrivals += 1
             waiter.rank = rate_limit.rank(self._arrivals, refused=refused)
             insort(self._line, (waiter.rank, waiter), key=lambda each: each[0])
             self._deadlines[waiter] = deadline
         place = bisect_left(self._line, waiter.rank, key=lambda each: each[0])
-        wait = max(rate_limit.opens(self.flow, now) - now, 0.0)
+        wait = max(rate_limit.opens(self.state, now) - now, 0.0)
         if place:
-            wait += place * rate_limit.spacing(self.flow, now) + _OVERDUE
-        hurried = rate_limit.hurried(self.flow, now) if now + wait > deadline else None
-        if hurried == now:
-            self.flow = rate_limit.hurries(self.flow, now)
+            wait += place * rate_limit.spacing(self.state, now) + _OVERDUE_SECONDS
+        probe_time = rate_limit.probe_time(self.state, now) if now + wait > deadline else None
+        if probe_time == now:
+            self.state = rate_limit.on_probe_sent(self.state, now)
         elif wait:
-            until = now + wait if hurried is None else hurried
-            return min(until, deadline + _OVERDUE) - now
+            until = now + wait if probe_time is None else probe_time
+            return AskAgain(min(until, deadline + _OVERDUE_SECONDS) - now)
         else:
-            self.flow = rate_limit.leaves(self.flow, now)
+            self.state = rate_limit.on_sent(self.state, now)
         self.drop(waiter)
-        return 0.0
+        return Slot(self.state.sent)
 
     def drop(self, waiter: Waiter) -> None:
-        """It is in the line no more; the next one may be at its head."""
+        """Take a waiter out of the queue, and wake the one that is first now."""
         if waiter.rank is None:
             return
         del self._line[bisect_left(self._line, waiter.rank, key=lambda each: each[0])]
         del self._deadlines[waiter]
         waiter.rank = None
-        self.wake()
+        self.wake_first()
 
-    def wake(self) -> None:
-        """Have the first one look again: it may be its turn earlier."""
+    def wake_first(self) -> None:
+        """Have the first waiter ask again: it may be let through earlier than it was told."""
         if self._line:
             self._line[0][1].wake.set()
 
-    def tell(self) -> None:
-        """Wake those for whom it opens too late."""
-        until = self.flow.not_before
+    def wake_hopeless(self) -> None:
+        """Wake the waiters whose deadline comes before the end of the cool-down."""
+        until = self.state.not_before
         for waiter, deadline in self._deadlines.items():
             if until > deadline:
                 waiter.wake.set()
 
     @property
     def is_empty(self) -> bool:
-        """Whether nobody stands before it."""
+        """Whether no call waits in it."""
         return not self._line
 
 
-class Limits:
-    """The limits that a process has met. Safe to use from many threads.
+class RateLimiter:
+    """The rate limits that a process has met. Thread-safe.
 
     Attributes:
-        attention: From when on a request has to look for a queue, in monotonic seconds. Reading it
-            takes no lock: while all is well, a request looks at nothing else.
-        outages: What is known of each endpoint's health.
-        look_at: When to look into the store, inf where none is shared.
-        passed: Where the last answers came from, and when their requests left.
+        check_after: Requests that start before this time (monotonic seconds) skip the limiter
+            without taking a lock.
+        outages: The health of each endpoint that fails.
+        look_at: When to look into the store next, inf where no store is shared.
+        recent_successes: URLs of the last answers below 400, and when their requests were sent.
     """
 
     def __init__(self, clock: Clock) -> None:
-        """No limit is known."""
         self._clock = clock
         self._queues: dict[Key, RateLimitQueue] = {}
         self._policies: dict[Origin | None, Named] = {}
         self._sweep_at = -inf
-        self._sent = 0  # by queues that are gone: numbers of requests under way stay apart
+        self._sent = 0  # of queues that are gone, so that no number is given out twice
         self._lock = Lock()
         self.look_at = inf
-        self.attention = inf
-        self.outages = Outages()
-        self.passed: deque[tuple[str, float]] = deque(maxlen=_REMEMBERED)
+        self.check_after = inf
+        self.outages = OutageTracker()
+        self.recent_successes: deque[tuple[str, float]] = deque(maxlen=_SUCCESSES_KEPT)
         survives_fork(self)
 
     @property
     def is_troubled(self) -> bool:
-        """Whether an answer may be news to somebody."""
+        """Whether any rate limit or outage is known, so that an answer may be news."""
         return bool(self._queues) or self.outages.troubled
 
-    def settle(self) -> None:
-        """Say from when on requests have to look."""
-        self.attention = -inf if self.is_troubled else self.look_at
+    def update_check_after(self) -> None:
+        """Say anew which requests skip the limiter."""
+        self.check_after = -inf if self.is_troubled else self.look_at
 
-    def key(self, origin: Origin | None, credential: str, url: str) -> Key:
-        """The limit that a request falls under, as far as the server has named it.
+    def key_of(self, target: Target) -> Key:
+        """Return the rate limit that a request falls under, as far as the server has named it.
 
-        Where it has named the same policies for all of an origin they are expected anywhere; else
-        for those parts of it that they were named for.
+        If the server has named the same policies all over its origin, they are expected anywhere;
+        else only for those first parts of a path for which it named them.
         """
-        known = self._policies.get(origin)
+        known = self._policies.get(target.origin)
         if known is None or known.tells_nothing:
-            return Key(origin, credential)
+            return Key(target.origin, target.credential)
         common = set(known.sections.values())
-        policies = common.pop() if len(common) == 1 else known.sections.get(_section(url), ())
-        return Key(origin, credential, policies)
+        policies = (
+            common.pop() if len(common) == 1 else known.sections.get(_section(target.url), ())
+        )
+        return Key(target.origin, target.credential, policies)
 
-    def named(self, key: Key, url: str, limits: tuple[Limit, ...]) -> Key:
-        """The limit again, after an answer that may have named its policies."""
+    def named(self, target: Target, limits: tuple[Limit, ...]) -> Key:
+        """Return the same after an answer that may have named policies."""
+        key = self.key_of(target)
         policies = tuple(sorted({rate_limit.name_of(limit) for limit in limits} - {""}))
         if not policies or policies == key.policies:
             return key
@@ -210,11 +267,11 @@ class Limits:
                 self._policies.clear()
             known = self._policies.get(key.origin, Named())
             if not known.tells_nothing:
-                self._policies[key.origin] = known.and_for(_section(url), policies)
-        return self.key(key.origin, key.credential, url)
+                self._policies[key.origin] = known.and_for(_section(target.url), policies)
+        return self.key_of(target)
 
     def _sweep(self) -> None:
-        """Once in a while, forget what holds nobody back any more."""
+        """Forget, every ten seconds, what holds nobody back any more."""
         now = self._clock.monotonic()
         if now < self._sweep_at:
             return
@@ -222,135 +279,124 @@ class Limits:
         self.outages.sweep(now)
         with self._lock:
             for key, queue in tuple(self._queues.items()):
-                self._dropped(key, queue, now)
-            self.settle()
+                self._drop_if_over(key, queue, now)
+            self.update_check_after()
 
-    def enter(self, key: Key, waiter: Waiter, deadline: float, *, refused: bool) -> float | int:
-        """Wait for the turn.
-
-        Returns:
-            The number of the request by `Flow.sent`, -1 where nothing holds it back; inf where it
-            would come too late or has waited in vain.
-        """
+    def wait_for_slot(
+        self, key: Key, waiter: Waiter, deadline: float, *, refused: bool
+    ) -> Slot | TooLate:
+        """Wait until a request may be sent, or until the waiter's session is closed."""
         self._sweep()
         try:
-            return self._entered(key, waiter, deadline, refused=refused)
+            while True:
+                waiter.wake.clear()  # before the look at what may have woken it
+                with self._lock:
+                    queue, now = self._queues.get(key), self._clock.monotonic()
+                    if waiter.closed or queue is None or self._drop_if_over(key, queue, now):
+                        return Slot(-1)
+                    result = queue.ask(waiter, now, deadline, refused=refused)
+                if not isinstance(result, AskAgain):
+                    return result
+                self._clock.sleep(result.seconds, waiter.wake)
         finally:
-            self._leave(key, waiter)
+            if waiter.rank is not None:
+                with self._lock:
+                    queue = self._queues.get(key)
+                    if queue is not None:
+                        queue.drop(waiter)
 
-    def _entered(self, key: Key, waiter: Waiter, deadline: float, *, refused: bool) -> float | int:
-        while True:
-            waiter.wake.clear()  # before the look at what may have woken it
-            with self._lock:
-                queue, now = self._queues.get(key), self._clock.monotonic()
-                if waiter.closed or queue is None or self._dropped(key, queue, now):
-                    return -1
-                wait = queue.ask(waiter, now, deadline, refused=refused)
-                number = queue.flow.sent
-            if not wait or wait == inf:
-                return wait or number
-            self._clock.sleep(wait, waiter.wake)
-
-    def _leave(self, key: Key, waiter: Waiter) -> None:
-        if waiter.rank is None:
-            return
-        with self._lock:
-            queue = self._queues.get(key)
-            if queue is not None:
-                queue.drop(waiter)
-
-    def _dropped(self, key: Key, queue: RateLimitQueue, now: float) -> bool:
-        """Forget a queue that nobody need wait for."""
-        is_over = queue.is_empty and rate_limit.is_over(queue.flow, now)
+    def _drop_if_over(self, key: Key, queue: RateLimitQueue, now: float) -> bool:
+        """Forget a queue that nobody needs to wait in; return whether it is gone."""
+        is_over = queue.is_empty and rate_limit.is_over(queue.state, now)
         if is_over:
             del self._queues[key]
-            self._sent = max(self._sent, queue.flow.sent)
-            self.settle()
+            self._sent = max(self._sent, queue.state.sent)
+            self.update_check_after()
         return is_over
 
-    def opens(self, key: Key) -> float:
-        """Seconds until the server's own word lets anybody through."""
-        with self._lock:
-            queue, now = self._queues.get(key), self._clock.monotonic()
-            return 0.0 if queue is None else max(rate_limit.told(queue.flow, now) - now, 0.0)
-
-    def cooled(self, key: Key, until: float) -> bool:
-        """Nobody goes before that time; whether that was news."""
+    def start_cool_down(self, key: Key, until: float) -> bool:
+        """Send nothing before that time; return whether that has to be announced."""
         with self._lock:
             now = self._clock.monotonic()
             if until <= now:
                 return False
             queue = self._queue(key)
-            queue.flow = rate_limit.cooled(queue.flow, until)
-            queue.tell()
-            is_news = queue.flow.not_before > queue.news + _MARGIN
+            queue.state = rate_limit.with_cool_down(queue.state, until)
+            queue.wake_hopeless()
+            is_news = queue.state.not_before > queue.announced + _NEWS_SECONDS
             if is_news:
-                queue.news = queue.flow.not_before
+                queue.announced = queue.state.not_before
             return is_news
 
-    def refused(self, key: Key, began: float, outcome: Outcome) -> None:
-        """The server lets fewer pass than were sent."""
+    def on_refused(self, key: Key, began: float, outcome: Outcome) -> None:
+        """Lower the rate: the server let fewer requests through than were sent."""
         if any(limit.remaining < 1 for limit in outcome.limits):
-            return  # it has told how many
+            return  # the window says how many may be sent
         with self._lock:
             queue, now = self._queue(key), self._clock.monotonic()
-            estimate = self._measured(key.origin, now) if queue.flow.rate == inf else 0.0
-            queue.flow = rate_limit.refused(queue.flow, began, now, estimate)
+            estimate = self._estimated_rate(key.origin, now) if queue.state.rate == inf else 0.0
+            queue.state = rate_limit.on_refused(queue.state, began, now, estimate)
 
-    def informed(self, key: Key, number: int, limits: tuple[Limit, ...], *, passed: bool) -> None:
-        """The answer to the request of that number told what is left."""
-        limits = tuple(limit for limit in limits if limit.quota != 0)  # which would be no service
+    def on_rate_limit_fields(
+        self, key: Key, number: int, limits: tuple[Limit, ...], *, succeeded: bool
+    ) -> None:
+        """Learn what the answer to the request of that number says is left."""
+        limits = tuple(limit for limit in limits if limit.quota != 0)  # a quota of 0 is an error
         if key not in self._queues and rate_limit.is_plenty(limits):
             return
         with self._lock:
             queue, now = self._queue(key), self._clock.monotonic()
-            queue.flow = rate_limit.informed(queue.flow, number, limits, now, passed=passed)
-            queue.wake()
+            queue.state = rate_limit.on_rate_limit_fields(
+                queue.state, number, limits, now, succeeded=succeeded
+            )
+            queue.wake_first()
 
-    def succeeded(self, key: Key) -> None:
-        """An answer came that is no refusal."""
+    def on_success(self, key: Key) -> None:
+        """Count an answer that is no refusal."""
         with self._lock:
             queue = self._queues.get(key)
             if queue is not None:
-                queue.flow = rate_limit.succeeded(queue.flow, self._clock.monotonic())
+                queue.state = rate_limit.on_success(queue.state, self._clock.monotonic())
 
     def _queue(self, key: Key) -> RateLimitQueue:
         if key not in self._queues and len(self._queues) >= _MOST_QUEUES:
             self._drop_one()
         queue = self._queues.setdefault(
-            key, RateLimitQueue(rate_limit.Flow(first=self._sent, sent=self._sent))
+            key, RateLimitQueue(rate_limit.RateState(first=self._sent, sent=self._sent))
         )
-        self.settle()
+        self.update_check_after()
         return queue
 
     def _drop_one(self) -> None:
-        """Forget the queue that would open first, of those that nobody waits before."""
+        """Forget the queue that would open first of those in which nobody waits."""
         now = self._clock.monotonic()
         empty = (key for key, queue in self._queues.items() if queue.is_empty)
         key = min(
-            empty, key=lambda key: rate_limit.opens(self._queues[key].flow, now), default=None
+            empty, key=lambda key: rate_limit.opens(self._queues[key].state, now), default=None
         )
         if key is not None:
-            self._sent = max(self._sent, self._queues.pop(key).flow.sent)
+            self._sent = max(self._sent, self._queues.pop(key).state.sent)
 
-    def _measured(self, origin: Origin | None, now: float) -> float:
-        """Requests a second that passed just now; it is an estimate, and may be too high."""
-        passed = self.passed.copy()
-        full = len(passed) == _REMEMBERED and passed[0][1] > now - _MEASURED
-        span = max(now - passed[0][1], 0.001) if full else _MEASURED
-        return sum(left > now - span and Origin.of(url) == origin for url, left in passed) / span
+    def _estimated_rate(self, origin: Origin | None, now: float) -> float:
+        """Return how many requests a second succeeded just now. It may be too high."""
+        successes = self.recent_successes.copy()
+        is_full = len(successes) == _SUCCESSES_KEPT
+        full = is_full and successes[0][1] > now - _MEASURED_SECONDS
+        span = max(now - successes[0][1], 0.001) if full else _MEASURED_SECONDS
+        recent = (Origin.of(url) == origin for url, sent in successes if sent > now - span)
+        return sum(recent) / span
 
     def after_fork(self) -> None:
-        """The threads that waited are not in the child."""
+        """Forget the waiting threads: they are not in the child."""
         self._lock = Lock()
-        self._queues = {key: RateLimitQueue(queue.flow) for key, queue in self._queues.items()}
-        self.settle()
+        self._queues = {key: RateLimitQueue(queue.state) for key, queue in self._queues.items()}
+        self.update_check_after()
 
 
 def _section(url: str) -> str:
-    """The first part of the path: servers name policies for parts of an API."""
+    """Return the first part of the path: servers name policies for parts of an API."""
     try:
         path = urlsplit(url).path
-    except ValueError:  # requests says so itself, when it comes to sending
+    except ValueError:  # requests itself refuses the URL when it sends
         return ""
     return path[:URL_KEPT].lstrip("/").partition("/")[0]

@@ -12,20 +12,18 @@ if TYPE_CHECKING:
     from .._core.origin import Origin
     from .._core.quota import RetryQuota
 
-
 _MOST_POLLED = _MOST_ORIGINS = 1000
 
 
-class Quotas:
-    """The retry quota of each origin. Safe to use from many threads.
+class RetryQuotas:
+    """The retry quota of each origin. Thread-safe.
 
     Attributes:
-        dented: Whether any bucket is less than full. Reading it takes no lock: a call that went
+        dented: Whether any quota is less than full. Reading it takes no lock: a call that went
             well looks here first, and mostly has nothing to pay back.
     """
 
     def __init__(self, quota: RetryQuota) -> None:
-        """Begin with full buckets."""
         self._quota = quota
         self._levels: dict[Origin | None, int] = {}
         self._lock = Lock()
@@ -33,12 +31,17 @@ class Quotas:
         self._polled: dict[tuple[Origin | None, str], int] = {}
         survives_fork(self)
 
+    @property
+    def capacity(self) -> int:
+        """The units of a full quota."""
+        return self._quota.capacity
+
     def level(self, origin: Origin | None) -> int:
-        """Units left for retries at an origin."""
+        """Return the units left for retries at an origin."""
         return self._levels.get(origin, self._quota.capacity)
 
     def pay(self, origin: Origin | None, cost: int) -> bool:
-        """Take a retry's cost out; False, and nothing taken, when it is not there any more."""
+        """Take a retry's cost out; return whether there was enough left."""
         with self._lock:
             left = self.level(origin) - cost
             if left < 0:
@@ -54,7 +57,7 @@ class Quotas:
                 self._polled = {key: n for key, n in self._polled.items() if key[0] != origin}
 
     def failed_again(self, origin: Origin | None, what: str) -> int:
-        """How often in a row this has failed before for want of quota; it is counted once more."""
+        """Count a request that failed for want of quota; return how often in a row it did before."""
         with self._lock:
             if len(self._polled) >= _MOST_POLLED:
                 self._polled.clear()
@@ -64,18 +67,15 @@ class Quotas:
             return before
 
     def _keep(self, origin: Origin | None, level: int) -> None:
-        """Only buckets that are not full are remembered: a crawler meets many origins.
-
-        Of too many the oldest is forgotten, as redirects may name dead origins without end.
-        """
+        """Remember a level that is less than full, and forget the oldest of too many."""
         if level < self._quota.capacity:
             self._levels[origin] = level
-            if len(self._levels) > _MOST_ORIGINS:
+            if len(self._levels) > _MOST_ORIGINS:  # redirects may name dead origins without end
                 del self._levels[next(iter(self._levels))]
         else:
             self._levels.pop(origin, None)
         self.dented = bool(self._levels)
 
     def after_fork(self) -> None:
-        """The thread that held the lock is not in the child."""
+        """Forget the thread that held the lock: it is not in the child."""
         self._lock = Lock()

@@ -1,4 +1,4 @@
-"""Cool-downs in a store, so that processes and machines hold back together."""
+"""Cool-downs in a store, so that processes and machines wait together."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from threading import Lock, Thread
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from .._core.rate_limit import LONGEST
+from .._core.rate_limit import MAX_COOL_DOWN_SECONDS
 from .._events import CoolingDown, StoreFailed, logger, tell
 from .._locks import survives_fork
-from .rate_limiter import Key, Limits
+from .rate_limiter import Key, RateLimiter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -19,51 +19,50 @@ if TYPE_CHECKING:
     from .._protocols import Clock, Store
 
 LOOK_SECONDS = 1.0
-"""Between two looks into the store, while requests are sent."""
+"""The time between two looks into the store, while requests are sent."""
 
 _MOST_KEYS = 100
 _MOST_UNTOLD = 1000
-"""Cool-downs that wait while a store does not answer; what is beyond stays in this process."""
+"""Cool-downs that wait for a store which does not answer; more stay in this process."""
 
 
-class Sharing:
-    """The cool-downs of a process, and those in a store. Safe to use from many threads.
+class SharedLimits:
+    """The cool-downs of a process, and those in a store. Thread-safe.
 
-    A thread pushes what we were told and reads what others were, once a second at most and only
-    while requests are sent; so no request waits for the store. There is one at a time, and none
-    without a store.
+    A thread of its own pushes the cool-downs of this process and reads those of others, once a
+    second at most and only while requests are sent. So no request waits for the store. There is
+    one such thread at a time, and none without a store.
 
     Attributes:
-        limits: What this process knows.
+        limiter: The rate limits of this process.
     """
 
     def __init__(self, store: Store | None, clock: Clock, listeners: Collection[Listener]) -> None:
-        """Begin to look a second from now."""
         self._store, self._clock, self._listeners = store, clock, listeners
-        self.limits = _limits_of(store, clock)
+        self.limiter = _limiter_of(store, clock)
         self._watched: dict[Key, None] = {}
         self._untold: dict[Key, float] = {}
         self._lock = Lock()
         self._is_working = self._is_due = False
         if store is not None:
-            self._next_look()
+            self._plan_next_look()
         survives_fork(self)
 
-    def cooled(self, key: Key, seconds: float, status: int | None) -> None:
-        """The server wants nothing from us for so long: tell all who share the store."""
-        seconds = min(seconds, LONGEST)
-        if not self.limits.cooled(key, self._clock.monotonic() + seconds):
+    def start_cool_down(self, key: Key, seconds: float, status: int | None) -> None:
+        """Send nothing for so long, and tell listeners and all who share the store."""
+        seconds = min(seconds, MAX_COOL_DOWN_SECONDS)
+        if not self.limiter.start_cool_down(key, self._clock.monotonic() + seconds):
             return
-        self._tell(key, seconds, status)
+        self._announce(key, seconds, status)
         if self._store is not None:
             until = self._clock.time() + seconds
-            # Others may not have been told its name yet.
+            # Other processes may not have met the name of the policy yet.
             self._work({key: until, Key(key.origin, key.credential): until}, key)
 
     def look(self, key: Key) -> None:
-        """Requests are sent there: have a look at what others were told, if it is time."""
-        if self._store is not None and self._clock.monotonic() >= self.limits.look_at:
-            self._next_look()
+        """Read other processes' cool-downs in the background if the last look is a second old."""
+        if self._store is not None and self._clock.monotonic() >= self.limiter.look_at:
+            self._plan_next_look()
             self._is_due = True
             self._work({}, key)
 
@@ -84,7 +83,7 @@ class Sharing:
             self._is_working = False
 
     def _run(self) -> None:
-        """Push what is untold, and look if it is time, until there is nothing more to do."""
+        """Push and read until there is nothing more to do."""
         while True:
             with self._lock:
                 untold, self._untold = self._untold, {}
@@ -94,43 +93,46 @@ class Sharing:
                     self._is_working = False
                     return
             for key, until in untold.items():
-                self._asked("push", partial(_push, str(key), until, self._clock.time()))
+                self._ask_store("push", partial(_push, str(key), until, self._clock.time()))
             for key in watched:
-                self._adopt(key, self._asked("read", partial(_read, str(key))))
+                self._adopt(key, self._ask_store("read", partial(_read, str(key))))
 
     def _adopt(self, key: Key, record: object) -> None:
+        """Start the cool-down that another process has put into the store."""
         try:
             seconds = float(str(record)) - self._clock.time()
         except ValueError:
             return
-        # A later one is of nobody who cools down as we do, and would never come nearer.
-        if seconds <= LONGEST and self.limits.cooled(key, self._clock.monotonic() + seconds):
-            self._tell(key, seconds, None)
+        # No process of ours writes a longer one; its end would never come nearer.
+        if seconds > MAX_COOL_DOWN_SECONDS:
+            return
+        if self.limiter.start_cool_down(key, self._clock.monotonic() + seconds):
+            self._announce(key, seconds, None)
 
-    def _next_look(self) -> None:
-        self.limits.look_at = self._clock.monotonic() + LOOK_SECONDS
-        self.limits.settle()
+    def _plan_next_look(self) -> None:
+        self.limiter.look_at = self._clock.monotonic() + LOOK_SECONDS
+        self.limiter.update_check_after()
 
-    def _asked(self, doing: str, call: Callable[[Store], object]) -> object:
-        """What the store says; one that fails leaves us with what we know ourselves."""
+    def _ask_store(self, doing: str, ask: Callable[[Store], object]) -> object:
+        """Return what the store says, None if it fails: then this process is on its own."""
         if self._store is None:
             return None
         try:
-            return call(self._store)
+            return ask(self._store)
         except Exception as error:  # noqa: BLE001 (users bring stores)
             name = type(error).__name__
             logger.warning("a cool-down is in this process only: the %s failed: %s", doing, name)
             tell(self._listeners, StoreFailed("cool-down", doing, name))
             return None
 
-    def after_fork(self) -> None:
-        """The thread is not in the child."""
-        self._lock = Lock()
-        self._is_working = False
-
-    def _tell(self, key: Key, seconds: float, status: int | None) -> None:
+    def _announce(self, key: Key, seconds: float, status: int | None) -> None:
         event = CoolingDown(str(key.origin), " ".join(key.policies), seconds, status)
         tell(self._listeners, event)
+
+    def after_fork(self) -> None:
+        """Forget the thread: it is not in the child."""
+        self._lock = Lock()
+        self._is_working = False
 
 
 def _push(key: str, until: float, now: float, store: Store) -> object:
@@ -141,12 +143,12 @@ def _read(key: str, store: Store) -> object:
     return store.read(key)
 
 
-_known: WeakKeyDictionary[object, dict[object, Limits]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[object, dict[object, RateLimiter]] = WeakKeyDictionary()
 
 
-def _limits_of(store: Store | None, clock: Clock) -> Limits:
-    """All who name one store object in one process share what they know."""
+def _limiter_of(store: Store | None, clock: Clock) -> RateLimiter:
+    """Return the one limiter of a store object in this process."""
     try:
-        return _known.setdefault(store, {}).setdefault(clock, Limits(clock))
-    except TypeError:  # none, or it takes no weak reference
-        return Limits(clock)
+        return _known.setdefault(store, {}).setdefault(clock, RateLimiter(clock))
+    except TypeError:  # no store, or one that takes no weak reference
+        return RateLimiter(clock)

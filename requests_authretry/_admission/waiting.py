@@ -1,4 +1,4 @@
-"""Those who wait: each call by itself, in the line before a limit, and for its session's end."""
+"""Waiting calls, and how others wake them: the end of an outage, a free slot, a closed session."""
 
 from __future__ import annotations
 
@@ -9,53 +9,51 @@ class Waiter:
     """One call that waits.
 
     Attributes:
-        wake: Ends its wait, for whatever reason.
-        closed: Whether that is the end of its session.
-        released: Whether an outage that it waited for is over.
-        rank: Its place in a line, None before it has one.
+        wake: Ends its sleep, for whatever reason.
+        closed: Whether its session was closed.
+        released: Whether an outage that it waited for has ended.
+        rank: Its rank in the queue of a rate limit, None before it has one.
     """
 
     def __init__(self) -> None:
-        """It waits for nothing yet."""
         self.wake = Event()
         self.closed = False
         self.released = False
         self.rank: tuple[bool, int] | None = None
 
     def close(self) -> None:
-        """Its session was closed."""
+        """Wake it because its session was closed."""
         self.closed = True
         self.wake.set()
 
     def release(self) -> None:
-        """The server is back."""
+        """Wake it because the outage has ended."""
         self.released = True
         self.wake.set()
 
 
 class Waiters:
-    """Those who wait in one session."""
+    """The waiting calls of one session. Thread-safe."""
 
     def __init__(self) -> None:
-        """Nobody yet."""
         self._waiters: set[Waiter] = set()
         self._closed = False
         self._lock = Lock()
 
     def add(self, waiter: Waiter) -> None:
-        """It begins to wait."""
+        """Add a call that begins to wait; if the session was closed it does not sleep."""
         with self._lock:
             self._waiters.add(waiter)
             if self._closed:
                 waiter.close()
 
     def discard(self, waiter: Waiter) -> None:
-        """It waits no more."""
+        """Take out a call that waits no more."""
         with self._lock:
             self._waiters.discard(waiter)
 
     def close(self) -> None:
-        """End all of their waits."""
+        """Wake all of them because the session was closed."""
         with self._lock:
             self._closed = True
             for waiter in self._waiters:
@@ -63,17 +61,16 @@ class Waiters:
 
 
 class Waits:
-    """The waits of one session's calls, until it ends, and anew from then on.
+    """The waits of a session, which may be closed and then used again.
 
     Attributes:
-        waiters: Those who wait now; who holds on to them notes the end.
+        waiters: The calls that wait now. A call that keeps this object notices the closing.
     """
 
     def __init__(self) -> None:
-        """Nobody waits yet."""
         self.waiters = Waiters()
 
     def end(self) -> None:
-        """End those that go on."""
+        """Wake all calls that wait now."""
         ended, self.waiters = self.waiters, Waiters()
         ended.close()

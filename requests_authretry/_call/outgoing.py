@@ -1,143 +1,60 @@
-"""What one attempt sends: the caller's request; beside it token, signature, cookies and key."""
+"""What one attempt sends: copies of the caller's request, and the cookies of failed attempts."""
 
 from __future__ import annotations
 
 from email.message import Message
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
-from requests.auth import _basic_auth_str
 from requests.cookies import MockRequest, MockResponse, RequestsCookieJar, get_cookie_header
 from requests.structures import CaseInsensitiveDict
-from requests.utils import get_netrc_auth, select_proxy
 
 from .._core.bounds import COOKIE_LINE, COOKIE_LINES, COOKIES
-from .._core.origin import redacted
-from .._errors import AuthRetryError
 
 if TYPE_CHECKING:
     from http.cookiejar import CookieJar
 
     from requests import PreparedRequest, Response
-    from requests.auth import AuthBase
-
-Proxies = Any
-"""What requests hands to an adapter: a proxy's URL by scheme or by scheme and host, or None."""
-
-_KEY = "Idempotency-Key"
-_KEYED = {"POST", "PATCH"}
 
 
 def with_own_headers(request: PreparedRequest) -> PreparedRequest:
-    """The request again, with headers of its own: what is added leaves the caller's as it is."""
-    return _with_headers(request, _store(request).copy())
+    """Return a copy with headers of its own, so that the caller's request stays as it is."""
+    return _copy(request, _stored(request).copy())
 
 
-def carrying(request: PreparedRequest, authorization: str) -> PreparedRequest | None:
-    """A copy with our credentials; None where the caller has set some."""
-    headers: Any = request.headers
-    store = headers._store if type(headers) is CaseInsensitiveDict else _store(request)  # noqa: SLF001 (see there)
-    if "authorization" in store and has_own_authorization(request):
-        return None
-    return replacing(request, authorization)
+def with_header(request: PreparedRequest, name: str, value: str) -> PreparedRequest:
+    """Return a copy with this header, whatever the caller has set there."""
+    headers = _stored(request).copy()
+    headers[name.lower()] = (name, value)
+    return _copy(request, headers)
 
 
-def replacing(request: PreparedRequest, authorization: str) -> PreparedRequest:
-    """A copy with our credentials, whatever the caller has set."""
-    store = _store(request).copy()
-    store["authorization"] = ("Authorization", authorization)
-    return _with_headers(request, store)
+def header_of(request: PreparedRequest, name: str) -> Any:
+    """Return a header by its name in lower case, None if there is none."""
+    given = _stored(request).get(name)
+    return None if given is None else given[1]
 
 
-def _with_headers(request: PreparedRequest, store: Any) -> PreparedRequest:
-    """`PreparedRequest.copy` would copy the cookies too, at ten times the price."""
+def _copy(request: PreparedRequest, stored: Any) -> PreparedRequest:
+    # PreparedRequest.copy copies the cookies too, and takes ten times as long.
     other = object.__new__(type(request))
     other.__dict__ = request.__dict__.copy()
     other.headers = headers = object.__new__(CaseInsensitiveDict)
-    headers._store = store
+    headers._store = stored
     return other
 
 
-def _store(request: PreparedRequest) -> Any:
-    """The dictionary inside the headers, whose own methods take eight times as long."""
+def _stored(request: PreparedRequest) -> Any:
+    """Return the dictionary inside the headers, whose own methods take eight times as long."""
     headers: Any = request.headers
     if type(headers) is not CaseInsensitiveDict:  # the caller has put something else there
         headers = CaseInsensitiveDict(headers)
     return headers._store  # noqa: SLF001 (there is no other way in)
 
 
-def signed(request: PreparedRequest, auth: AuthBase) -> PreparedRequest:
-    """The request with a fresh signature; hooks that the signer sets are not kept."""
-    other = with_own_headers(request)
-    other.hooks = {"response": []}
-    other.prepare_auth(auth, other.url or "")
-    return other
-
-
-def refuse_proxy(url: str, proxies: Proxies, owner: str = "Settings") -> None:
-    """Let no credential leave this machine in the clear, as it would through a proxy.
-
-    Plain http is safe on loopback only, and a proxy that serves such a request carries it to
-    another machine (RFC 6750 section 5.3). Through a proxy https is encrypted from end to end.
-
-    Args:
-        url: Where the request goes.
-        proxies: As an adapter is given them.
-        owner: The object whose ``allow_http`` would allow it.
-
-    Raises:
-        AuthRetryError: The URL is plain http, and a proxy serves it.
-    """
-    if url[:6].lower() != "https:" and select_proxy(url, proxies):
-        raise AuthRetryError(
-            f"not sent: {redacted(url)} is plain http, and a proxy that serves it would see the "
-            "credential in the clear: name the host in the variable NO_PROXY, or take the proxy "
-            f"out of session.proxies; {owner}(allow_http=True) allows it"
-        )
-
-
-def has_own_authorization(request: PreparedRequest) -> bool:
-    """Whether the caller set an Authorization header; one that requests took from netrc is none."""
-    given = _store(request).get("authorization")
-    if given is None:
-        return False
-    login = get_netrc_auth(request.url or "")
-    return login is None or given[1] != _basic_auth_str(*login)
-
-
-def authorization_of(request: PreparedRequest) -> object:
-    """The Authorization header as it stands there, None where there is none."""
-    given = _store(request).get("authorization")
-    return given and given[1]
-
-
-def has_key(request: PreparedRequest) -> bool:
-    """Whether the caller set an Idempotency-Key."""
-    return _KEY.lower() in _store(request)
-
-
-def lacks_key(request: PreparedRequest) -> bool:
-    """Whether a key would make it repeatable, and the caller set none."""
-    return (request.method or "").upper() in _KEYED and not has_key(request)
-
-
-def new_key() -> str:
-    """A key nobody else has: a structured field of type String, so in quotes."""
-    return f'"{uuid4()}"'
-
-
-def keyed(request: PreparedRequest, key: str) -> PreparedRequest:
-    """A copy with our key."""
-    other = with_own_headers(request)
-    other.headers[_KEY] = key
-    return other
-
-
 class Cookies:
     """The cookies that failed attempts of one call set, within a bound."""
 
     def __init__(self) -> None:
-        """None yet."""
         self._lines: list[str] = []
         self._jar: Any = None
         self._left = COOKIES

@@ -1,4 +1,4 @@
-"""`Spool`: what was sent of a body that cannot be wound back, so that it can be sent again."""
+"""Bodies of requests: whether they can be sent again, and what is kept of them for that."""
 
 from __future__ import annotations
 
@@ -7,14 +7,19 @@ from functools import partial
 from io import UnsupportedOperation
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
-from .outgoing import with_own_headers
-from .response_body import PLAIN
+from requests.exceptions import UnrewindableBodyError
+from requests.utils import rewind_body
+
+from .outgoing import header_of, with_header, with_own_headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from requests import PreparedRequest
+
+    from .._core.retry import RetryPolicy
 
 IN_MEMORY = 1_048_576
 """Bytes that stay in memory; more go to disk."""
@@ -24,6 +29,83 @@ _HEAD = 8
 
 _READ = 65_536
 _END: Any = object()
+_PLAIN = (bytes, str, bytearray, memoryview)
+"""Bodies that stay as they are when they are sent."""
+
+_KEY = "Idempotency-Key"
+_KEYED_METHODS = {"POST", "PATCH"}
+
+
+def is_rewound(request: PreparedRequest) -> bool:
+    """Whether the body can be sent again; a file is wound back to where it stood.
+
+    A body that cannot be wound back would be sent empty or cut, and without an error.
+    """
+    body = request.body
+    if body is None or isinstance(body, _PLAIN):
+        return True
+    if not isinstance(request._body_position, int):  # noqa: SLF001 (requests has no other word for it)
+        return False
+    try:
+        rewind_body(request)
+    except (UnrewindableBodyError, OSError, ValueError):
+        return False
+    return True
+
+
+def has_key(request: PreparedRequest) -> bool:
+    """Whether the request carries an Idempotency-Key."""
+    return header_of(request, _KEY.lower()) is not None
+
+
+def lacks_key(request: PreparedRequest) -> bool:
+    """Whether a key would make the request repeatable, and the caller set none."""
+    return (request.method or "").upper() in _KEYED_METHODS and not has_key(request)
+
+
+class Repeatable:
+    """What one call adds so that its request can be sent again: a key, a copy of the body.
+
+    Used by one thread.
+    """
+
+    def __init__(self) -> None:
+        self._key: str | None = None
+        self._spool: Spool | None = None
+
+    def prepare(self, request: PreparedRequest, policy: RetryPolicy) -> PreparedRequest:
+        """Return the request, or a copy with the key of this call and with a body that is kept."""
+        if policy.idempotency_key and lacks_key(request):
+            # A structured field of type String, so in quotes.
+            self._key = self._key or f'"{uuid4()}"'
+            request = with_header(request, _KEY, self._key)
+        if self._spool is None or not self._spool.serves(request):
+            spool = Spool.of(request, policy.buffer_bodies)
+            if spool is None:
+                return request
+            self._spool = spool
+        return self._spool.put_on(request)
+
+    def is_rewound(self, request: PreparedRequest) -> bool:
+        """Whether the body can be sent again, wound back to where it stood or from the copy."""
+        if self._spool is not None and self._spool.serves(request):
+            return self._spool.rewound()
+        return is_rewound(request)
+
+    def leads_on(self, request: PreparedRequest) -> None:
+        """Let requests follow a redirect: it refuses a body that it cannot wind back."""
+        if self._spool is not None:
+            self._spool.leads_on(request)
+
+    def followed(self) -> None:
+        """Leave the request that was redirected as it was."""
+        if self._spool is not None:
+            self._spool.followed()
+
+    def close(self) -> None:
+        """Keep nothing for another attempt."""
+        if self._spool is not None:
+            self._spool.close()
 
 
 class Spool:
@@ -47,11 +129,11 @@ class Spool:
     def of(cls, request: PreparedRequest, most: int) -> Spool | None:
         """A spool for the body of this request, None for one that needs none."""
         body: Any = request.body
-        if most == 0 or body is None or isinstance(body, PLAIN):
+        if most == 0 or body is None or isinstance(body, _PLAIN):
             return None
         with suppress(AttributeError, OSError, ValueError):
             body.seek(body.tell())
-            if isinstance(request._body_position, int):  # noqa: SLF001 (see `response_body.rewound`)
+            if isinstance(request._body_position, int):  # noqa: SLF001 (see `is_rewound`)
                 return None
         return cls(body, most)
 

@@ -1,4 +1,4 @@
-"""Bodies: what can be sent again, what is read, and what is only drained."""
+"""Bodies of answers: what is read for the caller, and what is only drained."""
 
 from __future__ import annotations
 
@@ -8,20 +8,15 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 import requests
-from requests.exceptions import (
-    ChunkedEncodingError,
-    ContentDecodingError,
-    UnrewindableBodyError,
-)
+from requests.exceptions import ChunkedEncodingError, ContentDecodingError
 from requests.models import REDIRECT_STATI
-from requests.utils import rewind_body
 
 from .._core.headers.retry_after import is_abuse
 from .translate import body_error, header_line, reread
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
-    from requests import PreparedRequest, Response
+    from requests import Response
 
     from .._protocols import Clock
 
@@ -29,9 +24,6 @@ DRAIN_BYTES = 65_536
 """What is read at most of an answer that nobody will see."""
 
 DRAIN_SECONDS = 1.0
-PLAIN = (bytes, str, bytearray, memoryview)
-"""Bodies that nothing is taken from when they are sent."""
-
 PROBLEM = "application/problem+json"
 """RFC 9457."""
 _CHUNK = 65_536
@@ -47,23 +39,6 @@ class _DeadlinePassed(Exception):  # noqa: N818 (it is seen in this module alone
 
 _FORGIVEN = (ChunkedEncodingError, ContentDecodingError, RuntimeError)
 """What `Session.resolve_redirects` forgives the body of a redirect."""
-
-
-def rewound(request: PreparedRequest) -> bool:
-    """Whether the body can be sent again, a file wound back to where it stood.
-
-    What cannot be wound back would go out empty or cut, and without an error.
-    """
-    body = request.body
-    if body is None or isinstance(body, PLAIN):
-        return True
-    if not isinstance(request._body_position, int):  # noqa: SLF001 (requests has no other word for it)
-        return False
-    try:
-        rewind_body(request)
-    except (UnrewindableBodyError, OSError, ValueError):
-        return False
-    return True
 
 
 def read_body(response: Response, clock: Clock, deadline: float, most: float = inf) -> None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from .._core.origin import redacted
 from .._core.records import Reason, Stop
 from .._core.unauthorized import Decline, Refresh, Refused, Replay, answer, lacks
 from .._errors import RefreshFailed, StepUpRequired
-from .._events import RefreshDeclined, tell
 from .._protocols import FetchContext
 from .attempt_log import call_of, leave_on
 from .call import UNAUTHORIZED
@@ -47,14 +45,14 @@ def on_response(response: Response, **options: Any) -> Response | None:
     call = call_of(response)
     if call is None:
         return None
-    response.elapsed = timedelta(seconds=call.elapsed)
-    keeper = call.runtime.tokens
+    response.elapsed = timedelta(seconds=call.log.elapsed)
+    keeper = call.shared.tokens
     if keeper is None:
         return None
     if response.status_code == UNAUTHORIZED:
         return _answered(call, keeper, response, options)
-    if response.status_code == FORBIDDEN and call.sent is not None:
-        verdict = lacks(challenges_of(response), call.sent.scheme)
+    if response.status_code == FORBIDDEN and call.credentials.sent is not None:
+        verdict = lacks(challenges_of(response), call.credentials.sent.scheme)
         if verdict is not None:
             _tell_declined(call, response, verdict)
     return None
@@ -64,27 +62,27 @@ def _answered(
     call: Call, keeper: TokenKeeper, response: Response, options: dict[str, Any]
 ) -> Response:
     """The answer to the replay, or the 401 itself."""
-    if call.sent is None:
+    if call.credentials.sent is None:
         # As bare requests hands it out: unread, and what it asks for is nothing to us.
         _tell_declined(call, response, Decline(Reason.NO_TOKEN))
         return response
     verdict = answer(
         Refused(
             challenges=challenges_of(response),
-            sent=call.sent,
+            sent=call.credentials.sent,
             current=keeper.token,
-            answers=call.answers,
-            fetched=call.fetched,
-            replayable=call.rewound(response.request),
-            has_nonce=call.has_nonce,
+            answers=call.credentials.answers,
+            fetched=call.credentials.fetched,
+            replayable=call.is_rewound(response.request),
+            has_nonce=call.credentials.has_nonce,
         )
     )
     if isinstance(verdict, Decline):
         return _declined(call, response, verdict, stream=bool(options.get("stream")))
     if isinstance(verdict, Replay):
-        call.answers += verdict.reason is Reason.REPLAYED
+        call.credentials.answers += verdict.reason is Reason.REPLAYED
         return _replayed(call, response, verdict.reason, options)
-    call.answers += 1
+    call.credentials.answers += 1
     reason = _renewed(call, keeper, response, verdict)
     if reason is Reason.REFRESHED:
         return _replayed(call, response, reason, options)
@@ -93,7 +91,7 @@ def _answered(
 
 def _renewed(call: Call, keeper: TokenKeeper, response: Response, verdict: Refresh) -> Reason:
     """REFRESHED, or why the request will not be sent again."""
-    context = FetchContext(call.sent, refused=True, challenge=verdict.challenge)
+    context = FetchContext(call.credentials.sent, refused=True, challenge=verdict.challenge)
     try:
         result = keeper.renew(context, call.deadline)
     except RefreshFailed as error:
@@ -103,15 +101,15 @@ def _renewed(call: Call, keeper: TokenKeeper, response: Response, verdict: Refre
         return Reason.NOT_REPLAYABLE
     if isinstance(result, Reason):
         return result
-    call.fetched = keeper.fetched == result.value
+    call.credentials.fetched = keeper.fetched == result.value
     return Reason.REFRESHED if verdict.resend else Reason.NOT_REPLAYABLE
 
 
 def _leave(call: Call, response: Response, error: RefreshFailed) -> None:
     """Let the error tell of the 401, and let the 401's connection go."""
-    call.write_down(Stop(Reason.REFRESH_FAILED))
+    call.log.write_down(Stop(Reason.REFRESH_FAILED))
     call.close()
-    drain(response, call.runtime.clock, call.deadline)
+    drain(response, call.shared.clock, call.deadline)
     error.request, error.response = response.request, response
     leave_on(error, call)
 
@@ -119,14 +117,14 @@ def _leave(call: Call, response: Response, error: RefreshFailed) -> None:
 def _replayed(call: Call, refused: Response, reason: Reason, options: dict[str, Any]) -> Response:
     """Send the request again, under the same call and through the same adapter."""
     request = refused.request
-    call.write_down(Stop(reason))
+    call.log.write_down(Stop(reason))
     call.take_cookies(request, refused)
-    drain(refused, call.runtime.clock, call.deadline)
-    call.goes_on(request, replay=True)
+    drain(refused, call.shared.clock, call.deadline)
+    call.lead_on(request, replay=True)
     call.previous = refused
     response: Response = refused.connection.send(request, **options)
     response.history = [refused, *response.history]
-    response.elapsed = timedelta(seconds=call.elapsed)
+    response.elapsed = timedelta(seconds=call.log.elapsed)
     if response.status_code == UNAUTHORIZED:
         return on_response(response, **options) or response
     return response
@@ -136,19 +134,16 @@ def _declined(call: Call, response: Response, verdict: Decline, *, stream: bool)
     """Hand out the 401, and say why."""
     call.close()
     if not stream:
-        read_body(response, call.runtime.clock, call.until)
+        read_body(response, call.shared.clock, call.until)
     _tell_declined(call, response, verdict)
     return response
 
 
 def _tell_declined(call: Call, response: Response, verdict: Decline) -> None:
-    challenge = verdict.challenge
-    step_up = challenge if verdict.reason is Reason.STEP_UP else None
-    event = RefreshDeclined(
-        method=response.request.method or "",
-        url=redacted(response.request.url),
-        reason=verdict.reason,
-        error=challenge.error if challenge else None,
-        step_up=StepUpRequired.of(step_up) if step_up else None,
+    step_up = verdict.challenge if verdict.reason is Reason.STEP_UP else None
+    call.log.add_decline(
+        call.shared.settings.listeners,
+        response.request,
+        verdict,
+        StepUpRequired.of(step_up) if step_up else None,
     )
-    tell(call.runtime.settings.listeners, event)

@@ -84,19 +84,19 @@ def endpoint(url: str) -> str:
     return "/".join("*" if _DIGIT.search(part) else part for part in parts)
 
 
-def tells(outcome: Outcome) -> bool | None:
+def speaks_of_outage(outcome: Outcome) -> bool | None:
     """Whether it speaks of an outage; None where it says nothing of the server."""
     if outcome.failure is not None:
         return None if outcome.failure is Failure.FATAL else True
     return outcome.status in FAULTS
 
 
-def probing(health: Health, now: float) -> Health:
+def on_probe_sent(health: Health, now: float) -> Health:
     """An attempt begins."""
     return replace(health, probed=now)
 
 
-def failed(health: Health, began: float) -> Health:
+def on_failure(health: Health, began: float) -> Health:
     """An attempt that began then brought a 5xx or no answer.
 
     One that began before the last outage ended says nothing of the time after it.
@@ -111,32 +111,32 @@ def failed(health: Health, began: float) -> Health:
     )
 
 
-def succeeded(health: Health, began: float, now: float) -> Health:
+def on_success(health: Health, began: float, now: float) -> Health:
     """An attempt that began then brought an answer that is no server error."""
     returned, due = (now, 1.0) if health.is_down else (health.returned, health.due + RELEASED)
     return Health(probed=max(began, health.probed), returned=returned, due=due)
 
 
-def released(health: Health, waiting: int) -> tuple[int, Health]:
+def release(health: Health, waiting: int) -> tuple[int, Health]:
     """How many go of those that wait since before the return, and what is known after that."""
     number = min(int(health.due), waiting)
     return number, replace(health, due=min(health.due - number, 1.0))
 
 
-def probe_delay(health: Health, since: float, now: float, *, queued: bool) -> float | None:
+def probe_delay(health: Health, since: float, now: float, *, has_waited: bool) -> float | None:
     """When a retry may go whose own backoff is over.
 
     Args:
         health: What is known of the endpoint.
         since: When the call's last attempt failed.
         now: The monotonic clock.
-        queued: Whether it has been told before to wait for its turn.
+        has_waited: Whether it has been told before to wait for its turn.
 
     Returns:
         Seconds until it should ask again, 0.0: it goes; None: another's attempt that began after
         ``since`` has failed, and stands for its own next one.
     """
-    if not (health.is_down or (queued and is_waiting(health, since))):
+    if not (health.is_down or (has_waited and is_waiting(health, since))):
         return 0.0
     wait = health.probed + SPACING - now
     if wait <= 0:

@@ -1,6 +1,6 @@
 """Cool-down and pacing: when the next request may leave.
 
-A `Flow` is what is known of one limit: of an origin, a credential and, where the server names them,
+A `RateState` is what is known of one limit: of an origin, a credential and, where the server names them,
 its policies. It says when the next request may leave; who that is, `rank` says.
 
 Where the server tells what is left of a window, that is spent evenly over the rest of it; the
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from .records import Limit
 
-LONGEST: Final = 3600.0
+MAX_COOL_DOWN_SECONDS: Final = 3600.0
 """Seconds that a cool-down lasts at most for all others; then one of them asks again."""
 
 LEAST_RATE: Final = 0.05
@@ -98,7 +98,7 @@ class Window:
         until: When there will be more, in monotonic seconds.
         quota: What a window begins with, 0.0 where it was not told.
         length: Seconds from one to the next.
-        number: The request that it was told to, counted by `Flow.sent`.
+        number: The request that it was told to, counted by `RateState.sent`.
         used: Requests that have left in it, as far as they were counted.
         guessed: Whether it has begun since, and nothing was told of it yet.
         holds: Whether the server keeps to it; one that serves what it says is not left does not.
@@ -142,7 +142,7 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Flow:
+class RateState:
     """What is known of one limit. Times are monotonic seconds.
 
     Attributes:
@@ -157,7 +157,7 @@ class Flow:
         slot: When the next request may leave by rate and windows.
         first: How many had left when it began, by other flows.
         sent: How many have left.
-        hurried: When the last one left before its turn.
+        probed: When the last one left before its turn.
         windows: What the server told.
     """
 
@@ -172,7 +172,7 @@ class Flow:
     slot: float = -inf
     first: int = 0
     sent: int = 0
-    hurried: float = -inf
+    probed: float = -inf
     windows: tuple[Window, ...] = ()
 
 
@@ -181,113 +181,113 @@ def rank(number: int, *, refused: bool) -> tuple[bool, int]:
     return (not refused, number)
 
 
-def opens(flow: Flow, now: float) -> float:
+def opens(state: RateState, now: float) -> float:
     """When the next request may leave."""
-    return max(told(flow, now), flow.slot)
+    return max(blocked_until(state, now), state.slot)
 
 
-def told(flow: Flow, now: float) -> float:
+def blocked_until(state: RateState, now: float) -> float:
     """Before when nobody may leave by the server's own word."""
-    ends = (window.until for window in flow.windows if window.is_spent(now))
-    return max((flow.not_before, *ends))
+    ends = (window.until for window in state.windows if window.is_spent(now))
+    return max((state.not_before, *ends))
 
 
-def hurried(flow: Flow, now: float) -> float | None:
+def probe_time(state: RateState, now: float) -> float | None:
     """When one may leave that would come too late otherwise; None: it may not.
 
     Nobody was refused yet, and a window that is spent, or has to last, may be no limit for all. So
     one asks, and the others wait for what it finds.
     """
-    if flow.rate < inf or now < flow.not_before:
+    if state.rate < inf or now < state.not_before:
         return None
-    return max(now, flow.hurried + ASKING)
+    return max(now, state.probed + ASKING)
 
 
-def hurries(flow: Flow, now: float) -> Flow:
+def on_probe_sent(state: RateState, now: float) -> RateState:
     """One leaves before its turn."""
-    return replace(leaves(flow, now), hurried=now)
+    return replace(on_sent(state, now), probed=now)
 
 
-def leaves(flow: Flow, now: float) -> Flow:
+def on_sent(state: RateState, now: float) -> RateState:
     """One request leaves."""
-    windows = tuple(window.spent(now) for window in flow.windows if not window.is_over(now))
-    flow = replace(flow, sent=flow.sent + 1, windows=windows)
-    late = LATE if flow.found else max(LATE, (BURST - 1) / pace(flow, now))
-    return replace(flow, slot=max(flow.slot, now - late) + spacing(flow, now))
+    windows = tuple(window.spent(now) for window in state.windows if not window.is_over(now))
+    state = replace(state, sent=state.sent + 1, windows=windows)
+    late = LATE if state.found else max(LATE, (BURST - 1) / pace(state, now))
+    return replace(state, slot=max(state.slot, now - late) + spacing(state, now))
 
 
-def spacing(flow: Flow, now: float) -> float:
+def spacing(state: RateState, now: float) -> float:
     """Seconds from one request to the next."""
-    return max((1 / pace(flow, now), *(window.interval(now) for window in flow.windows)))
+    return max((1 / pace(state, now), *(window.interval(now) for window in state.windows)))
 
 
-def pace(flow: Flow, now: float) -> float:
+def pace(state: RateState, now: float) -> float:
     """Requests a second that may leave, windows apart."""
-    since = max(now - flow.opened, 0.0)
-    if flow.rate == inf:
+    since = max(now - state.opened, 0.0)
+    if state.rate == inf:
         return inf
-    if not flow.found:
-        return flow.rate * 2 ** min(since / DOUBLING, 30)
-    pause = flow.opened - flow.cut
+    if not state.found:
+        return state.rate * 2 ** min(since / DOUBLING, 30)
+    pause = state.opened - state.cut
     past = since / min(PLATEAU + RARER * pause, LONGEST_PLATEAU) - 1
     if past > 1:
-        return flow.rate * (1 + GROWTH) * 2 ** min((past - 1) * STEEP, 30)
+        return state.rate * (1 + GROWTH) * 2 ** min((past - 1) * STEEP, 30)
     slope = GROWTH if past > 0 or pause else 1 - START
-    return max(flow.rate * (1 + slope * past**3), LEAST_RATE)
+    return max(state.rate * (1 + slope * past**3), LEAST_RATE)
 
 
-def cooled(flow: Flow, until: float) -> Flow:
+def with_cool_down(state: RateState, until: float) -> RateState:
     """Nobody leaves before that time, if another has not set a later one."""
-    return replace(flow, not_before=max(flow.not_before, until))
+    return replace(state, not_before=max(state.not_before, until))
 
 
-def refused(flow: Flow, began: float, now: float, estimate: float) -> Flow:
+def on_refused(state: RateState, began: float, now: float, estimate: float) -> RateState:
     """A request that left at `began` was refused.
 
     Args:
-        flow: With the cool-down that the refusal brought.
+        state: With the cool-down that the refusal brought.
         began: When the request left.
         now: When the refusal came.
         estimate: Requests a second that passed before anybody counted, for the first refusal.
     """
-    if began < flow.cut:
-        return flow
-    found = flow.rate < inf
-    if found and flow.opened > flow.cut and not flow.passing:
-        rate = flow.rate  # it lets nothing pass at all, as in an outage: that is no rate
+    if began < state.cut:
+        return state
+    found = state.rate < inf
+    if found and state.opened > state.cut and not state.passing:
+        rate = state.rate  # it lets nothing pass at all, as in an outage: that is no rate
     elif found:
-        current = pace(flow, now)
+        current = pace(state, now)
         # Whoever sends one, waits and sends the next has as much without a pace.
-        alone = 1 / max(flow.not_before - now, 1.0) if flow.not_before > now else 0.0
+        alone = 1 / max(state.not_before - now, 1.0) if state.not_before > now else 0.0
         least = max(alone, LEAST_RATE)
-        rate = min(max(_found(flow, now), current * STEEPEST, least), max(current, least))
+        rate = min(max(_measured_rate(state, now), current * STEEPEST, least), max(current, least))
     else:
         rate = max(estimate, FIRST_RATE)
-        flow = replace(flow, passing=rate, counted=now)
-    lowered = replace(flow, rate=rate, found=found, cut=now, opened=max(now, flow.not_before))
+        state = replace(state, passing=rate, counted=now)
+    lowered = replace(state, rate=rate, found=found, cut=now, opened=max(now, state.not_before))
     if lowered.opened == now:
         return lowered
     return replace(lowered, passing=0.0, counted=lowered.opened, counting=lowered.opened)
 
 
-def informed(flow: Flow, number: int, limits: Iterable[Limit], now: float, *, passed: bool) -> Flow:
+def on_rate_limit_fields(state: RateState, number: int, limits: Iterable[Limit], now: float, *, succeeded: bool) -> RateState:
     """The answer to the request of that number told what is left; -1: nobody had counted it.
 
     What is left is less by the requests that have left since. Of those that nobody counted, others
     may be under way, so they are believed only where they say that less is left.
     The policies told last are kept in mind, `POLICIES` of them.
     """
-    known = {window.name: window for window in flow.windows}
+    known = {window.name: window for window in state.windows}
     for limit in limits:
         name = name_of(limit)
         before = known.pop(name, None)
-        window = _window(before, limit, number, flow.sent - max(number, flow.first), now)
-        if passed and before is not None:
+        window = _window(before, limit, number, state.sent - max(number, state.first), now)
+        if succeeded and before is not None:
             holds = before.holds and (limit.remaining >= 1 or before.left >= 0)
             window = replace(window, holds=holds)
         is_news = before is None or before.number < number or window.left < before.left
         known[name] = window if before is None or is_news else before
-    return replace(flow, windows=tuple(known.values())[-POLICIES:])
+    return replace(state, windows=tuple(known.values())[-POLICIES:])
 
 
 def name_of(limit: Limit) -> str:
@@ -299,7 +299,7 @@ def _window(before: Window | None, limit: Limit, number: int, since: int, now: f
     window = Window(
         name=name_of(limit),
         left=limit.remaining - since,
-        until=now + min(limit.reset, LONGEST),
+        until=now + min(limit.reset, MAX_COOL_DOWN_SECONDS),
         quota=limit.quota or 0.0,
         length=limit.window or limit.reset,
         number=number,
@@ -323,32 +323,32 @@ def is_plenty(limits: Iterable[Limit]) -> bool:
     return all(limit.quota and limit.remaining > limit.quota / 2 for limit in limits)
 
 
-def succeeded(flow: Flow, now: float) -> Flow:
+def on_success(state: RateState, now: float) -> RateState:
     """An answer came that is no refusal."""
-    if flow.rate == inf:
-        return flow
-    return replace(flow, passing=_passing(flow, now) + 1 / _span(flow), counted=now)
+    if state.rate == inf:
+        return state
+    return replace(state, passing=_decayed_mean(state, now) + 1 / _mean_seconds(state), counted=now)
 
 
-def is_over(flow: Flow, now: float) -> bool:
+def is_over(state: RateState, now: float) -> bool:
     """Whether nobody need wait for it any more."""
-    is_fast = flow.rate == inf or pace(flow, now) > FORGOTTEN * flow.rate
+    is_fast = state.rate == inf or pace(state, now) > FORGOTTEN * state.rate
     return (
-        is_fast and now >= flow.not_before and all(window.is_over(now) for window in flow.windows)
+        is_fast and now >= state.not_before and all(window.is_over(now) for window in state.windows)
     )
 
 
-def _found(flow: Flow, now: float) -> float:
+def _measured_rate(state: RateState, now: float) -> float:
     """What passes, in requests a second."""
-    ago = max(now - flow.counting, _INSTANT)
-    passing = _passing(flow, now) / (1 - exp(-ago / _span(flow)))  # it began from nothing
-    open_share = max(now - flow.opened, _INSTANT) / max(now - flow.cut, _INSTANT)
+    ago = max(now - state.counting, _INSTANT)
+    passing = _decayed_mean(state, now) / (1 - exp(-ago / _mean_seconds(state)))  # it began from nothing
+    open_share = max(now - state.opened, _INSTANT) / max(now - state.cut, _INSTANT)
     return passing * sqrt(open_share)
 
 
-def _passing(flow: Flow, now: float) -> float:
-    return flow.passing * exp(-max(now - flow.counted, 0.0) / _span(flow))
+def _decayed_mean(state: RateState, now: float) -> float:
+    return state.passing * exp(-max(now - state.counted, 0.0) / _mean_seconds(state))
 
 
-def _span(flow: Flow) -> float:
-    return min(max(_SPAN, _COUNT / flow.rate), _LONGEST_SPAN)
+def _mean_seconds(state: RateState) -> float:
+    return min(max(_SPAN, _COUNT / state.rate), _LONGEST_SPAN)

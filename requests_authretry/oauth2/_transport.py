@@ -17,7 +17,7 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.auth import AuthBase
 
 from .._call.adapter import AuthRetryAdapter
-from .._call.outgoing import refuse_proxy
+from .._call.credentials import refuse_proxy
 from .._call.response_body import TooLarge, read_body
 from .._call.translate import no_retries, would_retry
 from .._core.origin import Origin, redacted

@@ -20,7 +20,7 @@ from requests_authretry import (
     attempts,
     explain,
 )
-from requests_authretry._admission.outage_tracker import place_of
+from requests_authretry._admission.outage_tracker import endpoint_of
 from requests_authretry._core.origin import Origin
 from requests_authretry._core.outage import DOWN, SPACING
 from requests_authretry.testing import FakeClock
@@ -248,7 +248,7 @@ def test_a_429_is_no_outage() -> None:
     rig = Rig(*[429] * 20, 503, 200, retry=ONCE)
     for _ in range(20):
         rig.get()
-    assert not rig.adapter._runtime.limits.outages.is_down(place_of(API))  # noqa: SLF001
+    assert not rig.adapter._runtime.limits.outages.is_down(endpoint_of(API))  # noqa: SLF001
     assert rig.adapter._runtime.limits.outages.troubled is False  # noqa: SLF001
 
 

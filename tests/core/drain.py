@@ -8,7 +8,7 @@ from itertools import count
 from typing import Protocol
 
 from requests_authretry._core import rate_limit
-from requests_authretry._core.rate_limit import Flow
+from requests_authretry._core.rate_limit import RateState
 from requests_authretry._core.records import Limit, Outcome
 
 MEASURED = 1.0
@@ -81,14 +81,14 @@ class Drain:
         refused: When each refusal came.
         left: When each request left.
         passed: When those left that were served.
-        flow: What is known of the limit.
+        state: What is known of the limit.
     """
 
     server: Server
     calls: int
     threads: int = 32
     latency: float = 0.05
-    flow: Flow = field(default_factory=Flow)
+    state: RateState = field(default_factory=RateState)
     served: list[float] = field(default_factory=list)
     refused: list[float] = field(default_factory=list)
     left: list[float] = field(default_factory=list)
@@ -100,7 +100,7 @@ class Drain:
         flying: list[tuple[float, int, float, int, Outcome]] = []
         while waiting or flying:
             free = waiting and len(flying) < self.threads
-            opens = max(rate_limit.opens(self.flow, now), now) if free else float("inf")
+            opens = max(rate_limit.opens(self.state, now), now) if free else float("inf")
             if flying and flying[0][0] <= opens:
                 now, _, began, number, outcome = heapq.heappop(flying)
                 waiting += outcome.throttled
@@ -116,23 +116,23 @@ class Drain:
     def leave(self, now: float) -> int:
         """One request leaves; it is counted only if there is a limit to count by."""
         self.left.append(now)
-        if self.flow == Flow():
+        if self.state == RateState():
             return -1
-        self.flow = rate_limit.leaves(self.flow, now)
-        return self.flow.sent
+        self.state = rate_limit.on_sent(self.state, now)
+        return self.state.sent
 
     def answered(self, outcome: Outcome, began: float, number: int, now: float) -> None:
         """Take note of an answer as the library does."""
         (self.refused if outcome.throttled else self.served).append(now)
-        if outcome.limits and (self.flow != Flow() or not rate_limit.is_plenty(outcome.limits)):
+        if outcome.limits and (self.state != RateState() or not rate_limit.is_plenty(outcome.limits)):
             passed = not outcome.throttled
-            self.flow = rate_limit.informed(self.flow, number, outcome.limits, now, passed=passed)
+            self.state = rate_limit.on_rate_limit_fields(self.state, number, outcome.limits, now, succeeded=passed)
         if not outcome.throttled:
             self.passed.append(began)
-            self.flow = rate_limit.succeeded(self.flow, now)
+            self.state = rate_limit.on_success(self.state, now)
             return
         if outcome.retry_after is not None:
-            self.flow = rate_limit.cooled(self.flow, now + outcome.retry_after)
+            self.state = rate_limit.with_cool_down(self.state, now + outcome.retry_after)
         if not outcome.limits:
             recent = sum(left > now - MEASURED for left in self.passed) / MEASURED
-            self.flow = rate_limit.refused(self.flow, began, now, recent)
+            self.state = rate_limit.on_refused(self.state, began, now, recent)

@@ -30,7 +30,7 @@ TELLS = {
 @pytest.mark.parametrize(("outcome", "expected"), TELLS.values(), ids=TELLS)
 def test_what_tells_of_an_outage(outcome: Outcome, expected: bool | None) -> None:  # noqa: FBT001
     """A server out of order and no answer tell of an outage; a mistake of ours says nothing."""
-    assert outage.tells(outcome) is expected
+    assert outage.speaks_of_outage(outcome) is expected
 
 
 def test_failures_in_a_row_make_an_outage() -> None:
@@ -38,10 +38,10 @@ def test_failures_in_a_row_make_an_outage() -> None:
     health = Health()
     for number in range(DOWN):
         assert not health.is_down
-        health = outage.failed(health, NOW + number)
+        health = outage.on_failure(health, NOW + number)
     assert health.is_down
     assert health.failures == DOWN
-    assert outage.succeeded(health, NOW, NOW + 9).failures == 0
+    assert outage.on_success(health, NOW, NOW + 9).failures == 0
 
 
 def test_half_of_all_failing_is_hardly_ever_taken_for_an_outage() -> None:
@@ -73,15 +73,15 @@ def test_the_newest_failure_counts(times: list[float]) -> None:
     """Whatever order failures end in, the one that began last is kept."""
     health = Health()
     for began in times:
-        health = outage.failed(health, began)
+        health = outage.on_failure(health, began)
     assert (health.failures, health.failed, health.probed) == (len(times), *[max(times)] * 2)
 
 
 def test_a_failure_from_before_the_return_says_nothing() -> None:
     """Who left before the outage ended met the outage, and nothing that came after it."""
     back = replace(BACK, failures=2, failed=NOW - 2)
-    assert outage.failed(back, NOW - 3.1) is back
-    assert outage.failed(back, NOW - 3) == replace(back, failures=3)
+    assert outage.on_failure(back, NOW - 3.1) is back
+    assert outage.on_failure(back, NOW - 3) == replace(back, failures=3)
 
 
 PROBED = replace(DOWN_NOW, probed=NOW - 0.1)
@@ -110,15 +110,15 @@ TURNS = {
 }
 
 
-@pytest.mark.parametrize(("health", "since", "queued", "wait"), TURNS.values(), ids=TURNS)
+@pytest.mark.parametrize(("health", "since", "has_waited", "wait"), TURNS.values(), ids=TURNS)
 def test_turn(
     health: Health,
     since: float,
-    queued: bool,  # noqa: FBT001 (a column of the table)
+    has_waited: bool,  # noqa: FBT001 (a column of the table)
     wait: float | None,
 ) -> None:
     """One goes when nobody has asked for a while; a newer failure stands for the others' next."""
-    turn = outage.probe_delay(health, since, NOW, queued=queued)
+    turn = outage.probe_delay(health, since, NOW, has_waited=has_waited)
     assert turn == (wait if wait is None else pytest.approx(wait))
 
 
@@ -126,37 +126,37 @@ def test_those_that_wait_go_one_at_a_time() -> None:
     """Who takes the turn sends the others back to wait for as long as the spacing."""
     health, now, went = DOWN_NOW, NOW, []
     for _ in range(5):
-        wait = outage.probe_delay(health, NOW - 1, now, queued=True)
+        wait = outage.probe_delay(health, NOW - 1, now, has_waited=True)
         assert wait is not None
         now += wait
-        health = outage.probing(health, now)
+        health = outage.on_probe_sent(health, now)
         went.append(now)
     assert went == pytest.approx([NOW + SPACING * number for number in range(5)])
 
 
 def test_the_first_success_ends_an_outage_and_lets_one_go() -> None:
     """Those that failed until then wait for their release, and the first gets it at once."""
-    back = outage.succeeded(DOWN_NOW, NOW - 0.2, NOW)
+    back = outage.on_success(DOWN_NOW, NOW - 0.2, NOW)
     assert back == Health(probed=NOW - 0.2, returned=NOW, due=1.0)
     assert outage.is_waiting(back, NOW)
     assert not outage.is_waiting(back, NOW + 0.001)
-    assert outage.released(back, 5) == (1, replace(back, due=0.0))
+    assert outage.release(back, 5) == (1, replace(back, due=0.0))
 
 
 def test_a_success_without_an_outage_ends_nothing() -> None:
     """Below the number of failures nobody waits for a return."""
-    health = outage.succeeded(replace(DOWN_NOW, failures=DOWN - 1), NOW - 9, NOW)
+    health = outage.on_success(replace(DOWN_NOW, failures=DOWN - 1), NOW - 9, NOW)
     assert health == Health(probed=DOWN_NOW.probed, returned=-inf, due=0.5)
     assert not outage.is_waiting(health, NOW - 9)
 
 
 def test_two_successes_let_one_go() -> None:
     """After an outage the load doubles at the most: one retry for two successes."""
-    health, went = outage.succeeded(DOWN_NOW, NOW, NOW), []
+    health, went = outage.on_success(DOWN_NOW, NOW, NOW), []
     for number in range(8):
-        released, health = outage.released(health, 100)
+        released, health = outage.release(health, 100)
         went.append(released)
-        health = outage.succeeded(health, NOW + number, NOW + number)
+        health = outage.on_success(health, NOW + number, NOW + number)
     assert went == [1, 0, 1, 0, 1, 0, 1, 0]
     assert health.returned == NOW
 
@@ -164,10 +164,10 @@ def test_two_successes_let_one_go() -> None:
 @given(st.integers(0, 40), st.integers(0, 40))
 def test_releases_are_not_saved_up(successes: int, waiting: int) -> None:
     """While nobody waits, successes add up to one release and no more."""
-    health = outage.succeeded(DOWN_NOW, NOW, NOW)
+    health = outage.on_success(DOWN_NOW, NOW, NOW)
     for _ in range(successes):
-        none, health = outage.released(outage.succeeded(health, NOW, NOW), 0)
+        none, health = outage.release(outage.on_success(health, NOW, NOW), 0)
         assert none == 0
-    number, after = outage.released(health, waiting)
+    number, after = outage.release(health, waiting)
     assert number == min(1, waiting)
     assert 0 <= after.due <= 1

@@ -21,13 +21,13 @@ from requests_authretry._core.rate_limit import (
     GROWTH,
     LATE,
     LEAST_RATE,
-    LONGEST,
+    MAX_COOL_DOWN_SECONDS,
     PLATEAU,
     RARER,
     START,
     STEEP,
     STEEPEST,
-    Flow,
+    RateState,
     Window,
 )
 from requests_authretry._core.records import Limit
@@ -37,7 +37,7 @@ NOW = 1000.0
 TIMES = st.floats(0, 1e6)
 WINDOW = Window("10", left=4.0, until=NOW + 10, quota=10.0, length=20.0, number=0, used=6)
 SPENT = replace(WINDOW, left=0.0, used=10)
-ESTIMATED = Flow(rate=10.0, cut=NOW, opened=NOW)
+ESTIMATED = RateState(rate=10.0, cut=NOW, opened=NOW)
 FOUND = replace(ESTIMATED, found=True)
 COOLED = replace(FOUND, not_before=NOW + 3, opened=NOW + 3)
 
@@ -56,37 +56,37 @@ windows = st.builds(
 
 
 @st.composite
-def flows(draw: st.DrawFn) -> Flow:
-    """Whatever a flow can come to by refusals, answers and cool-downs."""
-    now, flow = draw(TIMES), Flow()
+def flows(draw: st.DrawFn) -> RateState:
+    """Whatever a state can come to by refusals, answers and cool-downs."""
+    now, state = draw(TIMES), RateState()
     steps = st.tuples(st.sampled_from("rslc"), st.floats(0, 60), st.floats(0, 100))
     for step, after, number in draw(st.lists(steps, max_size=12)):
         now += after
         if step == "r":
-            flow = rate_limit.refused(flow, now - number / 1000, now, number)
+            state = rate_limit.on_refused(state, now - number / 1000, now, number)
         elif step == "s":
-            flow = rate_limit.succeeded(flow, now)
+            state = rate_limit.on_success(state, now)
         elif step == "l":
-            flow = rate_limit.leaves(flow, now)
+            state = rate_limit.on_sent(state, now)
         else:
-            flow = rate_limit.cooled(flow, now + number)
-    return replace(flow, windows=tuple(draw(st.lists(windows, max_size=2))))
+            state = rate_limit.with_cool_down(state, now + number)
+    return replace(state, windows=tuple(draw(st.lists(windows, max_size=2))))
 
 
-def burst(flow: Flow, now: float) -> int:
+def burst(state: RateState, now: float) -> int:
     """How many leave at once."""
     number = 0
-    while rate_limit.opens(flow, now) <= now and number < 1000:
-        flow, number = rate_limit.leaves(flow, now), number + 1
+    while rate_limit.opens(state, now) <= now and number < 1000:
+        state, number = rate_limit.on_sent(state, now), number + 1
     return number
 
 
-def gaps(flow: Flow, now: float, number: int) -> list[float]:
+def gaps(state: RateState, now: float, number: int) -> list[float]:
     """Seconds before each of the next requests, each as early as it may."""
     found = []
     for _ in range(number):
-        opens = max(rate_limit.opens(flow, now), now)
-        flow, gap, now = rate_limit.leaves(flow, opens), opens - now, opens
+        opens = max(rate_limit.opens(state, now), now)
+        state, gap, now = rate_limit.on_sent(state, opens), opens - now, opens
         found.append(gap)
     return found
 
@@ -104,38 +104,38 @@ def test_those_that_were_refused_go_first() -> None:
 def test_cool_downs_merge_in_any_order(untils: list[float]) -> None:
     """A cool-down never moves backwards, and the latest counts whatever came first."""
     for order in permutations(untils):
-        assert reduce(rate_limit.cooled, order, Flow()).not_before == max(untils)
+        assert reduce(rate_limit.cooled, order, RateState()).not_before == max(untils)
 
 
 @given(flows(), TIMES)
-def test_nobody_leaves_before_the_server_said(flow: Flow, now: float) -> None:
+def test_nobody_leaves_before_the_server_said(state: RateState, now: float) -> None:
     """The server never opens before the end of a cool-down or of a spent window, nor early."""
-    assert rate_limit.opens(flow, now) >= max(rate_limit.told(flow, now), flow.slot)
-    assert rate_limit.told(flow, now) >= flow.not_before
-    for window in flow.windows:
+    assert rate_limit.opens(state, now) >= max(rate_limit.blocked_until(state, now), state.slot)
+    assert rate_limit.blocked_until(state, now) >= state.not_before
+    for window in state.windows:
         is_believed = window.holds and not window.guessed
         if is_believed and window.left < 1 and now < window.until:
-            assert rate_limit.told(flow, now) >= window.until
+            assert rate_limit.blocked_until(state, now) >= window.until
 
 
 TOLD = {
-    "nothing is known": (Flow(), -inf),
-    "a cool-down": (Flow(not_before=NOW + 3), NOW + 3),
-    "a window with something left": (Flow(windows=(WINDOW,)), -inf),
-    "a window with one left": (Flow(windows=(replace(WINDOW, left=1.0),)), -inf),
-    "a spent window": (Flow(windows=(SPENT,)), NOW + 10),
-    "a spent window that has passed": (Flow(windows=(replace(SPENT, until=NOW),)), -inf),
-    "one that was only guessed": (Flow(windows=(replace(SPENT, guessed=True),)), -inf),
-    "one that the server does not keep to": (Flow(windows=(replace(SPENT, holds=False),)), -inf),
-    "the later of two": (Flow(NOW + 30, windows=(SPENT, WINDOW)), NOW + 30),
-    "the pace is not the server's word": (Flow(slot=NOW + 5), -inf),
+    "nothing is known": (RateState(), -inf),
+    "a cool-down": (RateState(not_before=NOW + 3), NOW + 3),
+    "a window with something left": (RateState(windows=(WINDOW,)), -inf),
+    "a window with one left": (RateState(windows=(replace(WINDOW, left=1.0),)), -inf),
+    "a spent window": (RateState(windows=(SPENT,)), NOW + 10),
+    "a spent window that has passed": (RateState(windows=(replace(SPENT, until=NOW),)), -inf),
+    "one that was only guessed": (RateState(windows=(replace(SPENT, guessed=True),)), -inf),
+    "one that the server does not keep to": (RateState(windows=(replace(SPENT, holds=False),)), -inf),
+    "the later of two": (RateState(NOW + 30, windows=(SPENT, WINDOW)), NOW + 30),
+    "the pace is not the server's word": (RateState(slot=NOW + 5), -inf),
 }
 
 
-@pytest.mark.parametrize(("flow", "until"), TOLD.values(), ids=TOLD)
-def test_told(flow: Flow, until: float) -> None:
+@pytest.mark.parametrize(("state", "until"), TOLD.values(), ids=TOLD)
+def test_told(state: RateState, until: float) -> None:
     """Only cool-downs and spent windows are the server's own word."""
-    assert rate_limit.told(flow, NOW) == until
+    assert rate_limit.blocked_until(state, NOW) == until
 
 
 # The rate.
@@ -143,81 +143,81 @@ def test_told(flow: Flow, until: float) -> None:
 
 def test_nothing_is_limited_before_the_first_refusal() -> None:
     """Without refusals and windows any number leaves at once, and answers tell nothing."""
-    assert rate_limit.pace(Flow(), NOW) == inf
-    assert burst(Flow(), NOW) == 1000
-    assert rate_limit.succeeded(Flow(), NOW) == Flow()
+    assert rate_limit.pace(RateState(), NOW) == inf
+    assert burst(RateState(), NOW) == 1000
+    assert rate_limit.on_success(RateState(), NOW) == RateState()
 
 
 @pytest.mark.parametrize(("estimate", "rate"), [(0.0, FIRST_RATE), (9.0, FIRST_RATE), (50.0, 50.0)])
 def test_the_first_refusal_takes_the_estimate(estimate: float, rate: float) -> None:
     """The first rate is what was measured, and not too slow; it is not found yet."""
-    flow = rate_limit.refused(Flow(), NOW - 1, NOW, estimate)
-    assert (flow.rate, flow.found, flow.cut, flow.opened) == (rate, False, NOW, NOW)
-    assert (flow.passing, flow.counted, flow.counting) == (rate, NOW, -inf)
+    state = rate_limit.on_refused(RateState(), NOW - 1, NOW, estimate)
+    assert (state.rate, state.found, state.cut, state.opened) == (rate, False, NOW, NOW)
+    assert (state.passing, state.counted, state.counting) == (rate, NOW, -inf)
 
 
 def test_the_second_refusal_counts_what_passed() -> None:
     """Where a steady rate passed, that is found, whatever was estimated."""
-    flow, now = rate_limit.refused(Flow(), NOW, NOW, 40.0), NOW
+    state, now = rate_limit.on_refused(RateState(), NOW, NOW, 40.0), NOW
     for _ in range(20):
         now += 0.05
-        flow = rate_limit.succeeded(flow, now)
-    flow = rate_limit.refused(flow, now, now, 0.0)
-    assert flow.found
-    assert flow.rate == pytest.approx(23.0, rel=0.05)  # what is left of the estimate counts too
+        state = rate_limit.on_success(state, now)
+    state = rate_limit.on_refused(state, now, now, 0.0)
+    assert state.found
+    assert state.rate == pytest.approx(23.0, rel=0.05)  # what is left of the estimate counts too
 
 
 def test_what_passed_after_a_cool_down_counts_with_the_pause() -> None:
     """Counting begins anew when a cool-down ends; then both means of what passed are weighed."""
-    flow = rate_limit.refused(rate_limit.cooled(FOUND, NOW + 13), NOW + 10, NOW + 10, 0.0)
-    assert (flow.opened, flow.counted, flow.counting) == (NOW + 13,) * 3
-    assert flow.passing == 0.0
-    flow, now = replace(flow, rate=20.0), NOW + 13
+    state = rate_limit.on_refused(rate_limit.with_cool_down(FOUND, NOW + 13), NOW + 10, NOW + 10, 0.0)
+    assert (state.opened, state.counted, state.counting) == (NOW + 13,) * 3
+    assert state.passing == 0.0
+    state, now = replace(state, rate=20.0), NOW + 13
     for _ in range(20):
         now += 0.05
-        flow = rate_limit.succeeded(flow, now)
+        state = rate_limit.on_success(state, now)
     # Twenty a second for one second, none for the three before: the mean of 20 and 5 is 10.
-    assert rate_limit.refused(flow, now, now, 0.0).rate == pytest.approx(10.0, rel=0.1)
+    assert rate_limit.on_refused(state, now, now, 0.0).rate == pytest.approx(10.0, rel=0.1)
 
 
 def test_a_refusal_never_raises_the_rate() -> None:
     """More may have passed than the pace allows, by those that left before; it is no reason."""
-    flow = replace(FOUND, passing=100.0, counted=NOW)
-    assert rate_limit.refused(flow, NOW, NOW, 0.0).rate == rate_limit.pace(flow, NOW)
+    state = replace(FOUND, passing=100.0, counted=NOW)
+    assert rate_limit.on_refused(state, NOW, NOW, 0.0).rate == rate_limit.pace(state, NOW)
 
 
 def test_a_round_trip_lowers_the_rate_once() -> None:
     """Who left before the rate was lowered tells nothing new; who left then or later does."""
-    assert rate_limit.refused(FOUND, NOW - 0.001, NOW + 1, 0.0) is FOUND
-    assert rate_limit.refused(FOUND, NOW, NOW + 1, 0.0).cut == NOW + 1
+    assert rate_limit.on_refused(FOUND, NOW - 0.001, NOW + 1, 0.0) is FOUND
+    assert rate_limit.on_refused(FOUND, NOW, NOW + 1, 0.0).cut == NOW + 1
 
 
 @given(flows(), st.lists(st.floats(0, 1), max_size=20), st.floats(0, 10))
-def test_a_flood_lowers_the_rate_once(flow: Flow, ages: list[float], trip: float) -> None:
+def test_a_flood_lowers_the_rate_once(state: RateState, ages: list[float], trip: float) -> None:
     """However many are refused of those under way, the rate is lowered by the first of them."""
-    now = max(flow.cut, 0.0) + 1 + trip
-    lowered = rate_limit.refused(flow, now, now, 0.0)
+    now = max(state.cut, 0.0) + 1 + trip
+    lowered = rate_limit.on_refused(state, now, now, 0.0)
     late = (now - age for age in ages if now - age < now)
-    after = reduce(lambda f, began: rate_limit.refused(f, began, now + trip, 0.0), late, lowered)
+    after = reduce(lambda f, began: rate_limit.on_refused(f, began, now + trip, 0.0), late, lowered)
     assert after == lowered
 
 
 @given(flows(), st.floats(0, 100))
-def test_no_refusal_costs_too_much(flow: Flow, after: float) -> None:
+def test_no_refusal_costs_too_much(state: RateState, after: float) -> None:
     """A refusal leaves a quarter of the rate, the least rate and what a cool-down alone allows.
 
     Where it raises the rate, then only to that.
     """
-    now = max(flow.cut, flow.opened, flow.counted, 0.0) + after
-    before = rate_limit.pace(flow, now)
-    lowered = rate_limit.refused(flow, now, now, 0.0)
+    now = max(state.cut, state.opened, state.counted, 0.0) + after
+    before = rate_limit.pace(state, now)
+    lowered = rate_limit.on_refused(state, now, now, 0.0)
     assert lowered.rate >= LEAST_RATE
     assert rate_limit.pace(lowered, now) >= LEAST_RATE
     if before < inf:
-        pause = flow.not_before - now
+        pause = state.not_before - now
         least = max(1 / max(pause, 1.0), LEAST_RATE) if pause > 0 else LEAST_RATE
-        highest = max(before, least, flow.rate)
-        lowest = min(max(STEEPEST * before, least), flow.rate, highest)
+        highest = max(before, least, state.rate)
+        lowest = min(max(STEEPEST * before, least), state.rate, highest)
         assert lowest <= lowered.rate <= highest
 
 
@@ -230,35 +230,35 @@ def test_a_cool_down_and_a_request_are_a_rate(pause: float, rate: float) -> None
     However short the wait, that is one a second.
     """
     slow = replace(FOUND, rate=LEAST_RATE)
-    flow = rate_limit.refused(rate_limit.cooled(slow, NOW + pause), NOW, NOW, 0.0)
-    assert flow.rate == pytest.approx(rate)
+    state = rate_limit.on_refused(rate_limit.with_cool_down(slow, NOW + pause), NOW, NOW, 0.0)
+    assert state.rate == pytest.approx(rate)
 
 
 def test_an_outage_lowers_the_rate_once() -> None:
     """Where nothing passes between one cool-down and the next, nothing is learned of a rate."""
-    first = rate_limit.refused(rate_limit.cooled(FOUND, NOW + 5), NOW, NOW, 0.0)
-    second = rate_limit.refused(rate_limit.cooled(first, NOW + 15), NOW + 5, NOW + 6, 0.0)
+    first = rate_limit.on_refused(rate_limit.with_cool_down(FOUND, NOW + 5), NOW, NOW, 0.0)
+    second = rate_limit.on_refused(rate_limit.with_cool_down(first, NOW + 15), NOW + 5, NOW + 6, 0.0)
     assert second.rate == first.rate < FOUND.rate
     assert second.opened == NOW + 15
 
 
 def test_the_least_rate_holds_after_any_number_of_refusals() -> None:
     """A server that hardly lets anything pass is asked at the least rate."""
-    flow = FOUND
+    state = FOUND
     for number in range(100):
-        now = NOW + number * (LONGEST + 20)
-        flow = rate_limit.succeeded(flow, now)
-        flow = rate_limit.refused(rate_limit.cooled(flow, now + LONGEST), now, now, 0.0)
-    assert flow.rate == rate_limit.pace(flow, now) == LEAST_RATE
-    paces = [rate_limit.pace(flow, flow.opened + after) for after in range(600)]
+        now = NOW + number * (MAX_COOL_DOWN_SECONDS + 20)
+        state = rate_limit.on_success(state, now)
+        state = rate_limit.on_refused(rate_limit.with_cool_down(state, now + MAX_COOL_DOWN_SECONDS), now, now, 0.0)
+    assert state.rate == rate_limit.pace(state, now) == LEAST_RATE
+    paces = [rate_limit.pace(state, state.opened + after) for after in range(600)]
     assert min(paces) == LEAST_RATE
 
 
 @given(flows(), st.lists(st.floats(0, 1e5), min_size=2))
-def test_the_rate_only_grows_until_the_next_refusal(flow: Flow, times: list[float]) -> None:
+def test_the_rate_only_grows_until_the_next_refusal(state: RateState, times: list[float]) -> None:
     """Without a refusal a pace is never lower than it was before."""
-    start = max(flow.cut, 0.0)
-    paces = [rate_limit.pace(flow, start + after) for after in sorted(times)]
+    start = max(state.cut, 0.0)
+    paces = [rate_limit.pace(state, start + after) for after in sorted(times)]
     assert paces == sorted(paces)
 
 
@@ -280,36 +280,36 @@ PACES = {
 }
 
 
-@pytest.mark.parametrize(("flow", "after", "rate"), PACES.values(), ids=PACES)
-def test_pace(flow: Flow, after: float, rate: float) -> None:
+@pytest.mark.parametrize(("state", "after", "rate"), PACES.values(), ids=PACES)
+def test_pace(state: RateState, after: float, rate: float) -> None:
     """The rate grows as a cubic function of time and then by doubling, an estimate at once so."""
-    assert rate_limit.pace(flow, NOW + after) == pytest.approx(rate)
+    assert rate_limit.pace(state, NOW + after) == pytest.approx(rate)
 
 
 @given(st.floats(FIRST_RATE, 80.0), st.floats(10, 1000))
 def test_a_burst_is_short(rate: float, idle: float) -> None:
     """Of an estimated rate some leave at once, however long nobody did."""
-    flow = replace(ESTIMATED, rate=rate, cut=NOW + idle, opened=NOW + idle)
-    assert BURST - 1 <= burst(flow, NOW + idle) <= BURST
+    state = replace(ESTIMATED, rate=rate, cut=NOW + idle, opened=NOW + idle)
+    assert BURST - 1 <= burst(state, NOW + idle) <= BURST
 
 
 @given(st.floats(LEAST_RATE, 1000.0), st.floats(0, 1000))
 def test_a_found_rate_allows_for_late_threads_only(rate: float, idle: float) -> None:
     """Of a found rate no more leave at once than in the time that a thread may come late."""
-    flow = replace(FOUND, rate=rate, cut=NOW + idle, opened=NOW + idle)
-    assert burst(flow, NOW + idle) <= 1.001 + LATE * rate_limit.pace(flow, NOW + idle)
+    state = replace(FOUND, rate=rate, cut=NOW + idle, opened=NOW + idle)
+    assert burst(state, NOW + idle) <= 1.001 + LATE * rate_limit.pace(state, NOW + idle)
 
 
-@pytest.mark.parametrize("flow", [ESTIMATED, FOUND], ids=["estimated", "found"])
-def test_requests_leave_at_the_pace(flow: Flow) -> None:
+@pytest.mark.parametrize("state", [ESTIMATED, FOUND], ids=["estimated", "found"])
+def test_requests_leave_at_the_pace(state: RateState) -> None:
     """After the burst each waits for as long as the rate says."""
-    assert all(gap < 0.12 for gap in gaps(flow, NOW, 12))
+    assert all(gap < 0.12 for gap in gaps(state, NOW, 12))
     now = NOW
     for _ in range(12):
-        now = max(now, rate_limit.opens(flow, now))
-        flow = rate_limit.leaves(flow, now)
-    assert flow.slot - now == pytest.approx(1 / rate_limit.pace(flow, now))
-    assert flow.sent == 12
+        now = max(now, rate_limit.opens(state, now))
+        state = rate_limit.on_sent(state, now)
+    assert state.slot - now == pytest.approx(1 / rate_limit.pace(state, now))
+    assert state.sent == 12
 
 
 # Windows.
@@ -338,19 +338,19 @@ LEFT = {
 @pytest.mark.parametrize(("window", "expected"), LEFT.values(), ids=LEFT)
 def test_a_window_is_spent_evenly(window: Window, expected: list[float]) -> None:
     """What is left is spent evenly to the end where it is short and would not last for the job."""
-    flow = Flow(windows=(window,), slot=NOW)
-    assert gaps(flow, NOW, len(expected)) == pytest.approx(expected, abs=2 * LATE)
+    state = RateState(windows=(window,), slot=NOW)
+    assert gaps(state, NOW, len(expected)) == pytest.approx(expected, abs=2 * LATE)
 
 
 def test_the_slowest_window_counts() -> None:
     """Of several windows and a rate, the one that says the latest time."""
     slow = replace(WINDOW, name="slow", left=2.0)
-    flow = replace(FOUND, windows=(WINDOW, slow))
-    assert rate_limit.leaves(flow, NOW).slot == pytest.approx(NOW + 5, abs=2 * LATE)
-    assert rate_limit.spacing(flow, NOW) == pytest.approx(10 / 3)
-    assert [(w.left, w.used) for w in rate_limit.leaves(flow, NOW).windows] == [(3.0, 7), (1.0, 7)]
-    assert rate_limit.spacing(replace(flow, rate=0.1), NOW) == pytest.approx(1 / (START * 0.1))
-    assert rate_limit.spacing(Flow(), NOW) == 0.0
+    state = replace(FOUND, windows=(WINDOW, slow))
+    assert rate_limit.on_sent(state, NOW).slot == pytest.approx(NOW + 5, abs=2 * LATE)
+    assert rate_limit.spacing(state, NOW) == pytest.approx(10 / 3)
+    assert [(w.left, w.used) for w in rate_limit.on_sent(state, NOW).windows] == [(3.0, 7), (1.0, 7)]
+    assert rate_limit.spacing(replace(state, rate=0.1), NOW) == pytest.approx(1 / (START * 0.1))
+    assert rate_limit.spacing(RateState(), NOW) == 0.0
 
 
 def test_the_next_window_is_expected_to_be_as_the_last() -> None:
@@ -363,43 +363,43 @@ def test_the_next_window_is_expected_to_be_as_the_last() -> None:
 
 def test_no_window_is_guessed_from_a_guess() -> None:
     """Where the next window passes too and nobody told of it, nothing is known any more."""
-    flow = rate_limit.leaves(Flow(windows=(WINDOW,)), NOW + 10)
-    assert [w.guessed for w in flow.windows] == [True]
-    assert [w.left for w in rate_limit.leaves(flow, NOW + 29.9).windows] == [8.0]
-    assert rate_limit.leaves(flow, NOW + 30).windows == ()
+    state = rate_limit.on_sent(RateState(windows=(WINDOW,)), NOW + 10)
+    assert [w.guessed for w in state.windows] == [True]
+    assert [w.left for w in rate_limit.on_sent(state, NOW + 29.9).windows] == [8.0]
+    assert rate_limit.on_sent(state, NOW + 30).windows == ()
 
 
 def test_a_window_that_has_passed_holds_nobody_without_a_quota() -> None:
     """Where only refusals tell that nothing is left, the next window is not known to be empty."""
     limit = Limit(remaining=0.0, reset=10.0)
-    flow = rate_limit.informed(Flow(), -1, [limit], NOW, passed=False)
-    assert rate_limit.opens(flow, NOW) == NOW + 10
-    assert burst(flow, NOW + 10) == 1000
-    assert rate_limit.leaves(flow, NOW + 10).windows == ()
+    state = rate_limit.on_rate_limit_fields(RateState(), -1, [limit], NOW, succeeded=False)
+    assert rate_limit.opens(state, NOW) == NOW + 10
+    assert burst(state, NOW + 10) == 1000
+    assert rate_limit.on_sent(state, NOW + 10).windows == ()
 
 
 HURRIED = {
-    "a spent window": (Flow(windows=(SPENT,)), NOW),
-    "one that has to last": (Flow(windows=(WINDOW,), slot=NOW + 2), NOW),
-    "another just did": (Flow(hurried=NOW - 0.1, windows=(SPENT,)), NOW - 0.1 + ASKING),
-    "another did long ago": (Flow(hurried=NOW - 9, windows=(SPENT,)), NOW),
+    "a spent window": (RateState(windows=(SPENT,)), NOW),
+    "one that has to last": (RateState(windows=(WINDOW,), slot=NOW + 2), NOW),
+    "another just did": (RateState(probed=NOW - 0.1, windows=(SPENT,)), NOW - 0.1 + ASKING),
+    "another did long ago": (RateState(probed=NOW - 9, windows=(SPENT,)), NOW),
     "somebody was refused": (replace(FOUND, windows=(SPENT,)), None),
-    "a cool-down": (Flow(not_before=NOW + 0.1), None),
-    "a cool-down that has passed": (Flow(not_before=NOW, windows=(SPENT,)), NOW),
+    "a cool-down": (RateState(not_before=NOW + 0.1), None),
+    "a cool-down that has passed": (RateState(not_before=NOW, windows=(SPENT,)), NOW),
 }
 
 
-@pytest.mark.parametrize(("flow", "at"), HURRIED.values(), ids=HURRIED)
-def test_who_would_come_too_late_asks(flow: Flow, at: float | None) -> None:
+@pytest.mark.parametrize(("state", "at"), HURRIED.values(), ids=HURRIED)
+def test_who_would_come_too_late_asks(state: RateState, at: float | None) -> None:
     """One at a time asks whether a window holds for it, unless the server has refused."""
-    assert rate_limit.hurried(flow, NOW) == at
+    assert rate_limit.probe_time(state, NOW) == at
 
 
 def test_who_hurries_leaves_as_any_other() -> None:
     """A request that leaves before its turn is counted, and the next one asks later."""
-    flow = Flow(windows=(SPENT,))
-    gone = rate_limit.hurries(flow, NOW)
-    assert gone == replace(rate_limit.leaves(flow, NOW), hurried=NOW)
+    state = RateState(windows=(SPENT,))
+    gone = rate_limit.on_probe_sent(state, NOW)
+    assert gone == replace(rate_limit.on_sent(state, NOW), probed=NOW)
     assert (gone.sent, gone.windows[0].left) == (1, -1.0)
 
 
@@ -408,18 +408,18 @@ def left(remaining: float, reset: float, window: float | None = None) -> Limit:
     return Limit(remaining, reset, "", 10.0, window)
 
 
-def informed(flow: Flow, number: int, limit: Limit, *, passed: bool = True) -> Window:
+def on_rate_limit_fields(state: RateState, number: int, limit: Limit, *, passed: bool = True) -> Window:
     """The only window after an answer."""
-    (window,) = rate_limit.informed(flow, number, [limit], NOW, passed=passed).windows
+    (window,) = rate_limit.on_rate_limit_fields(state, number, [limit], NOW, succeeded=passed).windows
     return window
 
 
-KNOWN = Flow(first=10, sent=20, windows=(replace(WINDOW, number=15),))
+KNOWN = RateState(first=10, sent=20, windows=(replace(WINDOW, number=15),))
 GUESSED = replace(KNOWN, windows=(replace(WINDOW, number=15, guessed=True),))
 PASSED = replace(KNOWN, windows=(replace(WINDOW, number=15, until=NOW),))
 TELLS = {
-    "a first word, with a quota": (Flow(), 0, left(3, 5, 7), (3, 5, 7, 0, 0)),
-    "a first word, without a length": (Flow(), 0, left(3, 5), (3, 5, 5, 0, 0)),
+    "a first word, with a quota": (RateState(), 0, left(3, 5, 7), (3, 5, 7, 0, 0)),
+    "a first word, without a length": (RateState(), 0, left(3, 5), (3, 5, 5, 0, 0)),
     "less by those that left since": (KNOWN, 18, left(5, 8), (3, 8, 20, 18, 6)),
     "the end of a window never moves later": (KNOWN, 18, left(5, 11), (3, 10, 20, 18, 6)),
     "just below one more is the same window": (KNOWN, 20, left(4.9, 11), (4.9, 10, 20, 20, 6)),
@@ -434,18 +434,18 @@ TELLS = {
     "a lesser one does not": (KNOWN, 20, left(3, 9, 15), (3, 9, 20, 20, 6)),
     "after its end it is another window": (PASSED, 20, left(3, 9), (3, 9, 9, 20, 0)),
     "what was guessed gives way": (GUESSED, 20, left(3, 11, 20), (3, 11, 20, 20, 6)),
-    "a reset beyond the longest": (Flow(), 0, left(0, 1e6, 7), (0, LONGEST, 7, 0, 0)),
+    "a reset beyond the longest": (RateState(), 0, left(0, 1e6, 7), (0, MAX_COOL_DOWN_SECONDS, 7, 0, 0)),
 }
 
 
-@pytest.mark.parametrize(("flow", "number", "limit", "expected"), TELLS.values(), ids=TELLS)
+@pytest.mark.parametrize(("state", "number", "limit", "expected"), TELLS.values(), ids=TELLS)
 def test_what_the_server_tells(
-    flow: Flow, number: int, limit: Limit, expected: tuple[float, ...] | None
+    state: RateState, number: int, limit: Limit, expected: tuple[float, ...] | None
 ) -> None:
     """What is left is counted from the request that was told, and only news are believed."""
-    window = informed(flow, number, limit)
+    window = on_rate_limit_fields(state, number, limit)
     if expected is None:
-        assert (window,) == flow.windows
+        assert (window,) == state.windows
         return
     remaining, until, length, told_to, used = expected
     assert window == Window("10", remaining, NOW + until, 10.0, length, int(told_to), int(used))
@@ -453,7 +453,7 @@ def test_what_the_server_tells(
 
 def test_a_quota_that_was_not_told_is_none() -> None:
     """Where only what is left is told, that is no quota."""
-    assert informed(Flow(), 0, Limit(3, 5)) == Window("", 3, NOW + 5, 0.0, 5, 0)
+    assert on_rate_limit_fields(RateState(), 0, Limit(3, 5)) == Window("", 3, NOW + 5, 0.0, 5, 0)
 
 
 BELOW = replace(KNOWN, windows=(replace(SPENT, left=-1.0),))
@@ -465,27 +465,27 @@ HOLDS = {
     "it served one and has more": (BELOW, 1, True, True),
     "once is enough": (AT_ALL, 5, True, False),
     "until it refuses": (AT_ALL, 0, False, True),
-    "a first word": (Flow(sent=20), 0, True, True),
+    "a first word": (RateState(sent=20), 0, True, True),
 }
 
 
-@pytest.mark.parametrize(("flow", "remaining", "passed", "holds"), HOLDS.values(), ids=HOLDS)
+@pytest.mark.parametrize(("state", "remaining", "passed", "holds"), HOLDS.values(), ids=HOLDS)
 def test_whether_a_server_keeps_to_its_word(
-    flow: Flow,
+    state: RateState,
     remaining: float,
     passed: bool,  # noqa: FBT001 (a column of the table)
     holds: bool,  # noqa: FBT001 (a column of the table)
 ) -> None:
     """Who serves what it says is not left sets no limit by it, until it refuses."""
-    assert informed(flow, 20, left(remaining, 9), passed=passed).holds is holds
+    assert on_rate_limit_fields(state, 20, left(remaining, 9), succeeded=passed).holds is holds
 
 
 def test_windows_are_kept_apart_by_name() -> None:
     """A word on one policy changes nothing of another; without a name its quota tells it."""
     limits = [Limit(3, 5, "other"), Limit(3, 5, "", 100.0)]
-    flow = rate_limit.informed(KNOWN, 20, limits, NOW, passed=True)
-    assert [w.name for w in flow.windows] == ["10", "other", "100"]
-    assert flow.windows[:1] == KNOWN.windows
+    state = rate_limit.on_rate_limit_fields(KNOWN, 20, limits, NOW, succeeded=True)
+    assert [w.name for w in state.windows] == ["10", "other", "100"]
+    assert state.windows[:1] == KNOWN.windows
 
 
 @pytest.mark.parametrize(
@@ -504,9 +504,9 @@ def test_plenty(limits: list[Limit], expected: bool) -> None:  # noqa: FBT001
 
 
 OVER = {
-    "nothing is known": (Flow(), True),
-    "a cool-down": (Flow(not_before=NOW + 1), False),
-    "a cool-down that has passed": (Flow(not_before=NOW), True),
+    "nothing is known": (RateState(), True),
+    "a cool-down": (RateState(not_before=NOW + 1), False),
+    "a cool-down that has passed": (RateState(not_before=NOW), True),
     "a rate": (FOUND, False),
     "a rate that has grown enough": (
         replace(FOUND, cut=NOW - 10 * PLATEAU, opened=NOW - 10 * PLATEAU),
@@ -514,27 +514,27 @@ OVER = {
     ),
     "one that has just not": (replace(ESTIMATED, opened=NOW - 3 * DOUBLING), False),
     "one that just has": (replace(ESTIMATED, opened=NOW - 3.01 * DOUBLING), True),
-    "a window": (Flow(windows=(WINDOW,)), False),
-    "a window that has passed just now": (Flow(windows=(replace(WINDOW, until=NOW),)), False),
-    "one that has passed by its length": (Flow(windows=(replace(WINDOW, until=NOW - 20),)), True),
+    "a window": (RateState(windows=(WINDOW,)), False),
+    "a window that has passed just now": (RateState(windows=(replace(WINDOW, until=NOW),)), False),
+    "one that has passed by its length": (RateState(windows=(replace(WINDOW, until=NOW - 20),)), True),
     "a guess that has passed just now": (
-        Flow(windows=(replace(WINDOW, until=NOW, guessed=True),)),
+        RateState(windows=(replace(WINDOW, until=NOW, guessed=True),)),
         True,
     ),
-    "a guess": (Flow(windows=(replace(WINDOW, guessed=True),)), False),
-    "one without a quota": (Flow(windows=(replace(WINDOW, until=NOW, quota=0.0),)), True),
+    "a guess": (RateState(windows=(replace(WINDOW, guessed=True),)), False),
+    "one without a quota": (RateState(windows=(replace(WINDOW, until=NOW, quota=0.0),)), True),
     "two, and one has passed": (
-        Flow(windows=(replace(WINDOW, until=NOW - 20), replace(WINDOW, name="b"))),
+        RateState(windows=(replace(WINDOW, until=NOW - 20), replace(WINDOW, name="b"))),
         False,
     ),
 }
 
 
-@pytest.mark.parametrize(("flow", "expected"), OVER.values(), ids=OVER)
-def test_is_over(flow: Flow, expected: bool) -> None:  # noqa: FBT001
-    """A flow is over when its cool-down, its rate and its windows hold nobody back any more."""
+@pytest.mark.parametrize(("state", "expected"), OVER.values(), ids=OVER)
+def test_is_over(state: RateState, expected: bool) -> None:  # noqa: FBT001
+    """A state is over when its cool-down, its rate and its windows hold nobody back any more."""
     assert FORGOTTEN == 8.0
-    assert rate_limit.is_over(flow, NOW) is expected
+    assert rate_limit.is_over(state, NOW) is expected
 
 
 # All of it together, against a server.

@@ -1,0 +1,202 @@
+"""The credential of one call: where it is attached, and what was sent."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from requests.auth import _basic_auth_str
+from requests.utils import get_netrc_auth, select_proxy
+
+from .._admission.rate_limiter import Target
+from .._core.http import UNAUTHORIZED, signs_each_request
+from .._core.origin import Origin, redacted
+from .._core.unauthorized import is_answered
+from .._errors import AuthRetryError
+from .outgoing import header_of, with_header, with_own_headers
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest, Response
+    from requests.auth import AuthBase
+
+    from .._core.token import Token
+    from .._protocols import Prover
+    from .._shared import Runtime
+    from .._tokens.manager import TokenKeeper
+    from .attempt_log import AttemptLog
+
+Proxies = Any
+"""What requests hands to an adapter: a proxy's URL by scheme or by scheme and host, or None."""
+
+_NONCES_IN_A_ROW = 3
+"""A server may change its nonce while a proof with the last one is under way, but not for ever."""
+
+_BOUND = "DPoP"
+
+
+class Credentials:
+    """What one call sends to show who it is, and how its 401s were answered. Used by one thread.
+
+    Attributes:
+        sent: The token that the last attempt carried, None if it carried none of ours.
+        is_signed: Whether the last attempt was signed by the ``auth`` of the settings.
+        answers: How many 401s of this call were answered.
+        fetched: Whether one of them was answered with a token that was fetched for it.
+        prover: What made the proof of the last attempt, None if it carried none.
+        has_nonce: Whether the last answer brought a nonce for the next proof.
+    """
+
+    # Defaults on the class, as most calls never set them.
+    sent: Token | None = None
+    is_signed = False
+    answers = 0
+    fetched = False
+    prover: Prover | None = None
+    has_nonce = False
+    _nonces = 0
+
+    def attach(  # noqa: PLR0913, PLR0917 (on the healthy path: no object is made for the call)
+        self,
+        shared: Runtime,
+        request: PreparedRequest,
+        outgoing: PreparedRequest,
+        proxies: Proxies,
+        deadline: float,
+        log: AttemptLog,
+    ) -> PreparedRequest:
+        """Return what is sent: the outgoing request, or a copy that carries the credential.
+
+        Args:
+            shared: The settings' shared state.
+            request: The caller's request.
+            outgoing: The same, or a copy with what we add besides the credential.
+            proxies: As an adapter is given them.
+            deadline: When the call has to be over, in monotonic seconds.
+            log: Its attempt begins after a token was waited for.
+
+        Raises:
+            RefreshFailed: The request needs a token, and none can be had.
+            AuthRetryError: A proxy would see the credential in the clear.
+        """
+        self.sent = self.prover = None
+        self.is_signed = False
+        url = request.url or ""
+        # What begins with an origin and a slash is of that origin by any parser's reading.
+        if not url.startswith(shared.prefixes) and Origin.of(url) not in shared.origins:
+            return outgoing
+        tokens = shared.tokens
+        if tokens is None:
+            if has_own_authorization(request):
+                return outgoing
+        else:
+            token = tokens.current
+            if token is None:
+                if has_own_authorization(request) and not tokens.has_adopted(
+                    header_of(request, "authorization")
+                ):
+                    return outgoing
+                token = tokens.usable(deadline)
+                log.started = shared.clock.monotonic()
+                if token is None:
+                    return outgoing
+            given = header_of(outgoing, "authorization")
+            if (
+                given is not None
+                and has_own_authorization(outgoing)
+                and not tokens.has_adopted(header_of(request, "authorization"))
+            ):
+                return outgoing
+            self.sent = token
+            outgoing = with_header(outgoing, "Authorization", token.authorization)
+            if tokens.prover is not None and token.scheme == _BOUND:
+                now = shared.clock.time()
+                proof = tokens.prover.proof(outgoing.method or "", url, token, now)
+                outgoing.headers["DPoP"] = proof
+                self.prover = tokens.prover
+        if shared.is_on_loopback:
+            refuse_proxy(url, proxies)
+        if shared.auth is None:
+            return outgoing
+        self.is_signed = True
+        return _signed(outgoing, shared.auth)
+
+    def learn_nonce(self, prover: Prover, url: str, response: Response) -> None:
+        """Keep the nonce an answer brings; any answer may bring one (RFC 9449 section 8.2)."""
+        nonce = response.headers.get("DPoP-Nonce")
+        if nonce:
+            prover.learn(url, nonce)
+        self._nonces = self._nonces + 1 if response.status_code == UNAUTHORIZED else 0
+        self.has_nonce = bool(nonce) and self._nonces <= _NONCES_IN_A_ROW
+
+    @property
+    def may_answer(self) -> bool:
+        """Whether the hook may answer a 401 to the last attempt."""
+        if self.sent is None:
+            return False
+        return self.has_nonce or not is_answered(self.answers, fetched=self.fetched)
+
+
+def target_of(shared: Runtime, request: PreparedRequest) -> Target:
+    """Return where a request goes, as far as rate limits and outages tell it apart."""
+    url = request.url or ""
+    origin = Origin.of(url)
+    return Target(url, origin, _credential_name(shared, request, origin))
+
+
+def _credential_name(shared: Runtime, request: PreparedRequest, origin: Origin | None) -> str:
+    """Return a name that tells the request's credential apart, and does not give it away."""
+    tokens: TokenKeeper | None = shared.tokens if origin in shared.origins else None
+    if tokens is not None and (
+        not has_own_authorization(request)
+        or tokens.has_adopted(header_of(request, "authorization"))
+    ):
+        return tokens.key
+    given = request.headers.get("Authorization")
+    if given is None:
+        return ""
+    if isinstance(given, str):
+        given = given.encode("utf-8", "surrogatepass")
+    scheme = given.partition(b" ")[0].lower().decode("latin-1")
+    if signs_each_request(scheme):
+        return scheme
+    # Sixteen bits: enough to tell a few apart, too few to confirm a guess.
+    return hashlib.sha256(given).hexdigest()[:4]
+
+
+def has_own_authorization(request: PreparedRequest) -> bool:
+    """Whether the caller set an Authorization header; one that requests took from netrc is none."""
+    given = header_of(request, "authorization")
+    if given is None:
+        return False
+    login = get_netrc_auth(request.url or "")
+    return login is None or given != _basic_auth_str(*login)
+
+
+def _signed(request: PreparedRequest, auth: AuthBase) -> PreparedRequest:
+    """Return a copy with a fresh signature; hooks that the signer sets are not kept."""
+    other = with_own_headers(request)
+    other.hooks = {"response": []}
+    other.prepare_auth(auth, other.url or "")
+    return other
+
+
+def refuse_proxy(url: str, proxies: Proxies, owner: str = "Settings") -> None:
+    """Let no credential leave this machine in the clear, as it would through a proxy.
+
+    Plain http is safe on loopback only, and a proxy that serves such a request carries it to
+    another machine (RFC 6750 section 5.3). Through a proxy https is encrypted from end to end.
+
+    Args:
+        url: Where the request goes.
+        proxies: As an adapter is given them.
+        owner: The object whose ``allow_http`` would allow it.
+
+    Raises:
+        AuthRetryError: The URL is plain http, and a proxy serves it.
+    """
+    if url[:6].lower() != "https:" and select_proxy(url, proxies):
+        raise AuthRetryError(
+            f"not sent: {redacted(url)} is plain http, and a proxy that serves it would see the "
+            "credential in the clear: name the host in the variable NO_PROXY, or take the proxy "
+            f"out of session.proxies; {owner}(allow_http=True) allows it"
+        )
