@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from .._call.outgoing import authorization_of, has_own_authorization
 from .._call.translate import limits_of
 from .._core.bounds import URL_KEPT
+from .._core.http import signs_each_request
 from .._core.origin import Origin
 from .._core.outage import tells
 from .outage_tracker import place_of
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
     from .._core.records import Outcome
     from .._shared import Runtime
     from .rate_limiter import Key
-
-
-_SIGNED = {b"digest", b"oauth", b"hmac", b"signature", b"dpop", b"hawk", b"negotiate", b"ntlm"}
-"""Schemes whose credentials are other ones with each request."""
 
 
 def key_of(runtime: Runtime, request: PreparedRequest) -> Key:
@@ -44,9 +41,9 @@ def _credential(runtime: Runtime, request: PreparedRequest, origin: Origin | Non
         return ""
     if isinstance(given, str):
         given = given.encode("utf-8", "surrogatepass")
-    scheme = given.partition(b" ")[0].lower()
-    if scheme in _SIGNED or scheme.startswith(b"aws4-"):
-        return scheme.decode("latin-1")
+    scheme = given.partition(b" ")[0].lower().decode("latin-1")
+    if signs_each_request(scheme):
+        return scheme
     # Sixteen bits: enough to tell a few apart, too few to confirm a guess.
     return hashlib.sha256(given).hexdigest()[:4]
 

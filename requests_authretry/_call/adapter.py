@@ -9,9 +9,9 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 
 from .._admission.admission import acquire, rest_before_failing
 from .._admission.waiting import Waiter, Waiters, Waits
+from .._core.http import FIRST_ERROR, FIRST_REDIRECT
 from .._core.origin import redacted
 from .._core.records import Reason, Retry, Stop
-from .._core.retry import FIRST_ERROR
 from .._errors import AuthRetryError, ConfigurationError
 from .._events import GaveUp, RetryScheduled, tell
 from .._locks import survives_fork
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from requests import PreparedRequest
 
 _FINAL = Stop(Reason.FINAL)
-FIRST_REDIRECT = 300
 UNNOTICED = 0.001
 """Seconds by which `Response.elapsed` may be off before the hook has to set it right."""
 

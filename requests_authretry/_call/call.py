@@ -13,9 +13,15 @@ from requests.sessions import SessionRedirectMixin
 
 from .._admission.notes import note, passed
 from .._admission.outage_tracker import place_of
+from .._core.http import (
+    FIRST_ERROR,
+    FIRST_SERVER_ERROR,
+    PROXY_AUTHENTICATION_REQUIRED,
+    UNAUTHORIZED,
+)
 from .._core.origin import Origin, redacted
 from .._core.records import Attempt, Outcome, Progress, Retry, Stop
-from .._core.retry import FIRST_ERROR, CallFacts, decide
+from .._core.retry import CallFacts, decide
 from .._core.unauthorized import is_answered
 from .outgoing import (
     Cookies,
@@ -46,9 +52,7 @@ if TYPE_CHECKING:
     from .._tokens.manager import TokenKeeper
     from .outgoing import Proxies
 
-FIRST_SERVER_ERROR = 500
-UNAUTHORIZED = 401
-UNREAD = {UNAUTHORIZED, 407}
+UNREAD = {UNAUTHORIZED, PROXY_AUTHENTICATION_REQUIRED}
 NONCES_IN_A_ROW = 3
 """A server may change its nonce while a proof with the last one is under way, but not for ever."""
 
