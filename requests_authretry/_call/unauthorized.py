@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from .._core.http import FORBIDDEN, UNAUTHORIZED
 from .._core.records import Reason, Stop
 from .._core.unauthorized import Decline, Refresh, Refused, Replay, answer, lacks
 from .._errors import RefreshFailed, StepUpRequired
 from .._protocols import FetchContext
 from .attempt_log import call_of, leave_on
-from .call import UNAUTHORIZED
 from .response_body import drain, read_body
 from .translate import challenges_of
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from .._tokens.manager import TokenKeeper
     from .call import Call
 
-FORBIDDEN = 403
 CREDENTIALS_AT_FAULT = {UNAUTHORIZED, FORBIDDEN}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
+from .http import signs_each_request
 from .token import Token
 from .validation import collection, members
 
@@ -16,15 +17,13 @@ _STATIC = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([A-Za-z0-9._~+/-]+=*)")
 """A scheme and a token68 (RFC 9110 section 11.2). What has auth-params, as Digest, OAuth 1 and
 AWS4-HMAC-SHA256, signs one request."""
 
-_OF_ONE_REQUEST = frozenset({"dpop", "kerberos", "negotiate", "ntlm"})
-"""They look alike, and belong to one request or one connection (RFC 9449, RFC 4559)."""
-
 
 def static_token(header: object) -> Token | None:
     """The token in an ``Authorization`` header, if the same header may stand in many requests."""
     text = header.decode("latin-1") if isinstance(header, bytes) else header
     found = _STATIC.fullmatch(text) if isinstance(text, str) else None
-    if found is None or found[1].lower() in _OF_ONE_REQUEST:
+    # `OAuth` with a token68 is no OAuth 1 signature: some APIs write it in place of `Bearer`.
+    if found is None or (signs_each_request(found[1]) and found[1].lower() != "oauth"):
         return None
     return Token(found[2], scheme=found[1])
 

@@ -23,13 +23,11 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from .bounds import URL_KEPT
+from .http import SERVER_FAULTS
 from .records import Failure
 
 if TYPE_CHECKING:
     from .records import Outcome
-
-FAULTS: Final = frozenset({500, 502, 503, 504})
-"""Statuses of a server that is out of order, and not only of a request that it cannot serve."""
 
 DOWN: Final = 16
 """Failures in a row, over all calls, that make an outage; at 50 % failures one run in 65 000."""
@@ -88,7 +86,7 @@ def speaks_of_outage(outcome: Outcome) -> bool | None:
     """Whether it speaks of an outage; None where it says nothing of the server."""
     if outcome.failure is not None:
         return None if outcome.failure is Failure.FATAL else True
-    return outcome.status in FAULTS
+    return outcome.status in SERVER_FAULTS
 
 
 def on_probe_sent(health: Health, now: float) -> Health:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-TOO_MANY_REQUESTS = 429
-SERVICE_UNAVAILABLE = 503
+from .http import SERVICE_UNAVAILABLE
 
 
 class Failure(enum.Enum):

@@ -7,7 +7,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .backoff import Backoff
-from .records import TOO_MANY_REQUESTS, Failure, Outcome, Progress, Reason, Retry, Stop
+from .http import (
+    CONFLICT,
+    FIRST_ERROR,
+    IDEMPOTENT_METHODS,
+    SERVER_FAULTS,
+    STATUS_CODES,
+    TOO_MANY_REQUESTS,
+    UNPROCESSABLE_CONTENT,
+)
+from .records import Failure, Outcome, Progress, Reason, Retry, Stop
 from .urllib3_retry import inherited
 from .validation import collection, flag, gathered, instance, members, refuse, seconds, whole
 
@@ -16,15 +25,8 @@ if TYPE_CHECKING:
 
     from .quota import RetryQuota
 
-IDEMPOTENT = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PUT", "TRACE"})
-"""RFC 9110 section 9.2.2."""
+RETRIED = SERVER_FAULTS | {TOO_MANY_REQUESTS}
 
-RETRIED = frozenset({429, 500, 502, 503, 504})
-
-CONFLICT = 409
-UNPROCESSABLE = 422
-FIRST_ERROR = 400
-_STATUS_CODES = range(100, 600)
 _METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A token of RFC 9110 section 5.6.2."""
 
@@ -42,8 +44,8 @@ class RetryPolicy:
         methods: Methods that may go again although the server may have processed them. POST
             and PATCH are not among them; name them only if the API makes them idempotent.
         backoff: How the delay grows when the server names no time.
-        max_retry_after: Seconds; a longer wait that the server asks for ends the call at once. None:
-            the deadline alone decides.
+        max_retry_after: Seconds; a longer wait that the server asks for ends the call at once.
+            None: the deadline alone decides.
         any_method_on_429: Whether any method may go again after a 429, which says that the request
             was refused before it was processed (RFC 6585 section 4).
         idempotency_key: Whether POST and PATCH get an ``Idempotency-Key``, one for each call,
@@ -60,7 +62,7 @@ class RetryPolicy:
     max_attempts: int = 4
     deadline: float = 120.0
     statuses: Collection[int] = RETRIED
-    methods: Collection[str] = IDEMPOTENT
+    methods: Collection[str] = IDEMPOTENT_METHODS
     backoff: Backoff = field(default_factory=Backoff)
     max_retry_after: float | None = None
     any_method_on_429: bool = True
@@ -85,8 +87,8 @@ class RetryPolicy:
 
         - One counter serves all kinds of failure, and all hops of a redirect.
         - The codes that urllib3 retries only with a ``Retry-After`` (413, 429, 503) are retried
-          without one too. A retry_after is waited for even if the `Retry` does not respect the header,
-          and one above ``retry_after_max`` ends the call: no request goes before its time.
+          without one too. A retry_after is waited for even if the `Retry` does not respect the
+          header, and one above ``retry_after_max`` ends the call: no request goes before its time.
         - After the last attempt the answer is handed out (``raise_on_status``).
         - Statuses below 400, ``history``, ``other``, ``remove_headers_on_redirect``, and whatever
           a subclass overrides: its attributes are read, its methods never called.
@@ -121,7 +123,7 @@ class RetryPolicy:
 
 
 def _is_status(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value in _STATUS_CODES
+    return isinstance(value, int) and not isinstance(value, bool) and value in STATUS_CODES
 
 
 def _is_method(value: object) -> bool:
@@ -193,7 +195,7 @@ def decide(  # noqa: C901, PLR0911 (one guard and one return a row of the rules)
 
 def _is_retried(call: CallFacts, progress: Progress, outcome: Outcome) -> bool:
     policy, status = call.policy, outcome.status or 0
-    if status == UNPROCESSABLE and _speaks_of_key(call):
+    if status == UNPROCESSABLE_CONTENT and _speaks_of_key(call):
         return False
     if outcome.throttled and TOO_MANY_REQUESTS in policy.statuses:
         return True

@@ -10,13 +10,13 @@ from types import SimpleNamespace
 from typing import Any
 
 from .backoff import Backoff, Jitter
+from .http import FIRST_ERROR, IDEMPOTENT_METHODS, STATUS_CODES
 from .validation import ConfigurationError, is_finite
 
 _RETRY_AFTER = frozenset({413, 429, 503})
 """``Retry.RETRY_AFTER_STATUS_CODES``."""
 
-_STANDARD = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PUT", "TRACE"})
-_ANY_METHOD = _STANDARD | {
+_ANY_METHOD = IDEMPOTENT_METHODS | {
     *("CONNECT", "PATCH", "POST", "QUERY"),  # RFC 9110, RFC 5789, and the draft on QUERY
     *("COPY", "LOCK", "MKCOL", "MOVE", "PROPFIND", "PROPPATCH", "UNLOCK"),  # RFC 4918
     *("ACL", "LINK", "MKCALENDAR", "PURGE", "REPORT", "SEARCH", "UNLINK"),
@@ -42,9 +42,6 @@ _RETRY_AFTER_MAX = 21_600.0
 _ATTEMPT_SECONDS = 3_600.0
 _LONGEST = 604_800.0
 """A week: it ends before a time limit becomes too large for the system."""
-
-_STATUS_CODES = range(100, 600)
-_FIRST_ERROR = 400
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +104,7 @@ def unheeded(retry: object) -> tuple[str, ...]:
         f"methods of its own ({', '.join(own)})": bool(own),
         "a count for each kind of failure": len(counts) > 1,
         "RetryError after the last status": bool(statuses) and given.raise_on_status,
-        "statuses below 400": any(status < _FIRST_ERROR for status in statuses),
+        "statuses below 400": any(status < FIRST_ERROR for status in statuses),
         "deafness to Retry-After": not given.respect_retry_after_header,
     }
     return tuple(what for what, is_so in found.items() if is_so)
@@ -119,7 +116,7 @@ _FIELDS = {
     "read": None,
     "status": None,
     "status_forcelist": (),
-    "allowed_methods": _STANDARD,
+    "allowed_methods": IDEMPOTENT_METHODS,
     "backoff_factor": 0.0,
     "backoff_max": None,
     "DEFAULT_BACKOFF_MAX": _BACKOFF_MAX,  # of 1.26, where it stands on the class
@@ -161,7 +158,7 @@ def _statuses(given: Any) -> frozenset[int]:
     statuses = set(given.status_forcelist or ())
     if given.total and given.respect_retry_after_header:
         statuses |= set(given.RETRY_AFTER_STATUS_CODES)
-    return frozenset(int(one) for one in statuses if isinstance(one, int) and one in _STATUS_CODES)
+    return frozenset(int(one) for one in statuses if isinstance(one, int) and one in STATUS_CODES)
 
 
 def _counts(given: Any, statuses: frozenset[int]) -> list[int | None]:
@@ -205,7 +202,7 @@ def _seconds(value: float) -> float:
 
 
 def _max_retry_after(given: Any) -> float | None:
-    """A longer retry_after ends the call; whom no retry_after moves waits no longer than by its own backoff."""
+    """A longer retry_after ends the call; without respect for the header the backoff bounds it."""
     if not given.respect_retry_after_header:
         return _backoff(given).max_delay
     most = given.retry_after_max

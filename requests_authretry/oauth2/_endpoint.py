@@ -9,6 +9,7 @@ from .._call.translate import header_line, outcome_of
 from .._core.bounds import SCOPES
 from .._core.document import read_object
 from .._core.headers.names import KNOWN
+from .._core.http import FIRST_ERROR, FIRST_REDIRECT, OK
 from .._core.origin import redacted
 from .._core.token import Token
 from .._core.unauthorized import NONCE_WANTED
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["UNAVAILABLE", "Endpoint", "Fields", "Moment", "number"]
 
-_OK = 200
-_REDIRECTS = range(300, 400)
+_REDIRECTS = range(FIRST_REDIRECT, FIRST_ERROR)
 _MOVED = {*_REDIRECTS, 404, 405, 410}
 _CENTURY = 3.2e9
 _HINTS = frozenset(KNOWN)
@@ -143,7 +143,7 @@ def _checked(url: str, response: Response, signer: Signer) -> Fields:
         RefreshFailed: It is not one.
     """
     status, fields = response.status_code, read_object(response.content)
-    if status == _OK and fields and "error" not in fields:
+    if status == OK and fields and "error" not in fields:
         return fields
     where = f"{redacted(url)} answered {status}"
     if status in _REDIRECTS:

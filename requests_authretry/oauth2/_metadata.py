@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from .._core.document import read_object
+from .._core.http import OK
 from .._core.origin import redacted
 from .._errors import RefreshFailed
 from ._transport import unavailable
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from ._client import Client
     from ._transport import Transport
 
-_OK = 200
 _FIELDS = {"token_url": "token_endpoint", "device_url": "device_authorization_endpoint"}
 
 
@@ -57,7 +57,7 @@ def _read(client: Client, transport: Transport) -> dict[str, Any]:
         status = response.status_code
         if trouble := unavailable(status):
             raise RefreshFailed(f"{redacted(url)} answered {status}", error=trouble)
-        if status != _OK:
+        if status != OK:
             continue
         found = read_object(response.content)
         if not found:

@@ -20,6 +20,7 @@ from .._call.adapter import AuthRetryAdapter
 from .._call.credentials import refuse_proxy
 from .._call.response_body import TooLarge, read_body
 from .._call.translate import no_retries, would_retry
+from .._core.http import FIRST_SERVER_ERROR, REQUEST_TIMEOUT, TOO_MANY_REQUESTS
 from .._core.origin import Origin, redacted
 from .._core.token import Secret
 from .._errors import AuthRetryError, RefreshFailed
@@ -46,8 +47,7 @@ _LEAST_SECONDS = 0.001
 UNAVAILABLE = "temporarily_unavailable"
 """What the error is called where a server is in trouble and does not say how (RFC 6749 4.1.2.1)."""
 
-_LATER = {408, 429}
-_FIRST_SERVER_ERROR = 500
+_LATER = {REQUEST_TIMEOUT, TOO_MANY_REQUESTS}
 
 _SECRET = re.compile(r"secret|token$|assertion$|password|code$")
 """The names of fields that hold secrets."""
@@ -173,7 +173,7 @@ class Transport:
 
 def unavailable(status: int) -> str | None:
     """The error code of an answer without one, where it may be another one later."""
-    return UNAVAILABLE if status in _LATER or status >= _FIRST_SERVER_ERROR else None
+    return UNAVAILABLE if status in _LATER or status >= FIRST_SERVER_ERROR else None
 
 
 class _Answer(Event):

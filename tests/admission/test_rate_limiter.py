@@ -116,6 +116,18 @@ def test_the_callers_own_credential_counts(
     assert rig.waits == waits
 
 
+@pytest.mark.parametrize("encoded", [False, True], ids=["text", "bytes"])
+@pytest.mark.parametrize("scheme", ["Kerberos", "Negotiate", "NTLM", "dpop", "AWS4-HMAC-SHA256"])
+def test_callers_that_sign_each_request_share_a_cool_down(scheme: str, encoded: bool) -> None:  # noqa: FBT001
+    """A Kerberos ticket is another one with each request, so it tells no two callers apart."""
+    rig = Rig(hint(30), 200, retry=ONCE)
+    first, second = (f"{scheme} {ticket}" for ticket in ("YIIabc==", "YIIxyz=="))
+    own: Any = {"Authorization": first.encode() if encoded else first}
+    refused_for(rig, headers=own)
+    assert rig.get(headers={"Authorization": second}).status_code == 200
+    assert rig.waits == [30.0]
+
+
 @pytest.mark.parametrize("ours", [False, True], ids=["the caller's", "ours"])
 def test_no_credential_is_given_away(ours: bool, caplog: pytest.LogCaptureFixture) -> None:  # noqa: FBT001
     """Neither a key, an event, a log line nor a store holds what tells credentials apart."""
@@ -328,7 +340,7 @@ def test_a_403_may_be_a_refusal(headers: dict[str, str]) -> None:
 
 
 def test_a_retry_waits_although_its_limit_has_another_name_meanwhile() -> None:
-    """Where other answers name another policy for the same path, the retry_after stands all the same."""
+    """Where other answers name another policy for the same path, the retry_after stands anyway."""
     refused: Line = (429, {"Retry-After": "60", **github("code_search", 0, 60)})
 
     def let_go(event: object) -> None:
@@ -446,7 +458,7 @@ def test_a_close_just_before_the_wait_is_not_missed() -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_child_knows_of_its_parents_cool_down() -> None:
-    """After a fork the server is closed in the child too, and nobody of the parent is in its line."""
+    """After a fork the server is closed in the child too, and no call of the parent waits there."""
     with crowd(hint(10), 200, 200, retry=ONCE, limits=UNPACED) as rig:
         rig.begin("/refused").result()
         ahead = rig.begin_asleep("/ahead")

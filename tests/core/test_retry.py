@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from requests_authretry._core.backoff import Backoff, Jitter
+from requests_authretry._core.http import IDEMPOTENT_METHODS
 from requests_authretry._core.quota import RetryQuota
 from requests_authretry._core.records import Failure, Outcome, Progress, Reason, Retry, Stop
-from requests_authretry._core.retry import IDEMPOTENT, RETRIED, CallFacts, RetryPolicy, decide
+from requests_authretry._core.retry import RETRIED, CallFacts, RetryPolicy, decide
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -390,8 +391,8 @@ def test_reasons_differ() -> None:
 def test_idempotent_methods(method: str) -> None:
     """By default the idempotent methods of RFC 9110 section 9.2.2 go again, and no other."""
     assert isinstance(Case(method=method).decided(), Retry)
-    assert method in IDEMPOTENT
-    assert len(IDEMPOTENT) == 6
+    assert method in IDEMPOTENT_METHODS
+    assert len(IDEMPOTENT_METHODS) == 6
 
 
 seconds = st.floats(min_value=0.0, max_value=1e6)
@@ -454,7 +455,7 @@ cases = hopeful | anything
 
 @given(case=cases)
 def test_a_retry_keeps_every_limit(case: Case) -> None:
-    """Whatever comes, a retry has an attempt, the time and the quota left, and obeys the retry_after."""
+    """Whatever comes, a retry has an attempt, time and quota left, and obeys the retry_after."""
     decision = case.decided()
     if isinstance(decision, Retry):
         assert case.attempt < case.policy.max_attempts

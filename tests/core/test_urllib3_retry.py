@@ -10,7 +10,8 @@ import pytest
 from urllib3.util import Retry
 
 from requests_authretry._core.adopt import adopt_fault, adopts, static_token
-from requests_authretry._core.retry import IDEMPOTENT, RetryPolicy
+from requests_authretry._core.http import IDEMPOTENT_METHODS
+from requests_authretry._core.retry import RetryPolicy
 from requests_authretry._core.urllib3_retry import unheeded
 from requests_authretry._core.validation import ConfigurationError
 
@@ -75,12 +76,12 @@ def test_a_subclass_names_its_own_statuses() -> None:
 @pytest.mark.parametrize(
     ("retry", "methods"),
     [
-        (3, IDEMPOTENT),
-        (Retry(3), IDEMPOTENT),
+        (3, IDEMPOTENT_METHODS),
+        (Retry(3), IDEMPOTENT_METHODS),
         (Retry(3, allowed_methods=["POST", "get"]), {"POST"}),
         (SimpleNamespace(total=3, status_forcelist=(), allowed_methods="GET"), {"GET"}),
         (Retry(3, read=0, respect_retry_after_header=False), frozenset()),
-        (Retry(3, read=0, status_forcelist=[500]), IDEMPOTENT),
+        (Retry(3, read=0, status_forcelist=[500]), IDEMPOTENT_METHODS),
     ],
 )
 def test_the_methods_are_those_it_allows(retry: Any, methods: frozenset[str]) -> None:
@@ -92,7 +93,7 @@ def test_the_methods_are_those_it_allows(retry: Any, methods: frozenset[str]) ->
 def test_any_method_is_any_that_has_a_name(allowed: Any) -> None:
     """POST, PATCH and those of WebDAV are among them."""
     methods = adopted(Retry(3, allowed_methods=allowed)).methods
-    assert {"POST", "PATCH", "PROPFIND", *IDEMPOTENT} <= set(methods)
+    assert {"POST", "PATCH", "PROPFIND", *IDEMPOTENT_METHODS} <= set(methods)
 
 
 def test_a_name_of_old_counts_where_it_was_set() -> None:
@@ -149,7 +150,7 @@ def test_a_wait_after_very_many_retries_is_the_longest() -> None:
     ],
 )
 def test_a_retry_after_has_the_bound_it_had(retry: Any, max_retry_after: float | None) -> None:
-    """Its own, or none; where retry_after values do not count, none is longer than its backoff may be."""
+    """Its own, or none; where retry_after does not count, the backoff bounds it."""
     assert adopted(retry).max_retry_after == max_retry_after
 
 
@@ -228,6 +229,7 @@ def test_what_has_no_counterpart_is_named(retry: Any, lost: tuple[str, ...]) -> 
         ("bearer a.b-c_d~e+f/g==", ("bearer", "a.b-c_d~e+f/g==")),
         (b"Basic YWRhOmI=", ("Basic", "YWRhOmI=")),
         ("token abc", ("token", "abc")),
+        ("OAuth abc", ("OAuth", "abc")),
     ],
 )
 def test_a_scheme_and_a_token68_are_static(header: object, parts: tuple[str, str]) -> None:
@@ -245,6 +247,7 @@ def test_a_scheme_and_a_token68_are_static(header: object, parts: tuple[str, str
         *('Digest realm="x"', "OAuth oauth_nonce=a, oauth_signature=b", "AWS key:signature"),
         *("AWS4-HMAC-SHA256 Credential=a, Signature=b", "SharedKey account:c2ln"),
         *("DPoP abc", "Negotiate YIIabc==", "NTLM TlRM", "kerberos YII", b"\xff abc"),
+        *("Digest abc", "hmac c2ln", "AWS4-HMAC-SHA256 c2ln"),
     ],
 )
 def test_everything_else_is_the_callers(header: object) -> None:

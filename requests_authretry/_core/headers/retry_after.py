@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from ..bounds import PROBLEM, readable
 from ..document import read_object
-from ..records import TOO_MANY_REQUESTS, Outcome
+from ..http import FORBIDDEN, SERVICE_UNAVAILABLE, TOO_MANY_REQUESTS
+from ..records import Outcome
 from .names import told_apart
 from .rate_limit_fields import read_limits
 from .time_formats import OWS, parse_delay, parse_number, sane, values
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ..bounds import Fields
-
-_FORBIDDEN = 403
-_UNAVAILABLE = 503
 
 
 def read_hints(status: int, fields: Fields, now: float, names: frozenset[str]) -> Outcome:
@@ -44,9 +42,9 @@ def read_hints(status: int, fields: Fields, now: float, names: frozenset[str]) -
     limits = read_limits(fields, now, names)
     exhausted = [limit.reset for limit in limits if limit.remaining < 1]
     # GitHub refuses with a 403 what others refuse with a 429.
-    is_refusal = status == _FORBIDDEN and (retry_after is not None or bool(exhausted))
+    is_refusal = status == FORBIDDEN and (retry_after is not None or bool(exhausted))
     throttled = status == TOO_MANY_REQUESTS or is_refusal
-    if retry_after is None and (throttled or status == _UNAVAILABLE):
+    if retry_after is None and (throttled or status == SERVICE_UNAVAILABLE):
         retry_after = max(exhausted, default=0.0) or None
     verdicts = {parse_should_retry(line) for line in _lines(fields, known.verdicts)}
     should_retry = next((word for word in (False, True) if word in verdicts), None)

@@ -1,0 +1,37 @@
+"""What HTTP defines, each fact once: status codes, methods, schemes that sign each request."""
+
+from __future__ import annotations
+
+STATUS_CODES = range(100, 600)
+OK = 200
+FIRST_REDIRECT = 300
+FIRST_ERROR = 400
+UNAUTHORIZED = 401
+FORBIDDEN = 403
+PROXY_AUTHENTICATION_REQUIRED = 407
+REQUEST_TIMEOUT = 408
+CONFLICT = 409
+UNPROCESSABLE_CONTENT = 422
+TOO_MANY_REQUESTS = 429
+FIRST_SERVER_ERROR = 500
+SERVICE_UNAVAILABLE = 503
+
+SERVER_FAULTS = frozenset({500, 502, 503, 504})
+"""Statuses of a server that is out of order, and not only of a request that it cannot serve."""
+
+IDEMPOTENT_METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PUT", "TRACE"})
+"""RFC 9110 section 9.2.2."""
+
+_SIGNING_SCHEMES = frozenset(
+    {"digest", "dpop", "hawk", "hmac", "kerberos", "negotiate", "ntlm", "oauth", "signature"}
+)
+
+
+def signs_each_request(scheme: str) -> bool:
+    """Whether credentials of this scheme are other ones with each request or connection.
+
+    So they tell no two callers apart, and cannot be sent a second time. Upper and lower case are
+    the same.
+    """
+    scheme = scheme.lower()
+    return scheme in _SIGNING_SCHEMES or scheme.startswith("aws4-")
