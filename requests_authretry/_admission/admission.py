@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 
 from .._core.outage import speaks_of_outage
 from .._core.rate_limit import MAX_COOL_DOWN_SECONDS
-from .._core.records import Reason, Stop
-from .rate_limiter import TooLate
+from .._core.records import Outcome, Reason, Stop
+from .rate_limiter import Key, TooLate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .._core.records import Limit, Outcome, Retry
+    from .._core.records import Limit, Retry
     from .._settings import Settings
     from .outage_tracker import Endpoint
-    from .rate_limiter import Key, RateLimiter, Target
+    from .rate_limiter import RateLimiter, Target
     from .retry_quota import RetryQuotas
     from .shared_limits import SharedLimits
     from .waiting import Waiter
@@ -64,6 +64,10 @@ class Failed:
     began_cool_down: bool
 
 
+NO_FAILURE = Failed(Key(None, ""), 0.0, Outcome(), began_cool_down=False)
+"""The failure of a call in which nothing has failed."""
+
+
 class Admission:
     """Admits the attempts of all calls that share one settings object. Thread-safe.
 
@@ -93,7 +97,8 @@ class Admission:
         deadline: float,
         *,
         is_first: bool,
-        after: tuple[Failed, Retry] | None,
+        failed: Failed,
+        retry: Retry | None,
         decide_again: Callable[[], Retry | Stop],
     ) -> Permit | Stop:
         """Wait until an attempt may be sent.
@@ -106,20 +111,22 @@ class Admission:
             waiter: The calling thread, as others wake it.
             deadline: When the call has to be over, in monotonic seconds.
             is_first: Whether the call has sent nothing yet.
-            after: The failed attempt that this one retries and the decision to retry; None for an
-                attempt that is no retry.
+            failed: The failed attempt that this one retries.
+            retry: The decision to retry, None for an attempt that is no retry.
             decide_again: Counts another call's failed attempt as this call's own and decides anew.
 
         Returns:
             The permit, or why nothing may be sent.
         """
-        key = self.limiter.key_of(target) if after is None else after[0].key
+        key = self.limiter.key_of(target) if retry is None else failed.key
         if self._limits.cool_down:
             self._shared_limits.look(key)
-        if after is None:
+        if retry is None:
             self._outages.on_probe_sent(target.endpoint, self._clock.monotonic())
         else:
-            stop = self._wait_for_retry(*after, target.endpoint, waiter, deadline, decide_again)
+            stop = self._wait_for_retry(
+                failed, retry, target.endpoint, waiter, deadline, decide_again
+            )
             if stop is not None:
                 return stop
         number = -1
@@ -128,9 +135,8 @@ class Admission:
             if isinstance(slot, TooLate):
                 return Stop(Reason.WAIT_TOO_LONG, slot.opens_in)
             number = slot.number
-        if after is None or waiter.closed:
+        if retry is None or waiter.closed:
             return Permit(key, number)
-        failed, retry = after
         if retry.retry_after is not None:  # the rate limiter may have shortened its own wait
             self._sleep_until(failed.at + retry.delay, waiter)
         if waiter.released:  # the end of an outage lets few retries go, and pays for them

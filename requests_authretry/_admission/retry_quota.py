@@ -57,7 +57,7 @@ class RetryQuotas:
                 self._polled = {key: n for key, n in self._polled.items() if key[0] != origin}
 
     def failed_again(self, origin: Origin | None, what: str) -> int:
-        """Count a request that failed for want of quota; return how often in a row it did before."""
+        """Count a request that failed for want of quota; return how often it has in a row."""
         with self._lock:
             if len(self._polled) >= _MOST_POLLED:
                 self._polled.clear()

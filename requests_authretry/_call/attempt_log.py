@@ -107,9 +107,7 @@ class AttemptLog:
         else:
             *before, last = self.record
             waited = max(now - self._judged_at, 0.0)
-            attempt = replace(
-                last, delay=waited, reason=stop.reason, retry_after=stop.retry_after
-            )
+            attempt = replace(last, delay=waited, reason=stop.reason, retry_after=stop.retry_after)
             self.record = (*before, attempt)
         tell(listeners, GaveUp(attempts=attempt.number, **_said(request, attempt)))
 

@@ -13,7 +13,7 @@ from .._core.http import (
     PROXY_AUTHENTICATION_REQUIRED,
     UNAUTHORIZED,
 )
-from .._core.records import Outcome, Progress, Retry, Stop
+from .._core.records import Progress, Retry, Stop
 from .._core.retry import CallFacts, decide
 from .attempt_log import AttemptLog
 from .credentials import Credentials, target_of
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from .._admission.admission import Failed, Permit
     from .._admission.rate_limiter import Target
+    from .._core.records import Outcome
     from .._shared import Runtime
     from .credentials import Proxies
 
@@ -176,11 +177,8 @@ class Call:
             shared.random(),
         )
 
-    def decide_again(
-        self, request: PreparedRequest, after: tuple[Failed, Retry] | None
-    ) -> Retry | Stop:
+    def decide_again(self, request: PreparedRequest, outcome: Outcome) -> Retry | Stop:
         """Count another call's failed probe as this call's own, and decide what follows."""
-        outcome = after[0].outcome if after else Outcome()
         decision = self._decide(request, target_of(self.shared, request), outcome)
         self.log.retries += 1
         return decision

@@ -84,41 +84,46 @@ class Credentials:
         # What begins with an origin and a slash is of that origin by any parser's reading.
         if not url.startswith(shared.prefixes) and Origin.of(url) not in shared.origins:
             return outgoing
-        tokens = shared.tokens
-        if tokens is None:
+        if shared.tokens is None:
             if has_own_authorization(request):
                 return outgoing
         else:
-            token = tokens.current
-            if token is None:
-                if has_own_authorization(request) and not tokens.has_adopted(
-                    header_of(request, "authorization")
-                ):
-                    return outgoing
-                token = tokens.usable(deadline)
-                log.started = shared.clock.monotonic()
-                if token is None:
-                    return outgoing
-            given = header_of(outgoing, "authorization")
-            if (
-                given is not None
-                and has_own_authorization(outgoing)
-                and not tokens.has_adopted(header_of(request, "authorization"))
-            ):
+            carrier = self._with_token(shared, shared.tokens, request, outgoing, deadline, log)
+            if carrier is None:
                 return outgoing
-            self.sent = token
-            outgoing = with_header(outgoing, "Authorization", token.authorization)
-            if tokens.prover is not None and token.scheme == _BOUND:
-                now = shared.clock.time()
-                proof = tokens.prover.proof(outgoing.method or "", url, token, now)
-                outgoing.headers["DPoP"] = proof
-                self.prover = tokens.prover
+            outgoing = carrier
         if shared.is_on_loopback:
             refuse_proxy(url, proxies)
-        if shared.auth is None:
-            return outgoing
-        self.is_signed = True
-        return _signed(outgoing, shared.auth)
+        if shared.auth is not None:
+            self.is_signed = True
+            outgoing = _signed(outgoing, shared.auth)
+        return outgoing
+
+    def _with_token(  # noqa: PLR0913, PLR0917 (see `attach`)
+        self,
+        shared: Runtime,
+        tokens: TokenKeeper,
+        request: PreparedRequest,
+        outgoing: PreparedRequest,
+        deadline: float,
+        log: AttemptLog,
+    ) -> PreparedRequest | None:
+        """Return a copy with the token and its proof; None if the caller's header stays."""
+        own = has_own_authorization(outgoing)
+        if own and not tokens.has_adopted(header_of(request, "authorization")):
+            return None
+        token = tokens.current
+        if token is None:
+            token = tokens.usable(deadline)
+            log.started = shared.clock.monotonic()
+        self.sent = token
+        carrier = with_header(outgoing, "Authorization", token.authorization)
+        if tokens.prover is not None and token.scheme == _BOUND:
+            now = shared.clock.time()
+            proof = tokens.prover.proof(carrier.method or "", request.url or "", token, now)
+            carrier.headers["DPoP"] = proof
+            self.prover = tokens.prover
+        return carrier
 
     def learn_nonce(self, prover: Prover, url: str, response: Response) -> None:
         """Keep the nonce an answer brings; any answer may bring one (RFC 9449 section 8.2)."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from requests import RequestException, Response
 
-from .._admission.admission import FREE
+from .._admission.admission import FREE, NO_FAILURE
 from .._admission.waiting import Waiter
 from .._core.http import FIRST_ERROR, FIRST_REDIRECT
 from .._core.origin import redacted
@@ -46,21 +46,22 @@ def send_until_done(
 ) -> Response:
     """Send until the rules say stop: return the last response, or raise the last failure."""
     shared, log, timeout = call.shared, call.log, options["timeout"]
-    after: tuple[Failed, Retry] | None = None
-    result: Result | None = None
+    retry: Retry | None = None
+    failed, result = NO_FAILURE, None
     waiters = waits.waiters
     while True:
         permit = FREE
         # On the healthy path admission is this comparison.
-        if after is not None or log.started >= shared.limiter.check_after:
+        if retry is not None or log.started >= shared.limiter.check_after:
             with _waiting(call, request, result, waiters) as waiter:
                 admitted = shared.admission.acquire(
                     target_of(shared, request),
                     waiter,
                     call.deadline,
                     is_first=not log.record,
-                    after=after,
-                    decide_again=partial(call.decide_again, request, after),
+                    failed=failed,
+                    retry=retry,
+                    decide_again=partial(call.decide_again, request, failed.outcome),
                 )
             log.started = shared.clock.monotonic()
             if isinstance(admitted, Stop):
@@ -70,12 +71,12 @@ def send_until_done(
         options["timeout"] = None if timeout is None else call.limited(timeout)
         result, decision, failed = _attempt(call, request, transmit, permit, options)
         waiters = waits.waiters  # before the listeners, who may close the session
-        if isinstance(decision, Stop) or failed is None:
-            if decision.reason is Reason.QUOTA_EXHAUSTED and failed is not None:
+        if isinstance(decision, Stop):
+            if decision.reason is Reason.QUOTA_EXHAUSTED:
                 _rest(call, request, result, waiters, failed)
             return _finish(call, request, result, decision)
-        after = failed, decision
-        log.add_retry(shared.settings.listeners, request, decision, failed.at)
+        retry = decision
+        log.add_retry(shared.settings.listeners, request, retry, failed.at)
         if isinstance(result, Response):
             call.take_cookies(request, result)
 
@@ -86,10 +87,10 @@ def _attempt(
     transmit: Callable[..., Response],
     permit: Permit,
     options: dict[str, Any],
-) -> tuple[Result, Retry | Stop, Failed | None]:
+) -> tuple[Result, Retry | Stop, Failed]:
     """Send once, settle the permit, and decide."""
     decision: Retry | Stop = _FINAL
-    failed = None
+    failed = NO_FAILURE
     try:
         response = transmit(call.outgoing(request, options["proxies"]), **options)
         call.headers_received(request, response, permit)
@@ -153,9 +154,7 @@ def _rest(
         )
 
 
-def _not_sent(
-    call: Call, request: PreparedRequest, result: Result | None, stop: Stop
-) -> Response:
+def _not_sent(call: Call, request: PreparedRequest, result: Result | None, stop: Stop) -> Response:
     """Hand out the last answer if there is one; else raise why nothing was sent."""
     if result is not None:
         return _finish(call, request, result, stop)
@@ -175,25 +174,25 @@ def _not_sent(
     raise error
 
 
-def _finish(call: Call, request: PreparedRequest, result: Result, decision: Retry | Stop) -> Response:
+def _finish(call: Call, request: PreparedRequest, result: Result, stop: Stop) -> Response:
     """Hand out the last answer, or raise the last failure."""
     shared, log = call.shared, call.log
     now = shared.clock.monotonic()
-    if decision is not _FINAL and decision.reason is not Reason.FINAL:
-        log.add_stop(shared.settings.listeners, request, decision, now)
+    if stop is not _FINAL and stop.reason is not Reason.FINAL:
+        log.add_stop(shared.settings.listeners, request, stop, now)
     elif shared.quotas.dented and call.is_healthy:
         shared.quotas.pay_back(target_of(shared, request).origin, call.paid)
     leave_on(result, call)
     if not isinstance(result, Response):
         if hasattr(result, "add_note"):  # Python 3.11
-            result.add_note(f"attempts: {len(log.record)}; {decision.reason.value}")
+            result.add_note(f"attempts: {len(log.record)}; {stop.reason.value}")
         raise result
     if now - log.began - log.elapsed > _UNNOTICED or result.status_code in CREDENTIALS_AT_FAULT:
         put_first(request)
     if call.cookies is not None:
         call.cookies.hand_on(result)
     if result.status_code >= FIRST_REDIRECT and result.is_redirect:
-        log.write_down(decision)
+        log.write_down(stop)
         call.lead_on(request)
         call.previous = result
     elif call.repeatable is not None and not call.may_answer:

@@ -1,7 +1,7 @@
 """Cool-down and pacing: when the next request may leave.
 
-A `RateState` is what is known of one limit: of an origin, a credential and, where the server names them,
-its policies. It says when the next request may leave; who that is, `rank` says.
+A `RateState` is what is known of one limit: of an origin, a credential and, where the server names
+them, its policies. It says when the next request may leave; who that is, `rank` says.
 
 Where the server tells what is left of a window, that is spent evenly over the rest of it; the
 first half of it is free, so that a short job is not slowed down. Where it tells nothing, requests
@@ -270,7 +270,9 @@ def on_refused(state: RateState, began: float, now: float, estimate: float) -> R
     return replace(lowered, passing=0.0, counted=lowered.opened, counting=lowered.opened)
 
 
-def on_rate_limit_fields(state: RateState, number: int, limits: Iterable[Limit], now: float, *, succeeded: bool) -> RateState:
+def on_rate_limit_fields(
+    state: RateState, number: int, limits: Iterable[Limit], now: float, *, succeeded: bool
+) -> RateState:
     """The answer to the request of that number told what is left; -1: nobody had counted it.
 
     What is left is less by the requests that have left since. Of those that nobody counted, others
@@ -341,7 +343,9 @@ def is_over(state: RateState, now: float) -> bool:
 def _measured_rate(state: RateState, now: float) -> float:
     """What passes, in requests a second."""
     ago = max(now - state.counting, _INSTANT)
-    passing = _decayed_mean(state, now) / (1 - exp(-ago / _mean_seconds(state)))  # it began from nothing
+    passing = _decayed_mean(state, now) / (
+        1 - exp(-ago / _mean_seconds(state))
+    )  # it began from nothing
     open_share = max(now - state.opened, _INSTANT) / max(now - state.cut, _INSTANT)
     return passing * sqrt(open_share)
 

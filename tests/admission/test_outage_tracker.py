@@ -119,7 +119,7 @@ def test_a_call_whose_attempts_are_all_covered_ends_with_outage(line: Any) -> No
 def test_a_covered_retry_costs_nothing(left: int) -> None:
     """In an outage calls wait whatever the quota has left, and leave it as it was."""
     down = Down(503, retry=tries(3), quota=RetryQuota(capacity=14))
-    down.rig.adapter._runtime.quotas.pay(Origin.of(API), 14 - left)  # noqa: SLF001 (by others)
+    down.rig.adapter._shared.quotas.pay(Origin.of(API), 14 - left)  # noqa: SLF001 (by others)
     down.while_waiting(down.fail, down.fail)
     down.rig.get()
     assert level(down.rig) == left
@@ -195,7 +195,7 @@ def test_the_first_success_lets_go_of_those_that_wait() -> None:
 
 def level(rig: Rig) -> int:
     """What is left in the quota of the API."""
-    return rig.adapter._runtime.quotas.level(Origin.of(API))  # noqa: SLF001 (told nowhere)
+    return rig.adapter._shared.quotas.level(Origin.of(API))  # noqa: SLF001 (told nowhere)
 
 
 def test_a_retry_is_paid_when_it_leaves() -> None:
@@ -233,7 +233,7 @@ def test_that_rest_ends_with_the_deadline_and_is_over_after_a_success() -> None:
     """It makes no call longer than it may be, and one that went well begins anew."""
     policy = RetryPolicy(backoff=EVEN, deadline=0.25)
     rig = Rig(503, 503, 200, 503, quota=RetryQuota(capacity=13), retry=policy)
-    rig.adapter._runtime.quotas.pay(Origin.of(API), 1)  # noqa: SLF001 (a dent, as any retry makes)
+    rig.adapter._shared.quotas.pay(Origin.of(API), 1)  # noqa: SLF001 (a dent, as any retry makes)
     rig.get()
     rig.get()
     waits = rig.waits.copy()
@@ -248,8 +248,8 @@ def test_a_429_is_no_outage() -> None:
     rig = Rig(*[429] * 20, 503, 200, retry=ONCE)
     for _ in range(20):
         rig.get()
-    assert not rig.adapter._runtime.limits.outages.is_down(endpoint_of(API))  # noqa: SLF001
-    assert rig.adapter._runtime.limits.outages.troubled is False  # noqa: SLF001
+    assert not rig.adapter._shared.limiter.outages.is_down(endpoint_of(API))  # noqa: SLF001
+    assert rig.adapter._shared.limiter.outages.troubled is False  # noqa: SLF001
 
 
 def test_the_wait_of_a_cool_down_is_in_the_record() -> None:

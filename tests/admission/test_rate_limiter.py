@@ -25,7 +25,7 @@ from requests_authretry import (
     attempts,
     explain,
 )
-from requests_authretry._admission.rate_limiter import Key, Limits
+from requests_authretry._admission.rate_limiter import Key, RateLimiter, Slot
 from requests_authretry._admission.waiting import Waiter
 from requests_authretry._core.origin import Origin
 from requests_authretry.testing import FakeClock, ScriptedAdapter
@@ -140,8 +140,8 @@ def test_no_credential_is_given_away(ours: bool, caplog: pytest.LogCaptureFixtur
     kept = {name: store.read(name) for name in store._records}  # noqa: SLF001 (all that is there)
     assert any(name.startswith(f"cool-down {API}") for name in kept)
     cooling = {name: record for name, record in kept.items() if name.startswith("cool-down")}
-    demo_servers = rig.adapter._runtime.limits._queues  # noqa: SLF001 (the keys)
-    assert secret not in f"{cooling} {rig.events} {demo_servers} {caplog.text}"
+    queues = rig.adapter._shared.limiter._queues  # noqa: SLF001 (the keys)
+    assert secret not in f"{cooling} {rig.events} {queues} {caplog.text}"
 
 
 @pytest.mark.parametrize("line", [503, (500, {"Retry-After": "30"}), (502, {"Retry-After": "30"})])
@@ -385,7 +385,7 @@ def test_a_call_waits_for_as_long_as_it_was_told() -> None:
 def test_closing_the_session_ends_each_wait(script: list[Line], before: int) -> None:
     """Who waits for a server, a backoff or an outage is woken, and pays for nothing."""
     with crowd(*script) as rig:
-        quotas = rig.adapter._runtime.quotas  # noqa: SLF001 (what is left)
+        quotas = rig.adapter._shared.quotas  # noqa: SLF001 (what is left)
         for _ in range(before):
             rig.session.post(API)
         waiting = rig.begin_asleep("/waiting")
@@ -449,9 +449,9 @@ def test_a_close_just_before_the_wait_is_not_missed() -> None:
     clock, waiter, key = FakeClock(), Waiter(), Key(None, "")
     waiter.wake = wake = ClosedJustNow()
     wake.waiter = waiter
-    limits = Limits(clock)
-    limits.cooled(key, 30.0)
-    assert limits.enter(key, waiter, 100.0, refused=False) == -1
+    limits = RateLimiter(clock)
+    limits.start_cool_down(key, 30.0)
+    assert limits.wait_for_slot(key, waiter, 100.0, refused=False) == Slot(-1)
     assert clock.sleeps == []
 
 
@@ -473,9 +473,9 @@ def test_a_child_knows_of_its_parents_cool_down() -> None:
             rig.clock.sleep = sleep  # type: ignore[method-assign]
             return f"{rig.get().status_code} {slept}"
 
-        runtime = rig.adapter._runtime  # noqa: SLF001 (its locks)
+        runtime = rig.adapter._shared  # noqa: SLF001 (its locks)
         with ExitStack() as held:  # as by other threads
-            for locked in (runtime.limits, runtime.limits.outages, runtime.quotas):
+            for locked in (runtime.limiter, runtime.limiter.outages, runtime.quotas):
                 held.enter_context(locked.__dict__["_lock"])
             child = Child(send)
         assert child.answer() == "200 [10.0]"
@@ -511,8 +511,8 @@ def test_the_healthy_path_takes_no_lock_and_no_store(headers: dict[str, str]) ->
     """While all is well a call neither waits for another thread nor for a store."""
     rig = Rig((200, headers), (200, headers), (404, {}), 200, store=NoStore())
     rig.get()  # a name of a policy that is new has to be kept
-    runtime, waits = rig.adapter._runtime, rig.adapter._waits  # noqa: SLF001 (their locks)
-    for locked in (runtime.limits, runtime.limits.outages, runtime.quotas, waits.waiters):
+    runtime, waits = rig.adapter._shared, rig.adapter._waits  # noqa: SLF001 (their locks)
+    for locked in (runtime.limiter, runtime.limiter.outages, runtime.quotas, waits.waiters):
         locked.__dict__["_lock"] = Untouchable()
     assert [rig.get().status_code for _ in range(3)] == [200, 404, 200]
 

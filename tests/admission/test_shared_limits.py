@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from requests_authretry import CoolingDown, MemoryStore, StoreFailed
+from requests_authretry._admission.rate_limiter import Target
 from requests_authretry._core.origin import Origin
 from requests_authretry.testing import FakeClock
 from tests.support.limits import ONCE, UNPACED, hint, looks_end, refused_for
@@ -160,7 +161,7 @@ def test_a_record_that_means_nothing_is_ignored(
         assert rig.get().status_code == 200
         looks_end()
     assert (clock.sleeps, rig.events) == ([], [])
-    assert rig.adapter._runtime.limits.attention > clock.monotonic()  # noqa: SLF001 (no server)
+    assert rig.adapter._shared.limiter.check_after > clock.monotonic()  # noqa: SLF001 (no server)
 
 
 def test_a_hint_of_hours_is_shared_as_one_hour(
@@ -172,8 +173,8 @@ def test_a_hint_of_hours_is_shared_as_one_hour(
     other = process(clock, there, *[200] * 3)
     for _ in range(3):
         clock.advance(1)
-        here.adapter._runtime.sharing.look(_key(here))  # noqa: SLF001 (as a request does)
-        other.adapter._runtime.sharing.look(_key(other))  # noqa: SLF001
+        here.adapter._shared.sharing.look(_key(here))  # noqa: SLF001 (as a request does)
+        other.adapter._shared.sharing.look(_key(other))  # noqa: SLF001
         looks_end()
     clock.advance(3597)
     assert here.get().status_code == 200
@@ -183,8 +184,8 @@ def test_a_hint_of_hours_is_shared_as_one_hour(
 
 
 def _key(rig: Rig) -> Any:
-    runtime = rig.adapter._runtime  # noqa: SLF001 (its limits)
-    return runtime.limits.key(Origin.of(API), "", API)
+    runtime = rig.adapter._shared  # noqa: SLF001 (its limits)
+    return runtime.limiter.key_of(Target(API, Origin.of(API), ""))
 
 
 def test_without_threads_nobody_looks(

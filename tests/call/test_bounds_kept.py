@@ -8,8 +8,8 @@ import pytest
 
 from requests_authretry import CoolingDown, MemoryStore, RetryQuota
 from requests_authretry._admission import shared_limits
-from requests_authretry._admission.rate_limiter import Limits
-from requests_authretry._admission.retry_quota import Quotas
+from requests_authretry._admission.rate_limiter import Key, RateLimiter, Target
+from requests_authretry._admission.retry_quota import RetryQuotas
 from requests_authretry._core.bounds import POLICY_SETS, URL_KEPT
 from requests_authretry._core.origin import Origin
 from requests_authretry._core.records import Limit
@@ -45,23 +45,24 @@ class PushedTo(MemoryStore):
 @pytest.mark.parametrize("sections", [1, 3, 200])
 def test_only_so_many_sets_of_policies_are_told_apart(sections: int) -> None:
     """A server that names a new policy with each answer has one limit, as if it named none."""
-    limits = Limits(FakeClock())
+    limits = RateLimiter(FakeClock())
     seen = set()
     for number in range(500):
         url, told = f"{API}/s{number % sections}", (Limit(0, 9.0, f"policy {number}"),)
-        seen.add(limits.named(limits.key(ORIGIN, "", url), url, told).policies)
+        seen.add(limits.named(Target(url, ORIGIN, ""), told).policies)
     assert len(seen) <= POLICY_SETS + 1
-    assert limits.key(ORIGIN, "", f"{API}/s0").policies == ()
+    assert limits.key_of(Target(f"{API}/s0", ORIGIN, "")).policies == ()
 
 
 def test_a_few_sets_of_policies_are_told_apart_for_ever() -> None:
     """A server that names its twenty sets again and again keeps them apart."""
-    limits = Limits(FakeClock())
+    limits = RateLimiter(FakeClock())
     for number in range(500):
         name = f"policy {number % POLICY_SETS}"
         url = f"{API}/s{number % POLICY_SETS}"
-        limits.named(limits.key(ORIGIN, "", url), url, (Limit(0, 9.0, name),))
-        assert limits.key(ORIGIN, "", url).policies == (name,)
+        target = Target(url, ORIGIN, "")
+        limits.named(target, (Limit(0, 9.0, name),))
+        assert limits.key_of(target).policies == (name,)
 
 
 def test_a_store_gets_only_so_many_keys() -> None:
@@ -89,8 +90,8 @@ def test_only_so_many_cool_downs_wait_for_a_store(monkeypatch: pytest.MonkeyPatc
     rig = Rig(retry=ONCE, store=store)
     sharing = Runtime.of(rig.adapter.settings).sharing
     for number in range(50):
-        key = sharing.limits.key(Origin("https", f"h{number}.example.com", 443), "", "")
-        sharing.cooled(key, 30.0, 429)
+        key = Key(Origin("https", f"h{number}.example.com", 443), "")
+        sharing.start_cool_down(key, 30.0, 429)
     assert len(sharing._untold) <= 10 + 1  # noqa: SLF001 (nothing else shows it)
     store.opened.set()
     looks_end()
@@ -98,7 +99,7 @@ def test_only_so_many_cool_downs_wait_for_a_store(monkeypatch: pytest.MonkeyPatc
 
 def test_only_so_many_origins_have_a_quota() -> None:
     """Dead origins without end leave a thousand quotas, and the newest are right."""
-    quotas = Quotas(RetryQuota(capacity=100))
+    quotas = RetryQuotas(RetryQuota(capacity=100))
     origins = [Origin("https", f"h{number}.example.com", 443) for number in range(3000)]
     for origin in origins:
         assert quotas.pay(origin, 14)
@@ -111,14 +112,14 @@ def test_urls_are_kept_in_part() -> None:
     """Of the URLs that a redirect made long, the beginning is kept when the call is over."""
     rig = Rig((302, {"Location": "/".ljust(9000, "a")}, b""), 200, 429)
     rig.get()
-    limits = Runtime.of(rig.adapter.settings).limits
-    assert max(len(url) for url, _ in limits.passed) == URL_KEPT
+    limits = Runtime.of(rig.adapter.settings).limiter
+    assert max(len(url) for url, _ in limits.recent_successes) == URL_KEPT
     url = f"{API}/{'s' * 9000}"
-    key = limits.named(limits.key(ORIGIN, "", url), url, (Limit(0, 9.0, "a"),))
-    limits.named(key, API, (Limit(0, 9.0, "b"),))
+    limits.named(Target(url, ORIGIN, ""), (Limit(0, 9.0, "a"),))
+    limits.named(Target(API, ORIGIN, ""), (Limit(0, 9.0, "b"),))
     sections = limits._policies[ORIGIN].sections  # noqa: SLF001 (as above)
     assert max(map(len, sections)) < URL_KEPT
-    quotas = Quotas(RetryQuota())
+    quotas = RetryQuotas(RetryQuota())
     quotas.failed_again(ORIGIN, f"GET {url}")
     assert quotas.failed_again(ORIGIN, f"GET {url}") == 1
     polled = quotas._polled  # noqa: SLF001 (as above)

@@ -255,7 +255,9 @@ def test_a_call_that_failed_pays_nothing_back() -> None:
 
 def test_who_comes_too_late_to_pay_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where other threads emptied the quota between the look and the payment, nothing is sent."""
-    monkeypatch.setattr("requests_authretry._admission.retry_quota.Quotas.pay", lambda *_: False)
+    monkeypatch.setattr(
+        "requests_authretry._admission.retry_quota.RetryQuotas.pay", lambda *_: False
+    )
     rig = Rig((503, {"Retry-After": "3"}), 200)
     assert rig.get().status_code == 503
     [end] = rig.told(GaveUp)

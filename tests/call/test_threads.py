@@ -21,7 +21,7 @@ from requests_authretry import (
     TokenRefreshed,
     mount,
 )
-from requests_authretry._admission.retry_quota import Quotas
+from requests_authretry._admission.retry_quota import RetryQuotas
 from requests_authretry._core.origin import Origin
 from tests.support.scripted import URL, Source, scripted, settings
 
@@ -187,7 +187,7 @@ def test_a_prepared_request_is_shared_on_its_way(httpbin_url: str) -> None:
 @pytest.mark.usefixtures("eager_switching")
 def test_the_quota_is_paid_exactly() -> None:
     """Payments of many threads neither get lost nor overdraw; paid back in full, none is left."""
-    quotas, origin = Quotas(RetryQuota(capacity=100)), Origin("https", "api.example.com", 443)
+    quotas, origin = RetryQuotas(RetryQuota(capacity=100)), Origin("https", "api.example.com", 443)
 
     def pay(_: int) -> int:
         return sum(quotas.pay(origin, 1) for _ in range(10))

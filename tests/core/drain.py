@@ -124,9 +124,13 @@ class Drain:
     def answered(self, outcome: Outcome, began: float, number: int, now: float) -> None:
         """Take note of an answer as the library does."""
         (self.refused if outcome.throttled else self.served).append(now)
-        if outcome.limits and (self.state != RateState() or not rate_limit.is_plenty(outcome.limits)):
+        if outcome.limits and (
+            self.state != RateState() or not rate_limit.is_plenty(outcome.limits)
+        ):
             passed = not outcome.throttled
-            self.state = rate_limit.on_rate_limit_fields(self.state, number, outcome.limits, now, succeeded=passed)
+            self.state = rate_limit.on_rate_limit_fields(
+                self.state, number, outcome.limits, now, succeeded=passed
+            )
         if not outcome.throttled:
             self.passed.append(began)
             self.state = rate_limit.on_success(self.state, now)

@@ -178,21 +178,25 @@ def test_the_name_of_a_policy_is_cut(written: Callable[[str], dict[str, list[str
 
 def test_only_so_many_policies_are_kept_in_mind() -> None:
     """A server that names a new policy with each answer leaves the twenty it named last."""
-    flow = rate_limit.Flow()
+    state = rate_limit.RateState()
     for number in range(200):
         limits = [Limit(5, 60.0, f"policy {number}")]
-        flow = rate_limit.informed(flow, number, limits, float(number), passed=True)
-    names = [window.name for window in flow.windows]
+        state = rate_limit.on_rate_limit_fields(
+            state, number, limits, float(number), succeeded=True
+        )
+    names = [window.name for window in state.windows]
     assert names == [f"policy {number}" for number in range(180, 200)]
 
 
 def test_a_policy_that_is_told_again_is_kept_in_mind() -> None:
     """A policy that comes with every answer stays, whatever else is named beside it."""
-    flow = rate_limit.Flow()
+    state = rate_limit.RateState()
     for number in range(200):
         limits = [Limit(5, 60.0, "always"), Limit(5, 60.0, f"policy {number}")]
-        flow = rate_limit.informed(flow, number, limits, float(number), passed=True)
-    assert "always" in {window.name for window in flow.windows}
+        state = rate_limit.on_rate_limit_fields(
+            state, number, limits, float(number), succeeded=True
+        )
+    assert "always" in {window.name for window in state.windows}
 
 
 def test_a_long_url_has_no_origin() -> None:

@@ -104,7 +104,7 @@ def test_those_that_were_refused_go_first() -> None:
 def test_cool_downs_merge_in_any_order(untils: list[float]) -> None:
     """A cool-down never moves backwards, and the latest counts whatever came first."""
     for order in permutations(untils):
-        assert reduce(rate_limit.cooled, order, RateState()).not_before == max(untils)
+        assert reduce(rate_limit.with_cool_down, order, RateState()).not_before == max(untils)
 
 
 @given(flows(), TIMES)
@@ -126,7 +126,10 @@ TOLD = {
     "a spent window": (RateState(windows=(SPENT,)), NOW + 10),
     "a spent window that has passed": (RateState(windows=(replace(SPENT, until=NOW),)), -inf),
     "one that was only guessed": (RateState(windows=(replace(SPENT, guessed=True),)), -inf),
-    "one that the server does not keep to": (RateState(windows=(replace(SPENT, holds=False),)), -inf),
+    "one that the server does not keep to": (
+        RateState(windows=(replace(SPENT, holds=False),)),
+        -inf,
+    ),
     "the later of two": (RateState(NOW + 30, windows=(SPENT, WINDOW)), NOW + 30),
     "the pace is not the server's word": (RateState(slot=NOW + 5), -inf),
 }
@@ -169,7 +172,9 @@ def test_the_second_refusal_counts_what_passed() -> None:
 
 def test_what_passed_after_a_cool_down_counts_with_the_pause() -> None:
     """Counting begins anew when a cool-down ends; then both means of what passed are weighed."""
-    state = rate_limit.on_refused(rate_limit.with_cool_down(FOUND, NOW + 13), NOW + 10, NOW + 10, 0.0)
+    state = rate_limit.on_refused(
+        rate_limit.with_cool_down(FOUND, NOW + 13), NOW + 10, NOW + 10, 0.0
+    )
     assert (state.opened, state.counted, state.counting) == (NOW + 13,) * 3
     assert state.passing == 0.0
     state, now = replace(state, rate=20.0), NOW + 13
@@ -237,7 +242,9 @@ def test_a_cool_down_and_a_request_are_a_rate(pause: float, rate: float) -> None
 def test_an_outage_lowers_the_rate_once() -> None:
     """Where nothing passes between one cool-down and the next, nothing is learned of a rate."""
     first = rate_limit.on_refused(rate_limit.with_cool_down(FOUND, NOW + 5), NOW, NOW, 0.0)
-    second = rate_limit.on_refused(rate_limit.with_cool_down(first, NOW + 15), NOW + 5, NOW + 6, 0.0)
+    second = rate_limit.on_refused(
+        rate_limit.with_cool_down(first, NOW + 15), NOW + 5, NOW + 6, 0.0
+    )
     assert second.rate == first.rate < FOUND.rate
     assert second.opened == NOW + 15
 
@@ -248,7 +255,9 @@ def test_the_least_rate_holds_after_any_number_of_refusals() -> None:
     for number in range(100):
         now = NOW + number * (MAX_COOL_DOWN_SECONDS + 20)
         state = rate_limit.on_success(state, now)
-        state = rate_limit.on_refused(rate_limit.with_cool_down(state, now + MAX_COOL_DOWN_SECONDS), now, now, 0.0)
+        state = rate_limit.on_refused(
+            rate_limit.with_cool_down(state, now + MAX_COOL_DOWN_SECONDS), now, now, 0.0
+        )
     assert state.rate == rate_limit.pace(state, now) == LEAST_RATE
     paces = [rate_limit.pace(state, state.opened + after) for after in range(600)]
     assert min(paces) == LEAST_RATE
@@ -348,7 +357,10 @@ def test_the_slowest_window_counts() -> None:
     state = replace(FOUND, windows=(WINDOW, slow))
     assert rate_limit.on_sent(state, NOW).slot == pytest.approx(NOW + 5, abs=2 * LATE)
     assert rate_limit.spacing(state, NOW) == pytest.approx(10 / 3)
-    assert [(w.left, w.used) for w in rate_limit.on_sent(state, NOW).windows] == [(3.0, 7), (1.0, 7)]
+    assert [(w.left, w.used) for w in rate_limit.on_sent(state, NOW).windows] == [
+        (3.0, 7),
+        (1.0, 7),
+    ]
     assert rate_limit.spacing(replace(state, rate=0.1), NOW) == pytest.approx(1 / (START * 0.1))
     assert rate_limit.spacing(RateState(), NOW) == 0.0
 
@@ -408,9 +420,13 @@ def left(remaining: float, reset: float, window: float | None = None) -> Limit:
     return Limit(remaining, reset, "", 10.0, window)
 
 
-def on_rate_limit_fields(state: RateState, number: int, limit: Limit, *, passed: bool = True) -> Window:
+def on_rate_limit_fields(
+    state: RateState, number: int, limit: Limit, *, passed: bool = True
+) -> Window:
     """The only window after an answer."""
-    (window,) = rate_limit.on_rate_limit_fields(state, number, [limit], NOW, succeeded=passed).windows
+    (window,) = rate_limit.on_rate_limit_fields(
+        state, number, [limit], NOW, succeeded=passed
+    ).windows
     return window
 
 
@@ -434,7 +450,12 @@ TELLS = {
     "a lesser one does not": (KNOWN, 20, left(3, 9, 15), (3, 9, 20, 20, 6)),
     "after its end it is another window": (PASSED, 20, left(3, 9), (3, 9, 9, 20, 0)),
     "what was guessed gives way": (GUESSED, 20, left(3, 11, 20), (3, 11, 20, 20, 6)),
-    "a reset beyond the longest": (RateState(), 0, left(0, 1e6, 7), (0, MAX_COOL_DOWN_SECONDS, 7, 0, 0)),
+    "a reset beyond the longest": (
+        RateState(),
+        0,
+        left(0, 1e6, 7),
+        (0, MAX_COOL_DOWN_SECONDS, 7, 0, 0),
+    ),
 }
 
 
@@ -477,7 +498,7 @@ def test_whether_a_server_keeps_to_its_word(
     holds: bool,  # noqa: FBT001 (a column of the table)
 ) -> None:
     """Who serves what it says is not left sets no limit by it, until it refuses."""
-    assert on_rate_limit_fields(state, 20, left(remaining, 9), succeeded=passed).holds is holds
+    assert on_rate_limit_fields(state, 20, left(remaining, 9), passed=passed).holds is holds
 
 
 def test_windows_are_kept_apart_by_name() -> None:
@@ -516,7 +537,10 @@ OVER = {
     "one that just has": (replace(ESTIMATED, opened=NOW - 3.01 * DOUBLING), True),
     "a window": (RateState(windows=(WINDOW,)), False),
     "a window that has passed just now": (RateState(windows=(replace(WINDOW, until=NOW),)), False),
-    "one that has passed by its length": (RateState(windows=(replace(WINDOW, until=NOW - 20),)), True),
+    "one that has passed by its length": (
+        RateState(windows=(replace(WINDOW, until=NOW - 20),)),
+        True,
+    ),
     "a guess that has passed just now": (
         RateState(windows=(replace(WINDOW, until=NOW, guessed=True),)),
         True,

@@ -404,7 +404,7 @@ def test_the_living_parts_are_shared() -> None:
     assert isinstance(adapter, AuthRetryAdapter)
     base, own = Runtime.of(chosen), Runtime.of(adapter.settings)
     assert own is not base
-    assert (own.tokens, own.quotas, own.limits) == (base.tokens, base.quotas, base.limits)
+    assert (own.tokens, own.quotas, own.limiter) == (base.tokens, base.quotas, base.limiter)
 
 
 def test_what_is_lost_is_logged(caplog: pytest.LogCaptureFixture) -> None:
