@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from .._core.outage import speaks_of_outage
 from .._core.rate_limit import MAX_COOL_DOWN_SECONDS
 from .._core.records import Outcome, Reason, Stop
-from .rate_limiter import Key, TooLate
+from .rate_limiter import Key, Target, TooLate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .._core.records import Limit, Retry
     from .._settings import Settings
     from .outage_tracker import Endpoint
-    from .rate_limiter import RateLimiter, Target
+    from .rate_limiter import RateLimiter
     from .retry_quota import RetryQuotas
     from .shared_limits import SharedLimits
     from .waiting import Waiter
@@ -52,19 +52,21 @@ class Failed:
     """The failed attempt that a retry follows.
 
     Attributes:
+        target: Where it went.
         key: The rate limit it fell under, as far as its answer told.
         at: When it was judged, in monotonic seconds.
         outcome: What it brought.
         began_cool_down: Whether its answer's ``retry_after`` began a cool-down of that rate limit.
     """
 
+    target: Target
     key: Key
     at: float
     outcome: Outcome
     began_cool_down: bool
 
 
-NO_FAILURE = Failed(Key(None, ""), 0.0, Outcome(), began_cool_down=False)
+NO_FAILURE = Failed(Target("", None, ""), Key(None, ""), 0.0, Outcome(), began_cool_down=False)
 """The failure of a call in which nothing has failed."""
 
 
@@ -226,7 +228,7 @@ class Admission:
             limiter.update_check_after()
         elif fault is False and limiter.is_troubled and not outcome.refuses:
             self._on_success(target, began)
-        return Failed(key, now, outcome, began_cool_down)
+        return Failed(target, key, now, outcome, began_cool_down)
 
     def settle_success(
         self, permit: Permit, target: Target, began: float, limits: tuple[Limit, ...]

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from .._core.unauthorized import Decline
     from .._errors import StepUpRequired
     from .._events import Listener
-    from .call import Call
 
-_CALL = "_authretry_call"
+CALL = "_authretry_call"
+"""Where an answer carries its call, which has its `AttemptLog` as ``log``."""
+
 _ATTEMPTS = "_authretry_attempts"
 
 
@@ -51,6 +52,10 @@ class AttemptLog:
 
     def __init__(self, began: float) -> None:
         self.began = self.started = began
+
+    def leave_on(self, error: RequestException) -> None:
+        """Let `attempts` find what happened. An exception may be pickled: it gets the records."""
+        error.__dict__[_ATTEMPTS] = self.record
 
     @property
     def is_open(self) -> bool:
@@ -155,19 +160,6 @@ def _said(request: PreparedRequest, attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def leave_on(result: Response | RequestException, call: Call) -> None:
-    """Let `attempts` find what happened. An exception may be pickled, so it gets plain records."""
-    if isinstance(result, Response):
-        result.__dict__[_CALL] = call
-    else:
-        result.__dict__[_ATTEMPTS] = call.log.record
-
-
-def call_of(response: Response) -> Call | None:
-    """Return the call of an answer, None if it did not come through our adapter."""
-    return response.__dict__.get(_CALL)
-
-
 def attempts(result: Response | RequestException) -> tuple[Attempt, ...]:
     """Each attempt of the call that ended in this answer or exception.
 
@@ -182,11 +174,12 @@ def attempts(result: Response | RequestException) -> tuple[Attempt, ...]:
         made: tuple[Attempt, ...] = result.__dict__.get(_ATTEMPTS, ())
         # Session.send and raise_for_status raise about an answer that came through us.
         return made or (() if result.response is None else attempts(result.response))
-    call = call_of(result)
+    call = result.__dict__.get(CALL)
     if call is not None:
-        if call.log.is_open:
-            call.log.write_down(Stop(Reason.FINAL))
-        return call.log.record
+        log: AttemptLog = call.log
+        if log.is_open:
+            log.write_down(Stop(Reason.FINAL))
+        return log.record
     elapsed = result.elapsed.total_seconds()
     url = redacted(result.url)
     return (Attempt(1, url, result.status_code, None, 0.0, elapsed, 0.0, Reason.FINAL),)

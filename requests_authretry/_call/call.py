@@ -15,7 +15,7 @@ from .._core.http import (
 )
 from .._core.records import Progress, Retry, Stop
 from .._core.retry import CallFacts, decide
-from .attempt_log import AttemptLog
+from .attempt_log import CALL, AttemptLog
 from .credentials import Credentials, target_of
 from .outgoing import Cookies
 from .request_body import Repeatable, has_key, is_rewound, lacks_key
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from requests import PreparedRequest, Response
 
     from .._admission.admission import Failed, Permit
-    from .._admission.rate_limiter import Target
     from .._core.records import Outcome
     from .._shared import Runtime
     from .credentials import Proxies
@@ -152,10 +151,10 @@ class Call:
         """Settle a failed attempt, and decide what follows."""
         target = target_of(self.shared, request)
         failed = self.shared.admission.settle(permit, target, self.log.started, outcome)
-        return failed, self._decide(request, target, outcome)
+        return failed, self._decide(request, failed)
 
-    def _decide(self, request: PreparedRequest, target: Target, outcome: Outcome) -> Retry | Stop:
-        """Ask the rules what an outcome leads to."""
+    def _decide(self, request: PreparedRequest, failed: Failed) -> Retry | Stop:
+        """Ask the rules what a failed attempt leads to."""
         shared, settings = self.shared, self.shared.settings
         made_key = settings.retry.idempotency_key and lacks_key(request)
         return decide(
@@ -170,16 +169,16 @@ class Call:
             Progress(
                 attempt=self.log.retries + 1,
                 replayable=self.is_rewound(request),
-                quota=shared.admission.affordable(target),
+                quota=shared.admission.affordable(failed.target),
             ),
-            outcome,
+            failed.outcome,
             shared.clock.monotonic(),
             shared.random(),
         )
 
-    def decide_again(self, request: PreparedRequest, outcome: Outcome) -> Retry | Stop:
+    def decide_again(self, request: PreparedRequest, failed: Failed) -> Retry | Stop:
         """Count another call's failed probe as this call's own, and decide what follows."""
-        decision = self._decide(request, target_of(self.shared, request), outcome)
+        decision = self._decide(request, failed)
         self.log.retries += 1
         return decision
 
@@ -225,3 +224,8 @@ class Call:
     def __reduce__(self) -> tuple[type[bool], tuple[()]]:
         """Pickle a request on its way as one that no call stands in."""
         return bool, ()
+
+
+def call_of(response: Response) -> Call | None:
+    """Return the call of an answer, None if it did not come through our adapter."""
+    return response.__dict__.get(CALL)

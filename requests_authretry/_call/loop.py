@@ -11,10 +11,10 @@ from requests import RequestException, Response
 from .._admission.admission import FREE, NO_FAILURE
 from .._admission.waiting import Waiter
 from .._core.http import FIRST_ERROR, FIRST_REDIRECT
-from .._core.origin import redacted
+from .._core.origin import Origin, redacted
 from .._core.records import Reason, Retry, Stop
 from .._errors import AuthRetryError
-from .attempt_log import leave_on
+from .attempt_log import CALL
 from .credentials import target_of
 from .response_body import drain, forbids_retry, read_body
 from .translate import as_requests_error, failure_of, outcome_of
@@ -55,13 +55,13 @@ def send_until_done(
         if retry is not None or log.started >= shared.limiter.check_after:
             with _waiting(call, request, result, waiters) as waiter:
                 admitted = shared.admission.acquire(
-                    target_of(shared, request),
+                    target_of(shared, request) if retry is None else failed.target,
                     waiter,
                     call.deadline,
                     is_first=not log.record,
                     failed=failed,
                     retry=retry,
-                    decide_again=partial(call.decide_again, request, failed.outcome),
+                    decide_again=partial(call.decide_again, request, failed),
                 )
             log.started = shared.clock.monotonic()
             if isinstance(admitted, Stop):
@@ -110,7 +110,7 @@ def _attempt(
             read_body(response, call.shared.clock, call.until)
     except AuthRetryError as error:  # nothing was sent
         error.request = request
-        leave_on(error, call)
+        call.log.leave_on(error)
         raise
     except Exception as error:
         failure = as_requests_error(error, request)
@@ -136,7 +136,7 @@ def _waiting(
         waiters.discard(waiter)
     if waiter.closed:
         error = AuthRetryError("the session was closed during the wait", request=request)
-        leave_on(error, call)
+        call.log.leave_on(error)
         raise error from (result if isinstance(result, RequestException) else None)
 
 
@@ -146,7 +146,7 @@ def _rest(
     """Let a caller wait that polls with an exhausted quota, see `Admission.rest_before_failing`."""
     with _waiting(call, request, result, waiters) as waiter:
         call.shared.admission.rest_before_failing(
-            target_of(call.shared, request),
+            failed.target,
             waiter,
             call.deadline,
             request.method or "",
@@ -170,7 +170,7 @@ def _not_sent(call: Call, request: PreparedRequest, result: Result | None, stop:
         request=request,
         response=call.previous,
     )
-    leave_on(error, call)
+    call.log.leave_on(error)
     raise error
 
 
@@ -181,12 +181,13 @@ def _finish(call: Call, request: PreparedRequest, result: Result, stop: Stop) ->
     if stop is not _FINAL and stop.reason is not Reason.FINAL:
         log.add_stop(shared.settings.listeners, request, stop, now)
     elif shared.quotas.dented and call.is_healthy:
-        shared.quotas.pay_back(target_of(shared, request).origin, call.paid)
-    leave_on(result, call)
+        shared.quotas.pay_back(Origin.of(request.url or ""), call.paid)
     if not isinstance(result, Response):
+        log.leave_on(result)
         if hasattr(result, "add_note"):  # Python 3.11
             result.add_note(f"attempts: {len(log.record)}; {stop.reason.value}")
         raise result
+    result.__dict__[CALL] = call
     if now - log.began - log.elapsed > _UNNOTICED or result.status_code in CREDENTIALS_AT_FAULT:
         put_first(request)
     if call.cookies is not None:

@@ -10,7 +10,7 @@ from .._core.records import Reason, Stop
 from .._core.unauthorized import Decline, Refresh, Refused, Replay, answer, lacks
 from .._errors import RefreshFailed, StepUpRequired
 from .._protocols import FetchContext
-from .attempt_log import call_of, leave_on
+from .call import call_of
 from .response_body import drain, read_body
 from .translate import challenges_of
 
@@ -110,7 +110,7 @@ def _leave(call: Call, response: Response, error: RefreshFailed) -> None:
     call.close()
     drain(response, call.shared.clock, call.deadline)
     error.request, error.response = response.request, response
-    leave_on(error, call)
+    call.log.leave_on(error)
 
 
 def _replayed(call: Call, refused: Response, reason: Reason, options: dict[str, Any]) -> Response:

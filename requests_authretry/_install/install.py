@@ -22,7 +22,8 @@ from .._core.validation import instance, refuse
 from .._locks import survives_fork
 from .._settings import Settings
 from .._tokens.renewal import is_renewing
-from .mount import inner_retries, settings_for
+from .inner_retries import inner_retries
+from .mount import settings_for
 from .patches import Patches, is_met
 
 if TYPE_CHECKING:

@@ -429,7 +429,7 @@ def test_a_child_keeps_the_tls_context() -> None:
 
 def test_a_child_of_a_mounting_parent_mounts() -> None:
     """A child made while the lock of `mount` is held can mount and unmount."""
-    from requests_authretry._install.mount import inner_retries
+    from requests_authretry._install.inner_retries import inner_retries
 
     def mounts() -> str:
         with mount(requests.Session(), Settings()):

@@ -1,0 +1,60 @@
+"""Retries of inner adapters, switched off while mounted: they would multiply with ours."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from .._call.translate import no_retries, would_retry
+from .._events import logger
+from .._locks import survives_fork
+
+if TYPE_CHECKING:
+    from requests.adapters import BaseAdapter, HTTPAdapter
+
+_SWITCHED_OFF = "_authretry_switched_off"
+
+
+def _times_and_retries(adapter: BaseAdapter) -> tuple[int, Any]:
+    """How often it was switched off, and what it had before."""
+    found: tuple[int, Any] | None = getattr(adapter, "__dict__", {}).get(_SWITCHED_OFF)
+    return found or (0, getattr(adapter, "max_retries", 0))
+
+
+class _InnerRetries:
+    """Retries of inner adapters, switched off while mounted: they would multiply with ours."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        survives_fork(self)
+
+    def of(self, adapter: BaseAdapter) -> Any:
+        """What an adapter has of its own, also while it is switched off."""
+        return _times_and_retries(adapter)[1]
+
+    def switch_off(self, adapter: HTTPAdapter) -> bool:
+        """Whether there was something to switch off; an adapter may be mounted several times."""
+        times, retries = _times_and_retries(adapter)
+        if not times and not would_retry(retries):
+            return False
+        if not times:
+            logger.info("max_retries of %s is switched off while mounted", type(adapter).__name__)
+            adapter.max_retries = no_retries()
+        adapter.__dict__[_SWITCHED_OFF] = times + 1, retries
+        return True
+
+    def give_back(self, adapter: HTTPAdapter) -> None:
+        """Undo one `switch_off`."""
+        times, retries = adapter.__dict__.pop(_SWITCHED_OFF)
+        if times > 1:
+            adapter.__dict__[_SWITCHED_OFF] = times - 1, retries
+        else:
+            adapter.max_retries = retries
+            logger.info("max_retries of %s is given back", type(adapter).__name__)
+
+    def after_fork(self) -> None:
+        """The thread that held the lock is not in the child."""
+        self.lock = Lock()
+
+
+inner_retries = _InnerRetries()
