@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -17,7 +16,7 @@ from .._core.urllib3_retry import unheeded
 from .._core.validation import instance, refuse
 from .._errors import ConfigurationError
 from .._events import logger
-from .._locks import survives_fork
+from .._locks import ForkSafeLock
 from .._settings import Settings
 from .._shared import derived
 
@@ -186,8 +185,7 @@ class _InnerRetries:
     """Retries of inner adapters, switched off while mounted: they would multiply with ours."""
 
     def __init__(self) -> None:
-        self.lock = Lock()
-        survives_fork(self)
+        self.lock = ForkSafeLock()
 
     def of(self, adapter: BaseAdapter) -> Any:
         """What an adapter has of its own, also while it is switched off."""
@@ -212,10 +210,6 @@ class _InnerRetries:
         else:
             adapter.max_retries = retries
             logger.info("max_retries of %s is given back", type(adapter).__name__)
-
-    def after_fork(self) -> None:
-        """The thread that held the lock is not in the child."""
-        self.lock = Lock()
 
 
 inner_retries = _InnerRetries()
