@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from threading import Lock
 from typing import TYPE_CHECKING
 
 from .._core import outage
 from .._core.origin import Origin
 from .._core.outage import Health
-from .._locks import survives_fork
+from .._locks import ForkSafeLock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,9 +36,8 @@ class OutageTracker:
     def __init__(self) -> None:
         self._health: dict[Endpoint, Health] = {}
         self._waiting: dict[Endpoint, dict[Waiter, float]] = {}
-        self._lock = Lock()
+        self._lock = ForkSafeLock(self._forget_waiting)
         self.troubled = False
-        survives_fork(self)
 
     def on_probe_sent(self, endpoint: Endpoint, now: float) -> None:
         """Let a first attempt be the probe if the endpoint is down."""
@@ -124,7 +122,6 @@ class OutageTracker:
                 if not waiting:
                     self._waiting.pop(endpoint, None)
 
-    def after_fork(self) -> None:
-        """Forget the waiting threads: they are not in the child."""
-        self._lock = Lock()
+    def _forget_waiting(self) -> None:
+        """Forget the waiting threads: they are not in the child process."""
         self._waiting = {}

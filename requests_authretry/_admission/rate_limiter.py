@@ -6,14 +6,13 @@ from bisect import bisect_left, insort
 from collections import deque
 from dataclasses import dataclass, field
 from math import inf
-from threading import Lock
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from .._core import rate_limit
 from .._core.bounds import POLICY_SETS, URL_KEPT
 from .._core.origin import Origin
-from .._locks import survives_fork
+from .._locks import ForkSafeLock
 from .outage_tracker import OutageTracker, endpoint_of
 
 if TYPE_CHECKING:
@@ -225,12 +224,11 @@ class RateLimiter:
         self._policies: dict[Origin | None, Named] = {}
         self._sweep_at = -inf
         self._sent = 0  # of queues that are gone, so that no number is given out twice
-        self._lock = Lock()
+        self._lock = ForkSafeLock(self._forget_waiting)
         self.look_at = inf
         self.check_after = inf
         self.outages = OutageTracker()
         self.recent_successes: deque[tuple[str, float]] = deque(maxlen=_SUCCESSES_KEPT)
-        survives_fork(self)
 
     @property
     def is_troubled(self) -> bool:
@@ -386,9 +384,8 @@ class RateLimiter:
         recent = (Origin.of(url) == origin for url, sent in successes if sent > now - span)
         return sum(recent) / span
 
-    def after_fork(self) -> None:
-        """Forget the waiting threads: they are not in the child."""
-        self._lock = Lock()
+    def _forget_waiting(self) -> None:
+        """Forget the waiting threads: they are not in the child process."""
         self._queues = {key: RateLimitQueue(queue.state) for key, queue in self._queues.items()}
         self.update_check_after()
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from threading import Lock
 from typing import TYPE_CHECKING
 
 from .._core.bounds import URL_KEPT
-from .._locks import survives_fork
+from .._locks import ForkSafeLock
 
 if TYPE_CHECKING:
     from .._core.origin import Origin
@@ -26,10 +25,9 @@ class RetryQuotas:
     def __init__(self, quota: RetryQuota) -> None:
         self._quota = quota
         self._levels: dict[Origin | None, int] = {}
-        self._lock = Lock()
+        self._lock = ForkSafeLock()
         self.dented = False
         self._polled: dict[tuple[Origin | None, str], int] = {}
-        survives_fork(self)
 
     @property
     def capacity(self) -> int:
@@ -75,7 +73,3 @@ class RetryQuotas:
         else:
             self._levels.pop(origin, None)
         self.dented = bool(self._levels)
-
-    def after_fork(self) -> None:
-        """Forget the thread that held the lock: it is not in the child."""
-        self._lock = Lock()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from threading import Lock, Thread
+from threading import Thread
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from .._core.rate_limit import MAX_COOL_DOWN_SECONDS
 from .._events import CoolingDown, StoreFailed, logger, tell
-from .._locks import survives_fork
+from .._locks import ForkSafeLock
 from .rate_limiter import Key, RateLimiter
 
 if TYPE_CHECKING:
@@ -42,11 +42,10 @@ class SharedLimits:
         self.limiter = _limiter_of(store, clock)
         self._watched: dict[Key, None] = {}
         self._untold: dict[Key, float] = {}
-        self._lock = Lock()
+        self._lock = ForkSafeLock(self._forget_thread)
         self._is_working = self._is_due = False
         if store is not None:
             self._plan_next_look()
-        survives_fork(self)
 
     def start_cool_down(self, key: Key, seconds: float, status: int | None) -> None:
         """Send nothing for so long, and tell listeners and all who share the store."""
@@ -129,9 +128,8 @@ class SharedLimits:
         event = CoolingDown(str(key.origin), " ".join(key.policies), seconds, status)
         tell(self._listeners, event)
 
-    def after_fork(self) -> None:
-        """Forget the thread: it is not in the child."""
-        self._lock = Lock()
+    def _forget_thread(self) -> None:
+        """Forget the thread that asks the store: it is not in the child process."""
         self._is_working = False
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from .._call.translate import no_retries, would_retry
 from .._events import logger
-from .._locks import survives_fork
+from .._locks import ForkSafeLock
 
 if TYPE_CHECKING:
     from requests.adapters import BaseAdapter, HTTPAdapter
@@ -25,8 +24,7 @@ class _InnerRetries:
     """Retries of inner adapters, switched off while mounted: they would multiply with ours."""
 
     def __init__(self) -> None:
-        self.lock = Lock()
-        survives_fork(self)
+        self.lock = ForkSafeLock()
 
     def of(self, adapter: BaseAdapter) -> Any:
         """What an adapter has of its own, also while it is switched off."""
@@ -51,10 +49,5 @@ class _InnerRetries:
         else:
             adapter.max_retries = retries
             logger.info("max_retries of %s is given back", type(adapter).__name__)
-
-    def after_fork(self) -> None:
-        """The thread that held the lock is not in the child."""
-        self.lock = Lock()
-
 
 inner_retries = _InnerRetries()

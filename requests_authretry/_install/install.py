@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -19,7 +18,7 @@ from requests.adapters import HTTPAdapter
 from .._admission.waiting import Waits
 from .._call.adapter import AuthRetryAdapter
 from .._core.validation import instance, refuse
-from .._locks import survives_fork
+from .._locks import ForkSafeLock
 from .._settings import Settings
 from .._tokens.renewal import is_renewing
 from .inner_retries import inner_retries
@@ -135,8 +134,7 @@ class _Process:
         self._patches = Patches()
         self._sessions: WeakValueDictionary[int, Session] = WeakValueDictionary()
         self._quieted: WeakValueDictionary[int, HTTPAdapter] = WeakValueDictionary()
-        self._lock = Lock()
-        survives_fork(self)
+        self._lock = ForkSafeLock()
 
     def begin(self, installed: Installed) -> None:
         """Put it in force."""
@@ -210,10 +208,6 @@ class _Process:
             for adapter in list(self._quieted.values()):
                 inner_retries.give_back(adapter)
         self._quieted.clear()
-
-    def after_fork(self) -> None:
-        """The thread that held the lock is not in the child."""
-        self._lock = Lock()
 
 
 _process = _Process()

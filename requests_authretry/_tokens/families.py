@@ -11,14 +11,14 @@ from __future__ import annotations
 from collections import OrderedDict
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from threading import Lock, RLock
+from threading import Lock
 from types import CellType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet, ref
 
 from .._core.token import Token
 from .._errors import RefreshFailed
-from .._locks import survives_fork
+from .._locks import ForkSafeLock
 from ..stores import MemoryStore
 
 if TYPE_CHECKING:
@@ -82,8 +82,7 @@ class Families:
         self._sending: dict[str, Lock] = {}
         self._spent: set[str] = set()
         # Reentrant: a source may be collected, and its family dropped, while this thread holds it.
-        self._lock = RLock()
-        survives_fork(self)
+        self._lock = ForkSafeLock(self._share_with_parent, reentrant=True)
 
     def of(self, source: object) -> Family:
         """The family of a token source: the same for one object, and for equal ``family`` names.
@@ -194,9 +193,8 @@ class Families:
             self._spent.clear()
             self.is_warned = False
 
-    def after_fork(self) -> None:
-        """Parent and child hold the same refresh tokens now."""
-        self._lock = RLock()
+    def _share_with_parent(self) -> None:
+        """Spend no refresh token that the parent process holds as well."""
         # The parent's threads go on sending them.
         self._spent.update(digest for digest, lock in self._sending.items() if lock.locked())
         self._sending = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
 from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ from .._core.records import Reason
 from .._core.token import Secret, Token
 from .._errors import RefreshFailed
 from .._events import TokenRefreshed, logger, tell
-from .._locks import survives_fork
+from .._locks import ForkSafeLock
 from .._protocols import FetchContext
 from .renewal import Renewal, Result, handed_out
 from .store_sync import LOCK_SECONDS, NoToken, Renewed, Rotation
@@ -68,7 +67,7 @@ class TokenKeeper:
         self._rotation = Rotation(settings)
         self.key = self._rotation.key
         self._patience = max(LOCK_SECONDS, getattr(source, "patience", 0.0))
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock(self._leave_to_parent)
         self._held = _Held(None)
         self._may_adopt = adopts(settings.adopt, AUTHORIZATION)
         self._adopted: Secret | None = None
@@ -79,7 +78,6 @@ class TokenKeeper:
         self._failures = 0
         self._storm: deque[float] = deque(maxlen=rules.STORM_RENEWALS)
         self.fetched: str | None = None
-        survives_fork(self)
 
     @property
     def token(self) -> Token | None:
@@ -291,11 +289,10 @@ class TokenKeeper:
         fraction = random.random()  # noqa: S311 (jitter)
         return backoff.delay(max(self._failures, 1), throttled=False, fraction=fraction)
 
-    def after_fork(self) -> None:
-        """The thread that renewed, and the one that held the lock, are not in the child."""
-        self._lock = threading.Lock()
+    def _leave_to_parent(self) -> None:
+        """Forget the renewal whose thread, with the store's lock, is in the parent process."""
         self._renewal = None
-        self._rotation.after_fork()
+        self._rotation.forget_holders()
 
 
 def _version(token: Token | None) -> str | None:

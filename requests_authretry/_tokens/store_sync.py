@@ -321,8 +321,8 @@ class Rotation:
             return error
         return lock
 
-    def after_fork(self) -> None:
-        """Those who held the lock are not in the child."""
+    def forget_holders(self) -> None:
+        """Forget the threads that hold the lock: they are in the parent process."""
         self._holders = 0
 
     def _failed(self, doing: str, error: OSError, *, early: bool = False) -> None:

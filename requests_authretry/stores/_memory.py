@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from threading import TIMEOUT_MAX, Lock
 from typing import TYPE_CHECKING
 
-from .._locks import survives_fork
+from .._locks import ForkSafeLock
 from ._times import as_text, pushed
 
 if TYPE_CHECKING:
@@ -23,9 +23,8 @@ class MemoryStore:
     def __init__(self) -> None:
         """Begin empty."""
         self._records: dict[str, object] = {}
-        self._turn = Lock()
-        self._locks: dict[str, Lock] = {}
-        survives_fork(self)
+        self._lock = ForkSafeLock(self._free_keys)
+        self._key_locks: dict[str, Lock] = {}
 
     def read(self, key: str) -> str | None:
         """The record under a key, None when there is none."""
@@ -33,7 +32,7 @@ class MemoryStore:
 
     def write(self, key: str, record: str) -> None:
         """Keep a record."""
-        with self._turn:
+        with self._lock:
             self._records[key] = record
 
     @contextmanager
@@ -47,7 +46,7 @@ class MemoryStore:
         Raises:
             TimeoutError: Another thread held it all that time.
         """
-        lock = self._locks.setdefault(key, Lock())
+        lock = self._key_locks.setdefault(key, Lock())
         # Below zero it would wait for ever, and above that maximum it refuses to wait.
         if not lock.acquire(timeout=min(max(timeout, 0.0), TIMEOUT_MAX)):
             raise TimeoutError(f"the lock of {key!r} was held for {timeout:g} s")
@@ -67,14 +66,13 @@ class MemoryStore:
         Returns:
             The later of ``until`` and the time that is there.
         """
-        with self._turn:
+        with self._lock:
             later, self._records = pushed(self._records, key, until, now)
         return later
 
-    def after_fork(self) -> None:
-        """The threads that held locks are not in the child."""
-        self._turn = Lock()
-        self._locks = {}
+    def _free_keys(self) -> None:
+        """Forget the locks that threads of a parent process hold."""
+        self._key_locks = {}
 
     def __copy__(self) -> MemoryStore:
         """The store itself."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import logging
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,9 @@ from tests.support.sessions import API, AT_ONCE, Rig, raised, real
 from tests.support.wire import Wire, answer, chunked
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
     from requests import PreparedRequest, Response
 
     from requests_authretry.testing import Line
@@ -476,11 +479,18 @@ def test_a_child_knows_of_its_parents_cool_down() -> None:
         runtime = rig.adapter._shared  # noqa: SLF001 (its locks)
         with ExitStack() as held:  # as by other threads
             for locked in (runtime.limiter, runtime.limiter.outages, runtime.quotas):
-                held.enter_context(locked.__dict__["_lock"])
+                held.enter_context(holding(locked.__dict__["_lock"]))
             child = Child(send)
         assert child.answer() == "200 [10.0]"
         rig.clock.advance(10)
         assert ahead.result(120).status_code == 200
+
+
+@contextmanager
+def holding(lock: AbstractContextManager[object]) -> Iterator[None]:
+    """Hold a lock; an ExitStack does not take a `ForkSafeLock` itself."""
+    with lock:
+        yield
 
 
 class Untouchable:

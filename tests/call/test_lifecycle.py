@@ -6,6 +6,7 @@ import copy
 import logging
 import os
 import pickle
+import select
 import signal
 import ssl
 import threading
@@ -277,7 +278,6 @@ class Child:
         reading, writing = os.pipe()
         self._pid, self._answer = os.fork(), reading
         if self._pid == 0:
-            signal.alarm(120)
             try:
                 answer = work()
             except BaseException as error:  # noqa: BLE001 (it has no way but this one)
@@ -288,6 +288,8 @@ class Child:
 
     def answer(self) -> str:
         """What the work came to."""
+        if not select.select([self._answer], [], [], 120)[0]:
+            os.kill(self._pid, signal.SIGKILL)
         with open(self._answer, encoding="utf-8") as pipe:  # noqa: PTH123 (from a descriptor)
             text = pipe.read()
         os.waitpid(self._pid, 0)

@@ -29,7 +29,7 @@ from requests_authretry import (
     override,
 )
 from requests_authretry._tokens import families as module
-from requests_authretry._tokens.families import families
+from requests_authretry._tokens.families import Families, families
 from requests_authretry.oauth2 import Client, RefreshToken
 from requests_authretry.testing import FakeClock, ScriptedAdapter, forget_tokens
 from tests.call.test_lifecycle import Child
@@ -537,6 +537,22 @@ def test_a_child_leaves_the_refresh_token_to_its_parent(server: Rotating, tmp_pa
     assert called(alone) == "Bearer access-2"
     assert called(together) == "Bearer access-2"
     assert server.spent == ["first", "shared", "next-0"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_child_does_not_send_what_its_parent_is_sending() -> None:
+    """A first refresh token that a thread of the parent sends at the fork counts as spent."""
+    known = Families()
+
+    def send() -> str:
+        with pytest.raises(RefreshFailed) as refused, known.sending("digest", 0.0):
+            pass
+        return str(refused.value)
+
+    with known.sending("digest", 0.0):
+        child = Child(send)
+    assert "was spent in this process" in child.answer()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
