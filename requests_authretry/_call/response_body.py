@@ -154,6 +154,8 @@ def _drained(response: Response, clock: Clock, until: float) -> bytes | None:
     left = until - clock.monotonic()
     if type(answer) is not HTTPResponse or socket is None or left <= 0:
         return None  # a stand-in may lack something
+    if bool(answer.chunked) != bool(getattr(response.raw, "chunked", False)):
+        return None  # http.client and urllib3 understand some headers differently
     timeout = socket.gettimeout()
     socket.settimeout(left)
     _end_at(until, answer, clock)

@@ -321,6 +321,11 @@ def sent(
 
 
 CHUNKS = ("Transfer-Encoding", "chunked")
+CHUNKS_OF_URLLIB3 = (
+    ("Content-Encoding", "gzip"),
+    ("Content-Length", "5"),
+    ("Transfer-Encoding", "chunked "),
+)
 CUT_ZSTD = CODINGS["zstd"](b"12345")[:-2]
 
 
@@ -348,6 +353,7 @@ def test_what_bare_requests_make_of_an_answer_is_what_a_mounted_session_makes(
 @example(sent(429, b"-1\r\nabc", CHUNKS, method="POST"))
 @example(sent(503, b"abc", ("Content-Length", "9" * 20)))
 @example(sent(401, b"abc", ("Content-Length", "3"), ("Content-Encoding", "gzip")))
+@example(sent(401, b"0\r\n\r\n", *CHUNKS_OF_URLLIB3))
 @given(exchanged(FAILED).filter(lambda one: one.method != "POST"))
 @checked(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_failed_answer_that_cannot_be_read_changes_no_outcome(one: Exchanged) -> None:
