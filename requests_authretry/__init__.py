@@ -13,13 +13,13 @@ from ._call.adapter import AuthRetryAdapter
 from ._call.attempt_log import attempts, explain
 from ._clock import SystemClock
 from ._core.backoff import Backoff, Jitter
-from ._core.challenge import Challenge
+from ._core.challenge import Challenge, StepUp
 from ._core.headers.rate_limit_fields import RateLimits
 from ._core.quota import RetryQuota
 from ._core.records import Attempt, Reason
 from ._core.retry import RetryPolicy
 from ._core.token import Token
-from ._errors import AuthRetryError, ConfigurationError, RefreshFailed, StepUpRequired
+from ._errors import AuthRetryError, ConfigurationError, RefreshFailed
 from ._events import (
     CoolingDown,
     GaveUp,
@@ -62,7 +62,7 @@ __all__ = [
     "RetryQuota",
     "RetryScheduled",
     "Settings",
-    "StepUpRequired",
+    "StepUp",
     "Store",
     "StoreFailed",
     "SystemClock",

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from .._core.challenge import StepUp
 from .._core.origin import redacted
 from .._core.records import Reason, Stop
 from .._core.unauthorized import Decline, Refresh, Refused, Replay, answer, lacks
-from .._errors import RefreshFailed, StepUpRequired
+from .._errors import RefreshFailed
 from .._events import RefreshDeclined, tell
 from .._protocols import FetchContext
 from .attempt_log import call_of, leave_on
@@ -149,6 +150,6 @@ def _tell_declined(call: Call, response: Response, verdict: Decline) -> None:
         url=redacted(response.request.url),
         reason=verdict.reason,
         error=challenge.error if challenge else None,
-        step_up=StepUpRequired.of(step_up) if step_up else None,
+        step_up=StepUp.from_challenge(step_up) if step_up else None,
     )
     tell(call.runtime.settings.listeners, event)
