@@ -21,7 +21,6 @@ from joserfc.jwk import ECKey
 
 from requests_authretry import (
     Backoff,
-    Command,
     ConfigurationError,
     FileStore,
     Jitter,
@@ -40,6 +39,7 @@ from requests_authretry._config.toml_file import _PARSER
 from requests_authretry.keyring import KeyringStore
 from requests_authretry.oauth2 import ClientCredentials
 from requests_authretry.redis import RedisStore
+from requests_authretry.sources import Command
 
 if TYPE_CHECKING:
     from collections.abc import Callable

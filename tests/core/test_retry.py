@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from requests_authretry._core.backoff import Backoff, Jitter
-from requests_authretry._core.quota import RetryQuota
-from requests_authretry._core.records import Failure, Outcome, Progress, Reason, Retry, Stop
-from requests_authretry._core.retry import IDEMPOTENT, RETRIED, CallFacts, RetryPolicy, decide
+from requests_authretry import Backoff, Jitter, Reason, RetryPolicy, RetryQuota
+from requests_authretry._core.records import Failure, Outcome, Progress, Retry, Stop
+from requests_authretry._core.retry import IDEMPOTENT, RETRIED, CallFacts, decide
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

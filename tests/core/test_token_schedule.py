@@ -11,9 +11,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from requests_authretry import Reason, Token
 from requests_authretry._core.challenge import parse_challenges
-from requests_authretry._core.records import Reason
-from requests_authretry._core.token import Token, TokenRecord, UnreadableRecordError
+from requests_authretry._core.token import TokenRecord, UnreadableRecordError
 from requests_authretry._core.token_schedule import (
     PAUSE,
     PAUSE_WHILE_GOOD,

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from urllib3.util import Retry
 
+from requests_authretry import ConfigurationError, RetryPolicy
 from requests_authretry._core.adopt import adopt_fault, adopts, static_token
-from requests_authretry._core.retry import IDEMPOTENT, RetryPolicy
+from requests_authretry._core.retry import IDEMPOTENT
 from requests_authretry._core.urllib3_retry import unheeded
-from requests_authretry._core.validation import ConfigurationError
 
 AFTER = frozenset({413, 429, 503})
 adopted = RetryPolicy.from_urllib3

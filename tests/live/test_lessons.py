@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from requests_authretry import RefreshFailed, SystemClock
+from requests_authretry import RefreshFailed
 from requests_authretry.cli.demo_server import DemoServer, httpbin, serve
-from requests_authretry.testing import FakeClock, forget_tokens
+from requests_authretry.testing import FakeClock, SystemClock, forget_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
