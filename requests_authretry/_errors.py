@@ -44,8 +44,7 @@ class RefreshFailed(AuthRetryError):  # noqa: N818 (the field's own word)
         error: The error code of the authorization server (RFC 6749 section 5.2), None when it
             gave none. After ``invalid_grant`` the library looks into the store once more: another
             may have used the refresh token just before.
-        retry_after: Seconds after which the authorization server wants to be asked again, None when it
-            named no time.
+        retry_after: Seconds that the authorization server asked to wait, None when it named none.
     """
 
     def __init__(

@@ -109,7 +109,7 @@ def test_cool_downs_merge_in_any_order(untils: list[float]) -> None:
 
 @given(flows(), TIMES)
 def test_nobody_leaves_before_the_server_said(flow: Flow, now: float) -> None:
-    """The server never opens before the end of a cool-down or of a spent window, nor early."""
+    """Nothing may be sent before the cool-down, the spent window and the slot allow it."""
     assert rate_limit.opens(flow, now) >= max(rate_limit.told(flow, now), flow.slot)
     assert rate_limit.told(flow, now) >= flow.not_before
     for window in flow.windows:

@@ -238,7 +238,7 @@ def test_pauses_are_bounded(failures: int, fraction: float) -> None:
     ],
 )
 def test_granted(retry_after: object, seconds: float) -> None:
-    """A number of seconds is granted up to an hour; anything else is no retry_after."""
+    """A number of seconds is granted up to an hour; anything else is ignored."""
     assert granted(retry_after) == seconds
 
 

@@ -149,7 +149,7 @@ def test_a_wait_after_very_many_retries_is_the_longest() -> None:
     ],
 )
 def test_a_retry_after_has_the_bound_it_had(retry: Any, max_retry_after: float | None) -> None:
-    """Its own, or none; where retry_after values do not count, none is longer than its backoff may be."""
+    """It is retry_after_max; the longest backoff if the Retry does not respect the header."""
     assert adopted(retry).max_retry_after == max_retry_after
 
 

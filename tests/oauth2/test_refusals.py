@@ -41,7 +41,7 @@ READ = ["api:read"]
 
 @pytest.fixture
 def demo_server(oidc: OidcServer) -> DemoServer:
-    """The API behind a server that can answer in its place."""
+    """The API behind a demo server that can answer in its place."""
     return DemoServer(Api(oidc))
 
 
