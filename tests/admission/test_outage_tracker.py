@@ -158,7 +158,7 @@ def test_an_answer_that_is_no_fault_ends_an_outage() -> None:
     assert down.rig.get().status_code == 200
 
 
-def test_retries_take_turns() -> None:
+def test_one_retry_at_a_time_probes() -> None:
     """Of ten calls whose backoff ends one probes; while it has no answer, another probes later."""
     with crowd(*[503] * 40, retry=tries(2)) as rig:
         for _ in range(DOWN):

@@ -529,7 +529,7 @@ def test_each_grant_becomes_its_source(written: Written, tmp_path: Path) -> None
         assert repr(settings.token).startswith(f"{name}(Client('app', 'https://login.example.com")
 
 
-def test_a_subject_token_in_a_file_is_read_for_each_exchange(
+def test_a_subject_token_in_a_file_is_read_for_each_token_exchange(
     written: Written, tmp_path: Path
 ) -> None:
     """Projected tokens change; a variable does not."""

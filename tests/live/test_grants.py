@@ -38,7 +38,7 @@ WALKS: Final = {
     "refresh-token": "app",
     "device-code": "app",
     "jwt-bearer": "svc",
-    "token-exchange": "exchange",
+    "token-exchange": "token_exchange",
     "password": "legacy",
     "secret-in-the-form": "cc_post",
     "private-key": "cc_jwt",

@@ -219,7 +219,7 @@ def test_only_a_live_token_is_exchanged(oidc: OidcServer) -> None:
     def exchanged(audience: str = "urn:other") -> requests.Response:
         subject = {"subject_token": token, "subject_token_type": ACCESS_TOKEN}
         form = {"grant_type": f"{GRANT}token-exchange", "audience": audience}
-        return ask(oidc, form | subject, oidc.exchange)
+        return ask(oidc, form | subject, oidc.token_exchange)
 
     token = issued(oidc)
     assert exchanged().json()["issued_token_type"] == ACCESS_TOKEN
