@@ -11,12 +11,11 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from requests_authretry import Backoff, Reason, RetryPolicy, RetryQuota
 from requests_authretry._core import outage
-from requests_authretry._core.backoff import Backoff
-from requests_authretry._core.quota import RetryQuota
-from requests_authretry._core.records import Progress, Reason, Retry, Stop
+from requests_authretry._core.records import Progress, Retry, Stop
 from requests_authretry._core.retry import CallFacts as Rules
-from requests_authretry._core.retry import RetryPolicy, decide
+from requests_authretry._core.retry import decide
 
 from outage_world import ANSWERED  # isort: skip
 

@@ -11,15 +11,14 @@ from __future__ import annotations
 
 from ._call.adapter import AuthRetryAdapter
 from ._call.attempt_log import attempts, explain
-from ._clock import SystemClock
 from ._core.backoff import Backoff, Jitter
-from ._core.challenge import Challenge
+from ._core.challenge import Challenge, StepUp
 from ._core.headers.rate_limit_fields import RateLimits
 from ._core.quota import RetryQuota
 from ._core.records import Attempt, Reason
 from ._core.retry import RetryPolicy
 from ._core.token import Token
-from ._errors import AuthRetryError, ConfigurationError, RefreshFailed, StepUpRequired
+from ._errors import AuthRetryError, ConfigurationError, RefreshFailed
 from ._events import (
     CoolingDown,
     GaveUp,
@@ -31,9 +30,8 @@ from ._events import (
 from ._install.install import Installed, install
 from ._install.mount import Mounted, mount
 from ._override import override
-from ._protocols import Clock, FetchContext, Prover, Store, TokenSource
+from ._protocols import Clock, FetchContext, Store, TokenSource
 from ._settings import Settings
-from .sources import Command, from_credentials
 from .stores import FileStore, MemoryStore
 
 __all__ = [
@@ -43,7 +41,6 @@ __all__ = [
     "Backoff",
     "Challenge",
     "Clock",
-    "Command",
     "ConfigurationError",
     "CoolingDown",
     "FetchContext",
@@ -53,7 +50,6 @@ __all__ = [
     "Jitter",
     "MemoryStore",
     "Mounted",
-    "Prover",
     "RateLimits",
     "Reason",
     "RefreshDeclined",
@@ -62,16 +58,14 @@ __all__ = [
     "RetryQuota",
     "RetryScheduled",
     "Settings",
-    "StepUpRequired",
+    "StepUp",
     "Store",
     "StoreFailed",
-    "SystemClock",
     "Token",
     "TokenRefreshed",
     "TokenSource",
     "attempts",
     "explain",
-    "from_credentials",
     "install",
     "mount",
     "override",

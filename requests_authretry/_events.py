@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ._core.challenge import StepUp
     from ._core.records import Reason
-    from ._errors import StepUpRequired
 
 logger = logging.getLogger("requests_authretry")
 logger.addHandler(logging.NullHandler())
@@ -90,14 +90,14 @@ class RefreshDeclined:
         url: Its URL without user, query and fragment.
         reason: Why it was not answered.
         error: The error code of the challenge, None when it named none.
-        step_up: What the server wants instead, when it wants a stronger authentication.
+        step_up: The sign-in that the server demands, None unless ``reason`` is ``STEP_UP``.
     """
 
     method: str
     url: str
     reason: Reason
     error: str | None = None
-    step_up: StepUpRequired | None = None
+    step_up: StepUp | None = None
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ class TokenSource(Protocol):
     * ``is_kept_elsewhere`` (a bool): True keeps its tokens out of every store.
     * ``patience`` (seconds), what one `fetch` may take before another is begun beside it, where
       that is more than a minute.
-    * ``prover``, a `Prover` for tokens with the scheme ``DPoP``.
+    * ``prover``, a `requests_authretry.oauth2.Prover` for tokens with the scheme ``DPoP``.
     """
 
     def fetch(self, context: FetchContext) -> Token | str | None:

@@ -19,7 +19,7 @@ from ._tokens.families import families
 if TYPE_CHECKING:
     from requests import PreparedRequest
 
-__all__ = ["FakeClock", "ScriptedAdapter", "forget_tokens", "no_waiting"]
+__all__ = ["FakeClock", "ScriptedAdapter", "SystemClock", "forget_tokens", "no_waiting"]
 
 _PATIENCE = 60.0
 """Real seconds that a fake clock gives a thread that works for the waiting one."""

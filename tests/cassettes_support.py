@@ -1,8 +1,8 @@
 """Recorded traffic: how it gets into ``cassettes/``, what never does, and how a leak is found.
 
-A cassette holds real answers of httpbin behind the server, under a name without a port. What no
-cassette can hold (HEAD on urllib3 2, generator bodies, timeouts, lost connections) is for the tests
-in ``tests/live``.
+A cassette holds real answers of httpbin behind the demo server, under a name without a port. What
+no cassette can hold (HEAD on urllib3 2, generator bodies, timeouts, lost connections) is for the
+tests in ``tests/live``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Fixtures that all tests share: httpbin behind the server, live and recorded."""
+"""Fixtures that all tests share: httpbin behind the demo server, live and recorded."""
 
 from __future__ import annotations
 
@@ -75,13 +75,13 @@ def _no_tokens_of_other_tests() -> None:
 
 @pytest.fixture
 def demo_server() -> DemoServer:
-    """The server before httpbin, open, with no token issued yet."""
+    """The demo server in front of httpbin, which asks for no token and has issued none."""
     return DemoServer(httpbin())
 
 
 @pytest.fixture
 def httpbin_url(demo_server: DemoServer) -> Iterator[str]:
-    """The base URL of a server of its own for this test: httpbin behind ``demo_server``."""
+    """The base URL of ``demo_server``, which serves this test alone."""
     with serve(demo_server) as url:
         yield url
 
@@ -91,8 +91,8 @@ def recorded(request: pytest.FixtureRequest) -> Iterator[Callable[[str], request
     """A function from the name of a cassette to the session that plays it.
 
     Its adapters are betamax's: mount on top of them, and every attempt is on the cassette. Requests
-    go to ``ORIGIN``, which is httpbin behind ``demo_server``. On replay no server is asked: the server then
-    issues tokens as ever, and sees nothing.
+    go to ``ORIGIN``, which is httpbin behind ``demo_server``. On replay nothing is sent: then
+    ``demo_server`` issues tokens and sees no request.
     """
     recording = request.config.getoption("--record")
     target = request.getfixturevalue("httpbin_url") if recording else None

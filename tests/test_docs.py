@@ -27,3 +27,13 @@ def test_links_lead_somewhere(page: Path) -> None:
     """A relative link names a file or a folder of the project."""
     targets = re.findall(r"\]\((?!https?:|#)([^)#]+)[^)]*\)", page.read_text())
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(TOP)))
+def test_named_files_exist(page: Path) -> None:
+    """A file of ours that a page names by its path, such as `_core/retry.py`, is there."""
+    named = set(re.findall(r"`(\w+(?:/\w+)+\.(?:py|md|toml|cfg|json))`", page.read_text()))
+    folders = (TOP, TOP / "requests_authretry")
+    assert {
+        path for path in named if not any((folder / path).exists() for folder in folders)
+    } == set()

@@ -19,8 +19,9 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from requests_authretry import ConfigurationError, SystemClock
+from requests_authretry import ConfigurationError
 from requests_authretry.redis import RedisStore, _extend
+from requests_authretry.testing import SystemClock
 from tests.support.stores import is_free
 
 if TYPE_CHECKING:

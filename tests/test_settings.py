@@ -19,11 +19,10 @@ from requests_authretry import (
     MemoryStore,
     RetryPolicy,
     Settings,
-    SystemClock,
     Token,
     mount,
 )
-from requests_authretry.testing import FakeClock
+from requests_authretry.testing import FakeClock, SystemClock
 from tests.support.scripted import ORIGIN, URL, carried, scripted, settings
 
 SECRET = "s3cret-of-the-user"

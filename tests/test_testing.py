@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from requests_authretry import Clock, Settings, SystemClock, attempts, mount
-from requests_authretry.testing import FakeClock, ScriptedAdapter, no_waiting
+from requests_authretry import Clock, Settings, attempts, mount
+from requests_authretry.testing import FakeClock, ScriptedAdapter, SystemClock, no_waiting
 from tests.support.scripted import Source
 from tests.support.sessions import API, Rig
 
@@ -146,8 +146,7 @@ def test_no_waiting_wraps_the_clock_once_however_often_it_is_used() -> None:
 def test_no_waiting_that_skipped_nothing_leaves_the_clock_as_it_was() -> None:
     """In a process in which nobody waited, `monotonic` is the builtin again after the block."""
     code = (
-        "from requests_authretry import SystemClock\n"
-        "from requests_authretry.testing import no_waiting\n"
+        "from requests_authretry.testing import SystemClock, no_waiting\n"
         "before = vars(SystemClock).copy()\n"
         "with no_waiting(): assert SystemClock.monotonic is not before['monotonic'].__func__\n"
         "import time; assert SystemClock.monotonic is time.monotonic\n"

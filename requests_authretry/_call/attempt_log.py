@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from requests import PreparedRequest, RequestException
 
+    from .._core.challenge import StepUp
     from .._core.unauthorized import Decline
-    from .._errors import StepUpRequired
     from .._events import Listener
 
 CALL = "_authretry_call"
@@ -136,7 +136,7 @@ class AttemptLog:
         listeners: Collection[Listener],
         request: PreparedRequest,
         verdict: Decline,
-        step_up: StepUpRequired | None,
+        step_up: StepUp | None,
     ) -> None:
         """Tell the listeners why no token is renewed."""
         event = RefreshDeclined(

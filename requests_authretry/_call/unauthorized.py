@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from .._core.challenge import StepUp
 from .._core.http import FORBIDDEN, UNAUTHORIZED
 from .._core.records import Reason, Stop
 from .._core.unauthorized import Decline, Refresh, Refused, Replay, answer, lacks
-from .._errors import RefreshFailed, StepUpRequired
+from .._errors import RefreshFailed
 from .._protocols import FetchContext
 from .call import call_of
 from .response_body import drain, read_body
@@ -144,5 +145,5 @@ def _tell_declined(call: Call, response: Response, verdict: Decline) -> None:
         call.shared.settings.listeners,
         response.request,
         verdict,
-        StepUpRequired.of(step_up) if step_up else None,
+        StepUp.from_challenge(step_up) if step_up else None,
     )

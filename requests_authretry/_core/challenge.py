@@ -8,7 +8,7 @@ from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from .bounds import CHALLENGE_FIELD, CHALLENGES, ERROR_CODE
+from .bounds import CHALLENGE_FIELD, CHALLENGES, ERROR_CODE, WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -28,6 +28,7 @@ _PARAM = re.compile(
     rf"[ \t]*({_TCHARS})[ \t]*=[ \t]*(?:({_TCHARS})|{_QUOTED})(?=\Z|[ \t]+{_NAME.pattern})"
 )
 _QUOTED_PAIR = re.compile(r"\\(.)")
+_SECONDS = re.compile(r"[0-9]{1,12}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,31 @@ class Challenge:
     def is_for(self, scheme: str) -> bool:
         """Tell whether this is a challenge for `scheme`, in whatever case (RFC 9110, 11.1)."""
         return self.scheme.lower() == scheme.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class StepUp:
+    """The stronger or fresher sign-in that a server demands (RFC 9470, 3). Immutable, thread-safe.
+
+    Attributes:
+        acr_values: The authentication contexts that the server accepts, separated by spaces and cut
+            at a thousand characters; None if it named none.
+        max_age: Seconds that may have passed since the user signed in; None if the server named no
+            number of seconds.
+    """
+
+    acr_values: str | None = None
+    max_age: int | None = None
+
+    @classmethod
+    def from_challenge(cls, challenge: Challenge) -> StepUp:
+        """Read what a challenge with the error ``insufficient_user_authentication`` demands."""
+        acr_values = challenge.params.get("acr_values")
+        max_age = challenge.params.get("max_age", "")
+        return cls(
+            acr_values=acr_values and acr_values[:WORDS],
+            max_age=int(max_age) if _SECONDS.fullmatch(max_age) else None,
+        )
 
 
 def parse_challenges(lines: Iterable[str]) -> tuple[Challenge, ...]:

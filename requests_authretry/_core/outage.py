@@ -55,7 +55,7 @@ class Health:
     Attributes:
         failures: Attempts in a row that failed, of all calls.
         failed: When the newest of them began.
-        probed: When the last attempt began, as far as it is known.
+        probed: When the last attempt began, as far as is known; in an outage it is the probe.
         returned: When the last outage ended.
         due: Waiting retries that may go.
     """
@@ -90,7 +90,7 @@ def speaks_of_outage(outcome: Outcome) -> bool | None:
 
 
 def on_probe_sent(health: Health, now: float) -> Health:
-    """An attempt begins."""
+    """Note that an attempt begins now."""
     return replace(health, probed=now)
 
 
@@ -122,17 +122,17 @@ def release(health: Health, waiting: int) -> tuple[int, Health]:
 
 
 def probe_delay(health: Health, since: float, now: float, *, has_waited: bool) -> float | None:
-    """When a retry may go whose own backoff is over.
+    """Seconds that a retry whose backoff is over waits before it may be sent.
 
     Args:
         health: What is known of the endpoint.
         since: When the call's last attempt failed.
         now: The monotonic clock.
-        has_waited: Whether it has been told before to wait for its turn.
+        has_waited: Whether the retry has waited for a probe before.
 
     Returns:
-        Seconds until it should ask again, 0.0: it goes; None: another's attempt that began after
-        ``since`` has failed, and stands for its own next one.
+        0.0: send it now. Above: ask again after so many seconds. None: do not send it;
+        another call's attempt that began after ``since`` has failed, and counts as its own.
     """
     if not (health.is_down or (has_waited and is_waiting(health, since))):
         return 0.0

@@ -44,8 +44,8 @@ class RetryPolicy:
         methods: Methods that may go again although the server may have processed them. POST
             and PATCH are not among them; name them only if the API makes them idempotent.
         backoff: How the delay grows when the server names no time.
-        max_retry_after: Seconds; a longer wait that the server asks for ends the call at once.
-            None: the deadline alone decides.
+        max_retry_after: Seconds; if the server asks for a longer wait, the call ends at once. None:
+            the deadline alone decides.
         any_method_on_429: Whether any method may go again after a 429, which says that the request
             was refused before it was processed (RFC 6585 section 4).
         idempotency_key: Whether POST and PATCH get an ``Idempotency-Key``, one for each call,
@@ -87,8 +87,8 @@ class RetryPolicy:
 
         - One counter serves all kinds of failure, and all hops of a redirect.
         - The codes that urllib3 retries only with a ``Retry-After`` (413, 429, 503) are retried
-          without one too. A retry_after is waited for even if the `Retry` does not respect the
-          header, and one above ``retry_after_max`` ends the call: no request goes before its time.
+          without one too. The call waits as the header says, even if the `Retry` does not respect
+          it; a wait above ``retry_after_max`` ends the call: no request goes before its time.
         - After the last attempt the answer is handed out (``raise_on_status``).
         - Statuses below 400, ``history``, ``other``, ``remove_headers_on_redirect``, and whatever
           a subclass overrides: its attributes are read, its methods never called.

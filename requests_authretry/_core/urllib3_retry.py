@@ -202,7 +202,7 @@ def _seconds(value: float) -> float:
 
 
 def _max_retry_after(given: Any) -> float | None:
-    """A longer retry_after ends the call; without respect for the header the backoff bounds it."""
+    """The longest ``Retry-After`` that is kept; the longest backoff where it is not respected."""
     if not given.respect_retry_after_header:
         return _backoff(given).max_delay
     most = given.retry_after_max

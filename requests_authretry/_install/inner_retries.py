@@ -50,4 +50,5 @@ class _InnerRetries:
             adapter.max_retries = retries
             logger.info("max_retries of %s is given back", type(adapter).__name__)
 
+
 inner_retries = _InnerRetries()

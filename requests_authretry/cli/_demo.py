@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 INTRODUCTION = """\
 The real httpbin application serves at url = "{url}", behind a
-server that revokes tokens and fails on request. The second line is all it takes:
+server that revokes tokens and fails on request. The second line is all you add:
 
   session = requests.Session()
   mount(session, Settings(token=fetch_token, origins=[url]))

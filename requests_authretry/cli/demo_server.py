@@ -1,7 +1,7 @@
-"""A server before the real httpbin application, for what httpbin alone cannot say.
+"""The demo server: it stands in front of httpbin, and answers what httpbin alone cannot.
 
-httpbin takes any bearer token and never asks a client to slow down. The server issues tokens that can
-be revoked, and gives canned answers to the requests that come next; all else is httpbin's own. The
+httpbin takes any bearer token and never asks a client to slow down. This server issues tokens
+that can be revoked, and gives canned answers to the next requests; all else is httpbin's own. The
 demonstration and the tests share it. Nothing here waits or reads a clock.
 """
 
@@ -148,7 +148,7 @@ class DemoServer:
             if not self.guarded or (bearer and value in self._valid):
                 return number, self._app
         # RFC 6750 section 3.1: no error code for a request that brought no bearer token at all
-        challenge = 'Bearer realm="gate"' + (', error="invalid_token"' if bearer else "")
+        challenge = 'Bearer realm="demo"' + (', error="invalid_token"' if bearer else "")
         return number, _Answer(401, (("WWW-Authenticate", challenge),), b"no valid token\n")
 
 

@@ -18,6 +18,7 @@ except ImportError:
         "pip install 'requests-authretry[oauth2]'"
     ) from None
 
+from .._protocols import Prover
 from ._client import Client
 from ._device import DeviceCode, SignIn
 from ._grants import ClientCredentials, JWTBearer, Password, RefreshToken, TokenExchange
@@ -30,6 +31,7 @@ __all__ = [
     "JWTBearer",
     "Key",
     "Password",
+    "Prover",
     "RefreshToken",
     "SignIn",
     "TokenExchange",

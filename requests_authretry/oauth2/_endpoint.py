@@ -128,7 +128,7 @@ class Endpoint:
         return url, _checked(url, response, signer), signer.now
 
     def _wants_other_nonce(self, url: str, response: Response) -> bool:
-        """Whether the answer is the retry_after for a nonce that it brings (RFC 9449 section 8)."""
+        """Whether the answer demands a proof with the nonce that it brings (RFC 9449 section 8)."""
         nonce = response.headers.get("DPoP-Nonce")
         if not nonce or self._client.prover is None:
             return False

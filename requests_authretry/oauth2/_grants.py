@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ._client import Client, KeyLike
 
 _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+_TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 (a name)
 _ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 (a name)
 ASSERTION_SECONDS = 300.0
 """How long an assertion is good; each attempt makes its own."""
@@ -279,7 +279,7 @@ class TokenExchange(Grant):
         if self._actor is not None:
             fields["actor_token"] = _value(self._actor)
             fields["actor_token_type"] = self.actor_token_type
-        return self._form(_EXCHANGE, **fields)
+        return self._form(_TOKEN_EXCHANGE, **fields)
 
 
 def _value(given: Any) -> str:

@@ -158,8 +158,8 @@ def test_an_answer_that_is_no_fault_ends_an_outage() -> None:
     assert down.rig.get().status_code == 200
 
 
-def test_retries_take_turns() -> None:
-    """Of ten calls whose backoff ends one probes; while it gets no answer another does later."""
+def test_one_retry_at_a_time_probes() -> None:
+    """Of ten calls whose backoff ends one probes; while it has no answer, another probes later."""
     with crowd(*[503] * 40, retry=tries(2)) as rig:
         for _ in range(DOWN):
             rig.session.post(f"{API}/99")
@@ -253,7 +253,7 @@ def test_a_429_is_no_outage() -> None:
 
 
 def test_the_wait_of_a_cool_down_is_in_the_record() -> None:
-    """An attempt that waited in a server tells how long, and what was asked for."""
+    """The record says how long an attempt waited, and what the server asked for."""
     rig = Rig(hint(7), 200)
     response = rig.get()
     first, second = attempts(response)

@@ -157,7 +157,7 @@ def test_what_is_no_refusal_holds_nobody_back(line: Line) -> None:
 
 
 def test_a_first_attempt_that_would_come_too_late_is_not_sent() -> None:
-    """Where the server opens after the deadline the call fails at once, and says for how long."""
+    """If the cool-down ends after the deadline, the call fails at once and says how long it is."""
     rig = closed(retry=SHORT)
     error = raised(rig.session, API + "/items?key=private")
     assert type(error) is AuthRetryError
@@ -182,7 +182,7 @@ BUSY: dict[str, Action] = {
 @pytest.mark.parametrize("stream", [False, True], ids=["read", "stream"])
 @pytest.mark.parametrize("busy", BUSY.values(), ids=BUSY)
 def test_a_retry_that_would_come_too_late_hands_out_its_answer(busy: Action, stream: bool) -> None:  # noqa: FBT001
-    """Whoever closes the server meanwhile, the last real answer comes at once, body and all."""
+    """If another call is refused during the backoff, the last real answer comes at once, whole."""
     clock, store, told = FakeClock(), MemoryStore(), list[object]()
 
     def refuse(event: object) -> None:
@@ -222,7 +222,7 @@ def test_who_waits_is_told_that_it_waits_in_vain() -> None:
 
 
 def test_first_come_first_served() -> None:
-    """When the server opens, those that wait leave in the order in which they came."""
+    """When the cool-down ends, the calls that wait are sent in the order in which they came."""
     with crowd(hint(10), *[200] * 5, retry=ONCE, limits=UNPACED) as rig:
         rig.begin("/refused").result()
         calls = [rig.begin_asleep(f"/{number}") for number in range(5)]
@@ -343,7 +343,7 @@ def test_a_403_may_be_a_refusal(headers: dict[str, str]) -> None:
 
 
 def test_a_retry_waits_although_its_limit_has_another_name_meanwhile() -> None:
-    """Where other answers name another policy for the same path, the retry_after stands anyway."""
+    """A call waits its retry_after, even if other answers name another policy for the same path."""
     refused: Line = (429, {"Retry-After": "60", **github("code_search", 0, 60)})
 
     def let_go(event: object) -> None:
@@ -374,7 +374,7 @@ def test_a_cool_down_takes_an_hour_at_most() -> None:
 
 
 def test_a_call_waits_for_as_long_as_it_was_told() -> None:
-    """A call that has the time waits two hours, though the server is closed for one."""
+    """A call that has the time waits two hours, though the cool-down takes one."""
     rig = Rig(hint(7200), 200, retry=RetryPolicy(deadline=20_000.0))
     assert rig.get().status_code == 200
     assert sum(rig.waits) == 7200.0
@@ -383,10 +383,10 @@ def test_a_call_waits_for_as_long_as_it_was_told() -> None:
 @pytest.mark.parametrize(
     ("script", "before"),
     [([hint(60)], 0), ([503], 0), ([503] * 9, 8)],
-    ids=["demo_server", "backoff", "turn"],
+    ids=["cool-down", "backoff", "outage"],
 )
 def test_closing_the_session_ends_each_wait(script: list[Line], before: int) -> None:
-    """Who waits for a server, a backoff or an outage is woken, and pays for nothing."""
+    """A call that waits for a cool-down, a backoff or an outage ends, and pays for nothing."""
     with crowd(*script) as rig:
         quotas = rig.adapter._shared.quotas  # noqa: SLF001 (what is left)
         for _ in range(before):
@@ -448,7 +448,7 @@ class ClosedJustNow(Event):
 
 
 def test_a_close_just_before_the_wait_is_not_missed() -> None:
-    """A session that is closed while a call is about to wait in a server ends that wait too."""
+    """A call that is about to wait for a cool-down when its session is closed ends too."""
     clock, waiter, key = FakeClock(), Waiter(), Key(None, "")
     waiter.wake = wake = ClosedJustNow()
     wake.waiter = waiter
@@ -461,7 +461,7 @@ def test_a_close_just_before_the_wait_is_not_missed() -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_child_knows_of_its_parents_cool_down() -> None:
-    """After a fork the server is closed in the child too, and no call of the parent waits there."""
+    """After a fork the child keeps the cool-down, and its queue has no call of the parent."""
     with crowd(hint(10), 200, 200, retry=ONCE, limits=UNPACED) as rig:
         rig.begin("/refused").result()
         ahead = rig.begin_asleep("/ahead")

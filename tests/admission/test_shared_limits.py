@@ -161,13 +161,13 @@ def test_a_record_that_means_nothing_is_ignored(
         assert rig.get().status_code == 200
         looks_end()
     assert (clock.sleeps, rig.events) == ([], [])
-    assert rig.adapter._shared.limiter.check_after > clock.monotonic()  # noqa: SLF001 (no server)
+    assert rig.adapter._shared.limiter.check_after > clock.monotonic()  # noqa: SLF001 (no queue)
 
 
 def test_a_hint_of_hours_is_shared_as_one_hour(
     clock: FakeClock, store: MemoryStore, there: Elsewhere
 ) -> None:
-    """In the process that was told and in any other the server opens after an hour, told once."""
+    """In the process that was refused and in any other the cool-down takes an hour, told once."""
     here = process(clock, store, hint(7200), 200)
     refused_for(here)
     other = process(clock, there, *[200] * 3)

@@ -17,11 +17,10 @@ from requests_authretry import (
     Reason,
     RetryPolicy,
     Settings,
-    SystemClock,
     attempts,
 )
 from requests_authretry._call.translate import clipped
-from requests_authretry.testing import FakeClock, ScriptedAdapter
+from requests_authretry.testing import FakeClock, ScriptedAdapter, SystemClock
 from tests.support.scripted import Source
 from tests.support.sessions import API, Recorder, Rig, real, with_adapter
 from tests.support.wire import Wire, answer

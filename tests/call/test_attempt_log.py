@@ -25,7 +25,7 @@ def test_one_attempt_that_went_well() -> None:
 
 
 def test_the_story_of_a_call() -> None:
-    """Retries, a renewal and a redirect stand in the record in order, with waits and retry_after values."""
+    """Retries, a renewal and a redirect stand in the record in order, with what was waited for."""
     slow, moved = (429, {"Retry-After": "3"}), (302, {"Location": "/there"})
     rig = Rig(slow, 401, moved, 200, token=Source("old", "new"), origins=[API])
     response = rig.get()

@@ -56,7 +56,7 @@ class Body:
 
 
 @dataclass(frozen=True)
-class Exchanged:
+class Call:
     """A request, and the bytes of its answer."""
 
     method: str
@@ -203,12 +203,12 @@ def in_chunks(draw: st.DrawFn) -> Body:
     return Body((*lines, ("Transfer-Encoding", name)), b"".join(pieces), is_whole=is_whole)
 
 
-def exchanged(statuses: list[int]) -> st.SearchStrategy[Exchanged]:
+def calls(statuses: list[int]) -> st.SearchStrategy[Call]:
     """A request with its answer."""
     starts = [b"", b"", b"", b"HTTP/1.1 100 Continue\r\n\r\n"]
     connection: list[Lines] = [(), (), (("Connection", "close"),), (("Connection", "keep-alive"),)]
     return st.builds(
-        Exchanged,
+        Call,
         method=st.sampled_from(METHODS),
         status=st.sampled_from(statuses),
         body=st.one_of(sized(), in_chunks()),
@@ -220,7 +220,7 @@ def exchanged(statuses: list[int]) -> st.SearchStrategy[Exchanged]:
     )
 
 
-def called(session: requests.Session, one: Exchanged, url: str) -> Outcome:
+def called(session: requests.Session, one: Call, url: str) -> Outcome:
     """Make a call, and see what comes of it."""
     try:
         got = session.request(one.method, url, timeout=TIMEOUT, allow_redirects=one.allow_redirects)
@@ -229,7 +229,7 @@ def called(session: requests.Session, one: Exchanged, url: str) -> Outcome:
         return type(error)
 
 
-def came(session: requests.Session, one: Exchanged) -> Came:
+def came(session: requests.Session, one: Call) -> Came:
     """Play the answer to a session, then another one that is whole."""
     ended = Semaphore(0)
 
@@ -260,7 +260,7 @@ def came(session: requests.Session, one: Exchanged) -> Came:
         return Came(first, count + len(other.arrived), after, wire.connections)
 
 
-def like_bare(one: Exchanged) -> str:
+def like_bare(one: Call) -> str:
     """How a mounted session differs from bare requests where it must not; empty if it does not."""
     attempts = 1 if one.status >= 500 else 4
     retry = RetryPolicy(backoff=AT_ONCE, max_attempts=attempts)
@@ -283,7 +283,7 @@ def like_bare(one: Exchanged) -> str:
     return ""
 
 
-def drained(one: Exchanged) -> str:
+def drained(one: Call) -> str:
     """What is wrong with the call whose first answer this is, and whose second is whole."""
     first = says(one.answer(), end=one.end)
     with Wire(first) as wire, requests.Session() as session:
@@ -315,9 +315,9 @@ def sent(
     *lines: tuple[str, str],
     method: str = "GET",
     allow_redirects: bool = True,
-) -> Exchanged:
+) -> Call:
     """One answer with these header lines."""
-    return Exchanged(method, status, Body(lines, framed), allow_redirects=allow_redirects)
+    return Call(method, status, Body(lines, framed), allow_redirects=allow_redirects)
 
 
 CHUNKS = ("Transfer-Encoding", "chunked")
@@ -340,10 +340,10 @@ CUT_ZSTD = CODINGS["zstd"](b"12345")[:-2]
 @example(sent(302, b"5\r\nab", CHUNKS))
 @example(sent(302, b"abc", ("Content-Length", "3"), ("Content-Encoding", "gzip")))
 @example(sent(302, b"abc" * 9000, ("Content-Length", "30000"), ("Content-Encoding", "gzip")))
-@given(exchanged([*STATUSES, *REDIRECTS]))
+@given(calls([*STATUSES, *REDIRECTS]))
 @checked(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_what_bare_requests_make_of_an_answer_is_what_a_mounted_session_makes(
-    one: Exchanged,
+    one: Call,
 ) -> None:
     """Status, content, exception and count of requests are the same, and the next call's too."""
     assert not like_bare(one)
@@ -354,8 +354,8 @@ def test_what_bare_requests_make_of_an_answer_is_what_a_mounted_session_makes(
 @example(sent(503, b"abc", ("Content-Length", "9" * 20)))
 @example(sent(401, b"abc", ("Content-Length", "3"), ("Content-Encoding", "gzip")))
 @example(sent(401, b"0\r\n\r\n", *CHUNKS_OF_URLLIB3))
-@given(exchanged(FAILED).filter(lambda one: one.method != "POST"))
+@given(calls(FAILED).filter(lambda one: one.method != "POST"))
 @checked(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_a_failed_answer_that_cannot_be_read_changes_no_outcome(one: Exchanged) -> None:
+def test_a_failed_answer_that_cannot_be_read_changes_no_outcome(one: Call) -> None:
     """However the body of a failed answer is broken, the call ends with the second answer."""
     assert not drained(one)

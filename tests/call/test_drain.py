@@ -13,8 +13,7 @@ import requests
 
 from requests_authretry import GaveUp, Reason, RefreshFailed, RetryPolicy
 from requests_authretry._call.response_body import DRAIN_BYTES, DRAIN_SECONDS, drain
-from requests_authretry._clock import SystemClock
-from requests_authretry.testing import FakeClock
+from requests_authretry.testing import FakeClock, SystemClock
 from tests.support.scripted import Source
 from tests.support.sessions import AT_ONCE, ended, raised, real
 from tests.support.wire import (

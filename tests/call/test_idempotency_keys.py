@@ -249,7 +249,7 @@ def test_409_before_anybody_can_know_the_key_is_a_conflict() -> None:
 
 
 def test_409_while_the_first_attempt_is_running_goes_again() -> None:
-    """It backs off as a transient failure, keeps a retry_after of the server, and says why."""
+    """It backs off as a transient failure, keeps the server's retry_after, and says why."""
     policy = RetryPolicy(idempotency_key=True, max_attempts=5)
     running = (409, {"Retry-After": "3"})
     rig = Rig(requests.ReadTimeout(), 409, running, 201, retry=policy)

@@ -31,7 +31,6 @@ from requests_authretry import (
     RefreshFailed,
     RetryScheduled,
     Settings,
-    StepUpRequired,
     Token,
     TokenRefreshed,
     attempts,
@@ -199,7 +198,6 @@ def test_the_parts_go_through_a_pickle() -> None:
     [
         RefreshFailed("no token"),
         AuthRetryError("closed"),
-        StepUpRequired("stronger", acr_values="gold", max_age="300"),
         ConfigurationError("Settings", ["one", "two"]),
     ],
     ids=lambda error: type(error).__name__,
@@ -209,8 +207,7 @@ def test_errors_survive(error: Exception, way: Callable[[Exception], Exception])
     """An error that went through a pickle or a copy says the same."""
     other = way(error)
     assert (type(other), str(other)) == (type(error), str(error))
-    for name in ("acr_values", "max_age", "faults"):
-        assert getattr(other, name, None) == getattr(error, name, None)
+    assert getattr(other, "faults", None) == getattr(error, "faults", None)
 
 
 def test_the_errors_of_a_call_show_no_secret() -> None:
@@ -229,15 +226,8 @@ def test_the_errors_of_a_call_show_no_secret() -> None:
 def test_who_catches_what() -> None:
     """Configuration is a ValueError; all else is a RequestException, as requests users expect."""
     assert issubclass(ConfigurationError, ValueError)
-    for kind in (RefreshFailed, StepUpRequired):
-        assert issubclass(kind, AuthRetryError)
-        assert issubclass(kind, requests.RequestException)
-
-
-@pytest.mark.parametrize("odd", [None, "", "soon", "-1", "1.5", "٣", "9" * 13])
-def test_a_max_age_that_is_none(odd: str | None) -> None:
-    """What a challenge brings instead of a number of seconds counts as not named."""
-    assert StepUpRequired(max_age=odd).max_age is None
+    assert issubclass(RefreshFailed, AuthRetryError)
+    assert issubclass(AuthRetryError, requests.RequestException)
 
 
 def test_a_listener_that_raises(caplog: pytest.LogCaptureFixture) -> None:

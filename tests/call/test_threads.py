@@ -81,7 +81,7 @@ def renewed_once(demo_server: DemoServer, send: Callable[[int], Response]) -> No
 
 @pytest.fixture
 def guarded(demo_server: DemoServer, httpbin_url: str) -> Settings:
-    """Settings for the server, which now asks for a token."""
+    """Settings for the demo server, which now asks for a token."""
     demo_server.guarded = True
     return Settings(token=demo_server.issue, origins=[httpbin_url])
 

@@ -13,9 +13,9 @@ import pytest
 import requests
 
 import requests_authretry
-from requests_authretry import Mounted, RetryPolicy, Settings, SystemClock, mount
+from requests_authretry import Mounted, RetryPolicy, Settings, mount
 from requests_authretry.cli import _demo, main
-from requests_authretry.testing import FakeClock, no_waiting
+from requests_authretry.testing import FakeClock, SystemClock, no_waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable

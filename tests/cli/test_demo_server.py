@@ -1,4 +1,4 @@
-"""The server before httpbin, with requests' own adapter."""
+"""The demo server in front of httpbin, asked through requests' own adapter."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def test_an_open_demo_server_is_httpbin(httpbin_url: str, session: requests.Sess
 def test_a_token_is_good_until_revoked(
     demo_server: DemoServer, httpbin_url: str, session: requests.Session
 ) -> None:
-    """An issued token opens the server; once revoked it is challenged, and the next one opens it."""
+    """An issued token is accepted; once revoked it is challenged, and the next is accepted."""
     demo_server.guarded = True
     old = demo_server.issue()
     assert session.get(f"{httpbin_url}/bearer", headers=bearer(old)).json()["token"] == old
     demo_server.revoke()
     refused = session.get(f"{httpbin_url}/bearer", headers=bearer(old))
     assert refused.status_code == 401
-    assert refused.headers["WWW-Authenticate"] == 'Bearer realm="gate", error="invalid_token"'
+    assert refused.headers["WWW-Authenticate"] == 'Bearer realm="demo", error="invalid_token"'
     new = demo_server.issue()
     assert session.get(f"{httpbin_url}/bearer", headers=bearer(new)).status_code == 200
     assert [demo_server.issued, old[:9], new[:9]] == [2, "issued-1-", "issued-2-"]
@@ -67,7 +67,7 @@ def test_no_error_code_without_a_bearer_token(
     demo_server.guarded = True
     refused = session.get(f"{httpbin_url}/get", auth=auth)
     assert refused.status_code == 401
-    assert refused.headers["WWW-Authenticate"] == 'Bearer realm="gate"'
+    assert refused.headers["WWW-Authenticate"] == 'Bearer realm="demo"'
 
 
 def test_canned_answers_queue_up(

@@ -21,7 +21,6 @@ from joserfc.jwk import ECKey
 
 from requests_authretry import (
     Backoff,
-    Command,
     ConfigurationError,
     FileStore,
     Jitter,
@@ -40,6 +39,7 @@ from requests_authretry._config.toml_file import _PARSER
 from requests_authretry.keyring import KeyringStore
 from requests_authretry.oauth2 import ClientCredentials
 from requests_authretry.redis import RedisStore
+from requests_authretry.sources import Command
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -529,7 +529,7 @@ def test_each_grant_becomes_its_source(written: Written, tmp_path: Path) -> None
         assert repr(settings.token).startswith(f"{name}(Client('app', 'https://login.example.com")
 
 
-def test_a_subject_token_in_a_file_is_read_for_each_exchange(
+def test_a_subject_token_in_a_file_is_read_for_each_token_exchange(
     written: Written, tmp_path: Path
 ) -> None:
     """Projected tokens change; a variable does not."""

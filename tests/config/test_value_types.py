@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from requests_authretry import Jitter
 from requests_authretry._config import value_types
 from requests_authretry._config.value_types import BY_ANNOTATION, shown, unknown
-from requests_authretry._core.backoff import Jitter
 
 GOOD = [
     (value_types.FLAG, True),

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from requests_authretry._core.backoff import Backoff, Jitter
+from requests_authretry import Backoff, Jitter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from requests_authretry import StepUpRequired
+from requests_authretry import Challenge, StepUp
 from requests_authretry._core import bounds, challenge, rate_limit
-from requests_authretry._core.challenge import Challenge, parse_challenges
+from requests_authretry._core.challenge import parse_challenges
 from requests_authretry._core.document import read_object
 from requests_authretry._core.headers.names import KNOWN
 from requests_authretry._core.headers.rate_limit_fields import read_limits
@@ -126,7 +126,7 @@ def test_an_error_code_is_cut() -> None:
 def test_what_a_step_up_asks_for_is_cut() -> None:
     """An event quotes a thousand characters of what a server chose."""
     (only,) = parse_challenges([f'Bearer acr_values="{"a" * 10_000}"'])
-    assert StepUpRequired.of(only).acr_values == "a" * bounds.WORDS
+    assert StepUp.from_challenge(only).acr_values == "a" * bounds.WORDS
 
 
 @pytest.mark.parametrize("name", ["retry-after", "retry-after-ms", "x-should-retry"])

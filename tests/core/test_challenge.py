@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from requests_authretry._core.challenge import Challenge, parse_challenges
+from requests_authretry import Challenge, StepUp
+from requests_authretry._core.challenge import parse_challenges
 from tests.core.steps import assert_linear
 
 if TYPE_CHECKING:
@@ -327,6 +328,19 @@ def test_a_fault_in_one_line_leaves_the_others(
     """Whatever stands in one line, the challenges of the lines after it are read in full."""
     found = parse_challenges([fault, *data.draw(lines_of(wanted))])
     assert found[-len(wanted) :] == tuple(wanted)
+
+
+def test_a_step_up_is_read_from_its_challenge() -> None:
+    """The contexts and the age that the server names; None for what it does not name."""
+    asked = {"acr_values": "gold mfa", "max_age": "300"}
+    assert StepUp.from_challenge(Challenge("Bearer", asked)) == StepUp("gold mfa", 300)
+    assert StepUp.from_challenge(Challenge("Bearer")) == StepUp(acr_values=None, max_age=None)
+
+
+@pytest.mark.parametrize("odd", ["", "soon", "-1", "1.5", "٣", "9" * 13])
+def test_a_max_age_that_is_no_number_of_seconds_counts_as_not_named(odd: str) -> None:
+    """``max_age=soon`` is read as if the challenge had no ``max_age``."""
+    assert StepUp.from_challenge(Challenge("Bearer", {"max_age": odd})).max_age is None
 
 
 HOSTILE = {

@@ -23,7 +23,7 @@ TELLS = {
     "our own mistake": (Outcome(failure=Failure.FATAL), None),
     **{f"{status}": (Outcome(status), True) for status in (500, 502, 503, 504)},
     **{f"{status}": (Outcome(status), False) for status in (200, 401, 404, 429, 501, 505)},
-    "a 503 with a retry_after": (Outcome(503, retry_after=3.0), True),
+    "a 503 with retry_after": (Outcome(503, retry_after=3.0), True),
 }
 
 
@@ -86,7 +86,7 @@ def test_a_failure_from_before_the_return_says_nothing() -> None:
 
 PROBED = replace(DOWN_NOW, probed=NOW - 0.1)
 BACK_PROBED = replace(BACK, probed=NOW)
-TURNS = {
+PROBE_DELAYS = {
     "nothing known": (Health(), NOW, True, 0.0),
     "down, nobody asked for long": (DOWN_NOW, NOW, False, 0.0),
     "even if another failed since": (DOWN_NOW, NOW - 3, True, 0.0),
@@ -110,20 +110,22 @@ TURNS = {
 }
 
 
-@pytest.mark.parametrize(("health", "since", "has_waited", "wait"), TURNS.values(), ids=TURNS)
-def test_turn(
+@pytest.mark.parametrize(
+    ("health", "since", "has_waited", "wait"), PROBE_DELAYS.values(), ids=PROBE_DELAYS
+)
+def test_probe_delay(
     health: Health,
     since: float,
     has_waited: bool,  # noqa: FBT001 (a column of the table)
     wait: float | None,
 ) -> None:
-    """One goes when nobody has asked for a while; a newer failure stands for the others' next."""
-    turn = outage.probe_delay(health, since, NOW, has_waited=has_waited)
-    assert turn == (wait if wait is None else pytest.approx(wait))
+    """One retry probes if none has for a while; a newer failure counts for the others too."""
+    delay = outage.probe_delay(health, since, NOW, has_waited=has_waited)
+    assert delay == (wait if wait is None else pytest.approx(wait))
 
 
 def test_those_that_wait_go_one_at_a_time() -> None:
-    """Who takes the turn sends the others back to wait for as long as the spacing."""
+    """When one retry probes, the others wait for as long as the spacing."""
     health, now, went = DOWN_NOW, NOW, []
     for _ in range(5):
         wait = outage.probe_delay(health, NOW - 1, now, has_waited=True)

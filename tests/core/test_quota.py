@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from requests_authretry._core.quota import RetryQuota
+from requests_authretry import RetryQuota
 
 
 def test_defaults() -> None:

@@ -109,7 +109,7 @@ def test_cool_downs_merge_in_any_order(untils: list[float]) -> None:
 
 @given(flows(), TIMES)
 def test_nobody_leaves_before_the_server_said(state: RateState, now: float) -> None:
-    """The server never opens before the end of a cool-down or of a spent window, nor early."""
+    """Nothing may be sent before the cool-down, the spent window and the slot allow it."""
     assert rate_limit.opens(state, now) >= max(rate_limit.blocked_until(state, now), state.slot)
     assert rate_limit.blocked_until(state, now) >= state.not_before
     for window in state.windows:

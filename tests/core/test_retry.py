@@ -9,11 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from requests_authretry._core.backoff import Backoff, Jitter
+from requests_authretry import Backoff, Jitter, Reason, RetryPolicy, RetryQuota
 from requests_authretry._core.http import IDEMPOTENT_METHODS
-from requests_authretry._core.quota import RetryQuota
-from requests_authretry._core.records import Failure, Outcome, Progress, Reason, Retry, Stop
-from requests_authretry._core.retry import RETRIED, CallFacts, RetryPolicy, decide
+from requests_authretry._core.records import Failure, Outcome, Progress, Retry, Stop
+from requests_authretry._core.retry import RETRIED, CallFacts, decide
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,7 +97,7 @@ STOPS: dict[str, tuple[Case, Reason]] = {
         Case(status=403, throttled=True, policy=replace(POLICY, statuses={503})),
         Reason.FINAL,
     ),
-    "a retry_after alone is no retry_after for a retry": (
+    "a 403 with retry_after that is not throttled": (
         Case(status=403, retry_after=3.0),
         Reason.FINAL,
     ),
@@ -155,7 +154,7 @@ STOPS: dict[str, tuple[Case, Reason]] = {
     # may have been processed, and may not be repeated
     "POST and 503": (Case(method="POST"), Reason.NOT_IDEMPOTENT),
     "PATCH and 500": (Case(method="PATCH", status=500), Reason.NOT_IDEMPOTENT),
-    "POST and 503 with a retry_after": (
+    "POST and 503 with retry_after": (
         Case(method="POST", retry_after=1.0),
         Reason.NOT_IDEMPOTENT,
     ),
@@ -188,11 +187,11 @@ STOPS: dict[str, tuple[Case, Reason]] = {
         replace(failed(Failure.LOST), level=13),
         Reason.QUOTA_EXHAUSTED,
     ),
-    # the wait would end after the deadline, or the retry_after is above max_retry_after
-    "the retry_after ends after the deadline": (Case(retry_after=120.001), Reason.WAIT_TOO_LONG),
+    # the wait would end after the deadline, or retry_after is above max_retry_after
+    "retry_after ends after the deadline": (Case(retry_after=120.001), Reason.WAIT_TOO_LONG),
     "the backoff ends after the deadline": (Case(now=119.96), Reason.WAIT_TOO_LONG),
     "the time is over": (Case(now=120.5, retry_after=0.0), Reason.WAIT_TOO_LONG),
-    "the retry_after is above max_retry_after": (
+    "retry_after is above max_retry_after": (
         Case(policy=SHORT_RETRY_AFTERS, retry_after=9.001),
         Reason.WAIT_TOO_LONG,
     ),
@@ -203,8 +202,8 @@ RETRIES: dict[str, tuple[Case, Retry]] = {
     "502": (Case(status=502), Retry(0.05, Reason.SERVER_ERROR, 14)),
     "503": (Case(status=503), Retry(0.05, Reason.SERVER_ERROR, 14)),
     "504": (Case(status=504), Retry(0.05, Reason.SERVER_ERROR, 14)),
-    "429 without a retry_after": (Case(status=429), Retry(1.0, Reason.THROTTLED, 5)),
-    "429 with a retry_after": (
+    "429 without retry_after": (Case(status=429), Retry(1.0, Reason.THROTTLED, 5)),
+    "429 with retry_after": (
         Case(status=429, retry_after=7.0),
         Retry(7.0, Reason.THROTTLED, 5, 7.0),
     ),
@@ -212,7 +211,7 @@ RETRIES: dict[str, tuple[Case, Retry]] = {
         Case(status=403, throttled=True),
         Retry(1.0, Reason.THROTTLED, 5),
     ),
-    "a throttled 403 with a retry_after": (
+    "a throttled 403 with retry_after": (
         Case(status=403, throttled=True, retry_after=7.0),
         Retry(7.0, Reason.THROTTLED, 5, 7.0),
     ),
@@ -224,8 +223,8 @@ RETRIES: dict[str, tuple[Case, Retry]] = {
         Case(status=403, throttled=True, policy=replace(POLICY, statuses={403})),
         Retry(1.0, Reason.THROTTLED, 5),
     ),
-    "503 with a retry_after": (Case(retry_after=7.0), Retry(7.0, Reason.SERVER_ERROR, 14, 7.0)),
-    "a retry_after of nothing is a retry_after": (
+    "503 with retry_after": (Case(retry_after=7.0), Retry(7.0, Reason.SERVER_ERROR, 14, 7.0)),
+    "503 with retry_after 0": (
         Case(retry_after=0.0),
         Retry(0.0, Reason.SERVER_ERROR, 14, 0.0),
     ),
@@ -278,7 +277,7 @@ RETRIES: dict[str, tuple[Case, Retry]] = {
         conflict(made=False, attempt=1),
         Retry(0.05, Reason.STILL_RUNNING, 14),
     ),
-    "409 with a key and a retry_after": (
+    "409 with a key and retry_after": (
         replace(conflict(made=False, attempt=1), retry_after=7.0),
         Retry(7.0, Reason.STILL_RUNNING, 14, 7.0),
     ),
@@ -312,11 +311,11 @@ RETRIES: dict[str, tuple[Case, Retry]] = {
     ),
     "14 pay a transient retry": (Case(level=14), Retry(0.05, Reason.SERVER_ERROR, 14)),
     "5 pay a throttled retry": (Case(status=429, level=5), Retry(1.0, Reason.THROTTLED, 5)),
-    "the retry_after ends on the deadline": (
+    "retry_after ends on the deadline": (
         Case(retry_after=120.0),
         Retry(120.0, Reason.SERVER_ERROR, 14, 120.0),
     ),
-    "the retry_after is max_retry_after": (
+    "retry_after is max_retry_after": (
         Case(policy=SHORT_RETRY_AFTERS, retry_after=9.0),
         Retry(9.0, Reason.SERVER_ERROR, 14, 9.0),
     ),
@@ -350,13 +349,13 @@ def test_stops(case: Case, reason: Reason) -> None:
 
 @pytest.mark.parametrize(("case", "retry"), RETRIES.values(), ids=RETRIES)
 def test_retries(case: Case, retry: Retry) -> None:
-    """What no guard stops goes again after the server's retry_after, else after the backoff."""
+    """A call that no guard stops is retried after retry_after, or after the backoff without it."""
     assert case.decided() == retry
 
 
 @pytest.mark.parametrize(("case", "reason"), ORDER.values(), ids=ORDER)
 def test_the_first_guard_wins(case: Case, reason: Reason) -> None:
-    """Where two neighbouring guards apply, the upper one speaks, and keeps the retry_after."""
+    """Of two neighbouring guards that apply, the upper one decides, and keeps retry_after."""
     assert replace(case, retry_after=1000.0).decided() == Stop(reason, 1000.0)
 
 
@@ -455,7 +454,7 @@ cases = hopeful | anything
 
 @given(case=cases)
 def test_a_retry_keeps_every_limit(case: Case) -> None:
-    """Whatever comes, a retry has an attempt, time and quota left, and obeys the retry_after."""
+    """A retry has an attempt, time and quota left, and comes no earlier than retry_after."""
     decision = case.decided()
     if isinstance(decision, Retry):
         assert case.attempt < case.policy.max_attempts

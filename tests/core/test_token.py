@@ -16,8 +16,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from requests_authretry._core.token import Secret, Token, TokenRecord, UnreadableRecordError
-from requests_authretry._core.validation import ConfigurationError
+from requests_authretry import ConfigurationError, Token
+from requests_authretry._core.token import Secret, TokenRecord, UnreadableRecordError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from requests_authretry import Reason, Token
 from requests_authretry._core.challenge import parse_challenges
-from requests_authretry._core.records import Reason
-from requests_authretry._core.token import Token, TokenRecord, UnreadableRecordError
+from requests_authretry._core.token import TokenRecord, UnreadableRecordError
 from requests_authretry._core.token_schedule import (
     PAUSE,
     PAUSE_WHILE_GOOD,
@@ -238,7 +238,7 @@ def test_pauses_are_bounded(failures: int, fraction: float) -> None:
     ],
 )
 def test_granted(retry_after: object, seconds: float) -> None:
-    """A number of seconds is granted up to an hour; anything else is no retry_after."""
+    """A number of seconds is granted up to an hour; anything else is ignored."""
     assert granted(retry_after) == seconds
 
 

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from requests_authretry._core.challenge import Challenge, parse_challenges
-from requests_authretry._core.records import Reason
-from requests_authretry._core.token import Token
+from requests_authretry import Challenge, Reason, Token
+from requests_authretry._core.challenge import parse_challenges
 from requests_authretry._core.unauthorized import (
     Decline,
     Refresh,

@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 from urllib3.util import Retry
 
+from requests_authretry import ConfigurationError, RetryPolicy
 from requests_authretry._core.adopt import adopt_fault, adopts, static_token
 from requests_authretry._core.http import IDEMPOTENT_METHODS
-from requests_authretry._core.retry import RetryPolicy
 from requests_authretry._core.urllib3_retry import unheeded
-from requests_authretry._core.validation import ConfigurationError
 
 AFTER = frozenset({413, 429, 503})
 adopted = RetryPolicy.from_urllib3
@@ -150,7 +149,7 @@ def test_a_wait_after_very_many_retries_is_the_longest() -> None:
     ],
 )
 def test_a_retry_after_has_the_bound_it_had(retry: Any, max_retry_after: float | None) -> None:
-    """Its own, or none; where retry_after does not count, the backoff bounds it."""
+    """It is retry_after_max; the longest backoff if the Retry does not respect the header."""
     assert adopted(retry).max_retry_after == max_retry_after
 
 

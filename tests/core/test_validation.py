@@ -13,11 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from requests_authretry._core.backoff import Backoff, Jitter
-from requests_authretry._core.quota import RetryQuota
-from requests_authretry._core.retry import RetryPolicy
+from requests_authretry import Backoff, ConfigurationError, Jitter, RetryPolicy, RetryQuota
 from requests_authretry._core.validation import (
-    ConfigurationError,
     collection,
     flag,
     gathered,

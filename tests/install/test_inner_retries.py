@@ -78,7 +78,7 @@ FORCED: dict[str, Any] = {"status_forcelist": [500, 503]}
 SAME: dict[str, tuple[Any, str, list[Action], Run]] = {
     "an int and a 500": (3, "GET", [answer(500)], Run(1, (), 500)),
     "an int and lost connections": (3, "GET", [LOST, LOST, OK], Run(3)),
-    "an int and a retry_after": (3, "GET", [later(429, 7), OK], Run(2, (7,))),
+    "an int and a Retry-After": (3, "GET", [later(429, 7), OK], Run(2, (7,))),
     "a POST that was lost": (3, "POST", [LOST], Run(1, (), "ConnectionError")),
     "a POST and a 429": (3, "POST", [later(429, 7)], Run(1, (), 429)),
     "POST by name": (
@@ -121,13 +121,13 @@ OTHERWISE: dict[str, tuple[Any, list[Action], Run, Run]] = {
         Run(2, (), "RetryError"),
         Run(2, (), 503),
     ),
-    "a 503 without a retry_after is retried as one with it": (
+    "a 503 without Retry-After is retried like one with it": (
         3,
         [BUSY, OK],
         Run(1, (), 503),
         Run(2),
     ),
-    "a retry_after is waited for though the Retry does not respect it": (
+    "Retry-After is kept though the Retry does not respect it": (
         Retry(3, respect_retry_after_header=False, **FORCED),
         [later(503, 7), OK],
         Run(2),

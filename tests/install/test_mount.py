@@ -100,7 +100,7 @@ def test_open_connections_are_kept() -> None:
         assert before == while_mounted == session.get(url).text
 
 
-def test_a_new_prefix_comes_in_one_exchange() -> None:
+def test_a_new_prefix_comes_with_a_new_mapping() -> None:
     """A prefix that was not there stands before all shorter ones; the old mapping is untouched."""
     session = varied_session()
     before, mapping = standing(session), session.adapters

@@ -1,1 +1,1 @@
-"""Tests over real connections, with the server before httpbin on loopback."""
+"""Tests over real connections, with httpbin behind the demo server on loopback."""

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from requests_authretry import FetchContext, SystemClock
+from requests_authretry import FetchContext
 from requests_authretry.cli.demo_server import DemoServer, serve
 from requests_authretry.oauth2 import Client, ClientCredentials
-from requests_authretry.testing import FakeClock
+from requests_authretry.testing import FakeClock, SystemClock
 from tests.servers.api import Api
 from tests.servers.oidc import ec_key, rsa_key
 
@@ -38,7 +38,7 @@ WALKS: Final = {
     "refresh-token": "app",
     "device-code": "app",
     "jwt-bearer": "svc",
-    "token-exchange": "exchange",
+    "token-exchange": "token_exchange",
     "password": "legacy",
     "secret-in-the-form": "cc_post",
     "private-key": "cc_jwt",

@@ -1,4 +1,4 @@
-"""The programs of ``docs/lessons.md``, run as they stand there on httpbin behind the server."""
+"""The programs of ``docs/lessons.md``, run on httpbin behind the demo server."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from requests_authretry import RefreshFailed, SystemClock
+from requests_authretry import RefreshFailed
 from requests_authretry.cli.demo_server import DemoServer, httpbin, serve
-from requests_authretry.testing import FakeClock, forget_tokens
+from requests_authretry.testing import FakeClock, SystemClock, forget_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -69,7 +69,7 @@ class Lesson:
     also: dict[str, Any] = field(default_factory=dict)
 
 
-SCOPE: Final = {"WWW-Authenticate": 'Bearer realm="gate", error="insufficient_scope"'}
+SCOPE: Final = {"WWW-Authenticate": 'Bearer realm="demo", error="insufficient_scope"'}
 KNOWN: Final = {"authenticated": True}
 BASIC: Final = {**KNOWN, "user": USER["user"]}
 PAUSES: Final = [(0, 0.05), (0, 0.1)]
@@ -127,7 +127,7 @@ LESSONS: Final = {
 
 
 class Server:
-    """The server before httpbin, with a token endpoint of its own."""
+    """The demo server, with a token endpoint of its own."""
 
     def __init__(self, lesson: Lesson) -> None:
         self.demo_server = DemoServer(httpbin())
@@ -141,7 +141,7 @@ class Server:
         self._all_here = Barrier(max(self._expected, 1))
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer for the token endpoint, else let the server answer."""
+        """Answer for the token endpoint, else let the demo server answer."""
         if environ["PATH_INFO"] == "/token":
             return self._login(start_response)
         if next(self._arrivals) <= self._expected:

@@ -88,12 +88,12 @@ def refusal(log: list[Arrival]) -> Arrival:
 
 
 def between(log: list[Arrival], begin: float, end: float) -> list[Arrival]:
-    """Who came in that time, but for who came just in time."""
+    """Return the requests that came in that time, except those that came just before its end."""
     return [arrival for arrival in log if begin < arrival.at < end - TICK]
 
 
 def arrivals_of(log: list[Arrival]) -> list[list[Arrival]]:
-    """The requests of each call, by its number."""
+    """Return the requests of each call, in the order of its number."""
     found: dict[int, list[Arrival]] = {}
     for arrival in log:
         found.setdefault(int(arrival.path.partition("call=")[2]), []).append(arrival)

@@ -1,4 +1,4 @@
-"""The programs of ``docs/migrating.md``, run as they stand there on httpbin behind the server."""
+"""The programs of ``docs/migrating.md``, run on httpbin behind the demo server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The README's snippets, run in order as a reader would, against httpbin behind the server."""
+"""The README's snippets, run in order as a reader would, against httpbin behind the demo server."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def blocks(language: str) -> list[str]:
 
 
 class Login:
-    """A token endpoint at /token; all other paths are httpbin's, behind the server."""
+    """A token endpoint at /token; all other paths are httpbin's, behind the demo server."""
 
     def __init__(self) -> None:
         self.demo_server = DemoServer(httpbin())

@@ -41,7 +41,7 @@ READ = ["api:read"]
 
 @pytest.fixture
 def demo_server(oidc: OidcServer) -> DemoServer:
-    """The API behind a server that can answer in its place."""
+    """The API behind a demo server that can answer in its place."""
     return DemoServer(Api(oidc))
 
 
@@ -132,7 +132,7 @@ def test_a_chain_of_tokens(oidc: OidcServer, url: str) -> None:
     def subject() -> Any:
         return own.fetch(FetchContext(None, timeout=60))
 
-    source = TokenExchange(Client(*oidc.exchange, issuer=issuer), subject, READ)
+    source = TokenExchange(Client(*oidc.token_exchange, issuer=issuer), subject, READ)
     with mounted(source, url) as session:
         for _ in range(2):
             assert session.get(f"{url}/get").status_code == 200
@@ -142,7 +142,7 @@ def test_a_chain_of_tokens(oidc: OidcServer, url: str) -> None:
 
 def test_a_dead_subject(oidc: OidcServer, url: str) -> None:
     """RFC 8693 section 2.2.2: a subject token that is not good is an invalid request."""
-    source = TokenExchange(Client(*oidc.exchange, issuer=oidc.issuer), "no token", READ)
+    source = TokenExchange(Client(*oidc.token_exchange, issuer=oidc.issuer), "no token", READ)
     with mounted(source, url) as session:
         error = raised(session, f"{url}/get")
     assert isinstance(error, RefreshFailed)

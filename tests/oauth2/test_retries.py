@@ -114,7 +114,7 @@ def test_an_early_renewal_is_one_attempt() -> None:
 
 @pytest.mark.parametrize(("retry_after", "waits"), [("20", [20.0]), ("21", [])])
 def test_a_wait_that_is_longer_than_what_is_left(retry_after: str, waits: list[float]) -> None:
-    """A retry_after that does not fit into what the caller has left ends the renewal at once."""
+    """A retry_after longer than the time that the caller has left ends the renewal at once."""
     authority = Authority((429, {"Retry-After": retry_after}, b""), gives())
     source = ClientCredentials(authority.client())
     outcome = outcome_of(source, authority.context(timeout=20.0))

@@ -49,7 +49,7 @@ def reasons(response: requests.Response) -> list[tuple[int | None, Reason]]:
 
 
 def in_half_a_minute() -> datetime:
-    """For the server alone, and only while it is being recorded."""
+    """For the demo server alone, and only while it is being recorded."""
     return datetime.now(timezone.utc) + timedelta(seconds=30)
 
 

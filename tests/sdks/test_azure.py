@@ -35,7 +35,7 @@ def azurite() -> Iterator[str]:
 
 @pytest.fixture
 def demo_server(azurite: str) -> DemoServer:
-    """Azurite behind a server."""
+    """Azurite behind a demo server."""
     return DemoServer(passing_on(azurite))
 
 

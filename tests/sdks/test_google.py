@@ -23,7 +23,7 @@ CREDENTIALS = "google.auth.credentials"
 
 @pytest.fixture
 def demo_server() -> Iterator[DemoServer]:
-    """The emulator behind a server."""
+    """The emulator behind a demo server."""
     with serve_gcs() as emulator:
         yield DemoServer(passing_on(emulator))
 

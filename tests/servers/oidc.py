@@ -94,7 +94,7 @@ class OidcServer:
     app_public: ClassVar = Client("app-public")
     legacy: ClassVar = Client("legacy", "legacy-secret")
     svc: ClassVar = Client("svc")
-    exchange: ClassVar = Client("exchange", "exchange-secret")
+    token_exchange: ClassVar = Client("exchange", "exchange-secret")
     rs: ClassVar = Client("rs", "rs-secret")
     username: ClassVar = "alice"
     password: ClassVar = "wonderland"

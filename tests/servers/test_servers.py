@@ -219,7 +219,7 @@ def test_only_a_live_token_is_exchanged(oidc: OidcServer) -> None:
     def exchanged(audience: str = "urn:other") -> requests.Response:
         subject = {"subject_token": token, "subject_token_type": ACCESS_TOKEN}
         form = {"grant_type": f"{GRANT}token-exchange", "audience": audience}
-        return ask(oidc, form | subject, oidc.exchange)
+        return ask(oidc, form | subject, oidc.token_exchange)
 
     token = issued(oidc)
     assert exchanged().json()["issued_token_type"] == ACCESS_TOKEN
@@ -340,7 +340,7 @@ def test_a_hanging_server_never_answers(oidc: OidcServer) -> None:
     assert renewed(oidc, seed).ok
 
 
-def test_the_demo_server_lets_in_live_tokens_alone(oidc: OidcServer, api: str) -> None:
+def test_the_api_lets_in_live_tokens_alone(oidc: OidcServer, api: str) -> None:
     """No token, an unknown one and one that expired get the challenges of RFC 6750."""
     token = issued(oidc)
     assert challenge(api) == "401 Bearer"
@@ -353,7 +353,7 @@ def test_the_demo_server_lets_in_live_tokens_alone(oidc: OidcServer, api: str) -
     assert challenge(api, scheme="Bearer", token=token) == "401 Bearer invalid_token"
 
 
-def test_the_demo_server_wants_a_proof_made_for_the_request(oidc: OidcServer, api: str) -> None:
+def test_the_api_wants_a_proof_made_for_the_request(oidc: OidcServer, api: str) -> None:
     """A bound token needs a proof of its key, for this request, now, and once."""
     key, url = ECKey.generate_key(), f"{api}/anything/a%20b"
     token = issued(oidc, dpop(key, "POST", oidc.token_url))
@@ -380,7 +380,7 @@ def test_the_demo_server_wants_a_proof_made_for_the_request(oidc: OidcServer, ap
     assert get(good) == "401 DPoP invalid_dpop_proof"
 
 
-def test_the_demo_server_rotates_its_nonce(oidc: OidcServer) -> None:
+def test_the_api_rotates_its_nonce(oidc: OidcServer) -> None:
     """A nonce is good for as many proofs as was said, then another one is asked for."""
     key = ECKey.generate_key()
     token = issued(oidc, dpop(key, "POST", oidc.token_url))

@@ -18,7 +18,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from requests_authretry import (
-    Command,
     ConfigurationError,
     FetchContext,
     RefreshFailed,
@@ -26,6 +25,7 @@ from requests_authretry import (
     Token,
     mount,
 )
+from requests_authretry.sources import Command
 from requests_authretry.sources._command import LIMIT
 from requests_authretry.testing import FakeClock
 from tests.support.scripted import EXPIRED, URL, carried, scripted, settings

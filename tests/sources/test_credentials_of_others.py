@@ -26,8 +26,8 @@ from requests_authretry import (
     Settings,
     Token,
     TokenSource,
-    from_credentials,
 )
+from requests_authretry.sources import from_credentials
 from requests_authretry.testing import FakeClock
 from tests.support.authority import ACCOUNT, CERTIFICATE, CLIENT_ID, CLIENT_SECRET, LIFE
 

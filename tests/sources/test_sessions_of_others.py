@@ -11,13 +11,8 @@ import pytest
 import requests_oauthlib  # type: ignore[import-untyped]
 from authlib.integrations import requests_client  # type: ignore[import-untyped]
 
-from requests_authretry import (
-    ConfigurationError,
-    FetchContext,
-    MemoryStore,
-    Token,
-    from_credentials,
-)
+from requests_authretry import ConfigurationError, FetchContext, MemoryStore, Token
+from requests_authretry.sources import from_credentials
 from requests_authretry.testing import FakeClock
 from tests.support.authority import CLIENT_ID, CLIENT_SECRET
 

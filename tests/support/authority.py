@@ -36,7 +36,7 @@ _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 
 class Authority:
-    """Gives access tokens that the server lets in, and refresh tokens that are good for one use.
+    """Gives access tokens that the demo server accepts, and refresh tokens for one use each.
 
     Attributes:
         url: Where it is, without a slash at the end.
@@ -130,7 +130,7 @@ class Authority:
 
 @final
 class Caller:
-    """Somebody who calls an API behind the server, and closes the session afterwards.
+    """Somebody who calls an API behind the demo server, and closes the session afterwards.
 
     Attributes:
         events: What the listeners were told.

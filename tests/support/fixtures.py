@@ -32,7 +32,7 @@ def zone() -> Iterator[Callable[[str], None]]:
 
 @pytest.fixture
 def authority(demo_server: DemoServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Authority]:
-    """An authorization server whose tokens the server wants to see, and which everybody trusts."""
+    """An authorization server whose tokens the demo server asks for, and which everybody trusts."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(CERTIFICATE))
     demo_server.guarded = True
     with serving(demo_server) as authority:

@@ -24,13 +24,13 @@ from requests_authretry import (
     RetryPolicy,
     Settings,
     Token,
-    from_credentials,
     mount,
     override,
 )
 from requests_authretry._tokens import families as module
 from requests_authretry._tokens.families import Families, families
 from requests_authretry.oauth2 import Client, RefreshToken
+from requests_authretry.sources import from_credentials
 from requests_authretry.testing import FakeClock, ScriptedAdapter, forget_tokens
 from tests.call.test_lifecycle import Child
 

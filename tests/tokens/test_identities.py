@@ -28,7 +28,6 @@ from requests_authretry import (
     RetryPolicy,
     Settings,
     Token,
-    from_credentials,
     mount,
     override,
 )
@@ -43,7 +42,7 @@ from requests_authretry.oauth2 import (
     TokenExchange,
 )
 from requests_authretry.redis import RedisStore
-from requests_authretry.sources import Command
+from requests_authretry.sources import Command, from_credentials
 from requests_authretry.testing import ScriptedAdapter
 
 if TYPE_CHECKING:

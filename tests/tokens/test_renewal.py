@@ -530,7 +530,9 @@ def test_a_late_401_for_an_old_token_is_latched_too(
 @pytest.mark.parametrize(
     ("retry_after", "pause"), [(None, 10.0), (5.0, 10.0), (300.0, 300.0), (2000.0, 2000.0)]
 )
-def test_early_retry_after_is_heard(clock: FakeClock, retry_after: float, pause: float) -> None:
+def test_retry_after_of_an_early_renewal_is_kept(
+    clock: FakeClock, retry_after: float, pause: float
+) -> None:
     """A token endpoint is not asked before it wants to be, an hour at most; calls go on."""
     issuer = Issuer(clock)
     desk = Desk(issuer, clock)
@@ -548,7 +550,7 @@ def test_early_retry_after_is_heard(clock: FakeClock, retry_after: float, pause:
 @pytest.mark.parametrize(
     ("retry_after", "pause"), [(None, 0.5), (0.2, 0.5), (300.0, 300.0), (1e9, HOUR)]
 )
-def test_in_need_retry_after_is_heard(
+def test_retry_after_of_a_due_renewal_is_kept(
     desk: Desk, issuer: Issuer, clock: FakeClock, retry_after: float, pause: float
 ) -> None:
     """Until then callers are told at once that there is none, and when there may be one."""
@@ -565,19 +567,19 @@ def test_in_need_retry_after_is_heard(
     assert desk.value() == "access-3"
 
 
-class AsksForWait(Exception):  # noqa: N818 (a stranger's)
-    """An exception of somebody else, which has a retry_after of another kind."""
+class ForeignError(Exception):
+    """Another library's exception, whose retry_after is no number of seconds."""
 
     retry_after = "a pony"
 
 
 @pytest.mark.parametrize("retry_after", ["5", -5.0, nan, "of another"])
-def test_a_retry_after_that_is_none(
+def test_a_retry_after_that_is_no_number_is_ignored(
     desk: Desk, issuer: Issuer, clock: FakeClock, retry_after: Any
 ) -> None:
-    """What is no number of seconds is no retry_after, and keeps nobody waiting."""
+    """A retry_after that is no number of seconds is ignored: nobody waits for it."""
     issuer.given = (
-        AsksForWait()
+        ForeignError()
         if retry_after == "of another"
         else RefreshFailed("no", retry_after=retry_after)
     )

@@ -175,7 +175,7 @@ def test_who_bounds_no_read_is_not_cut(timeout: tuple[float | None, float | None
 
 
 def test_a_401_is_renewed_before_anything_else() -> None:
-    """Not even the server's own retry_after for a retry sends the refused token again."""
+    """Even if the server asks for a retry, the refused token is not sent again."""
     events: list[object] = []
     source = Source("one", "two")
     refused = (401, {**REFUSED[1], "x-should-retry": "true"})

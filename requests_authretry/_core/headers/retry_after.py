@@ -54,7 +54,7 @@ def read_hints(status: int, fields: Fields, now: float, names: frozenset[str]) -
 def parse_retry_after(lines: Iterable[str], date: str, now: float) -> float | None:
     """Read `Retry-After` (RFC 9110, 10.2.3); never raises on any text.
 
-    Anything malformed counts as absent, and so does a retry_after above `LONGEST`.
+    Anything malformed counts as absent, and so does a time above `LONGEST`.
 
     Args:
         lines: The field lines; several values may have been joined by commas into one line.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 LONGEST: Final = 100 * 365.25 * 86_400.0
-"""A hundred years in seconds: beyond it a number is nonsense and not a retry_after."""
+"""A hundred years in seconds: a number above it counts as absent."""
 
 OWS: Final = " \t"
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)

@@ -107,7 +107,7 @@ def test_valid_values(value: str, seconds: float) -> None:
     ],
 )
 def test_malformed_values_count_as_absent(value: str) -> None:
-    """What the grammar does not know, or nobody can mean, is no retry_after at all."""
+    """A value outside the grammar, or an absurd one, is read as no value."""
     assert parse_retry_after([value], "", NOW) is None
 
 
@@ -175,7 +175,7 @@ def test_delay_seconds_need_no_clock() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "retry_after"),
+    ("value", "should_retry"),
     [
         ("true", True),
         ("True", True),
@@ -195,9 +195,9 @@ def test_delay_seconds_need_no_clock() -> None:
         ("fal\u017fe", None),
     ],
 )
-def test_should_retry(value: str, retry_after: bool | None) -> None:  # noqa: FBT001
-    """Only the two words are a retry_after, in any case."""
-    assert parse_should_retry(value) is retry_after
+def test_should_retry(value: str, should_retry: bool | None) -> None:  # noqa: FBT001
+    """Only ``true`` and ``false`` are read, in any case."""
+    assert parse_should_retry(value) is should_retry
 
 
 @given(st.lists(HOSTILE), HOSTILE, NOWS)

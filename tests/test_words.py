@@ -1,0 +1,101 @@
+"""The words of the project: names and texts say what the field says."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tokenize
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TOP: Final = Path(__file__).parent.parent
+FOLDERS: Final = ("requests_authretry", "tests", "tools", "benchmarks")
+FILES: Final = [
+    path
+    for folder in FOLDERS
+    for path in sorted((TOP / folder).rglob("*.py"))
+    if "node_modules" not in path.parts
+]
+PAGES: Final = [
+    *TOP.glob("*.md"),
+    *(TOP / "docs").rglob("*.md"),
+    *(TOP / "benchmarks").glob("*.md"),
+]
+
+ENDINGS: Final = r"(?:s|es|ed|ing)?"
+IN_TEXTS: Final = re.compile(rf"(?<!\w)(?:wish|knock|seam|twin){ENDINGS}(?!\w)", re.IGNORECASE)
+# The exchange of one token for another (RFC 8693) is the field's word; a call is no exchange.
+IN_NAMES: Final = re.compile(
+    rf"(?<![a-z])(?:(?:wish|knock|gate|seam|twin){ENDINGS}|take_turn|(?<!token_)exchanges?)(?![a-z])"
+)
+CAPITALIZED: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    """Read a file of code."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def names(tree: ast.AST) -> Iterator[str]:
+    """Give every identifier below a node: whatever a node holds as text, except constants."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Constant):
+            for _, value in ast.iter_fields(node):
+                yield from (
+                    each
+                    for each in (value if isinstance(value, list) else [value])
+                    if isinstance(each, str)
+                )
+
+
+def banned(identifier: str) -> bool:
+    """Whether a word inside an identifier is not one of the field."""
+    return bool(IN_NAMES.search(CAPITALIZED.sub("_", identifier).lower()))
+
+
+def texts(path: Path) -> Iterator[str]:
+    """Give what a file says to its readers: a page whole, of code the docstrings and comments."""
+    if path.suffix == ".md":
+        yield path.read_text(encoding="utf-8")
+        return
+    for node in ast.walk(parsed(path)):
+        match node:  # a docstring, of an attribute or a constant too
+            case ast.Expr(ast.Constant(str(text))):
+                yield text
+    with path.open("rb") as file:
+        yield from (
+            token.string
+            for token in tokenize.tokenize(file.readline)
+            if token.type == tokenize.COMMENT
+        )
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_names_are_the_words_of_the_field(folder: str) -> None:
+    """A server's `Retry-After` is a ``retry_after``, and a call is a ``Call``, in all code."""
+    found = {
+        f"{path.relative_to(TOP)}: {name}"
+        for path in FILES
+        if path.is_relative_to(TOP / folder)
+        for name in (path.stem, *names(parsed(path)))
+        if banned(name)
+    }
+    assert not found
+
+
+def test_texts_have_the_words_of_the_field() -> None:
+    """Docstrings, comments and pages have no word that a reader has to be told first."""
+    found = {
+        f"{path.relative_to(TOP)}: {word[0]}"
+        for path in (*FILES, *PAGES)
+        for text in texts(path)
+        for word in IN_TEXTS.finditer(text)
+    }
+    assert not found
