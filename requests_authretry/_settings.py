@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, fields
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ._clock import SystemClock
@@ -116,8 +115,9 @@ class Settings:
             ConfigurationError: It cannot be read, or something in it cannot work; all faults are
                 named together, each with its line.
         """
-        settings: Settings = _loader().load_file(path)
-        return settings
+        from ._config import load_file
+
+        return load_file(path)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -132,8 +132,9 @@ class Settings:
             ConfigurationError: A variable is unknown or cannot work, or so is something in the
                 file; all faults are named together, each with its variable or line.
         """
-        settings: Settings = _loader().load_env(environ)
-        return settings
+        from ._config import load_env
+
+        return load_env(environ)
 
     def _take_token(self) -> str | None:
         given: Any = self
@@ -163,11 +164,6 @@ class Settings:
     def __deepcopy__(self, memo: object) -> Settings:
         """Immutable: a deep-copied session goes on sharing its token."""
         return self
-
-
-def _loader() -> Any:
-    """By name, as settings know nothing of the sources and stores above them, which files name."""
-    return import_module("._config", __package__)
 
 
 def _faults(given: Any) -> Iterable[str | None]:
