@@ -42,8 +42,21 @@ _NO_ORIGINS = (
 )
 
 
+class _SlotForShared:
+    """The place where `_shared` keeps what sessions with one settings object share.
+
+    It is a slot and no field, so that `fields`, `replace`, `asdict` and pickles leave it out. It
+    belongs to the object and not to a weak dictionary: what is shared refers to the settings, often
+    through a token function of whoever holds them, so that such a dictionary would keep both for
+    ever. Here the garbage collector finds the circle.
+    """
+
+    __slots__ = ("_shared",)
+    _shared: dict[str, Any]
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Settings:
+class Settings(_SlotForShared):
     """All there is to set. Immutable, validated when made, safe to share between threads.
 
     Sessions that are mounted with one settings object share its token, its quota and its store.
@@ -91,6 +104,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Freeze the collections and refuse what cannot work, all faults together."""
+        object.__setattr__(self, "_shared", {})
         given: Any = self  # as yet whatever the caller wrote
         kinds = ("origins", "listeners", "sites")
         faults = [collection(name, getattr(given, name)) for name in kinds]
@@ -156,6 +170,11 @@ class Settings:
     def __getstate__(self) -> dict[str, object]:
         """A pickle carries the fields, and nothing of what sessions share in this process."""
         return {item.name: getattr(self, item.name) for item in fields(self)}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        """Nothing is shared yet with sessions of this process."""
+        self.__dict__.update(state)
+        object.__setattr__(self, "_shared", {})
 
     def __copy__(self) -> Settings:
         """Immutable: a copy is the object itself."""
