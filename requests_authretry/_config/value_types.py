@@ -111,9 +111,7 @@ WORDS_BY_NAME = Kind(
     lambda value: isinstance(value, dict) and all(map(_is_text, [*value, *value.values()])),
 )
 JITTER = Kind(
-    " or ".join(f'"{jitter}"' for jitter in _JITTERS),
-    _JITTERS.__contains__,
-    made=Jitter,
+    " or ".join(f'"{jitter}"' for jitter in _JITTERS), lambda value: value in _JITTERS, made=Jitter
 )
 TIMEOUT = Kind(
     "a number of seconds or an array of two, [connect, read]",
