@@ -8,7 +8,7 @@ import weakref
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, fields, replace
 from threading import Barrier
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import requests
 
@@ -85,7 +85,8 @@ def test_settings_that_nobody_uses_any_more_are_collected() -> None:
         session.get(URL)
         with override(timeout=3):
             session.get(URL)
-    gone = [weakref.ref(program.settings), weakref.ref(Runtime.of(program.settings))]
+    used: list[Any] = [program.settings, Runtime.of(program.settings)]
+    gone = [weakref.ref(used.pop()), weakref.ref(used.pop())]
     del program, session, below
     gc.collect()
     assert [ref() for ref in gone] == [None, None]

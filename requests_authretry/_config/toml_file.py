@@ -78,7 +78,7 @@ def _parsed(text: str, source: str, findings: Findings) -> dict[str, Any] | None
         findings.say(place, "needs tomli to be read: pip install 'requests-authretry[toml]'")
         return None
     try:
-        return parser.loads(text)
+        document: dict[str, Any] = parser.loads(text)
     except parser.TOMLDecodeError as error:
         where = _WHERE.search(str(error))
         last = text.count("\n") + 1
@@ -86,6 +86,8 @@ def _parsed(text: str, source: str, findings: Findings) -> dict[str, Any] | None
         fault = f"is no TOML: {_WHERE.sub('', str(error))}"
     except (ValueError, RecursionError):
         pass
+    else:
+        return document
     findings.say(place, fault)
     return None
 
