@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ._settings import Settings
 
 
-class Runtime:
+class SharedState:
     """The living part of a settings object, see `of`. Safe to use from many threads.
 
     Args:
@@ -25,9 +25,9 @@ class Runtime:
     Attributes:
         settings: The settings it belongs to.
         clock: Their clock, nearer at hand.
-        patience: Seconds for a whole call.
-        carries: Whether there are credentials at all.
-        adds: Whether there is something else to add: a key, or a body that is kept.
+        deadline_seconds: Seconds for a whole call.
+        has_credentials: Whether there are credentials at all.
+        changes_requests: Whether requests get a key, or have their bodies kept.
         origins: Where they may go.
         prefixes: The same, as most URLs that may carry them begin.
         is_on_loopback: Whether one of them is plain http, and safe only as it is on this machine.
@@ -39,11 +39,11 @@ class Runtime:
         sites: What sites of their own have in place of it, by their origins.
     """
 
-    def __init__(self, settings: Settings, base: Runtime | None = None) -> None:
+    def __init__(self, settings: Settings, base: SharedState | None = None) -> None:
         self.settings = settings
         self.clock = settings.clock
-        self.carries = settings.token is not None or settings.auth is not None
-        self.adds = settings.retry.idempotency_key or settings.retry.buffer_bodies > 0
+        self.has_credentials = settings.token is not None or settings.auth is not None
+        self.changes_requests = settings.retry.idempotency_key or settings.retry.buffer_bodies > 0
         tokens, quotas, sharing = _inherited(settings, base)
         self.tokens = tokens or _keeper(settings, base)
         self.quotas = quotas or Quotas(settings.quota)
@@ -51,48 +51,48 @@ class Runtime:
         self.sharing = sharing or Sharing(settings.store, settings.clock, settings.listeners)
         self.limits = self.sharing.limits
         self.auth = settings.auth
-        self.patience = settings.retry.deadline
+        self.deadline_seconds = settings.retry.deadline
         self.origins = {Origin.of(origin) for origin in settings.origins}
         self.prefixes = tuple(f"{origin}/" for origin in settings.origins)
         is_http = any(origin.startswith("http://") for origin in settings.origins)
         self.is_on_loopback = is_http and not settings.allow_http
         sites = ((origin, site) for site in settings.sites for origin in site.origins)
-        self.sites = {Origin.of(origin): Runtime.of(site) for origin, site in sites}
+        self.sites = {Origin.of(origin): SharedState.of(site) for origin, site in sites}
 
     @classmethod
-    def of(cls, settings: Settings, base: Runtime | None = None) -> Runtime:
+    def of(cls, settings: Settings, base: SharedState | None = None) -> SharedState:
         """Return what the sessions with a settings object share in this process.
 
         Args:
             settings: The settings object.
             base: Whose parts it goes on using, if there is nothing shared yet.
         """
-        slot: dict[str, Runtime] = settings._shared  # noqa: SLF001 (it is there for this)
+        slot: dict[str, SharedState] = settings._shared  # noqa: SLF001 (it is there for this)
         # All of several threads get the first one: `setdefault` is atomic. No lock, so that a
         # fork finds none held.
         return slot.get("state") or slot.setdefault("state", cls(settings, base))
 
-    def serving(self, url: str) -> Runtime:
+    def serving(self, url: str) -> SharedState:
         """Return that of the site where a request goes; without one, this."""
         return self.sites.get(Origin.of(url), self)
 
-    def overridden(self, override: Override) -> Runtime:
+    def overridden(self, override: Override) -> SharedState:
         """Return what serves a call for which some settings are others."""
         known = override.known
         settings = known.get(self.settings)
         if settings is None:
             settings = known.setdefault(self.settings, derived(self.settings, **override.changes))
-        return Runtime.of(settings)
+        return SharedState.of(settings)
 
 
 def derived(settings: Settings, **changes: Any) -> Settings:
     """Return the settings with changes; they share what no change concerns."""
     other = replace(settings, **changes)
-    Runtime.of(other, Runtime.of(settings))
+    SharedState.of(other, SharedState.of(settings))
     return other
 
 
-def _keeper(settings: Settings, base: Runtime | None) -> TokenKeeper | None:
+def _keeper(settings: Settings, base: SharedState | None) -> TokenKeeper | None:
     """Make what keeps the token; None without one.
 
     A token of derived settings stays out of the store unless it has a name there: the name that
@@ -108,7 +108,7 @@ def _keeper(settings: Settings, base: Runtime | None) -> TokenKeeper | None:
 
 
 def _inherited(
-    settings: Settings, base: Runtime | None
+    settings: Settings, base: SharedState | None
 ) -> tuple[TokenKeeper | None, Quotas | None, Sharing | None]:
     """Return the parts of a base that serve these settings as well, None for those that do not."""
     if base is None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 from requests_authretry import Settings, mount, override
-from requests_authretry._shared import Runtime, derived
+from requests_authretry._shared import SharedState, derived
 from requests_authretry.testing import ScriptedAdapter
 from tests.support.scripted import ORIGIN, URL
 
@@ -25,19 +25,19 @@ def test_settings_that_say_the_same_share_nothing() -> None:
     """Two objects are two, whatever stands in them; a changed copy begins afresh."""
     one = Settings(token="tok", origins=[ORIGIN])
     two = Settings(token="tok", origins=[ORIGIN])
-    states = {Runtime.of(settings) for settings in (one, two, replace(one))}
+    states = {SharedState.of(settings) for settings in (one, two, replace(one))}
     assert len(states) == 3
-    assert Runtime.of(one).quotas is not Runtime.of(two).quotas
-    assert Runtime.of(one).tokens is not Runtime.of(two).tokens
+    assert SharedState.of(one).quotas is not SharedState.of(two).quotas
+    assert SharedState.of(one).tokens is not SharedState.of(two).tokens
 
 
 def test_the_state_outlives_its_sessions() -> None:
     """A session mounted later finds the token and the quota of those that are gone."""
     settings = Settings(token="tok", origins=[ORIGIN])
     mount(requests.Session(), settings).unmount()
-    before = weakref.ref(Runtime.of(settings))
+    before = weakref.ref(SharedState.of(settings))
     gc.collect()
-    assert Runtime.of(settings) is before()
+    assert SharedState.of(settings) is before()
 
 
 class Slow:
@@ -60,7 +60,7 @@ def test_threads_that_come_at_once_get_one_state() -> None:
     """Of 200 threads that each begin to make the state, all go on with the same one."""
     settings = Settings(token=Slow(200), origins=[ORIGIN])
     with ThreadPoolExecutor(200) as threads:
-        states = set(threads.map(Runtime.of, [settings] * 200))
+        states = set(threads.map(SharedState.of, [settings] * 200))
     assert len(states) == 1
 
 
@@ -85,7 +85,7 @@ def test_settings_that_nobody_uses_any_more_are_collected() -> None:
         session.get(URL)
         with override(timeout=3):
             session.get(URL)
-    used: list[Any] = [program.settings, Runtime.of(program.settings)]
+    used: list[Any] = [program.settings, SharedState.of(program.settings)]
     gone = [weakref.ref(used.pop()), weakref.ref(used.pop())]
     del program, session, below
     gc.collect()
@@ -95,19 +95,21 @@ def test_settings_that_nobody_uses_any_more_are_collected() -> None:
 def test_the_state_is_no_field() -> None:
     """Neither `fields`, `asdict` and `vars` nor a pickle have it; loaded settings begin afresh."""
     settings = Settings(timeout=3)
-    state = Runtime.of(settings)
+    state = SharedState.of(settings)
     names = {item.name for item in fields(settings)}
     assert set(asdict(settings)) == set(vars(settings)) == names
     loaded = pickle.loads(pickle.dumps(settings))  # noqa: S301 (our own)
     assert loaded.timeout == 3
-    assert Runtime.of(loaded) is not state
+    assert SharedState.of(loaded) is not state
 
 
 def test_derived_settings_share_what_no_change_concerns() -> None:
     """Another timeout leaves token, quota and limits shared; another token has its own."""
     settings = Settings(token="tok", origins=[ORIGIN])
-    base = Runtime.of(settings)
-    same, other = (Runtime.of(derived(settings, **it)) for it in ({"timeout": 3}, {"token": "x"}))
+    base = SharedState.of(settings)
+    same, other = (
+        SharedState.of(derived(settings, **it)) for it in ({"timeout": 3}, {"token": "x"})
+    )
     assert (same.tokens, same.quotas, same.sharing) == (base.tokens, base.quotas, base.sharing)
     assert other.tokens is not base.tokens
     assert (other.quotas, other.sharing) == (base.quotas, base.sharing)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .._call.call import Call
     from .._core.records import Outcome
-    from .._shared import Runtime
+    from .._shared import SharedState
     from .rate_limiter import Key
 
 
@@ -25,14 +25,14 @@ _SIGNED = {b"digest", b"oauth", b"hmac", b"signature", b"dpop", b"hawk", b"negot
 """Schemes whose credentials are other ones with each request."""
 
 
-def key_of(runtime: Runtime, request: PreparedRequest) -> Key:
+def key_of(runtime: SharedState, request: PreparedRequest) -> Key:
     """The limit that a request falls under."""
     url = request.url or ""
     origin = Origin.of(url)
     return runtime.limits.key(origin, _credential(runtime, request, origin), url)
 
 
-def _credential(runtime: Runtime, request: PreparedRequest, origin: Origin | None) -> str:
+def _credential(runtime: SharedState, request: PreparedRequest, origin: Origin | None) -> str:
     """What tells the request's credentials apart, without giving them away."""
     tokens = runtime.tokens if origin in runtime.origins else None
     if tokens is not None and (

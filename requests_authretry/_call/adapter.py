@@ -17,7 +17,7 @@ from .._events import GaveUp, RetryScheduled, tell
 from .._locks import survives_fork
 from .._override import current
 from .._settings import Settings
-from .._shared import Runtime
+from .._shared import SharedState
 from .attempt_log import leave_on
 from .call import Call
 from .response_body import drain, forbids_retry, read_body
@@ -74,7 +74,7 @@ class AuthRetryAdapter(HTTPAdapter):
         self.settings = settings
         self.inner: Any = inner
         self._wraps = inner is not None and not isinstance(inner, AuthRetryAdapter)
-        self._runtime = Runtime.of(settings)
+        self._runtime = SharedState.of(settings)
         self._waits = Waits()
         survives_fork(self)
 

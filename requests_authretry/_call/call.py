@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from .._admission.rate_limiter import Key
     from .._core.token import Token
     from .._protocols import Prover
-    from .._shared import Runtime
+    from .._shared import SharedState
     from .._tokens.manager import TokenKeeper
     from .outgoing import Proxies
 
@@ -124,14 +124,14 @@ class Call:
     key: str | None = None
     spool: Spool | None = None
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: SharedState) -> None:
         """Begin a call now."""
         self.runtime = runtime
         self.began = self.started = runtime.clock.monotonic()
-        self.deadline = self.began + runtime.patience
+        self.deadline = self.began + runtime.deadline_seconds
 
     @classmethod
-    def of(cls, request: PreparedRequest, runtime: Runtime) -> Call:
+    def of(cls, request: PreparedRequest, runtime: SharedState) -> Call:
         """The call that this request continues, else a new one."""
         hooks: Any = request.hooks
         going_on: Call | None = hooks.pop(get_ident(), None)
@@ -173,9 +173,9 @@ class Call:
         self.is_signed = False
         if self.cookies is not None:
             outgoing = self.cookies.put_on(request)
-        if runtime.adds or self.spool is not None:
+        if runtime.changes_requests or self.spool is not None:
             outgoing = self._with_key_and_spool(outgoing)
-        if not runtime.carries:
+        if not runtime.has_credentials:
             return outgoing
         url = request.url or ""
         # What begins with an origin and a slash is of that origin by any parser's reading.
