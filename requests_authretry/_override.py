@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from ._core.validation import ConfigurationError, refuse
-from ._settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from ._settings import Settings
+
 _ANY = {"origins": ("https://api.example.com",), "token": "any", "allow_http": True}
-"""For the check alone: whether they are missing, the settings that are overridden tell."""
+"""Stand-ins for the check alone: whether these are missing, the overridden settings tell."""
 
 
 class Override:
@@ -28,22 +29,20 @@ class Override:
     """
 
     def __init__(self, changes: dict[str, Any]) -> None:
-        """Not applied to anything yet."""
         self.changes = changes
         self.known: WeakKeyDictionary[Settings, Settings] = WeakKeyDictionary()
 
     def refuse_for_sites(self) -> None:
-        """Credentials without origins would go wherever a redirect leads among the sites.
+        """Refuse a credential without origins: it would follow redirects from site to site.
 
         Raises:
-            ConfigurationError: There are some.
+            ConfigurationError: There is one.
         """
-        given = [name for name in ("token", "auth") if self.changes.get(name) is not None]
-        if given and "origins" not in self.changes:
-            fault = (
-                f"{given[0]} needs origins where there are sites: origins=[...], those it is for"
-            )
-            raise ConfigurationError("override", [fault])
+        if "origins" in self.changes:
+            return
+        needs = "needs origins where there are sites: origins=[...], those it is for"
+        given = (name for name in ("token", "auth") if self.changes.get(name) is not None)
+        refuse("override", [f"{name} {needs}" for name in given][:1])
 
 
 current: ContextVar[Override | None] = ContextVar("requests_authretry override", default=None)
@@ -81,6 +80,9 @@ def override(**changes: Any) -> Iterator[None]:
 
 
 def _faults(changes: dict[str, Any]) -> Iterable[str]:
+    # Imported here: token renewals need `current`, and nothing of the settings.
+    from ._settings import Settings
+
     names = {item.name for item in fields(Settings)} - {"sites"}
     unknown = [name for name in changes if name not in names]
     for name in unknown:

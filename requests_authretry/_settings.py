@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, fields
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ._clock import SystemClock
@@ -43,8 +42,21 @@ _NO_ORIGINS = (
 )
 
 
+class _SlotForShared:
+    """The place where `_shared` keeps what sessions with one settings object share.
+
+    It is a slot and no field, so that `fields`, `replace`, `asdict` and pickles leave it out. It
+    belongs to the object and not to a weak dictionary: what is shared refers to the settings, often
+    through a token function of whoever holds them, so that such a dictionary would keep both for
+    ever. Here the garbage collector finds the circle.
+    """
+
+    __slots__ = ("_shared",)
+    _shared: dict[str, Any]
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Settings:
+class Settings(_SlotForShared):
     """All there is to set. Immutable, validated when made, safe to share between threads.
 
     Sessions that are mounted with one settings object share its token, its quota and its store.
@@ -92,6 +104,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Freeze the collections and refuse what cannot work, all faults together."""
+        object.__setattr__(self, "_shared", {})
         given: Any = self  # as yet whatever the caller wrote
         kinds = ("origins", "listeners", "sites")
         faults = [collection(name, getattr(given, name)) for name in kinds]
@@ -116,8 +129,9 @@ class Settings:
             ConfigurationError: It cannot be read, or something in it cannot work; all faults are
                 named together, each with its line.
         """
-        settings: Settings = _loader().load_file(path)
-        return settings
+        from ._config import load_file
+
+        return load_file(path)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -132,8 +146,9 @@ class Settings:
             ConfigurationError: A variable is unknown or cannot work, or so is something in the
                 file; all faults are named together, each with its variable or line.
         """
-        settings: Settings = _loader().load_env(environ)
-        return settings
+        from ._config import load_env
+
+        return load_env(environ)
 
     def _take_token(self) -> str | None:
         given: Any = self
@@ -156,6 +171,11 @@ class Settings:
         """A pickle carries the fields, and nothing of what sessions share in this process."""
         return {item.name: getattr(self, item.name) for item in fields(self)}
 
+    def __setstate__(self, state: dict[str, object]) -> None:
+        """Nothing is shared yet with sessions of this process."""
+        self.__dict__.update(state)
+        object.__setattr__(self, "_shared", {})
+
     def __copy__(self) -> Settings:
         """Immutable: a copy is the object itself."""
         return self
@@ -163,11 +183,6 @@ class Settings:
     def __deepcopy__(self, memo: object) -> Settings:
         """Immutable: a deep-copied session goes on sharing its token."""
         return self
-
-
-def _loader() -> Any:
-    """By name, as settings know nothing of the sources and stores above them, which files name."""
-    return import_module("._config", __package__)
 
 
 def _faults(given: Any) -> Iterable[str | None]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from ._admission.admission import Admission
 from ._admission.retry_quota import RetryQuotas
@@ -16,38 +16,39 @@ if TYPE_CHECKING:
     from ._override import Override
     from ._settings import Settings
 
-_PLACE = "_runtime"
 
+class SharedState:
+    """The living part of a settings object, see `of`. Safe to use from many threads.
 
-class Runtime:
-    """The living part of a settings object. Safe to use from many threads.
+    Args:
+        settings: The settings it belongs to.
+        base: Whose parts it goes on using where the settings do not differ, None for no one's.
 
     Attributes:
         settings: The settings it belongs to.
         clock: Their clock, nearer at hand.
-        patience: Seconds for a whole call.
-        carries: Whether there are credentials at all.
-        adds: Whether there is something else to add: a key, or a body that is kept.
+        deadline_seconds: Seconds for a whole call.
+        has_credentials: Whether there are credentials at all.
+        changes_requests: Whether requests get a key, or have their bodies kept.
         origins: Where they may go.
         prefixes: The same, as most URLs that may carry them begin.
         is_on_loopback: Whether one of them is plain http, and safe only as it is on this machine.
         tokens: The current token and its renewal, None when the settings have no token.
         quotas: What retries may still cost.
         limit_headers: Names of the header fields that rate limits are read from, in lower case.
-        sharing: Who holds back together with others.
+        sharing: The cool-downs that processes share.
         limiter: The rate limits that were met.
         random: Draws a number in [0, 1) for jitter.
         admission: Whether and when an attempt may be sent.
         sites: What sites of their own have in place of it, by their origins.
     """
 
-    def __init__(self, settings: Settings, base: Runtime | None = None) -> None:
-        """Begin afresh but for what ``base`` has; use `of` for the one that is shared."""
+    def __init__(self, settings: Settings, base: SharedState | None = None) -> None:
         self.settings = settings
         self.clock = settings.clock
-        self.carries = settings.token is not None or settings.auth is not None
-        self.adds = settings.retry.idempotency_key or settings.retry.buffer_bodies > 0
-        tokens, quotas, sharing = _shared(settings, base)
+        self.has_credentials = settings.token is not None or settings.auth is not None
+        self.changes_requests = settings.retry.idempotency_key or settings.retry.buffer_bodies > 0
+        tokens, quotas, sharing = _inherited(settings, base)
         self.tokens = tokens or _keeper(settings, base)
         self.quotas = quotas or RetryQuotas(settings.quota)
         self.limit_headers = frozenset(settings.limits.headers)
@@ -56,42 +57,53 @@ class Runtime:
         self.random = random.random
         self.admission = Admission(settings, self.quotas, self.sharing, self.random)
         self.auth = settings.auth
-        self.patience = settings.retry.deadline
+        self.deadline_seconds = settings.retry.deadline
         self.origins = {Origin.of(origin) for origin in settings.origins}
         self.prefixes = tuple(f"{origin}/" for origin in settings.origins)
         is_http = any(origin.startswith("http://") for origin in settings.origins)
         self.is_on_loopback = is_http and not settings.allow_http
         sites = ((origin, site) for site in settings.sites for origin in site.origins)
-        self.sites = {Origin.of(origin): Runtime.of(site) for origin, site in sites}
+        self.sites = {Origin.of(origin): SharedState.of(site) for origin, site in sites}
 
     @classmethod
-    def of(cls, settings: Settings) -> Runtime:
-        """The one runtime of a settings object, in this process."""
-        shared: Runtime | None = settings.__dict__.get(_PLACE)
-        return shared or cast("Runtime", settings.__dict__.setdefault(_PLACE, cls(settings)))
+    def of(cls, settings: Settings, base: SharedState | None = None) -> SharedState:
+        """Return what the sessions with a settings object share in this process.
 
-    def serving(self, url: str) -> Runtime:
-        """That of the site where a request goes; without one, this."""
+        Args:
+            settings: The settings object.
+            base: Whose parts it goes on using, if there is nothing shared yet.
+        """
+        slot: dict[str, SharedState] = settings._shared  # noqa: SLF001 (it is there for this)
+        # All of several threads get the first one: `setdefault` is atomic. No lock, so that a
+        # fork finds none held.
+        return slot.get("state") or slot.setdefault("state", cls(settings, base))
+
+    def serving(self, url: str) -> SharedState:
+        """Return that of the site where a request goes; without one, this."""
         return self.sites.get(Origin.of(url), self)
 
-    def overridden(self, override: Override) -> Runtime:
-        """What serves a call for which some settings are others."""
+    def overridden(self, override: Override) -> SharedState:
+        """Return what serves a call for which some settings are others."""
         known = override.known
         settings = known.get(self.settings)
         if settings is None:
             settings = known.setdefault(self.settings, derived(self.settings, **override.changes))
-        return Runtime.of(settings)
+        return SharedState.of(settings)
 
 
 def derived(settings: Settings, **changes: Any) -> Settings:
-    """The settings with changes; what they have learned they share where no change concerns it."""
+    """Return the settings with changes; they share what no change concerns."""
     other = replace(settings, **changes)
-    other.__dict__[_PLACE] = Runtime(other, Runtime.of(settings))
+    SharedState.of(other, SharedState.of(settings))
     return other
 
 
-def _keeper(settings: Settings, base: Runtime | None) -> TokenKeeper | None:
-    """What keeps the token; one of a derived settings object has no store without a name there."""
+def _keeper(settings: Settings, base: SharedState | None) -> TokenKeeper | None:
+    """Make what keeps the token; None without one.
+
+    A token of derived settings stays out of the store unless it has a name there: the name that
+    the origins give is the base's.
+    """
     if settings.token is None:
         return None
     if base is not None and not getattr(settings.token, "store_key", None):
@@ -101,19 +113,17 @@ def _keeper(settings: Settings, base: Runtime | None) -> TokenKeeper | None:
     return TokenKeeper(settings)
 
 
-def _shared(
-    settings: Settings, base: Runtime | None
+def _inherited(
+    settings: Settings, base: SharedState | None
 ) -> tuple[TokenKeeper | None, RetryQuotas | None, SharedLimits | None]:
-    """What of a base serves these settings as well."""
+    """Return the parts of a base that serve these settings as well, None for those that do not."""
     if base is None:
         return None, None, None
     old = base.settings
-    names = (item.name for item in fields(old))
-    changed = {name for name in names if getattr(settings, name) is not getattr(old, name)}
-    is_together = changed.isdisjoint({"store", "clock"})
-    is_one_token = is_together and "token" not in changed and settings.origins == old.origins
+    is_together = settings.store is old.store and settings.clock is old.clock
+    is_one_token = settings.token is old.token and settings.origins == old.origins
     return (
-        base.tokens if is_one_token else None,
-        base.quotas if "quota" not in changed else None,
+        base.tokens if is_together and is_one_token else None,
+        base.quotas if settings.quota is old.quota else None,
         base.sharing if is_together else None,
     )

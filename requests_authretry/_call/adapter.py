@@ -11,7 +11,7 @@ from .._errors import ConfigurationError
 from .._locks import survives_fork
 from .._override import current
 from .._settings import Settings
-from .._shared import Runtime
+from .._shared import SharedState
 from .call import Call
 from .loop import send_until_done
 from .translate import leave_connections
@@ -58,7 +58,7 @@ class AuthRetryAdapter(HTTPAdapter):
         self.settings = settings
         self.inner: Any = inner
         self._wraps = inner is not None and not isinstance(inner, AuthRetryAdapter)
-        self._shared = Runtime.of(settings)
+        self._shared = SharedState.of(settings)
         self._waits = Waits()
         survives_fork(self)
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from .._admission.admission import Failed, Permit
     from .._core.records import Outcome
-    from .._shared import Runtime
+    from .._shared import SharedState
     from .credentials import Proxies
 
 _UNREAD = {UNAUTHORIZED, PROXY_AUTHENTICATION_REQUIRED}
@@ -60,15 +60,15 @@ class Call:
     until = inf
     is_replaying = False
 
-    def __init__(self, shared: Runtime) -> None:
+    def __init__(self, shared: SharedState) -> None:
         began = shared.clock.monotonic()
         self.shared = shared
-        self.deadline = began + shared.patience
+        self.deadline = began + shared.deadline_seconds
         self.log = AttemptLog(began)
         self.credentials = Credentials()
 
     @classmethod
-    def of(cls, request: PreparedRequest, shared: Runtime) -> Call:
+    def of(cls, request: PreparedRequest, shared: SharedState) -> Call:
         """Return the call that this request continues, else a new one.
 
         A redirect continues its call as long as the deadline lasts, whether requests follows it or
@@ -113,11 +113,11 @@ class Call:
         shared, outgoing = self.shared, request
         if self.cookies is not None:
             outgoing = self.cookies.put_on(request)
-        if shared.adds or self.repeatable is not None:
+        if shared.changes_requests or self.repeatable is not None:
             if self.repeatable is None:
                 self.repeatable = Repeatable()
             outgoing = self.repeatable.prepare(outgoing, shared.settings.retry)
-        if shared.carries:
+        if shared.has_credentials:
             outgoing = self.credentials.attach(
                 shared, request, outgoing, proxies, self.deadline, self.log
             )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from .._core.token import Token
     from .._protocols import Prover
-    from .._shared import Runtime
+    from .._shared import SharedState
     from .._tokens.manager import TokenKeeper
     from .attempt_log import AttemptLog
 
@@ -57,7 +57,7 @@ class Credentials:
 
     def attach(  # noqa: PLR0913, PLR0917 (on the healthy path: no object is made for the call)
         self,
-        shared: Runtime,
+        shared: SharedState,
         request: PreparedRequest,
         outgoing: PreparedRequest,
         proxies: Proxies,
@@ -101,7 +101,7 @@ class Credentials:
 
     def _with_token(  # noqa: PLR0913, PLR0917 (see `attach`)
         self,
-        shared: Runtime,
+        shared: SharedState,
         tokens: TokenKeeper,
         request: PreparedRequest,
         outgoing: PreparedRequest,
@@ -141,14 +141,14 @@ class Credentials:
         return self.has_nonce or not is_answered(self.answers, fetched=self.fetched)
 
 
-def target_of(shared: Runtime, request: PreparedRequest) -> Target:
+def target_of(shared: SharedState, request: PreparedRequest) -> Target:
     """Return where a request goes, as far as rate limits and outages tell it apart."""
     url = request.url or ""
     origin = Origin.of(url)
     return Target(url, origin, _credential_name(shared, request, origin))
 
 
-def _credential_name(shared: Runtime, request: PreparedRequest, origin: Origin | None) -> str:
+def _credential_name(shared: SharedState, request: PreparedRequest, origin: Origin | None) -> str:
     """Return a name that tells the request's credential apart, and does not give it away."""
     tokens: TokenKeeper | None = shared.tokens if origin in shared.origins else None
     if tokens is not None and (

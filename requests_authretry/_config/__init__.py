@@ -10,7 +10,7 @@ from .._core.origin import parse_origin
 from .._core.validation import ConfigurationError, refuse
 from .._settings import Settings
 from .environment import read_variables
-from .fields import CONFIG, part_of, schema
+from .fields import CONFIG, part_of
 from .findings import Findings, Found, Place
 from .toml_file import read_file
 
@@ -19,22 +19,21 @@ if TYPE_CHECKING:
 
     from .fields import Names
 
-__all__ = ["load_env", "load_file", "schema"]
+__all__ = ["load_env", "load_file"]
 
-_ORIGINS, _TOKEN, _STORE, _ALLOW_HTTP = ("origins",), ("token",), ("store",), ("allow_http",)
+_ORIGINS, _TOKEN, _ALLOW_HTTP = ("origins",), ("token",), ("allow_http",)
 _NOTHING = Found((), Place(""))
-_NEEDS_ORIGINS = "needs origins = [...]: they say which requests follow it"
 
 
 def load_file(path: str | os.PathLike[str]) -> Settings:
-    """Settings from a file, see `Settings.from_file`."""
+    """Load settings from a file, see `Settings.from_file`."""
     findings = Findings()
     read_file(os.fspath(path), findings)
     return _settled(findings)
 
 
 def load_env(environ: Mapping[str, str] | None = None) -> Settings:
-    """Settings from variables, see `Settings.from_env`."""
+    """Load settings from variables, see `Settings.from_env`."""
     findings = Findings()
     file = (os.environ if environ is None else environ).get(CONFIG)
     if file:
@@ -44,43 +43,50 @@ def load_env(environ: Mapping[str, str] | None = None) -> Settings:
 
 
 def _settled(findings: Findings) -> Settings:
-    """What comes of it; raised here, where no frame has seen a secret."""
+    """Build the settings, or raise all faults: here, where no frame has seen a secret."""
     settings = _built(findings)
     refuse("Settings", findings.lines())
     return settings or Settings()
 
 
 def _built(findings: Findings) -> Settings | None:
-    """The sites, and the settings for all else; further faults are noted."""
+    """Build the sites, and the settings for all other requests; note further faults."""
     top, sites = findings.top, []
     taken: dict[str, Place] = {}
     for site in findings.sites:
-        found = {**{name: top[name] for name in top if name != _ORIGINS}, **site.found}
-        place = found.get(_ORIGINS, site).place
-        if found.get(_ORIGINS, _NOTHING).value == ():
-            findings.say(place, f"site {_NEEDS_ORIGINS}")
+        found = {**top, _ORIGINS: Found((), site.place), **site.found}
+        origins, place = found[_ORIGINS]
+        if origins == ():
+            needs = "site needs origins = [...]: they say which requests follow it"
+            findings.say(place, needs)
             continue
-        made = _made(found, findings)
-        for origin in made.origins if made else ():
+        made = _made(found, findings, "site.origins")
+        if made is None:
+            continue
+        sites.append(made)
+        for origin in made.origins:
             other = taken.setdefault(origin, place)
             if other is not place:
                 findings.say(place, f"site.origins: {origin} is in the site of {other} too")
-        sites += [made] if made else []
     if findings.sites and top.get(_ORIGINS, _NOTHING).value == ():
         top.pop(_TOKEN, None)  # it is the default of the sites
-    return _made(top, findings, sites=() if findings.faults else tuple(sites))
+    return _made(top, findings, "origins", sites=() if findings.faults else tuple(sites))
 
 
-def _made(found: Mapping[Names, Found], findings: Findings, **more: Any) -> Settings | None:
-    """One settings object; each value in it is known to be good by itself."""
+def _made(
+    found: Mapping[Names, Found], findings: Findings, name: str, **more: Any
+) -> Settings | None:
+    """Make one settings object of values that are good by themselves; None where it cannot work."""
     origins = found.get(_ORIGINS, _NOTHING)
+    if origins.value is None:
+        return None
+    # An allow_http that was refused may have been meant: one fault is enough.
     allow_http = _ALLOW_HTTP in found and found[_ALLOW_HTTP].value is not False
-    parsed = [parse_origin(text, allow_http=allow_http) for text in origins.value or ()]
-    name = "origins" if "sites" in more else "site.origins"
-    faults = [f"{name}: {fault}" for fault in parsed if isinstance(fault, str)]
+    parsed = [parse_origin(text, allow_http=allow_http) for text in origins.value]
+    faults = [fault for fault in parsed if isinstance(fault, str)]
     for fault in faults:
-        findings.say(origins.place, fault)
-    if faults or origins.value is None:
+        findings.say(origins.place, f"{name}: {fault}")
+    if faults:
         return None
     try:
         made: Settings = _record(Settings, found, (), **more)
@@ -92,9 +98,8 @@ def _made(found: Mapping[Names, Found], findings: Findings, **more: Any) -> Sett
     return made
 
 
-def _record(owner: type[Any], found: Mapping[Names, Found], path: Names, **more: Any) -> Any:
-    """A record of what was found for its fields, and of the defaults for the others."""
-    given = dict(more)
+def _record(owner: type[Any], found: Mapping[Names, Found], path: Names, **given: Any) -> Any:
+    """Make a record of what was found for its fields, and of the defaults for the others."""
     for item in fields_of(owner):
         here, part = (*path, item.name), part_of(item)
         if part is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .factories import Maker
-from .fields import CONFIG, PREFIX, VARIABLES
+from .fields import CONFIG, PREFIX, SETTINGS, VARIABLES
 from .findings import Place, Taker
 from .value_types import unknown
 
@@ -25,26 +25,31 @@ def read_variables(environ: Mapping[str, str] | None, findings: Findings) -> Non
         environ: The variables, None for those of the process.
         findings: Where everything goes, faults too.
     """
-    taker = Taker(findings.top, Maker(Path(), environ, is_file=False), findings.say)
-    variables = os.environ if environ is None else environ
-    for name in [name for name in variables if name.startswith(PREFIX)]:
-        place, setting = Place(name), VARIABLES.get(name)
+    taker = Taker(
+        findings.top,
+        Maker(Path(), environ, is_file=False),
+        findings,
+        lambda *path: Place(SETTINGS[path].variable),
+    )
+    for name, text in (os.environ if environ is None else environ).items():
+        setting = VARIABLES.get(name)
+        if not name.startswith(PREFIX):
+            continue
         if setting is None and name != CONFIG:
-            findings.say(place, f"this variable {_unknown(name)}")
-        elif not variables[name]:
-            findings.say(place, "is empty: give it a value, or take it away")
+            findings.say(Place(name), f"this variable {_unknown(name)}")
+        elif not text:
+            findings.say(Place(name), "is empty: give it a value, or take it away")
         elif setting is not None:
-            _take(taker, setting, variables[name], place)
+            _take(taker, setting, text)
 
 
 def _unknown(name: str) -> str:
-    """What is near is told without the prefix, which makes all of them alike."""
-    known = {variable.removeprefix(PREFIX): variable for variable in (*VARIABLES, CONFIG)}
-    text = unknown(name.removeprefix(PREFIX), known, ())
-    return text.replace("mean ", f"mean {PREFIX}")
+    """Look for the nearest name without the prefix, which makes all of them alike."""
+    known = [variable.removeprefix(PREFIX) for variable in (*VARIABLES, CONFIG)]
+    return unknown(name.removeprefix(PREFIX), known).replace("mean ", f"mean {PREFIX}")
 
 
-def _take(taker: Taker, setting: Setting, text: str, place: Place) -> None:
+def _take(taker: Taker, setting: Setting, text: str) -> None:
     kind = setting.kind
     try:
         value = kind.read(text)
@@ -52,6 +57,6 @@ def _take(taker: Taker, setting: Setting, text: str, place: Place) -> None:
     except ValueError:
         fits = False
     if fits:
-        taker.take(setting, value, place, lambda _: place)
+        taker.take(setting, value)
     else:
-        taker.refuse(setting, place, kind.says_of_text)
+        taker.refuse(setting, kind.says_of_text)

@@ -1,4 +1,4 @@
-"""What a text or a table of the settings stands for: a token source, a store."""
+"""Making what a text or a table of the settings stands for: a token, its source, a store."""
 
 from __future__ import annotations
 
@@ -10,38 +10,20 @@ from .._core.validation import ConfigurationError
 from ..sources import Command
 from ..stores import FileStore, MemoryStore
 from .secret_references import Reference, path_of
-from .token_tables import COMMAND, DPOP, GRANTS, REFERENCE, STORE, Form
+from .token_tables import CLIENT, COMMAND, DPOP, GRANTS, REFERENCE, STORE, Form
 from .value_types import unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from .value_types import Kind
 
-    Say = Callable[[str, str], None]
-    """Notes a fault: the key in the table, "" for all of it, and what goes on behind its name."""
+    Faults = list[tuple[str, str]]
+    """For each fault the key in the table, "" for all of it, and the text behind its name."""
 
-_CLASSES = {
-    "client_credentials": "ClientCredentials",
-    "refresh_token": "RefreshToken",
-    "password": "Password",
-    "jwt_bearer": "JWTBearer",
-    "token_exchange": "TokenExchange",
-    "device_code": "DeviceCode",
-}
-_CLIENT = {
-    "client_id": "client_id",
-    "client_secret": "secret",
-    "client_key": "key",
-    "issuer": "issuer",
-    "token_url": "token_url",
-    "device_url": "device_url",
-    "auth": "auth",
-    "dpop": "dpop",
-    "allow_http": "allow_http",
-}
-"""The arguments of `Client`, by their names in a ``[token]`` table."""
+_OTHER_NAMES = {"client_secret": "secret", "client_key": "key"}
+"""What `Client` calls some of the keys."""
 
 _CHANGING = {"subject_token", "actor_token"}
 """What is read anew for each token request."""
@@ -59,138 +41,131 @@ class Maker:
     def __init__(
         self, folder: Path, environ: Mapping[str, str] | None, *, is_file: bool = True
     ) -> None:
-        """Nothing is made yet."""
         self._folder, self._environ, self._is_file = folder, environ, is_file
 
-    def token(self, given: Any, say: Say) -> object:
-        """A token or its source; None with a fault said where there can be none."""
+    def token(self, given: Any, faults: Faults) -> object:
+        """Make a token or its source; None, and a fault, where there can be none."""
         if isinstance(given, dict):
-            return self._source(given, say)
+            return self._source(given, faults)
         if REFERENCE.fits(given):
-            read = self._read("", given, say)
-            return read and read[0]
+            reference = self._reference(given)
+            return None if self._secret(reference, "", faults) is None else reference
         try:
             return Token(given)
         except ConfigurationError as error:
-            say("", f": {', '.join(error.faults)}")
+            faults.append(("", _because(error)))
         return None
 
-    def store(self, given: str, say: Say) -> object:
-        """A store; None with a fault said where there can be none."""
+    def store(self, given: str, faults: Faults) -> object:
+        """Make a store; None, and a fault, where there can be none."""
         if given.startswith("env:"):
-            read = self._read("", given, say)
-            if read is None:
+            within = self._secret(self._reference(given), "", faults)
+            if within is None:
                 return None
-            within = read[1]
             if within.startswith("env:") or not STORE.fits(within):
-                say("", f": what is in {given} must be {STORE.says}")
+                faults.append(("", f": what is in {given} must be {STORE.says}"))
                 return None
-            return self._opened(within, say)
-        if self._is_file and _has_password(given):
-            say("", ' has a password in it: put it into a variable and write store = "env:NAME"')
+            given = within
+        elif self._is_file and _has_password(given):
+            put = 'put it into a variable and write store = "env:NAME"'
+            faults.append(("", f" has a password in it: {put}"))
             return None
-        return self._opened(given, say)
-
-    def _opened(self, given: str, say: Say) -> object:
-        kind, _, rest = given.partition(":")
         try:
-            if kind == "memory":
-                return MemoryStore()
-            if kind == "file":
-                return FileStore(path_of(rest, self._folder))
-            if kind == "keyring":
-                from ..keyring import KeyringStore
-
-                return KeyringStore(rest)
-            from ..redis import RedisStore
-
-            return RedisStore(given)
+            return self._opened(given)
         except (ConfigurationError, ImportError) as error:
-            say("", f": {', '.join(getattr(error, 'faults', [str(error)]))}")
+            faults.append(("", _because(error)))
         except (OSError, RuntimeError, ValueError):
-            say("", " names no place there can be")
+            faults.append(("", " names no place there can be"))
         return None
 
-    def _read(self, key: str, text: str, say: Say) -> tuple[Reference, Secret] | None:
-        """A reference and what it leads to now."""
-        reference = Reference(text, self._folder, self._environ)
+    def _opened(self, given: str) -> object:
+        kind, _, rest = given.partition(":")
+        if kind == "memory":
+            return MemoryStore()
+        if kind == "file":
+            return FileStore(path_of(rest, self._folder))
+        if kind == "keyring":
+            from ..keyring import KeyringStore
+
+            return KeyringStore(rest)
+        from ..redis import RedisStore
+
+        return RedisStore(given)
+
+    def _reference(self, text: str) -> Reference:
+        return Reference(text, self._folder, self._environ)
+
+    def _secret(self, reference: Reference, key: str, faults: Faults) -> Secret | None:
+        """Read a reference; None, and a fault, where it leads nowhere."""
         found = reference.found()
         if isinstance(found, Secret):
-            return reference, found
-        say(key, f": {found}")
+            return found
+        faults.append((key, f": {found}"))
         return None
 
-    def _source(self, table: Mapping[str, Any], say: Say) -> object:
-        form = _form_of(table, say)
+    def _source(self, table: Mapping[str, Any], faults: Faults) -> object:
+        form = _form_of(table, faults)
         if form is None:
             return None
-        faults: list[str] = []
-
-        def say_on(key: str, text: str) -> None:
-            faults.append(text)
-            say(key, text)
-
-        _check(table, form, say_on)
-        fit = [key for key in table if key in form.keys and form.keys[key].fits(table[key])]
-        plain = {key: self._plain(form.keys[key], key, table[key], say_on) for key in fit}
+        keys, arguments = form.keys, {}
+        for key, value in table.items():
+            kind = keys.get(key)
+            if kind is None:
+                faults.append((key, f" {unknown(key, keys)}"))
+            elif not kind.fits(value):
+                faults.append((key, f" must be {kind.says}"))
+            else:
+                arguments[key] = self._argument(kind, key, value, faults)
+        faults += [("", f" needs {key}") for key in form.required if key not in table]
         if faults:
             return None
         try:
-            return _made(plain)
+            return _made(form, arguments)
         except (ConfigurationError, ImportError) as error:
-            say("", f": {', '.join(getattr(error, 'faults', [str(error)]))}")
+            faults.append(("", _because(error)))
         return None
 
-    def _plain(self, kind: Kind, key: str, value: Any, say: Say) -> Any:
-        """What an argument is: a value as it stands, or the secret it refers to."""
+    def _argument(self, kind: Kind, key: str, value: Any, faults: Faults) -> Any:
+        """Return a value as it stands, or the secret it refers to."""
         if kind not in (REFERENCE, DPOP) or isinstance(value, bool):
             return kind.made(value)
-        read = self._read(key, value, say)
-        if read is None:
-            return None
-        reference, secret = read
+        reference = self._reference(value)
+        secret = self._secret(reference, key, faults)
         return reference.read if key in _CHANGING and not reference.is_fixed else secret
 
 
-def _form_of(table: Mapping[str, Any], say: Say) -> Form | None:
+def _form_of(table: Mapping[str, Any], faults: Faults) -> Form | None:
     if "command" in table:
         return COMMAND
-    grant = table.get("grant")
+    grant, known = table.get("grant"), ", ".join(map(repr, GRANTS))
     if grant is None:
-        say("", " needs a command = [...] or a grant = " + ", ".join(map(repr, GRANTS)))
+        faults.append(("", f" needs a command = [...] or a grant = {known}"))
     elif not isinstance(grant, str) or grant not in GRANTS:
-        say("grant", " must be one of " + ", ".join(map(repr, GRANTS)))
+        faults.append(("grant", f" must be one of {known}"))
     else:
         return GRANTS[grant]
     return None
 
 
-def _check(table: Mapping[str, Any], form: Form, say: Say) -> None:
-    for key, value in table.items():
-        kind = form.keys.get(key)
-        if kind is None:
-            say(key, f" {unknown(key, form.keys, ())}")
-        elif not kind.fits(value):
-            say(key, f" must be {kind.says}")
-    for key in form.required:
-        if key not in table:
-            say("", f" needs {key}")
-
-
-def _made(plain: Mapping[str, Any]) -> object:
-    """The source that a table describes.
+def _made(form: Form, arguments: dict[str, Any]) -> object:
+    """Make the source that a table describes.
 
     Raises:
-        ConfigurationError: What stands in it cannot work.
-        ImportError: It needs an extra.
+        ConfigurationError: What stands in the table cannot work.
+        ImportError: The source needs an extra.
     """
-    if "command" in plain:
-        return Command(plain["command"], store_key=plain.get("store_key"))
+    if form is COMMAND:
+        return Command(arguments["command"], store_key=arguments.get("store_key"))
     from .. import oauth2
 
-    about = {name: plain[key] for key, name in _CLIENT.items() if key in plain}
-    rest = {key: value for key, value in plain.items() if key not in {*_CLIENT, "grant"}}
-    return getattr(oauth2, _CLASSES[plain["grant"]])(oauth2.Client(**about), **rest)
+    about = {_OTHER_NAMES.get(key, key): arguments[key] for key in CLIENT if key in arguments}
+    rest = {key: value for key, value in arguments.items() if key not in {*CLIENT, "grant"}}
+    return getattr(oauth2, form.source)(oauth2.Client(**about), **rest)
+
+
+def _because(error: ConfigurationError | ImportError) -> str:
+    faults = error.faults if isinstance(error, ConfigurationError) else [str(error)]
+    return f": {', '.join(faults)}"
 
 
 def _has_password(url: str) -> bool:

@@ -11,7 +11,7 @@ from .value_types import shown
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .factories import Maker
+    from .factories import Faults, Maker
     from .fields import Names, Setting
 
 
@@ -27,7 +27,7 @@ class Place(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A value and its place; None stands for one that was refused."""
+    """A value and its place; None stands for a value that was refused."""
 
     value: Any
     place: Place
@@ -49,8 +49,8 @@ class Findings:
     """All that was found so far.
 
     Attributes:
-        top: The settings of all, by the names that lead to them.
-        sites: Those of the ``[[site]]`` tables.
+        top: The settings above the sites, by the names that lead to them.
+        sites: The ``[[site]]`` tables.
         faults: What is wrong, and where.
     """
 
@@ -63,62 +63,54 @@ class Findings:
         self.faults.append((place, text))
 
     def lines(self) -> list[str]:
-        """The faults in the order of their places, each once."""
+        """Return the faults in the order of their places, each once."""
         told = sorted(dict.fromkeys(self.faults), key=itemgetter(0))
         return [f"{place}: {text}" for place, text in told]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Taker:
-    """Takes values that came from one source into the findings.
+    """Takes the values of one table, or of the environment, into the findings.
 
     Attributes:
-        into: Where the good ones go.
-        maker: What makes objects of those that stand for one.
-        say: Notes a fault at a place.
+        into: Where the values go.
+        maker: Makes the objects that some of them stand for.
+        findings: Where the faults go.
+        place_of: Returns the place of a setting, or of a key in it, by the names that lead there.
         prefix: The table that all names stand in, for messages.
     """
 
-    into: dict[Names, Found] = field(repr=False)
+    into: dict[Names, Found]
     maker: Maker
-    say: Callable[[Place, str], None]
+    findings: Findings
+    place_of: Callable[..., Place]
     prefix: Names = ()
 
-    def take(
-        self, setting: Setting, value: Any, place: Place, within: Callable[[str], Place]
-    ) -> None:
-        """Take a value of the right kind, or refuse it.
+    def take(self, setting: Setting, value: Any) -> None:
+        """Take a value of the right kind, or note why it cannot work."""
+        path, made = setting.path, setting.kind.made(value)
+        place = self.place_of(*path)
+        faults: Faults = []
+        if path == ("token",):
+            made = self.maker.token(made, faults)
+        elif path == ("store",):
+            made = self.maker.store(made, faults)
+        elif fault := setting.fault(made):  # it begins with the name of the field
+            self.findings.say(place, _full_name((*self.prefix, *path[:-1], "")) + fault)
+            made = None
+        for key, text in faults:
+            self.say((*path, key) if key else path, text)
+        self.into[path] = Found(made, place)
 
-        Args:
-            setting: What it is for.
-            value: What was given.
-            place: Where.
-            within: The place of a key in it, where it is a table.
-        """
-        name = full_name((*self.prefix, *setting.path))
-        faults: list[str] = []
-
-        def say(key: str, text: str) -> None:
-            faults.append(text)
-            about = name + (f".{shown(key)}" if key else "")
-            self.say(within(key) if key else place, about + text)
-
-        made = setting.kind.made(value)
-        if setting.path == ("token",):
-            made = self.maker.token(made, say)
-        elif setting.path == ("store",):
-            made = self.maker.store(made, say)
-        elif fault := setting.fault(made):
-            faults.append(fault)
-            self.say(place, full_name((*self.prefix, *setting.path[:-1], "")) + fault)
-        self.into[setting.path] = Found(None if faults else made, place)
-
-    def refuse(self, setting: Setting, place: Place, what: str) -> None:
+    def refuse(self, setting: Setting, what: str) -> None:
         """Refuse a value of another kind."""
-        self.say(place, f"{full_name((*self.prefix, *setting.path))} must be {what}")
-        self.into[setting.path] = Found(None, place)
+        self.say(setting.path, f" must be {what}")
+        self.into[setting.path] = Found(None, self.place_of(*setting.path))
+
+    def say(self, path: Names, text: str) -> None:
+        """Note a fault of a name; the text goes on behind the name."""
+        self.findings.say(self.place_of(*path), _full_name((*self.prefix, *path)) + text)
 
 
-def full_name(path: Names) -> str:
-    """A setting in a message."""
+def _full_name(path: Names) -> str:
     return ".".join(shown(name) if name else "" for name in path)

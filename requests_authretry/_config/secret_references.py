@@ -37,17 +37,16 @@ class Reference:
     def __init__(
         self, text: str, folder: Path = Path(), environ: Mapping[str, str] | None = None
     ) -> None:
-        """Name the secret; nothing is read yet."""
         self._text, self._folder, self._environ = text, folder, environ
         self._kind, _, self._name = text.partition(":")
 
     @property
     def is_fixed(self) -> bool:
-        """Whether it stays what it is while the process lives."""
+        """Whether the secret stays what it is while the process lives."""
         return self._kind == "env"
 
     def read(self) -> Secret:
-        """The secret as it is now.
+        """Return the secret as it is now.
 
         Raises:
             RefreshFailed: It is not there, cannot be read, or is empty.
@@ -58,7 +57,7 @@ class Reference:
         return found
 
     def fetch(self, context: FetchContext) -> str | None:
-        """The secret as a token; None where it is the very one that was refused.
+        """Return the secret as a token; None where it is the very one that was refused.
 
         Raises:
             RefreshFailed: As `read`.
@@ -76,7 +75,7 @@ class Reference:
         return type(self), (self._text, self._folder)
 
     def found(self) -> Secret | str:
-        """The secret, or why there is none: no exception, as its traceback would have it."""
+        """Return the secret, or why there is none: a traceback would show it."""
         places = {"env": self._in_variable, "file": self._in_file, "keyring": self._in_keyring}
         return places[self._kind]() or f"{self._text} is empty"
 
@@ -110,7 +109,7 @@ class Reference:
 
 
 def path_of(name: str, folder: Path) -> Path:
-    """A path from the settings: ``~`` is the home directory, and a folder the start.
+    """Return a path that the settings name: ``~`` is home, and a relative one starts in a folder.
 
     Raises:
         RuntimeError: There is no home directory.

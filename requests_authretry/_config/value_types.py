@@ -1,4 +1,4 @@
-"""What a setting from outside may be: in a file, in a variable, and for an editor."""
+"""What a value of a settings file, or the text of a variable, may be."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ from .._core.validation import is_finite
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-_FLAGS = {"true": True, "1": True, "yes": True, "on": True} | {
-    "false": False,
-    "0": False,
-    "no": False,
-    "off": False,
+_FLAGS = {
+    **dict.fromkeys(("true", "1", "yes", "on"), True),
+    **dict.fromkeys(("false", "0", "no", "off"), False),
 }
+_JITTERS = [jitter.value for jitter in Jitter]
 _BARE = re.compile(r"[A-Za-z0-9_-]{1,80}")
 
 
@@ -26,21 +25,19 @@ def _same(value: Any) -> Any:
     return value
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Kind:
     """What the values of some settings have in common.
 
     Attributes:
-        says: What it must be in a document, in words that follow "must be".
-        schema: The same as JSON Schema.
-        fits: Whether a value of a TOML document is of this kind.
-        read: What the text of a variable says; a ValueError where it is of another kind.
-        made: What becomes of a value that fits.
-        in_text: What it must be in a variable, "" for the same.
+        says: What a value must be in a file, in words that follow "must be".
+        fits: Whether a value from a file is of this kind.
+        read: Turns the text of a variable into a value; raises ValueError where it cannot.
+        made: Turns a value that fits into the one that the field takes.
+        in_text: What the text of a variable must be, "" for the same as in a file.
     """
 
     says: str
-    schema: Mapping[str, object]
     fits: Callable[[Any], bool]
     read: Callable[[str], Any] = _same
     made: Callable[[Any], Any] = _same
@@ -48,7 +45,7 @@ class Kind:
 
     @property
     def says_of_text(self) -> str:
-        """What it must be in a variable."""
+        """What the text of a variable must be."""
         return self.in_text or self.says
 
 
@@ -70,91 +67,64 @@ def _flag_or_words(text: str) -> bool | list[str]:
         return _words(text)
 
 
-def _pair(text: str) -> Any:
+def _one_or_two_numbers(text: str) -> Any:
     numbers = [float(part) for part in text.split(",")]
     return numbers[0] if len(numbers) == 1 else numbers
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value)
 
 
-def _all(fits: Callable[[object], bool]) -> Callable[[object], bool]:
-    return lambda value: isinstance(value, list) and all(map(fits, value))
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _is_timeout(value: object) -> bool:
-    return is_finite(value) or (
-        isinstance(value, list) and len(value) == 2 and all(map(is_finite, value))  # noqa: PLR2004 (connect, read)
-    )
+def _is_array(value: object, fits: Callable[[object], bool]) -> bool:
+    return isinstance(value, list) and all(map(fits, value))
 
 
-def _is_jitter(value: object) -> bool:
-    return isinstance(value, str) and value in {jitter.value for jitter in Jitter}
+def _tuple_of_array(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
 
 
-_ORDINAL = {"type": "number", "exclusiveMinimum": 0}
-
-TEXT = Kind(
-    says="a string with something in it",
-    schema={"type": "string", "minLength": 1},
-    fits=_is_text,
-)
-FLAG = Kind(
-    says="true or false",
-    schema={"type": "boolean"},
-    fits=lambda value: isinstance(value, bool),
-    read=_flag,
-)
-WHOLE = Kind(says="a whole number", schema={"type": "integer"}, fits=_is_whole, read=int)
-NUMBER = Kind(says="a finite number", schema={"type": "number"}, fits=is_finite, read=float)
+TEXT = Kind("a string with something in it", _is_text)
+FLAG = Kind("true or false", lambda value: isinstance(value, bool), read=_flag)
+WHOLE = Kind("a whole number", _is_whole, read=int)
+NUMBER = Kind("a finite number", is_finite, read=float)
 TEXTS = Kind(
-    says="an array of strings",
-    schema={"type": "array", "items": {"type": "string", "minLength": 1}},
-    fits=_all(_is_text),
+    "an array of strings",
+    lambda value: _is_array(value, _is_text),
     read=_words,
     made=tuple,
     in_text="words with commas between them",
 )
 STATUSES = Kind(
-    says="an array of whole numbers",
-    schema={"type": "array", "items": {"type": "integer", "minimum": 100, "maximum": 599}},
-    fits=_all(_is_whole),
+    "an array of whole numbers",
+    lambda value: _is_array(value, _is_whole),
     read=lambda text: [int(word) for word in _words(text)],
     made=tuple,
     in_text="whole numbers with commas between them",
 )
 WORDS_BY_NAME = Kind(
-    says="a table of strings",
-    schema={"type": "object", "additionalProperties": {"type": "string", "minLength": 1}},
-    fits=lambda value: isinstance(value, dict) and all(map(_is_text, [*value, *value.values()])),
+    "a table of strings",
+    lambda value: isinstance(value, dict) and all(map(_is_text, [*value, *value.values()])),
 )
 JITTER = Kind(
-    says=" or ".join(f'"{jitter.value}"' for jitter in Jitter),
-    schema={"enum": [jitter.value for jitter in Jitter]},
-    fits=_is_jitter,
-    made=Jitter,
+    " or ".join(f'"{jitter}"' for jitter in _JITTERS), lambda value: value in _JITTERS, made=Jitter
 )
 TIMEOUT = Kind(
-    says="a number of seconds or an array of two, [connect, read]",
-    schema={
-        "oneOf": [_ORDINAL, {"type": "array", "items": _ORDINAL, "minItems": 2, "maxItems": 2}]
-    },
-    fits=_is_timeout,
-    read=_pair,
-    made=lambda value: tuple(value) if isinstance(value, list) else value,
+    "a number of seconds or an array of two, [connect, read]",
+    lambda value: is_finite(value) or (_is_array(value, is_finite) and len(value) == 2),  # noqa: PLR2004 (connect, read)
+    read=_one_or_two_numbers,
+    made=_tuple_of_array,
     in_text="a number of seconds, or two with a comma between them: connect,read",
 )
 ADOPT = Kind(
-    says="true, false or an array of strings",
-    schema={"oneOf": [FLAG.schema, TEXTS.schema]},
-    fits=lambda value: FLAG.fits(value) or TEXTS.fits(value),
+    "true, false or an array of strings",
+    lambda value: FLAG.fits(value) or TEXTS.fits(value),
     read=_flag_or_words,
-    made=lambda value: tuple(value) if isinstance(value, list) else value,
+    made=_tuple_of_array,
     in_text="true, false or words with commas between them",
 )
 
@@ -168,16 +138,16 @@ BY_ANNOTATION: Mapping[str, Kind] = {
     "Jitter": JITTER,
     "Timeout | None": TIMEOUT,
 }
-"""The kinds of the fields of our records, which are annotated in one way each."""
+"""The kind of a field, by its annotation: our records write each type in one way."""
 
 
 def shown(name: str) -> str:
-    """A name for a message: one that is odd may be anything, and is not quoted in full."""
+    """Return a name for a message: one that is odd may be anything, and is not quoted in full."""
     return name if _BARE.fullmatch(name) else repr(name[:80])
 
 
-def unknown(name: str, table: Iterable[str], paths: Iterable[str]) -> str:
-    """The line on a name that nobody knows, with the nearest one that is known.
+def unknown(name: str, table: Iterable[str], paths: Iterable[str] = ()) -> str:
+    """Return the words on a name that nobody knows, with the nearest one that is known.
 
     Args:
         name: The last name of its path.

@@ -31,7 +31,7 @@ class _Finder:
         sys.meta_path.remove(self)
         from importlib.util import find_spec
 
-        spec = find_spec(name)
+        spec = find_spec("requests")
         if spec is not None and spec.loader is not None:
             _call_after(spec.loader)
         return spec

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from .. import ConfigurationError, Settings, Token
-from .._config import schema
+from .. import _config
+from .._core.token import Token
+from .._core.validation import ConfigurationError
+from .._settings import Settings
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -48,12 +50,13 @@ def _check(options: Namespace) -> int:
 
 
 def _schema(_: Namespace) -> int:
-    sys.stdout.write(f"{json.dumps(schema(), indent=2)}\n")
+    schema = files(_config) / "settings.schema.json"
+    sys.stdout.write(schema.read_text(encoding="utf-8"))
     return 0
 
 
 def described(settings: Settings) -> Iterator[str]:
-    """What settings do, in lines without secrets: each site, then all else."""
+    """Describe what settings do, in lines without secrets: each site, then all else."""
     for site in settings.sites:
         yield f"{', '.join(site.origins)}:"
         yield from _policy(site)

@@ -13,7 +13,7 @@ from requests_authretry._admission.retry_quota import RetryQuotas
 from requests_authretry._core.bounds import POLICY_SETS, URL_KEPT
 from requests_authretry._core.origin import Origin
 from requests_authretry._core.records import Limit
-from requests_authretry._shared import Runtime
+from requests_authretry._shared import SharedState
 from requests_authretry.testing import FakeClock
 from tests.support.limits import ONCE, hint, looks_end
 from tests.support.sessions import API, Rig
@@ -88,7 +88,7 @@ def test_only_so_many_cool_downs_wait_for_a_store(monkeypatch: pytest.MonkeyPatc
     store = PushedTo()
     store.opened.clear()
     rig = Rig(retry=ONCE, store=store)
-    sharing = Runtime.of(rig.adapter.settings).sharing
+    sharing = SharedState.of(rig.adapter.settings).sharing
     for number in range(50):
         key = Key(Origin("https", f"h{number}.example.com", 443), "")
         sharing.start_cool_down(key, 30.0, 429)
@@ -112,7 +112,7 @@ def test_urls_are_kept_in_part() -> None:
     """Of the URLs that a redirect made long, the beginning is kept when the call is over."""
     rig = Rig((302, {"Location": "/".ljust(9000, "a")}, b""), 200, 429)
     rig.get()
-    limits = Runtime.of(rig.adapter.settings).limiter
+    limits = SharedState.of(rig.adapter.settings).limiter
     assert max(len(url) for url, _ in limits.recent_successes) == URL_KEPT
     url = f"{API}/{'s' * 9000}"
     limits.named(Target(url, ORIGIN, ""), (Limit(0, 9.0, "a"),))

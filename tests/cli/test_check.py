@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from requests_authretry._config import schema
 from requests_authretry.cli import main
 
 if TYPE_CHECKING:
@@ -102,6 +101,8 @@ def test_nothing_set_is_told_too(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_schema_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    """What an editor needs goes to standard output."""
+    """The committed schema goes to standard output."""
     assert main(["schema"]) == 0
-    assert json.loads(capsys.readouterr().out) == schema()
+    schema = json.loads(capsys.readouterr().out)
+    assert schema["title"] == "Settings of requests_authretry"
+    assert {"token", "origins", "retry", "site"} <= set(schema["properties"])

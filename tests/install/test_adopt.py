@@ -26,7 +26,7 @@ from requests_authretry import (
     mount,
 )
 from requests_authretry._core.token import TokenRecord
-from requests_authretry._shared import Runtime
+from requests_authretry._shared import SharedState
 from requests_authretry.testing import FakeClock, ScriptedAdapter
 from tests.support.scripted import EXPIRED, ORIGIN, URL, Source, carried, scripted, settings
 
@@ -305,7 +305,7 @@ def test_the_header_is_in_no_log_or_repr(caplog: pytest.LogCaptureFixture) -> No
     chosen = adopting(Source("new"))
     session, _ = legacy(chosen, EXPIRED, 200)
     session.get(URL)
-    shown = f"{chosen!r} {vars(Runtime.of(chosen).tokens)!r} {caplog.text}"
+    shown = f"{chosen!r} {vars(SharedState.of(chosen).tokens)!r} {caplog.text}"
     assert "legacy-5c1d09" not in shown
 
 
@@ -402,7 +402,7 @@ def test_the_living_parts_are_shared() -> None:
     mount(session, chosen)
     adapter = session.get_adapter(URL)
     assert isinstance(adapter, AuthRetryAdapter)
-    base, own = Runtime.of(chosen), Runtime.of(adapter.settings)
+    base, own = SharedState.of(chosen), SharedState.of(adapter.settings)
     assert own is not base
     assert (own.tokens, own.quotas, own.limiter) == (base.tokens, base.quotas, base.limiter)
 

@@ -17,7 +17,7 @@ from requests_authretry import (
     Token,
 )
 from requests_authretry._core.token import TokenRecord
-from requests_authretry._shared import Runtime
+from requests_authretry._shared import SharedState
 from requests_authretry.testing import FakeClock
 from tests.support.scripted import ORIGIN, settings
 
@@ -193,7 +193,7 @@ class Desk:
     def __init__(self, source: Any, clock: FakeClock, **others: Any) -> None:
         self.events: list[Any] = []
         self.settings = settings(source, clock=clock, listeners=[self.events.append], **others)
-        keeper = Runtime.of(self.settings).tokens
+        keeper = SharedState.of(self.settings).tokens
         assert keeper is not None
         self.keeper = keeper
         self.clock = clock

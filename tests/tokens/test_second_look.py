@@ -24,7 +24,7 @@ from requests_authretry import (
 )
 from requests_authretry._core.token import TokenRecord
 from requests_authretry._core.token_schedule import without_windows
-from requests_authretry._shared import Runtime
+from requests_authretry._shared import SharedState
 from requests_authretry.testing import FakeClock, ScriptedAdapter
 from tests.support.scripted import Source, carried, scripted, settings
 from tests.support.sessions import ended, real
@@ -109,7 +109,7 @@ def test_an_adopted_token_that_is_old_too_is_renewed() -> None:
     chosen = settings(source, store=store)
     store.write("https://api.example.com", TokenRecord(Token("second")).dump())
     session, below = scripted(chosen, REFUSED, REFUSED, 200)
-    tokens = Runtime.of(chosen).tokens
+    tokens = SharedState.of(chosen).tokens
     assert tokens is not None
     tokens._set(Token("first"), without_windows(None, 0.0))  # noqa: SLF001 (as if it had been fetched)
     assert session.get(URL).status_code == 200
@@ -136,7 +136,7 @@ def test_a_source_that_hung_once_is_asked_again() -> None:
             with pytest.raises(RefreshFailed):
                 session.get(URL)
         clock.patience = 5
-        hung = Runtime.of(chosen).tokens
+        hung = SharedState.of(chosen).tokens
         assert hung is not None
         hung._rotation._store = MemoryStore()  # noqa: SLF001 (the hanging one keeps the other's lock)
         assert session.get(URL).status_code == 200
