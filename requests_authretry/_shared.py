@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ._admission.retry_quota import Quotas
 from ._admission.shared_limits import Sharing
+from ._clock import random_of
 from ._core.origin import Origin
 from ._tokens.manager import TokenKeeper
 
@@ -23,6 +24,7 @@ class Runtime:
     Attributes:
         settings: The settings it belongs to.
         clock: Their clock, nearer at hand.
+        random: Draws the numbers for jitter, in [0, 1).
         patience: Seconds for a whole call.
         carries: Whether there are credentials at all.
         adds: Whether there is something else to add: a key, or a body that is kept.
@@ -41,6 +43,7 @@ class Runtime:
         """Begin afresh but for what ``base`` has; use `of` for the one that is shared."""
         self.settings = settings
         self.clock = settings.clock
+        self.random = random_of(settings.clock)
         self.carries = settings.token is not None or settings.auth is not None
         self.adds = settings.retry.idempotency_key or settings.retry.buffer_bodies > 0
         tokens, quotas, sharing = _shared(settings, base)
