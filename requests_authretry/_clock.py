@@ -1,13 +1,21 @@
-"""The real clock: the one place that reads the time and waits for it to pass."""
+"""The real clock and real chance: the one place that reads the time, waits and draws numbers."""
 
 from __future__ import annotations
 
+from random import random
 from threading import TIMEOUT_MAX
 from time import monotonic, sleep, time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from threading import Event
+
+
+def random_of(clock: object) -> Callable[[], float]:
+    """The function that draws the numbers for jitter: the clock's ``random``, else Python's."""
+    draw: Callable[[], float] = getattr(clock, "random", random)
+    return draw
 
 
 class SystemClock:

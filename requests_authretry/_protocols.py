@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Clock(Protocol):
-    """All that the library knows of time. Every method is called from many threads."""
+    """All that the library knows of time. Every method is called from many threads.
+
+    A clock may also have ``random() -> float``, a number in [0, 1) that spreads waits (jitter).
+    Without it `random.random` is used.
+    """
 
     def time(self) -> float:
         """POSIX time in seconds, for what comes from outside: token life, HTTP dates."""

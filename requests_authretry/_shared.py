@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ._admission.admission import Admission
 from ._admission.retry_quota import RetryQuotas
 from ._admission.shared_limits import SharedLimits
+from ._clock import random_of
 from ._core.origin import Origin
 from ._tokens.manager import TokenKeeper
 
@@ -54,7 +54,7 @@ class SharedState:
         self.limit_headers = frozenset(settings.limits.headers)
         self.sharing = sharing or SharedLimits(settings.store, settings.clock, settings.listeners)
         self.limiter = self.sharing.limiter
-        self.random = random.random
+        self.random = random_of(settings.clock)
         self.admission = Admission(settings, self.quotas, self.sharing, self.random)
         self.auth = settings.auth
         self.deadline_seconds = settings.retry.deadline

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
+from random import random
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
 
@@ -32,13 +33,16 @@ class FakeClock:
 
     Args:
         now: POSIX time in seconds to begin with.
+        random: Draws the numbers in [0, 1) that spread waits; ``lambda: 0.0`` takes jitter away.
 
     Attributes:
         sleeps: Each wait that was asked for, in seconds.
     """
 
-    def __init__(self, now: float = 1_000_000_000.0) -> None:
-        """Stand still."""
+    def __init__(
+        self, now: float = 1_000_000_000.0, *, random: Callable[[], float] = random
+    ) -> None:
+        self.random = random
         self._began = now
         self._passed = 0.0
         self._lock = Lock()

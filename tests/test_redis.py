@@ -20,6 +20,7 @@ from redis.exceptions import (
 )
 
 from requests_authretry import ConfigurationError
+from requests_authretry import redis as module
 from requests_authretry.redis import RedisStore, _extend
 from requests_authretry.testing import SystemClock
 from tests.support.stores import is_free
@@ -174,7 +175,7 @@ def test_a_lock_without_a_thread(
         raise RuntimeError("can't start new thread")
 
     store = RedisStore(redis_server.url, lock_ttl=60.0)
-    monkeypatch.setattr("requests_authretry.redis.Thread.start", start)
+    monkeypatch.setattr(threading.Thread, "start", start)
     with store.lock("key", 1.0):
         (name,) = client.keys("*")
         assert 5000 < int(client.pttl(name)) <= 60_000
@@ -262,7 +263,7 @@ def test_a_server_that_hangs(
 ) -> None:
     """Waiting for an answer has an end, by our limit or the URL's; it is no lock that is held."""
     if not option:
-        monkeypatch.setattr("requests_authretry.redis._NETWORK_SECONDS", 1.0)
+        monkeypatch.setattr(module, "_NETWORK_SECONDS", 1.0)
     store = RedisStore(own_redis_server.url + option)
     store.write("key", SECRET)
     os.kill(own_redis_server.pid, signal.SIGSTOP)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ import pytest
 import requests
 
 from requests_authretry import Clock, Settings, attempts, mount
+from requests_authretry._shared import SharedState
 from requests_authretry.testing import FakeClock, ScriptedAdapter, SystemClock, no_waiting
 from tests.support.scripted import Source
 from tests.support.sessions import API, Rig
@@ -37,6 +39,13 @@ def test_a_wait_that_was_ended_takes_no_time() -> None:
     wake.set()
     clock.sleep(1, wake)
     assert clock.sleeps == [1]
+
+
+def test_a_clock_may_draw_the_jitter() -> None:
+    """A clock's own ``random`` is used where it has one, Python's where it has none."""
+    draws = SharedState.of(Settings(clock=FakeClock(random=lambda: 0.25))).random
+    assert draws() == 0.25
+    assert SharedState.of(Settings(clock=SystemClock())).random is random.random
 
 
 def test_waits_are_exact() -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import random
 from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from .._clock import random_of
 from .._core import token_schedule as rules
 from .._core.adopt import AUTHORIZATION, adopts, static_token
 from .._core.records import Reason
@@ -63,6 +63,7 @@ class TokenKeeper:
         self.current: Token | None = None
         self.prover: Prover | None = getattr(source, "prover", None)
         self._clock, self._retry = settings.clock, settings.retry
+        self._random = random_of(settings.clock)
         self._listeners = settings.listeners
         self._rotation = Rotation(settings)
         self.key = self._rotation.key
@@ -254,7 +255,7 @@ class TokenKeeper:
 
     def _hold(self, result: Renewed, *, early: bool) -> None:
         token, now = result.token, self._clock.time()
-        schedule = rules.schedule(token.expires_at, now, random.random())  # noqa: S311 (jitter)
+        schedule = rules.schedule(token.expires_at, now, self._random())
         if token.value == self._held.version and not early:
             schedule = rules.without_windows(token.expires_at, now)
         self._set(token, schedule)
@@ -286,8 +287,7 @@ class TokenKeeper:
         self.current = token if schedule.is_endless else None
 
     def _pause(self, backoff: Backoff) -> float:
-        fraction = random.random()  # noqa: S311 (jitter)
-        return backoff.delay(max(self._failures, 1), throttled=False, fraction=fraction)
+        return backoff.delay(max(self._failures, 1), throttled=False, fraction=self._random())
 
     def _leave_to_parent(self) -> None:
         """Forget the renewal whose thread, with the store's lock, is in the parent process."""

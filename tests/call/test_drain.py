@@ -12,6 +12,7 @@ import pytest
 import requests
 
 from requests_authretry import GaveUp, Reason, RefreshFailed, RetryPolicy
+from requests_authretry._call import response_body
 from requests_authretry._call.response_body import DRAIN_BYTES, DRAIN_SECONDS, drain
 from requests_authretry.testing import FakeClock, SystemClock
 from tests.support.scripted import Source
@@ -55,7 +56,7 @@ def in_two(start: bytes, rest: bytes) -> Action:
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drain for as long as a slow machine needs, where the test does not say for how long."""
-    monkeypatch.setattr("requests_authretry._call.response_body.DRAIN_SECONDS", PATIENCE)
+    monkeypatch.setattr(response_body, "DRAIN_SECONDS", PATIENCE)
 
 
 DRAINED: dict[str, tuple[Action, int]] = {
@@ -102,7 +103,7 @@ def test_a_chunk_that_does_not_come_costs_the_connection(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A body that stops coming is waited for as long as a drain may take, and then left."""
-    monkeypatch.setattr("requests_authretry._call.response_body.DRAIN_SECONDS", 0.05)
+    monkeypatch.setattr(response_body, "DRAIN_SECONDS", 0.05)
     stops = says(head(503, ("Transfer-Encoding", "chunked")))
     with Wire(stops, answer(200, b"here")) as wire, real() as session:
         assert session.get(wire.url, stream=stream).content == b"here"
@@ -191,7 +192,7 @@ def test_a_failed_answer_that_drips_is_left_soon(
     start: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A drain ends with its time, however often a byte comes: the drip itself never ends."""
-    monkeypatch.setattr("requests_authretry._call.response_body.DRAIN_SECONDS", 1.0)
+    monkeypatch.setattr(response_body, "DRAIN_SECONDS", 1.0)
     clock = FakeClock()
     dripping = drip(start, tick=lambda: clock.advance(0.1))
     with Wire(dripping, answer(200, b"here")) as wire, real(clock=clock) as session:
@@ -200,7 +201,7 @@ def test_a_failed_answer_that_drips_is_left_soon(
 
 def test_a_drain_ends_with_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the deadline is nearer than the bound of a drain, it comes first."""
-    monkeypatch.setattr("requests_authretry._call.response_body.DRAIN_SECONDS", 1e9)
+    monkeypatch.setattr(response_body, "DRAIN_SECONDS", 1e9)
     clock, policy = FakeClock(), RetryPolicy(deadline=120, backoff=AT_ONCE)
     dripping = drip(DRIPS["sized"], tick=lambda: clock.advance(10))
     with (

@@ -22,6 +22,7 @@ from requests_authretry import (
     attempts,
     mount,
 )
+from requests_authretry._admission.retry_quota import RetryQuotas
 from requests_authretry.testing import FakeClock, ScriptedAdapter
 from tests.support.sessions import API, AT_ONCE, Rig, raised, real
 from tests.support.wire import PATIENCE, Wire, answer, cut, fin, refusing, rst, says, silence
@@ -255,9 +256,7 @@ def test_a_call_that_failed_pays_nothing_back() -> None:
 
 def test_who_comes_too_late_to_pay_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where other threads emptied the quota between the look and the payment, nothing is sent."""
-    monkeypatch.setattr(
-        "requests_authretry._admission.retry_quota.RetryQuotas.pay", lambda *_: False
-    )
+    monkeypatch.setattr(RetryQuotas, "pay", lambda *_: False)
     rig = Rig((503, {"Retry-After": "3"}), 200)
     assert rig.get().status_code == 503
     [end] = rig.told(GaveUp)

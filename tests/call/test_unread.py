@@ -17,6 +17,7 @@ from requests_authretry import (
     install,
     mount,
 )
+from requests_authretry._call import unauthorized
 from requests_authretry._call.translate import challenges_of
 from tests.support.sessions import AT_ONCE
 from tests.support.wire import Wire, answer
@@ -136,7 +137,7 @@ def test_it_is_said_and_its_challenge_is_not_read(monkeypatch: pytest.MonkeyPatc
         read.append(response)
         return reads(response)
 
-    monkeypatch.setattr("requests_authretry._call.unauthorized.challenges_of", counted)
+    monkeypatch.setattr(unauthorized, "challenges_of", counted)
     with Wire(*[answer(401, BODY, ASKS)] * 2) as wire, requests.Session() as session:
         mount(session, Settings(token="secret", origins=[STRANGER], listeners=[told.append]))
         session.get(wire.url)

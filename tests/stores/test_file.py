@@ -20,6 +20,8 @@ import pytest
 
 from requests_authretry import FileStore, MemoryStore, RefreshFailed, Token
 from requests_authretry._core.token import TokenRecord
+from requests_authretry._tokens import store_sync
+from requests_authretry.stores import _file
 from requests_authretry.stores._lockfile import lock_file
 from requests_authretry.testing import FakeClock
 from tests.support.scripted import EXPIRED, ORIGIN, URL, Source, carried, scripted, settings
@@ -282,7 +284,7 @@ def test_a_time_is_no_reason_to_wait(path: Path, monkeypatch: pytest.MonkeyPatch
         asked.append(timeout)
         return lock_file(lock, 0.0)
 
-    monkeypatch.setattr("requests_authretry.stores._file.lock_file", at_once)
+    monkeypatch.setattr(_file, "lock_file", at_once)
     store = FileStore(path)
     with lock_file(f"{path}.lock", 1.0), pytest.raises(TimeoutError):
         store.push("time", LATER, NOW)
@@ -298,7 +300,7 @@ def test_a_file_that_cannot_be_read(path: Path, monkeypatch: pytest.MonkeyPatch)
         raise OSError(errno.EMFILE, "too many open files", str(path))
 
     with monkeypatch.context() as patch:
-        patch.setattr("requests_authretry.stores._file.os.open", full)
+        patch.setattr(os, "open", full)
         with pytest.raises(OSError, match="too many"):
             FileStore(path).read("key")
         with pytest.raises(OSError, match="too many"):
@@ -512,7 +514,7 @@ def test_a_record_that_cannot_be_written(path: Path) -> None:
 
 def test_a_store_locked_by_another(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who waits in vain for another's renewal fails by name, and asks no source in its stead."""
-    monkeypatch.setattr("requests_authretry._tokens.store_sync.LOCK_SECONDS", 0.0)
+    monkeypatch.setattr(store_sync, "LOCK_SECONDS", 0.0)
     source = Source("never fetched")
     session, below = scripted(settings(source, store=FileStore(path)))
     with FileStore(path).lock(ORIGIN, 0.0), pytest.raises(RefreshFailed, match="locked"):

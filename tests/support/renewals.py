@@ -34,12 +34,12 @@ PATIENCE = 120.0
 
 
 class Drawn:
-    """Stands in for the module ``random`` where jitter would make times unknown."""
+    """Draws one number, where jitter would make times unknown."""
 
     def __init__(self, fraction: float = 0.0) -> None:
         self.fraction = fraction
 
-    def random(self) -> float:
+    def __call__(self) -> float:
         """The same number each time."""
         return self.fraction
 
@@ -263,7 +263,7 @@ class Stepped(FakeClock):
     """A clock that nobody's waiting moves: those who wait go on when the test has advanced it."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(random=Drawn())
         self._waiting = threading.Semaphore(0)
 
     def somebody_waits(self) -> bool:
@@ -282,7 +282,7 @@ class Fleet(FakeClock):
     """A clock on which a wait for a renewal ends with it, or at once where the server hangs."""
 
     def __init__(self, server: StrictServer) -> None:
-        super().__init__()
+        super().__init__(random=Drawn())
         self._server = server
         self.patience = 0.0
 

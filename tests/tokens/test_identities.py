@@ -32,6 +32,7 @@ from requests_authretry import (
     override,
 )
 from requests_authretry._config.secret_references import Reference
+from requests_authretry._tokens import families as module
 from requests_authretry._tokens.families import families, place_of
 from requests_authretry.keyring import KeyringStore
 from requests_authretry.oauth2 import (
@@ -484,7 +485,7 @@ def test_two_places(stores: Any, tmp_path: Path) -> None:
 
 def test_owners_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of more records than are remembered the one that was not asked for longest is forgotten."""
-    monkeypatch.setattr("requests_authretry._tokens.families.MOST_OWNERS", 2)
+    monkeypatch.setattr(module, "MOST_OWNERS", 2)
     store = MemoryStore()
     for key in ("first", "second", "first", "third"):
         families.owner(alices, store, key)

@@ -34,6 +34,7 @@ from requests_authretry import (
     mount,
 )
 from requests_authretry._core.token import TokenRecord
+from requests_authretry._tokens import store_sync
 from requests_authretry.testing import FakeClock, ScriptedAdapter
 from tests.call.test_lifecycle import Child
 from tests.support.renewals import (
@@ -61,18 +62,16 @@ EARLY, LATE = HOUR - 900.0, HOUR - 60.0
 SECRET = "s3cret-of-the-user"
 
 
-@pytest.fixture(autouse=True)
-def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
+@pytest.fixture
+def drawn() -> Drawn:
     """No jitter: windows at their longest, pauses at their shortest."""
-    stand_in = Drawn()
-    monkeypatch.setattr("requests_authretry._tokens.manager.random", stand_in)
-    return stand_in
+    return Drawn()
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    """A clock that moves when it is told to."""
-    return FakeClock()
+def clock(drawn: Drawn) -> FakeClock:
+    """A clock that moves when it is told to, without jitter unless the test draws some."""
+    return FakeClock(random=drawn)
 
 
 @pytest.fixture
@@ -211,7 +210,7 @@ class Meanwhile(FakeClock):
 
 def test_early_once_for_each_token() -> None:
     """Who is slow to see that a token is early does not renew the one that has come meanwhile."""
-    clock, store = Meanwhile(), Flaky()
+    clock, store = Meanwhile(random=Drawn()), Flaky()
     issuer = Issuer(clock)
     desk = Desk(issuer, clock, store=store)
     desk.token()
@@ -655,7 +654,7 @@ def test_a_late_401_gets_the_token_there_is(desk: Desk, issuer: Issuer) -> None:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who waits for a lock gives up soon, so that these tests need no minute."""
-    monkeypatch.setattr("requests_authretry._tokens.store_sync.LOCK_SECONDS", 0.05)
+    monkeypatch.setattr(store_sync, "LOCK_SECONDS", 0.05)
 
 
 @pytest.mark.usefixtures("hasty")

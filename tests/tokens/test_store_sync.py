@@ -23,6 +23,7 @@ from requests_authretry import (
     Token,
     TokenRefreshed,
 )
+from requests_authretry._tokens import store_sync
 from requests_authretry._tokens.store_sync import RELOCK_SECONDS
 from requests_authretry.testing import FakeClock, forget_tokens
 from tests.call.test_lifecycle import Child
@@ -51,18 +52,10 @@ if TYPE_CHECKING:
 EARLY, LATE = HOUR - 900.0, HOUR - 60.0
 
 
-@pytest.fixture(autouse=True)
-def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
-    """No jitter: windows at their longest, pauses at their shortest."""
-    stand_in = Drawn()
-    monkeypatch.setattr("requests_authretry._tokens.manager.random", stand_in)
-    return stand_in
-
-
 @pytest.fixture
 def clock() -> FakeClock:
     """A clock that moves when it is told to."""
-    return FakeClock()
+    return FakeClock(random=Drawn())
 
 
 @pytest.fixture
@@ -287,7 +280,7 @@ class Waiting(FakeClock):
     """A clock that calls back when somebody waits for time to pass."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(random=Drawn())
         self.calls: list[Callable[[], None]] = []
 
     def sleep(self, seconds: float, wake: threading.Event | None = None) -> None:
@@ -571,7 +564,7 @@ def test_a_lock_that_is_not_given_back(issuer: Issuer, clock: FakeClock, store: 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who waits for a lock gives up soon, so that these tests need no minute."""
-    monkeypatch.setattr("requests_authretry._tokens.store_sync.LOCK_SECONDS", 0.05)
+    monkeypatch.setattr(store_sync, "LOCK_SECONDS", 0.05)
 
 
 @pytest.mark.usefixtures("hasty")
