@@ -30,8 +30,11 @@ CONNECTIONS = 3
 _CLIENT = "$binary_remote_addr$http_authorization"
 _BY_RATE = f"limit_req zone=rate burst={RATE - 1} nodelay; limit_req_status"
 _BY_CONNECTIONS = f"limit_conn connections {CONNECTIONS}; limit_conn_status"
+_SLOWLY = f"limit_req zone=slow burst={RATE - 1} nodelay; limit_req_status"
 _LIMITS = {
     "free": "",
+    "slow": f"{_SLOWLY} 429;",
+    "slow-503": f"{_SLOWLY} 503;",
     "rate": f"{_BY_RATE} 429;",
     "rate-503": f"{_BY_RATE} 503;",
     "connections": f"{_BY_CONNECTIONS} 429;",
@@ -55,6 +58,7 @@ http {{
     scgi_temp_path scgi;
 
     limit_req_zone {client} zone=rate:1m rate={rate}r/s;
+    limit_req_zone {client} zone=slow:1m rate=1r/m;
     limit_conn_zone {client} zone=connections:1m;
     map $hint $retry_after {{ ~^[0-9]+$ $hint; date $upstream_http_expires; default ""; }}
     map $hint $policy {{ fields '"default";q={rate};w=1'; default ""; }}
@@ -138,7 +142,8 @@ class NginxServer:
 
         Args:
             limit: ``rate`` and ``connections`` refuse with 429 what exceeds `RATE` and
-                `CONNECTIONS`, ``rate-503`` and ``connections-503`` with 503, ``free`` nothing.
+                `CONNECTIONS`, ``slow`` what exceeds `RATE` at once and then one a minute;
+                ``rate-503``, ``connections-503`` and ``slow-503`` with 503, ``free`` nothing.
             hint: What a refusal says: ``none``, a ``Retry-After`` of so many seconds or with a
                 ``date`` in one to two seconds, or RateLimit ``fields``.
         """

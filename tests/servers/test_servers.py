@@ -441,7 +441,7 @@ def visit(base: str, user: str = "", path: str = "/status/204") -> requests.Resp
     return requests.get(f"{base}{path}", headers=headers, timeout=60)
 
 
-@pytest.mark.parametrize(("limit", "refusal"), [("rate", 429), ("rate-503", 503)])
+@pytest.mark.parametrize(("limit", "refusal"), [("slow", 429), ("slow-503", 503)])
 def test_nginx_limits_the_rate(nginx: NginxServer, limit: str, refusal: int) -> None:
     """A burst goes through, what exceeds it does not, and another credential has its own."""
     api = nginx.api(limit)
