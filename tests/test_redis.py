@@ -153,6 +153,7 @@ def test_a_time_without_end(redis_server: RedisServer, until: float) -> None:
 # The life of a lock
 
 
+@pytest.mark.slow
 def test_a_lock_outlives_its_ttl(redis_server: RedisServer, client: redis.Redis) -> None:
     """As long as its holder lives, a lock's life is made longer again and again."""
     store = RedisStore(redis_server.url, lock_ttl=6.0)

@@ -6,15 +6,16 @@
     python3 tools/matrix.py --all            # each in full
 
 Each entry has a fresh environment with the package installed, and a fresh copy of the tree without
-it. Of a subset, the oldest runs all tests that are not slow, and the others those that meet
-requests and urllib3; README's test command runs all of them on the newest. An interpreter that is
-not there is said to be missing; with CI=true that is a failure.
+it. Of a subset, the oldest runs all tests, and the others those that meet requests and urllib3;
+.ci/run runs all of them on the newest as well. An interpreter that is not there is said to be
+missing; with CI=true that is a failure.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -100,7 +101,7 @@ def run(entry: str, *, in_full: bool) -> bool:
         install = [str(made), "-m", "pip", "install", "--quiet"]
         subprocess.run([*install, ".[test]", *DEPENDENCIES[kind]], cwd=tree, check=True)
         shutil.rmtree(tree / PACKAGE)  # the installed one is tested
-        tests = [str(made), "-m", "pytest", "-n", "auto", "-rs", "-m", "not slow"]
+        tests = [str(made), "-m", "pytest", "-n", "auto", "-rs"]
         chosen = () if in_full else MEETING
         passed = subprocess.run([*tests, *chosen], cwd=tree, check=False).returncode == 0
     print(
@@ -128,6 +129,7 @@ def main() -> int:
         chosen = [*(ENTRIES if options.all else options.entries)]
     if not chosen:
         print("\n".join(ENTRIES))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends what was started, too
     failed = [
         entry for entry in chosen if not run(entry, in_full=entry in IN_FULL or not options.subset)
     ]

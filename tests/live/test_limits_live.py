@@ -114,7 +114,11 @@ def pushing_in(log: list[Arrival], seconds: float) -> list[Arrival]:
 
 @pytest.mark.parametrize(
     ("limit", "hint", "seconds"),
-    [("rate", 2, 2), ("rate-503", "date", 1), ("rate", "fields", 1)],
+    [
+        pytest.param("rate", 2, 2, marks=pytest.mark.slow),
+        ("rate-503", "date", 1),
+        ("rate", "fields", 1),
+    ],
 )
 def test_more_threads_than_the_limit_allows(
     nginx: NginxServer, limit: str, hint: str | int, seconds: int
@@ -149,6 +153,7 @@ def callers(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callers]
         yield begun
 
 
+@pytest.mark.slow
 def test_who_shares_the_store_stops_with_who_is_told(nginx: NginxServer, callers: Callers) -> None:
     """One is told to wait; the other, whom nginx has nothing against, hears of it and stops."""
     url, seconds = f"{nginx.api('rate', 3)}/status/204", 3
@@ -183,6 +188,7 @@ def test_a_deadline_before_the_cool_down_ends(nginx: NginxServer) -> None:
     assert len(nginx.log()) == 1
 
 
+@pytest.mark.slow
 def test_more_requests_under_way_than_allowed(nginx: NginxServer) -> None:
     """Nobody fails, and nobody comes sooner than it was told."""
     answers = crowd(f"{nginx.api('connections', 1)}/delay/0.2", at_once=10)
@@ -230,6 +236,7 @@ def after_maintenance(nginx: NginxServer, hint: str | int) -> list[Arrival]:
     return log
 
 
+@pytest.mark.slow
 def test_a_maintenance_that_says_when_to_come_back(nginx: NginxServer) -> None:
     """Nobody comes sooner than it was told, newcomers wait as well, and all are let in."""
     log = after_maintenance(nginx, 1)
@@ -237,6 +244,7 @@ def test_a_maintenance_that_says_when_to_come_back(nginx: NginxServer) -> None:
     assert pushing_in(log, 1) == []
 
 
+@pytest.mark.slow
 def test_a_maintenance_that_says_nothing(nginx: NginxServer) -> None:
     """When it is over, all are let in."""
     after_maintenance(nginx, "none")

@@ -307,7 +307,7 @@ STATUSES = st.sampled_from([200, 201, 204, 301, 400, 401, 403, 404, 429, 500, 50
 
 
 @given(status=STATUSES, kind=TEXTS, body=BODIES)
-@settings(max_examples=300)
+@settings(max_examples=3 * settings().max_examples)
 def test_any_answer_is_a_token_or_a_line(status: int, kind: str, body: bytes) -> None:
     """Whatever comes is a `Token` or a `RefreshFailed`, and shows nothing of what was sent."""
     authority = Authority((status, {"Content-Type": kind}, body))

@@ -37,6 +37,13 @@ NOW = 1_000_000_000.0
 LATER = NOW + 3600.0
 
 SHARED = ["file", "redis", "keyring"]
+until_its_ttl = pytest.mark.parametrize(
+    "shared",
+    ["file", pytest.param("redis", marks=pytest.mark.slow), "keyring"],
+    indirect=True,
+)
+"""For tests that wait until Redis ends a lock."""
+
 ALL = ["memory", *SHARED]
 AWKWARD = ["", "key", "Key", "KEY", "key ", "lock:key", "../key", "a/b\\c", "a:b@c", "k\0", "k\0y"]
 AWKWARD += ["ключ", "\N{SNOWMAN}", "%s", "[key]", "#", "=", "\n", "long" * 5000]
@@ -526,6 +533,7 @@ def test_processes_take_turns(shared: Store, others: Callable[[str], Other]) -> 
     assert shared.read("key") == "10"
 
 
+@until_its_ttl
 def test_a_lock_ends_with_its_holder(shared: Store, others: Callable[[str], Other]) -> None:
     """A process that is killed while it holds a lock lets the others go on."""
     holder = others(HOLD)
@@ -534,6 +542,7 @@ def test_a_lock_ends_with_its_holder(shared: Store, others: Callable[[str], Othe
     assert is_free(shared, timeout=60.0)
 
 
+@until_its_ttl
 def test_a_child_does_not_keep_the_lock(shared: Store, others: Callable[[str], Other]) -> None:
     """A process that forked while a thread held the lock is killed: the child lets others go on."""
     holder = others(FORK)
@@ -552,6 +561,7 @@ def test_a_fork_inside(others: Callable[[str], Other]) -> None:
     assert others(LEAVE + BOTH).rest() == said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shared", ["file", "redis"], indirect=True)
 def test_processes_push_at_once(shared: Store, others: Callable[[str], Other]) -> None:
     """Processes that push while another writes: the latest time and every record are there."""

@@ -133,7 +133,7 @@ KINDS: dict[str, Callable[[str], Any]] = {
     "method": lambda name: Person(name).token,
     "object": Person,
     "credentials": lambda name: from_credentials(Azure(name), ["scope"]),
-    "command": lambda name: Command([sys.executable, "-c", f"print('{name}-token')"]),
+    "command": lambda name: Command([sys.executable, "-S", "-c", f"print('{name}-token')"]),
     "refresh token": lambda name: RefreshToken(client(), name),
     "client credentials": lambda name: ClientCredentials(client(name)),
     "password": lambda name: Password(client(), name, "secret"),
