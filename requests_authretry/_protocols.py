@@ -35,6 +35,10 @@ class Clock(Protocol):
         """Wait, and return early as soon as ``wake`` is set."""
 
 
+_DEFAULT_RETRY = RetryPolicy()
+"""One for all contexts: it is frozen, and making one checks every field."""
+
+
 def _nobody() -> None:
     """There is no store to look into."""
 
@@ -66,7 +70,7 @@ class FetchContext:
     timeout: float = 0.0
     early: bool = False
     blind: bool = False
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    retry: RetryPolicy = _DEFAULT_RETRY
     clock: Clock = field(default_factory=SystemClock)
     sibling: Callable[[], Token | None] = field(default=_nobody, compare=False, repr=False)
 
