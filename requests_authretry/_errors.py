@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 _HEAVY = {"request", "response"}
 _SECONDS = re.compile(r"[0-9]{1,12}", re.ASCII)
 
+INVALID_GRANT = "invalid_grant"
+"""RFC 6749 section 5.2: the refresh token is spent, or was never any good."""
+
 __all__ = ["AuthRetryError", "ConfigurationError", "RefreshFailed", "StepUpRequired"]
 
 

@@ -9,7 +9,7 @@ from ._admission.retry_quota import Quotas
 from ._admission.shared_limits import Sharing
 from ._clock import random_of
 from ._core.origin import Origin
-from ._tokens.manager import TokenKeeper
+from ._tokens.manager import TokenManager
 
 if TYPE_CHECKING:
     from ._override import Override
@@ -87,7 +87,7 @@ def derived(settings: Settings, **changes: Any) -> Settings:
     return other
 
 
-def _keeper(settings: Settings, base: Runtime | None) -> TokenKeeper | None:
+def _keeper(settings: Settings, base: Runtime | None) -> TokenManager | None:
     """What keeps the token; one of a derived settings object has no store without a name there."""
     if settings.token is None:
         return None
@@ -95,12 +95,12 @@ def _keeper(settings: Settings, base: Runtime | None) -> TokenKeeper | None:
         old = base.settings
         if settings.token is not old.token or settings.store is old.store:
             settings = replace(settings, store=None)
-    return TokenKeeper(settings)
+    return TokenManager(settings)
 
 
 def _shared(
     settings: Settings, base: Runtime | None
-) -> tuple[TokenKeeper | None, Quotas | None, Sharing | None]:
+) -> tuple[TokenManager | None, Quotas | None, Sharing | None]:
     """What of a base serves these settings as well."""
     if base is None:
         return None, None, None
