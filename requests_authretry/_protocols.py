@@ -153,7 +153,16 @@ class Store(Protocol):
         """Keep a record: all of it or, when that fails, what was there before."""
 
     def lock(self, key: str, timeout: float) -> AbstractContextManager[object]:
-        """Exclude everyone else who locks this key; `TimeoutError` after ``timeout`` seconds."""
+        """Exclude everyone else who locks this key while the context is entered.
+
+        Args:
+            key: What to lock.
+            timeout: Seconds to wait for it; none at or below 0.
+
+        Raises:
+            TimeoutError: Another held it all that time.
+            OSError: It cannot be locked at all: the store is out of reach, or has no locks.
+        """
 
     def push(self, key: str, until: float, now: float) -> float:
         """Move a time that nothing may happen before forward, never back.
