@@ -19,6 +19,9 @@ from ._core.validation import ConfigurationError
 
 _HEAVY = {"request", "response"}
 
+INVALID_GRANT = "invalid_grant"
+"""RFC 6749 section 5.2: the refresh token is spent, or was never any good."""
+
 __all__ = ["AuthRetryError", "ConfigurationError", "RefreshFailed"]
 
 

@@ -35,6 +35,10 @@ class Clock(Protocol):
         """Wait, and return early as soon as ``wake`` is set."""
 
 
+_DEFAULT_RETRY = RetryPolicy()
+"""One for all contexts: it is frozen, and making one checks every field."""
+
+
 def _nobody() -> None:
     """There is no store to look into."""
 
@@ -66,7 +70,7 @@ class FetchContext:
     timeout: float = 0.0
     early: bool = False
     blind: bool = False
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    retry: RetryPolicy = _DEFAULT_RETRY
     clock: Clock = field(default_factory=SystemClock)
     sibling: Callable[[], Token | None] = field(default=_nobody, compare=False, repr=False)
 
@@ -149,7 +153,16 @@ class Store(Protocol):
         """Keep a record: all of it or, when that fails, what was there before."""
 
     def lock(self, key: str, timeout: float) -> AbstractContextManager[object]:
-        """Exclude everyone else who locks this key; `TimeoutError` after ``timeout`` seconds."""
+        """Exclude everyone else who locks this key while the context is entered.
+
+        Args:
+            key: What to lock.
+            timeout: Seconds to wait for it; none at or below 0.
+
+        Raises:
+            TimeoutError: Another held it all that time.
+            OSError: It cannot be locked at all: the store is out of reach, or has no locks.
+        """
 
     def push(self, key: str, until: float, now: float) -> float:
         """Move a time that nothing may happen before forward, never back.

@@ -10,7 +10,7 @@ from ._admission.retry_quota import RetryQuotas
 from ._admission.shared_limits import SharedLimits
 from ._clock import random_of
 from ._core.origin import Origin
-from ._tokens.manager import TokenKeeper
+from ._tokens.manager import TokenManager
 
 if TYPE_CHECKING:
     from ._override import Override
@@ -49,7 +49,7 @@ class SharedState:
         self.has_credentials = settings.token is not None or settings.auth is not None
         self.changes_requests = settings.retry.idempotency_key or settings.retry.buffer_bodies > 0
         tokens, quotas, sharing = _inherited(settings, base)
-        self.tokens = tokens or _keeper(settings, base)
+        self.tokens = tokens or _token_manager(settings, base)
         self.quotas = quotas or RetryQuotas(settings.quota)
         self.limit_headers = frozenset(settings.limits.headers)
         self.sharing = sharing or SharedLimits(settings.store, settings.clock, settings.listeners)
@@ -98,7 +98,7 @@ def derived(settings: Settings, **changes: Any) -> Settings:
     return other
 
 
-def _keeper(settings: Settings, base: SharedState | None) -> TokenKeeper | None:
+def _token_manager(settings: Settings, base: SharedState | None) -> TokenManager | None:
     """Make what keeps the token; None without one.
 
     A token of derived settings stays out of the store unless it has a name there: the name that
@@ -110,12 +110,12 @@ def _keeper(settings: Settings, base: SharedState | None) -> TokenKeeper | None:
         old = base.settings
         if settings.token is not old.token or settings.store is old.store:
             settings = replace(settings, store=None)
-    return TokenKeeper(settings)
+    return TokenManager(settings)
 
 
 def _inherited(
     settings: Settings, base: SharedState | None
-) -> tuple[TokenKeeper | None, RetryQuotas | None, SharedLimits | None]:
+) -> tuple[TokenManager | None, RetryQuotas | None, SharedLimits | None]:
     """Return the parts of a base that serve these settings as well, None for those that do not."""
     if base is None:
         return None, None, None

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .stores._lockfile import file_name, lock_file, make_folders
+from .stores._lockfile import file_name, lock_file
 from .stores._memory import MemoryStore
 
 try:
@@ -23,13 +22,13 @@ except ImportError:
     ) from None
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from keyring.backend import KeyringBackend
 
 __all__ = ["KeyringStore"]
 
-_TURN_TIMEOUT = 60.0
+_ACCESS_TIMEOUT = 60.0
 """Seconds to wait for another process, whose user may be asked for a password just now."""
 
 _NO_KEYRING = (
@@ -67,7 +66,6 @@ class KeyringStore:
     def __init__(
         self, service: str = "requests_authretry", *, backend: KeyringBackend | None = None
     ) -> None:
-        """Name the service; the keyring is not asked yet."""
         self._service = service
         self._backend = backend
         self._times = MemoryStore()
@@ -95,34 +93,15 @@ class KeyringStore:
         if self._times.read(key):
             self._times.write(key, "")  # a time that was there hides the record no more
 
-    @contextmanager
-    def lock(self, key: str, timeout: float) -> Iterator[None]:
+    def lock(self, key: str, timeout: float) -> AbstractContextManager[None]:
         """Exclude every other thread and process of this user that locks this key.
 
-        The operating system gives the lock back when its holder dies.
-
-        Args:
-            key: What to lock.
-            timeout: Seconds to wait for it.
-
-        Raises:
-            TimeoutError: Another held it all that time.
-            OSError: The lock file cannot be made.
+        As `Store.lock` says; the operating system gives the lock back when its holder dies.
         """
-        with lock_file(self._lock_path(f"{self._service}\0{key}"), timeout):
-            yield
+        return lock_file(_lock_path(f"{self._service}\0{key}"), timeout)
 
     def push(self, key: str, until: float, now: float) -> float:
-        """Move a time that nothing may happen before forward, in memory; the keyring is not asked.
-
-        Args:
-            key: What the record stands under.
-            until: The time, in POSIX seconds.
-            now: The caller's time, in POSIX seconds.
-
-        Returns:
-            The later of ``until`` and the time that is there.
-        """
+        """Extend a cool-down, as `Store.push` says, in memory; the keyring is not asked."""
         return self._times.push(key, until, now)
 
     @property
@@ -153,8 +132,8 @@ class KeyringStore:
         return type(self), (self._service,)
 
     def _asked(self, method: str, *arguments: str) -> Any:
-        """What the keyring answers; what its exceptions say is not quoted, it may be anything."""
-        with lock_file(self._lock_path(self._service), _TURN_TIMEOUT):
+        """Return what the keyring answers; its errors are not quoted, as they may say anything."""
+        with lock_file(_lock_path(self._service), _ACCESS_TIMEOUT):
             try:
                 backend = self._backend or keyring.get_keyring()
                 return getattr(backend, method)(self._service, *arguments)
@@ -164,16 +143,16 @@ class KeyringStore:
                 failure = f"{method} of the keyring failed with {type(error).__name__}"
                 raise OSError(failure) from None
 
-    def _lock_path(self, name: str) -> str:
-        base = os.environ.get("LOCALAPPDATA") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-        try:
-            folder = Path(base).expanduser() / "requests_authretry"
-        except RuntimeError as error:
-            raise OSError("there is no home directory for a lock file: set HOME") from error
-        make_folders(folder)
-        return str(folder / f"{file_name(name)}.lock")
+
+def _lock_path(name: str) -> str:
+    base = os.environ.get("LOCALAPPDATA") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    try:
+        folder = Path(base).expanduser() / "requests_authretry"
+    except RuntimeError as error:
+        raise OSError("there is no home directory for a lock file: set HOME") from error
+    return str(folder / f"{file_name(name)}.lock")
 
 
 def _user(key: str) -> str:
-    """A user name that stays apart from others where a keyring takes A and a for the same."""
+    """Return a user name that stays apart where a keyring takes A and a as the same."""
     return key if _PLAIN.fullmatch(key) else f"{_ODD.sub('?', key)} {file_name(key)}"

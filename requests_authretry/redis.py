@@ -99,7 +99,6 @@ class RedisStore:
         ttl: float | None = None,
         lock_ttl: float = 10.0,
     ) -> None:
-        """Check what is given; nothing is connected yet."""
         is_url = isinstance(client_or_url, str)
         self._url = Secret(client_or_url) if is_url else None
         self._client = None if is_url else client_or_url
@@ -131,16 +130,7 @@ class RedisStore:
 
     @contextmanager
     def lock(self, key: str, timeout: float) -> Iterator[None]:
-        """Exclude everyone else who locks this key, on all machines.
-
-        Args:
-            key: What to lock.
-            timeout: Seconds to wait for it.
-
-        Raises:
-            TimeoutError: Another held it all that time.
-            OSError: The server is out of reach, or refuses.
-        """
+        """Exclude everyone else who locks this key, on all machines, as `Store.lock` says."""
         name = f"{self._prefix}lock:{file_name(key)}"
         # The thread that keeps it alive shares the lock with the one that holds it.
         options = {"timeout": self._lock_ttl, "sleep": _POLL_SECONDS, "thread_local": False}
@@ -151,20 +141,9 @@ class RedisStore:
             yield
 
     def push(self, key: str, until: float, now: float) -> float:
-        """Move a time that nothing may happen before forward; once over, Redis drops it by itself.
+        """Extend a cool-down, as `Store.push` says; once it is over, Redis drops it by itself.
 
-        How far the clocks of machines and server are apart does not change when it is dropped.
-
-        Args:
-            key: What the record stands under.
-            until: The time, in POSIX seconds.
-            now: The caller's time, in POSIX seconds.
-
-        Returns:
-            The later of ``until`` and the time that is there.
-
-        Raises:
-            OSError: The server is out of reach, or refuses.
+        When it is dropped does not depend on how far the clocks of machines and server differ.
         """
 
         def push() -> float:
@@ -261,14 +240,14 @@ def _place(url: str) -> str:
 
 
 def _asked(call: Callable[[], Any]) -> Any:
-    """What the server answers; whatever goes wrong is an `OSError`."""
+    """Return what the server answers; whatever goes wrong is an `OSError`."""
     try:
         return call()
     except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
         # No TimeoutError: that says that another holds a lock.
         raise ConnectionError(f"Redis is out of reach: {error}") from None
     except Exception as error:  # noqa: BLE001 (clients raise more than RedisError)
-        # An answer may quote the command, and with it the record: of its words only the first.
+        # An answer may quote the command, and with it the record: only its first word is shown.
         code = str(error).partition(" ")[0]
         said = f" ({code})" if code.isupper() else ""
         raise OSError(f"Redis failed with {type(error).__name__}{said}") from None
@@ -299,7 +278,7 @@ def _extend(lock: Lock, ttl: float, over: Event) -> None:
 
 
 def _is_lost(lock: Lock) -> bool:
-    """Give the sign; whether it was too late, as after a new start of the server."""
+    """Give the sign of life; return whether it was too late, as after a restart of the server."""
     try:
         lock.reacquire()
     except LockError:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .._core.token import Token
     from .._protocols import Prover
     from .._shared import SharedState
-    from .._tokens.manager import TokenKeeper
+    from .._tokens.manager import TokenManager
     from .attempt_log import AttemptLog
 
 Proxies = Any
@@ -102,7 +102,7 @@ class Credentials:
     def _with_token(  # noqa: PLR0913, PLR0917 (see `attach`)
         self,
         shared: SharedState,
-        tokens: TokenKeeper,
+        tokens: TokenManager,
         request: PreparedRequest,
         outgoing: PreparedRequest,
         deadline: float,
@@ -150,7 +150,7 @@ def target_of(shared: SharedState, request: PreparedRequest) -> Target:
 
 def _credential_name(shared: SharedState, request: PreparedRequest, origin: Origin | None) -> str:
     """Return a name that tells the request's credential apart, and does not give it away."""
-    tokens: TokenKeeper | None = shared.tokens if origin in shared.origins else None
+    tokens: TokenManager | None = shared.tokens if origin in shared.origins else None
     if tokens is not None and (
         not has_own_authorization(request)
         or tokens.has_adopted(header_of(request, "authorization"))

@@ -18,7 +18,7 @@ from .translate import challenges_of
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response
 
-    from .._tokens.manager import TokenKeeper
+    from .._tokens.manager import TokenManager
     from .call import Call
 
 CREDENTIALS_AT_FAULT = {UNAUTHORIZED, FORBIDDEN}
@@ -46,11 +46,11 @@ def on_response(response: Response, **options: Any) -> Response | None:
     if call is None:
         return None
     response.elapsed = timedelta(seconds=call.log.elapsed)
-    keeper = call.shared.tokens
-    if keeper is None:
+    tokens = call.shared.tokens
+    if tokens is None:
         return None
     if response.status_code == UNAUTHORIZED:
-        return _answered(call, keeper, response, options)
+        return _answered(call, tokens, response, options)
     if response.status_code == FORBIDDEN and call.credentials.sent is not None:
         verdict = lacks(challenges_of(response), call.credentials.sent.scheme)
         if verdict is not None:
@@ -59,7 +59,7 @@ def on_response(response: Response, **options: Any) -> Response | None:
 
 
 def _answered(
-    call: Call, keeper: TokenKeeper, response: Response, options: dict[str, Any]
+    call: Call, tokens: TokenManager, response: Response, options: dict[str, Any]
 ) -> Response:
     """The answer to the replay, or the 401 itself."""
     if call.credentials.sent is None:
@@ -70,7 +70,7 @@ def _answered(
         Refused(
             challenges=challenges_of(response),
             sent=call.credentials.sent,
-            current=keeper.token,
+            current=tokens.token,
             answers=call.credentials.answers,
             fetched=call.credentials.fetched,
             replayable=call.is_rewound(response.request),
@@ -83,17 +83,17 @@ def _answered(
         call.credentials.answers += verdict.reason is Reason.REPLAYED
         return _replayed(call, response, verdict.reason, options)
     call.credentials.answers += 1
-    reason = _renewed(call, keeper, response, verdict)
+    reason = _renewed(call, tokens, response, verdict)
     if reason is Reason.REFRESHED:
         return _replayed(call, response, reason, options)
     return _declined(call, response, Decline(reason), stream=bool(options.get("stream")))
 
 
-def _renewed(call: Call, keeper: TokenKeeper, response: Response, verdict: Refresh) -> Reason:
+def _renewed(call: Call, tokens: TokenManager, response: Response, verdict: Refresh) -> Reason:
     """REFRESHED, or why the request will not be sent again."""
     context = FetchContext(call.credentials.sent, refused=True, challenge=verdict.challenge)
     try:
-        result = keeper.renew(context, call.deadline)
+        result = tokens.renew(context, call.deadline)
     except RefreshFailed as error:
         if verdict.resend:
             _leave(call, response, error)
@@ -101,7 +101,7 @@ def _renewed(call: Call, keeper: TokenKeeper, response: Response, verdict: Refre
         return Reason.NOT_REPLAYABLE
     if isinstance(result, Reason):
         return result
-    call.credentials.fetched = keeper.fetched == result.value
+    call.credentials.fetched = tokens.fetched == result.value
     return Reason.REFRESHED if verdict.resend else Reason.NOT_REPLAYABLE
 
 

@@ -19,7 +19,7 @@ from weakref import WeakSet, ref
 from .._core.token import Token
 from .._errors import RefreshFailed
 from .._locks import ForkSafeLock
-from ..stores import MemoryStore
+from ..stores._memory import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from .._protocols import Store
 
 MOST_NAMED_FAMILIES = 10_000
-"""So many families of sources that name their family, as `RefreshToken` does, are remembered. A web
+"""The most families that are remembered of sources that name theirs, as `RefreshToken` does. A web
 application may make such a source for each of its users."""
 
 MOST_OWNERS = 10_000
-"""So many records in stores are remembered with the source that owns them."""
+"""The most records in stores that are remembered with the source that owns them."""
 
 Place = tuple[object, str]
 """Where a record is: what tells the store from others, and the key."""
@@ -58,7 +58,7 @@ class Family:
     is_inherited: bool = False
 
     def recall(self, place: Place) -> TokenRecord | None:
-        """The newest record that this process knows of a place."""
+        """Return the newest record that this process knows of a place."""
         return self.newest[place][1] if place in self.newest else None
 
     def remember(self, store: Store, place: Place, record: TokenRecord) -> None:
@@ -85,7 +85,7 @@ class Families:
         self._lock = ForkSafeLock(self._share_with_parent, reentrant=True)
 
     def of(self, source: object) -> Family:
-        """The family of a token source: the same for one object, and for equal ``family`` names.
+        """Return the family of a source: the same for one object, and for equal ``family`` names.
 
         A constant has one of its own, and so has a function each time: nobody tells it of the token
         to replace, so that it spends no refresh token, and it may answer for the user of the
@@ -118,7 +118,7 @@ class Families:
         return self._of_objects[place][1]
 
     def owner(self, source: object, store: Store, key: str) -> str | None:
-        """Who owns a store's record under its origins; None: this source does.
+        """Return who owns a store's record under its origins; None: this source does.
 
         The first source without a ``store_key`` that asks owns it. So does a function with the same
         code and equal captured values, and a source of the same family. Any other may give the
@@ -140,7 +140,7 @@ class Families:
         return None if owner == identity else name
 
     def _identity(self, source: object) -> object:
-        """What tells a source from others, without keeping it alive."""
+        """Return a value that is equal for the same source alone, and does not keep it alive."""
         if isinstance(source, FunctionType):
             cells = [cell.cell_contents for cell in source.__closure__ or () if _is_full(cell)]
             given = (*(source.__defaults__ or ()), *(source.__kwdefaults__ or {}).values())
@@ -185,7 +185,7 @@ class Families:
         self._sending.pop(digest, None)  # who waits for it has it
 
     def forget(self) -> None:
-        """Begin anew, as another process would."""
+        """Forget all that another process would not know."""
         with self._lock:
             self._named.clear()
             self._of_objects.clear()
@@ -215,22 +215,22 @@ def _life(known: dict[Any, Any], place: object, thing: object) -> object:
 
 
 def _life_of_store(known: dict[Any, Any], place: object, store: Store) -> object:
-    """The same for a store; one that names its ``place`` is known as long as the process."""
+    """Do the same for a store; one that names its ``place`` is known as long as the process."""
     return None if getattr(store, "place", None) is not None else _life(known, place, store)
 
 
 def place_of(store: Store, key: str) -> Place:
-    """Where a record is: two objects for one file, or for one server, are one place."""
+    """Return where a record is: two objects for one file, or for one server, are one place."""
     return getattr(store, "place", None) or id(store), key
 
 
 def name_of(source: object) -> str:
-    """A source in a message, without what may be secret."""
+    """Return the name of a source for messages; it holds no secret."""
     return str(getattr(source, "__qualname__", type(source).__qualname__))
 
 
 def is_constant(source: object) -> bool:
-    """Whether nothing from a store may replace what a source says: a constant, or a reference."""
+    """Whether a source gives a constant or a reference, which no token of a store replaces."""
     return isinstance(source, Token) or getattr(source, "is_kept_elsewhere", False) is True
 
 

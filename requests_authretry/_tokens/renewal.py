@@ -6,22 +6,16 @@ import threading
 from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING
 
-from .._core.records import Reason
-from .._errors import ConfigurationError, RefreshFailed
 from .._override import current
-from .store_sync import NoToken, Renewed
+from .results import NoToken, Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .._core.token import Token
     from .._protocols import FetchContext
 
 EXIT_SECONDS = 30.0
-"""How long the end of the program waits for a renewal at the most: its answer is not to be lost."""
-
-Result = Renewed | Reason | Exception
-"""A token, why the source declined, or how it failed."""
+"""The end of the program waits so long for a renewal at most, so that its answer is not lost."""
 
 _underway: ContextVar[tuple[Renewal, ...]] = ContextVar("renewals under way", default=())
 """The renewals that this very thread or task works for; a source may use several threads."""
@@ -38,31 +32,28 @@ class Renewal(threading.Event):
 
     The thread is what lets a caller keep its deadline while the renewal goes on: a refresh token
     that was sent is spent, and its answer must not be lost.
+
+    Args:
+        context: What the source is told.
+        overdue: When the source counts as hanging, in monotonic seconds.
+        is_second: Whether it begins beside one that hangs.
     """
 
     def __init__(self, context: FetchContext, overdue: float, *, is_second: bool = False) -> None:
-        """Not begun yet.
-
-        Args:
-            context: What the source is told.
-            overdue: When it is given up on, in monotonic seconds.
-            is_second: Whether another one was given up on.
-        """
         super().__init__()
         self.context = context
         self.overdue = overdue
         self.is_second = is_second
         self.worker: threading.Thread | None = None
         self.result: Result = NoToken("its renewal was cut off")
-        self.is_given_up = False
 
     @property
     def is_of_this_thread(self) -> bool:
-        """Whether it would be waiting for itself: who asks works for it."""
+        """Whether this thread works for it, and would wait for itself."""
         return self in _underway.get()
 
     def begin(self, work: Callable[[Renewal], None]) -> Renewal:
-        """Start the thread, with the context variables of whoever asked first.
+        """Start the thread, with the context variables of the caller.
 
         Raises:
             RuntimeError: There are no more threads, or the program is ending.
@@ -85,19 +76,3 @@ def _thread(work: Callable[..., object], *args: object, daemon: bool) -> threadi
     thread = threading.Thread(target=work, args=args, name=name, daemon=daemon)
     thread.start()
     return thread
-
-
-def handed_out(result: Result) -> Token | Reason:
-    """What a caller gets; an exception of its own, as its request and traceback are."""
-    if isinstance(result, Renewed):
-        return result.token
-    if isinstance(result, Reason):
-        return result
-    if isinstance(result, RefreshFailed):
-        # Not from it: the frames it went through hold what was sent.
-        raise RefreshFailed(*result.args, error=result.error, retry_after=result.retry_after)
-    if isinstance(result, (NoToken, ConfigurationError)):
-        # Their own frames hold what the source gave.
-        raise RefreshFailed(f"no token from the token source: {result}")
-    # What foreign exceptions say may hold secrets.
-    raise RefreshFailed(f"the token source failed with {type(result).__name__}") from result

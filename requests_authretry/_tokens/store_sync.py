@@ -9,16 +9,17 @@ assumed (RFC 9700 section 4.14.2).
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeGuard
 from warnings import warn
 
 from .._core.records import Reason
 from .._core.token import Token, TokenRecord, UnreadableRecordError
-from .._errors import RefreshFailed
+from .._errors import INVALID_GRANT, RefreshFailed
 from .._events import StoreFailed, logger, tell
 from .families import families, is_constant, name_of, place_of
+from .results import NoToken, Renewed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,57 +33,34 @@ LOCK_SECONDS = 60.0
 """How long a renewal waits for another process that renews the same token."""
 
 RELOCK_SECONDS = 5.0
-"""How long a store that cannot be locked is asked again, before we go on without it."""
+"""How long a store that cannot be locked is asked again, before the renewal goes on without it."""
 
 SIBLING_SECONDS = 1.0
-"""How long one waits, whose refresh token was spent, for the token of whoever spent it."""
-
+"""How long a renewal whose refresh token was spent waits for the token of the process that did."""
 
 _OURS = {"builtins", __name__.partition(".")[0]}
 
 _ALONE = "token"
 """The name of the one record in a store that serves one token source alone."""
 
-INVALID_GRANT = "invalid_grant"
-"""RFC 6749 section 5.2: the refresh token is spent, or was never any good."""
-
-
-class NoToken(Exception):  # noqa: N818 (not an error of its own: a reason within one)
-    """What a token source or a store did wrong, in our words."""
-
 
 class _LockedError(NoToken):
-    """Another holds the lock, and does not end."""
+    """Another process or thread holds the lock, and does not end."""
 
 
-@dataclass(frozen=True, slots=True)
-class Renewed:
-    """What a renewal brought.
+class StoreSync:
+    """The renewal of one token in step with its store.
 
-    Attributes:
-        token: The token to use from now on.
-        fetched: Whether the source gave it; else it was found in the store.
-        is_kept: Whether the store has it.
-    """
-
-    token: Token
-    fetched: bool
-    is_kept: bool = True
-
-
-class Rotation:
-    """The renewal of one token in one store.
-
-    Used by one thread at a time, but for those that were given up on.
+    Used by one thread at a time, apart from renewals that hang and were given up.
 
     Attributes:
         key: The name the store keeps the token under.
         is_kept: Whether the store has the newest token that is known here.
-        first: The caller's own, good until it is refused where the store has none.
+        first: The token adopted from the caller's header, used until the server refuses it, unless
+            the store has one.
     """
 
     def __init__(self, settings: Settings) -> None:
-        """Nothing is read yet."""
         source = self._source = settings.token
         self.key: str = getattr(source, "store_key", None) or " ".join(sorted(settings.origins))
         self._family = families.of(source)
@@ -100,47 +78,47 @@ class Rotation:
         self._is_blind = False
         self.first: Token | None = None
 
-    def renewed(self, context: FetchContext) -> Renewed | Reason:
-        """The token that replaces ``context.stale``, or why the source gave none.
+    def renew(self, context: FetchContext) -> Renewed | Reason:
+        """Return the token that replaces ``context.stale``, or why the source gave none.
 
         Raises:
             Exception: Whatever the source raised; `NoToken` when it is at fault, or the store.
         """
         if self.first is not None and context.stale is None:
-            found = self._in_store(self.first, alone=False)
+            found = self._read_newest(self.first, alone=False)
             if found is self.first or self._replaces(found, None):
                 return Renewed(found, fetched=False)
         try:
-            with self._alone(early=context.early):
-                return self._renewed_alone(context)
+            with self._locked(early=context.early):
+                return self._renew_alone(context)
         except _LockedError:
-            found = self._in_store(context.stale, alone=False)
+            found = self._read_newest(context.stale, alone=False)
             if not self._replaces(found, context.stale):
                 raise
             return Renewed(found, fetched=False)
 
-    def _renewed_alone(self, context: FetchContext) -> Renewed | Reason:
+    def _renew_alone(self, context: FetchContext) -> Renewed | Reason:
         stale, was_kept = context.stale, self.is_kept
-        found = self._in_store(stale, early=context.early)
+        found = self._read_newest(stale, early=context.early)
         if self._replaces(found, stale):
             return Renewed(found, fetched=False)
         if context.early and found is not None:
-            # What could not be kept is better not asked for while there is time.
-            if not (self._is_written() if was_kept and found.refresh_token else self.is_kept):
+            # While there is time, ask for no token that the store would not keep.
+            if not (self._write() if was_kept and found.refresh_token else self.is_kept):
                 raise NoToken("its store does not keep it")
             if not was_kept:
-                return Renewed(found, fetched=False)  # it is now: that was all there was to do
+                return Renewed(found, fetched=False)  # now it is: there was nothing else to do
         if self._is_shared and not self._is_alone and found is not None and found.refresh_token:
             raise NoToken(
                 "its store can be read and not locked, and its refresh token is not spent behind "
                 "the backs of others: let it be locked, or give a store of its own"
             )
-        return self._from_source(context, found)
+        return self._ask_source(context, found)
 
-    def _from_source(self, context: FetchContext, found: Token | None) -> Renewed | Reason:
-        """Ask the source, once, and keep what it gives."""
+    def _ask_source(self, context: FetchContext, found: Token | None) -> Renewed | Reason:
+        """Ask the source, once, and keep the token that it gives."""
         before = self._generation
-        look = partial(self._siblings, found)
+        look = partial(self._find_sibling, found)
         blind = self._is_blind or not self._is_alone
         if self._is_in_memory and self._family.is_inherited and found is not None:
             # The parent process has the same refresh token, and spends it too.
@@ -151,7 +129,7 @@ class Rotation:
         try:
             given = _token(self._fetch(told))
         except RefreshFailed as error:
-            sibling = self._siblings(found) if error.error == INVALID_GRANT else None
+            sibling = self._find_sibling(found) if error.error == INVALID_GRANT else None
             if sibling is None:
                 raise
             return Renewed(sibling, fetched=False)
@@ -161,27 +139,27 @@ class Rotation:
         if is_again and (given == found or not _is_one_of(given, found)):
             return Reason.UNCHANGED
         if self._generation != before and self._newest is not None:
-            return Renewed(self._newest.token, fetched=False)  # we had been given up on
+            return Renewed(self._newest.token, fetched=False)  # another renewal was begun meanwhile
         self._note_rotation(given, found)
-        kept = self._kept(given)  # the same token may come with another refresh token
+        kept = self._keep(given)  # the same token may come with another refresh token
         return Reason.UNCHANGED if is_again and context.refused else kept
 
-    def _in_store(
+    def _read_newest(
         self, ours: Token | None, *, early: bool = False, alone: bool = True
     ) -> Token | None:
-        """The newest token there is: the store's, unless the store has lost ours or not got it."""
+        """Return the newest token: the store's, unless the store has lost ours or never got it."""
         self._is_blind, self._is_shared = True, False
         try:
             stored = TokenRecord.load(self._store.read(self._record_key))
         except UnreadableRecordError as error:
             if self._newest is None:
-                self._tell_failed("read", error)
+                self._report("read", error)
                 return ours
             stored = None
         except OSError as error:
-            self._failed("read", error, early=early)
+            self._go_on_without("read", error, early=early)
             return self._newest.token if self._newest else ours
-        # Without its refresh token a record does not tell which refresh token is good still.
+        # A record without a refresh token does not tell which refresh token is still good.
         has_lost_it = stored is not None and stored.token.refresh_token is None
         self._is_blind = has_lost_it and isinstance(getattr(self._source, "family", None), str)
         self._is_shared = stored is not None
@@ -189,7 +167,7 @@ class Rotation:
             self._newest = stored
             self.is_kept = True
         elif self._newest is not None and alone:
-            self._keep()
+            self.is_kept = self._write()
         return self._newest.token if self._newest else ours
 
     @property
@@ -206,11 +184,11 @@ class Rotation:
         return self._newest.generation if self._newest else 0
 
     def _refuse_second_beginning(self) -> None:
-        """Ask no source without a token that would spend its first refresh token again.
+        """Do not ask a source without a token if that would spend its first refresh token again.
 
         Raises:
-            NoToken: It has given a refresh token in this process that is kept in another place, or
-                another source that may have the same one has.
+            NoToken: The source has given a refresh token in this process that is kept in another
+                place, or another source that may have the same one has.
         """
         if self._is_kept_out and getattr(self._source, "has_refresh_tokens", True):
             raise NoToken(
@@ -231,16 +209,16 @@ class Rotation:
             return False
         return not found.is_expired(self._clock.time())
 
-    def _siblings(self, spent: Token | None) -> Token | None:
-        """The token of another who used our refresh token before us, in spite of the lock."""
-        found = self._in_store(spent)
+    def _find_sibling(self, spent: Token | None) -> Token | None:
+        """Look for the token of another process that spent the same refresh token."""
+        found = self._read_newest(spent)
         if not self._replaces(found, spent):
             self._clock.sleep(SIBLING_SECONDS)
-            found = self._in_store(spent)
+            found = self._read_newest(spent)
         return found if self._replaces(found, spent) else None
 
     def _note_rotation(self, fetched: Token, spent: Token | None) -> None:
-        """Remember where the newest refresh token is, and say once if it is in memory alone."""
+        """Remember where the newest refresh token is; warn once if it is in memory alone."""
         if fetched.refresh_token is None:
             return
         family = self._family
@@ -256,34 +234,32 @@ class Rotation:
                 "last one is lost when this process ends, and other processes send spent ones"
             )
 
-    def _kept(self, fetched: Token) -> Renewed:
+    def _keep(self, fetched: Token) -> Renewed:
         if fetched.is_expired(self._clock.time()):
-            # By this machine's clock only: its source has just called it good.
+            # By this machine's clock alone: the source has just called the token good.
             fetched = replace(fetched, expires_at=None)
-        # Later is newer, whoever signed in; and newer is more, whatever the clocks say.
+        # A later sign-in, on whatever machine, has a higher number by its clock; a renewal has one
+        # although clocks go back.
         generation = max(self._generation + 1, int(self._clock.time() * 1000))
         others = self._newest.others if self._newest else {}
         self._newest = TokenRecord(fetched, generation, others)
-        self._keep()
+        self.is_kept = self._write()
         return Renewed(fetched, fetched=True, is_kept=self.is_kept)
 
-    def _keep(self) -> None:
-        self.is_kept = self._is_written()
-
-    def _is_written(self) -> bool:
-        """Put the newest token into the store; whether it is there."""
+    def _write(self) -> bool:
+        """Put the newest token into the store; return whether it is there."""
         try:
             if self._newest is not None:
                 self._store.write(self._record_key, self._newest.dump())
         except OSError as error:
-            self._failed("write", error)
+            self._go_on_without("write", error)
             return False
         return True
 
     @contextmanager
-    def _alone(self, *, early: bool) -> Iterator[None]:
-        """Under the store's lock; a store out of reach leaves us to this process alone."""
-        lock = self._locked(early=early)
+    def _locked(self, *, early: bool) -> Iterator[None]:
+        """Hold the store's lock; where it cannot be had, only threads of this process wait."""
+        lock = self._enter_lock(early=early)
         self._is_alone = lock is not None or self._holders > 0
         self._holders += lock is not None
         try:
@@ -294,22 +270,22 @@ class Rotation:
                 if lock is not None:
                     lock.__exit__(None, None, None)
             except OSError as error:
-                self._failed("lock", error)
+                self._go_on_without("lock", error)
 
-    def _locked(self, *, early: bool) -> AbstractContextManager[object] | None:
-        """The lock, entered; None where it cannot be had, or one of ours holds it that hangs."""
-        lock = self._entered()
+    def _enter_lock(self, *, early: bool) -> AbstractContextManager[object] | None:
+        """Return the lock, entered; None: the store is away, or a hanging renewal has the lock."""
+        lock = self._try_lock()
         until = self._clock.monotonic() + RELOCK_SECONDS
         while isinstance(lock, OSError):
-            # A store that is just away may be back at once, and another may be at work meanwhile.
+            # A store that is away may be back at once, and another process may be using it.
             if early or self._clock.monotonic() >= until:
-                self._failed("lock", lock, early=early)
+                self._go_on_without("lock", lock, early=early)
                 return None
             self._clock.sleep(RELOCK_SECONDS / 5)
-            lock = self._entered()
+            lock = self._try_lock()
         return lock
 
-    def _entered(self) -> AbstractContextManager[object] | OSError | None:
+    def _try_lock(self) -> AbstractContextManager[object] | OSError | None:
         try:
             lock = self._store.lock(self._record_key, LOCK_SECONDS)
             lock.__enter__()
@@ -325,22 +301,22 @@ class Rotation:
         """Forget the threads that hold the lock: they are in the parent process."""
         self._holders = 0
 
-    def _failed(self, doing: str, error: OSError, *, early: bool = False) -> None:
+    def _go_on_without(self, doing: str, error: OSError, *, early: bool = False) -> None:
         """Go on without the store, unless there is time to wait until it is back."""
-        self._tell_failed(doing, error)
+        self._report(doing, error)
         if early:
             raise NoToken("its store is out of reach") from error
 
-    def _tell_failed(self, doing: str, error: Exception) -> None:
+    def _report(self, doing: str, error: Exception) -> None:
         name = type(error).__name__
-        # What foreign exceptions say may hold secrets.
+        # The text of foreign exceptions may hold secrets.
         said = error if type(error).__module__.split(".")[0] in _OURS else name
         logger.warning("a token is in memory only: the %s of its store failed: %s", doing, said)
         tell(self._listeners, StoreFailed(self.key, doing, name))
 
 
 def _place(settings: Settings, family: Family, key: str) -> tuple[Store, str]:
-    """The store that keeps a source's tokens, and the name of its record there."""
+    """Return the store that keeps a source's tokens, and the name of its record there."""
     source, store = settings.token, settings.store
     if store is None or is_constant(source):
         return family.memory, _ALONE
@@ -359,7 +335,7 @@ def _place(settings: Settings, family: Family, key: str) -> tuple[Store, str]:
 
 
 def _fetcher(source: object) -> Callable[[FetchContext], object]:
-    """One way to call a constant, a function and a `TokenSource`."""
+    """Return one way to call a constant, a function and a `TokenSource`."""
     if isinstance(source, Token) or source is None:
         return lambda _: source
     fetch = getattr(source, "fetch", None)
@@ -373,7 +349,7 @@ def _is_one_of(token: Token, *others: Token | None) -> bool:
 
 
 def _token(given: object) -> Token | None:
-    """What the source gave, if it is a token; no message quotes it."""
+    """Return what the source gave, if it is a token; no message quotes it."""
     if isinstance(given, str):
         return Token(given)
     if given is not None and not isinstance(given, Token):

@@ -14,8 +14,7 @@ from .._core.origin import redacted
 from .._core.token import Token
 from .._core.unauthorized import NONCE_WANTED
 from .._core.validation import ConfigurationError, is_finite
-from .._errors import RefreshFailed
-from .._tokens.store_sync import INVALID_GRANT
+from .._errors import INVALID_GRANT, RefreshFailed
 from ._metadata import address
 from ._transport import UNAVAILABLE, Fields, Moment, Signer, Transport, unavailable
 

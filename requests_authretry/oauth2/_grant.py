@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._core.token import Secret, Token
 from .._core.validation import collection, gathered, instance, members, refuse
-from .._errors import RefreshFailed
-from .._tokens.store_sync import INVALID_GRANT
+from .._errors import INVALID_GRANT, RefreshFailed
 from ._client import Client
 from ._endpoint import Endpoint, Fields
 

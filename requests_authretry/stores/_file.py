@@ -6,15 +6,15 @@ import json
 import os
 import stat
 import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ._lockfile import file_name, lock_file, make_folders
+from ._lockfile import file_name, lock_file
 from ._times import as_text, pushed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
 _MARK = "requests_authretry"
 _BEGIN = f'{{"{_MARK}"'.encode()
@@ -50,7 +50,6 @@ class FileStore:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Name the file; nothing is opened yet."""
         self.path = Path(path).expanduser()
 
     def read(self, key: str) -> str | None:
@@ -69,44 +68,23 @@ class FileStore:
             OSError: The file cannot be written, or is not ours.
             TimeoutError: Another process is writing and does not end.
         """
-        make_folders(self.path.parent)
         with lock_file(f"{self.path}.lock", _WRITE_TIMEOUT):
             self._replace({**self._kept_records(), key: record})
 
-    @contextmanager
-    def lock(self, key: str, timeout: float) -> Iterator[None]:
+    def lock(self, key: str, timeout: float) -> AbstractContextManager[None]:
         """Exclude every other thread and process that locks this key of this file.
 
-        The operating system gives the lock back when its holder dies.
-
-        Args:
-            key: What to lock.
-            timeout: Seconds to wait for it.
-
-        Raises:
-            TimeoutError: Another held it all that time.
-            OSError: The lock file cannot be made.
+        As `Store.lock` says; the operating system gives the lock back when its holder dies.
         """
-        make_folders(self.path.parent)
-        with lock_file(f"{self.path}.{file_name(key)}.lock", timeout):
-            yield
+        return lock_file(f"{self.path}.{file_name(key)}.lock", timeout)
 
     def push(self, key: str, until: float, now: float) -> float:
-        """Move a time that nothing may happen before forward, and drop those that have passed.
-
-        Args:
-            key: What the record stands under.
-            until: The time, in POSIX seconds.
-            now: The caller's time, in POSIX seconds.
-
-        Returns:
-            The later of ``until`` and the time that is there.
+        """Extend a cool-down, as `Store.push` says, and drop those that are over.
 
         Raises:
             OSError: The file cannot be written, or is not ours.
             TimeoutError: Another process is writing and does not end within a second.
         """
-        make_folders(self.path.parent)
         with lock_file(f"{self.path}.lock", _PUSH_TIMEOUT):
             records = self._kept_records()
             later, kept = pushed(records, key, until, now)

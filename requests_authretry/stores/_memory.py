@@ -21,7 +21,6 @@ class MemoryStore:
     """
 
     def __init__(self) -> None:
-        """Begin empty."""
         self._records: dict[str, object] = {}
         self._lock = ForkSafeLock(self._free_keys)
         self._key_locks: dict[str, Lock] = {}
@@ -37,15 +36,7 @@ class MemoryStore:
 
     @contextmanager
     def lock(self, key: str, timeout: float) -> Iterator[None]:
-        """Exclude other threads that lock this key.
-
-        Args:
-            key: What to lock.
-            timeout: Seconds to wait for it.
-
-        Raises:
-            TimeoutError: Another thread held it all that time.
-        """
+        """Exclude other threads that lock this key, as `Store.lock` says."""
         lock = self._key_locks.setdefault(key, Lock())
         # Below zero it would wait for ever, and above that maximum it refuses to wait.
         if not lock.acquire(timeout=min(max(timeout, 0.0), TIMEOUT_MAX)):
@@ -56,16 +47,7 @@ class MemoryStore:
             lock.release()
 
     def push(self, key: str, until: float, now: float) -> float:
-        """Move a time that nothing may happen before forward, and forget those that have passed.
-
-        Args:
-            key: What the record stands under.
-            until: The time, in POSIX seconds.
-            now: The caller's time, in POSIX seconds.
-
-        Returns:
-            The later of ``until`` and the time that is there.
-        """
+        """Extend a cool-down, as `Store.push` says, and forget those that are over."""
         with self._lock:
             later, self._records = pushed(self._records, key, until, now)
         return later

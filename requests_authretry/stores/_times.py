@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def as_text(record: object) -> str | None:
-    """What a reader gets: what no store has put there is shown too, as it is not nothing."""
+    """Return a record as a reader gets it: text that no store has put there is shown too."""
     if record is None or isinstance(record, str):
         return record
     return repr(record) if isinstance(record, float) else json.dumps(record)
@@ -20,14 +20,14 @@ def as_text(record: object) -> str | None:
 def pushed(
     records: Mapping[str, object], key: str, until: float, now: float
 ) -> tuple[float, dict[str, object]]:
-    """The later of two times, and the records with it, without the times that have passed."""
+    """Return the later of two times, and the records with it, without times that have passed."""
     later = max(_time(records.get(key)), float(until))
     kept = {**records, key: later}
     return later, {name: record for name, record in kept.items() if not _is_over(record, now)}
 
 
 def _time(record: object) -> float:
-    """The time in a record; before all others where there is none."""
+    """Return the time in a record; where there is none, one before all others."""
     try:
         time = float(record) if isinstance(record, str | float) else -math.inf
     except ValueError:
