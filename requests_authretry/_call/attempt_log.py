@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from requests import Response
 
+from .._core.challenge import StepUp
 from .._core.origin import redacted
 from .._core.records import Attempt, Reason, Retry, Stop
 from .._events import GaveUp, RefreshDeclined, RetryScheduled, tell
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from requests import PreparedRequest, RequestException
 
-    from .._core.challenge import StepUp
     from .._core.unauthorized import Decline
     from .._events import Listener
 
@@ -133,17 +133,18 @@ class AttemptLog:
 
     @staticmethod
     def add_decline(
-        listeners: Collection[Listener],
-        request: PreparedRequest,
-        verdict: Decline,
-        step_up: StepUp | None,
+        listeners: Collection[Listener], request: PreparedRequest, verdict: Decline
     ) -> None:
         """Tell the listeners why no token is renewed."""
+        challenge = verdict.challenge
+        step_up = None
+        if challenge is not None and verdict.reason is Reason.STEP_UP:
+            step_up = StepUp.from_challenge(challenge)
         event = RefreshDeclined(
             method=request.method or "",
             url=redacted(request.url),
             reason=verdict.reason,
-            error=verdict.challenge.error if verdict.challenge else None,
+            error=challenge.error if challenge else None,
             step_up=step_up,
         )
         tell(listeners, event)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from .._core.challenge import StepUp
 from .._core.http import FORBIDDEN, UNAUTHORIZED
 from .._core.records import Reason, Stop
 from .._core.unauthorized import Decline, Refresh, Refused, Replay, answer, lacks
@@ -18,6 +17,7 @@ from .translate import challenges_of
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response
 
+    from .._core.token import Token
     from .._tokens.manager import TokenManager
     from .call import Call
 
@@ -41,80 +41,86 @@ def put_first(request: PreparedRequest) -> None:
 
 
 def on_response(response: Response, **options: Any) -> Response | None:
-    """Set the time the last attempt took, and answer a 401; inert for answers that are not ours."""
+    """Set the time the last attempt took, and answer a 401. Answers of others stay as they are."""
     call = call_of(response)
     if call is None:
         return None
     response.elapsed = timedelta(seconds=call.log.elapsed)
-    tokens = call.shared.tokens
+    tokens, sent = call.shared.tokens, call.credentials.sent
     if tokens is None:
         return None
     if response.status_code == UNAUTHORIZED:
-        return _answered(call, tokens, response, options)
-    if response.status_code == FORBIDDEN and call.credentials.sent is not None:
-        verdict = lacks(challenges_of(response), call.credentials.sent.scheme)
+        if sent is not None:
+            return _answer(call, tokens, sent, response, options)
+        # As bare requests hands it out: unread. Its challenges are not for us.
+        _say_declined(call, response, Decline(Reason.NO_TOKEN))
+        return response
+    if response.status_code == FORBIDDEN and sent is not None:
+        verdict = lacks(challenges_of(response), sent.scheme)
         if verdict is not None:
-            _tell_declined(call, response, verdict)
+            _say_declined(call, response, verdict)
     return None
 
 
-def _answered(
-    call: Call, tokens: TokenManager, response: Response, options: dict[str, Any]
+def _answer(
+    call: Call, tokens: TokenManager, sent: Token, response: Response, options: dict[str, Any]
 ) -> Response:
-    """The answer to the replay, or the 401 itself."""
-    if call.credentials.sent is None:
-        # As bare requests hands it out: unread, and what it asks for is nothing to us.
-        _tell_declined(call, response, Decline(Reason.NO_TOKEN))
-        return response
+    """Replay the request with another token; or hand out the 401, and say why."""
+    credentials = call.credentials
     verdict = answer(
         Refused(
             challenges=challenges_of(response),
-            sent=call.credentials.sent,
+            sent=sent,
             current=tokens.token,
-            answers=call.credentials.answers,
-            fetched=call.credentials.fetched,
+            answers=credentials.answers,
+            fetched=credentials.fetched,
             replayable=call.is_rewound(response.request),
-            has_nonce=call.credentials.has_nonce,
+            has_nonce=credentials.has_nonce,
         )
     )
-    if isinstance(verdict, Decline):
-        return _declined(call, response, verdict, stream=bool(options.get("stream")))
     if isinstance(verdict, Replay):
-        call.credentials.answers += verdict.reason is Reason.REPLAYED
-        return _replayed(call, response, verdict.reason, options)
-    call.credentials.answers += 1
-    reason = _renewed(call, tokens, response, verdict)
-    if reason is Reason.REFRESHED:
-        return _replayed(call, response, reason, options)
-    return _declined(call, response, Decline(reason), stream=bool(options.get("stream")))
+        credentials.answers += verdict.reason is Reason.REPLAYED
+        return _replay(call, response, verdict.reason, options)
+    if isinstance(verdict, Refresh):
+        credentials.answers += 1
+        reason = _renew(call, tokens, sent, response, verdict)
+        if reason is Reason.REFRESHED:
+            return _replay(call, response, reason, options)
+        verdict = Decline(reason)
+    call.close()
+    if not options.get("stream"):
+        read_body(response, call.shared.clock, call.until)
+    _say_declined(call, response, verdict)
+    return response
 
 
-def _renewed(call: Call, tokens: TokenManager, response: Response, verdict: Refresh) -> Reason:
-    """REFRESHED, or why the request will not be sent again."""
-    context = FetchContext(call.credentials.sent, refused=True, challenge=verdict.challenge)
+def _renew(
+    call: Call, tokens: TokenManager, sent: Token, response: Response, verdict: Refresh
+) -> Reason:
+    """Renew the token; return REFRESHED, or why the request is not sent again.
+
+    Raises:
+        RefreshFailed: The renewal failed, and the request could be sent again. It tells of the 401.
+    """
+    context = FetchContext(sent, refused=True, challenge=verdict.challenge)
     try:
         result = tokens.renew(context, call.deadline)
     except RefreshFailed as error:
-        if verdict.resend:
-            _leave(call, response, error)
-            raise
-        return Reason.NOT_REPLAYABLE
+        if not verdict.resend:
+            return Reason.NOT_REPLAYABLE
+        call.log.write_down(Stop(Reason.REFRESH_FAILED))
+        call.close()
+        drain(response, call.shared.clock, call.deadline)
+        error.request, error.response = response.request, response
+        call.log.leave_on(error)
+        raise
     if isinstance(result, Reason):
         return result
     call.credentials.fetched = tokens.fetched == result.value
     return Reason.REFRESHED if verdict.resend else Reason.NOT_REPLAYABLE
 
 
-def _leave(call: Call, response: Response, error: RefreshFailed) -> None:
-    """Let the error tell of the 401, and let the 401's connection go."""
-    call.log.write_down(Stop(Reason.REFRESH_FAILED))
-    call.close()
-    drain(response, call.shared.clock, call.deadline)
-    error.request, error.response = response.request, response
-    call.log.leave_on(error)
-
-
-def _replayed(call: Call, refused: Response, reason: Reason, options: dict[str, Any]) -> Response:
+def _replay(call: Call, refused: Response, reason: Reason, options: dict[str, Any]) -> Response:
     """Send the request again, under the same call and through the same adapter."""
     request = refused.request
     call.log.write_down(Stop(reason))
@@ -130,20 +136,5 @@ def _replayed(call: Call, refused: Response, reason: Reason, options: dict[str, 
     return response
 
 
-def _declined(call: Call, response: Response, verdict: Decline, *, stream: bool) -> Response:
-    """Hand out the 401, and say why."""
-    call.close()
-    if not stream:
-        read_body(response, call.shared.clock, call.until)
-    _tell_declined(call, response, verdict)
-    return response
-
-
-def _tell_declined(call: Call, response: Response, verdict: Decline) -> None:
-    step_up = verdict.challenge if verdict.reason is Reason.STEP_UP else None
-    call.log.add_decline(
-        call.shared.settings.listeners,
-        response.request,
-        verdict,
-        StepUp.from_challenge(step_up) if step_up else None,
-    )
+def _say_declined(call: Call, response: Response, verdict: Decline) -> None:
+    call.log.add_decline(call.shared.settings.listeners, response.request, verdict)
