@@ -187,20 +187,20 @@ class Desk:
         clock: Its clock.
         settings: The settings.
         events: What its listeners were told.
-        keeper: What keeps its token.
+        manager: What renews its token.
     """
 
     def __init__(self, source: Any, clock: FakeClock, **others: Any) -> None:
         self.events: list[Any] = []
         self.settings = settings(source, clock=clock, listeners=[self.events.append], **others)
-        keeper = SharedState.of(self.settings).tokens
-        assert keeper is not None
-        self.keeper = keeper
+        manager = SharedState.of(self.settings).tokens
+        assert manager is not None
+        self.manager = manager
         self.clock = clock
 
     def token(self, patience: float = 120.0) -> Token:
         """The token that a call with so much time would send now."""
-        return self.keeper.usable(self.clock.monotonic() + patience)
+        return self.manager.usable(self.clock.monotonic() + patience)
 
     def value(self, patience: float = 120.0) -> str:
         """Its text."""
@@ -209,7 +209,7 @@ class Desk:
     def renewed(self, refused: Token, patience: float = 120.0) -> Token | Reason:
         """What a call gets whose token was refused."""
         context = FetchContext(refused, refused=True)
-        return self.keeper.renew(context, self.clock.monotonic() + patience)
+        return self.manager.renew(context, self.clock.monotonic() + patience)
 
     def waited(self, patience: float = 120.0) -> float:
         """How long a call with so much time waits for its token."""
@@ -220,7 +220,7 @@ class Desk:
     @property
     def renewal(self) -> Renewal | None:
         """The renewal under way."""
-        return self.keeper._renewal  # noqa: SLF001 (nobody is told of a renewal in the background)
+        return self.manager._renewal  # noqa: SLF001 (nobody is told of a renewal in the background)
 
     def settle(self) -> None:
         """Wait for the renewal under way."""

@@ -662,7 +662,7 @@ def test_a_source_that_hangs_does_not_end_renewal(
     desk: Desk, issuer: Issuer, clock: FakeClock
 ) -> None:
     """After a minute it is asked again; what it says at last replaces no newer token."""
-    store_of = desk.keeper._sync._store  # noqa: SLF001 (it is the process' own)
+    store_of = desk.manager._sync._store  # noqa: SLF001 (it is the process' own)
     clock.advance(HOUR)
     with issuer.hanging():
         hung = in_vain(desk, issuer)
@@ -1035,7 +1035,7 @@ def test_nothing_that_is_told_is_secret(clock: FakeClock, caplog: pytest.LogCapt
     }
     assert {event.key for event in desk.told(StoreFailed)} <= {ORIGIN, "cool-down"}
     assert len(desk.told(RefreshDeclined)) > 0
-    rotation = desk.keeper._sync  # noqa: SLF001 (a debugger shows it all)
-    shown = [desk.events, vars(desk.keeper), vars(rotation), source.contexts]
+    rotation = desk.manager._sync  # noqa: SLF001 (a debugger shows it all)
+    shown = [desk.events, vars(desk.manager), vars(rotation), source.contexts]
     assert SECRET not in f"{shown} {caplog.text}"
     assert "ConnectionError" in caplog.text
