@@ -181,8 +181,8 @@ def test_timeouts_are_clipped_over_hops() -> None:
     assert [options["timeout"] for options in inner.options] == [5, 3, 3]
 
 
-def test_a_redirect_that_the_caller_follows_is_a_call_of_its_own() -> None:
-    """Who takes `response.next` and sends it later begins with a whole deadline."""
+def test_a_redirect_that_the_caller_follows_late_is_a_call_of_its_own() -> None:
+    """Whoever sends `response.next` after the deadline begins with a whole deadline."""
     clock = FakeClock()
     inner = Recorder(moved("/there"), 503, 200)
     session = requests.Session()
@@ -192,6 +192,21 @@ def test_a_redirect_that_the_caller_follows_is_a_call_of_its_own() -> None:
     clock.advance(3600)
     assert session.send(response.next, timeout=5).status_code == 200
     assert [options["timeout"] for options in inner.options] == [5, 5, 5]
+
+
+def test_a_redirect_that_the_caller_follows_at_once_shares_the_deadline() -> None:
+    """Whoever sends `response.next` while the deadline lasts continues the call."""
+    clock = FakeClock()
+    inner = Recorder(moved("/there"), 503, 200)
+    session = requests.Session()
+    settings = Settings(clock=clock, retry=RetryPolicy(backoff=AT_ONCE))
+    session.mount("https://", AuthRetryAdapter(settings, inner=inner))
+    response = session.get(API, allow_redirects=False, timeout=5)
+    assert response.next is not None
+    clock.advance(117)
+    answer = session.send(response.next, timeout=5)
+    assert [options["timeout"] for options in inner.options] == [5, 3, 3]
+    assert [attempt.status for attempt in attempts(answer)] == [302, 503, 200]
 
 
 def test_a_prefix_is_no_origin() -> None:
