@@ -37,13 +37,13 @@ class SystemClock:
             wake.wait(seconds)
 
     def __eq__(self, other: object) -> bool:
-        """There is one time."""
+        """Whether it is a system clock too: there is one time."""
         return type(other) is type(self)
 
     def __hash__(self) -> int:
-        """As all of them."""
+        """Return the same hash for all system clocks."""
         return hash(type(self))
 
     def __repr__(self) -> str:
-        """As it is made."""
+        """Return the call that makes it."""
         return "SystemClock()"

@@ -40,7 +40,7 @@ _DEFAULT_RETRY = RetryPolicy()
 
 
 def _nobody() -> None:
-    """There is no store to look into."""
+    """Return None: there is no store to look into."""
 
 
 @dataclass(frozen=True)

@@ -172,7 +172,7 @@ class Settings(_SlotForShared):
         return {item.name: getattr(self, item.name) for item in fields(self)}
 
     def __setstate__(self, state: dict[str, object]) -> None:
-        """Nothing is shared yet with sessions of this process."""
+        """Restore the fields; nothing is shared yet with sessions of this process."""
         self.__dict__.update(state)
         object.__setattr__(self, "_shared", {})
 

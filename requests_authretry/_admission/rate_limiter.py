@@ -59,7 +59,7 @@ class Target:
 
     @property
     def endpoint(self) -> Endpoint:
-        """What an outage is an outage of."""
+        """Return the endpoint, which is what can be down."""
         return endpoint_of(self.url)
 
 

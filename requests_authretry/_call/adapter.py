@@ -119,7 +119,7 @@ class AuthRetryAdapter(HTTPAdapter):
         return response
 
     def _transmit(self, request: PreparedRequest, **options: Any) -> Response:
-        """Through the inner adapter; around one of ours, through the pool it owns."""
+        """Send once through the inner adapter; around one of ours, through the pool it owns."""
         inner = self.inner
         if isinstance(inner, AuthRetryAdapter):
             return inner._transmit(request, **options)  # noqa: SLF001 (of this class)
@@ -142,7 +142,7 @@ class AuthRetryAdapter(HTTPAdapter):
         leave_connections(self if self.inner is None else self.inner)
 
     def __getattr__(self, name: str) -> Any:
-        """What this adapter has not, the inner one may have."""
+        """Return an attribute of the inner adapter."""
         inner = self.__dict__.get("inner")
         if inner is None or name.startswith("__"):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
@@ -154,7 +154,7 @@ class AuthRetryAdapter(HTTPAdapter):
         return {"settings": self.settings, "inner": self.inner, "pool": pool}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """With a new pool, as every adapter of requests."""
+        """Restore the adapter with a new pool, as every adapter of requests does."""
         if state["pool"] is not None:
             super().__setstate__(state["pool"])
         self._take(state["settings"], state["inner"])

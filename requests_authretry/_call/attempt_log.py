@@ -187,7 +187,7 @@ def attempts(result: Response | RequestException) -> tuple[Attempt, ...]:
 
 
 def explain(result: Response | RequestException) -> str:
-    """What happened to a call, for people: one line for the whole, one for each attempt.
+    """Tell people what happened to a call: one line for the whole, one for each attempt.
 
     Args:
         result: What the call returned or raised.

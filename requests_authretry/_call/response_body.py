@@ -148,7 +148,7 @@ def drain(response: Response, clock: Clock, deadline: float) -> None:
 
 
 def _drained(response: Response, clock: Clock, until: float) -> bytes | None:
-    """All that was left of the body; None where it is too much, or would take too long to know."""
+    """Return the rest of the body; None if it is too much, or takes too long."""
     answer = _on_the_wire(response)
     socket = getattr(getattr(response.raw, "connection", None), "sock", None)
     left = until - clock.monotonic()

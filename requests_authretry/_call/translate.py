@@ -38,7 +38,7 @@ _CUT = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionResetError, BrokenPip
 
 
 def outcome_of(response: Response, now: float, names: frozenset[str]) -> Outcome:
-    """What an answer with an error says, with the server's hints.
+    """Return what an answer with an error says, headers included.
 
     Args:
         response: The answer; its body is not touched.
@@ -51,7 +51,7 @@ def outcome_of(response: Response, now: float, names: frozenset[str]) -> Outcome
 def limits_of(
     response: Response, clock: Callable[[], float], names: frozenset[str]
 ) -> tuple[Limit, ...]:
-    """What an answer says is left of the server's limits; next to no work where it says nothing.
+    """Return what an answer says is left of the server's limits; nearly free if it says nothing.
 
     Args:
         response: The answer; its body is not touched.
@@ -78,7 +78,7 @@ def _field_names(response: Response) -> Iterable[str]:
 
 
 def challenges_of(response: Response) -> tuple[Challenge, ...]:
-    """What a 401 asks for."""
+    """Return the challenges of a 401."""
     return parse_challenges(header_lines(response, "WWW-Authenticate"))
 
 
@@ -99,7 +99,7 @@ def header_line(response: Response, name: str) -> str:
 
 
 def failure_of(error: requests.RequestException) -> Outcome:
-    """How an attempt failed that ended in an exception."""
+    """Return how an attempt failed that ended in an exception."""
     return Outcome(failure=_failure_kind(error))
 
 
@@ -216,7 +216,7 @@ def would_retry(retries: object) -> bool:
 
 
 def no_retries() -> WireRetry:
-    """What requests gives an adapter that was asked for no retries."""
+    """Return what requests gives an adapter that was asked for no retries."""
     return WireRetry(0, read=False)
 
 

@@ -22,7 +22,7 @@ class Place(NamedTuple):
     line: int = 0
 
     def __str__(self) -> str:
-        """As compilers write it."""
+        """Return file and line as compilers write them."""
         return f"{self.source}:{self.line}" if self.line else self.source
 
 

@@ -67,7 +67,7 @@ class Reference:
         return None if found == stale else found
 
     def __repr__(self) -> str:
-        """Where it stands."""
+        """Return the reference, not the secret."""
         return f"Reference({self._text!r})"
 
     def __reduce__(self) -> tuple[type[Reference], tuple[str, Path]]:

@@ -64,7 +64,7 @@ class Form:
 
     @property
     def keys(self) -> Mapping[str, Kind]:
-        """All keys, and what their values may be."""
+        """Return all keys, and what their values may be."""
         return {**self.required, **self.optional}
 
 

@@ -45,7 +45,7 @@ class Kind:
 
     @property
     def says_of_text(self) -> str:
-        """What the text of a variable must be."""
+        """Say what the text of a variable must be."""
         return self.in_text or self.says
 
 

@@ -95,7 +95,7 @@ def on_probe_sent(health: Health, now: float) -> Health:
 
 
 def on_failure(health: Health, began: float) -> Health:
-    """An attempt that began then brought a 5xx or no answer.
+    """Count an attempt that began then and brought a 5xx or no answer.
 
     One that began before the last outage ended says nothing of the time after it.
     """
@@ -110,13 +110,13 @@ def on_failure(health: Health, began: float) -> Health:
 
 
 def on_success(health: Health, began: float, now: float) -> Health:
-    """An attempt that began then brought an answer that is no server error."""
+    """Count an attempt that began then and brought no server error."""
     returned, due = (now, 1.0) if health.is_down else (health.returned, health.due + RELEASED)
     return Health(probed=max(began, health.probed), returned=returned, due=due)
 
 
 def release(health: Health, waiting: int) -> tuple[int, Health]:
-    """How many go of those that wait since before the return, and what is known after that."""
+    """Return how many waiting retries may be sent after an outage, and the health after that."""
     number = min(int(health.due), waiting)
     return number, replace(health, due=min(health.due - number, 1.0))
 

@@ -124,7 +124,7 @@ class Window:
         return now >= (self.until + self.length if known else self.until)
 
     def spent(self, now: float) -> Window:
-        """One request less."""
+        """Return the window after one more request."""
         if now < self.until:
             return replace(self, left=self.left - 1, used=self.used + 1)
         # Nobody has said yet what the next one has: as much as the last.
@@ -177,26 +177,26 @@ class RateState:
 
 
 def rank(number: int, *, refused: bool) -> tuple[bool, int]:
-    """Who goes first: those that were refused, then first come, first served."""
+    """Rank waiting calls: refused calls first, then first come, first served."""
     return (not refused, number)
 
 
 def opens(state: RateState, now: float) -> float:
-    """When the next request may leave."""
+    """Return when the next request may be sent."""
     return max(blocked_until(state, now), state.slot)
 
 
 def blocked_until(state: RateState, now: float) -> float:
-    """Before when nobody may leave by the server's own word."""
+    """Return the time before which the server itself allows nothing."""
     ends = (window.until for window in state.windows if window.is_spent(now))
     return max((state.not_before, *ends))
 
 
 def probe_time(state: RateState, now: float) -> float | None:
-    """When one may leave that would come too late otherwise; None: it may not.
+    """Return when a request that would miss its deadline may be sent early, as a probe.
 
-    Nobody was refused yet, and a window that is spent, or has to last, may be no limit for all. So
-    one asks, and the others wait for what it finds.
+    None: not at all. Only while the server has refused nothing: the limit that it announces may
+    not be enforced. So one request finds out, and the others wait for its answer.
     """
     if state.rate < inf or now < state.not_before:
         return None
@@ -204,12 +204,12 @@ def probe_time(state: RateState, now: float) -> float | None:
 
 
 def on_probe_sent(state: RateState, now: float) -> RateState:
-    """One leaves before its turn."""
+    """Count a request that is sent early, as a probe."""
     return replace(on_sent(state, now), probed=now)
 
 
 def on_sent(state: RateState, now: float) -> RateState:
-    """One request leaves."""
+    """Count a request that is sent."""
     windows = tuple(window.spent(now) for window in state.windows if not window.is_over(now))
     state = replace(state, sent=state.sent + 1, windows=windows)
     late = LATE if state.found else max(LATE, (BURST - 1) / pace(state, now))
@@ -217,12 +217,12 @@ def on_sent(state: RateState, now: float) -> RateState:
 
 
 def spacing(state: RateState, now: float) -> float:
-    """Seconds from one request to the next."""
+    """Return the seconds from one request to the next."""
     return max((1 / pace(state, now), *(window.interval(now) for window in state.windows)))
 
 
 def pace(state: RateState, now: float) -> float:
-    """Requests a second that may leave, windows apart."""
+    """Return the requests a second that may be sent, windows apart."""
     since = max(now - state.opened, 0.0)
     if state.rate == inf:
         return inf
@@ -237,12 +237,12 @@ def pace(state: RateState, now: float) -> float:
 
 
 def with_cool_down(state: RateState, until: float) -> RateState:
-    """Nobody leaves before that time, if another has not set a later one."""
+    """Send nothing before that time; a later end of the cool-down stays."""
     return replace(state, not_before=max(state.not_before, until))
 
 
 def on_refused(state: RateState, began: float, now: float, estimate: float) -> RateState:
-    """A request that left at `began` was refused.
+    """Lower the rate after a request that was sent at ``began`` was refused.
 
     Args:
         state: With the cool-down that the refusal brought.
@@ -273,7 +273,7 @@ def on_refused(state: RateState, began: float, now: float, estimate: float) -> R
 def on_rate_limit_fields(
     state: RateState, number: int, limits: Iterable[Limit], now: float, *, succeeded: bool
 ) -> RateState:
-    """The answer to the request of that number told what is left; -1: nobody had counted it.
+    """Learn what the answer to the request of that number says is left; -1: it has no number.
 
     What is left is less by the requests that have left since. Of those that nobody counted, others
     may be under way, so they are believed only where they say that less is left.
@@ -293,7 +293,7 @@ def on_rate_limit_fields(
 
 
 def name_of(limit: Limit) -> str:
-    """What tells a policy from others; without a name its quota does, where there is one."""
+    """Name the policy of a limit; without a name its quota names it, if there is one."""
     return limit.name or (f"{limit.quota:g}" if limit.quota else "")
 
 
@@ -326,14 +326,14 @@ def is_plenty(limits: Iterable[Limit]) -> bool:
 
 
 def on_success(state: RateState, now: float) -> RateState:
-    """An answer came that is no refusal."""
+    """Count an answer that is no refusal."""
     if state.rate == inf:
         return state
     return replace(state, passing=_decayed_mean(state, now) + 1 / _mean_seconds(state), counted=now)
 
 
 def is_over(state: RateState, now: float) -> bool:
-    """Whether nobody need wait for it any more."""
+    """Whether no call needs to wait for it any more."""
     is_fast = state.rate == inf or pace(state, now) > FORGOTTEN * state.rate
     return (
         is_fast and now >= state.not_before and all(window.is_over(now) for window in state.windows)
@@ -341,7 +341,7 @@ def is_over(state: RateState, now: float) -> bool:
 
 
 def _measured_rate(state: RateState, now: float) -> float:
-    """What passes, in requests a second."""
+    """Return the rate that the server lets through, in requests a second."""
     ago = max(now - state.counting, _INSTANT)
     passing = _decayed_mean(state, now) / (
         1 - exp(-ago / _mean_seconds(state))

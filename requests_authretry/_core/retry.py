@@ -154,7 +154,7 @@ class CallFacts:
 def decide(  # noqa: C901, PLR0911 (one guard and one return a row of the rules)
     call: CallFacts, progress: Progress, outcome: Outcome, now: float, fraction: float
 ) -> Retry | Stop:
-    """What to do after an attempt.
+    """Decide what to do after an attempt.
 
     Args:
         call: What does not change while the call lasts.

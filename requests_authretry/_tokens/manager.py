@@ -276,7 +276,7 @@ class TokenManager:
             self._postpone_windows()
 
     def _hold_back(self, result: Result, context: FetchContext) -> None:
-        """After a failure, ask the source later; while the token is good, it is used meanwhile."""
+        """Ask the source later after a failure; a token that is still good is used until then."""
         self._failures += 1
         retry_after = rules.granted(getattr(result, "retry_after", None))
         if not context.early:
