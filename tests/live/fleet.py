@@ -19,7 +19,7 @@ from requests_authretry import FileStore, Settings, TokenRefreshed, attempts, mo
 from requests_authretry.oauth2 import Client, RefreshToken
 from requests_authretry.redis import RedisStore
 
-PAUSE = 0.25
+PAUSE = 0.5
 """Seconds between two calls of a thread: enough to be there at each expiry."""
 
 TOO_MANY = 100
