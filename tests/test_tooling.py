@@ -82,7 +82,13 @@ def test_a_skip_fails_on_ci(
     assert named == ["test_it.py::test_skipped"] * status
 
 
-@pytest.mark.parametrize("workers", [(), ("-p", "xdist.plugin", "-n", "2")], ids=["one", "two"])
+@pytest.mark.parametrize(
+    "workers",
+    [
+        pytest.param((), id="one"),
+        pytest.param(("-p", "xdist.plugin", "-n", "2"), id="two", marks=pytest.mark.slow),
+    ],
+)
 def test_a_skipped_module_fails_on_ci(
     on_its_own: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, workers: tuple[str, ...]
 ) -> None:
@@ -96,6 +102,7 @@ def test_a_skipped_module_fails_on_ci(
     assert run.outlines.count("test_it.py") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("ci", "status"), [("true", 1), ("", 0)], ids=["CI", "at home"])
 def test_a_skip_in_a_worker_fails_on_ci(
     on_its_own: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, ci: str, status: int

@@ -168,6 +168,7 @@ def test_a_script_is_what_it_was(name: str, tmp_path: Path) -> None:
     assert with_it.returncode == without.returncode
 
 
+@pytest.mark.slow
 def test_modules_packages_folders_and_archives(tmp_path: Path) -> None:
     """Whatever Python runs is run alike."""
     shown = "import sys; print(sys.argv[1:], sys.path[0], __name__, __package__)"

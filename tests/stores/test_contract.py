@@ -524,6 +524,7 @@ def test_processes_share_it(shared: Store, others: Callable[[str], Other]) -> No
     assert shared.read("key") == "news"
 
 
+@pytest.mark.slow
 def test_processes_take_turns(shared: Store, others: Callable[[str], Other]) -> None:
     """Processes that count under the lock miss nothing, nor do their writes under other keys."""
     for each in [others(COUNT) for _ in range(2)]:
@@ -555,6 +556,7 @@ def test_a_child_does_not_keep_the_lock(shared: Store, others: Callable[[str], O
         os.kill(child, signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_a_fork_inside(others: Callable[[str], Other]) -> None:
     """A child that leaves its parent's block frees nothing; each has its own connection."""
     said = ["child excluded", "parent excluded", "parent entered", "both done"]

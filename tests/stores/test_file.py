@@ -618,6 +618,7 @@ def run(path: Path) -> Iterator[Callable[..., Run]]:
         yield start
 
 
+@pytest.mark.slow
 def test_a_second_run_reuses_the_token(path: Path, run: Callable[..., Run]) -> None:
     """What one process fetched serves the next, with its time; once refused it is renewed."""
     first = run(200)
