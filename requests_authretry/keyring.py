@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .stores._lockfile import file_name, lock_file, make_folders
+from ._core.copying import CopiedAsItself
+from .stores._lockfile import file_name, lock_file
 from .stores._memory import MemoryStore
 
 try:
@@ -41,7 +42,7 @@ _PLAIN = re.compile(r"[ -@\[-~]+")
 _ODD = re.compile(r"[^ -~]")
 
 
-class KeyringStore:
+class KeyringStore(CopiedAsItself):
     """Keeps tokens in the user's keyring, for all processes of one user that name one service.
 
     A keyring cannot be locked: a lock file in the user's cache directory is, which is the same
@@ -113,35 +114,18 @@ class KeyringStore:
             yield
 
     def push(self, key: str, until: float, now: float) -> float:
-        """Move a time that nothing may happen before forward, in memory; the keyring is not asked.
-
-        Args:
-            key: What the record stands under.
-            until: The time, in POSIX seconds.
-            now: The caller's time, in POSIX seconds.
-
-        Returns:
-            The later of ``until`` and the time that is there.
-        """
+        """Move a time forward, as `Store.push`, in memory: the keyring is not asked."""
         return self._times.push(key, until, now)
 
     @property
     def place(self) -> tuple[object, ...]:
-        """What all stores for this service of this keyring have in common."""
+        """Name service and keyring: the same for all stores that keep their records there."""
         return "keyring", self._service, None if self._backend is None else id(self._backend)
 
     def __repr__(self) -> str:
-        """As it is made; of the backend only its kind."""
+        """Show how it is made; of the backend only its kind."""
         backend = f", backend=<{type(self._backend).__name__}>" if self._backend else ""
         return f"KeyringStore({self._service!r}{backend})"
-
-    def __copy__(self) -> KeyringStore:
-        """The store itself."""
-        return self
-
-    def __deepcopy__(self, memo: object) -> KeyringStore:
-        """The store itself."""
-        return self
 
     def __reduce__(self) -> tuple[type[KeyringStore], tuple[str]]:
         """A pickle names the service."""
@@ -153,7 +137,7 @@ class KeyringStore:
         return type(self), (self._service,)
 
     def _asked(self, method: str, *arguments: str) -> Any:
-        """What the keyring answers; what its exceptions say is not quoted, it may be anything."""
+        """Ask the keyring; do not quote its exceptions, which may say anything."""
         with lock_file(self._lock_path(self._service), _TURN_TIMEOUT):
             try:
                 backend = self._backend or keyring.get_keyring()
@@ -170,10 +154,9 @@ class KeyringStore:
             folder = Path(base).expanduser() / "requests_authretry"
         except RuntimeError as error:
             raise OSError("there is no home directory for a lock file: set HOME") from error
-        make_folders(folder)
         return str(folder / f"{file_name(name)}.lock")
 
 
 def _user(key: str) -> str:
-    """A user name that stays apart from others where a keyring takes A and a for the same."""
+    """Make a user name that no other key has, also where a keyring takes A and a for the same."""
     return key if _PLAIN.fullmatch(key) else f"{_ODD.sub('?', key)} {file_name(key)}"

@@ -163,14 +163,6 @@ class Client:
         where = self.issuer or redacted(self.token_url)
         return f"Client({self.client_id!r}, {where!r})"
 
-    def __copy__(self) -> Client:
-        """Immutable: a copy in memory is the client itself."""
-        return self
-
-    def __deepcopy__(self, memo: object) -> Client:
-        """Immutable: a copy in memory is the client itself."""
-        return self
-
 
 def _basic(client_id: str, secret: str) -> str:
     """RFC 6749 section 2.3.1: both are form-encoded first."""

@@ -109,14 +109,6 @@ class Key:
         """Without the private half."""
         return {**vars(self), "_given": Secret(""), "_jwk": None}
 
-    def __deepcopy__(self, memo: object) -> Key:
-        """Immutable: a copy in memory is the key itself."""
-        return self
-
-    def __copy__(self) -> Key:
-        """Immutable: a copy in memory is the key itself."""
-        return self
-
 
 def hidden(given: Any) -> Any:
     """The same, so that no frame shows it; what is no text of a key is left as it is."""
