@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ._lockfile import file_name, lock_file, make_folders
+from ._lockfile import file_name, lock_file
 from ._times import as_text, pushed
 
 if TYPE_CHECKING:
@@ -69,7 +69,6 @@ class FileStore:
             OSError: The file cannot be written, or is not ours.
             TimeoutError: Another process is writing and does not end.
         """
-        make_folders(self.path.parent)
         with lock_file(f"{self.path}.lock", _WRITE_TIMEOUT):
             self._replace({**self._kept_records(), key: record})
 
@@ -87,26 +86,16 @@ class FileStore:
             TimeoutError: Another held it all that time.
             OSError: The lock file cannot be made.
         """
-        make_folders(self.path.parent)
         with lock_file(f"{self.path}.{file_name(key)}.lock", timeout):
             yield
 
     def push(self, key: str, until: float, now: float) -> float:
-        """Move a time that nothing may happen before forward, and drop those that have passed.
-
-        Args:
-            key: What the record stands under.
-            until: The time, in POSIX seconds.
-            now: The caller's time, in POSIX seconds.
-
-        Returns:
-            The later of ``until`` and the time that is there.
+        """Move a time forward, as `Store.push`, and drop the times that have passed.
 
         Raises:
             OSError: The file cannot be written, or is not ours.
             TimeoutError: Another process is writing and does not end within a second.
         """
-        make_folders(self.path.parent)
         with lock_file(f"{self.path}.lock", _PUSH_TIMEOUT):
             records = self._kept_records()
             later, kept = pushed(records, key, until, now)
@@ -116,15 +105,14 @@ class FileStore:
 
     @property
     def place(self) -> tuple[str, str]:
-        """What all stores for this file have in common."""
+        """Name the file: the same for all stores that keep their records in it."""
         return "file", os.path.abspath(self.path)  # noqa: PTH100 (links are not followed)
 
     def __repr__(self) -> str:
-        """As it is made."""
         return f"FileStore({str(self.path)!r})"
 
     def _kept_records(self) -> dict[str, object]:
-        """What the next record is put beside; of a torn file nothing can be kept."""
+        """Read what the next record is put beside; of a torn file nothing can be kept."""
         try:
             return self._records()
         except _TornError:
@@ -147,7 +135,7 @@ class FileStore:
         return records
 
     def _content(self) -> bytes:
-        """What is in the file; a link in its place is not followed, a pipe is not waited for."""
+        """Read the file; do not follow a link in its place, nor wait for a pipe."""
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
         try:
             descriptor = os.open(self.path, flags)
@@ -158,17 +146,15 @@ class FileStore:
                 return b""
             raise
         try:
-            self._refuse_foreign(os.fstat(descriptor))
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise _ForeignError(f"{self.path} is no file: name another one for tokens")
+            if hasattr(os, "geteuid") and status.st_uid not in (os.geteuid(), 0):
+                raise _ForeignError(f"{self.path} is another user's: name another file for tokens")
             with open(descriptor, "rb", closefd=False) as file:
                 return file.read()
         finally:
             os.close(descriptor)
-
-    def _refuse_foreign(self, status: os.stat_result) -> None:
-        if not stat.S_ISREG(status.st_mode):
-            raise _ForeignError(f"{self.path} is no file: name another one for tokens")
-        if hasattr(os, "geteuid") and status.st_uid not in (os.geteuid(), 0):
-            raise _ForeignError(f"{self.path} is another user's: name another file for tokens")
 
     def _replace(self, records: dict[str, object]) -> None:
         # A power cut may take times, but no token that stands beside them.

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .._locks import survives_fork
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from filelock import BaseFileLock
 
@@ -24,7 +24,7 @@ class _Held:
         survives_fork(self)
 
     def after_fork(self) -> None:
-        """A child that kept the descriptors would keep the locks when its parent dies."""
+        """Close the descriptors, or the child would keep the locks when its parent dies."""
         for lock in self.locks:
             context = lock._context  # noqa: SLF001 (filelock 4 does the same by itself)
             descriptor, context.lock_file_fd = context.lock_file_fd, None
@@ -42,7 +42,8 @@ def lock_file(path: str, timeout: float) -> Iterator[None]:
     """Exclude every other thread and process that locks this path.
 
     Args:
-        path: The lock file; it is made for the owner only, and stays. A link is not followed.
+        path: The lock file; it is made for the owner only, with the folders that are missing above
+            it, and stays. A link is not followed.
         timeout: Seconds to wait for it.
 
     Raises:
@@ -51,6 +52,7 @@ def lock_file(path: str, timeout: float) -> Iterator[None]:
     """
     from filelock import FileLock
 
+    _make_folders(Path(path).parent)
     # A new object each time: one object would let its thread in twice.
     lock = FileLock(path, mode=0o600, thread_local=False)
     _held.locks.add(lock)
@@ -72,7 +74,7 @@ def file_name(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def make_folders(folder: Path) -> None:
+def _make_folders(folder: Path) -> None:
     """Make it and what is missing above it, for the owner only."""
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     for each in reversed(missing):  # Path.mkdir gives its mode to the last one only
