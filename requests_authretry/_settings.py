@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._clock import SystemClock
 from ._core.adopt import adopt_fault
+from ._core.copying import CopiedAsItself
 from ._core.headers.rate_limit_fields import RateLimits
 from ._core.origin import parse_origin
 from ._core.quota import RetryQuota
@@ -56,7 +57,7 @@ class _SlotForShared:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Settings(_SlotForShared):
+class Settings(_SlotForShared, CopiedAsItself):
     """All there is to set. Immutable, validated when made, safe to share between threads.
 
     Sessions that are mounted with one settings object share its token, its quota and its store.
@@ -175,14 +176,6 @@ class Settings(_SlotForShared):
         """Restore the fields; nothing is shared yet with sessions of this process."""
         self.__dict__.update(state)
         object.__setattr__(self, "_shared", {})
-
-    def __copy__(self) -> Settings:
-        """Immutable: a copy is the object itself."""
-        return self
-
-    def __deepcopy__(self, memo: object) -> Settings:
-        """Immutable: a deep-copied session goes on sharing its token."""
-        return self
 
 
 def _faults(given: Any) -> Iterable[str | None]:

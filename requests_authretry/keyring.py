@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ._core.copying import CopiedAsItself
 from .stores._lockfile import file_name, lock_file
 from .stores._memory import MemoryStore
 
@@ -40,7 +41,7 @@ _PLAIN = re.compile(r"[ -@\[-~]+")
 _ODD = re.compile(r"[^ -~]")
 
 
-class KeyringStore:
+class KeyringStore(CopiedAsItself):
     """Keeps tokens in the user's keyring, for all processes of one user that name one service.
 
     A keyring cannot be locked: a lock file in the user's cache directory is, which is the same
@@ -106,21 +107,13 @@ class KeyringStore:
 
     @property
     def place(self) -> tuple[object, ...]:
-        """What all stores for this service of this keyring have in common."""
+        """Name service and keyring: the same for all stores that keep their records there."""
         return "keyring", self._service, None if self._backend is None else id(self._backend)
 
     def __repr__(self) -> str:
-        """As it is made; of the backend only its kind."""
+        """Show how it is made; of the backend only its kind."""
         backend = f", backend=<{type(self._backend).__name__}>" if self._backend else ""
         return f"KeyringStore({self._service!r}{backend})"
-
-    def __copy__(self) -> KeyringStore:
-        """The store itself."""
-        return self
-
-    def __deepcopy__(self, memo: object) -> KeyringStore:
-        """The store itself."""
-        return self
 
     def __reduce__(self) -> tuple[type[KeyringStore], tuple[str]]:
         """A pickle names the service."""

@@ -11,10 +11,11 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from inspect import iscoroutinefunction
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from ._core.token import Secret
+from ._core.copying import CopiedAsItself
+from ._core.token import secret
 from ._core.validation import instance, refuse, seconds
 from .stores._lockfile import file_name
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from redis.lock import Lock
 
 __all__ = ["RedisStore"]
+
+T = TypeVar("T")
 
 _NETWORK_SECONDS = 2.0
 """What connecting and what each answer may take, where the URL does not say otherwise."""
@@ -57,7 +60,7 @@ return ARGV[1]
 """Replaces what is earlier, or no number; hexadecimal ones Lua would take, and Python would not."""
 
 
-class RedisStore:
+class RedisStore(CopiedAsItself):
     """Keeps tokens and cool-downs in Redis, for all machines that name the same server and prefix.
 
     Safe to use from many threads and processes, after a fork too. A server that is away costs an
@@ -100,7 +103,7 @@ class RedisStore:
         lock_ttl: float = 10.0,
     ) -> None:
         is_url = isinstance(client_or_url, str)
-        self._url = Secret(client_or_url) if is_url else None
+        self._url = secret(client_or_url) if is_url else None
         self._client = None if is_url else client_or_url
         self._prefix, self._ttl, self._lock_ttl = prefix, ttl, lock_ttl
         refuse("RedisStore", self._faults())
@@ -143,7 +146,10 @@ class RedisStore:
     def push(self, key: str, until: float, now: float) -> float:
         """Extend a cool-down, as `Store.push` says; once it is over, Redis drops it by itself.
 
-        When it is dropped does not depend on how far the clocks of machines and server differ.
+        How far the clocks of machines and server are apart does not change when it is dropped.
+
+        Raises:
+            OSError: The server is out of reach, or refuses.
         """
 
         def push() -> float:
@@ -151,12 +157,11 @@ class RedisStore:
             name, time = self._prefix + key, repr(float(until))
             return float(self._redis().eval(_PUSH, 1, name, time, life))
 
-        later: float = _asked(push)
-        return later
+        return _asked(push)
 
     @property
     def place(self) -> tuple[object, ...]:
-        """What all stores for this server and prefix have in common."""
+        """Name server and prefix: the same for all stores that keep their records there."""
         pool = getattr(self._redis(), "connection_pool", None)  # a cluster has none
         options = getattr(pool, "connection_kwargs", {"host": id(self._client)})
         options = {"host": "localhost", "port": 6379, "db": 0, **options}
@@ -164,17 +169,9 @@ class RedisStore:
         return "redis", self._prefix, *where
 
     def __repr__(self) -> str:
-        """As it is made; of the URL no user and no password, of a client only its kind."""
+        """Show how it is made; of the URL no user and no password, of a client only its kind."""
         where = repr(_place(self._url)) if self._url else f"<{type(self._client).__name__}>"
         return f"RedisStore({where}, prefix={self._prefix!r})"
-
-    def __copy__(self) -> RedisStore:
-        """The store itself."""
-        return self
-
-    def __deepcopy__(self, memo: object) -> RedisStore:
-        """The store itself."""
-        return self
 
     def __reduce__(self) -> tuple[Callable[[], RedisStore], tuple[()]]:
         """A pickle carries no password, so it carries nothing that needs one."""
@@ -239,8 +236,8 @@ def _place(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-def _asked(call: Callable[[], Any]) -> Any:
-    """Return what the server answers; whatever goes wrong is an `OSError`."""
+def _asked(call: Callable[[], T]) -> T:
+    """Ask the server; whatever goes wrong is an `OSError`."""
     try:
         return call()
     except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
@@ -273,16 +270,10 @@ def _held(lock: Lock, ttl: float) -> Iterator[None]:
 def _extend(lock: Lock, ttl: float, over: Event) -> None:
     """Give a sign of life three times in a lock's life."""
     # Not by the library's clock, which tests let fly: a lock lives by the server's.
-    while not over.wait(ttl / 3) and not _is_lost(lock):
-        pass
-
-
-def _is_lost(lock: Lock) -> bool:
-    """Give the sign of life; return whether it was too late, as after a restart of the server."""
-    try:
-        lock.reacquire()
-    except LockError:
-        return True
-    except Exception:  # noqa: BLE001 (the server may be back in time)
-        return False
-    return False
+    while not over.wait(ttl / 3):
+        try:
+            lock.reacquire()
+        except LockError:  # noqa: PERF203 (too late, as after a new start of the server)
+            return
+        except Exception:  # noqa: BLE001, S112 (the server may be back in time)
+            continue

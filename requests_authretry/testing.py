@@ -92,13 +92,8 @@ class ScriptedAdapter(BaseAdapter):
         self.sent: list[PreparedRequest] = []
         self.closed = False
 
-    def send(
-        self,
-        request: PreparedRequest,
-        *args: Any,  # noqa: ARG002 (the signature of every adapter)
-        **options: Any,  # noqa: ARG002
-    ) -> Response:
-        """The next line of the script.
+    def send(self, request: PreparedRequest, *_: Any, **__: Any) -> Response:
+        """Answer as the next line of the script says.
 
         Raises:
             AssertionError: The script is over.
@@ -155,7 +150,7 @@ def no_waiting() -> Iterator[list[float]]:
         if not _SKIPPED.blocks:
             _SKIPPED.real_sleep = SystemClock.sleep
             SystemClock.sleep = _skip  # type: ignore[assignment, method-assign]
-            SystemClock.monotonic = staticmethod(_monotonic)
+            SystemClock.monotonic = staticmethod(lambda: _REAL_MONOTONIC() + _SKIPPED.seconds)
         _SKIPPED.blocks.append(waits)
     try:
         yield waits
@@ -197,7 +192,3 @@ def _skip(clock: SystemClock, seconds: float, wake: Event | None = None) -> None
             for waits in _SKIPPED.blocks:
                 waits.append(seconds)
             _SKIPPED.seconds += seconds
-
-
-def _monotonic() -> float:
-    return _REAL_MONOTONIC() + _SKIPPED.seconds

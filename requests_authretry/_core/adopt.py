@@ -34,7 +34,7 @@ def adopts(adopt: bool | Collection[str], name: str) -> bool:  # noqa: FBT001 (a
 
 
 def adopt_fault(adopt: object, *, has_token: bool) -> str | None:
-    """What is wrong with the setting."""
+    """Name the fault of the setting `adopt`; None where it has none."""
     if isinstance(adopt, bool):
         return None
     if not isinstance(adopt, Collection) or isinstance(adopt, (str, bytes)):

@@ -64,7 +64,7 @@ class Origin:
         return self.scheme == "https" or self.is_loopback or allow_http
 
     def __str__(self) -> str:
-        """As a URL without path, the default port left out."""
+        """Write it as a URL without path, the default port left out."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         port = "" if self.port == _DEFAULT_PORTS[self.scheme] else f":{self.port}"
         return f"{self.scheme}://{host}{port}"
@@ -83,7 +83,9 @@ def parse_origin(text: object, *, allow_http: bool) -> Origin | str:
         return f"takes strings like 'https://api.example.com', not {type(text).__name__}"
     origin = Origin.of(text)
     if origin is None:
-        return f"{_shown(text)} is no origin: write it like 'https://api.example.com'"
+        # What may hold a password is not quoted.
+        shown = "this text" if any(mark in text for mark in "@?#") else repr(text)
+        return f"{shown} is no origin: write it like 'https://api.example.com'"
     parts = urlsplit(text)
     if parts.path not in {"", "/"} or parts.query or parts.fragment or "@" in parts.netloc:
         return f"{str(origin)!r} is meant? An origin has no path, query or user"
@@ -92,11 +94,6 @@ def parse_origin(text: object, *, allow_http: bool) -> Origin | str:
             f"{str(origin)!r} would send the token unencrypted: use https, or say allow_http=True"
         )
     return origin
-
-
-def _shown(text: str) -> str:
-    """Text for a message; what may hold a password is not quoted."""
-    return "this text" if any(mark in text for mark in "@?#") else repr(text)
 
 
 def redacted(url: str | None) -> str:

@@ -34,14 +34,8 @@ class RetryQuota:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, all faults together."""
-        refuse(
-            "RetryQuota",
-            [
-                whole("capacity", self.capacity, 0),
-                whole("transient_cost", self.transient_cost, 0),
-                whole("throttled_cost", self.throttled_cost, 0),
-            ],
-        )
+        names = ("capacity", "transient_cost", "throttled_cost")
+        refuse("RetryQuota", [whole(name, getattr(self, name), 0) for name in names])
 
     def cost(self, *, throttled: bool) -> int:
         """Units that one retry takes."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .validation import gathered, is_finite, refuse
+from .copying import CopiedAsItself
+from .validation import gathered, is_finite, is_text, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -17,30 +18,22 @@ _VISIBLE = re.compile(r"[!-~]([ -~]*[!-~])?")
 _SCHEME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
-class Secret(str):
+class Secret(CopiedAsItself, str):
     """Text whose repr is hidden, so that dumps of headers and of local variables are clean."""
 
     __slots__ = ()
 
     def __repr__(self) -> str:
-        """Nothing of the text, not even its length."""
+        """Show nothing of the text, not even its length."""
         return "'***'"
 
     def __reduce__(self) -> tuple[type[Secret], tuple[str]]:
         """A pickle never carries the text."""
         return Secret, ("",)
 
-    def __copy__(self) -> Secret:
-        """Copies in memory are as good as the original."""
-        return self
-
-    def __deepcopy__(self, memo: object) -> Secret:
-        """Copies in memory are as good as the original."""
-        return self
-
 
 @dataclass(frozen=True, slots=True, init=False)
-class Token:
+class Token(CopiedAsItself):
     """An access token and what renews it.
 
     Immutable and safe to share between threads. Neither repr nor str nor a pickle shows the
@@ -74,7 +67,7 @@ class Token:
         scopes: Iterable[str] = (),
     ) -> None:
         """Refuse what cannot work; neither message nor frame shows a secret."""
-        value, refresh_token = _hidden(value), _hidden(refresh_token)
+        value, refresh_token = secret(value), secret(refresh_token)
         keep = partial(object.__setattr__, self)
         keep("value", value)
         keep("expires_at", expires_at)
@@ -101,21 +94,14 @@ class Token:
         """A pickle carries everything but the secrets."""
         return _emptied, (self.expires_at, self.scheme, self.scopes)
 
-    def __copy__(self) -> Token:
-        """Immutable: a copy in memory is the token itself."""
-        return self
 
-    def __deepcopy__(self, memo: object) -> Token:
-        """Immutable: a copy in memory is the token itself."""
-        return self
-
-
-def _hidden(text: Any) -> Any:
+def secret(text: Any) -> Any:
+    """Hide a text; leave all else as it is, for the check that follows."""
     return Secret(text) if isinstance(text, str) else text
 
 
 def _emptied(expires_at: float | None, scheme: str, scopes: tuple[str, ...]) -> Token:
-    """What comes out of a pickle: a token without secret, which counts as expired."""
+    """Make what comes out of a pickle: a token without secret, which counts as expired."""
     token = Token("-", expires_at, scheme, None, scopes)
     object.__setattr__(token, "value", Secret(""))
     object.__setattr__(token, "authorization", Secret(""))
@@ -128,7 +114,6 @@ a field of this one another meaning."""
 
 _TOKEN_FIELDS = ("value", "expires_at", "scheme", "refresh_token", "scopes")
 _EMPTY_RECORDS = ("", "null")
-
 
 _UNREADABLE = (
     "the record is torn, or something else wrote it: remove it from the store, and sign in again "
@@ -156,17 +141,9 @@ class TokenRecord:
 
     def dump(self) -> str:
         """The record as text: JSON, the secrets in the clear."""
-        token = self.token
-        fields = {
-            "value": str(token.value),
-            "expires_at": token.expires_at,
-            "scheme": token.scheme,
-            "refresh_token": token.refresh_token and str(token.refresh_token),
-            "scopes": token.scopes,
-            "generation": self.generation,
-            "version": RECORD_VERSION,
-        }
-        return json.dumps({**self.others, **fields})
+        fields = {name: getattr(self.token, name) for name in _TOKEN_FIELDS}
+        own = {"generation": self.generation, "version": RECORD_VERSION}
+        return json.dumps({**self.others, **fields, **own})
 
     @classmethod
     def load(cls, text: str | None) -> TokenRecord | None:
@@ -207,9 +184,7 @@ def _faults(given: Any) -> Iterable[str | None]:
     if given.expires_at is not None and not is_finite(given.expires_at):
         kind = type(given.expires_at).__name__
         yield f"expires_at must be a finite POSIX time in seconds or None, not this {kind}"
-    if given.refresh_token is not None and not (
-        isinstance(given.refresh_token, str) and given.refresh_token
-    ):
+    if given.refresh_token is not None and not is_text(given.refresh_token):
         yield "refresh_token must be a non-empty str or None"
     if not isinstance(given.scopes, tuple) or not all(isinstance(s, str) for s in given.scopes):
         yield "scopes must be a collection of strings"

@@ -58,7 +58,7 @@ class Schedule:
         return self.early == inf
 
     def postponed(self, until: float) -> Schedule:
-        """After a renewal that failed: nobody tries again before then, or before its end."""
+        """Let nobody renew before ``until``, as a renewal failed, or before the token's end."""
         early, late = min(until, self.end), min(max(self.late, until), self.end)
         return replace(self, early=early, late=late)
 
@@ -87,13 +87,13 @@ def schedule(expires_at: float | None, now: float, fraction: float) -> Schedule:
 
 
 def without_windows(expires_at: float | None, now: float) -> Schedule:
-    """For a token that its source gives again: asking for another before its end is in vain."""
+    """Renew a token at its end only, as its source gave the same one again."""
     end = inf if expires_at is None else expires_at
     return Schedule(now, end, end, end)
 
 
 def granted(retry_after: object) -> float:
-    """How many seconds of what a token endpoint asks for are waited; of nonsense none."""
+    """Bound the seconds that a token endpoint asks to wait; 0.0 for what is no number."""
     return min(max(retry_after, 0.0), MAX_RETRY_AFTER_SECONDS) if is_finite(retry_after) else 0.0
 
 

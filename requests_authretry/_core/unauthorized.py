@@ -86,7 +86,7 @@ class Decline:
 
 
 def answer(refused: Refused) -> Refresh | Replay | Decline:  # noqa: PLR0911 (one return a row)
-    """What to do about a 401 (RFC 9110 section 15.5.2: once)."""
+    """Decide what to do about a 401 (RFC 9110 section 15.5.2: once)."""
     if refused.sent is None:
         return Decline(Reason.NO_TOKEN)
     ours = challenge_for(refused.challenges, refused.sent.scheme)
@@ -116,7 +116,7 @@ def is_answered(answers: int, *, fetched: bool) -> bool:
 
 
 def lacks(challenges: Sequence[Challenge], scheme: str) -> Decline | None:
-    """What a token lacks that was not refused for itself: the verdict on a 403."""
+    """Decline a 403 whose challenge says what the token lacks; None where none does."""
     ours = challenge_for(challenges, scheme)
     reason = _HOPELESS.get(ours.error or "") if ours else None
     return None if reason is None else Decline(reason, ours)

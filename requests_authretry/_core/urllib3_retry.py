@@ -78,7 +78,11 @@ def inherited(retry: object) -> dict[str, Any]:
     statuses = _statuses(given)
     retries = _retries(given, statuses)
     attempts = _MOST if retries is None else min(retries + 1, _MOST)
-    backoff, max_retry_after = _backoff(given), _max_retry_after(given)
+    backoff = _backoff(given)
+    max_retry_after: float | None = backoff.max_delay
+    if given.respect_retry_after_header:
+        bound = given.retry_after_max
+        max_retry_after = _seconds(bound) if is_finite(bound) else None
     longest = max(
         _RETRY_AFTER_MAX if max_retry_after is None else max_retry_after, backoff.max_delay
     )
@@ -95,10 +99,12 @@ def inherited(retry: object) -> dict[str, Any]:
 
 
 def unheeded(retry: object) -> tuple[str, ...]:
-    """What of it our rules have no counterpart for, and would silently do otherwise."""
+    """Name what our rules have no counterpart for, and would silently do otherwise."""
     given = _read(retry)
     statuses = _statuses(given)
-    own = _overridden(given)
+    family = given.kind.__mro__
+    base = next((one for one in family if one.__module__.split(".")[0] == "urllib3"), object)
+    own = [n for n in _RULES if getattr(given.kind, n, None) is not getattr(base, n, None)]
     counts = {_least(given.total, count) for count in _counts(given, statuses)}
     found = {
         f"methods of its own ({', '.join(own)})": bool(own),
@@ -152,7 +158,7 @@ def _least(total: Any, count: int | None) -> int | None:
 
 
 def _statuses(given: Any) -> frozenset[int]:
-    """Those of the list, and those that are retried if they come with a Retry-After."""
+    """Join the listed statuses and those that are retried if they come with a Retry-After."""
     if _count(given.status) == 0:
         return frozenset()
     statuses = set(given.status_forcelist or ())
@@ -175,7 +181,7 @@ def _retries(given: Any, statuses: frozenset[int]) -> int | None:
 
 
 def _methods(given: Any, statuses: frozenset[int]) -> frozenset[str]:
-    """Those that may go again although the server may have processed them."""
+    """Give the methods that may go again although the server may have processed them."""
     if _count(given.read) == 0 and not statuses:
         return frozenset()
     allowed = given.allowed_methods
@@ -199,18 +205,3 @@ def _backoff(given: Any) -> InheritedBackoff:
 
 def _seconds(value: float) -> float:
     return max(0.0, min(float(value), _LONGEST))
-
-
-def _max_retry_after(given: Any) -> float | None:
-    """The longest ``Retry-After`` that is kept; the longest backoff where it is not respected."""
-    if not given.respect_retry_after_header:
-        return _backoff(given).max_delay
-    most = given.retry_after_max
-    return _seconds(most) if is_finite(most) else None
-
-
-def _overridden(given: Any) -> list[str]:
-    """The rules that a subclass has made its own."""
-    family = given.kind.__mro__
-    base = next((one for one in family if one.__module__.split(".")[0] == "urllib3"), object)
-    return [n for n in _RULES if getattr(given.kind, n, None) is not getattr(base, n, None)]

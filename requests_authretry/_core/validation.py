@@ -60,6 +60,16 @@ def whole(name: str, value: object, least: int) -> str | None:
     return None
 
 
+def is_text(value: object) -> TypeGuard[str]:
+    """Whether a value is a non-empty str."""
+    return isinstance(value, str) and bool(value)
+
+
+def text(name: str, value: object) -> str | None:
+    """A non-empty str."""
+    return None if is_text(value) else f"{name} must be a non-empty str"
+
+
 def flag(name: str, value: object) -> str | None:
     """A plain True or False."""
     return None if isinstance(value, bool) else f"{name} must be True or False, not {value!r}"

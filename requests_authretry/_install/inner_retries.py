@@ -1,23 +1,42 @@
-"""Retries of inner adapters, switched off while mounted: they would multiply with ours."""
+"""Retries of inner adapters, adopted or not, and switched off while mounted."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from .._call.translate import no_retries, would_retry
+from .._core.adopt import RETRIES, adopts
+from .._core.retry import RetryPolicy
+from .._core.urllib3_retry import unheeded
 from .._events import logger
 from .._locks import ForkSafeLock
+from .._shared import derived
 
 if TYPE_CHECKING:
     from requests.adapters import BaseAdapter, HTTPAdapter
+
+    from .._settings import Settings
 
 _SWITCHED_OFF = "_authretry_switched_off"
 
 
 def _times_and_retries(adapter: BaseAdapter) -> tuple[int, Any]:
-    """How often it was switched off, and what it had before."""
+    """Return how often it was switched off, and what it has or had before."""
     found: tuple[int, Any] | None = getattr(adapter, "__dict__", {}).get(_SWITCHED_OFF)
     return found or (0, getattr(adapter, "max_retries", 0))
+
+
+def settings_for(adapter: BaseAdapter, settings: Settings) -> Settings:
+    """The settings for what goes through an adapter: with its own retries, if they are adopted.
+
+    To be asked before they are switched off, or after: then they are remembered.
+    """
+    _, retries = _times_and_retries(adapter)
+    if not adopts(settings.adopt, RETRIES) or not would_retry(retries):
+        return settings
+    name, lost = type(adapter).__name__, unheeded(retries)
+    logger.info("max_retries of %s is adopted; not kept: %s", name, "; ".join(lost) or "nothing")
+    return derived(settings, retry=RetryPolicy.from_urllib3(retries))
 
 
 class _InnerRetries:
@@ -25,10 +44,6 @@ class _InnerRetries:
 
     def __init__(self) -> None:
         self.lock = ForkSafeLock()
-
-    def of(self, adapter: BaseAdapter) -> Any:
-        """What an adapter has of its own, also while it is switched off."""
-        return _times_and_retries(adapter)[1]
 
     def switch_off(self, adapter: HTTPAdapter) -> bool:
         """Whether there was something to switch off; an adapter may be mounted several times."""

@@ -21,13 +21,10 @@ from .._core.validation import instance, refuse
 from .._locks import ForkSafeLock
 from .._settings import Settings
 from .._tokens.renewal import is_renewing
-from .inner_retries import inner_retries
-from .mount import settings_for
+from .inner_retries import inner_retries, settings_for
 from .patches import Patches, is_met
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from requests import PreparedRequest, Response
     from requests.adapters import BaseAdapter
     from typing_extensions import Self
@@ -54,8 +51,9 @@ def install(settings: Settings | None = None) -> Installed:
     Raises:
         ConfigurationError: The settings are none.
     """
-    refuse("install", [None if settings is None else instance("settings", settings, Settings)])
-    return Installed(Settings() if settings is None else settings)
+    settings = Settings() if settings is None else settings
+    refuse("install", [instance("settings", settings, Settings)])
+    return Installed(settings)
 
 
 class Installed:
@@ -66,7 +64,6 @@ class Installed:
     """
 
     def __init__(self, settings: Settings) -> None:
-        """Put it in force."""
         self.settings = settings
         _process.begin(self)
 
@@ -75,16 +72,9 @@ class Installed:
         _process.end(self)
 
     def __enter__(self) -> Self:
-        """Nothing more to do: it is installed already."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Uninstall."""
+    def __exit__(self, *_: object) -> None:
         self.uninstall()
 
 
@@ -151,8 +141,15 @@ class _Process:
                 return
             self._installed.remove(installed)
             self.settings = self._installed[-1].settings if self._installed else None
-            if self.settings is None:
-                self._put_back()
+            if self.settings is not None:
+                return
+            self._patches.restore()
+            for session in list(self._sessions.values()):
+                session.__dict__.pop(_PLACE, None)
+            with inner_retries.lock:
+                for adapter in list(self._quieted.values()):
+                    inner_retries.give_back(adapter)
+            self._quieted.clear()
 
     def watch(self, kind: type[Session]) -> None:
         """Have sessions of this class hand out wrapped adapters, and tell of their end."""
@@ -162,29 +159,25 @@ class _Process:
                 self._patches.apply(kind, "close", _close)
 
     def wrapped(self, adapter: Any, session: Session, settings: Settings) -> Any:
-        """What a session's call goes through; what is mounted keeps its own settings."""
+        """Wrap an adapter for a session's call; what is mounted keeps its own settings."""
         if isinstance(adapter, AuthRetryAdapter):
             return adapter
         calls: _Calls | None = session.__dict__.get(_PLACE)
         if not calls or calls.settings is not settings:
-            calls = self._calls(session, settings)
+            with self._lock:
+                known: _Calls | None = session.__dict__.get(_PLACE)
+                calls = _Calls(settings, known.waits if known else Waits())
+                if self.settings is not None:
+                    session.__dict__[_PLACE] = calls
+                    self._sessions[id(session)] = session
         return calls.wrappers.get(id(adapter)) or self._wrapper(adapter, session, calls)
 
     def alone(self, adapter: HTTPAdapter, settings: Settings) -> _Wrapper:
-        """What goes around an adapter that is used by itself."""
+        """Wrap an adapter that is used by itself."""
         wrapper = _Wrapper(settings, adapter, Waits())
         with self._lock:
             self._quiet(adapter)
         return wrapper
-
-    def _calls(self, session: Session, settings: Settings) -> _Calls:
-        with self._lock:
-            known: _Calls | None = session.__dict__.get(_PLACE)
-            calls = _Calls(settings, known.waits if known else Waits())
-            if self.settings is not None:
-                session.__dict__[_PLACE] = calls
-                self._sessions[id(session)] = session
-        return calls
 
     def _wrapper(self, adapter: Any, session: Session, calls: _Calls) -> _Wrapper:
         wrapper = _Wrapper(calls.settings, adapter, calls.waits)
@@ -199,15 +192,6 @@ class _Process:
             with inner_retries.lock:
                 if inner_retries.switch_off(adapter):
                     self._quieted[id(adapter)] = adapter
-
-    def _put_back(self) -> None:
-        self._patches.restore()
-        for session in list(self._sessions.values()):
-            session.__dict__.pop(_PLACE, None)
-        with inner_retries.lock:
-            for adapter in list(self._quieted.values()):
-                inner_retries.give_back(adapter)
-        self._quieted.clear()
 
 
 _process = _Process()

@@ -9,20 +9,12 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from .._call.adapter import AuthRetryAdapter
-from .._call.translate import would_retry
-from .._core.adopt import RETRIES, adopts
-from .._core.retry import RetryPolicy
-from .._core.urllib3_retry import unheeded
 from .._core.validation import instance, refuse
 from .._errors import ConfigurationError
-from .._events import logger
 from .._settings import Settings
-from .._shared import derived
-from .inner_retries import inner_retries
+from .inner_retries import inner_retries, settings_for
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from requests.adapters import BaseAdapter
     from typing_extensions import Self
 
@@ -46,15 +38,14 @@ def mount(
     Raises:
         ConfigurationError: The session is none, or has no adapter for the prefix.
     """
-    refuse(
-        "mount",
-        [
-            instance("session", session, requests.Session),
-            None if settings is None else instance("settings", settings, Settings),
-            None if prefix is None else instance("prefix", prefix, str),
-        ],
-    )
-    return Mounted(session, Settings() if settings is None else settings, prefix)
+    settings = Settings() if settings is None else settings
+    faults = [
+        instance("session", session, requests.Session),
+        instance("settings", settings, Settings),
+        None if prefix is None else instance("prefix", prefix, str),
+    ]
+    refuse("mount", faults)
+    return Mounted(session, settings, prefix)
 
 
 class Mounted:
@@ -67,7 +58,6 @@ class Mounted:
     def __init__(
         self, session: requests.Session, settings: Settings, prefix: str | None = None
     ) -> None:
-        """Put the wrappers in place."""
         self._session = session
         self._put: dict[str, AuthRetryAdapter] = {}
         self._found: dict[str, BaseAdapter | None] = {}
@@ -99,7 +89,10 @@ class Mounted:
         """
         with inner_retries.lock:
             for prefix, wrapper in self._put.items():
-                found = _still_standing(self._found[prefix])
+                found = self._found[prefix]
+                # What was unmounted since then has given way to what it had found.
+                while isinstance(found, AuthRetryAdapter) and _RETIRED_FOR in found.__dict__:
+                    found = found.__dict__[_RETIRED_FOR]
                 wrapper.__dict__[_RETIRED_FOR] = found
                 if self._session.adapters.get(prefix) is wrapper:
                     _put(self._session, prefix, found)
@@ -108,37 +101,17 @@ class Mounted:
             self._put, self._quieted = {}, []
 
     def __enter__(self) -> Self:
-        """Nothing more to do: it is mounted already."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Unmount."""
+    def __exit__(self, *_: object) -> None:
         self.unmount()
-
-
-def settings_for(carrier: BaseAdapter, settings: Settings) -> Settings:
-    """The settings for what goes through an adapter: with its own retries, if they are adopted.
-
-    To be asked before they are switched off, or after: then they are remembered.
-    """
-    retries = inner_retries.of(carrier)
-    if not adopts(settings.adopt, RETRIES) or not would_retry(retries):
-        return settings
-    name, lost = type(carrier).__name__, unheeded(retries)
-    logger.info("max_retries of %s is adopted; not kept: %s", name, "; ".join(lost) or "nothing")
-    return derived(settings, retry=RetryPolicy.from_urllib3(retries))
 
 
 _RETIRED_FOR = "_authretry_retired_for"
 
 
 def _places(session: requests.Session, prefix: str | None) -> list[tuple[str, BaseAdapter]]:
-    """Where to mount, and the adapter that serves there now."""
+    """List the prefixes to mount at, each with the adapter that serves there now."""
     items = list(session.adapters.items())
     if prefix is None:
         return items
@@ -163,10 +136,3 @@ def _put(session: requests.Session, prefix: str, adapter: BaseAdapter | None) ->
         longer = sum(len(key) >= len(prefix) for key, _ in others)
         others.insert(longer, (prefix, adapter))
     session.adapters = OrderedDict(others)
-
-
-def _still_standing(found: BaseAdapter | None) -> BaseAdapter | None:
-    """What was found, or what that one gave way to if it was unmounted meanwhile."""
-    while isinstance(found, AuthRetryAdapter) and _RETIRED_FOR in found.__dict__:
-        found = found.__dict__[_RETIRED_FOR]
-    return found

@@ -20,7 +20,6 @@ class Patches:
     """Where methods of ours stand. To be used by one thread at a time."""
 
     def __init__(self) -> None:
-        """Nowhere yet."""
         self._places: WeakKeyDictionary[type, set[str]] = WeakKeyDictionary()
 
     def apply(self, kind: type, name: str, patch: Patch) -> None:
@@ -50,7 +49,7 @@ def is_met(method: Any) -> bool:
 
 
 def _bound(found: Any, place: type) -> Method:
-    """To be called as a function of the class, where something else stands there: a mock, say."""
+    """Make a function of what else stands in a class, such as a mock: it binds as that does."""
 
     def method(thing: object, *args: Any, **options: Any) -> Any:
         bind = getattr(found, "__get__", None)

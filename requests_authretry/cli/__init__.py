@@ -1,19 +1,57 @@
-"""The command line."""
+"""The command line. Of the commands only the one that was asked for is imported."""
 
 from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser
+from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from . import _check, _run
-
 if TYPE_CHECKING:
-    from argparse import Namespace
     from collections.abc import Sequence
 
 USAGE_ERROR = 2
 """What argparse exits with as well."""
+
+_COMMANDS = {
+    "demo": (
+        "watch it at work on the real httpbin application",
+        (
+            "Serves the real httpbin application on a free port of this machine, lets it refuse a "
+            "stale token, limit the rate and fail, and shows what a session gets with the one line "
+            "and without. Checks all that it claims: the exit status is 0 if it held, else 1. "
+            'Takes about three seconds, needs the extra "requests-authretry[demo]" and no network.'
+        ),
+    ),
+    "check": (
+        "say what is wrong with settings from outside, or what they would do",
+        (
+            "Reads a file of settings, or the environment, and says every fault with its line or "
+            "variable on standard error (exit status 1), or else what it would do. Nothing is "
+            "sent; the secrets it refers to must be there, and are not shown."
+        ),
+    ),
+    "schema": (
+        "print the JSON schema of a file of settings, for editors",
+        "Prints the JSON schema (draft 2020-12) of a file of settings.",
+    ),
+    "run": (
+        "run a program with every session of it installed",
+        (
+            "Runs a script or a module as Python would, with requests_authretry.install(...) in "
+            "every process of it that imports requests. The settings are those of the file, with "
+            "the variables REQUESTS_AUTHRETRY_... laid over it."
+        ),
+    ),
+    "where": (
+        "print the folder for PYTHONPATH, with which REQUESTS_AUTHRETRY=1 does the same",
+        (
+            "Prints a folder. With it on PYTHONPATH and REQUESTS_AUTHRETRY=1, Python programs are "
+            "run as by the command run, for services whose command cannot be changed."
+        ),
+    ),
+}
+"""For each command what the overview says of it, and its own help."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,50 +69,59 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     program: list[str] = []
     if given[:1] == ["run"]:
-        given, program = _run.divided(given)
+        given, program = divided(given)
     parser = _parser()
     options = parser.parse_args(given)
-    options.program = program
-    if options.run is None:
+    if options.command == "demo":
+        from ._demo import demonstrate
+
+        return demonstrate()
+    if options.command == "check":
+        from ._check import check
+
+        return check(options.file)
+    if options.command == "run":
+        from ._run import run
+
+        return run(program, options.config)
+    if options.command is None:
         parser.print_help(sys.stderr)
         return USAGE_ERROR
-    status: int = options.run(options)
-    return status
+    if options.command == "where":
+        from ._run import SWITCH
+
+        sys.stdout.write(f"{SWITCH}\n")
+    else:
+        from .. import _config
+
+        schema = files(_config) / "settings.schema.json"
+        sys.stdout.write(schema.read_text(encoding="utf-8"))
+    return 0
+
+
+def divided(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Divide what follows ``run``: our own arguments, and those of Python that run the program."""
+    place = 1
+    while place < len(arguments) and arguments[place].startswith("-") and arguments[place] != "-m":
+        place += 2 if arguments[place] == "--config" else 1
+    return list(arguments[:place]), list(arguments[place:])
 
 
 def _parser() -> ArgumentParser:
-    """Each command brings its function as ``run``."""
     parser = ArgumentParser(
         prog="python -m requests_authretry",
         description="Token renewal, rate limits and retries for any requests.Session.",
         epilog="COMMAND --help tells more about a command.",
     )
-    parser.set_defaults(run=None)
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    demo = commands.add_parser(
-        "demo",
-        help="watch it at work on the real httpbin application",
-        description=(
-            "Serves the real httpbin application on a free port of this machine, lets it refuse a "
-            "stale token, limit the rate and fail, and shows what a session gets with the one "
-            "line and without. Checks all that it claims: the exit status is 0 if it held, else "
-            "1. Takes about three seconds, needs the extra "
-            '"requests-authretry[demo]" and no network.'
-        ),
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+    parsers = {
+        name: commands.add_parser(name, help=brief, description=full)
+        for name, (brief, full) in _COMMANDS.items()
+    }
+    parsers["check"].add_argument(
+        "file", nargs="?", metavar="FILE", help="a TOML file; without it: the environment"
     )
-    demo.set_defaults(run=_run_demo)
-    _check.add_to(commands)
-    _run.add_to(commands)
+    run = parsers["run"]
+    run.usage = "%(prog)s [--config FILE] (SCRIPT | -m MODULE) [ARGUMENTS ...]"
+    run.add_argument("--config", metavar="FILE", help="a TOML file; see the command check")
     return parser
-
-
-def _run_demo(_: Namespace) -> int:
-    """Faults go to stderr, in one line."""
-    from ._demo import Fault, run
-
-    try:
-        run(sys.stdout)
-    except (Fault, ImportError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    return 0

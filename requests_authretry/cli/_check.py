@@ -1,57 +1,33 @@
-"""The commands ``check`` and ``schema``: what settings from outside say, and what they may say."""
+"""The command ``check``: what settings from outside say."""
 
 from __future__ import annotations
 
 import sys
-from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from .. import _config
 from .._core.token import Token
 from .._core.validation import ConfigurationError
 from .._settings import Settings
 
 if TYPE_CHECKING:
-    from argparse import Namespace
     from collections.abc import Iterator
 
 
-def add_to(commands: Any) -> None:
-    """Add both commands to the parser's."""
-    check = commands.add_parser(
-        "check",
-        help="say what is wrong with settings from outside, or what they would do",
-        description=(
-            "Reads a file of settings, or the environment, and says every fault with its line or "
-            "variable on standard error (exit status 1), or else what it would do. Nothing is "
-            "sent; the secrets it refers to must be there, and are not shown."
-        ),
-    )
-    check.add_argument(
-        "file", nargs="?", metavar="FILE", help="a TOML file; without it: the environment"
-    )
-    check.set_defaults(run=_check)
-    command = commands.add_parser(
-        "schema",
-        help="print the JSON schema of a file of settings, for editors",
-        description="Prints the JSON schema (draft 2020-12) of a file of settings.",
-    )
-    command.set_defaults(run=_schema)
+def check(file: str | None) -> int:
+    """Write what settings would do, or on standard error every fault they have.
 
+    Args:
+        file: The TOML file; None: the environment.
 
-def _check(options: Namespace) -> int:
+    Returns:
+        The exit status.
+    """
     try:
-        settings = Settings.from_env() if options.file is None else Settings.from_file(options.file)
+        settings = Settings.from_env() if file is None else Settings.from_file(file)
     except ConfigurationError as error:
         sys.stderr.writelines(f"{fault}\n" for fault in error.faults)
         return 1
     sys.stdout.writelines(f"{line}\n" for line in described(settings))
-    return 0
-
-
-def _schema(_: Namespace) -> int:
-    schema = files(_config) / "settings.schema.json"
-    sys.stdout.write(schema.read_text(encoding="utf-8"))
     return 0
 
 
@@ -75,17 +51,14 @@ def _policy(settings: Settings) -> Iterator[str]:
     yield f"  {most} within {retry.deadline:g} s; again after {statuses or 'no status'}"
     yield f"  {', '.join(sorted(retry.methods)) or 'no method'} whatever failed"
     yield f"  token: {_source(settings.token)}; store: {settings.store or 'memory'}"
-    if settings.timeout is not None:
-        yield f"  timeout: {_timeout(settings.timeout)} where the caller gave none"
+    if isinstance(settings.timeout, tuple):
+        connect, read = settings.timeout
+        yield f"  timeout: {connect:g} s to connect, {read:g} s to read where the caller gave none"
+    elif settings.timeout is not None:
+        yield f"  timeout: {settings.timeout:g} s where the caller gave none"
 
 
 def _source(token: object) -> str:
     if token is None:
         return "none"
     return "given, never renewed" if isinstance(token, Token) else repr(token)
-
-
-def _timeout(timeout: Any) -> str:
-    if isinstance(timeout, tuple):
-        return f"{timeout[0]:g} s to connect, {timeout[1]:g} s to read"
-    return f"{timeout:g} s"

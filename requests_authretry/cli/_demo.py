@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import requests
 
-from .. import Settings, attempts, explain, mount
+from .._call.attempt_log import attempts, explain
 from .._clock import SystemClock
+from .._install.mount import mount
+from .._settings import Settings
 from .demo_server import DemoServer, httpbin, serve
 
 if TYPE_CHECKING:
@@ -52,7 +55,7 @@ class Scene:
 
     @property
     def refusals(self) -> list[int]:
-        """What the server says, request by request, before it gives the real answer."""
+        """The statuses that the server gives, request by request, before the real answer."""
         return [*self.canned, *[401] * self.stale]
 
     @property
@@ -67,6 +70,20 @@ SCENES = (
     Scene("a failing server", canned=(503, 503)),
     Scene("all of it at once", canned=(429, 503, 503), stale=True),
 )
+
+
+def demonstrate() -> int:
+    """Play every scene on standard output; write a fault to standard error, in one line.
+
+    Returns:
+        The exit status.
+    """
+    try:
+        run(sys.stdout)
+    except (Fault, ImportError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
 
 
 def run(out: TextIO) -> None:
@@ -100,7 +117,7 @@ def run(out: TextIO) -> None:
 
 
 def _bare(scene: Scene, demo_server: DemoServer, url: str) -> list[int]:
-    """What bare requests gets from call to call, until the trouble is over."""
+    """Return the statuses that bare requests gets, until the trouble is over."""
     with requests.Session() as session:
         session.trust_env = False
         session.headers["Authorization"] = f"Bearer {demo_server.issue()}"
@@ -123,7 +140,8 @@ def _mounted(
     came = [request.status for request in demo_server.seen[seen:]]
     _expect(scene.name, "what the server said", [*scene.refusals, 200], came)
     _expect(scene.name, "the status", 200, response.status_code)
-    _expect(scene.name, "the answer", {"authenticated": True}, _without_token(response))
+    answer = {key: value for key, value in response.json().items() if key != "token"}
+    _expect(scene.name, "the answer", {"authenticated": True}, answer)
     _expect(scene.name, "the number of renewals", int(scene.stale), renewals)
     least = scene.least_wait
     _expect(scene.name, "the least wait in seconds", least, min(least, took, waited))
@@ -142,10 +160,6 @@ def _make_trouble(scene: Scene, demo_server: DemoServer) -> None:
 
 def _get(session: requests.Session, url: str) -> requests.Response:
     return session.get(f"{url}/bearer", timeout=TIMEOUT)
-
-
-def _without_token(response: requests.Response) -> dict[str, object]:
-    return {key: value for key, value in response.json().items() if key != "token"}
 
 
 def _expect(where: str, what: str, expected: object, found: object) -> None:

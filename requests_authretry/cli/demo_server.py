@@ -85,7 +85,7 @@ class DemoServer:
 
     @property
     def issued(self) -> int:
-        """How many tokens were issued so far."""
+        """The number of tokens that were issued so far."""
         return self._issued
 
     @property

@@ -10,9 +10,10 @@ from urllib.parse import quote_plus, urlsplit
 import requests
 from requests.auth import _basic_auth_str
 
+from .._core.copying import CopiedAsItself
 from .._core.origin import Origin, redacted
-from .._core.token import Secret
-from .._core.validation import flag, instance, refuse
+from .._core.token import secret as hide
+from .._core.validation import flag, instance, is_text, refuse, text
 from .._errors import RefreshFailed
 from ._dpop import Proofs
 from ._keys import Key, hidden
@@ -32,7 +33,7 @@ ASSERTION_SECONDS = 60.0
 KeyLike = Key | str | bytes | dict[str, Any]
 
 
-class Client:
+class Client(CopiedAsItself):
     """A client of an authorization server: its name, how it proves it, and where it asks.
 
     Immutable and safe to share between threads and sources. Neither repr nor a pickle holds its
@@ -77,19 +78,20 @@ class Client:
         session: requests.Session | None = None,
         allow_http: bool = False,
     ) -> None:
-        """Refuse what cannot work; nothing is asked yet."""
         self.client_id = client_id
-        secret = self.secret = Secret(secret) if isinstance(secret, str) else secret
+        self.secret: str | None = hide(secret)
         key, dpop = hidden(key), hidden(dpop)
         self.issuer, self.token_url, self.device_url = issuer, token_url, device_url
         self.auth, self.session, self.allow_http = auth, session, allow_http
         refuse("Client", [*_faults(self), *_auth_faults(self, has_key=key is not None)])
         self.key = None if key is None else Key.of(key)
-        self.prover = None if dpop in (False, None) else Proofs(_dpop_key(dpop))
+        self.prover = None
+        if dpop not in (False, None):
+            self.prover = Proofs(Key.generate() if dpop is True else Key.of(dpop))
         self.metadata: dict[str, Any] = {}
 
     def proof(self, url: str, audience: str, now: float) -> tuple[dict[str, str], dict[str, str]]:
-        """What proves our name in one token request: fields of the form, and headers.
+        """Prove our name in one token request: with fields of its form, and headers.
 
         Args:
             url: The token endpoint.
@@ -108,13 +110,15 @@ class Client:
         elif method == POST:
             form["client_secret"] = self._secret()
         elif method == BASIC:
-            form, headers = {}, {"Authorization": _basic(self.client_id, self._secret())}
+            # Both are form-encoded first (RFC 6749 section 2.3.1).
+            basic = _basic_auth_str(quote_plus(self.client_id), quote_plus(self._secret()))
+            form, headers = {}, {"Authorization": basic}
         if self.prover is not None:
             headers["DPoP"] = self.prover.proof("POST", url, None, now)
         return form, headers
 
     def _method(self) -> str:
-        """How to prove our name; what the metadata names counts where nothing else does."""
+        """Choose how to prove our name: by the metadata where nothing else says it."""
         if self.auth is not None:
             return self.auth
         if self.key is not None:
@@ -144,7 +148,7 @@ class Client:
         return sha256(text.encode()).hexdigest()[:16]
 
     def url_fault(self, url: object) -> str | None:
-        """What is wrong with the address of an endpoint, if anything is."""
+        """Name the fault of an endpoint's address; None where it has none."""
         origin = Origin.of(url) if isinstance(url, str) else None
         if origin is None:
             return "is no URL like 'https://login.example.com/token'"
@@ -159,32 +163,14 @@ class Client:
         return None
 
     def __repr__(self) -> str:
-        """Who and where, without secrets."""
+        """Show the name and the server, without secrets."""
         where = self.issuer or redacted(self.token_url)
         return f"Client({self.client_id!r}, {where!r})"
 
-    def __copy__(self) -> Client:
-        """Immutable: a copy in memory is the client itself."""
-        return self
-
-    def __deepcopy__(self, memo: object) -> Client:
-        """Immutable: a copy in memory is the client itself."""
-        return self
-
-
-def _basic(client_id: str, secret: str) -> str:
-    """RFC 6749 section 2.3.1: both are form-encoded first."""
-    return _basic_auth_str(quote_plus(client_id), quote_plus(secret))
-
-
-def _dpop_key(given: KeyLike | bool) -> Key:  # noqa: FBT001 (as the argument of `Client`)
-    return Key.generate() if given is True else Key.of(given)
-
 
 def _faults(given: Any) -> Iterable[str | None]:
-    if not isinstance(given.client_id, str) or not given.client_id:
-        yield "client_id must be a non-empty str"
-    if given.secret is not None and not (isinstance(given.secret, str) and given.secret):
+    yield text("client_id", given.client_id)
+    if given.secret is not None and not is_text(given.secret):
         yield "secret must be a non-empty str or None"
     if given.issuer is None and given.token_url is None:
         yield "give the issuer, or the token_url"

@@ -11,8 +11,9 @@ from requests import RequestException
 from .._core.bounds import USER_CODE, WORDS
 from .._core.token import Secret, Token
 from .._errors import RefreshFailed
+from ._answers import UNAVAILABLE, number
 from ._client import Client
-from ._endpoint import UNAVAILABLE, Endpoint, Fields, number
+from ._endpoint import Endpoint
 from ._grant import Grant
 from ._transport import ANSWER_BYTES
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from .._protocols import FetchContext
+    from ._form import Fields
 
 _GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 _INTERVAL = 5.0
@@ -77,7 +79,6 @@ class DeviceCode(Grant):
         extra: Mapping[str, str] | None = None,
         store_key: str | None = None,
     ) -> None:
-        """Refuse what cannot work; nothing is asked yet."""
         self._prompt = prompt
         super().__init__(client, scopes, extra=extra, store_key=store_key)
 
@@ -91,7 +92,7 @@ class DeviceCode(Grant):
 
     def fetch(self, context: FetchContext) -> Token:
         """Refresh, or ask the human, as `Grant.fetch`."""
-        refreshed = self._refreshed_if_possible(context)
+        refreshed = Endpoint(self.client, context).refreshed_if_possible(self.extra)
         if refreshed is not None:
             return refreshed
         if context.early:
@@ -102,12 +103,10 @@ class DeviceCode(Grant):
         self._prompt(sign_in)
         return self._polled(context, code, interval, sign_in.expires_in)
 
-    def _polled(
-        self, context: FetchContext, code: str, interval: float, expires_in: float
-    ) -> Token:
+    def _polled(self, context: FetchContext, code: str, interval: float, life: float) -> Token:
         """Ask until the human has decided (section 3.5)."""
         clock = context.clock
-        until = clock.monotonic() + expires_in
+        until = clock.monotonic() + life
         form: Fields = {"grant_type": _GRANT, "device_code": code}
         while clock.monotonic() + interval < until:
             clock.sleep(interval)
@@ -120,7 +119,7 @@ class DeviceCode(Grant):
 
 
 def _next_interval(error: RefreshFailed, interval: float) -> float:
-    """How long to wait before asking again.
+    """Return the seconds to wait before asking again.
 
     Raises:
         RefreshFailed: There is no use in asking again.
@@ -135,7 +134,7 @@ def _next_interval(error: RefreshFailed, interval: float) -> float:
 
 
 def _read(asked: Fields) -> tuple[SignIn, str, float]:
-    """What the answer says: for the human, for us, and how often to ask.
+    """Read the answer: what the human needs, the code for us, and seconds between two questions.
 
     Raises:
         RefreshFailed: It cannot be used.

@@ -23,7 +23,6 @@ class Proofs:
     """Makes proofs, and keeps the last nonce of each origin. Safe to use from many threads."""
 
     def __init__(self, key: Key) -> None:
-        """No nonce is known yet."""
         self.key = key
         self._nonces: dict[Origin, str] = {}
 
@@ -37,7 +36,8 @@ class Proofs:
             "iat": int(now),
         }
         if token is not None:
-            claims["ath"] = _hash(token.value)
+            digest = sha256(token.value.encode("ascii")).digest()
+            claims["ath"] = urlsafe_b64encode(digest).rstrip(b"=").decode()
         origin = Origin.of(url)
         nonce = self._nonces.get(origin) if origin else None
         if nonce is not None:
@@ -49,7 +49,3 @@ class Proofs:
         origin = Origin.of(url)
         if origin is not None and _NONCE.fullmatch(nonce):
             self._nonces[origin] = nonce
-
-
-def _hash(value: str) -> str:
-    return urlsafe_b64encode(sha256(value.encode("ascii")).digest()).rstrip(b"=").decode()

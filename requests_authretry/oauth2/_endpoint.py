@@ -1,65 +1,39 @@
-"""Asking for a token: what is sent, and what is made of the answer."""
+"""Asking an authorization server: for a token, or for a device code."""
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from .._call.translate import header_line, outcome_of
-from .._core.bounds import SCOPES
+import requests
+from requests.adapters import HTTPAdapter
+
+from .._call.adapter import AuthRetryAdapter
 from .._core.document import read_object
-from .._core.headers.names import KNOWN
-from .._core.http import FIRST_ERROR, FIRST_REDIRECT, OK
-from .._core.origin import redacted
-from .._core.token import Token
+from .._core.origin import Origin, redacted
 from .._core.unauthorized import NONCE_WANTED
-from .._core.validation import ConfigurationError, is_finite
-from .._errors import INVALID_GRANT, RefreshFailed
+from .._errors import INVALID_GRANT, AuthRetryError, RefreshFailed
+from .._settings import Settings
+from ._answers import DPOP, REDIRECTS, UnusableError, fields_in, token_in
+from ._form import Signer
 from ._metadata import address
-from ._transport import UNAVAILABLE, Fields, Moment, Signer, Transport, unavailable
+from ._transport import Bounded, kind_of, session_like
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from requests import Response
 
+    from .._core.token import Token
     from .._protocols import FetchContext
     from ._client import Client
+    from ._form import Fields, Moment
 
-__all__ = ["UNAVAILABLE", "Endpoint", "Fields", "Moment", "number"]
-
-_REDIRECTS = range(FIRST_REDIRECT, FIRST_ERROR)
-_MOVED = {*_REDIRECTS, 404, 405, 410}
-_CENTURY = 3.2e9
-_HINTS = frozenset(KNOWN)
-_SCHEMES = {"bearer": "Bearer", "dpop": "DPoP"}
+_MOVED = {*REDIRECTS, 404, 405, 410}
+_LEAST_SECONDS = 0.001
 
 _NONCES = 2
 """So often a server may change its nonce under us (RFC 9449 section 8)."""
-
-_CODES = (
-    # RFC 6749 sections 4.1.2.1 and 5.2
-    "access_denied",
-    "invalid_client",
-    INVALID_GRANT,
-    "invalid_request",
-    "invalid_scope",
-    "server_error",
-    UNAVAILABLE,
-    "unauthorized_client",
-    "unsupported_grant_type",
-    # RFC 8628 section 3.5
-    "authorization_pending",
-    "expired_token",
-    "slow_down",
-    "invalid_target",  # RFC 8707 section 2
-    "invalid_dpop_proof",  # RFC 9449 section 5
-    NONCE_WANTED,
-)
-"""Error codes that stay as they are, though a secret may be one of their words."""
-
-_UNPRINTABLE = re.compile(r"[^ -~]+")
-_MOST_SAID = 200
 
 
 class Endpoint:
@@ -70,18 +44,17 @@ class Endpoint:
     """
 
     def __init__(self, client: Client, context: FetchContext) -> None:
-        """Nothing is asked yet."""
         self.refresh_token: object = None
         self._client, self._context = client, context
-        self._transport = Transport(client, context)
+        self._deadline = context.clock.monotonic() + context.timeout
 
     def address(self, endpoint: str = "token_url") -> str:
-        """Where an endpoint is: as the client was told, else as its issuer says.
+        """Find an endpoint: where the client was told, else where its issuer says.
 
         Raises:
             RefreshFailed: It is not to be found.
         """
-        return address(self._client, self._transport, endpoint)
+        return address(self._client, lambda url: self._send("GET", url), endpoint)
 
     def token(self, form: Callable[[Moment], Fields], refresh_token: str | None = None) -> Token:
         """Ask for a token.
@@ -97,13 +70,38 @@ class Endpoint:
         given = answer.get("refresh_token")
         self.refresh_token = given if isinstance(given, str) and given else None
         try:
-            token = _token(answer, asked, refresh_token)
-        except _UnusableError as error:
+            token = token_in(answer, asked, refresh_token)
+        except UnusableError as error:
             raise RefreshFailed(f"{redacted(url)} answered 200, but {error}") from None
-        if token.scheme == _SCHEMES["dpop"] and self._client.prover is None:
+        if token.scheme == DPOP and self._client.prover is None:
             fault = "its token is bound to a key, and the client has none: see dpop"
             raise RefreshFailed(f"{redacted(url)} answered 200, but {fault}")
         return token
+
+    def refreshed(self, extra: Mapping[str, str]) -> Token | None:
+        """Spend the refresh token there is (RFC 6749 section 6); None where there is none.
+
+        Args:
+            extra: Further fields of the form.
+
+        Raises:
+            RefreshFailed: It was not taken, ``error`` says why; or no answer came.
+        """
+        stale = self._context.stale
+        spent = stale.refresh_token if stale else None
+        if not spent:
+            return None
+        form = {"grant_type": "refresh_token", "refresh_token": spent, **extra}
+        return self.token(lambda _: form, spent)
+
+    def refreshed_if_possible(self, extra: Mapping[str, str]) -> Token | None:
+        """The same, or what another got with it; None also where it is not good any more."""
+        try:
+            return self.refreshed(extra)
+        except RefreshFailed as error:
+            if error.error != INVALID_GRANT:
+                raise
+            return self._context.sibling()
 
     def device(self, fields: Fields) -> Fields:
         """Ask for a device code (RFC 8628 section 3.1).
@@ -114,17 +112,21 @@ class Endpoint:
         return self._ask("device_url", lambda _: fields)[1]
 
     def _ask(self, endpoint: str, form: Callable[[Moment], Fields]) -> tuple[str, Fields, float]:
-        """Where was asked, what came, and when the attempt began that brought it."""
+        """Ask an endpoint.
+
+        Returns:
+            Its URL, the fields of its answer, and when the attempt began that brought it.
+        """
         url = self.address(endpoint)
         signer = Signer(self._client, url, form, self._context.clock)
-        response = self._transport.send("POST", url, signer)
+        response = self._send("POST", url, signer)
         for _ in range(_NONCES):
             if not self._wants_other_nonce(url, response):
                 break
-            response = self._transport.send("POST", url, signer)
+            response = self._send("POST", url, signer)
         if response.status_code in _MOVED:
             self._client.metadata = {}  # the next renewal reads it again
-        return url, _checked(url, response, signer), signer.now
+        return url, fields_in(url, response, signer), signer.now
 
     def _wants_other_nonce(self, url: str, response: Response) -> bool:
         """Whether the answer demands a proof with the nonce that it brings (RFC 9449 section 8)."""
@@ -134,81 +136,53 @@ class Endpoint:
         self._client.prover.learn(url, nonce)
         return bool(read_object(response.content).get("error") == NONCE_WANTED)
 
+    def _send(self, method: str, url: str, signer: Signer | None = None) -> Response:
+        """Return the answer, whatever its status; redirects are not followed.
 
-def _checked(url: str, response: Response, signer: Signer) -> Fields:
-    """The fields of a good answer.
+        Raises:
+            RefreshFailed: There was none.
+        """
+        theirs, allow_http = self._client.session, self._client.allow_http
+        with session_like(theirs) as ours:
+            below: Any = (theirs or ours).get_adapter(url)
+            while isinstance(below, AuthRetryAdapter):
+                # Of an adapter of ours only what is below: its token may be the one we are to get.
+                below = below.inner or HTTPAdapter()
+            clock = self._context.clock
+            inner = Bounded(below, clock, allow_http=allow_http, closes=theirs is None)
+            adapter = AuthRetryAdapter(self._settings(method, url, signer), inner)
+            ours.mount("https://", adapter)
+            ours.mount("http://", adapter)
+            try:
+                # An auth of its own keeps requests from looking into netrc.
+                return ours.request(method, url, auth=lambda same: same, allow_redirects=False)
+            except RefreshFailed:
+                raise
+            except AuthRetryError as error:  # nothing was sent, and the words are ours
+                raise RefreshFailed(*error.args) from None
+            except requests.RequestException as error:
+                fault = f"{redacted(url)} gave no answer that can be used: {kind_of(error)}"
+                raise RefreshFailed(fault) from error
 
-    Raises:
-        RefreshFailed: It is not one.
-    """
-    status, fields = response.status_code, read_object(response.content)
-    if status == OK and fields and "error" not in fields:
-        return fields
-    where = f"{redacted(url)} answered {status}"
-    if status in _REDIRECTS:
-        raise RefreshFailed(f"{where}, a redirect, which is not followed: give the real address")
-    given = fields.get("error")
-    code = given if given in _CODES else _said(given, signer)
-    said = ": ".join(filter(None, [code, _said(fields.get("error_description"), signer)]))
-    trouble = unavailable(status)
-    if not fields and not trouble:
-        kind = _said(header_line(response, "Content-Type"), signer) or "no content type"
-        said = f"with {kind}, where a JSON object belongs"
-    elif not said:
-        said = "and did not say why" if trouble else "with an error that has no name"
-    retry_after = outcome_of(response, signer.now, _HINTS).retry_after
-    raise RefreshFailed(f"{where} {said}", error=code or trouble, retry_after=retry_after)
-
-
-class _UnusableError(Exception):
-    """What is wrong with an answer; it quotes nothing of it."""
-
-
-def _token(answer: Fields, asked: float, refresh_token: str | None) -> Token:
-    """The token in an answer (RFC 6749 section 5.1).
-
-    Raises:
-        _UnusableError: It cannot be used, or there is none.
-    """
-    value = answer.get("access_token")
-    if value is None:
-        raise _UnusableError("it has no access_token")
-    kind = answer.get("token_type") or "Bearer"
-    scheme = _SCHEMES.get(kind.lower()) if isinstance(kind, str) else None
-    if scheme is None:
-        raise _UnusableError("its token_type is neither Bearer nor DPoP")
-    life = _life(answer.get("expires_in"))
-    scope = answer.get("scope")
-    scopes = scope.split(maxsplit=SCOPES)[:SCOPES] if isinstance(scope, str) else ()
-    refresh_token = answer.get("refresh_token") or refresh_token
-    if isinstance(refresh_token, str) and _UNPRINTABLE.search(refresh_token):
-        raise _UnusableError("its refresh_token has characters that no form takes")
-    try:
-        return Token(value, life and asked + life, scheme, refresh_token, scopes)
-    except ConfigurationError as error:
-        raise _UnusableError(f"its token cannot be used: {', '.join(error.faults)}") from None
-
-
-def _life(given: object) -> float | None:
-    """How long a token lives; None where that is not known, which a zero stands for at times."""
-    if given is None:
-        return None
-    life = number(given)
-    if life is None or not 0 <= life <= _CENTURY:
-        raise _UnusableError("its expires_in is negative or absurd")
-    return life or None
-
-
-def number(given: object) -> float | None:
-    """A number in an answer, which some servers write as a string; None where it is none."""
-    if isinstance(given, str) and given.isascii() and given.isdigit():
-        given = float(given)
-    return given if is_finite(given) else None
-
-
-def _said(text: object, signer: Signer) -> str:
-    """What a server says, fit for a message: without secrets it repeats, printable, and short."""
-    said = text if isinstance(text, str) else ""
-    for secret in signer.secrets:
-        said = said.replace(secret, "***")
-    return _UNPRINTABLE.sub(" ", said).strip()[:_MOST_SAID]
+    def _settings(self, method: str, url: str, signer: Signer | None) -> Settings:
+        """The caller's own policy; an early renewal makes one try, as another follows later."""
+        context = self._context
+        given = context.retry
+        left = self._deadline - context.clock.monotonic()
+        retry = replace(
+            given,
+            max_attempts=1 if context.early else given.max_attempts,
+            # A token request goes again though it may have been processed: if it has, the answer
+            # is lost anyway; if not, this is what saves the session.
+            methods={*given.methods, method},
+            # Each attempt is signed anew: to a server that knows the header, another payload.
+            idempotency_key=False,
+            deadline=max(left, _LEAST_SECONDS),
+        )
+        return Settings(
+            auth=signer,
+            origins=[str(Origin.of(url))],
+            allow_http=True,  # the client and the adapter below have judged the URL
+            retry=retry,
+            clock=context.clock,
+        )

@@ -6,15 +6,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .._core.token import Secret, Token
-from .._core.validation import collection, gathered, instance, members, refuse
-from .._errors import INVALID_GRANT, RefreshFailed
+from .._core.token import Token
+from .._core.validation import collection, gathered, instance, is_text, members, refuse
 from ._client import Client
-from ._endpoint import Endpoint, Fields
 
 if TYPE_CHECKING:
+    from .._core.token import Token
     from .._protocols import FetchContext
     from ._dpop import Proofs
+    from ._form import Fields
 
 
 class Grant(ABC):
@@ -43,7 +43,6 @@ class Grant(ABC):
         extra: Mapping[str, str] | None = None,
         store_key: str | None = None,
     ) -> None:
-        """Refuse what cannot work; nothing is asked yet."""
         self.client = client
         self.scopes = gathered(scopes)
         self.extra = {} if extra is None else extra
@@ -54,7 +53,7 @@ class Grant(ABC):
 
     @property
     def prover(self) -> Proofs | None:
-        """Of the client."""
+        """The client's."""
         return self.client.prover
 
     @abstractmethod
@@ -69,7 +68,7 @@ class Grant(ABC):
         return self.client.digest(name, self.scopes, self.extra, *self._identity())
 
     def _identity(self) -> tuple[object, ...]:
-        """What else tells this identity from others of the same client."""
+        """List what tells this identity from others of the same client."""
         return ()
 
     def _faults(self) -> Iterable[str | None]:
@@ -77,50 +76,17 @@ class Grant(ABC):
 
     def _shared_faults(self, store_key: object) -> Iterable[str | None]:
         yield instance("client", self.client, Client)
-        yield collection("scopes", self.scopes) or members("scopes", self.scopes, _is_text, "str")
+        yield collection("scopes", self.scopes) or members("scopes", self.scopes, is_text, "str")
         extra: Any = self.extra
-        if not isinstance(extra, Mapping) or not all(map(_is_text, [*extra, *extra.values()])):
+        if not isinstance(extra, Mapping) or not all(map(is_text, [*extra, *extra.values()])):
             yield "extra must be a mapping of strings"
-        if store_key is not None and not _is_text(store_key):
+        if store_key is not None and not is_text(store_key):
             yield "store_key must be a non-empty str or None"
 
     def _form(self, grant_type: str, **fields: Any) -> Fields:
         """The fields of a token request; a scope that nobody named is left to the server."""
         return {"grant_type": grant_type, "scope": " ".join(self.scopes), **fields, **self.extra}
 
-    def _refreshed(self, context: FetchContext) -> Token | None:
-        """By the refresh token there is (RFC 6749 section 6); None where there is none.
-
-        Raises:
-            RefreshFailed: It was not taken, ``error`` says why; or no answer came.
-        """
-        spent = context.stale.refresh_token if context.stale else None
-        if not spent:
-            return None
-        form = {"grant_type": "refresh_token", "refresh_token": spent, **self.extra}
-        return Endpoint(self.client, context).token(lambda _: form, spent)
-
-    def _refreshed_if_possible(self, context: FetchContext) -> Token | None:
-        """The same, or what another got with it; None also where it is not good any more."""
-        try:
-            return self._refreshed(context)
-        except RefreshFailed as error:
-            if error.error != INVALID_GRANT:
-                raise
-            return context.sibling()
-
     def __repr__(self) -> str:
-        """Who, where and for what, without secrets."""
+        """Show who asks, where and for what, without secrets."""
         return f"{type(self).__name__}({self.client!r}, {self.scopes!r})"
-
-
-def secret(given: Any) -> Any:
-    return Secret(given) if isinstance(given, str) else given
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and bool(value)
-
-
-def text_fault(name: str, value: object) -> str | None:
-    return None if _is_text(value) else f"{name} must be a non-empty str"

@@ -10,16 +10,18 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from .._core.origin import Origin
-from .._core.token import Token
+from .._core.token import Token, secret
+from .._core.validation import text
 from .._errors import RefreshFailed
 from .._tokens.families import families
-from ._endpoint import Endpoint, Fields, Moment
-from ._grant import Grant, secret, text_fault
+from ._endpoint import Endpoint
+from ._grant import Grant
 from ._keys import Key, hidden
 
 if TYPE_CHECKING:
     from .._protocols import FetchContext
     from ._client import Client, KeyLike
+    from ._form import Fields, Moment
 
 _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 (a name)
@@ -71,13 +73,12 @@ class RefreshToken(Grant):
         extra: Mapping[str, str] | None = None,
         store_key: str | None = None,
     ) -> None:
-        """Refuse what cannot work; nothing is asked yet."""
         refresh_token = self._first = secret(refresh_token)
         super().__init__(client, extra=extra, store_key=store_key)
         self.family = client.digest("family", str(self._first), self.extra)
 
     def _faults(self) -> Iterable[str | None]:
-        yield text_fault("refresh_token", self._first)
+        yield text("refresh_token", self._first)
 
     def _digest(self, name: str) -> str:
         # Two workers that name the server in two ways must not begin two families with one token.
@@ -85,7 +86,7 @@ class RefreshToken(Grant):
 
     def fetch(self, context: FetchContext) -> Token:
         """Spend the newest refresh token there is, as `Grant.fetch`."""
-        newest = self._refreshed(context)
+        newest = Endpoint(self.client, context).refreshed(self.extra)
         if newest is not None:
             return newest
         if context.blind:  # another process may have spent it long ago
@@ -141,21 +142,20 @@ class Password(Grant):
         extra: Mapping[str, str] | None = None,
         store_key: str | None = None,
     ) -> None:
-        """Refuse what cannot work; nothing is asked yet."""
         self.username = username
         password = self._password = secret(password)
         super().__init__(client, scopes, extra=extra, store_key=store_key)
 
     def _faults(self) -> Iterable[str | None]:
-        yield text_fault("username", self.username)
-        yield text_fault("password", self._password)
+        yield text("username", self.username)
+        yield text("password", self._password)
 
     def _identity(self) -> tuple[object, ...]:
         return (self.username,)
 
     def fetch(self, context: FetchContext) -> Token:
         """Refresh, or sign in again, as `Grant.fetch`."""
-        refreshed = self._refreshed_if_possible(context)
+        refreshed = Endpoint(self.client, context).refreshed_if_possible(self.extra)
         if refreshed is not None:
             return refreshed
         if not self._password:
@@ -189,7 +189,6 @@ class JWTBearer(Grant):
         extra: Mapping[str, str] | None = None,
         store_key: str | None = None,
     ) -> None:
-        """Refuse what cannot work; nothing is asked yet."""
         key = hidden(key)
         self._key = Key.of(key)
         self.subject = subject
@@ -198,7 +197,7 @@ class JWTBearer(Grant):
 
     def _faults(self) -> Iterable[str | None]:
         if self.subject is not None:
-            yield text_fault("subject", self.subject)
+            yield text("subject", self.subject)
         claims: Any = self.claims
         if not isinstance(claims, Mapping):
             yield f"claims must be a mapping, not {type(claims).__name__}"
@@ -245,7 +244,6 @@ class TokenExchange(Grant):
         extra: Mapping[str, str] | None = None,
         store_key: str | None = None,
     ) -> None:
-        """Refuse what cannot work; nothing is asked yet."""
         self._unknown = uuid4().hex
         if callable(subject_token) or callable(actor_token):
             self.family = None  # a function may answer for the user of the moment
@@ -259,7 +257,7 @@ class TokenExchange(Grant):
             if name == "actor_token" and given is None:
                 continue
             if not (callable(given) or isinstance(given, Token)):
-                yield text_fault(name, given)
+                yield text(name, given)
 
     def _identity(self) -> tuple[object, ...]:
         given = (self._subject, self._actor)
@@ -283,7 +281,7 @@ class TokenExchange(Grant):
 
 
 def _value(given: Any) -> str:
-    """The text of a token, from whatever gives it."""
+    """Return the text of a token, from whatever gives it."""
     token = given() if callable(given) else given
     value = token.value if isinstance(token, Token) else token
     if not isinstance(value, str) or not value:

@@ -11,6 +11,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
+from .._core.copying import CopiedAsItself
 from .._core.token import Secret
 from .._core.validation import ConfigurationError
 from .._errors import RefreshFailed
@@ -20,7 +21,7 @@ _PUBLIC = ("kty", "crv", "x", "y", "n", "e")
 _KINDS: dict[str, Any] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
 
 
-class Key:
+class Key(CopiedAsItself):
     """A private key that signs for a client (RFC 7523) or proves possession (RFC 9449).
 
     Immutable and safe to share between threads. Neither repr nor a pickle holds the key: one that
@@ -51,7 +52,8 @@ class Key:
                 "Key", ["private must be a private key: the text of a PEM file, or a JWK"]
             )
         self.key_id = key_id or jwk.kid
-        self.algorithm = algorithm or jwk.alg or _algorithm(jwk)
+        by_kind = _ALGORITHMS.get(jwk.curve_name, "") if isinstance(jwk, ECKey) else "RS256"
+        self.algorithm = algorithm or jwk.alg or by_kind
         members = jwk.as_dict(private=False)
         self.public = {name: members[name] for name in _PUBLIC if name in members}
         self.thumbprint = str(jwk.thumbprint())
@@ -102,20 +104,12 @@ class Key:
         return {"kid": self.key_id} if self.key_id else {}
 
     def __repr__(self) -> str:
-        """Nothing of the key."""
+        """Show nothing of the key."""
         return f"Key('***', algorithm={self.algorithm!r}, key_id={self.key_id!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the private half."""
+        """Leave the private half out."""
         return {**vars(self), "_given": Secret(""), "_jwk": None}
-
-    def __deepcopy__(self, memo: object) -> Key:
-        """Immutable: a copy in memory is the key itself."""
-        return self
-
-    def __copy__(self) -> Key:
-        """Immutable: a copy in memory is the key itself."""
-        return self
 
 
 def hidden(given: Any) -> Any:
@@ -148,7 +142,3 @@ def _from_pem(kind: Any, private: str) -> Any:
         return kind.import_key(private)
     except (ValueError, TypeError, JoseError):
         return None
-
-
-def _algorithm(jwk: Any) -> str:
-    return _ALGORITHMS.get(jwk.curve_name, "") if isinstance(jwk, ECKey) else "RS256"

@@ -46,7 +46,11 @@ class GoogleCredentials(Wrapping):
         """Their token; refreshed when it is the one to replace, or its time is over."""
         token = self._token()
         if is_spent(token, context):
-            self._refresh(context.timeout)
+            import requests
+            from google.auth.transport.requests import Request
+
+            with requests.Session() as session:
+                self._wrapped.refresh(partial(Request(session), timeout=context.timeout))
             token = self._token()
         return token
 
@@ -57,39 +61,33 @@ class GoogleCredentials(Wrapping):
         at = expiry and expiry.replace(tzinfo=expiry.tzinfo or timezone.utc).timestamp()
         return Token(self._wrapped.token, at)
 
-    def _refresh(self, timeout: float) -> None:
-        import requests
-        from google.auth.transport.requests import Request
 
-        with requests.Session() as session:
-            self._wrapped.refresh(partial(Request(session), timeout=timeout))
+class _WithScopes(Wrapping):
+    """What gives tokens for the scopes that it is asked for, and none without."""
+
+    def __init__(self, wrapped: Any, scopes: tuple[str, ...]) -> None:
+        if not scopes:
+            example = "scopes=['https://management.azure.com/.default']"
+            fault = f"scopes are missing: say what the token is for, as in {example}"
+            raise ConfigurationError("from_credentials", [fault])
+        super().__init__(wrapped, scopes)
 
 
-class AzureCredential(Wrapping):
+class AzureCredential(_WithScopes):
     """``azure.core.credentials.TokenCredential``, which keeps and renews its tokens itself."""
 
     marks: ClassVar = ("get_token",)
 
-    def __init__(self, wrapped: Any, scopes: tuple[str, ...]) -> None:
-        """Refuse to go without scopes."""
-        _require(scopes)
-        super().__init__(wrapped, scopes)
-
     def fetch(self, context: FetchContext) -> Token:
-        """Its token; one with other claims when the server challenges it for them."""
+        """Ask for its token; for one with other claims when the server challenges it for them."""
         claims = _claims(context.challenge)
         options = {"claims": claims} if claims else {}
         given = self._wrapped.get_token(*self._scopes, enable_cae=True, **options)
         return Token(given.token, given.expires_on)
 
 
-class MsalApplication(Wrapping):
+class MsalApplication(_WithScopes):
     """What the applications of msal have in common: a cache of tokens, answers as dictionaries."""
-
-    def __init__(self, wrapped: Any, scopes: tuple[str, ...]) -> None:
-        """Refuse to go without scopes."""
-        _require(scopes)
-        super().__init__(wrapped, scopes)
 
     def fetch(self, context: FetchContext) -> Token:
         """A token from its cache, unless that is the one that was refused."""
@@ -101,16 +99,19 @@ class MsalApplication(Wrapping):
 
     @abstractmethod
     def _acquired(self, claims: str | None, *, anew: bool) -> Mapping[str, Any] | None:
-        """Its answer; from the authorization server when it is wanted anew."""
+        """Ask it for an answer; for one from the authorization server when it is wanted anew."""
 
     def _read(self, answer: Mapping[str, Any] | None, context: FetchContext) -> Token:
-        if not answer or "access_token" not in answer:
-            raise _no_token(answer)
-        lifetime = answer.get("expires_in")
-        return Token(
-            answer["access_token"],
-            lifetime and context.clock.time() + float(lifetime),
-        )
+        if not answer:
+            raise RefreshFailed("the msal application has no token for its account: sign in anew")
+        if "access_token" in answer:
+            life = answer.get("expires_in")
+            return Token(answer["access_token"], life and context.clock.time() + float(life))
+        # Its other words are not quoted: they name tenants, users and requests.
+        code = answer.get("error")
+        if not isinstance(code, str) or not _ERROR_CODE.fullmatch(code):
+            raise RefreshFailed("msal got no token, for no reason that it names")
+        raise RefreshFailed(f"msal got no token: {code}", error=code)
 
 
 class MsalConfidential(MsalApplication):
@@ -118,13 +119,10 @@ class MsalConfidential(MsalApplication):
 
     marks: ClassVar = ("acquire_token_for_client", "remove_tokens_for_client")
 
-    def _acquired(self, claims: str | None, *, anew: bool) -> Mapping[str, Any] | None:
+    def _acquired(self, claims: str | None, *, anew: bool) -> Any:
         if anew:
             self._wrapped.remove_tokens_for_client()
-        answer: Mapping[str, Any] | None = self._wrapped.acquire_token_for_client(
-            list(self._scopes), claims_challenge=claims
-        )
-        return answer
+        return self._wrapped.acquire_token_for_client(list(self._scopes), claims_challenge=claims)
 
 
 class MsalPublic(MsalApplication):
@@ -132,24 +130,15 @@ class MsalPublic(MsalApplication):
 
     marks: ClassVar = ("acquire_token_silent_with_error", "acquire_token_interactive")
 
-    def _acquired(self, claims: str | None, *, anew: bool) -> Mapping[str, Any] | None:
+    def _acquired(self, claims: str | None, *, anew: bool) -> Any:
         accounts = self._wrapped.get_accounts()
         if len(accounts) != 1:
             raise RefreshFailed(
                 f"the msal application has {len(accounts)} accounts: a token needs one, so sign "
                 "in with it, or remove the others"
             )
-        answer: Mapping[str, Any] | None = self._wrapped.acquire_token_silent_with_error(
+        return self._wrapped.acquire_token_silent_with_error(
             list(self._scopes), accounts[0], force_refresh=anew, claims_challenge=claims
-        )
-        return answer
-
-
-def _require(scopes: tuple[str, ...]) -> None:
-    if not scopes:
-        example = "scopes=['https://management.azure.com/.default']"
-        raise ConfigurationError(
-            "from_credentials", [f"scopes are missing: say what the token is for, as in {example}"]
         )
 
 
@@ -163,13 +152,3 @@ def _claims(challenge: Challenge | None) -> str | None:
         return claims if isinstance(json.loads(claims), dict) else None
     except (ValueError, RecursionError):
         return None
-
-
-def _no_token(answer: Mapping[str, Any] | None) -> RefreshFailed:
-    """What msal said, without the words: they name tenants, users and requests."""
-    if not answer:
-        return RefreshFailed("the msal application has no token for its account: sign in anew")
-    code = answer.get("error")
-    if not isinstance(code, str) or not _ERROR_CODE.fullmatch(code):
-        return RefreshFailed("msal got no token, for no reason that it names")
-    return RefreshFailed(f"msal got no token: {code}", error=code)

@@ -71,7 +71,6 @@ class Command:
         env: Mapping[str, str] | None = None,
         store_key: str | None = None,
     ) -> None:
-        """Refuse what cannot work; nothing is run yet."""
         given = gathered(args)
         refuse("Command", _faults(given, env))
         self._args: tuple[str, ...] = given
@@ -83,7 +82,7 @@ class Command:
     has_refresh_tokens = False
 
     def fetch(self, context: FetchContext) -> Token:
-        """What the program prints now.
+        """Run the program, and read the token it prints.
 
         Raises:
             RefreshFailed: It cannot be run, fails, takes longer than ``context.timeout`` seconds,
@@ -114,7 +113,7 @@ class Command:
         return token_in(run.printed, context.clock.time())
 
     def __repr__(self) -> str:
-        """The name of the program: its arguments may be secret."""
+        """Show the name of the program: its arguments may be secret."""
         return f"Command([{self._args[0]!r}, ...])"
 
 
@@ -138,8 +137,12 @@ class _Run(threading.Event):
         self.worker.start()
         context.clock.sleep(context.timeout, self)
         ended = self.is_set()
-        if not ended:
-            self._kill()
+        if not ended and os.name == "posix":
+            # With all that is left of its session, as that may hold the pipe.
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+        elif not ended:
+            self.process.kill()
         return ended
 
     def _read(self) -> None:
@@ -164,14 +167,6 @@ class _Run(threading.Event):
                 if self.process.poll() is not None:
                     return False
         return True
-
-    def _kill(self) -> None:
-        """Whatever is left of its session too, as that may hold the pipe."""
-        if os.name == "posix":
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.process.pid, signal.SIGKILL)
-        else:
-            self.process.kill()
 
 
 def _faults(args: object, env: object) -> Iterable[str]:

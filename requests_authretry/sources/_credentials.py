@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING
 
-from .._core.validation import ConfigurationError, collection, gathered, members, refuse
+from .._core.validation import ConfigurationError, collection, gathered, is_text, members, refuse
 from ._clouds import AzureCredential, GoogleCredentials, MsalConfidential, MsalPublic
 from ._sessions import AuthlibSession, OAuthlibSession
 
@@ -66,7 +66,7 @@ def from_credentials(
         ConfigurationError: The object is of no known kind, or its scopes cannot work.
     """
     given = gathered(scopes)
-    fault = collection("scopes", given) or members("scopes", given, _is_scope, "strings")
+    fault = collection("scopes", given) or members("scopes", given, is_text, "strings")
     refuse("from_credentials", [fault])
     source = _kind_of(credentials)(credentials, given)
     source.store_key = store_key or ""
@@ -75,19 +75,14 @@ def from_credentials(
 
 def _kind_of(credentials: object) -> type[Wrapping]:
     name = type(credentials).__name__
-    if isinstance(credentials, type):
-        raise ConfigurationError(
-            "from_credentials", [f"{credentials.__name__} is a class: give an object of it"]
-        )
     fits = (kind for kind in _KINDS if all(hasattr(credentials, mark) for mark in kind.marks))
     kind = next(fits, None)
-    if kind is None:
-        raise ConfigurationError("from_credentials", [f"{name} is of no known kind: {_SUPPORTED}"])
-    if any(inspect.iscoroutinefunction(getattr(credentials, mark)) for mark in kind.marks):
+    if isinstance(credentials, type):
+        fault = f"{credentials.__name__} is a class: give an object of it"
+    elif kind is None:
+        fault = f"{name} is of no known kind: {_SUPPORTED}"
+    elif any(inspect.iscoroutinefunction(getattr(credentials, mark)) for mark in kind.marks):
         fault = f"{name} is asynchronous: give the one of the same name that is not"
-        raise ConfigurationError("from_credentials", [fault])
-    return kind
-
-
-def _is_scope(item: object) -> bool:
-    return isinstance(item, str) and bool(item)
+    else:
+        return kind
+    raise ConfigurationError("from_credentials", [fault])

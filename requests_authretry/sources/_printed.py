@@ -69,14 +69,13 @@ def _from_json(answer: Mapping[str, Any], now: float) -> Token | str:
 def _expires_at(
     fields: Mapping[str, Any], expiries: Mapping[str, Expiry], now: float
 ) -> float | None:
-    known = (name for name in expiries if fields.get(name) not in _UNKNOWN)
-    name = next(known, None)
-    if name is None:
-        return None
-    expires_at = expiries[name](fields[name], now)
-    if not 0 <= expires_at < _YEAR_10000:
-        raise ValueError
-    return expires_at
+    for name, read in expiries.items():
+        if fields.get(name) not in _UNKNOWN:
+            expires_at = read(fields[name], now)
+            if not 0 <= expires_at < _YEAR_10000:
+                raise ValueError
+            return expires_at
+    return None
 
 
 def _seconds(value: Any, _: float) -> float:

@@ -53,11 +53,11 @@ class OAuthlibSession(OAuth2Session):
 
     marks: ClassVar = ("auto_refresh_url", "token_updater", "refresh_token")
 
-    def _renewed(self, refresh_token: str | None, timeout: float) -> Mapping[str, Any] | None:
+    def _renewed(self, refresh_token: str | None, timeout: float) -> Any:
         session = self._wrapped
         if not session.auto_refresh_url or not refresh_token:
             return None
-        renewed: Mapping[str, Any] = session.refresh_token(
+        renewed = session.refresh_token(
             session.auto_refresh_url, refresh_token=refresh_token, timeout=timeout
         )
         if session.token_updater:
@@ -70,15 +70,13 @@ class AuthlibSession(OAuth2Session):
 
     marks: ClassVar = ("ensure_active_token", "fetch_token", "metadata")
 
-    def _renewed(self, refresh_token: str | None, timeout: float) -> Mapping[str, Any] | None:
+    def _renewed(self, refresh_token: str | None, timeout: float) -> Any:
         session = self._wrapped
         endpoint, grant = map(session.metadata.get, ("token_endpoint", "grant_type"))
         if not endpoint:
             return None
-        renewed: Mapping[str, Any]
         if refresh_token:
-            renewed = session.refresh_token(endpoint, refresh_token=refresh_token, timeout=timeout)
-            return renewed
+            return session.refresh_token(endpoint, refresh_token=refresh_token, timeout=timeout)
         if grant != "client_credentials":
             return None
         before = (session.token or {}).get("access_token")
@@ -102,7 +100,7 @@ def _token(fields: Mapping[str, Any] | None) -> Token | None:
 
 
 def _later(held: Token | None, stale: Token | None) -> Token | None:
-    """Which one came last, and has the refresh token that is not spent yet."""
+    """Choose the one that came last, with the refresh token that is not spent yet."""
     if held is None or stale is None or not stale.refresh_token:
         return held or stale
     if held.expires_at is None or stale.expires_at is None:

@@ -23,21 +23,20 @@ class Wrapping(ABC):
     store_key = ""
 
     def __init__(self, wrapped: Any, scopes: tuple[str, ...]) -> None:
-        """Keep both."""
         self._wrapped = wrapped
         self._scopes = scopes
 
     @property
     def family_anchor(self) -> tuple[object, object]:
-        """What tells whether two sources give the same tokens: one object, and the same scopes."""
+        """Tell sources with the same tokens from others: by the object and the scopes."""
         return self._wrapped, self._scopes
 
     @abstractmethod
     def fetch(self, context: FetchContext) -> Token | None:
-        """What the object gives."""
+        """Ask the object for its token."""
 
     def __repr__(self) -> str:
-        """The names of classes: what the object itself shows may be secret."""
+        """Show the names of classes: what the object itself shows may be secret."""
         return f"from_credentials({type(self._wrapped).__name__})"
 
 

@@ -94,15 +94,14 @@ class FileStore:
 
     @property
     def place(self) -> tuple[str, str]:
-        """What all stores for this file have in common."""
+        """Name the file: the same for all stores that keep their records in it."""
         return "file", os.path.abspath(self.path)  # noqa: PTH100 (links are not followed)
 
     def __repr__(self) -> str:
-        """As it is made."""
         return f"FileStore({str(self.path)!r})"
 
     def _kept_records(self) -> dict[str, object]:
-        """What the next record is put beside; of a torn file nothing can be kept."""
+        """Read what the next record is put beside; of a torn file nothing can be kept."""
         try:
             return self._records()
         except _TornError:
@@ -125,7 +124,7 @@ class FileStore:
         return records
 
     def _content(self) -> bytes:
-        """What is in the file; a link in its place is not followed, a pipe is not waited for."""
+        """Read the file; do not follow a link in its place, nor wait for a pipe."""
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
         try:
             descriptor = os.open(self.path, flags)
@@ -136,17 +135,15 @@ class FileStore:
                 return b""
             raise
         try:
-            self._refuse_foreign(os.fstat(descriptor))
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise _ForeignError(f"{self.path} is no file: name another one for tokens")
+            if hasattr(os, "geteuid") and status.st_uid not in (os.geteuid(), 0):
+                raise _ForeignError(f"{self.path} is another user's: name another file for tokens")
             with open(descriptor, "rb", closefd=False) as file:
                 return file.read()
         finally:
             os.close(descriptor)
-
-    def _refuse_foreign(self, status: os.stat_result) -> None:
-        if not stat.S_ISREG(status.st_mode):
-            raise _ForeignError(f"{self.path} is no file: name another one for tokens")
-        if hasattr(os, "geteuid") and status.st_uid not in (os.geteuid(), 0):
-            raise _ForeignError(f"{self.path} is another user's: name another file for tokens")
 
     def _replace(self, records: dict[str, object]) -> None:
         # A power cut may take times, but no token that stands beside them.

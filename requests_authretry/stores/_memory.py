@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from threading import TIMEOUT_MAX, Lock
 from typing import TYPE_CHECKING
 
+from .._core.copying import CopiedAsItself
 from .._locks import ForkSafeLock
 from ._times import as_text, pushed
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class MemoryStore:
+class MemoryStore(CopiedAsItself):
     """Keeps tokens and cool-downs for the life of the process, for all settings that name it.
 
     Safe to use from many threads. A copy in memory is the same store, so that a deep-copied
@@ -55,14 +56,6 @@ class MemoryStore:
     def _free_keys(self) -> None:
         """Forget the locks that threads of a parent process hold."""
         self._key_locks = {}
-
-    def __copy__(self) -> MemoryStore:
-        """The store itself."""
-        return self
-
-    def __deepcopy__(self, memo: object) -> MemoryStore:
-        """The store itself."""
-        return self
 
     def __reduce__(self) -> tuple[type[MemoryStore], tuple[()]]:
         """A pickle carries no secret."""

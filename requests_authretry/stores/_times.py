@@ -22,8 +22,13 @@ def pushed(
 ) -> tuple[float, dict[str, object]]:
     """Return the later of two times, and the records with it, without times that have passed."""
     later = max(_time(records.get(key)), float(until))
-    kept = {**records, key: later}
-    return later, {name: record for name, record in kept.items() if not _is_over(record, now)}
+    all_records = {**records, key: later}
+    kept = {
+        name: record
+        for name, record in all_records.items()
+        if not isinstance(record, float) or now < record < math.inf
+    }
+    return later, kept
 
 
 def _time(record: object) -> float:
@@ -33,7 +38,3 @@ def _time(record: object) -> float:
     except ValueError:
         return -math.inf
     return time if math.isfinite(time) else -math.inf
-
-
-def _is_over(record: object, now: float) -> bool:
-    return isinstance(record, float) and not now < record < math.inf

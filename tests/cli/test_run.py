@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from requests_authretry.cli import main
-from requests_authretry.cli._run import SWITCH, divided, environment, interpreter_options
+from requests_authretry.cli import divided, main
+from requests_authretry.cli._run import SWITCH, environment, interpreter_options
 
 if TYPE_CHECKING:
     from requests_authretry.cli.demo_server import DemoServer

@@ -85,11 +85,13 @@ def told_apart(names: frozenset[str]) -> Names:
             families.setdefault(found["family"] + found["unit"], {})[found["part"]] = name
         else:
             kinds.setdefault(_kind(name), []).append(name)
+    # The newest form first, then what the settings added, by name.
+    order = [*_NEWEST_FIRST, *sorted(families.keys() - {*_NEWEST_FIRST})]
     return Names(
         seconds=tuple(kinds.get("retry-after", ())),
         milliseconds=tuple(kinds.get("retry-after-ms", ())),
         verdicts=tuple(kinds.get("should-retry", ())),
-        families=tuple(families[family] for family in sorted(families, key=_age)),
+        families=tuple(families[family] for family in order if family in families),
     )
 
 
@@ -105,9 +107,3 @@ def _kind(name: str) -> str:
         return name
     found = _ANSWER.fullmatch(name)
     return "" if found is None else found["kind"]
-
-
-def _age(family: str) -> tuple[int, str]:
-    """Newest first, then those that the settings added, by name."""
-    known = family in _NEWEST_FIRST
-    return _NEWEST_FIRST.index(family) if known else len(_NEWEST_FIRST), family

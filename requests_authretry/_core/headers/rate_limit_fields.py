@@ -105,10 +105,13 @@ class _Policy(NamedTuple):
 
 
 def _structured(text: str, policies: Mapping[object, _Policy]) -> Iterator[Limit]:
-    """The limits of a `RateLimit` field."""
+    """Read the limits of a `RateLimit` field: a List, or a Dictionary as draft -07 had it."""
     items = _parsed(text, "list")
     if items is None:
-        yield from _dictionary(text, policies)
+        found = {key: value for key, (value, _) in (_parsed(text, "dictionary") or {}).items()}
+        quota = _count(found.get("limit"))
+        policy = policies.get(quota, _Policy(quota))
+        yield from _limit("", _count(found.get("remaining")), _span(found.get("reset")), policy)
         return
     for name, params in items:
         if isinstance(name, (str, UserString)):
@@ -116,19 +119,8 @@ def _structured(text: str, policies: Mapping[object, _Policy]) -> Iterator[Limit
             yield from _limit(str(name), _count(params.get("r")), _span(params.get("t")), policy)
 
 
-def _dictionary(text: str, policies: Mapping[object, _Policy]) -> Iterator[Limit]:
-    """The limit of a `RateLimit` field as draft -07 had it."""
-    found = {key: value for key, (value, _) in (_parsed(text, "dictionary") or {}).items()}
-    quota = _count(found.get("limit"))
-    policy = policies.get(quota, _Policy(quota))
-    yield from _limit("", _count(found.get("remaining")), _span(found.get("reset")), policy)
-
-
 def _plain(
-    lines: Mapping[str, Iterable[str]],
-    policies: Mapping[object, _Policy],
-    date: str,
-    now: float,
+    lines: Mapping[str, Iterable[str]], policies: Mapping[object, _Policy], date: str, now: float
 ) -> Limit | None:
     """The limit that fields with one value each describe; of several values the worst counts."""
     counts = map(parse_number, values(lines.get("remaining", ())))

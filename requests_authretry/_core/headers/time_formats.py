@@ -149,10 +149,9 @@ def sane(delay: float) -> float | None:
 def parse_duration(text: str) -> float | None:
     """Read a duration as Go writes it, such as ``1h2m3.5s``, in seconds; None for anything else."""
     found = _DURATION.fullmatch(text.strip(OWS))
-    parts = (
-        {} if found is None else {unit: part for unit, part in found.groupdict().items() if part}
-    )
-    return sum(float(part) * _UNITS[unit] for unit, part in parts.items()) if parts else None
+    parts = found.groupdict().items() if found else ()
+    seconds = [float(part) * _UNITS[unit] for unit, part in parts if part]
+    return sum(seconds) if seconds else None
 
 
 def parse_iso_date(text: str) -> float | None:

@@ -1,0 +1,78 @@
+"""The form of one attempt: what it says, and which of its words no message may repeat."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote_plus
+
+from oauthlib.common import add_params_to_qs
+from oauthlib.oauth2.rfc6749.parameters import prepare_token_request
+from requests.auth import AuthBase
+
+from .._core.token import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from requests import PreparedRequest
+
+    from .._protocols import Clock
+    from ._client import Client
+
+Fields = dict[str, Any]
+
+_SECRET = re.compile(r"secret|token$|assertion$|password|code$")
+"""The names of fields that hold secrets."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What the fields of one attempt may depend on.
+
+    Attributes:
+        now: POSIX time in seconds.
+        audience: Who a signed field is for: the issuer, or else the token endpoint.
+    """
+
+    now: float
+    audience: str
+
+
+class Signer(AuthBase):
+    """Fills in one form, anew for each attempt: assertions and proofs are good for one use.
+
+    Attributes:
+        now: When the last attempt began, in POSIX seconds.
+        secrets: What it sent that no message may repeat after a server, the longest first.
+    """
+
+    def __init__(
+        self, client: Client, url: str, form: Callable[[Moment], Fields], clock: Clock
+    ) -> None:
+        self._client, self._url = client, url
+        self._form, self._clock = form, clock
+        self.now = 0.0
+        self.secrets: list[Secret] = []
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        """Fill in body and headers."""
+        self.now = self._clock.time()
+        moment = Moment(self.now, self._client.issuer or self._url)
+        proof, headers = self._client.proof(self._url, moment.audience, moment.now)
+        fields = {**self._form(moment), **proof}
+        request.headers.update(headers)
+        request.headers["Content-Type"] = "application/x-www-form-urlencoded"
+        if "grant_type" in fields:
+            request.body = str(prepare_token_request(**fields))
+        else:  # oauthlib knows token requests only
+            request.body = str(add_params_to_qs("", fields))
+        sent = [str(value) for name, value in fields.items() if value and _SECRET.search(name)]
+        sent += [self._client.secret or ""]
+        for value in headers.values():
+            sent += [value, value.rpartition(" ")[2]]  # without its scheme too
+        # As they may come back: as they are, and as a form has them.
+        texts = {form for text in sent for form in (text, quote_plus(text))}
+        self.secrets = [Secret(text) for text in sorted(texts - {""}, key=len, reverse=True)]
+        return request
