@@ -11,6 +11,7 @@ import requests
 
 from requests_authretry import (
     ConfigurationError,
+    FetchContext,
     MemoryStore,
     RetryPolicy,
     Settings,
@@ -220,6 +221,44 @@ def test_a_redirect_to_another_site_carries_that_ones_token() -> None:
     assert session.get("https://one.example.com/").status_code == 200
     sent = [request.headers["Authorization"] for request in below.sent]
     assert sent == ["Bearer one", "Bearer two", "Bearer three"]
+
+
+def test_a_401_after_a_redirect_to_a_site_without_a_token() -> None:
+    """The token of the hop before has nothing to do with it: that site's own policy retries it."""
+    first = Settings(token="one", origins=["https://one.example.com"])
+    retry = RetryPolicy(statuses={401}, backoff=AT_ONCE)
+    hop = (302, {"Location": "https://two.example.com/"})
+    session, below = scripted(Settings(sites=[first], retry=retry), hop, 401, 200)
+    assert session.get("https://one.example.com/").status_code == 200
+    sent = [request.headers.get("Authorization") for request in below.sent]
+    assert sent == ["Bearer one", None, None]
+
+
+def test_a_nonce_after_a_redirect_to_a_site_without_a_token() -> None:
+    """The prover of the hop before learns nothing from it."""
+    learned: list[str] = []
+
+    class Bound:
+        """A source of tokens with a proof, and its prover."""
+
+        def fetch(self, _: FetchContext) -> Token:
+            return Token("one", scheme="DPoP")
+
+        @property
+        def prover(self) -> Bound:
+            return self
+
+        def proof(self, *_: object) -> str:
+            return "proof"
+
+        def learn(self, url: str, nonce: str) -> None:
+            learned.append(f"{url} {nonce}")
+
+    first = Settings(token=Bound(), origins=["https://one.example.com"])
+    hop = (302, {"Location": "https://two.example.com/", "DPoP-Nonce": "mine"})
+    session, _ = scripted(Settings(sites=[first]), hop, (200, {"DPoP-Nonce": "of another"}))
+    session.get("https://one.example.com/")
+    assert learned == ["https://one.example.com/ mine"]
 
 
 def test_sites_can_be_overridden() -> None:

@@ -87,6 +87,7 @@ class Call:
             return another
         call.is_replaying = False
         before, call.shared = call.shared, shared
+        call.credentials.detach()
         if before.tokens is not shared.tokens or before.auth is not shared.auth:
             call.credentials.answers, call.credentials.fetched = 0, False
         call.log.started = now

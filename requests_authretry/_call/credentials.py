@@ -78,8 +78,7 @@ class Credentials:
             RefreshFailed: The request needs a token, and none can be had.
             AuthRetryError: A proxy would see the credential in the clear.
         """
-        self.sent = self.prover = None
-        self.is_signed = False
+        self.detach()
         url = request.url or ""
         # What begins with an origin and a slash is of that origin by any parser's reading.
         if not url.startswith(shared.prefixes) and Origin.of(url) not in shared.origins:
@@ -98,6 +97,11 @@ class Credentials:
             self.is_signed = True
             outgoing = _signed(outgoing, shared.auth)
         return outgoing
+
+    def detach(self) -> None:
+        """Note that the next attempt carries nothing of ours yet."""
+        self.sent = self.prover = None
+        self.is_signed = False
 
     def _with_token(  # noqa: PLR0913, PLR0917 (see `attach`)
         self,

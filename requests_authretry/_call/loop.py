@@ -177,9 +177,8 @@ def _not_sent(call: Call, request: PreparedRequest, result: Result | None, stop:
 def _finish(call: Call, request: PreparedRequest, result: Result, stop: Stop) -> Response:
     """Hand out the last answer, or raise the last failure."""
     shared, log = call.shared, call.log
-    now = shared.clock.monotonic()
     if stop is not _FINAL and stop.reason is not Reason.FINAL:
-        log.add_stop(shared.settings.listeners, request, stop, now)
+        log.add_stop(shared.settings.listeners, request, stop, shared.clock.monotonic())
     elif shared.quotas.dented and call.is_healthy:
         shared.quotas.pay_back(Origin.of(request.url or ""), call.paid)
     if not isinstance(result, Response):
@@ -188,7 +187,8 @@ def _finish(call: Call, request: PreparedRequest, result: Result, stop: Stop) ->
             result.add_note(f"attempts: {len(log.record)}; {stop.reason.value}")
         raise result
     result.__dict__[CALL] = call
-    if now - log.began - log.elapsed > _UNNOTICED or result.status_code in CREDENTIALS_AT_FAULT:
+    not_its_own = shared.clock.monotonic() - log.began - log.elapsed  # a listener's time too
+    if not_its_own > _UNNOTICED or result.status_code in CREDENTIALS_AT_FAULT:
         put_first(request)
     if call.cookies is not None:
         call.cookies.hand_on(result)

@@ -219,6 +219,17 @@ def test_elapsed_is_the_time_of_the_last_attempt() -> None:
     assert attempts(response)[-1].elapsed == 7
 
 
+def test_the_time_of_a_listener_is_not_in_elapsed() -> None:
+    """A listener that is slow when a call ends is no slow server."""
+    clock = FakeClock()
+
+    def slow(_: object) -> None:
+        clock.advance(7)
+
+    ours = Rig((503, {"x-should-retry": "false"}), clock=clock, listeners=[slow])
+    assert ours.get().elapsed == timedelta(0)
+
+
 def test_a_renewal_that_fails_comes_before_any_hook() -> None:
     """No hook sees an answer in whose place an exception is raised."""
     seen, called = Seen(), []

@@ -105,6 +105,18 @@ def test_ours_is_read(given: str) -> None:
     assert looks.seen == [READ]
 
 
+@pytest.mark.parametrize("status", [401, 407])
+def test_ours_went_to_the_site_before(status: int) -> None:
+    """After a redirect to a site without a credential, hooks see its answer unread."""
+    looks = Looks()
+    with Wire() as first, Wire(answer(status, BODY, ASKS)) as other, requests.Session() as session:
+        first.then(answer(302, b"", ("Location", other.url)))
+        site = Settings(auth=Signature(), origins=[first.url[:-1]])
+        mount(session, Settings(sites=[site]))
+        assert session.get(first.url, hooks={"response": looks}).content == BODY
+    assert looks.seen[-1] == UNREAD
+
+
 @pytest.mark.parametrize("status", [400, 403, 404, 200])
 def test_other_answers_are_read(status: int) -> None:
     """All others have been read when hooks see them."""
