@@ -101,10 +101,17 @@ class ScriptedAdapter(BaseAdapter):
         self.sent.append(request)
         if not self._script:
             raise AssertionError(f"{request.method} {request.url}: the script is over")
-        line = self._script.popleft()
+        line: Any = self._script.popleft()
         if isinstance(line, Exception):
             raise line
-        return _response(request, line)
+        status, headers, body = (line, {}, b"") if isinstance(line, int) else (*line, b"")[:3]
+        response = Response()
+        response.status_code = status
+        response.headers = CaseInsensitiveDict(headers)
+        response.raw = BytesIO(body)
+        response.url = request.url or ""
+        response.request = request
+        return response
 
     def close(self) -> None:
         """Remember that it was closed."""
@@ -112,17 +119,6 @@ class ScriptedAdapter(BaseAdapter):
 
 
 Line = int | tuple[int, Mapping[str, str]] | tuple[int, Mapping[str, str], bytes] | Exception
-
-
-def _response(request: PreparedRequest, line: Any) -> Response:
-    status, headers, body = (line, {}, b"") if isinstance(line, int) else (*line, b"")[:3]
-    response = Response()
-    response.status_code = status
-    response.headers = CaseInsensitiveDict(headers)
-    response.raw = BytesIO(body)
-    response.url = request.url or ""
-    response.request = request
-    return response
 
 
 def forget_tokens() -> None:

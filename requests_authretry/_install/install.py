@@ -25,7 +25,7 @@ from .inner_retries import inner_retries, settings_for
 from .patches import Patches, is_met
 
 if TYPE_CHECKING:
-    from requests import PreparedRequest, Response
+    from requests import PreparedRequest
     from requests.adapters import BaseAdapter
     from typing_extensions import Self
 
@@ -201,19 +201,17 @@ _is_sending: ContextVar[bool] = ContextVar("within the loop of attempts of any a
 
 
 def _session_send(found: Method) -> Method:
-    def send(session: Session, request: PreparedRequest, **options: Any) -> Response:
+    def send(session: Session, request: PreparedRequest, **options: Any) -> Any:
         if _process.settings is None or is_renewing():
-            response: Response = found(session, request, **options)
-            return response
+            return found(session, request, **options)
         kind = type(session)
         if not (is_met(kind.get_adapter) and is_met(kind.close)):
             _process.watch(kind)
         reset = _beginning.set(session)
         try:
-            response = found(session, request, **options)
+            return found(session, request, **options)
         finally:
             _beginning.reset(reset)
-        return response
 
     return send
 
@@ -251,13 +249,12 @@ def _adapter_send(found: Method) -> Method:
 
 
 def _own_send(found: Method) -> Method:
-    def send(adapter: AuthRetryAdapter, *args: Any, **options: Any) -> Response:
+    def send(adapter: AuthRetryAdapter, *args: Any, **options: Any) -> Any:
         reset = _is_sending.set(True)
         try:
-            response: Response = found(adapter, *args, **options)
+            return found(adapter, *args, **options)
         finally:
             _is_sending.reset(reset)
-        return response
 
     return send
 

@@ -79,8 +79,8 @@ class Client(CopiedAsItself):
         allow_http: bool = False,
     ) -> None:
         self.client_id = client_id
-        self.secret: str | None
-        secret = self.secret = hide(secret)
+        secret = hide(secret)
+        self.secret: str | None = secret
         key, dpop = hidden(key), hidden(dpop)
         self.issuer, self.token_url, self.device_url = issuer, token_url, device_url
         self.auth, self.session, self.allow_http = auth, session, allow_http

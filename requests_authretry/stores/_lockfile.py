@@ -52,7 +52,10 @@ def lock_file(path: str, timeout: float) -> Iterator[None]:
     """
     from filelock import FileLock
 
-    _make_folders(Path(path).parent)
+    folder = Path(path).parent
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    for each in reversed(missing):  # Path.mkdir gives its mode to the last one only
+        each.mkdir(mode=0o700, exist_ok=True)
     # A new object each time: one object would let its thread in twice.
     lock = FileLock(path, mode=0o600, thread_local=False)
     _held.locks.add(lock)
@@ -72,10 +75,3 @@ def lock_file(path: str, timeout: float) -> Iterator[None]:
 def file_name(key: str) -> str:
     """Return a short name without odd characters, another one for each key."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
-
-def _make_folders(folder: Path) -> None:
-    """Make a folder and those missing above it, for the owner only."""
-    missing = [each for each in (folder, *folder.parents) if not each.exists()]
-    for each in reversed(missing):  # Path.mkdir gives its mode to the last one only
-        each.mkdir(mode=0o700, exist_ok=True)

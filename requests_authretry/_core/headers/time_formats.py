@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta, timezone
-from itertools import islice, pairwise
+from itertools import chain, islice, pairwise
 from math import inf
 from typing import TYPE_CHECKING, Final
 
@@ -60,15 +60,9 @@ def values(lines: Iterable[str]) -> Iterator[str]:
 
     Of more than `VALUES` texts the first ones are given.
     """
-    return islice(_texts(lines), VALUES)
-
-
-def _texts(lines: Iterable[str]) -> Iterator[str]:
-    for line in lines:
-        members = line.split(",")
-        yield from members
-        for left, right in pairwise(members):
-            yield f"{left},{right}"
+    split = (line.split(",") for line in lines)
+    texts = (text for parts in split for text in chain(parts, map(",".join, pairwise(parts))))
+    return islice(texts, VALUES)
 
 
 def parse_number(text: str) -> float | None:
