@@ -23,6 +23,7 @@ from requests_authretry._core.validation import (
     members,
     refuse,
     seconds,
+    text,
     whole,
 )
 
@@ -228,6 +229,9 @@ def test_empty_collections(nothing: Any) -> None:
         (above_zero, ("t", 0.001), None),
         (above_zero, ("t", 0), "t must be above zero, not 0"),
         (above_zero, ("t", -1), "t must be above zero, not -1"),
+        (text, ("name", "a"), None),
+        (text, ("name", ""), "name must be a non-empty str"),
+        (text, ("name", b"a"), "name must be a non-empty str"),
         (whole, ("n", 1, 1), None),
         (whole, ("n", 0, 1), "n must be a whole number of at least 1, not 0"),
         (whole, ("n", 1.0, 1), "n must be a whole number of at least 1, not 1.0"),
