@@ -101,6 +101,8 @@ def test_any_static_header_is_adopted(header: str | bytes) -> None:
         'Digest username="ada", response="0f"',
         "AWS4-HMAC-SHA256 Credential=a/b, Signature=0f",
         "NTLM TlRMTVNTUAAB",
+        "HMAC c2lnbmVk",
+        "Signature c2lnbmVk",
         "no-scheme-at-all",
         "DPoP bound-token",
     ],
