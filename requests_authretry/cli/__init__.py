@@ -57,9 +57,9 @@ def _parser() -> ArgumentParser:
         description=(
             "Serves the real httpbin application on a free port of this machine, lets it refuse a "
             "stale token, limit the rate and fail, and shows what a session gets with the one "
-            "line and without. Checks all that it claims: the exit status is 0 if it held, else "
-            "1. Takes about three seconds, needs the extra "
-            '"requests-authretry[demo]" and no network.'
+            "line and without. It checks all that it shows, and exits with 1 if anything was "
+            'otherwise. It takes about three seconds, and needs the extra "requests-authretry[demo]" '
+            "but no network."
         ),
     )
     demo.set_defaults(run=_run_demo)

@@ -20,11 +20,12 @@ def add_to(commands: Any) -> None:
     """Add both commands to the parser's."""
     check = commands.add_parser(
         "check",
-        help="say what is wrong with settings from outside, or what they would do",
+        help="say what is wrong with a file of settings, or what it would do",
         description=(
-            "Reads a file of settings, or the environment, and says every fault with its line or "
-            "variable on standard error (exit status 1), or else what it would do. Nothing is "
-            "sent; the secrets it refers to must be there, and are not shown."
+            "Reads a file of settings, or the variables of the environment. If something is wrong, "
+            "it names every fault with its line or variable on standard error and exits with 1; "
+            "else it says what the settings would do. Nothing is sent. The secrets that the "
+            "settings refer to must be there, and are not shown."
         ),
     )
     check.add_argument(
@@ -72,8 +73,8 @@ def _policy(settings: Settings) -> Iterator[str]:
     retry = settings.retry
     statuses = ", ".join(map(str, sorted(retry.statuses)))
     most = "1 attempt" if retry.max_attempts == 1 else f"at most {retry.max_attempts} attempts"
-    yield f"  {most} within {retry.deadline:g} s; again after {statuses or 'no status'}"
-    yield f"  {', '.join(sorted(retry.methods)) or 'no method'} whatever failed"
+    yield f"  {most} within {retry.deadline:g} s; retried statuses: {statuses or 'none'}"
+    yield f"  retried even if processed: {', '.join(sorted(retry.methods)) or 'no method'}"
     yield f"  token: {_source(settings.token)}; store: {settings.store or 'memory'}"
     if settings.timeout is not None:
         yield f"  timeout: {_timeout(settings.timeout)} where the caller gave none"

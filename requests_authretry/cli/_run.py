@@ -32,7 +32,7 @@ def add_to(commands: Any) -> None:
     run = commands.add_parser(
         "run",
         usage="%(prog)s [--config FILE] (SCRIPT | -m MODULE) [ARGUMENTS ...]",
-        help="run a program with every session of it installed",
+        help="run a program with install(...) in force",
         description=(
             "Runs a script or a module as Python would, with requests_authretry.install(...) in "
             "every process of it that imports requests. The settings are those of the file, with "
@@ -43,10 +43,11 @@ def add_to(commands: Any) -> None:
     run.set_defaults(run=_run, program=())
     where = commands.add_parser(
         "where",
-        help="print the folder for PYTHONPATH, with which REQUESTS_AUTHRETRY=1 does the same",
+        help="print the folder that PYTHONPATH needs for REQUESTS_AUTHRETRY=1",
         description=(
-            "Prints a folder. With it on PYTHONPATH and REQUESTS_AUTHRETRY=1, Python programs are "
-            "run as by the command run, for services whose command cannot be changed."
+            "Prints a folder. With this folder on PYTHONPATH, and REQUESTS_AUTHRETRY=1, each "
+            "Python program runs as the command run would run it: for services whose command "
+            "cannot be changed."
         ),
     )
     where.set_defaults(run=_where)
