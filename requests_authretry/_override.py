@@ -87,7 +87,7 @@ def _faults(changes: dict[str, Any]) -> Iterable[str]:
     unknown = [name for name in changes if name not in names]
     for name in unknown:
         near = get_close_matches(name, names, 1)
-        yield f"{name} is unknown" + (f": {near[0]} is meant?" if near else "")
+        yield f"{name} is unknown" + (f"; did you mean {near[0]}?" if near else "")
     known = {name: value for name, value in changes.items() if name in names}
     try:
         Settings(**{**_ANY, **known})

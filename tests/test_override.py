@@ -169,7 +169,7 @@ def test_a_source_is_not_overridden() -> None:
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [
-        ({"timeouts": 3}, "timeouts is unknown: timeout is meant?"),
+        ({"timeouts": 3}, "timeouts is unknown; did you mean timeout?"),
         ({"sites": []}, "sites is unknown"),
         ({"timeout": -1}, "timeout must be above zero, not -1"),
         ({"retry": 3}, "retry must be a RetryPolicy, not int"),

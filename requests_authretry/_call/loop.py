@@ -166,7 +166,7 @@ def _not_sent(call: Call, request: PreparedRequest, result: Result | None, stop:
     )
     error = AuthRetryError(
         f"not sent: the server of {redacted(request.url)} {why}, and this call's deadline ends "
-        "before",
+        "before that",
         request=request,
         response=call.previous,
     )

@@ -88,7 +88,7 @@ def parse_origin(text: object, *, allow_http: bool) -> Origin | str:
         return f"{shown} is no origin: write it like 'https://api.example.com'"
     parts = urlsplit(text)
     if parts.path not in {"", "/"} or parts.query or parts.fragment or "@" in parts.netloc:
-        return f"{str(origin)!r} is meant? An origin has no path, query or user"
+        return f"did you mean {str(origin)!r}? An origin has no path, query or user"
     if not origin.is_safe(allow_http=allow_http):
         return (
             f"{str(origin)!r} would send the token unencrypted: use https, or say allow_http=True"

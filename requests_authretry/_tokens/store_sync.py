@@ -353,7 +353,7 @@ def _token(given: object) -> Token | None:
     if isinstance(given, str):
         return Token(given)
     if given is not None and not isinstance(given, Token):
-        raise NoToken(f"it gave a {type(given).__name__}, not a str or a Token")
+        raise NoToken(f"it must give a str or a Token, not {type(given).__name__}")
     if given is not None and not given.value:
         raise NoToken("a token from a pickle has lost its secret: give a function that fetches it")
     return given

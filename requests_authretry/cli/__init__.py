@@ -19,16 +19,18 @@ _COMMANDS = {
         (
             "Serves the real httpbin application on a free port of this machine, lets it refuse a "
             "stale token, limit the rate and fail, and shows what a session gets with the one line "
-            "and without. Checks all that it claims: the exit status is 0 if it held, else 1. "
-            'Takes about three seconds, needs the extra "requests-authretry[demo]" and no network.'
+            "and without. It checks all that it shows, and exits with 1 if anything was otherwise. "
+            'It takes about three seconds, and needs the extra "requests-authretry[demo]" but no '
+            "network."
         ),
     ),
     "check": (
-        "say what is wrong with settings from outside, or what they would do",
+        "say what is wrong with a file of settings, or what it would do",
         (
-            "Reads a file of settings, or the environment, and says every fault with its line or "
-            "variable on standard error (exit status 1), or else what it would do. Nothing is "
-            "sent; the secrets it refers to must be there, and are not shown."
+            "Reads a file of settings, or the variables of the environment. If something is wrong, "
+            "it names every fault with its line or variable on standard error and exits with 1; "
+            "else it says what the settings would do. Nothing is sent. The secrets that the "
+            "settings refer to must be there, and are not shown."
         ),
     ),
     "schema": (
@@ -36,7 +38,7 @@ _COMMANDS = {
         "Prints the JSON schema (draft 2020-12) of a file of settings.",
     ),
     "run": (
-        "run a program with every session of it installed",
+        "run a program with install(...) in force",
         (
             "Runs a script or a module as Python would, with requests_authretry.install(...) in "
             "every process of it that imports requests. The settings are those of the file, with "
@@ -44,10 +46,11 @@ _COMMANDS = {
         ),
     ),
     "where": (
-        "print the folder for PYTHONPATH, with which REQUESTS_AUTHRETRY=1 does the same",
+        "print the folder that PYTHONPATH needs for REQUESTS_AUTHRETRY=1",
         (
-            "Prints a folder. With it on PYTHONPATH and REQUESTS_AUTHRETRY=1, Python programs are "
-            "run as by the command run, for services whose command cannot be changed."
+            "Prints a folder. With this folder on PYTHONPATH, and REQUESTS_AUTHRETRY=1, each "
+            "Python program runs as the command run would run it: for services whose command "
+            "cannot be changed."
         ),
     ),
 }

@@ -48,8 +48,8 @@ def _policy(settings: Settings) -> Iterator[str]:
     retry = settings.retry
     statuses = ", ".join(map(str, sorted(retry.statuses)))
     most = "1 attempt" if retry.max_attempts == 1 else f"at most {retry.max_attempts} attempts"
-    yield f"  {most} within {retry.deadline:g} s; again after {statuses or 'no status'}"
-    yield f"  {', '.join(sorted(retry.methods)) or 'no method'} whatever failed"
+    yield f"  {most} within {retry.deadline:g} s; retried statuses: {statuses or 'none'}"
+    yield f"  retried even if processed: {', '.join(sorted(retry.methods)) or 'no method'}"
     yield f"  token: {_source(settings.token)}; store: {settings.store or 'memory'}"
     if isinstance(settings.timeout, tuple):
         connect, read = settings.timeout

@@ -27,18 +27,18 @@ retry = { max_attempts = 1, statuses = [], methods = [], deadline = 30 }
 """
 TOLD = """\
 https://a.example.com, https://b.example.com:
-  at most 4 attempts within 120 s; again after 429, 500, 502, 503, 504
-  DELETE, GET, HEAD, OPTIONS, PUT, TRACE whatever failed
+  at most 4 attempts within 120 s; retried statuses: 429, 500, 502, 503, 504
+  retried even if processed: DELETE, GET, HEAD, OPTIONS, PUT, TRACE
   token: Reference('env:API_TOKEN'); store: FileStore('FOLDER/tokens.json')
   timeout: 3.05 s to connect, 27 s to read where the caller gave none
 https://c.example.com:
-  1 attempt within 30 s; again after no status
-  no method whatever failed
+  1 attempt within 30 s; retried statuses: none
+  retried even if processed: no method
   token: none; store: FileStore('FOLDER/tokens.json')
   timeout: 5 s where the caller gave none
 all other origins:
-  at most 4 attempts within 120 s; again after 429, 500, 502, 503, 504
-  DELETE, GET, HEAD, OPTIONS, PUT, TRACE whatever failed
+  at most 4 attempts within 120 s; retried statuses: 429, 500, 502, 503, 504
+  retried even if processed: DELETE, GET, HEAD, OPTIONS, PUT, TRACE
   token: none; store: FileStore('FOLDER/tokens.json')
   timeout: 5 s where the caller gave none
 """

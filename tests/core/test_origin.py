@@ -319,7 +319,7 @@ def test_a_user_is_more_than_an_origin() -> None:
     """A user in the URL is refused, and the fault tells the origin meant."""
     fault = parse_origin("https://user@api.example.com", allow_http=False)
     assert isinstance(fault, str)
-    assert fault.startswith("'https://api.example.com' is meant?")
+    assert fault.startswith("did you mean 'https://api.example.com'?")
 
 
 @pytest.mark.parametrize("tail", ["/v1", "?x=1", "#top", "/#top", "//", "/;x", "?x", "/v1?x=1#top"])
@@ -327,7 +327,7 @@ def test_more_than_an_origin(tail: str) -> None:
     """A path would promise what an origin cannot hold; the fault tells the origin meant."""
     fault = parse_origin(f"https://api.example.com{tail}", allow_http=False)
     assert isinstance(fault, str)
-    assert fault.startswith("'https://api.example.com' is meant?")
+    assert fault.startswith("did you mean 'https://api.example.com'?")
 
 
 @pytest.mark.parametrize("text", [None, 443, b"https://api.example.com", ["https://h"], API])
