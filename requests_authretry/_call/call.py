@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from .._shared import SharedState
     from .credentials import Proxies
 
+_FOLLOWED_SECONDS = 1.0
+"""The time that requests takes at most from a redirect to the hop that follows it."""
+
 _UNREAD = {UNAUTHORIZED, PROXY_AUTHENTICATION_REQUIRED}
 
 
@@ -49,7 +52,7 @@ class Call:
         paid: What its last retry took out of the retry quota.
         previous: The answer that the last one follows: a 401 or a redirect.
         until: When the reading of a body ends, in monotonic seconds.
-        is_replaying: Whether the request is about to be sent again after a 401.
+        continues_until: Until when a hop or a replay that follows belongs to this call.
     """
 
     # Defaults on the class, as most calls never set them.
@@ -58,7 +61,7 @@ class Call:
     paid: int | None = None
     previous: Response | None = None
     until = inf
-    is_replaying = False
+    continues_until = inf
 
     def __init__(self, shared: SharedState) -> None:
         began = shared.clock.monotonic()
@@ -72,7 +75,8 @@ class Call:
         """Return the call that this request continues, else a new one.
 
         A redirect continues its call as long as the deadline lasts, whether requests follows it or
-        the caller does.
+        the caller does. If the redirect itself came after the deadline, only requests is as fast as
+        `_FOLLOWED_SECONDS`: then there is no time for retries, and no second deadline either.
         """
         hooks: Any = request.hooks
         call: Call | None = hooks.pop(get_ident(), None)
@@ -81,11 +85,10 @@ class Call:
         if call.repeatable is not None:
             call.repeatable.followed()
         now = shared.clock.monotonic()
-        if not call.is_replaying and now >= call.deadline:
+        if now >= call.continues_until:
             another = cls(shared)
             another.repeatable = call.repeatable
             return another
-        call.is_replaying = False
         before, call.shared = call.shared, shared
         call.credentials.detach()
         if before.tokens is not shared.tokens or before.auth is not shared.auth:
@@ -95,8 +98,10 @@ class Call:
 
     def lead_on(self, request: PreparedRequest, *, replay: bool = False) -> None:
         """Be found by the hop that follows this request, or by its replay."""
-        self.is_replaying = replay
+        self.continues_until = inf
         if not replay:
+            now = self.shared.clock.monotonic()
+            self.continues_until = max(self.deadline, now + _FOLLOWED_SECONDS)
             self.cookies = None  # requests makes the next hop's cookies anew
             if self.repeatable is not None:
                 self.repeatable.leads_on(request)

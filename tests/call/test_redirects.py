@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Any
 
 import pytest
 import requests
@@ -207,6 +208,28 @@ def test_a_redirect_that_the_caller_follows_at_once_shares_the_deadline() -> Non
     answer = session.send(response.next, timeout=5)
     assert [options["timeout"] for options in inner.options] == [5, 3, 3]
     assert [attempt.status for attempt in attempts(answer)] == [302, 503, 200]
+
+
+class Late(Recorder):
+    """Answers that come eleven seconds after they were asked for."""
+
+    clock = FakeClock()
+
+    def send(self, *args: Any, **options: Any) -> requests.Response:
+        """Let the time pass first."""
+        self.clock.advance(11)
+        return super().send(*args, **options)
+
+
+def test_a_redirect_that_comes_after_the_deadline_gets_no_second_one() -> None:
+    """The hop that requests sends at once belongs to the call, which has no time for a retry."""
+    inner = Late(moved("/there"), 503, 200)
+    settings = Settings(clock=inner.clock, retry=RetryPolicy(deadline=10))
+    session = requests.Session()
+    session.mount("https://", AuthRetryAdapter(settings, inner=inner))
+    response = session.get(API)
+    assert response.status_code == 503
+    assert [attempt.status for attempt in attempts(response)] == [302, 503]
 
 
 def test_a_prefix_is_no_origin() -> None:
