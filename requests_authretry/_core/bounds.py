@@ -77,5 +77,5 @@ SCOPES: Final = 1000
 
 
 def readable(fields: Fields) -> Fields:
-    """Those fields that are short enough to be hints."""
+    """The fields that are short enough to be read."""
     return {name: lines for name, lines in fields.items() if sum(map(len, lines)) <= FIELD}
