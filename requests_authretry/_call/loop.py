@@ -160,13 +160,12 @@ def _not_sent(call: Call, request: PreparedRequest, result: Result | None, stop:
         return _finish(call, request, result, stop)
     call.log.add_refusal(call.shared.settings.listeners, request, stop)
     why = (
-        f"wants no request for {stop.retry_after:.3g} s"
+        f"wants no request for {stop.retry_after:.3g} s, and this call's deadline ends before that"
         if stop.retry_after
-        else "lets too few requests pass"
+        else "lets too few requests pass before this call's deadline"
     )
     error = AuthRetryError(
-        f"not sent: the server of {redacted(request.url)} {why}, and this call's deadline ends "
-        "before that",
+        f"not sent: the server of {redacted(request.url)} {why}",
         request=request,
         response=call.previous,
     )

@@ -31,19 +31,19 @@ _LEAST_TIMEOUT = 0.001
 """Seconds; the least that a socket accepts as a time limit in a sensible way."""
 
 _BESIDE = frozenset({"age", "date"})
-"""What hints are read by, beside the fields that hold them."""
+"""Read in any case: the times that other fields give are measured from them."""
 
 _NOT_SENT = (wire.NewConnectionError, wire.ConnectTimeoutError, ConnectionRefusedError)
 _CUT = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionResetError, BrokenPipeError)
 
 
 def outcome_of(response: Response, now: float, names: frozenset[str]) -> Outcome:
-    """Return what an answer with an error says, headers included.
+    """Return what an answer with an error says, with its ``retry_after`` and rate limits.
 
     Args:
         response: The answer; its body is not touched.
         now: POSIX time in seconds.
-        names: Names of the header fields that may hold hints, in lower case.
+        names: Names of the header fields to read, in lower case.
     """
     return read_hints(response.status_code, _fields(response, names), now, names)
 
@@ -56,7 +56,7 @@ def limits_of(
     Args:
         response: The answer; its body is not touched.
         clock: Gives POSIX time in seconds.
-        names: Names of the header fields that may hold hints, in lower case.
+        names: Names of the header fields to read, in lower case.
     """
     if names.isdisjoint(_field_names(response)):
         return ()
@@ -64,7 +64,7 @@ def limits_of(
 
 
 def _fields(response: Response, names: frozenset[str]) -> dict[str, list[str]]:
-    """The lines of those fields that the hints are read from."""
+    """The lines of the header fields that are read, by name."""
     there = (names | _BESIDE).intersection(_field_names(response))
     return {name: header_lines(response, name) for name in there}
 

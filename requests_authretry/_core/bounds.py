@@ -77,5 +77,5 @@ SCOPES: Final = 1000
 
 
 def readable(fields: Fields) -> Fields:
-    """Leave out the fields that are too long to be hints."""
+    """Return the fields that are short enough to be read."""
     return {name: lines for name, lines in fields.items() if sum(map(len, lines)) <= FIELD}

@@ -42,10 +42,10 @@ FIRST_RATE: Final = 10.0
 """Requests a second to go on with at least after the first refusal."""
 
 LATE: Final = 0.03
-"""Seconds by which a thread may come late for its turn and nothing of the rate is lost."""
+"""Seconds by which a thread may come late for its slot without loss to the rate."""
 
 ASKING: Final = 0.5
-"""Seconds between requests that leave before their turn, as it would come too late."""
+"""Seconds between requests that leave before their slot, as that would come too late."""
 
 BURST: Final = 3
 """Requests that may leave at once as long as the rate is only estimated: a single caller that was
@@ -155,9 +155,9 @@ class RateState:
         counted: When it was last brought up to date.
         counting: When it began from nothing.
         slot: When the next request may leave by rate and windows.
-        first: How many had left when it began, by other flows.
+        first: How many had left when it began, counted by earlier states.
         sent: How many have left.
-        probed: When the last one left before its turn.
+        probed: When the last one left before its slot.
         windows: What the server told.
     """
 

@@ -37,10 +37,10 @@ _PLACE = "_authretry_installed"
 def install(settings: Settings | None = None) -> Installed:
     """Add token renewal, waiting and retries to every session of this process.
 
-    Those that exist and those to come, ``requests.get`` included, with whatever adapters they
-    have; a session that is mounted by itself keeps its own settings, and so do the sessions that a
-    token source uses while it renews, which stay as they are. Requests under way go on as they
-    began. Installing again replaces the settings and never stacks. Safe to call from any thread.
+    It covers the sessions that exist and those to come, ``requests.get`` included, whatever
+    adapters they have. A session that is mounted keeps its own settings. Requests that a token
+    source sends while it renews a token are left alone. Requests under way go on as they began.
+    Installing again replaces the settings and never stacks. Safe to call from any thread.
 
     Args:
         settings: What to do; the defaults retry and know no token.
@@ -49,7 +49,7 @@ def install(settings: Settings | None = None) -> Installed:
         A context manager with ``uninstall()``.
 
     Raises:
-        ConfigurationError: The settings are none.
+        ConfigurationError: ``settings`` is no `Settings`.
     """
     settings = Settings() if settings is None else settings
     refuse("install", [instance("settings", settings, Settings)])

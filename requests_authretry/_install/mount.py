@@ -124,7 +124,7 @@ def _places(session: requests.Session, prefix: str | None) -> list[tuple[str, Ba
 
 
 def _put(session: requests.Session, prefix: str, adapter: BaseAdapter | None) -> None:
-    """Other threads may be walking along the mapping: set a key that is there, or exchange all.
+    """Set a key that is there, or replace the mapping: other threads may be walking along it.
 
     `Session.mount` re-orders in place, which breaks the requests of other threads.
     """

@@ -21,7 +21,7 @@ _BEGIN = f'{{"{_MARK}"'.encode()
 _WRITE_TIMEOUT = 10.0
 """Seconds to wait for another process that is writing; it holds the file for milliseconds."""
 _PUSH_TIMEOUT = 1.0
-"""The same for a cool-down, which is no more than a hint: nobody waits long to give one."""
+"""The same for a cool-down, which others can do without: nobody waits long to share one."""
 
 
 class _ForeignError(FileExistsError):

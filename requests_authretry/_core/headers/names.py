@@ -1,4 +1,4 @@
-"""The names of hints: which header fields are read, and what each one means."""
+"""Which header fields are read for a ``retry_after`` or a rate limit, and what each name means."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ _LIMIT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Names of hints by what they mean.
+    """Names of header fields by what they mean.
 
     Attributes:
         seconds: Those that are read as `Retry-After`.
