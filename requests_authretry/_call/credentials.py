@@ -55,7 +55,7 @@ class Credentials:
     has_nonce = False
     _nonces = 0
 
-    def attach(  # noqa: PLR0913, PLR0917 (on the healthy path: no object is made for the call)
+    def attach(  # noqa: PLR0913, PLR0917 (flat, as it is on the healthy path)
         self,
         shared: SharedState,
         request: PreparedRequest,
@@ -78,20 +78,32 @@ class Credentials:
             RefreshFailed: The request needs a token, and none can be had.
             AuthRetryError: A proxy would see the credential in the clear.
         """
-        self.detach()
-        url = request.url or ""
+        self.sent = self.prover = None
+        self.is_signed = False
+        url, tokens = request.url or "", shared.tokens
         # What begins with an origin and a slash is of that origin by any parser's reading.
         if not url.startswith(shared.prefixes) and Origin.of(url) not in shared.origins:
             return outgoing
-        if shared.tokens is None:
+        if tokens is None:
             if has_own_authorization(request):
                 return outgoing
         else:
-            carrier = self._with_token(shared, shared.tokens, request, outgoing, deadline, log)
-            if carrier is None:
+            is_set = header_of(outgoing, "authorization") is not None
+            is_own = is_set and has_own_authorization(outgoing)
+            if is_own and not tokens.has_adopted(header_of(request, "authorization")):
                 return outgoing
-            outgoing = carrier
-        if shared.is_on_loopback:
+            token = tokens.current
+            if token is None:
+                token = tokens.usable(deadline)
+                log.started = shared.clock.monotonic()
+            self.sent = token
+            outgoing = with_header(outgoing, "Authorization", token.authorization)
+            if tokens.prover is not None and token.scheme == _BOUND:
+                now = shared.clock.time()
+                proof = tokens.prover.proof(outgoing.method or "", url, token, now)
+                outgoing.headers["DPoP"] = proof
+                self.prover = tokens.prover
+        if proxies and shared.is_on_loopback:
             refuse_proxy(url, proxies)
         if shared.auth is not None:
             self.is_signed = True
@@ -102,32 +114,6 @@ class Credentials:
         """Note that the next attempt carries nothing of ours yet."""
         self.sent = self.prover = None
         self.is_signed = False
-
-    def _with_token(  # noqa: PLR0913, PLR0917 (see `attach`)
-        self,
-        shared: SharedState,
-        tokens: TokenManager,
-        request: PreparedRequest,
-        outgoing: PreparedRequest,
-        deadline: float,
-        log: AttemptLog,
-    ) -> PreparedRequest | None:
-        """Return a copy with the token and its proof; None if the caller's header stays."""
-        own = has_own_authorization(outgoing)
-        if own and not tokens.has_adopted(header_of(request, "authorization")):
-            return None
-        token = tokens.current
-        if token is None:
-            token = tokens.usable(deadline)
-            log.started = shared.clock.monotonic()
-        self.sent = token
-        carrier = with_header(outgoing, "Authorization", token.authorization)
-        if tokens.prover is not None and token.scheme == _BOUND:
-            now = shared.clock.time()
-            proof = tokens.prover.proof(carrier.method or "", request.url or "", token, now)
-            carrier.headers["DPoP"] = proof
-            self.prover = tokens.prover
-        return carrier
 
     def learn_nonce(self, prover: Prover, url: str, response: Response) -> None:
         """Keep the nonce an answer brings; any answer may bring one (RFC 9449 section 8.2)."""

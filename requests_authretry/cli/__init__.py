@@ -19,9 +19,9 @@ _COMMANDS = {
         (
             "Serves the real httpbin application on a free port of this machine, lets it refuse a "
             "stale token, limit the rate and fail, and shows what a session gets with the one line "
-            "and without. It checks all that it shows, and exits with 1 if anything was otherwise. "
-            'It takes about three seconds, and needs the extra "requests-authretry[demo]" but no '
-            "network."
+            "and without. It checks what it shows: the exit status is 0 if all of it was true, "
+            "else 1. It takes about three seconds. It needs the extra "
+            '"requests-authretry[demo]", and no network.'
         ),
     ),
     "check": (
