@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+import requests_authretry
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -35,6 +37,12 @@ IN_NAMES: Final = re.compile(
     rf"(?<![a-z])(?:(?:wish|knock|gate|seam|twin){ENDINGS}|take_turn|(?<!token_)exchanges?)(?![a-z])"
 )
 CAPITALIZED: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+VAGUE: Final = frozenset(
+    "it they what who nobody one those that nothing none all so there with as of by in on its "
+    "whatever some anything everybody when where how once until after before not nowhere if to for "
+    "through below beside".split()
+)
 
 
 @cache
@@ -99,3 +107,16 @@ def test_texts_have_the_words_of_the_field() -> None:
         for word in IN_TEXTS.finditer(text)
     }
     assert not found
+
+
+def test_docstrings_of_functions_name_something_first() -> None:
+    """At most three in a hundred begin with a word that names neither an action nor a thing."""
+    firsts = [
+        re.findall(r"[A-Za-z]+", ast.get_docstring(node) or "")[:1]
+        for path in Path(requests_authretry.__file__).parent.rglob("*.py")
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    words = [first[0].lower() for first in firsts if first]
+    assert len(words) > 500
+    assert sum(word in VAGUE for word in words) <= 0.03 * len(words)
