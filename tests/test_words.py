@@ -38,10 +38,10 @@ IN_NAMES: Final = re.compile(
 )
 CAPITALIZED: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
-VAGUE: Final = frozenset(
-    "it they what who nobody one those that nothing none all so there with as of by in on its "
-    "whatever some anything everybody when where how once until after before not nowhere if to for "
-    "through below beside".split()
+VAGUE: Final = re.compile(
+    "it|they|what|who|nobody|one|those|that|nothing|none|all|so|there|with|as|of|by|in|on|its|"
+    "whatever|some|anything|everybody|when|where|how|once|until|after|before|not|nowhere|if|to|for|"
+    "through|below|beside"
 )
 
 
@@ -119,4 +119,4 @@ def test_docstrings_of_functions_name_something_first() -> None:
     ]
     words = [first[0].lower() for first in firsts if first]
     assert len(words) > 500
-    assert sum(word in VAGUE for word in words) <= 0.03 * len(words)
+    assert sum(bool(VAGUE.fullmatch(word)) for word in words) <= 0.03 * len(words)
