@@ -1,9 +1,9 @@
 """Decides whether and when an attempt may be sent, and learns from what came back.
 
-`Admission.acquire` waits, in this order, for the call's own backoff or ``retry_after``, for an
-outage of the endpoint to end, for the rate limit, and for nothing else: then it takes the price of
-a retry out of the retry quota. `Admission.settle` tells the rate limiter, the outage tracker and
-the store what an attempt brought.
+`Admission.acquire` waits, in this order, for the call's own backoff or ``retry_after``, for the end
+of an outage at the endpoint, and for the rate limit. Then it takes the cost of a retry out of the
+retry quota. `Admission.settle` tells the rate limiter, the outage tracker and the store what an
+attempt brought.
 """
 
 from __future__ import annotations

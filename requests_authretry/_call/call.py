@@ -75,8 +75,8 @@ class Call:
         """Return the call that this request continues, else a new one.
 
         A redirect continues its call as long as the deadline lasts, whether requests follows it or
-        the caller does. If the redirect itself came after the deadline, only requests is as fast as
-        `_FOLLOWED_SECONDS`: then there is no time for retries, and no second deadline either.
+        the caller does. A redirect that came after the deadline is continued by a hop that follows
+        within a second, as requests follows it: the call gets no second deadline.
         """
         hooks: Any = request.hooks
         call: Call | None = hooks.pop(get_ident(), None)
