@@ -55,7 +55,7 @@ class SharedState:
         self.sharing = sharing or SharedLimits(settings.store, settings.clock, settings.listeners)
         self.limiter = self.sharing.limiter
         self.random = random_of(settings.clock)
-        self.admission = Admission(settings, self.quotas, self.sharing, self.random)
+        self.admission = Admission(settings, self.quotas, self.sharing)
         self.auth = settings.auth
         self.deadline_seconds = settings.retry.deadline
         self.origins = {Origin.of(origin) for origin in settings.origins}

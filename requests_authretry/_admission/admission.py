@@ -12,16 +12,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .._core.outage import speaks_of_outage
-from .._core.rate_limit import MAX_COOL_DOWN_SECONDS
+from .._core.rate_limit import MAX_COOL_DOWN_SECONDS, TooLate
 from .._core.records import Outcome, Reason, Stop
-from .rate_limiter import Key, Target, TooLate
+from .._core.target import Target
+from .rate_limiter import Key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .._core.records import Limit, Retry
+    from .._core.target import Endpoint
     from .._settings import Settings
-    from .outage_tracker import Endpoint
     from .rate_limiter import RateLimiter
     from .retry_quota import RetryQuotas
     from .shared_limits import SharedLimits
@@ -33,11 +34,13 @@ class Permit:
     """The right to send one attempt.
 
     Attributes:
+        target: Where the attempt goes, None where nothing had to be asked.
         key: The rate limit that was asked, None where none had to be.
         number: The attempt's number at that rate limit, -1 if it held nothing back.
         cost: What the retry took out of the retry quota, None if it took nothing.
     """
 
+    target: Target | None = None
     key: Key | None = None
     number: int = -1
     cost: int | None = None
@@ -66,7 +69,9 @@ class Failed:
     began_cool_down: bool
 
 
-NO_FAILURE = Failed(Target("", None, ""), Key(None, ""), 0.0, Outcome(), began_cool_down=False)
+NO_FAILURE = Failed(
+    Target("", None, "", (None, "")), Key(None, ""), 0.0, Outcome(), began_cool_down=False
+)
 """The failure of a call in which nothing has failed."""
 
 
@@ -79,18 +84,13 @@ class Admission:
     """
 
     def __init__(
-        self,
-        settings: Settings,
-        quotas: RetryQuotas,
-        shared_limits: SharedLimits,
-        fraction: Callable[[], float],
+        self, settings: Settings, quotas: RetryQuotas, shared_limits: SharedLimits
     ) -> None:
         self.limiter: RateLimiter = shared_limits.limiter
         self.quotas = quotas
         self._shared_limits = shared_limits
         self._outages = self.limiter.outages
-        self._clock, self._fraction = settings.clock, fraction
-        self._limits, self._backoff = settings.limits, settings.retry.backoff
+        self._clock, self._limits = settings.clock, settings.limits
 
     def acquire(  # noqa: PLR0913 (what a retry waits for)
         self,
@@ -120,11 +120,13 @@ class Admission:
         Returns:
             The permit, or why nothing may be sent.
         """
+        now = self._clock.monotonic()
+        self.limiter.sweep(now)
         key = self.limiter.key_of(target) if retry is None else failed.key
         if self._limits.cool_down:
             self._shared_limits.look(key)
         if retry is None:
-            self._outages.on_probe_sent(target.endpoint, self._clock.monotonic())
+            self._outages.on_probe_sent(target.endpoint, now)
         else:
             stop = self._wait_for_retry(
                 failed, retry, target.endpoint, waiter, deadline, decide_again
@@ -138,13 +140,13 @@ class Admission:
                 return Stop(Reason.WAIT_TOO_LONG, slot.opens_in)
             number = slot.number
         if retry is None or waiter.closed:
-            return Permit(key, number)
+            return Permit(target, key, number)
         if retry.retry_after is not None:  # the rate limiter may have shortened its own wait
             self._sleep_until(failed.at + retry.delay, waiter)
         if waiter.released:  # the end of an outage lets few retries go, and pays for them
-            return Permit(key, number)
+            return Permit(target, key, number)
         if self.quotas.pay(target.origin, retry.cost):
-            return Permit(key, number, retry.cost)
+            return Permit(target, key, number, retry.cost)
         return Stop(Reason.QUOTA_EXHAUSTED, retry.retry_after)
 
     def affordable(self, target: Target) -> int:
@@ -260,22 +262,6 @@ class Admission:
         self.limiter.on_success(self.limiter.key_of(target))
         self._outages.on_success(target.endpoint, began, self._clock.monotonic())
         self.limiter.update_check_after()
-
-    def rest_before_failing(
-        self, target: Target, waiter: Waiter, deadline: float, method: str, *, throttled: bool
-    ) -> None:
-        """Make a caller wait that sends one request again and again with an exhausted quota.
-
-        The AWS retry rules "2.1" do the same for operations that poll. Here a call polls if the
-        same request has failed for want of quota before, with nothing better in between.
-        """
-        before = self.quotas.failed_again(target.origin, f"{method} {target.url}")
-        if not before:
-            return
-        delay = self._backoff.delay(before, throttled=throttled, fraction=self._fraction())
-        now = self._clock.monotonic()
-        with self._outages.waiting(target.endpoint, waiter, now):
-            self._sleep_until(min(now + delay, deadline), waiter)
 
     def _sleep_until(self, until: float, waiter: Waiter) -> None:
         left = until - self._clock.monotonic()

@@ -6,24 +6,16 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from .._core import outage
-from .._core.origin import Origin
 from .._core.outage import Health
 from .._locks import ForkSafeLock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from .._core.target import Endpoint
     from .waiting import Waiter
 
-Endpoint = tuple[Origin | None, str]
-"""An origin and a path there, with identifiers taken out."""
-
 _MOST_ENDPOINTS = 1000
-
-
-def endpoint_of(url: str) -> Endpoint:
-    """Return the endpoint that a URL names."""
-    return Origin.of(url), outage.endpoint(url)
 
 
 class OutageTracker:

@@ -12,15 +12,16 @@ from urllib.parse import urlsplit
 from .._core import rate_limit
 from .._core.bounds import POLICY_SETS, URL_KEPT
 from .._core.origin import Origin
+from .._core.rate_limit import AskAgain, Slot, TooLate
 from .._locks import ForkSafeLock
-from .outage_tracker import OutageTracker, endpoint_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .._core.records import Limit, Outcome
+    from .._core.target import Target
     from .._protocols import Clock
-    from .outage_tracker import Endpoint
+    from .outage_tracker import OutageTracker
     from .waiting import Waiter
 
 _SUCCESSES_KEPT = 512
@@ -32,68 +33,12 @@ _MEASURED_SECONDS = 1.0
 _NEWS_SECONDS = 0.05
 """A cool-down is announced again only if it ends so much later than announced."""
 
-_OVERDUE_SECONDS = 0.05
-"""A call that nobody wakes looks for itself so long after its time."""
-
 _SWEEP_SECONDS = 10.0
 _MOST_QUEUES = 1000
 _MOST_ORIGINS, _MOST_SECTIONS = 1000, 100
 
 Policies = tuple[str, ...]
 """Names of policies, sorted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where an attempt is sent, as far as rate limits and outages tell it apart.
-
-    Attributes:
-        url: The whole URL.
-        origin: Its origin, None if it has none.
-        credential: A name for the credential that the attempt carries; it is no secret.
-    """
-
-    url: str
-    origin: Origin | None
-    credential: str
-
-    @property
-    def endpoint(self) -> Endpoint:
-        """Return the endpoint, which is what can be down."""
-        return endpoint_of(self.url)
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """The right to send one request now.
-
-    Attributes:
-        number: Which request it is of those that the rate limit counts, -1 if it counts none.
-    """
-
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class TooLate:
-    """No request may be sent before the caller's deadline.
-
-    Attributes:
-        opens_in: Seconds until the server lets a request through; 0.0 if it named no time.
-    """
-
-    opens_in: float
-
-
-@dataclass(frozen=True, slots=True)
-class AskAgain:
-    """No request may be sent yet.
-
-    Attributes:
-        seconds: When to ask again.
-    """
-
-    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,38 +101,27 @@ class RateLimitQueue:
     def ask(
         self, waiter: Waiter, now: float, deadline: float, *, refused: bool
     ) -> Slot | AskAgain | TooLate:
-        """Take a slot for this waiter if it may go now; refused calls go before new ones."""
-        if self.state.not_before > deadline or now > deadline:
-            self.drop(waiter)
-            return TooLate(max(rate_limit.blocked_until(self.state, now) - now, 0.0))
+        """Take a slot for this waiter if it may send now; refused calls go before new ones."""
         if waiter.rank is None:
             self._arrivals += 1
             waiter.rank = rate_limit.rank(self._arrivals, refused=refused)
             insort(self._line, (waiter.rank, waiter), key=lambda each: each[0])
             self._deadlines[waiter] = deadline
         place = bisect_left(self._line, waiter.rank, key=lambda each: each[0])
-        wait = max(rate_limit.opens(self.state, now) - now, 0.0)
-        if place:
-            wait += place * rate_limit.spacing(self.state, now) + _OVERDUE_SECONDS
-        probe_time = rate_limit.probe_time(self.state, now) if now + wait > deadline else None
-        if probe_time == now:
-            self.state = rate_limit.on_probe_sent(self.state, now)
-        elif wait:
-            until = now + wait if probe_time is None else probe_time
-            return AskAgain(min(until, deadline + _OVERDUE_SECONDS) - now)
-        else:
-            self.state = rate_limit.on_sent(self.state, now)
-        self.drop(waiter)
-        return Slot(self.state.sent)
+        self.state, decision = rate_limit.ask(self.state, place, now, deadline)
+        if not isinstance(decision, AskAgain):
+            self.drop(waiter)
+        return decision
 
     def drop(self, waiter: Waiter) -> None:
         """Take a waiter out of the queue, and wake the one that is first now."""
         if waiter.rank is None:
             return
-        del self._line[bisect_left(self._line, waiter.rank, key=lambda each: each[0])]
-        del self._deadlines[waiter]
+        place = bisect_left(self._line, waiter.rank, key=lambda each: each[0])
+        del self._line[place], self._deadlines[waiter]
         waiter.rank = None
-        self.wake_first()
+        if place == 0:
+            self.wake_first()
 
     def wake_first(self) -> None:
         """Have the first waiter ask again: it may be let through earlier than it was told."""
@@ -213,12 +147,13 @@ class RateLimiter:
     Attributes:
         check_after: Requests that start before this time (monotonic seconds) skip the limiter
             without taking a lock.
+        is_troubled: Whether any rate limit or outage is known, so that an answer may be news.
         outages: The health of each endpoint that fails.
         look_at: When to look into the store next, inf where no store is shared.
         recent_successes: URLs of the last answers below 400, and when their requests were sent.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, outages: OutageTracker) -> None:
         self._clock = clock
         self._queues: dict[Key, RateLimitQueue] = {}
         self._policies: dict[Origin | None, Named] = {}
@@ -227,16 +162,13 @@ class RateLimiter:
         self._lock = ForkSafeLock(self._forget_waiting)
         self.look_at = inf
         self.check_after = inf
-        self.outages = OutageTracker()
+        self.outages = outages
+        self.is_troubled = False
         self.recent_successes: deque[tuple[str, float]] = deque(maxlen=_SUCCESSES_KEPT)
-
-    @property
-    def is_troubled(self) -> bool:
-        """Whether any rate limit or outage is known, so that an answer may be news."""
-        return bool(self._queues) or self.outages.troubled
 
     def update_check_after(self) -> None:
         """Say anew which requests skip the limiter."""
+        self.is_troubled = bool(self._queues) or self.outages.troubled
         self.check_after = -inf if self.is_troubled else self.look_at
 
     def key_of(self, target: Target) -> Key:
@@ -268,9 +200,8 @@ class RateLimiter:
                 self._policies[key.origin] = known.and_for(_section(target.url), policies)
         return self.key_of(target)
 
-    def _sweep(self) -> None:
+    def sweep(self, now: float) -> None:
         """Forget, every ten seconds, what holds nobody back any more."""
-        now = self._clock.monotonic()
         if now < self._sweep_at:
             return
         self._sweep_at = now + _SWEEP_SECONDS
@@ -284,7 +215,6 @@ class RateLimiter:
         self, key: Key, waiter: Waiter, deadline: float, *, refused: bool
     ) -> Slot | TooLate:
         """Wait until a request may be sent, or until the waiter's session is closed."""
-        self._sweep()
         try:
             while True:
                 waiter.wake.clear()  # before the look at what may have woken it
@@ -292,10 +222,10 @@ class RateLimiter:
                     queue, now = self._queues.get(key), self._clock.monotonic()
                     if waiter.closed or queue is None or self._drop_if_over(key, queue, now):
                         return Slot(-1)
-                    result = queue.ask(waiter, now, deadline, refused=refused)
-                if not isinstance(result, AskAgain):
-                    return result
-                self._clock.sleep(result.seconds, waiter.wake)
+                    decision = queue.ask(waiter, now, deadline, refused=refused)
+                if not isinstance(decision, AskAgain):
+                    return decision
+                self._clock.sleep(decision.seconds, waiter.wake)
         finally:
             if waiter.rank is not None:
                 with self._lock:
@@ -332,8 +262,15 @@ class RateLimiter:
             return  # the window says how many may be sent
         with self._lock:
             queue, now = self._queue(key), self._clock.monotonic()
-            estimate = self._estimated_rate(key.origin, now) if queue.state.rate == inf else 0.0
-            queue.state = rate_limit.on_refused(queue.state, began, now, estimate)
+            passing = 0.0
+            if queue.state.rate == inf:  # nobody has counted yet: estimate what passed just now
+                successes = self.recent_successes.copy()
+                span = _MEASURED_SECONDS
+                if len(successes) == _SUCCESSES_KEPT and successes[0][1] > now - span:
+                    span = max(now - successes[0][1], 0.001)  # older ones are forgotten already
+                recent = (url for url, sent in successes if sent > now - span)
+                passing = sum(Origin.of(url) == key.origin for url in recent) / span
+            queue.state = rate_limit.on_refused(queue.state, began, now, passing)
 
     def on_rate_limit_fields(
         self, key: Key, number: int, limits: tuple[Limit, ...], *, succeeded: bool
@@ -357,32 +294,22 @@ class RateLimiter:
                 queue.state = rate_limit.on_success(queue.state, self._clock.monotonic())
 
     def _queue(self, key: Key) -> RateLimitQueue:
+        """Return the queue of a rate limit; make room for a new one among too many."""
         if key not in self._queues and len(self._queues) >= _MOST_QUEUES:
-            self._drop_one()
+            now = self._clock.monotonic()
+            opens = {
+                each: rate_limit.opens(queue.state, now)
+                for each, queue in self._queues.items()
+                if queue.is_empty
+            }
+            if opens:
+                dropped = self._queues.pop(min(opens, key=opens.__getitem__))
+                self._sent = max(self._sent, dropped.state.sent)
         queue = self._queues.setdefault(
             key, RateLimitQueue(rate_limit.RateState(first=self._sent, sent=self._sent))
         )
         self.update_check_after()
         return queue
-
-    def _drop_one(self) -> None:
-        """Forget the queue that would open first of those in which nobody waits."""
-        now = self._clock.monotonic()
-        empty = (key for key, queue in self._queues.items() if queue.is_empty)
-        key = min(
-            empty, key=lambda key: rate_limit.opens(self._queues[key].state, now), default=None
-        )
-        if key is not None:
-            self._sent = max(self._sent, self._queues.pop(key).state.sent)
-
-    def _estimated_rate(self, origin: Origin | None, now: float) -> float:
-        """Return how many requests a second succeeded just now. It may be too high."""
-        successes = self.recent_successes.copy()
-        is_full = len(successes) == _SUCCESSES_KEPT
-        full = is_full and successes[0][1] > now - _MEASURED_SECONDS
-        span = max(now - successes[0][1], 0.001) if full else _MEASURED_SECONDS
-        recent = (Origin.of(url) == origin for url, sent in successes if sent > now - span)
-        return sum(recent) / span
 
     def _forget_waiting(self) -> None:
         """Forget the waiting threads: they are not in the child process."""

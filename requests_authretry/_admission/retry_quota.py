@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._core.bounds import URL_KEPT
 from .._locks import ForkSafeLock
 
 if TYPE_CHECKING:
     from .._core.origin import Origin
     from .._core.quota import RetryQuota
 
-_MOST_POLLED = _MOST_ORIGINS = 1000
+_MOST_ORIGINS = 1000
 
 
 class RetryQuotas:
@@ -27,7 +26,6 @@ class RetryQuotas:
         self._levels: dict[Origin | None, int] = {}
         self._lock = ForkSafeLock()
         self.dented = False
-        self._polled: dict[tuple[Origin | None, str], int] = {}
 
     @property
     def capacity(self) -> int:
@@ -51,18 +49,6 @@ class RetryQuotas:
         """Put back what a call earned that ended well."""
         with self._lock:
             self._keep(origin, self._quota.paid_back(self.level(origin), last_cost))
-            if self._polled:
-                self._polled = {key: n for key, n in self._polled.items() if key[0] != origin}
-
-    def failed_again(self, origin: Origin | None, what: str) -> int:
-        """Count a request that failed for want of quota; return how often it has in a row."""
-        with self._lock:
-            if len(self._polled) >= _MOST_POLLED:
-                self._polled.clear()
-            what = what[:URL_KEPT]
-            before = self._polled.get((origin, what), 0)
-            self._polled[origin, what] = before + 1
-            return before
 
     def _keep(self, origin: Origin | None, level: int) -> None:
         """Remember a level that is less than full, and forget the oldest of too many."""

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 from .._core.rate_limit import MAX_COOL_DOWN_SECONDS
 from .._events import CoolingDown, StoreFailed, logger, tell
 from .._locks import ForkSafeLock
+from .outage_tracker import OutageTracker
 from .rate_limiter import Key, RateLimiter
 
 if TYPE_CHECKING:
@@ -147,6 +148,6 @@ _known: WeakKeyDictionary[object, dict[object, RateLimiter]] = WeakKeyDictionary
 def _limiter_of(store: Store | None, clock: Clock) -> RateLimiter:
     """Return the one limiter of a store object in this process."""
     try:
-        return _known.setdefault(store, {}).setdefault(clock, RateLimiter(clock))
+        return _known.setdefault(store, {}).setdefault(clock, RateLimiter(clock, OutageTracker()))
     except TypeError:  # no store, or one that takes no weak reference
-        return RateLimiter(clock)
+        return RateLimiter(clock, OutageTracker())

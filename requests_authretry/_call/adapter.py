@@ -15,6 +15,7 @@ from .._shared import SharedState
 from .call import Call
 from .loop import send_until_done
 from .translate import leave_connections
+from .unauthorized import needs_hook, put_first
 
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response
@@ -116,6 +117,8 @@ class AuthRetryAdapter(HTTPAdapter):
             call.close()
             raise
         response.connection = self
+        if needs_hook(call, response):
+            put_first(request)
         return response
 
     def _transmit(self, request: PreparedRequest, **options: Any) -> Response:

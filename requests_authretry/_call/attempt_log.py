@@ -9,7 +9,7 @@ from requests import Response
 
 from .._core.challenge import StepUp
 from .._core.origin import redacted
-from .._core.records import Attempt, Reason, Retry, Stop
+from .._core.records import FINAL, Attempt, Reason, Retry
 from .._events import GaveUp, RefreshDeclined, RetryScheduled, tell
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from requests import PreparedRequest, RequestException
 
+    from .._core.records import Stop
     from .._core.unauthorized import Decline
     from .._events import Listener
 
@@ -179,7 +180,7 @@ def attempts(result: Response | RequestException) -> tuple[Attempt, ...]:
     if call is not None:
         log: AttemptLog = call.log
         if log.is_open:
-            log.write_down(Stop(Reason.FINAL))
+            log.write_down(FINAL)
         return log.record
     elapsed = result.elapsed.total_seconds()
     url = redacted(result.url)

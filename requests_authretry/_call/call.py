@@ -6,28 +6,38 @@ from math import inf
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
+from .._admission.admission import NO_FAILURE
 from .._core.bounds import URL_KEPT
-from .._core.http import (
-    FIRST_ERROR,
-    FIRST_SERVER_ERROR,
-    PROXY_AUTHENTICATION_REQUIRED,
-    UNAUTHORIZED,
-)
-from .._core.records import Progress, Retry, Stop
+from .._core.http import FIRST_ERROR, PROXY_AUTHENTICATION_REQUIRED, UNAUTHORIZED
+from .._core.records import FINAL, Progress, Reason, Retry, Stop
 from .._core.retry import CallFacts, decide
-from .attempt_log import CALL, AttemptLog
+from .._errors import AuthRetryError
+from .attempt_log import AttemptLog
 from .credentials import Credentials, target_of
 from .outgoing import Cookies
 from .request_body import Repeatable, has_key, is_rewound, lacks_key
-from .translate import bounds_reads, clipped, limits_of
+from .response_body import drain, forbids_retry, read_body
+from .translate import (
+    as_requests_error,
+    bounds_reads,
+    clipped,
+    failure_of,
+    limits_of,
+    outcome_of,
+)
 
 if TYPE_CHECKING:
-    from requests import PreparedRequest, Response
+    from collections.abc import Callable
+
+    from requests import PreparedRequest, RequestException, Response
 
     from .._admission.admission import Failed, Permit
     from .._core.records import Outcome
     from .._shared import SharedState
     from .credentials import Proxies
+
+    Result = Response | RequestException
+    """What an attempt brought."""
 
 _FOLLOWED_SECONDS = 1.0
 """The time that requests takes at most from a redirect to the hop that follows it."""
@@ -129,21 +139,67 @@ class Call:
             )
         return outgoing
 
-    def headers_received(
-        self, request: PreparedRequest, response: Response, permit: Permit
-    ) -> None:
-        """Note that the headers of an answer are there, and learn from one below 400."""
-        shared, log = self.shared, self.log
-        log.headers_received(request.url, response.status_code, shared.clock.monotonic())
-        if response.status_code < FIRST_ERROR:
-            limiter = shared.limiter
-            limiter.recent_successes.append(((request.url or "")[:URL_KEPT], log.started))
-            limits = limits_of(response, shared.clock.time, shared.limit_headers)
-            if limits or limiter.is_troubled:
-                target = target_of(shared, request)
-                shared.admission.settle_success(permit, target, log.started, limits)
-        if self.credentials.prover is not None:
-            self.credentials.learn_nonce(self.credentials.prover, request.url or "", response)
+    def attempt(  # noqa: C901 (one attempt, from top to bottom)
+        self,
+        request: PreparedRequest,
+        transmit: Callable[..., Response],
+        permit: Permit,
+        options: dict[str, Any],
+    ) -> tuple[Result, Retry | Stop, Failed]:
+        """Send once, settle the permit, and decide what follows.
+
+        Returns:
+            The answer, or the exception that requests raises; the decision; and what failed,
+            `NO_FAILURE` if nothing did.
+        """
+        clock, log = self.shared.clock, self.log
+        decision: Retry | Stop = FINAL
+        failed = NO_FAILURE
+        try:
+            response = transmit(self.outgoing(request, options["proxies"]), **options)
+            status = response.status_code
+            log.headers_received(request.url, status, clock.monotonic())
+            response.request = request
+            if self.credentials.prover is not None:
+                self.credentials.learn_nonce(self.credentials.prover, request.url or "", response)
+            if status < FIRST_ERROR:
+                self._learn(request, response, permit)
+            elif status != UNAUTHORIZED or not self.credentials.may_answer:
+                outcome = outcome_of(response, clock.time(), self.shared.limit_headers)
+                failed, decision = self._judge(request, permit, outcome)
+                if isinstance(decision, Retry):
+                    drain(response, clock, self.deadline)
+                    # The body of a stream is the caller's to read.
+                    if not options["stream"] and forbids_retry(response):
+                        decision = Stop(Reason.VETOED, decision.retry_after)
+            if options["stream"] or isinstance(decision, Retry):
+                return response, decision, failed
+            if status not in _UNREAD or not self._is_for_hooks(status):
+                read_body(response, clock, self.until)
+        except AuthRetryError as error:  # nothing was sent
+            error.request = request
+            log.leave_on(error)
+            raise
+        except Exception as error:
+            failure = as_requests_error(error, request)
+            if failure is None:
+                raise
+            log.failed(request.url, failure, clock.monotonic())
+            if (
+                decision.reason is Reason.FINAL
+            ):  # a stop by the status stands, though the body is torn
+                failed, decision = self._judge(request, permit, failure_of(failure))
+            return failure, decision, failed
+        return response, decision, failed
+
+    def _learn(self, request: PreparedRequest, response: Response, permit: Permit) -> None:
+        """Learn from an answer below 400; nearly free while no rate limit or outage is known."""
+        shared, limiter = self.shared, self.shared.limiter
+        limiter.recent_successes.append(((request.url or "")[:URL_KEPT], self.log.started))
+        limits = limits_of(response, shared.clock.time, shared.limit_headers)
+        if limits or limiter.is_troubled:
+            target = permit.target or target_of(shared, request)
+            shared.admission.settle_success(permit, target, self.log.started, limits)
 
     def limited(self, timeout: object) -> object:
         """Return the timeout of the next attempt, clipped to what is left of the deadline."""
@@ -151,11 +207,11 @@ class Call:
         self.until = self.deadline if bounds_reads(timeout) else inf
         return clipped(timeout, self.deadline - self.shared.clock.monotonic())
 
-    def judge(
+    def _judge(
         self, request: PreparedRequest, permit: Permit, outcome: Outcome
     ) -> tuple[Failed, Retry | Stop]:
         """Settle a failed attempt, and decide what follows."""
-        target = target_of(self.shared, request)
+        target = permit.target or target_of(self.shared, request)
         failed = self.shared.admission.settle(permit, target, self.log.started, outcome)
         return failed, self._decide(request, failed)
 
@@ -201,26 +257,20 @@ class Call:
         self.cookies.take(request, response)
 
     @property
-    def is_healthy(self) -> bool:
-        """Whether the last answer speaks for the server's health."""
-        return self.log.status is not None and self.log.status < FIRST_SERVER_ERROR
-
-    @property
     def may_answer(self) -> bool:
         """Whether the last answer is a 401 that the hook may answer."""
         return self.log.status == UNAUTHORIZED and self.credentials.may_answer
 
-    @property
-    def is_for_hooks(self) -> bool:
-        """Whether the last answer reaches hooks unread: ours may answer it, or one of the user's.
+    def _is_for_hooks(self, status: int) -> bool:
+        """Whether a 401 or 407 reaches hooks unread: ours may answer it, or one of the user's.
 
         A 401 or 407 to a request that carried no credential of ours is left on its live connection:
         handshakes as those of NTLM and Kerberos go on there, and read its certificate.
         """
-        if self.log.status not in _UNREAD:
-            return False
         credentials = self.credentials
-        return self.may_answer or (credentials.sent is None and not credentials.is_signed)
+        if credentials.sent is None and not credentials.is_signed:
+            return True
+        return status == UNAUTHORIZED and credentials.may_answer
 
     def close(self) -> None:
         """Keep nothing for another attempt."""
@@ -230,8 +280,3 @@ class Call:
     def __reduce__(self) -> tuple[type[bool], tuple[()]]:
         """Pickle a request on its way as one that no call stands in."""
         return bool, ()
-
-
-def call_of(response: Response) -> Call | None:
-    """Return the call of an answer, None if it did not come through our adapter."""
-    return response.__dict__.get(CALL)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from requests.auth import _basic_auth_str
 from requests.utils import get_netrc_auth, select_proxy
 
-from .._admission.rate_limiter import Target
 from .._core.http import UNAUTHORIZED, signs_each_request
 from .._core.origin import Origin, redacted
+from .._core.target import Target, path_pattern
 from .._core.unauthorized import is_answered
 from .._errors import AuthRetryError
 from .outgoing import header_of, with_header, with_own_headers
@@ -132,30 +132,30 @@ class Credentials:
 
 
 def target_of(shared: SharedState, request: PreparedRequest) -> Target:
-    """Return where a request goes, as far as rate limits and outages tell it apart."""
+    """Return where a request goes, as far as rate limits and outages tell it apart.
+
+    Its ``credential`` is a name that tells the request's credential apart from a few others, and
+    does not give it away.
+    """
     url = request.url or ""
     origin = Origin.of(url)
-    return Target(url, origin, _credential_name(shared, request, origin))
-
-
-def _credential_name(shared: SharedState, request: PreparedRequest, origin: Origin | None) -> str:
-    """Return a name that tells the request's credential apart, and does not give it away."""
     tokens: TokenManager | None = shared.tokens if origin in shared.origins else None
+    given = request.headers.get("Authorization")
     if tokens is not None and (
         not has_own_authorization(request)
         or tokens.has_adopted(header_of(request, "authorization"))
     ):
-        return tokens.key
-    given = request.headers.get("Authorization")
-    if given is None:
-        return ""
-    if isinstance(given, str):
-        given = given.encode("utf-8", "surrogatepass")
-    scheme = given.partition(b" ")[0].lower().decode("latin-1")
-    if signs_each_request(scheme):
-        return scheme
-    # Sixteen bits: enough to tell a few apart, too few to confirm a guess.
-    return hashlib.sha256(given).hexdigest()[:4]
+        name = tokens.key
+    elif given is None:
+        name = ""
+    else:
+        if isinstance(given, str):
+            given = given.encode("utf-8", "surrogatepass")
+        scheme = given.partition(b" ")[0].lower().decode("latin-1")
+        # Sixteen bits: enough to tell a few apart, too few to confirm a guess.
+        is_signed = signs_each_request(scheme)
+        name = scheme if is_signed else hashlib.sha256(given).hexdigest()[:4]
+    return Target(url, origin, name, (origin, path_pattern(url)))
 
 
 def has_own_authorization(request: PreparedRequest) -> bool:

@@ -65,10 +65,23 @@ def read_body(response: Response, clock: Clock, deadline: float, most: float = i
 def _read(response: Response, most: float) -> None:
     """Read the whole body; of a redirect a broken one is forgiven, as by `Session` itself."""
     if most < inf:
-        _keep(response, _limited(response, most))
+        pieces, size = [], 0
+        for piece in response.iter_content(_CHUNK):
+            pieces.append(piece)
+            size += len(piece)
+            if size > most:
+                raise TooLarge(f"it is larger than {most:g} bytes")
+        _keep(response, b"".join(pieces))
         return
     if _is_small_and_plain(response):
-        _keep(response, _at_once(response))
+        # A single read takes far fewer instructions than the loop of `content`.
+        try:
+            _keep(response, response.raw.read(decode_content=True))
+        except Exception as error:
+            translated = body_error(error)
+            if translated is None:
+                raise
+            raise translated from error
         return
     try:
         _ = response.content
@@ -93,29 +106,6 @@ def _is_small_and_plain(response: Response) -> bool:
         and raw.enforce_content_length
         and "Content-Encoding" not in raw.headers
     )
-
-
-def _at_once(response: Response) -> bytes:
-    """The body by a single read, which takes far fewer instructions than the loop of `content`."""
-    try:
-        body: bytes = response.raw.read(decode_content=True)
-    except Exception as error:
-        translated = body_error(error)
-        if translated is None:
-            raise
-        raise translated from error
-    return body
-
-
-def _limited(response: Response, most: float) -> bytes:
-    """The body; it is given up once it has more than ``most`` bytes."""
-    pieces, size = [], 0
-    for piece in response.iter_content(_CHUNK):
-        pieces.append(piece)
-        size += len(piece)
-        if size > most:
-            raise TooLarge(f"it is larger than {most:g} bytes")
-    return b"".join(pieces)
 
 
 def forbids_retry(response: Response) -> bool:

@@ -10,7 +10,7 @@ from .._core.records import Reason, Stop
 from .._core.unauthorized import Decline, Refresh, Refused, Replay, answer, lacks
 from .._errors import RefreshFailed
 from .._protocols import FetchContext
-from .call import call_of
+from .attempt_log import CALL
 from .response_body import drain, read_body
 from .translate import challenges_of
 
@@ -21,7 +21,18 @@ if TYPE_CHECKING:
     from .._tokens.manager import TokenManager
     from .call import Call
 
-CREDENTIALS_AT_FAULT = {UNAUTHORIZED, FORBIDDEN}
+_CREDENTIALS_AT_FAULT = {UNAUTHORIZED, FORBIDDEN}
+_UNNOTICED = 0.001
+"""Seconds by which `Response.elapsed` may be off before the hook has to set it right."""
+
+
+def needs_hook(call: Call, response: Response) -> bool:
+    """Whether `on_response` has anything to do for an answer."""
+    if response.status_code in _CREDENTIALS_AT_FAULT:
+        return True
+    log = call.log
+    others = call.shared.clock.monotonic() - log.began - log.elapsed  # waits, listeners, attempts
+    return others > _UNNOTICED
 
 
 def put_first(request: PreparedRequest) -> None:
@@ -42,7 +53,7 @@ def put_first(request: PreparedRequest) -> None:
 
 def on_response(response: Response, **options: Any) -> Response | None:
     """Set the time the last attempt took, and answer a 401. Answers of others stay as they are."""
-    call = call_of(response)
+    call: Call | None = response.__dict__.get(CALL)
     if call is None:
         return None
     response.elapsed = timedelta(seconds=call.log.elapsed)

@@ -16,13 +16,10 @@ only some requests fail, each goes by its own backoff.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from math import inf
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
-from .bounds import URL_KEPT
 from .http import SERVER_FAULTS
 from .records import Failure
 
@@ -36,16 +33,11 @@ SPACING: Final = 0.5
 """Seconds without any attempt at an origin that is down, or just back, before a retry adds one."""
 
 RELEASED: Final = 0.5
-"""Waiting retries that a success lets go after an outage; with more, what waits overruns a server
-that has first attempts to serve as well."""
-
+"""Waiting retries that each success lets go after an outage. With more of them, the retries would
+overload a server that has first attempts to serve as well."""
 
 FORGOTTEN: Final = 60.0
 """Seconds without an attempt after which an endpoint's failures are forgotten."""
-
-_DIGIT = re.compile(r"\d")
-_PARTS = 6
-"""Of a path, the first one empty; what comes after them does not tell endpoints apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +62,6 @@ class Health:
     def is_down(self) -> bool:
         """Whether nothing succeeds there any more."""
         return self.failures >= DOWN
-
-
-def endpoint(url: str) -> str:
-    """The path of a URL, parts with a digit taken for identifiers; of a long one, the beginning."""
-    try:
-        path = urlsplit(url).path
-    except ValueError:  # requests says so itself, when it comes to sending
-        return ""
-    parts = path[:URL_KEPT].split("/")[:_PARTS]
-    return "/".join("*" if _DIGIT.search(part) else part for part in parts)
 
 
 def speaks_of_outage(outcome: Outcome) -> bool | None:

@@ -1,7 +1,8 @@
 """Cool-down and pacing: when the next request may leave.
 
 A `RateState` is what is known of one limit: of an origin, a credential and, where the server names
-them, its policies. It says when the next request may leave; who that is, `rank` says.
+them, its policies. `ask` decides whether a call that waits for it may send now; `rank` says in
+which order calls wait.
 
 Where the server tells what is left of a window, that is spent evenly over the rest of it; the
 first half of it is free, so that a short job is not slowed down. Where it tells nothing, requests
@@ -46,6 +47,9 @@ LATE: Final = 0.03
 
 ASKING: Final = 0.5
 """Seconds between requests that leave before their slot, as that would come too late."""
+
+OVERDUE: Final = 0.05
+"""Seconds after its expected time at which a call that nobody woke asks again."""
 
 BURST: Final = 3
 """Requests that may leave at once as long as the rate is only estimated: a single caller that was
@@ -176,9 +180,73 @@ class RateState:
     windows: tuple[Window, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The right to send one request now.
+
+    Attributes:
+        number: Which request it is of those that the rate limit counts, -1 if it counts none.
+    """
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class TooLate:
+    """No request may be sent before the caller's deadline.
+
+    Attributes:
+        opens_in: Seconds until the server lets a request through; 0.0 if it named no time.
+    """
+
+    opens_in: float
+
+
+@dataclass(frozen=True, slots=True)
+class AskAgain:
+    """No request may be sent yet.
+
+    Attributes:
+        seconds: When to ask again.
+    """
+
+    seconds: float
+
+
 def rank(number: int, *, refused: bool) -> tuple[bool, int]:
     """Rank waiting calls: refused calls first, then first come, first served."""
     return (not refused, number)
+
+
+def ask(
+    state: RateState, place: int, now: float, deadline: float
+) -> tuple[RateState, Slot | AskAgain | TooLate]:
+    """Decide whether a waiting call may send a request now.
+
+    Args:
+        state: What is known of the limit.
+        place: How many calls wait before this one.
+        now: The monotonic clock.
+        deadline: When the call has to be over.
+
+    Returns:
+        The decision, and the state after it: a `Slot` counts as sent.
+    """
+    if state.not_before > deadline or now > deadline:
+        return state, TooLate(max(blocked_until(state, now) - now, 0.0))
+    wait = max(opens(state, now) - now, 0.0)
+    if place:
+        wait += place * spacing(state, now) + OVERDUE
+    if wait == 0:
+        state = on_sent(state, now)
+        return state, Slot(state.sent)
+    until, probe_at = now + wait, probe_time(state, now)
+    if until > deadline and probe_at is not None:
+        if probe_at == now:
+            state = replace(on_sent(state, now), probed=now)
+            return state, Slot(state.sent)
+        until = probe_at
+    return state, AskAgain(min(until, deadline + OVERDUE) - now)
 
 
 def opens(state: RateState, now: float) -> float:
@@ -201,11 +269,6 @@ def probe_time(state: RateState, now: float) -> float | None:
     if state.rate < inf or now < state.not_before:
         return None
     return max(now, state.probed + ASKING)
-
-
-def on_probe_sent(state: RateState, now: float) -> RateState:
-    """Count a request that is sent early, as a probe."""
-    return replace(on_sent(state, now), probed=now)
 
 
 def on_sent(state: RateState, now: float) -> RateState:

@@ -150,6 +150,10 @@ class Stop:
     retry_after: float | None = None
 
 
+FINAL = Stop(Reason.FINAL)
+"""The decision on an answer that no rule speaks of."""
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One attempt of a call, as `attempts` reports it.

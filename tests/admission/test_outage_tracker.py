@@ -20,11 +20,10 @@ from requests_authretry import (
     attempts,
     explain,
 )
-from requests_authretry._admission.outage_tracker import endpoint_of
 from requests_authretry._core.origin import Origin
 from requests_authretry._core.outage import DOWN, SPACING
 from requests_authretry.testing import FakeClock
-from tests.support.limits import ONCE, crowd, hint
+from tests.support.limits import ONCE, crowd, hint, target
 from tests.support.sessions import API, Rig
 
 if TYPE_CHECKING:
@@ -213,34 +212,13 @@ def test_a_retry_is_paid_when_it_leaves() -> None:
     assert (levels, level(rig)) == ([20], 6)
 
 
-def test_who_asks_again_and_again_for_nothing_is_slowed_down() -> None:
-    """Of one request that cannot pay for retries the second and later failures take a while."""
-    rig = Rig(*[503] * 5, quota=RetryQuota(capacity=0), retry=RetryPolicy(backoff=EVEN))
-    rig.get()
-    assert rig.waits == []
-    response = rig.get()
-    assert rig.waits == [1.0]
-    rig.get("/another")
-    rig.session.post(API, data=b"order")
-    assert rig.waits == [1.0]
-    assert {event.reason for event in rig.told(GaveUp)} >= {Reason.QUOTA_EXHAUSTED}
-    [attempt] = attempts(response)
+def test_a_retry_that_the_quota_cannot_pay_is_not_announced() -> None:
+    """A 503 with an exhausted quota ends the call at once, with the reason."""
+    rig = Rig(503, quota=RetryQuota(capacity=0), retry=RetryPolicy(backoff=EVEN))
+    [attempt] = attempts(rig.get())
     assert attempt.reason is Reason.QUOTA_EXHAUSTED
-    assert rig.told(RetryScheduled) == []
-
-
-def test_that_rest_ends_with_the_deadline_and_is_over_after_a_success() -> None:
-    """It makes no call longer than it may be, and one that went well begins anew."""
-    policy = RetryPolicy(backoff=EVEN, deadline=0.25)
-    rig = Rig(503, 503, 200, 503, quota=RetryQuota(capacity=13), retry=policy)
-    rig.adapter._shared.quotas.pay(Origin.of(API), 1)  # noqa: SLF001 (a dent, as any retry makes)
-    rig.get()
-    rig.get()
-    waits = rig.waits.copy()
-    assert waits == [0.25]
-    rig.get()
-    rig.get()
-    assert rig.waits == waits
+    assert [event.reason for event in rig.told(GaveUp)] == [Reason.QUOTA_EXHAUSTED]
+    assert (rig.told(RetryScheduled), rig.waits) == ([], [])
 
 
 def test_a_429_is_no_outage() -> None:
@@ -248,7 +226,7 @@ def test_a_429_is_no_outage() -> None:
     rig = Rig(*[429] * 20, 503, 200, retry=ONCE)
     for _ in range(20):
         rig.get()
-    assert not rig.adapter._shared.limiter.outages.is_down(endpoint_of(API))  # noqa: SLF001
+    assert not rig.adapter._shared.limiter.outages.is_down(target(API).endpoint)  # noqa: SLF001
     assert rig.adapter._shared.limiter.outages.troubled is False  # noqa: SLF001
 
 

@@ -25,9 +25,11 @@ from requests_authretry import (
     attempts,
     explain,
 )
-from requests_authretry._admission.rate_limiter import Key, RateLimiter, Slot
+from requests_authretry._admission.outage_tracker import OutageTracker
+from requests_authretry._admission.rate_limiter import Key, RateLimiter
 from requests_authretry._admission.waiting import Waiter
 from requests_authretry._core.origin import Origin
+from requests_authretry._core.rate_limit import Slot
 from requests_authretry.testing import FakeClock, ScriptedAdapter
 from tests.call.test_lifecycle import Child
 from tests.support.limits import ONCE, UNPACED, crowd, hint, refused_for
@@ -452,7 +454,7 @@ def test_a_close_just_before_the_wait_is_not_missed() -> None:
     clock, waiter, key = FakeClock(), Waiter(), Key(None, "")
     waiter.wake = wake = ClosedJustNow()
     wake.waiter = waiter
-    limits = RateLimiter(clock)
+    limits = RateLimiter(clock, OutageTracker())
     limits.start_cool_down(key, 30.0)
     assert limits.wait_for_slot(key, waiter, 100.0, refused=False) == Slot(-1)
     assert clock.sleeps == []

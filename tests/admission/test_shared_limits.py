@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from requests_authretry import CoolingDown, MemoryStore, StoreFailed
-from requests_authretry._admission.rate_limiter import Target
-from requests_authretry._core.origin import Origin
 from requests_authretry.testing import FakeClock
-from tests.support.limits import ONCE, UNPACED, hint, looks_end, refused_for
+from tests.support.limits import ONCE, UNPACED, hint, looks_end, refused_for, target
 from tests.support.sessions import API, Rig
 
 if TYPE_CHECKING:
@@ -185,7 +183,7 @@ def test_a_hint_of_hours_is_shared_as_one_hour(
 
 def _key(rig: Rig) -> Any:
     runtime = rig.adapter._shared  # noqa: SLF001 (its limits)
-    return runtime.limiter.key_of(Target(API, Origin.of(API), ""))
+    return runtime.limiter.key_of(target(API))
 
 
 def test_without_threads_nobody_looks(

@@ -8,14 +8,15 @@ import pytest
 
 from requests_authretry import CoolingDown, MemoryStore, RetryQuota
 from requests_authretry._admission import shared_limits
-from requests_authretry._admission.rate_limiter import Key, RateLimiter, Target
+from requests_authretry._admission.outage_tracker import OutageTracker
+from requests_authretry._admission.rate_limiter import Key, RateLimiter
 from requests_authretry._admission.retry_quota import RetryQuotas
 from requests_authretry._core.bounds import POLICY_SETS, URL_KEPT
 from requests_authretry._core.origin import Origin
 from requests_authretry._core.records import Limit
 from requests_authretry._shared import SharedState
 from requests_authretry.testing import FakeClock
-from tests.support.limits import ONCE, hint, looks_end
+from tests.support.limits import ONCE, hint, looks_end, target
 from tests.support.sessions import API, Rig
 
 ORIGIN = Origin("https", "api.example.com", 443)
@@ -45,24 +46,23 @@ class PushedTo(MemoryStore):
 @pytest.mark.parametrize("sections", [1, 3, 200])
 def test_only_so_many_sets_of_policies_are_told_apart(sections: int) -> None:
     """A server that names a new policy with each answer has one limit, as if it named none."""
-    limits = RateLimiter(FakeClock())
+    limits = RateLimiter(FakeClock(), OutageTracker())
     seen = set()
     for number in range(500):
         url, told = f"{API}/s{number % sections}", (Limit(0, 9.0, f"policy {number}"),)
-        seen.add(limits.named(Target(url, ORIGIN, ""), told).policies)
+        seen.add(limits.named(target(url), told).policies)
     assert len(seen) <= POLICY_SETS + 1
-    assert limits.key_of(Target(f"{API}/s0", ORIGIN, "")).policies == ()
+    assert limits.key_of(target(f"{API}/s0")).policies == ()
 
 
 def test_a_few_sets_of_policies_are_told_apart_for_ever() -> None:
     """A server that names its twenty sets again and again keeps them apart."""
-    limits = RateLimiter(FakeClock())
+    limits = RateLimiter(FakeClock(), OutageTracker())
     for number in range(500):
         name = f"policy {number % POLICY_SETS}"
         url = f"{API}/s{number % POLICY_SETS}"
-        target = Target(url, ORIGIN, "")
-        limits.named(target, (Limit(0, 9.0, name),))
-        assert limits.key_of(target).policies == (name,)
+        limits.named(target(url), (Limit(0, 9.0, name),))
+        assert limits.key_of(target(url)).policies == (name,)
 
 
 def test_a_store_gets_only_so_many_keys() -> None:
@@ -115,12 +115,7 @@ def test_urls_are_kept_in_part() -> None:
     limits = SharedState.of(rig.adapter.settings).limiter
     assert max(len(url) for url, _ in limits.recent_successes) == URL_KEPT
     url = f"{API}/{'s' * 9000}"
-    limits.named(Target(url, ORIGIN, ""), (Limit(0, 9.0, "a"),))
-    limits.named(Target(API, ORIGIN, ""), (Limit(0, 9.0, "b"),))
+    limits.named(target(url), (Limit(0, 9.0, "a"),))
+    limits.named(target(API), (Limit(0, 9.0, "b"),))
     sections = limits._policies[ORIGIN].sections  # noqa: SLF001 (as above)
     assert max(map(len, sections)) < URL_KEPT
-    quotas = RetryQuotas(RetryQuota())
-    quotas.failed_again(ORIGIN, f"GET {url}")
-    assert quotas.failed_again(ORIGIN, f"GET {url}") == 1
-    polled = quotas._polled  # noqa: SLF001 (as above)
-    assert max(len(what) for _, what in polled) == URL_KEPT

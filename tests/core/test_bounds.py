@@ -18,8 +18,8 @@ from requests_authretry._core.headers.rate_limit_fields import read_limits
 from requests_authretry._core.headers.retry_after import is_abuse, read_hints
 from requests_authretry._core.headers.time_formats import values
 from requests_authretry._core.origin import Origin, redacted
-from requests_authretry._core.outage import endpoint
 from requests_authretry._core.records import Limit
+from requests_authretry._core.target import path_pattern
 from tests.core.moments import NOW
 
 if TYPE_CHECKING:
@@ -215,7 +215,9 @@ def test_a_long_url_is_shown_in_part() -> None:
 
 def test_an_endpoint_has_no_long_name() -> None:
     """Of a long path, the beginning tells endpoints apart."""
-    assert endpoint(f"https://api.example.com/{'a' * 9000}") == f"/{'a' * (bounds.URL_KEPT - 1)}"
+    assert (
+        path_pattern(f"https://api.example.com/{'a' * 9000}") == f"/{'a' * (bounds.URL_KEPT - 1)}"
+    )
 
 
 def test_a_long_problem_says_nothing() -> None:

@@ -49,25 +49,6 @@ def test_half_of_all_failing_is_hardly_ever_taken_for_an_outage() -> None:
     assert 65_000 < 2**DOWN < 66_000
 
 
-ENDPOINTS = {
-    "https://[not-an-address": "",
-    "https://api.test": "",
-    "https://api.test/": "/",
-    "https://api.test/users/42/posts": "/users/*/posts",
-    "https://api.test/users/a1b2-c3/posts/": "/users/*/posts/",
-    "https://api.test/v1/users": "/*/users",
-    "https://api.test/users?page=2#3": "/users",
-    "https://api.test:8080/a/b/c/d/e": "/a/b/c/d/e",
-    "https://api.test/a/b/c/d/e/f/g": "/a/b/c/d/e",
-}
-
-
-@pytest.mark.parametrize(("url", "expected"), ENDPOINTS.items())
-def test_endpoint(url: str, expected: str) -> None:
-    """Parts of a path with a digit are identifiers, and only its beginning tells."""
-    assert outage.endpoint(url) == expected
-
-
 @given(st.lists(st.floats(0, 1e6), min_size=1))
 def test_the_newest_failure_counts(times: list[float]) -> None:
     """Whatever order failures end in, the one that began last is kept."""

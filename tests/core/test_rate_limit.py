@@ -22,12 +22,16 @@ from requests_authretry._core.rate_limit import (
     LATE,
     LEAST_RATE,
     MAX_COOL_DOWN_SECONDS,
+    OVERDUE,
     PLATEAU,
     RARER,
     START,
     STEEP,
     STEEPEST,
+    AskAgain,
     RateState,
+    Slot,
+    TooLate,
     Window,
 )
 from requests_authretry._core.records import Limit
@@ -407,12 +411,39 @@ def test_who_would_come_too_late_asks(state: RateState, at: float | None) -> Non
     assert rate_limit.probe_time(state, NOW) == at
 
 
-def test_who_hurries_leaves_as_any_other() -> None:
-    """A request that leaves before its turn is counted, and the next one asks later."""
+def test_a_probe_counts_as_sent() -> None:
+    """A call that would wait beyond its deadline is sent early, and the next one asks later."""
     state = RateState(windows=(SPENT,))
-    gone = rate_limit.on_probe_sent(state, NOW)
-    assert gone == replace(rate_limit.on_sent(state, NOW), probed=NOW)
-    assert (gone.sent, gone.windows[0].left) == (1, -1.0)
+    sent, decision = rate_limit.ask(state, 0, NOW, NOW + 5)
+    assert sent == replace(rate_limit.on_sent(state, NOW), probed=NOW)
+    assert decision == Slot(1)
+    assert sent.windows[0].left == -1.0
+    assert rate_limit.ask(sent, 0, NOW, NOW + 5) == (sent, AskAgain(ASKING))
+
+
+SLOW = RateState(rate=1.0, cut=0.0, opened=0.0, slot=1.0)
+ASKED = {
+    "nothing holds it back": (RateState(), 0, Slot(1)),
+    "a cool-down beyond the deadline": (RateState(not_before=6.0), 0, TooLate(6.0)),
+    "a cool-down": (RateState(not_before=3.0), 0, AskAgain(3.0)),
+    "a cool-down, and one before it": (RateState(not_before=3.0), 1, AskAgain(3.0 + OVERDUE)),
+    "a pace": (SLOW, 0, AskAgain(1.0)),
+    "a pace, and two before it": (SLOW, 2, AskAgain(3.0 + OVERDUE)),
+    "a slot beyond the deadline": (replace(SLOW, slot=8.0), 0, AskAgain(5.0 + OVERDUE)),
+}
+
+
+@pytest.mark.parametrize(("state", "place", "expected"), ASKED.values(), ids=ASKED)
+def test_ask(state: RateState, place: int, expected: object) -> None:
+    """A call with 5 s left sends now, asks again, or hears that it would be too late."""
+    after, decision = rate_limit.ask(state, place, 0.0, 5.0)
+    assert decision == expected
+    assert after == (rate_limit.on_sent(state, 0.0) if isinstance(decision, Slot) else state)
+
+
+def test_after_its_deadline_a_call_takes_no_slot() -> None:
+    """A call that wakes too late is told so, even where nothing holds it back."""
+    assert rate_limit.ask(RateState(), 0, NOW, NOW - 1) == (RateState(), TooLate(0.0))
 
 
 def left(remaining: float, reset: float, window: float | None = None) -> Limit:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from requests_authretry import RateLimits, RetryPolicy
+from requests_authretry._core.origin import Origin
+from requests_authretry._core.target import Target, path_pattern
 from requests_authretry.testing import FakeClock, ScriptedAdapter
 from tests.support.sessions import Rig
 
@@ -26,6 +28,12 @@ PATIENCE = 120.0
 
 ONCE = RetryPolicy(max_attempts=1)
 UNPACED = RateLimits(pacing=False)
+
+
+def target(url: str) -> Target:
+    """Return where a request without a credential goes."""
+    origin = Origin.of(url)
+    return Target(url, origin, "", (origin, path_pattern(url)))
 
 
 class StandingClock(FakeClock):
