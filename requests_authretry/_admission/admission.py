@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .._core.outage import speaks_of_outage
 from .._core.rate_limit import MAX_COOL_DOWN_SECONDS, TooLate
 from .._core.records import Outcome, Reason, Stop
 from .._core.target import Target
@@ -123,7 +122,7 @@ class Admission:
         now = self._clock.monotonic()
         self.limiter.sweep(now)
         key = self.limiter.key_of(target) if retry is None else failed.key
-        if self._limits.cool_down:
+        if self._limits.cool_down and now >= self.limiter.look_at:
             self._shared_limits.look(key)
         if retry is None:
             self._outages.on_probe_sent(target.endpoint, now)
@@ -214,21 +213,21 @@ class Admission:
             What a retry has to know of it.
         """
         now, limiter = self._clock.monotonic(), self.limiter
+        refuses, speaks_of_outage = outcome.refuses, outcome.speaks_of_outage
         key = limiter.named(target, outcome.limits)
         began_cool_down = False
         if outcome.limits and self._limits.pacing:
             self._read_limits(permit, key, outcome.limits, succeeded=False)
-        if outcome.refuses:
+        if refuses:
             if outcome.retry_after is not None and self._limits.cool_down:
                 began_cool_down = True
                 self._shared_limits.start_cool_down(key, outcome.retry_after, outcome.status)
             if self._limits.pacing:
                 limiter.on_refused(key, began, outcome)
-        fault = speaks_of_outage(outcome)
-        if fault:
+        if speaks_of_outage:
             self._outages.on_failure(target.endpoint, began)
             limiter.update_check_after()
-        elif fault is False and limiter.is_troubled and not outcome.refuses:
+        elif speaks_of_outage is False and limiter.is_troubled and not refuses:
             self._on_success(target, began)
         return Failed(target, key, now, outcome, began_cool_down)
 

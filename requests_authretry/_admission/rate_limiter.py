@@ -101,10 +101,13 @@ class RateLimitQueue:
     def ask(
         self, waiter: Waiter, now: float, deadline: float, *, refused: bool
     ) -> Slot | AskAgain | TooLate:
-        """Take a slot for this waiter if it may send now; refused calls go before new ones."""
+        """Take a slot for this waiter if it may send now.
+
+        Refused calls go before new ones; else the first to come is the first to go.
+        """
         if waiter.rank is None:
             self._arrivals += 1
-            waiter.rank = rate_limit.rank(self._arrivals, refused=refused)
+            waiter.rank = (not refused, self._arrivals)
             insort(self._line, (waiter.rank, waiter), key=lambda each: each[0])
             self._deadlines[waiter] = deadline
         place = bisect_left(self._line, waiter.rank, key=lambda each: each[0])
@@ -157,7 +160,7 @@ class RateLimiter:
         self._clock = clock
         self._queues: dict[Key, RateLimitQueue] = {}
         self._policies: dict[Origin | None, Named] = {}
-        self._sweep_at = -inf
+        self._sweep_at = clock.monotonic() + _SWEEP_SECONDS
         self._sent = 0  # of queues that are gone, so that no number is given out twice
         self._lock = ForkSafeLock(self._forget_waiting)
         self.look_at = inf

@@ -60,11 +60,10 @@ class SharedLimits:
             self._work({key: until, Key(key.origin, key.credential): until}, key)
 
     def look(self, key: Key) -> None:
-        """Read other processes' cool-downs in the background if the last look is a second old."""
-        if self._store is not None and self._clock.monotonic() >= self.limiter.look_at:
-            self._plan_next_look()
-            self._is_due = True
-            self._work({}, key)
+        """Read other processes' cool-downs in the background; the next look is a second later."""
+        self._plan_next_look()
+        self._is_due = True
+        self._work({}, key)
 
     def _work(self, untold: dict[Key, float], watched: Key) -> None:
         with self._lock:

@@ -154,7 +154,7 @@ class AttemptLog:
 def _said(request: PreparedRequest, attempt: Attempt) -> dict[str, Any]:
     return {
         "method": request.method or "",
-        "url": redacted(request.url),
+        "url": attempt.url,
         "reason": attempt.reason,
         "retry_after": attempt.retry_after,
         "status": attempt.status,

@@ -218,6 +218,7 @@ class Call:
     def _decide(self, request: PreparedRequest, failed: Failed) -> Retry | Stop:
         """Ask the rules what a failed attempt leads to."""
         shared, settings = self.shared, self.shared.settings
+        is_replayable = self.is_rewound(request)
         made_key = settings.retry.idempotency_key and lacks_key(request)
         return decide(
             CallFacts(
@@ -230,7 +231,7 @@ class Call:
             ),
             Progress(
                 attempt=self.log.retries + 1,
-                replayable=self.is_rewound(request),
+                replayable=is_replayable,
                 quota=shared.admission.affordable(failed.target),
             ),
             failed.outcome,

@@ -21,18 +21,7 @@ if TYPE_CHECKING:
     from .._tokens.manager import TokenManager
     from .call import Call
 
-_CREDENTIALS_AT_FAULT = {UNAUTHORIZED, FORBIDDEN}
-_UNNOTICED = 0.001
-"""Seconds by which `Response.elapsed` may be off before the hook has to set it right."""
-
-
-def needs_hook(call: Call, response: Response) -> bool:
-    """Whether `on_response` has anything to do for an answer."""
-    if response.status_code in _CREDENTIALS_AT_FAULT:
-        return True
-    log = call.log
-    others = call.shared.clock.monotonic() - log.began - log.elapsed  # waits, listeners, attempts
-    return others > _UNNOTICED
+CREDENTIALS_AT_FAULT = {UNAUTHORIZED, FORBIDDEN}
 
 
 def put_first(request: PreparedRequest) -> None:

@@ -18,13 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import inf
-from typing import TYPE_CHECKING, Final
-
-from .http import SERVER_FAULTS
-from .records import Failure
-
-if TYPE_CHECKING:
-    from .records import Outcome
+from typing import Final
 
 DOWN: Final = 16
 """Failures in a row, over all calls, that make an outage; at 50 % failures one run in 65 000."""
@@ -62,13 +56,6 @@ class Health:
     def is_down(self) -> bool:
         """Whether nothing succeeds there any more."""
         return self.failures >= DOWN
-
-
-def speaks_of_outage(outcome: Outcome) -> bool | None:
-    """Whether it speaks of an outage; None where it says nothing of the server."""
-    if outcome.failure is not None:
-        return None if outcome.failure is Failure.FATAL else True
-    return outcome.status in SERVER_FAULTS
 
 
 def on_probe_sent(health: Health, now: float) -> Health:

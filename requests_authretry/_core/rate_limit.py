@@ -1,8 +1,7 @@
 """Cool-down and pacing: when the next request may leave.
 
 A `RateState` is what is known of one limit: of an origin, a credential and, where the server names
-them, its policies. `ask` decides whether a call that waits for it may send now; `rank` says in
-which order calls wait.
+them, its policies. `ask` decides whether a call that waits for it may send now.
 
 Where the server tells what is left of a window, that is spent evenly over the rest of it; the
 first half of it is free, so that a short job is not slowed down. Where it tells nothing, requests
@@ -211,11 +210,6 @@ class AskAgain:
     """
 
     seconds: float
-
-
-def rank(number: int, *, refused: bool) -> tuple[bool, int]:
-    """Rank waiting calls: refused calls first, then first come, first served."""
-    return (not refused, number)
 
 
 def ask(

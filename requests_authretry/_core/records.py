@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from .http import SERVICE_UNAVAILABLE
+from .http import SERVER_FAULTS, SERVICE_UNAVAILABLE
 
 
 class Failure(enum.Enum):
@@ -103,6 +103,13 @@ class Outcome:
         return self.throttled or (
             self.status == SERVICE_UNAVAILABLE and self.retry_after is not None
         )
+
+    @property
+    def speaks_of_outage(self) -> bool | None:
+        """Whether the server is out of order; None where the attempt says nothing of the server."""
+        if self.failure is not None:
+            return None if self.failure is Failure.FATAL else True
+        return self.status in SERVER_FAULTS
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ TELLS = {
 @pytest.mark.parametrize(("outcome", "expected"), TELLS.values(), ids=TELLS)
 def test_what_tells_of_an_outage(outcome: Outcome, expected: bool | None) -> None:  # noqa: FBT001
     """A server out of order and no answer tell of an outage; a mistake of ours says nothing."""
-    assert outage.speaks_of_outage(outcome) is expected
+    assert outcome.speaks_of_outage is expected
 
 
 def test_failures_in_a_row_make_an_outage() -> None:

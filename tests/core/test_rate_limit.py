@@ -95,12 +95,6 @@ def gaps(state: RateState, now: float, number: int) -> list[float]:
     return found
 
 
-def test_those_that_were_refused_go_first() -> None:
-    """First come, first served, but for those that were refused before."""
-    line = [rate_limit.rank(number, refused=number in {3, 4}) for number in (1, 2, 3, 4)]
-    assert sorted(line) == [line[2], line[3], line[0], line[1]]
-
-
 # Cool-downs.
 
 
