@@ -79,13 +79,14 @@ class Command:
             ]
         elif not (given and given[0] and all(map(_is_word, given))):
             faults += ["args takes the name of a program and its arguments, strings without a NUL"]
-        if env is not None and not (
-            isinstance(env, Mapping) and all(map(_is_word, (*env, *env.values())))
+        variables: Any = {} if env is None else env
+        if not isinstance(variables, Mapping) or not all(
+            map(_is_word, (*variables, *variables.values()))
         ):
             faults += ["env takes a mapping of names to values, strings without a NUL"]
         refuse("Command", faults)
         self._args: tuple[str, ...] = given
-        self._env = dict(env or {})
+        self._env = dict(variables)
         self.store_key = store_key or ""
         whole = repr((self._args, sorted(self._env.items())))
         self.family = f"command {sha256(whole.encode('utf-8', 'surrogateescape')).hexdigest()}"
