@@ -154,14 +154,14 @@ class Endpoint:
                 return ours.request(method, url, auth=lambda same: same, allow_redirects=False)
             except RefreshFailed:
                 raise
-            except AuthRetryError as error:  # nothing was sent, and the words are ours
+            except AuthRetryError as error:  # nothing was sent, and the message is this library's
                 raise RefreshFailed(*error.args) from None
             except requests.RequestException as error:
                 fault = f"{redacted(url)} gave no answer that can be used: {kind_of(error)}"
                 raise RefreshFailed(fault) from error
 
     def _settings(self, method: str, url: str, signer: Signer | None) -> Settings:
-        """Return the settings of one request: the caller's retry policy, but for three fields."""
+        """Return the settings of one request: the caller's retry policy, fit for token requests."""
         context = self._context
         given = context.retry
         left = self._deadline - context.clock.monotonic()

@@ -45,9 +45,9 @@ class Grant(ABC):
         self.client = client
         self.scopes = gathered(scopes)
         given: Any = {} if extra is None else extra
-        faults = [instance("client", client, Client)]
-        faults += [
-            collection("scopes", self.scopes) or members("scopes", self.scopes, is_text, "str")
+        faults = [
+            instance("client", client, Client),
+            collection("scopes", self.scopes) or members("scopes", self.scopes, is_text, "str"),
         ]
         if not isinstance(given, Mapping) or not all(map(is_text, [*given, *given.values()])):
             faults += ["extra must be a mapping of strings"]
