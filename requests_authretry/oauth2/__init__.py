@@ -10,7 +10,7 @@ signatures are joserfc's.
 from __future__ import annotations
 
 try:
-    import joserfc as _joserfc  # noqa: F401 (whether they are there, said in one line)
+    import joserfc as _joserfc  # noqa: F401 (one line says which package is missing)
     import oauthlib as _oauthlib  # noqa: F401
 except ImportError:
     raise ImportError(

@@ -1,4 +1,4 @@
-"""What an endpoint's answer says: its fields, the token in them, or the fault in safe words."""
+"""Read the answers of an authorization server: fields, metadata, tokens, and faults."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ._form import Fields, Signer
 
 UNAVAILABLE = "temporarily_unavailable"
-"""What the error is called where a server is in trouble and does not say how (RFC 6749 4.1.2.1)."""
+"""The error code for a server that is in trouble and names no code (RFC 6749 section 4.1.2.1)."""
 
 REDIRECTS = range(FIRST_REDIRECT, FIRST_ERROR)
 DPOP = "DPoP"
@@ -57,22 +57,22 @@ _CODES = (
     "invalid_dpop_proof",  # RFC 9449 section 5
     NONCE_WANTED,
 )
-"""Error codes that stay as they are, though a secret may be one of their words."""
+"""Error codes that are quoted unchanged, even if a secret is a word in one of them."""
 
 _UNPRINTABLE = re.compile(r"[^ -~]+")
 _MOST_SAID = 200
 
 
 def unavailable(status: int) -> str | None:
-    """The error code of an answer without one, where it may be another one later."""
+    """Return the error code for a status that a later attempt may not get; None for any other."""
     return UNAVAILABLE if status in _LATER or status >= FIRST_SERVER_ERROR else None
 
 
 def fields_in(url: str, response: Response, signer: Signer) -> Fields:
-    """Read the fields of a good answer.
+    """Return the fields of a good answer: a 200 with a JSON object that has no ``error``.
 
     Raises:
-        RefreshFailed: It is not one.
+        RefreshFailed: The answer is not good; the message leaves out the secrets that it repeats.
     """
     status, fields = response.status_code, read_object(response.content)
     if status == OK and fields and "error" not in fields:
@@ -93,59 +93,66 @@ def fields_in(url: str, response: Response, signer: Signer) -> Fields:
     raise RefreshFailed(f"{where} {said}", error=code or trouble, retry_after=retry_after)
 
 
-class UnusableError(Exception):
-    """What is wrong with an answer; it quotes nothing of it."""
-
-
-def token_in(answer: Fields, asked: float, refresh_token: str | None) -> Token:
-    """Read the token in an answer (RFC 6749 section 5.1).
-
-    Args:
-        answer: Its fields.
-        asked: When the attempt began that brought it, in POSIX seconds.
-        refresh_token: What to keep where the answer brings no other.
+def metadata_in(url: str, response: Response) -> Fields:
+    """Return the fields of an issuer's metadata, empty where this URL has none.
 
     Raises:
-        UnusableError: It cannot be used, or there is none.
+        RefreshFailed: The server is in trouble.
     """
+    status = response.status_code
+    if trouble := unavailable(status):
+        raise RefreshFailed(f"{redacted(url)} answered {status}", error=trouble)
+    return read_object(response.content) if status == OK else {}
+
+
+def token_in(url: str, answer: Fields, asked: float, refresh_token: str | None) -> Token:
+    """Return the token in an answer (RFC 6749 section 5.1).
+
+    Args:
+        url: The endpoint that answered.
+        answer: The fields of its answer.
+        asked: When the answered attempt began, in POSIX seconds.
+        refresh_token: The refresh token to keep if the answer brings none.
+
+    Raises:
+        RefreshFailed: The answer has no token, or one that cannot be used; nothing is quoted.
+    """
+    but = f"{redacted(url)} answered 200, but"
     value = answer.get("access_token")
     if value is None:
-        raise UnusableError("it has no access_token")
+        raise RefreshFailed(f"{but} it has no access_token")
     kind = answer.get("token_type") or "Bearer"
     scheme = _SCHEMES.get(kind.lower()) if isinstance(kind, str) else None
     if scheme is None:
-        raise UnusableError("its token_type is neither Bearer nor DPoP")
-    life = _life(answer.get("expires_in"))
+        raise RefreshFailed(f"{but} its token_type is neither Bearer nor DPoP")
+    life = answer.get("expires_in")
+    if life is not None:
+        life = number(life)
+        if life is None or not 0 <= life <= _CENTURY:
+            raise RefreshFailed(f"{but} its expires_in is negative or absurd")
+    # Some servers write 0 for a lifetime that they do not know.
+    expires_at = asked + life if life else None
     scope = answer.get("scope")
     scopes = scope.split(maxsplit=SCOPES)[:SCOPES] if isinstance(scope, str) else ()
     refresh_token = answer.get("refresh_token") or refresh_token
     if isinstance(refresh_token, str) and _UNPRINTABLE.search(refresh_token):
-        raise UnusableError("its refresh_token has characters that no form takes")
+        raise RefreshFailed(f"{but} its refresh_token has characters that no form takes")
     try:
-        return Token(value, life and asked + life, scheme, refresh_token, scopes)
+        return Token(value, expires_at, scheme, refresh_token, scopes)
     except ConfigurationError as error:
-        raise UnusableError(f"its token cannot be used: {', '.join(error.faults)}") from None
-
-
-def _life(given: object) -> float | None:
-    """Read how long a token lives; None where that is not known, as which some servers write 0."""
-    if given is None:
-        return None
-    life = number(given)
-    if life is None or not 0 <= life <= _CENTURY:
-        raise UnusableError("its expires_in is negative or absurd")
-    return life or None
+        faults = ", ".join(error.faults)
+        raise RefreshFailed(f"{but} its token cannot be used: {faults}") from None
 
 
 def number(given: object) -> float | None:
-    """Read a number, which some servers write as a string; None where it is none."""
+    """Return a number, which some servers write as a string; None for anything that is not one."""
     if isinstance(given, str) and given.isascii() and given.isdigit():
         given = float(given)
     return given if is_finite(given) else None
 
 
 def _said(text: object, signer: Signer) -> str:
-    """Make a server's words fit for a message: without secrets it repeats, printable, and short."""
+    """Return a server's text for a message: printable, short, and with our secrets blanked."""
     said = text if isinstance(text, str) else ""
     for secret in signer.secrets:
         said = said.replace(secret, "***")

@@ -1,4 +1,4 @@
-"""`Client`: who asks for tokens, and whom."""
+"""`Client`: a client of an authorization server."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ NONE = "none"
 _METHODS = (BASIC, POST, SIGNED, NONE)
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ASSERTION_SECONDS = 60.0
-"""How long an assertion is good; each attempt makes its own."""
+"""How long the client's assertion is good; each attempt makes its own."""
 
 KeyLike = Key | str | bytes | dict[str, Any]
 
 
 class Client(CopiedAsItself):
-    """A client of an authorization server: its name, how it proves it, and where it asks.
+    """A client of an authorization server: its name, its proof, and the server's endpoints.
 
     Immutable and safe to share between threads and sources. Neither repr nor a pickle holds its
-    secrets; what went through a pickle raises `RefreshFailed` when it is asked for a token.
+    secrets: a client from a pickle raises `RefreshFailed` when a token is wanted.
 
-    The token endpoint is https, or http on this machine. It is asked through a session of its
-    own: never through one that the library is mounted on.
+    The token endpoint is https, or http on this machine. Requests to it go through a session of
+    their own: never through one that the library is mounted on.
 
     Args:
         client_id: The name the authorization server knows (RFC 6749 section 2.2).
         secret: The client's secret, None for a public client and for other proofs.
         issuer: The authorization server's name, a URL from which its metadata is read once
-            (RFC 8414, or OpenID Connect Discovery). What is given below wins over the metadata.
-        token_url: The token endpoint; needed where no issuer is given.
+            (RFC 8414, or OpenID Connect Discovery). The arguments below win over the metadata.
+        token_url: The token endpoint; needed without an issuer.
         device_url: The device authorization endpoint (RFC 8628).
         auth: How the client proves its name: ``client_secret_basic`` (the default with a
             secret, unless the metadata names ``client_secret_post`` alone), ``client_secret_post``,
@@ -57,14 +57,14 @@ class Client(CopiedAsItself):
         dpop: Binds the tokens to a key (RFC 9449): a `Key`, PEM or a JWK; True makes a key for
             the life of this object, so that no other process can use its tokens.
         session: A session whose ``cert``, ``verify``, ``proxies``, headers and adapters are used,
-            for mutual TLS, a private CA or a proxy. It may be one the library is mounted on.
+            for mutual TLS, a private CA or a proxy. The library may be mounted on it.
         allow_http: Whether the token endpoint may be plain http on another machine.
 
     Raises:
         ConfigurationError: An argument cannot work; all faults are named together.
     """
 
-    def __init__(  # noqa: PLR0913 (what there is to say of a client)
+    def __init__(  # noqa: PLR0913 (the properties of a client)
         self,
         client_id: str,
         secret: str | None = None,
@@ -84,7 +84,7 @@ class Client(CopiedAsItself):
         key, dpop = hidden(key), hidden(dpop)
         self.issuer, self.token_url, self.device_url = issuer, token_url, device_url
         self.auth, self.session, self.allow_http = auth, session, allow_http
-        refuse("Client", [*_faults(self), *_auth_faults(self, has_key=key is not None)])
+        refuse("Client", _faults(self, has_key=key is not None))
         self.key = None if key is None else Key.of(key)
         self.prover = None
         if dpop not in (False, None):
@@ -92,11 +92,11 @@ class Client(CopiedAsItself):
         self.metadata: dict[str, Any] = {}
 
     def proof(self, url: str, audience: str, now: float) -> tuple[dict[str, str], dict[str, str]]:
-        """Prove our name in one token request: with fields of its form, and headers.
+        """Return the fields and the headers that prove the client's name in one token request.
 
         Args:
             url: The token endpoint.
-            audience: Who it is for, where it is signed.
+            audience: The audience of a signed proof.
             now: POSIX time in seconds.
 
         Raises:
@@ -119,7 +119,7 @@ class Client(CopiedAsItself):
         return form, headers
 
     def _method(self) -> str:
-        """Choose how to prove our name: by the metadata where nothing else says it."""
+        """Return the proof that the arguments name or imply; for a secret, ask the metadata."""
         if self.auth is not None:
             return self.auth
         if self.key is not None:
@@ -136,11 +136,11 @@ class Client(CopiedAsItself):
         return self.secret
 
     def digest(self, *parts: object, anywhere: bool = False) -> str:
-        """A short name for an identity; it gives away none of its parts.
+        """Return a short name for an identity, from which its parts cannot be read.
 
         Args:
-            *parts: What tells it from others of this client.
-            anywhere: Whether they do so alone, however the server is named.
+            *parts: The values that tell it from other identities of this client.
+            anywhere: Whether to leave out the server, which may be named in two ways.
         """
         bound = self.prover.key.thumbprint if self.prover else None
         where = None if anywhere else self.issuer or self.token_url
@@ -149,7 +149,7 @@ class Client(CopiedAsItself):
         return sha256(text.encode()).hexdigest()[:16]
 
     def url_fault(self, url: object) -> str | None:
-        """Name the fault of an endpoint's address; None where it has none."""
+        """Return the fault of an endpoint's URL; None if it may be used."""
         origin = Origin.of(url) if isinstance(url, str) else None
         if origin is None:
             return "is no URL like 'https://login.example.com/token'"
@@ -169,7 +169,7 @@ class Client(CopiedAsItself):
         return f"Client({self.client_id!r}, {where!r})"
 
 
-def _faults(given: Any) -> Iterable[str | None]:
+def _faults(given: Any, *, has_key: bool) -> Iterable[str | None]:
     yield text("client_id", given.client_id)
     if given.secret is not None and not is_text(given.secret):
         yield "secret must be a non-empty str or None"
@@ -184,9 +184,6 @@ def _faults(given: Any) -> Iterable[str | None]:
     if given.session is not None:
         yield instance("session", given.session, requests.Session)
     yield flag("allow_http", given.allow_http)
-
-
-def _auth_faults(given: Any, *, has_key: bool) -> Iterable[str | None]:
     if given.auth is not None and given.auth not in _METHODS:
         yield f"auth must be one of {', '.join(_METHODS)}, not {given.auth!r}"
     if given.auth in (BASIC, POST) and not given.secret:

@@ -1,4 +1,4 @@
-"""The device grant: a human signs in on another device (RFC 8628)."""
+"""The device grant: the user signs in on another device (RFC 8628)."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ _INTERVAL = 5.0
 _LEAST_INTERVAL = 1.0
 _SLOWER = 5.0
 _LONGEST = 1800.0
-"""How long a human is waited for at the most, whatever the server says, in seconds."""
+"""The longest wait for the user in seconds, even if the server allows more."""
 
 
 @dataclass(frozen=True)
 class SignIn:
-    """What to show to the human.
+    """The address and the code to show to the user.
 
     Attributes:
-        url: Where to go.
-        code: What to enter there.
-        complete_url: Where to go with the code in it, None when the server gives none.
-        expires_in: Seconds until the code is not good any more.
+        url: The page to open.
+        code: The code to enter there.
+        complete_url: The page with the code in its address, None if the server gives none.
+        expires_in: Seconds until the code expires.
     """
 
     url: str
@@ -49,23 +49,23 @@ class SignIn:
 
 
 def show(sign_in: SignIn) -> None:
-    """Ask the human on the terminal, on standard error."""
-    print(f"To sign in, open {sign_in.url} and enter the code {sign_in.code}", file=sys.stderr)  # noqa: T201 (it is for the human)
+    """Ask the user to sign in, on standard error."""
+    print(f"To sign in, open {sign_in.url} and enter the code {sign_in.code}", file=sys.stderr)  # noqa: T201 (it is for the user)
 
 
 class DeviceCode(Grant):
     """A user's token, for programs without a browser (RFC 8628). Safe to use from many threads.
 
-    The human is asked where there is no refresh token, or it is not good any more. A request
-    waits for the human no longer than its deadline; the sign-in goes on, and serves later ones.
+    The user is asked if there is no refresh token, or if the server refuses it. A request waits
+    for the user no longer than its deadline; the sign-in goes on, and serves later requests.
 
     Args:
-        client: Who asks, and whom; its ``issuer`` or ``device_url`` says where.
+        client: The client that asks for tokens, with an ``issuer`` or a ``device_url``.
         scopes: As `Grant`; many servers give a refresh token for ``offline_access`` only.
-        prompt: Called with what to show to the human, a `SignIn`; the default prints it on
-            standard error.
+        prompt: Called with a `SignIn` to show to the user; the default prints it on standard
+            error.
         extra: As `Grant`.
-        store_key: As `Grant`; give one where several humans share a store.
+        store_key: As `Grant`; give one if several users share a store.
     """
 
     patience = _LONGEST
@@ -91,7 +91,7 @@ class DeviceCode(Grant):
             yield "the client needs a device_url, or an issuer that names one"
 
     def fetch(self, context: FetchContext) -> Token:
-        """Refresh, or ask the human, as `Grant.fetch`."""
+        """Refresh the token, or have the user sign in, as `Grant.fetch`."""
         refreshed = Endpoint(self.client, context).refreshed_if_possible(self.extra)
         if refreshed is not None:
             return refreshed
@@ -104,7 +104,7 @@ class DeviceCode(Grant):
         return self._polled(context, code, interval, sign_in.expires_in)
 
     def _polled(self, context: FetchContext, code: str, interval: float, life: float) -> Token:
-        """Ask until the human has decided (section 3.5)."""
+        """Ask for the token until the user has signed in or declined (section 3.5)."""
         clock = context.clock
         until = clock.monotonic() + life
         form: Fields = {"grant_type": _GRANT, "device_code": code}
@@ -113,31 +113,21 @@ class DeviceCode(Grant):
             try:
                 return Endpoint(self.client, context).token(lambda _: form)
             except RefreshFailed as error:
-                interval = _next_interval(error, interval)
+                if error.error == "slow_down":
+                    interval += _SLOWER
+                elif error.error == UNAVAILABLE or isinstance(error.__cause__, RequestException):
+                    interval *= 2
+                elif error.error != "authorization_pending":
+                    raise
         fault = "nobody signed in before the code was not good any more"
         raise RefreshFailed(fault, error="expired_token")
 
 
-def _next_interval(error: RefreshFailed, interval: float) -> float:
-    """Return the seconds to wait before asking again.
-
-    Raises:
-        RefreshFailed: There is no use in asking again.
-    """
-    if error.error == "authorization_pending":
-        return interval
-    if error.error == "slow_down":
-        return interval + _SLOWER
-    if error.error == UNAVAILABLE or isinstance(error.__cause__, RequestException):
-        return interval * 2
-    raise error
-
-
 def _read(asked: Fields) -> tuple[SignIn, str, float]:
-    """Read the answer: what the human needs, the code for us, and seconds between two questions.
+    """Return the sign-in for the user, the device code, and the seconds between two requests.
 
     Raises:
-        RefreshFailed: It cannot be used.
+        RefreshFailed: The answer to the device request cannot be used.
     """
     url = asked.get("verification_uri") or asked.get("verification_url")
     code, complete = asked.get("user_code"), asked.get("verification_uri_complete")
@@ -157,5 +147,5 @@ def _read(asked: Fields) -> tuple[SignIn, str, float]:
 
 
 def _fits(text: object, most: int) -> bool:
-    """Whether it is a text that can be printed, and not too long."""
+    """Whether a value is text that can be printed, and has at most this many characters."""
     return isinstance(text, str) and 0 < len(text) <= most and text.isprintable()

@@ -1,4 +1,4 @@
-"""DPoP: proof, with each attempt anew, that a token is in the right hands (RFC 9449)."""
+"""DPoP: prove with each attempt that the sender has the key of a token (RFC 9449)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ._keys import Key
 
 _NONCE = re.compile(r"[!#-\[\]-~]{1,1024}")
-"""Section 8.1, and a bound."""
+"""The characters of section 8.1; the bound is ours."""
 
 
 class Proofs:
@@ -27,7 +27,7 @@ class Proofs:
         self._nonces: dict[Origin, str] = {}
 
     def proof(self, method: str, url: str, token: Token | None, now: float) -> str:
-        """The value of the ``DPoP`` header (section 4.2); without token, for a token request."""
+        """Return the value of the ``DPoP`` header (section 4.2); token requests have no token."""
         parts = urlsplit(url)
         claims: dict[str, Any] = {
             "jti": uuid4().hex,
@@ -45,7 +45,7 @@ class Proofs:
         return self.key.sign({"typ": "dpop+jwt", "jwk": self.key.public}, claims)
 
     def learn(self, url: str, nonce: str) -> None:
-        """Use this nonce from now on for the origin of the URL (section 8.2)."""
+        """Use this nonce in the next proofs for the origin of the URL (section 8.2)."""
         origin = Origin.of(url)
         if origin is not None and _NONCE.fullmatch(nonce):
             self._nonces[origin] = nonce

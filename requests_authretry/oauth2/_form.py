@@ -1,4 +1,4 @@
-"""The form of one attempt: what it says, and which of its words no message may repeat."""
+"""The form of one attempt: its fields, and the secrets in it that no message may repeat."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _SECRET = re.compile(r"secret|token$|assertion$|password|code$")
 
 @dataclass(frozen=True)
 class Moment:
-    """What the fields of one attempt may depend on.
+    """The time and the audience of one attempt, for its fields.
 
     Attributes:
         now: POSIX time in seconds.
-        audience: Who a signed field is for: the issuer, or else the token endpoint.
+        audience: The audience of a signed field: the issuer, or the token endpoint without one.
     """
 
     now: float
@@ -41,11 +41,11 @@ class Moment:
 
 
 class Signer(AuthBase):
-    """Fills in one form, anew for each attempt: assertions and proofs are good for one use.
+    """Fills in a form for each attempt, as assertions and proofs are good for one use.
 
     Attributes:
         now: When the last attempt began, in POSIX seconds.
-        secrets: What it sent that no message may repeat after a server, the longest first.
+        secrets: The secrets in the last attempt, the longest first: no message may quote them.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Signer(AuthBase):
         self.secrets: list[Secret] = []
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        """Fill in body and headers."""
+        """Write the form into the body and the client's proof into form and headers."""
         self.now = self._clock.time()
         moment = Moment(self.now, self._client.issuer or self._url)
         proof, headers = self._client.proof(self._url, moment.audience, moment.now)
@@ -72,7 +72,7 @@ class Signer(AuthBase):
         sent += [self._client.secret or ""]
         for value in headers.values():
             sent += [value, value.rpartition(" ")[2]]  # without its scheme too
-        # As they may come back: as they are, and as a form has them.
+        # A server may repeat a secret as it is, or as it is encoded in a form.
         texts = {form for text in sent for form in (text, quote_plus(text))}
         self.secrets = [Secret(text) for text in sorted(texts - {""}, key=len, reverse=True)]
         return request

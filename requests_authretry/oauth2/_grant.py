@@ -1,4 +1,4 @@
-"""What all grants have in common: a client, what is asked for, and the refresh token."""
+"""The base of all grants: client, scopes, further fields, and the key in a store."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .._core.token import Token
 from .._core.validation import collection, gathered, instance, is_text, members, refuse
 from ._client import Client
 
@@ -18,18 +17,18 @@ if TYPE_CHECKING:
 
 
 class Grant(ABC):
-    """What all sources of this module share. Safe to use from many threads.
+    """The base of the sources of this module. Safe to use from many threads.
 
     Args:
-        client: Who asks, and whom.
-        scopes: What the token is to be good for; none: what the server gives by default.
+        client: The client that asks for tokens.
+        scopes: The scopes to ask for; without any, the server chooses.
         extra: Further fields of each form, such as ``audience`` or ``resource`` (RFC 8707).
-        store_key: The name under which a store keeps the tokens; None: one made of the client and
-            of what is asked for, so that identities do not mix.
+        store_key: The name under which a store keeps the tokens; None: a name made from the
+            client and the other arguments, so that identities do not mix.
 
     Attributes:
-        store_key: That name; it gives nothing away.
-        prover: What proves the possession of the key that tokens are bound to, None without DPoP.
+        store_key: That name; it holds no secret.
+        prover: Proves that the client has the key that tokens are bound to; None without DPoP.
 
     Raises:
         ConfigurationError: An argument cannot work; all faults are named together.
@@ -45,15 +44,23 @@ class Grant(ABC):
     ) -> None:
         self.client = client
         self.scopes = gathered(scopes)
-        self.extra = {} if extra is None else extra
-        refuse(type(self).__name__, [*self._shared_faults(store_key), *self._faults()])
-        self.extra = dict(self.extra)
+        given: Any = {} if extra is None else extra
+        faults = [
+            instance("client", client, Client),
+            collection("scopes", self.scopes) or members("scopes", self.scopes, is_text, "str"),
+        ]
+        if not isinstance(given, Mapping) or not all(map(is_text, [*given, *given.values()])):
+            faults += ["extra must be a mapping of strings"]
+        if store_key is not None and not is_text(store_key):
+            faults += ["store_key must be a non-empty str or None"]
         name = type(self).__name__
+        refuse(name, [*faults, *self._faults()])
+        self.extra = dict(given)
         self.store_key = store_key or f"{name} {client.client_id} {self._digest(name)}"
 
     @property
     def prover(self) -> Proofs | None:
-        """The client's."""
+        """Return the prover of the client's key, None without DPoP."""
         return self.client.prover
 
     @abstractmethod
@@ -61,32 +68,24 @@ class Grant(ABC):
         """Ask the authorization server for a token.
 
         Raises:
-            RefreshFailed: There was none, in words that name the fault and hold no secret.
+            RefreshFailed: The server gave no token that can be used. The message names the fault
+                and holds no secret.
         """
 
     def _digest(self, name: str) -> str:
         return self.client.digest(name, self.scopes, self.extra, *self._identity())
 
     def _identity(self) -> tuple[object, ...]:
-        """List what tells this identity from others of the same client."""
+        """Return the values that tell this identity from others of the same client."""
         return ()
 
     def _faults(self) -> Iterable[str | None]:
         return ()
 
-    def _shared_faults(self, store_key: object) -> Iterable[str | None]:
-        yield instance("client", self.client, Client)
-        yield collection("scopes", self.scopes) or members("scopes", self.scopes, is_text, "str")
-        extra: Any = self.extra
-        if not isinstance(extra, Mapping) or not all(map(is_text, [*extra, *extra.values()])):
-            yield "extra must be a mapping of strings"
-        if store_key is not None and not is_text(store_key):
-            yield "store_key must be a non-empty str or None"
-
     def _form(self, grant_type: str, **fields: Any) -> Fields:
-        """The fields of a token request; a scope that nobody named is left to the server."""
+        """Return the fields of a token request; an empty scope is left out of what is sent."""
         return {"grant_type": grant_type, "scope": " ".join(self.scopes), **fields, **self.extra}
 
     def __repr__(self) -> str:
-        """Show who asks, where and for what, without secrets."""
+        """Show the client and the scopes, without secrets."""
         return f"{type(self).__name__}({self.client!r}, {self.scopes!r})"

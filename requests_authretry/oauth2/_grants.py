@@ -27,7 +27,7 @@ _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 (a name)
 _ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 (a name)
 ASSERTION_SECONDS = 300.0
-"""How long an assertion is good; each attempt makes its own."""
+"""How long the assertion of `JWTBearer` is good; each attempt makes its own."""
 
 Text = str | Token | Callable[[], str | Token]
 
@@ -44,25 +44,24 @@ class ClientCredentials(Grant):
 class RefreshToken(Grant):
     """A user's token, by a refresh token from an earlier sign-in (RFC 6749 section 6).
 
-    Where the server gives a new refresh token with each answer, that one is used the next time:
-    it is kept beside the access token, so give the settings a store that lasts. The one given
-    here is the first of its family only. A family that ended (``invalid_grant``) needs a new
-    sign-in.
+    If the server gives a new refresh token with each answer, the next `fetch` uses the newest. It
+    is stored with the access token, so give the settings a store that lasts. The refresh token
+    given here is only the first of its family. After ``invalid_grant`` the family has ended, and
+    the user must sign in again.
 
     Within a process, sources with the same client, endpoint, first refresh token and ``extra`` use
-    the same tokens, also where no store is named. A first refresh token that was replaced by
-    another is never sent again: where the store does not have the newest one, `fetch` raises
-    `RefreshFailed`.
+    the same tokens, even without a store. A first refresh token that was replaced is never sent
+    again: if the store does not have the newest one, `fetch` raises `RefreshFailed`.
 
     Args:
-        client: Who asks, and whom: the client the refresh token was issued to.
+        client: The client that the refresh token was issued to.
         refresh_token: The first refresh token.
         store_key: As `Grant`; by default another refresh token begins a family of its own. With a
             name of your own, change it at each sign-in.
         extra: As `Grant`.
 
     Attributes:
-        family: What equal sources have in common; it gives nothing away.
+        family: A text that equal sources share; it holds no secret.
     """
 
     def __init__(
@@ -81,12 +80,13 @@ class RefreshToken(Grant):
         yield text("refresh_token", self._first)
 
     def _digest(self, name: str) -> str:
-        # Two workers that name the server in two ways must not begin two families with one token.
+        # Workers that name one server in two ways must not begin two families with one token.
         return self.client.digest(name, str(self._first), anywhere=True)
 
     def fetch(self, context: FetchContext) -> Token:
-        """Spend the newest refresh token there is, as `Grant.fetch`."""
-        newest = Endpoint(self.client, context).refreshed(self.extra)
+        """Spend the newest refresh token, at first the given one, as `Grant.fetch`."""
+        endpoint = Endpoint(self.client, context)
+        newest = endpoint.refreshed(self.extra)
         if newest is not None:
             return newest
         if context.blind:  # another process may have spent it long ago
@@ -97,22 +97,18 @@ class RefreshToken(Grant):
             )
         if not self._first:
             raise RefreshFailed("the refresh token was lost in a pickle: make the source anew")
-        return self._begun(context)
-
-    def _begun(self, context: FetchContext) -> Token:
-        """Spend the first refresh token, which only one thread may do, and only once."""
-        endpoint = Endpoint(self.client, context)
         url = endpoint.address()
-        # One server, however its name is spelt.
+        # The origin is the same for each spelling of the server's name.
         where = [str(Origin.of(url)), urlsplit(url).path, urlsplit(url).query]
         sent = [*where, self.client.client_id, str(self._first)]
         digest = sha256(json.dumps(sent).encode()).hexdigest()
         form = self._form("refresh_token", refresh_token=self._first)
+        # One thread of the process spends the first refresh token, and only once.
         with families.sending(digest, context.timeout):
             try:
                 return endpoint.token(lambda _: form, self._first)
             finally:
-                # Also where the answer cannot be used.
+                # An answer whose token cannot be used may bring a new refresh token, too.
                 if endpoint.refresh_token not in {None, self._first}:
                     families.spend(digest)
                     families.of(self).rotates = True
@@ -124,7 +120,7 @@ class Password(Grant):
     OAuth 2.1 has dropped it: the client sees the password. A refresh token is used while it lasts.
 
     Args:
-        client: Who asks, and whom.
+        client: The client that asks for tokens.
         username: The user's name.
         password: The user's password.
         scopes: As `Grant`.
@@ -165,14 +161,15 @@ class Password(Grant):
 
 
 class JWTBearer(Grant):
-    """A token for an assertion that we sign (RFC 7523 section 2.1), anew for each attempt.
+    """A token for an assertion (RFC 7523 section 2.1), which the source signs for each attempt.
 
     Args:
-        client: Who asks, and whom.
+        client: The client that asks for tokens.
         key: The private key that signs: a `Key`, PEM or a JWK.
-        subject: Whom the token is for (``sub``); None: the client itself.
-        claims: Further claims, which win over ours: ``iss`` (the client), ``sub``, ``aud`` (the
-            issuer, or else the token endpoint), ``iat``, ``exp`` and ``jti``.
+        subject: The ``sub`` claim: the user that the token is for; None: the client itself.
+        claims: Further claims. They replace the claims that the source makes: ``iss`` (the
+            client), ``sub``, ``aud`` (the issuer, or the token endpoint without one), ``iat``,
+            ``exp`` and ``jti``.
         scopes: As `Grant`.
         extra: As `Grant`.
         store_key: As `Grant`.
@@ -206,30 +203,31 @@ class JWTBearer(Grant):
         return (self.subject, dict(self.claims))
 
     def fetch(self, context: FetchContext) -> Token:
-        """Ask for a token, as `Grant.fetch`."""
-        return Endpoint(self.client, context).token(self._signed)
+        """Sign an assertion and ask for a token, as `Grant.fetch`."""
 
-    def _signed(self, moment: Moment) -> Fields:
-        who = self.client.client_id
-        claims = {"iss": who, "sub": self.subject or who, "aud": moment.audience, **self.claims}
-        assertion = self._key.assertion(claims, moment.now, ASSERTION_SECONDS)
-        return self._form(_JWT_BEARER, assertion=assertion)
+        def form(moment: Moment) -> Fields:
+            who = self.client.client_id
+            claims = {"iss": who, "sub": self.subject or who, "aud": moment.audience, **self.claims}
+            assertion = self._key.assertion(claims, moment.now, ASSERTION_SECONDS)
+            return self._form(_JWT_BEARER, assertion=assertion)
+
+        return Endpoint(self.client, context).token(form)
 
 
 class TokenExchange(Grant):
     """A token in exchange for another (RFC 8693): delegation, impersonation, narrower scopes.
 
     Args:
-        client: Who asks, and whom.
+        client: The client that asks for tokens.
         subject_token: The token of the party the new one is for: a str, a `Token`, or a function
             that returns one; a function is called for each attempt, as the token may have changed.
-        subject_token_type: What kind of token it is (section 3).
-        actor_token: The same for the party that acts; None: it is the client.
-        actor_token_type: What kind of token that is.
+        subject_token_type: The type of the subject token (section 3).
+        actor_token: The token of the party that acts, given likewise; None: the client acts.
+        actor_token_type: The type of the actor token.
         scopes: As `Grant`.
         extra: As `Grant`: ``audience``, ``resource``, ``requested_token_type``.
-        store_key: As `Grant`; with a function each source has a key of its own, as it is not known
-            whose token that will return: name one to share its tokens, one for each subject.
+        store_key: As `Grant`. A source with a function has a key of its own by default, as the
+            function may return any user's token: to share tokens, name a key for each subject.
     """
 
     def __init__(  # noqa: PLR0913 (those of `Grant`, and four)
@@ -246,7 +244,7 @@ class TokenExchange(Grant):
     ) -> None:
         self._unknown = uuid4().hex
         if callable(subject_token) or callable(actor_token):
-            self.family = None  # a function may answer for the user of the moment
+            self.family = None  # a function may return the token of any user
         subject_token = self._subject = secret(subject_token)
         actor_token = self._actor = secret(actor_token)
         self.subject_token_type, self.actor_token_type = subject_token_type, actor_token_type
@@ -261,27 +259,28 @@ class TokenExchange(Grant):
 
     def _identity(self) -> tuple[object, ...]:
         given = (self._subject, self._actor)
-        # Whose token a function will return is not known: it shares with nobody.
+        # A function may return any user's token, so that this source shares none.
         whose = [self._unknown if callable(one) else one and _value(one) for one in given]
         return (*whose, self.subject_token_type, self.actor_token_type)
 
     def fetch(self, context: FetchContext) -> Token:
-        """Exchange the token there is now, as `Grant.fetch`."""
-        return Endpoint(self.client, context).token(self._exchanged)
+        """Exchange the present subject token, as `Grant.fetch`."""
 
-    def _exchanged(self, _: Moment) -> Fields:
-        fields = {
-            "subject_token": _value(self._subject),
-            "subject_token_type": self.subject_token_type,
-        }
-        if self._actor is not None:
-            fields["actor_token"] = _value(self._actor)
-            fields["actor_token_type"] = self.actor_token_type
-        return self._form(_TOKEN_EXCHANGE, **fields)
+        def form(_: Moment) -> Fields:
+            fields = {
+                "subject_token": _value(self._subject),
+                "subject_token_type": self.subject_token_type,
+            }
+            if self._actor is not None:
+                fields["actor_token"] = _value(self._actor)
+                fields["actor_token_type"] = self.actor_token_type
+            return self._form(_TOKEN_EXCHANGE, **fields)
+
+        return Endpoint(self.client, context).token(form)
 
 
 def _value(given: Any) -> str:
-    """Return the text of a token, from whatever gives it."""
+    """Return the text of a token, which is given as a str, a `Token` or a function."""
     token = given() if callable(given) else given
     value = token.value if isinstance(token, Token) else token
     if not isinstance(value, str) or not value:

@@ -1,9 +1,10 @@
-"""Private keys, and what is signed with them: assertions and proofs."""
+"""Private keys, which sign assertions and proofs."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
@@ -19,22 +20,23 @@ from .._errors import RefreshFailed
 _ALGORITHMS = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
 _PUBLIC = ("kty", "crv", "x", "y", "n", "e")
 _KINDS: dict[str, Any] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
+_UNREADABLE = (ValueError, TypeError, KeyError, RecursionError, JoseError)
 
 
 class Key(CopiedAsItself):
     """A private key that signs for a client (RFC 7523) or proves possession (RFC 9449).
 
-    Immutable and safe to share between threads. Neither repr nor a pickle holds the key: one that
-    went through a pickle signs nothing any more.
+    Immutable and safe to share between threads. Neither repr nor a pickle holds the key: a `Key`
+    from a pickle cannot sign.
 
     Args:
         private: PEM (str or bytes, unencrypted), or a JWK (a mapping, or its JSON).
         algorithm: A JWS algorithm; None: the JWK's own, else RS256, or ES256, ES384, ES512 by the
-            curve. Ed25519 keys have to name theirs, as servers do not agree on it.
+            curve. Name it for an Ed25519 key, as servers do not agree on its name.
         key_id: The ``kid`` of the header; None: the JWK's own, if it has one.
 
     Raises:
-        ConfigurationError: It is no private key, or cannot sign with that algorithm.
+        ConfigurationError: ``private`` is no private key, or cannot sign with that algorithm.
     """
 
     def __init__(
@@ -44,7 +46,7 @@ class Key(CopiedAsItself):
         algorithm: str | None = None,
         key_id: str | None = None,
     ) -> None:
-        """Read the key, and try it."""
+        """Read the key, and sign once to see that it can."""
         private = self._given = _text(private)
         jwk = _jwk(private)
         if jwk is None or not jwk.is_private:
@@ -66,16 +68,16 @@ class Key(CopiedAsItself):
 
     @classmethod
     def of(cls, given: object) -> Key:
-        """The key itself, or one made of what a `Key` takes."""
+        """Return the given `Key`, or make one from PEM or a JWK."""
         return given if isinstance(given, Key) else cls(given)  # type: ignore[arg-type]
 
     @classmethod
     def generate(cls) -> Key:
-        """A new key for proofs, on the curve that every server takes."""
+        """Make a key for proofs, on the curve that every server takes."""
         return cls(ECKey.generate_key("P-256").as_dict(private=True))
 
     def sign(self, header: Mapping[str, Any], claims: Mapping[str, Any]) -> str:
-        """A signed JWT.
+        """Return a signed JWT.
 
         Raises:
             RefreshFailed: The key was lost in a pickle.
@@ -89,12 +91,12 @@ class Key(CopiedAsItself):
         return jwt.encode(full, dict(claims), self._jwk, algorithms=[algorithm])
 
     def assertion(self, claims: Mapping[str, Any], now: float, life: float) -> str:
-        """A JWT for one use (RFC 7523 section 3).
+        """Return a JWT for one use (RFC 7523 section 3).
 
         Args:
-            claims: Who says what, and to whom.
+            claims: The claims besides ``iat``, ``exp`` and ``jti``, which they may replace.
             now: POSIX time in seconds.
-            life: Seconds that it is good for.
+            life: Seconds until the JWT expires.
         """
         times = {"iat": int(now), "exp": int(now + life), "jti": uuid4().hex}
         return self.sign({"typ": "JWT", **self._header}, {**times, **claims})
@@ -113,7 +115,7 @@ class Key(CopiedAsItself):
 
 
 def hidden(given: Any) -> Any:
-    """The same, so that no frame shows it; what is no text of a key is left as it is."""
+    """Hide the text of a key, so that no traceback shows it; return any other value unchanged."""
     return _text(given) if isinstance(given, (str, bytes, Mapping)) else given
 
 
@@ -126,19 +128,13 @@ def _text(private: object) -> Secret:
 
 
 def _jwk(private: str) -> Any:
-    """The key in a JWK or in PEM, None where there is none."""
-    try:
-        if private.lstrip().startswith("{"):
+    """Return the key in a JWK or in PEM, None if the text is neither."""
+    if private.lstrip().startswith("{"):
+        with suppress(*_UNREADABLE):
             given = json.loads(private)
             return _KINDS[given["kty"]].import_key(given)
-        readable = (_from_pem(kind, private) for kind in _KINDS.values())
-        return next(filter(None, readable), None)
-    except (ValueError, TypeError, KeyError, RecursionError, JoseError):
         return None
-
-
-def _from_pem(kind: Any, private: str) -> Any:
-    try:
-        return kind.import_key(private)
-    except (ValueError, TypeError, JoseError):
-        return None
+    for kind in _KINDS.values():
+        with suppress(*_UNREADABLE):
+            return kind.import_key(private)
+    return None

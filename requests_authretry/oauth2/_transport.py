@@ -1,4 +1,4 @@
-"""How an authorization server is reached: whose session goes out, time limits, size limits."""
+"""Send requests to an authorization server: session, time limits, size limits."""
 
 from __future__ import annotations
 
@@ -15,91 +15,84 @@ from .._call.response_body import TooLarge, read_body
 from .._call.translate import no_retries, would_retry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from requests import PreparedRequest
 
     from .._protocols import Clock
 
 ANSWER_BYTES = 262_144
-"""More than any token takes, and all that is read of an answer."""
+"""How much of an answer is read: more than any token takes."""
 
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 45.0
-"""How long an answer is listened for, whoever has stopped waiting: it may hold the next refresh
+"""How long an answer is read, also after the caller's deadline: it may hold the next refresh
 token, and there is no other copy."""
 
 
-class _Answer(Event):
-    """An answer that is listened for in a thread of its own; set when it is there."""
-
-    def __init__(self, listen: Callable[[], Response]) -> None:
-        super().__init__()
-        self._listen = listen
-        self.result: Response | Exception = requests.ConnectionError("the thread was cut off")
-        name = "requests_authretry token request"
-        Thread(target=copy_context().run, args=(self._run,), name=name, daemon=True).start()
-
-    def _run(self) -> None:
-        try:
-            self.result = self._listen()
-        except Exception as error:  # noqa: BLE001 (it is raised again for whoever waits)
-            self.result = error
-        finally:
-            self.set()
-
-
 class Bounded(BaseAdapter):
-    """Listens for an answer as long as is sensible, not as long as somebody waits for it."""
+    """Sends a request once, and reads its answer within limits that no caller's deadline shortens.
+
+    Args:
+        below: The adapter that sends.
+        clock: The clock of the caller's settings.
+        allow_http: Whether plain http may go through a proxy.
+        closes: Whether `close` closes the adapter below, too.
+    """
 
     def __init__(self, below: Any, clock: Clock, *, allow_http: bool, closes: bool) -> None:
         super().__init__()
-        self._below, self._clock = _without_retries(below), clock
+        self._below, self._clock = below, clock
         self._allow_http, self._closes = allow_http, closes
+        if would_retry(getattr(below, "max_retries", None)):
+            # Only the policy of the caller retries: use a copy, with the same pools, that does not.
+            self._below = object.__new__(type(below))
+            self._below.__dict__.update(below.__dict__, max_retries=no_retries())
 
     def send(self, request: PreparedRequest, *_: Any, **options: Any) -> Response:
-        """Read the answer to its end, in a thread that can be left behind.
+        """Send the request in a thread of its own, and return the answer with its body read.
 
-        Neither a name that is looked up nor headers that drip have a time limit of their own.
+        The thread is left behind when its time is over: name resolution and headers that drip in
+        have no time limit of their own.
 
         Raises:
-            AuthRetryError: The request would go through a proxy in the clear. Metadata too: whoever
-                changes it has the next secret sent to any place.
+            AuthRetryError: The request would go through a proxy in the clear. This holds for
+                metadata, too: a proxy that changes it gets the next secret sent anywhere.
+            requests.RequestException: No answer came, or not all of it.
         """
         if not self._allow_http:
             refuse_proxy(request.url or "", options.get("proxies"), "Client")
-        answer = _Answer(lambda: self._answer(request, options))
-        # In real seconds, as the time limits of sockets are.
-        if not answer.wait(CONNECT_SECONDS + ANSWER_SECONDS):
-            raise requests.ReadTimeout("the answer did not come to its end")
-        if isinstance(answer.result, Response):
-            return answer.result
-        raise answer.result
-
-    def _answer(self, request: PreparedRequest, options: dict[str, Any]) -> Response:
         options |= {"stream": True, "timeout": (CONNECT_SECONDS, ANSWER_SECONDS)}
-        response: Response = self._below.send(request, **options)
-        until = self._clock.monotonic() + ANSWER_SECONDS
-        read_body(response, self._clock, until, most=ANSWER_BYTES)
-        response.headers.pop("Location", None)  # nobody follows it, and it may be no URL
-        return response
+        result: Response | Exception = requests.ConnectionError("the thread was cut off")
+        ended = Event()
+
+        def read_answer() -> None:
+            nonlocal result
+            try:
+                response = self._below.send(request, **options)
+                until = self._clock.monotonic() + ANSWER_SECONDS
+                read_body(response, self._clock, until, most=ANSWER_BYTES)
+                response.headers.pop("Location", None)  # it is not followed, and may be no URL
+                result = response
+            except Exception as error:  # noqa: BLE001 (raised again below)
+                result = error
+            finally:
+                ended.set()
+
+        name = "requests_authretry token request"
+        Thread(target=copy_context().run, args=(read_answer,), name=name, daemon=True).start()
+        # In real seconds, as the time limits of sockets are.
+        if not ended.wait(CONNECT_SECONDS + ANSWER_SECONDS):
+            raise requests.ReadTimeout("the answer did not come to its end")
+        if isinstance(result, Response):
+            return result
+        raise result
 
     def close(self) -> None:
         if self._closes:
             self._below.close()
 
 
-def _without_retries(adapter: Any) -> Any:
-    """The adapter itself, or a copy with the same pools that sends once: ours is the policy."""
-    if not would_retry(getattr(adapter, "max_retries", None)):
-        return adapter
-    sends_once = object.__new__(type(adapter))
-    sends_once.__dict__.update(adapter.__dict__, max_retries=no_retries())
-    return sends_once
-
-
 def session_like(theirs: requests.Session | None) -> requests.Session:
-    """Make a session that goes out as theirs does, without its credentials."""
+    """Copy certificates, proxies and headers to a new session, but no credentials."""
     ours = requests.Session()
     if theirs is not None:
         ours.headers.update(theirs.headers)
@@ -112,7 +105,7 @@ def session_like(theirs: requests.Session | None) -> requests.Session:
 
 
 def kind_of(error: requests.RequestException) -> str:
-    """Name the kind of failure, and below it the kind that says more; quote no foreign words."""
+    """Name the classes of a failure and of its reason, without the text that they bring."""
     if isinstance(error, TooLarge):
         return str(error)
     kinds = [type(error).__name__]

@@ -1,4 +1,4 @@
-"""Where tokens come from: a program that prints them, a credential object that is there already."""
+"""Sources of tokens: a program that prints them, or a credential object of another library."""
 
 from __future__ import annotations
 

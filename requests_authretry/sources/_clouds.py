@@ -1,7 +1,7 @@
 """Token sources from the credentials of google-auth, azure-identity and msal.
 
-They keep their tokens themselves and know how to get new ones; here they are asked in their own
-words, and what they give is read.
+These objects keep their tokens and get new ones themselves. The sources call them, and read the
+tokens that they return.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _BASE64URL = str.maketrans("-_", "+/")
 
 
 class GoogleCredentials(Wrapping):
-    """``google.auth.credentials.Credentials``, with their token and their way to refresh it."""
+    """``google.auth.credentials.Credentials``, which keep a token and can refresh it."""
 
     marks: ClassVar = ("before_request", "refresh", "expiry")
 
     def __init__(self, wrapped: Any, scopes: tuple[str, ...]) -> None:
-        """Ask for scopes, where the credentials have none yet and take some."""
+        """Give the scopes to credentials that have none yet and take some."""
         if scopes:
             from google.auth.credentials import with_scopes_if_required
 
@@ -43,7 +43,7 @@ class GoogleCredentials(Wrapping):
         super().__init__(wrapped, scopes)
 
     def fetch(self, context: FetchContext) -> Token | None:
-        """Their token; refreshed when it is the one to replace, or its time is over."""
+        """Return the token of the credentials, refreshed if it is spent; None if they have none."""
         token = self._token()
         if is_spent(token, context):
             import requests
@@ -63,7 +63,7 @@ class GoogleCredentials(Wrapping):
 
 
 class _WithScopes(Wrapping):
-    """What gives tokens for the scopes that it is asked for, and none without."""
+    """An object that gives tokens only for given scopes."""
 
     def __init__(self, wrapped: Any, scopes: tuple[str, ...]) -> None:
         if not scopes:
@@ -79,7 +79,7 @@ class AzureCredential(_WithScopes):
     marks: ClassVar = ("get_token",)
 
     def fetch(self, context: FetchContext) -> Token:
-        """Ask for its token; for one with other claims when the server challenges it for them."""
+        """Return the token of the credential, with the claims that a challenge asks for."""
         claims = _claims(context.challenge)
         options = {"claims": claims} if claims else {}
         given = self._wrapped.get_token(*self._scopes, enable_cae=True, **options)
@@ -87,19 +87,19 @@ class AzureCredential(_WithScopes):
 
 
 class MsalApplication(_WithScopes):
-    """What the applications of msal have in common: a cache of tokens, answers as dictionaries."""
+    """The base of the applications of msal: a cache of tokens, answers as dictionaries."""
 
     def fetch(self, context: FetchContext) -> Token:
-        """A token from its cache, unless that is the one that was refused."""
+        """Return a token from the cache, or a new one if the server refused that."""
         claims = _claims(context.challenge)
-        token = self._read(self._acquired(claims, anew=False), context)
+        token = self._read(self._acquired(claims, renew=False), context)
         if context.refused and is_spent(token, context):
-            token = self._read(self._acquired(claims, anew=True), context)
+            token = self._read(self._acquired(claims, renew=True), context)
         return token
 
     @abstractmethod
-    def _acquired(self, claims: str | None, *, anew: bool) -> Mapping[str, Any] | None:
-        """Ask it for an answer; for one from the authorization server when it is wanted anew."""
+    def _acquired(self, claims: str | None, *, renew: bool) -> Mapping[str, Any] | None:
+        """Return the application's answer; with ``renew`` it asks the server, not the cache."""
 
     def _read(self, answer: Mapping[str, Any] | None, context: FetchContext) -> Token:
         if not answer:
@@ -107,7 +107,7 @@ class MsalApplication(_WithScopes):
         if "access_token" in answer:
             life = answer.get("expires_in")
             return Token(answer["access_token"], life and context.clock.time() + float(life))
-        # Its other words are not quoted: they name tenants, users and requests.
+        # The rest of the answer is not quoted: it names tenants, users and requests.
         code = answer.get("error")
         if not isinstance(code, str) or not _ERROR_CODE.fullmatch(code):
             raise RefreshFailed("msal got no token, for no reason that it names")
@@ -115,22 +115,22 @@ class MsalApplication(_WithScopes):
 
 
 class MsalConfidential(MsalApplication):
-    """``msal.ConfidentialClientApplication``, for itself, not for a user."""
+    """``msal.ConfidentialClientApplication``, whose token is its own, and not a user's."""
 
     marks: ClassVar = ("acquire_token_for_client", "remove_tokens_for_client")
 
-    def _acquired(self, claims: str | None, *, anew: bool) -> Any:
-        if anew:
+    def _acquired(self, claims: str | None, *, renew: bool) -> Any:
+        if renew:
             self._wrapped.remove_tokens_for_client()
         return self._wrapped.acquire_token_for_client(list(self._scopes), claims_challenge=claims)
 
 
 class MsalPublic(MsalApplication):
-    """``msal.PublicClientApplication``, for the one user who has signed in."""
+    """``msal.PublicClientApplication``, whose token is that of its one signed-in user."""
 
     marks: ClassVar = ("acquire_token_silent_with_error", "acquire_token_interactive")
 
-    def _acquired(self, claims: str | None, *, anew: bool) -> Any:
+    def _acquired(self, claims: str | None, *, renew: bool) -> Any:
         accounts = self._wrapped.get_accounts()
         if len(accounts) != 1:
             raise RefreshFailed(
@@ -138,12 +138,12 @@ class MsalPublic(MsalApplication):
                 "in with it, or remove the others"
             )
         return self._wrapped.acquire_token_silent_with_error(
-            list(self._scopes), accounts[0], force_refresh=anew, claims_challenge=claims
+            list(self._scopes), accounts[0], force_refresh=renew, claims_challenge=claims
         )
 
 
 def _claims(challenge: Challenge | None) -> str | None:
-    """The claims that a server asks for, as JSON; None when it asks for none that can be read."""
+    """Return the claims that a challenge asks for, as JSON; None if it has no readable ones."""
     if challenge is None or challenge.error != "insufficient_claims":
         return None
     encoded = challenge.params.get("claims", "").translate(_BASE64URL).rstrip("=")

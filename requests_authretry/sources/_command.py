@@ -1,4 +1,4 @@
-"""A program that prints a token, as the credential plugins of kubectl do."""
+"""`Command`: a program that prints a token, as the credential plugins of kubectl do."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from hashlib import sha256
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .._core.validation import gathered, refuse
 from .._errors import RefreshFailed
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     from .._protocols import FetchContext
 
 LIMIT = 256 * 1024
-"""How many bytes a program may print."""
+"""The most bytes that a program may print."""
 
 _LEFT_BEHIND = 0.5
-"""Seconds of silence after which a program that has ended has said all, whoever holds its pipe."""
+"""Seconds of silence after which the pipe of a program that has ended is no longer read: a child
+that the program left behind may hold it open."""
 
 _EXEC_INFO = (
     '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential",'
@@ -38,30 +39,29 @@ _EXEC_INFO = (
 class Command:
     """A token source that runs a program, without a shell, and reads the token it prints.
 
-    It is run when there is no token yet, when the one there is has expired, and when the server
-    refuses it. It reads nothing: its standard input is closed. What it says on standard error goes
-    where this process's goes. Its output is a token and nothing else, or JSON, as one of these
-    prints it:
+    The program runs when there is no token yet, when the token has expired, and when the server
+    refuses it. Its standard input is closed; its standard error is that of this process. Its output
+    is a token and nothing else, or JSON in one of these forms:
 
     * a credential plugin of kubectl, such as ``gke-gcloud-auth-plugin``: an ExecCredential
       (kubernetes.io, "Client Authentication (v1)");
-    * what speaks OAuth: a token response (RFC 6749 section 5.1); its refresh token is not used;
+    * a token response (RFC 6749 section 5.1); its refresh token is not used;
     * ``az account get-access-token``;
     * ``gcloud config config-helper --format=json``, ``gcloud auth print-access-token``.
 
-    Safe to use from many threads. Its repr shows the name of the program alone, a pickle carries
-    all of ``args`` and ``env``: what is secret is better off in the environment of the process.
+    Safe to use from many threads. The repr shows the name of the program alone, but a pickle
+    carries all of ``args`` and ``env``: keep secrets in the environment of the process.
 
     Args:
         args: The program and its arguments, a string for each.
-        env: Variables for it, added to those of this process.
+        env: Variables for the program, added to the environment of this process.
         store_key: The name a store keeps its tokens under; None: the origins they belong to.
 
     Attributes:
-        family: What equal commands have in common; it gives nothing away.
+        family: A text that equal commands share; it holds no secret.
 
     Raises:
-        ConfigurationError: There is nothing that could be run.
+        ConfigurationError: ``args`` names no program, or an argument is of the wrong kind.
     """
 
     def __init__(
@@ -72,9 +72,21 @@ class Command:
         store_key: str | None = None,
     ) -> None:
         given = gathered(args)
-        refuse("Command", _faults(given, env))
+        faults = []  # they quote nothing, as arguments and variables may be secret
+        if not isinstance(given, tuple):
+            faults += [
+                "args takes a collection, a string for each word: write ['az', 'account', ...]"
+            ]
+        elif not (given and given[0] and all(map(_is_word, given))):
+            faults += ["args takes the name of a program and its arguments, strings without a NUL"]
+        variables: Any = {} if env is None else env
+        if not isinstance(variables, Mapping) or not all(
+            map(_is_word, (*variables, *variables.values()))
+        ):
+            faults += ["env takes a mapping of names to values, strings without a NUL"]
+        refuse("Command", faults)
         self._args: tuple[str, ...] = given
-        self._env = dict(env or {})
+        self._env = dict(variables)
         self.store_key = store_key or ""
         whole = repr((self._args, sorted(self._env.items())))
         self.family = f"command {sha256(whole.encode('utf-8', 'surrogateescape')).hexdigest()}"
@@ -82,12 +94,14 @@ class Command:
     has_refresh_tokens = False
 
     def fetch(self, context: FetchContext) -> Token:
-        """Run the program, and read the token it prints.
+        """Run the program, and return the token that it prints.
+
+        A program that takes too long is killed with all that it started; on Windows the program
+        alone is killed.
 
         Raises:
-            RefreshFailed: It cannot be run, fails, takes longer than ``context.timeout`` seconds,
-                or prints no token. When its time is over the program is killed with all that it
-                started, on Windows the program alone.
+            RefreshFailed: The program cannot be run, fails, takes longer than ``context.timeout``
+                seconds, or prints no token.
         """
         found = self._token_or_fault(context)
         if isinstance(found, str):
@@ -95,7 +109,10 @@ class Command:
         return found
 
     def _token_or_fault(self, context: FetchContext) -> Token | str:
-        """No exception: the frames that see the output are in no traceback."""
+        """Run the program; return its token, or the fault to report.
+
+        A fault is returned, so that no traceback shows the frames that hold the output.
+        """
         env = {"KUBERNETES_EXEC_INFO": _EXEC_INFO, **os.environ, **self._env}
         program = shutil.which(self._args[0], path=env.get("PATH"))
         if program is None:
@@ -118,7 +135,7 @@ class Command:
 
 
 class _Run(threading.Event):
-    """A program at work; set when it has ended and nobody can print any more."""
+    """A program that runs; the event is set when the program has ended and its output is read."""
 
     def __init__(self, args: tuple[str, ...], env: Mapping[str, str]) -> None:
         super().__init__()
@@ -133,12 +150,12 @@ class _Run(threading.Event):
         self.worker = threading.Thread(target=self._read, name="requests_authretry", daemon=True)
 
     def ends(self, context: FetchContext) -> bool:
-        """Whether it ends in time; else an end is made of it."""
+        """Whether the program ends before the timeout; it is killed if it does not."""
         self.worker.start()
         context.clock.sleep(context.timeout, self)
         ended = self.is_set()
         if not ended and os.name == "posix":
-            # With all that is left of its session, as that may hold the pipe.
+            # Kill all processes of its session, as any of them may hold the pipe open.
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, signal.SIGKILL)
         elif not ended:
@@ -147,38 +164,21 @@ class _Run(threading.Event):
 
     def _read(self) -> None:
         try:
-            with self.process as process:
-                pipe = process.stdout
-                while pipe is not None and len(self.printed) <= LIMIT and self._goes_on(pipe):
+            with self.process as process, selectors.DefaultSelector() as selector:
+                pipe: Any = process.stdout
+                can_wait = os.name == "posix"  # a pipe of Windows can only be read
+                if can_wait:
+                    selector.register(pipe, selectors.EVENT_READ)
+                while len(self.printed) <= LIMIT:
+                    while can_wait and not selector.select(_LEFT_BEHIND):
+                        if process.poll() is not None:
+                            return
                     chunk = os.read(pipe.fileno(), LIMIT)
                     if not chunk:
-                        break
+                        return
                     self.printed += chunk
         finally:
             self.set()
-
-    def _goes_on(self, pipe: IO[bytes]) -> bool:
-        """Whether there is more to read; a child that is left behind may hold the pipe open."""
-        if os.name != "posix":  # a pipe there cannot be waited for, only read
-            return True
-        with selectors.DefaultSelector() as selector:
-            selector.register(pipe, selectors.EVENT_READ)
-            while not selector.select(_LEFT_BEHIND):
-                if self.process.poll() is not None:
-                    return False
-        return True
-
-
-def _faults(args: object, env: object) -> Iterable[str]:
-    """Faults that quote nothing: arguments and variables may be secret."""
-    if not isinstance(args, tuple):
-        yield "args takes a collection, a string for each word: write ['az', 'account', ...]"
-    elif not (args and args[0] and all(map(_is_word, args))):
-        yield "args takes the name of a program and its arguments, strings without a NUL"
-    if env is not None and not (
-        isinstance(env, Mapping) and all(map(_is_word, (*env, *env.values())))
-    ):
-        yield "env takes a mapping of names to values, strings without a NUL"
 
 
 def _is_word(item: object) -> bool:

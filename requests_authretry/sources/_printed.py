@@ -1,9 +1,10 @@
-"""Reading what programs print: a token, or one of the JSON forms that well-known tools have."""
+"""Read the output of programs: a token, or one of the JSON forms of well-known tools."""
 
 from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,22 +14,23 @@ from .._core.validation import ConfigurationError, is_finite
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    Expiry = Callable[[Any, float], float]
+    Expiry = Callable[[Any], float]
 
+_LIFETIME = "expires_in"
 _YEAR_10000 = 253402300800.0
 _RFC_3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.\d+)?(?:[Zz]|([+-]\d\d:\d\d))", re.ASCII
 )
 
 _UNKNOWN = (None, "", "0001-01-01T00:00:00Z")
-"""An expiry that is not known; the last is the zero time of programs written in Go."""
+"""Values for an unknown expiry; the last is the zero time of programs written in Go."""
 
 
 def token_in(printed: bytes, now: float) -> Token | str:
-    """The token in a program's output, or what is wrong with it, in words that quote nothing.
+    """Return the token in a program's output, or the fault of the output, without quoting it.
 
     Args:
-        printed: Its standard output.
+        printed: The standard output of the program.
         now: POSIX time in seconds, when the program had ended.
     """
     try:
@@ -36,21 +38,8 @@ def token_in(printed: bytes, now: float) -> Token | str:
         answer = json.loads(text) if text.startswith(("{", '"')) else text
     except (ValueError, RecursionError):
         return "printed what is neither a token nor JSON"
-    if not text:
-        return "printed nothing"
-    return _token(answer) if isinstance(answer, str) else _from_json(answer, now)
-
-
-def _token(value: str, expires_at: float | None = None) -> Token | str:
-    if len(value.split()) == 1:
-        try:
-            return Token(value, expires_at)
-        except ConfigurationError:
-            pass
-    return "printed what is no token: that is one word, in visible ASCII"
-
-
-def _from_json(answer: Mapping[str, Any], now: float) -> Token | str:
+    if isinstance(answer, str):
+        return _token(answer) if text else "printed nothing"
     for holder, name, expiries in _FORMS:
         fields = answer.get(holder) if holder else answer
         if not isinstance(fields, dict) or not isinstance(fields.get(name), str):
@@ -66,51 +55,56 @@ def _from_json(answer: Mapping[str, Any], now: float) -> Token | str:
     return "printed JSON without a token"
 
 
+def _token(value: str, expires_at: float | None = None) -> Token | str:
+    if len(value.split()) == 1:
+        with suppress(ConfigurationError):
+            return Token(value, expires_at)
+    return "printed what is no token: that is one word, in visible ASCII"
+
+
 def _expires_at(
     fields: Mapping[str, Any], expiries: Mapping[str, Expiry], now: float
 ) -> float | None:
     for name, read in expiries.items():
         if fields.get(name) not in _UNKNOWN:
-            expires_at = read(fields[name], now)
+            expires_at = read(fields[name]) + (now if name == _LIFETIME else 0.0)
             if not 0 <= expires_at < _YEAR_10000:
                 raise ValueError
             return expires_at
     return None
 
 
-def _seconds(value: Any, _: float) -> float:
+def _seconds(value: Any) -> float:
     number = float(value) if isinstance(value, str) else value
     if not is_finite(number) or number < 0:
         raise ValueError
     return number
 
 
-def _lifetime(value: Any, now: float) -> float:
-    return now + _seconds(value, now)
-
-
-def _local(value: Any, _: float) -> float:
-    return datetime.fromisoformat(value).timestamp()
-
-
-def _rfc_3339(value: Any, _: float) -> float:
+def _rfc_3339(value: Any) -> float:
     read = _RFC_3339.fullmatch(value)
     if read is None:
         raise ValueError
     date, time, offset = read.groups()
-    return datetime.fromisoformat(f"{date}T{time}{offset or '+00:00'}").timestamp()
+    return _iso_8601(f"{date}T{time}{offset or '+00:00'}")
 
 
-# The member that holds all, None for the whole; the token's name; its expiry's, the best one first.
+def _iso_8601(value: Any) -> float:
+    """Return the POSIX time of a date and time; without an offset it is local time."""
+    return datetime.fromisoformat(value).timestamp()
+
+
+# Each form: the member that holds the rest, None for the whole; the name of the token; the names of
+# its expiry, the best one first, each with the function that reads it as POSIX time or lifetime.
 _FORMS: Final[tuple[tuple[str | None, str, Mapping[str, Expiry]], ...]] = (
     # kubectl's credential plugins: ExecCredential, client.authentication.k8s.io/v1
     ("status", "token", {"expirationTimestamp": _rfc_3339}),
     # gcloud config config-helper --format=json
     ("credential", "access_token", {"token_expiry": _rfc_3339}),
-    # RFC 6749 section 5.1; expiry is what golang.org/x/oauth2 makes of it
-    (None, "access_token", {"expires_in": _lifetime, "expiry": _rfc_3339}),
-    # az account get-access-token; expiresOn is local time, all there was before version 2.54
-    (None, "accessToken", {"expires_on": _seconds, "expiresOn": _local}),
+    # RFC 6749 section 5.1; golang.org/x/oauth2 prints expiry in place of expires_in
+    (None, "access_token", {_LIFETIME: _seconds, "expiry": _rfc_3339}),
+    # az account get-access-token; before version 2.54 there was expiresOn alone, in local time
+    (None, "accessToken", {"expires_on": _seconds, "expiresOn": _iso_8601}),
     # gcloud auth print-access-token --format=json
     (None, "token", {}),
 )

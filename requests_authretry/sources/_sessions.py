@@ -1,7 +1,7 @@
 """Token sources from the OAuth 2 sessions of requests-oauthlib and Authlib.
 
-The sessions keep one token and its refresh token. Another process that shares the store may have
-spent that refresh token; the store then has a later token, with the refresh token that is good.
+The sessions keep one token and its refresh token. If another process that shares the store spent
+that refresh token, the store has a later token, with the next refresh token.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class OAuth2Session(Wrapping):
-    """A session that keeps a dictionary as RFC 6749 section 5.1 has it, and can renew it."""
+    """A session that keeps a token response (RFC 6749 section 5.1) and renews it."""
 
     has_refresh_tokens = True
 
@@ -32,11 +32,11 @@ class OAuth2Session(Wrapping):
         super().__init__(wrapped, scopes)
 
     def fetch(self, context: FetchContext) -> Token | None:
-        """The session's token; renewed when it is the one to replace, or its time is over."""
+        """Return the session's token, or the store's if that is later, renewed if it is spent."""
         held = _later(_token(self._wrapped.token), context.stale)
         if not is_spent(held, context):
             return held
-        # a plain str: the session keeps it, and pickles it with the rest
+        # A plain str: the session keeps it, and a pickle of the session has to hold it.
         refresh_token = str(held.refresh_token) if held and held.refresh_token else None
         renewed = _token(self._renewed(refresh_token, context.timeout))
         if renewed or context.refused or held is None or held.is_expired(context.clock.time()):
@@ -45,7 +45,7 @@ class OAuth2Session(Wrapping):
 
     @abstractmethod
     def _renewed(self, refresh_token: str | None, timeout: float) -> Mapping[str, Any] | None:
-        """The session's new token, None when it does not know how to get one."""
+        """Renew the session's token; None if the session does not know how."""
 
 
 class OAuthlibSession(OAuth2Session):
@@ -100,7 +100,7 @@ def _token(fields: Mapping[str, Any] | None) -> Token | None:
 
 
 def _later(held: Token | None, stale: Token | None) -> Token | None:
-    """Choose the one that came last, with the refresh token that is not spent yet."""
+    """Return the later token: its refresh token is not spent."""
     if held is None or stale is None or not stale.refresh_token:
         return held or stale
     if held.expires_at is None or stale.expires_at is None:

@@ -1,4 +1,4 @@
-"""What all token sources around an object of another library have in common."""
+"""The base of the token sources around an object of another library."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Wrapping(ABC):
     """A token source around an object of another library.
 
     Attributes:
-        marks: What an object of this kind has, and no other.
-        store_key: The name a store keeps its tokens under; empty: the origins they belong to.
+        marks: The attributes by which an object of this kind is known.
+        store_key: The name under which a store keeps the tokens; empty: the origins they are for.
     """
 
     marks: ClassVar[tuple[str, ...]] = ()
@@ -28,20 +28,20 @@ class Wrapping(ABC):
 
     @property
     def family_anchor(self) -> tuple[object, object]:
-        """Tell sources with the same tokens from others: by the object and the scopes."""
+        """Return the object and the scopes: sources with the same ones have the same tokens."""
         return self._wrapped, self._scopes
 
     @abstractmethod
     def fetch(self, context: FetchContext) -> Token | None:
-        """Ask the object for its token."""
+        """Return the token of the object, a renewed one where `is_spent`; None if it has none."""
 
     def __repr__(self) -> str:
-        """Show the names of classes: what the object itself shows may be secret."""
+        """Show the names of classes: the repr of the object may hold secrets."""
         return f"from_credentials({type(self._wrapped).__name__})"
 
 
 def is_spent(token: Token | None, context: FetchContext) -> bool:
-    """Whether another one is wanted: there is none, its time is over, or it is to be replaced."""
+    """Whether a token has to be replaced: it is missing, expired, or the stale one."""
     if token is None or token.is_expired(context.clock.time()):
         return True
     return context.stale is not None and token.value == context.stale.value

@@ -36,6 +36,7 @@ from requests_authretry.keyring import KeyringStore
 from requests_authretry.oauth2 import ClientCredentials
 from requests_authretry.redis import RedisStore
 from requests_authretry.sources import Command
+from tests.oauth2.support import Authority, gives
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -537,7 +538,10 @@ def test_a_subject_token_in_a_file_is_read_for_each_token_exchange(
     ).token
     (tmp_path / "subject").write_text("second")
     assert source._actor == SECRET  # noqa: SLF001 (its name in the store depends on it)
-    form = source._exchanged(None)  # noqa: SLF001 (what is sent)
+    authority = Authority(gives())
+    source.client.session = authority.session
+    source.fetch(authority.context())
+    (form,) = authority.forms
     assert (form["subject_token"], form["actor_token"]) == ("second", SECRET)
 
 

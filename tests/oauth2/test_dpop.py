@@ -209,6 +209,16 @@ def test_a_token_endpoint_that_always_wants_another_nonce() -> None:
     assert nonces == [None, "n0", "n1"]
 
 
+def test_the_next_renewal_begins_with_the_newest_nonce() -> None:
+    """Section 8.2: even an answer that demands a nonce one time too many says the next one."""
+    lines = [says({"error": "use_dpop_nonce"}, 400, DPoP_Nonce=f"n{number}") for number in range(3)]
+    authority = Authority(*lines, BOUND)
+    source = ClientCredentials(authority.client(dpop=True))
+    assert failure(source, authority.context()).error == "use_dpop_nonce"
+    source.fetch(authority.context())
+    assert claims_of(proof(authority.sent[-1]))["nonce"] == "n2"
+
+
 def test_a_token_endpoint_that_wants_a_nonce_and_gives_none() -> None:
     """Without a nonce in the answer there is nothing to try again with."""
     authority = Authority(refuses("use_dpop_nonce"))
