@@ -165,6 +165,7 @@ def _parse(lines: Iterable[str], kind: str) -> Any:
     text = ", ".join(lines)
     if not text:
         return None
+    # Imported at first use: few servers write structured fields.
     from http_sf import parse
 
     try:
