@@ -18,11 +18,11 @@ from urllib3.util import Timeout as WireTimeout
 from .._core.bounds import FIELD
 from .._core.challenge import Challenge, parse_challenges
 from .._core.headers.rate_limit_fields import read_limits
-from .._core.headers.retry_after import read_hints
+from .._core.headers.retry_after import read_outcome
 from .._core.records import Failure, Limit, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from requests import PreparedRequest, Response
 
@@ -35,6 +35,7 @@ _BESIDE = frozenset({"age", "date"})
 
 _NOT_SENT = (wire.NewConnectionError, wire.ConnectTimeoutError, ConnectionRefusedError)
 _CUT = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionResetError, BrokenPipeError)
+_CLOSED = (wire.ClosedPoolError,)
 
 
 def outcome_of(response: Response, now: float, names: frozenset[str]) -> Outcome:
@@ -45,7 +46,8 @@ def outcome_of(response: Response, now: float, names: frozenset[str]) -> Outcome
         now: POSIX time in seconds.
         names: Names of the header fields to read, in lower case.
     """
-    return read_hints(response.status_code, _fields(response, names), now, names)
+    fields = _fields(response, names)
+    return read_outcome(response.status_code, fields, now, read_limits(fields, now))
 
 
 def limits_of(
@@ -60,13 +62,14 @@ def limits_of(
     """
     if names.isdisjoint(_field_names(response)):
         return ()
-    return read_limits(_fields(response, names), clock(), names)
+    return read_limits(_fields(response, names), clock())
 
 
 def _fields(response: Response, names: frozenset[str]) -> dict[str, list[str]]:
-    """The lines of the header fields that are read, by name."""
+    """The lines of the header fields that are read, by name; none with more than `FIELD`."""
     there = (names | _BESIDE).intersection(_field_names(response))
-    return {name: header_lines(response, name) for name in there}
+    fields = {name: header_lines(response, name) for name in there}
+    return {name: lines for name, lines in fields.items() if sum(map(len, lines)) <= FIELD}
 
 
 def _field_names(response: Response) -> Iterable[str]:
@@ -100,37 +103,33 @@ def header_line(response: Response, name: str) -> str:
 
 def failure_of(error: requests.RequestException) -> Outcome:
     """Return how an attempt failed that ended in an exception."""
-    return Outcome(failure=_failure_kind(error))
-
-
-def _failure_kind(error: requests.RequestException) -> Failure:
-    causes = list(_chain(error))
     if isinstance(error, requests.exceptions.SSLError):
         # A certificate or an alert stays what it is; a TLS connection that was cut does not.
-        return Failure.LOST if _any(causes, _CUT) else Failure.FATAL
-    if isinstance(error, requests.ConnectTimeout) or _any(causes, _NOT_SENT):
-        return Failure.UNREACHABLE
-    if isinstance(error, requests.exceptions.ProxyError):
-        return Failure.FATAL
-    if isinstance(error, (requests.ConnectionError, requests.Timeout, ChunkedEncodingError)):
-        return Failure.FATAL if _any(causes, (wire.ClosedPoolError,)) else Failure.LOST
-    return Failure.FATAL
+        failure = Failure.LOST if _has_cause(error, _CUT) else Failure.FATAL
+    elif isinstance(error, requests.ConnectTimeout) or _has_cause(error, _NOT_SENT):
+        failure = Failure.UNREACHABLE
+    elif isinstance(error, requests.exceptions.ProxyError) or _has_cause(error, _CLOSED):
+        failure = Failure.FATAL
+    elif isinstance(error, (requests.ConnectionError, requests.Timeout, ChunkedEncodingError)):
+        failure = Failure.LOST
+    else:
+        failure = Failure.FATAL
+    return Outcome(failure=failure)
 
 
-def _any(causes: list[BaseException], kinds: tuple[type[BaseException], ...]) -> bool:
-    return any(isinstance(cause, kinds) for cause in causes)
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The exception and those it wraps, as requests and urllib3 wrap them: in args and reason."""
+def _has_cause(error: BaseException, kinds: tuple[type[BaseException], ...]) -> bool:
+    """Whether an exception, or one that it wraps, is of one of these kinds."""
     pending: list[object] = [error]
     for _ in range(_CHAIN_LIMIT):
         if not pending:
-            return
+            break
         cause = pending.pop(0)
+        if isinstance(cause, kinds):
+            return True
         if isinstance(cause, BaseException):
-            yield cause
+            # requests and urllib3 wrap exceptions in `args` and in `reason`.
             pending += [*cause.args, getattr(cause, "reason", None), cause.__cause__]
+    return False
 
 
 def as_requests_error(
@@ -185,24 +184,18 @@ def bounds_reads(timeout: object) -> bool:
 
 def clipped(timeout: object, left: float) -> object:
     """A time limit of requests, no part of it longer than what is left; None stays None."""
-    if timeout is None:
-        return None
     left = max(left, _LEAST_TIMEOUT)
     if isinstance(timeout, (int, float)):
         return min(timeout, left)
     if isinstance(timeout, tuple):
         return tuple(part if part is None else min(part, left) for part in timeout)
     if isinstance(timeout, WireTimeout):
-        return _clipped_wire(timeout, left)
+        parts = (timeout.total, timeout._connect, timeout._read)  # noqa: SLF001 (the public ones need a running clock)
+        total, connect, read = (
+            min(part, left) if isinstance(part, (int, float)) else part for part in parts
+        )
+        return WireTimeout(total=total, connect=connect, read=read)
     return timeout
-
-
-def _clipped_wire(timeout: WireTimeout, left: float) -> WireTimeout:
-    total = timeout.total
-    parts = (timeout._connect, timeout._read)  # noqa: SLF001 (the public ones need a running clock)
-    connect, read = (min(part, left) if isinstance(part, (int, float)) else part for part in parts)
-    limit = min(total, left) if isinstance(total, (int, float)) else total
-    return WireTimeout(total=limit, connect=connect, read=read)
 
 
 def would_retry(retries: object) -> bool:

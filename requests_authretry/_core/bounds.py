@@ -6,12 +6,7 @@ these bounds; what goes beyond one is ignored or cut, and never an error.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    Fields = Mapping[str, Sequence[str]]
+from typing import Final
 
 FIELD: Final = 1000
 """Characters of a field with a time, a number or a limit, all of its lines together. A longer one
@@ -74,8 +69,3 @@ its own bound of 4300 is missing in Python 3.10.6 and can be lifted."""
 
 SCOPES: Final = 1000
 """Scopes of a token. Each of them becomes a string of its own, in memory and in the store."""
-
-
-def readable(fields: Fields) -> Fields:
-    """Return the fields that are short enough to be read."""
-    return {name: lines for name, lines in fields.items() if sum(map(len, lines)) <= FIELD}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -102,22 +101,19 @@ def parse_challenges(lines: Iterable[str]) -> tuple[Challenge, ...]:
     Returns:
         The challenges, in the order received; empty when there are none.
     """
-    found = (challenge for line in _within(lines) for challenge in _challenges(line))
-    return tuple(islice(found, CHALLENGES))
-
-
-def _within(lines: Iterable[str]) -> Iterator[str]:
-    """Give the lines as far as the bound reaches, the last one cut."""
+    found: list[Challenge] = []
     left = CHALLENGE_FIELD
     for line in lines:
-        # A control ends what is cut, so that no half of a value is taken for a whole one.
-        yield line if len(line) <= left else line[:left] + "\0"
+        # A control character ends what is cut, so that no half of a value is taken for a whole one.
+        found += _parse_line(line if len(line) <= left else line[:left] + "\0")
         left -= len(line) + 1  # a line without a character counts too
-        if left <= 0:
-            return
+        if left <= 0 or len(found) >= CHALLENGES:
+            break
+    return tuple(found[:CHALLENGES])
 
 
-def _challenges(line: str) -> list[Challenge]:
+def _parse_line(line: str) -> list[Challenge]:
+    """Read the challenges of one line, with the parameters that each of them owns."""
     drafts: list[tuple[str, dict[str, str], str | None]] = []
     params: dict[str, str] = {}  # in no draft: takes up parameters that no challenge owns
     for member in filter(None, _members(line)):
@@ -131,8 +127,11 @@ def _challenges(line: str) -> list[Challenge]:
             drafts.append((scheme[1], params, token68[1] if token68 else None))
         elif not _NAME.match(member):
             params = {}  # may have been meant as a challenge, which then owns what follows
-        for name, value in _pairs(member, rest):
-            params.setdefault(name, value)
+        # Parameters are read from the left, as far as they can be understood.
+        while found := _PARAM.match(member, rest):
+            name, token, quoted = found.groups()
+            params.setdefault(name.lower(), token or _QUOTED_PAIR.sub(r"\1", quoted))
+            rest = found.end()
     return [Challenge(*draft) for draft in drafts]
 
 
@@ -144,11 +143,3 @@ def _members(line: str) -> Iterator[str]:
             yield line[start : found.start()].strip(_OWS)
             start = found.end()
     yield line[start:].strip(_OWS)
-
-
-def _pairs(member: str, start: int) -> Iterator[tuple[str, str]]:
-    """Read parameters from the left, as far as they can be understood."""
-    while found := _PARAM.match(member, start):
-        name, token, quoted = found.groups()
-        yield name.lower(), token or _QUOTED_PAIR.sub(r"\1", quoted)
-        start = found.end()

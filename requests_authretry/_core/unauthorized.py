@@ -91,7 +91,9 @@ def answer(refused: Refused) -> Refresh | Replay | Decline:  # noqa: PLR0911 (on
         return Decline(Reason.NO_TOKEN)
     ours = challenge_for(refused.challenges, refused.sent.scheme)
     if ours and ours.error == NONCE_WANTED:  # no word on the token: it uses up nothing
-        return _with_nonce(refused, ours)
+        if not refused.replayable:
+            return Decline(Reason.NOT_REPLAYABLE, ours)
+        return Replay(Reason.NONCE) if refused.has_nonce else Decline(Reason.PROOF_REFUSED, ours)
     if is_answered(refused.answers, fetched=refused.fetched):
         return Decline(Reason.ANSWERED)
     if ours is None and refused.challenges:
@@ -120,12 +122,6 @@ def lacks(challenges: Sequence[Challenge], scheme: str) -> Decline | None:
     ours = challenge_for(challenges, scheme)
     reason = _HOPELESS.get(ours.error or "") if ours else None
     return None if reason is None else Decline(reason, ours)
-
-
-def _with_nonce(refused: Refused, challenge: Challenge) -> Replay | Decline:
-    if not refused.replayable:
-        return Decline(Reason.NOT_REPLAYABLE, challenge)
-    return Replay(Reason.NONCE) if refused.has_nonce else Decline(Reason.PROOF_REFUSED, challenge)
 
 
 def challenge_for(challenges: Sequence[Challenge], scheme: str) -> Challenge | None:

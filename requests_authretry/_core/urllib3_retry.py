@@ -75,8 +75,10 @@ def inherited(retry: object) -> dict[str, Any]:
         ConfigurationError: It is nothing that an adapter takes.
     """
     given = _read(retry)
-    statuses = _statuses(given)
-    retries = _retries(given, statuses)
+    known = [count for count in given.counts if count is not None]
+    # None where no counter ends the retries; the total may still end them.
+    highest = max(known) if any(known) or len(known) == len(given.counts) else None
+    retries = _least(given.total, highest)
     attempts = _MOST if retries is None else min(retries + 1, _MOST)
     backoff = _backoff(given)
     max_retry_after: float | None = backoff.max_delay
@@ -90,8 +92,8 @@ def inherited(retry: object) -> dict[str, Any]:
         "max_attempts": attempts,
         # urllib3 knows none: room for every wait, and for slow answers between them.
         "deadline": min(attempts * (longest + _ATTEMPT_SECONDS), _LONGEST),
-        "statuses": statuses,
-        "methods": _methods(given, statuses),
+        "statuses": given.statuses,
+        "methods": _methods(given),
         "backoff": backoff,
         "max_retry_after": max_retry_after,
         "any_method_on_429": False,
@@ -101,16 +103,15 @@ def inherited(retry: object) -> dict[str, Any]:
 def unheeded(retry: object) -> tuple[str, ...]:
     """Name what our rules have no counterpart for, and would silently do otherwise."""
     given = _read(retry)
-    statuses = _statuses(given)
     family = given.kind.__mro__
     base = next((one for one in family if one.__module__.split(".")[0] == "urllib3"), object)
     own = [n for n in _RULES if getattr(given.kind, n, None) is not getattr(base, n, None)]
-    counts = {_least(given.total, count) for count in _counts(given, statuses)}
+    counts = {_least(given.total, count) for count in given.counts}
     found = {
         f"methods of its own ({', '.join(own)})": bool(own),
         "a count for each kind of failure": len(counts) > 1,
-        "RetryError after the last status": bool(statuses) and given.raise_on_status,
-        "statuses below 400": any(status < FIRST_ERROR for status in statuses),
+        "RetryError after the last status": bool(given.statuses) and given.raise_on_status,
+        "statuses below 400": any(status < FIRST_ERROR for status in given.statuses),
         "deafness to Retry-After": not given.respect_retry_after_header,
     }
     return tuple(what for what, is_so in found.items() if is_so)
@@ -135,17 +136,22 @@ _FIELDS = {
 
 
 def _read(retry: object) -> Any:
-    """The attributes alone, all of them there."""
+    """Read the attributes, the statuses that are retried, and a count for each kind of failure."""
     if retry is None or isinstance(retry, int):
         retry = SimpleNamespace(total=_BY_DEFAULT if retry is None else retry)
     elif not (hasattr(retry, "total") and hasattr(retry, "status_forcelist")):
         kind = type(retry).__name__
         fault = f"retry must be an urllib3 Retry, a number, a bool or None, not {kind}"
         raise ConfigurationError("RetryPolicy.from_urllib3", [fault])
-    given = {name: getattr(retry, name, default) for name, default in _FIELDS.items()}
+    fields = {name: getattr(retry, name, default) for name, default in _FIELDS.items()}
+    given = SimpleNamespace(kind=type(retry), **fields)
     # A name of old that may have been set on the object, and counts there.
-    methods = vars(retry).get("method_whitelist", given["allowed_methods"])
-    return SimpleNamespace(**{**given, "allowed_methods": methods}, kind=type(retry))
+    given.allowed_methods = vars(retry).get("method_whitelist", given.allowed_methods)
+    given.statuses = _statuses(given)
+    given.counts = [_count(given.connect), _count(given.read)]
+    if given.statuses:
+        given.counts.append(_count(given.status))
+    return given
 
 
 def _count(value: Any) -> int | None:
@@ -167,22 +173,9 @@ def _statuses(given: Any) -> frozenset[int]:
     return frozenset(int(one) for one in statuses if isinstance(one, int) and one in STATUS_CODES)
 
 
-def _counts(given: Any, statuses: frozenset[int]) -> list[int | None]:
-    """The counters of the kinds of failure there can be."""
-    return [_count(given.connect), _count(given.read), *[_count(given.status)] * bool(statuses)]
-
-
-def _retries(given: Any, statuses: frozenset[int]) -> int | None:
-    """The highest of the counters that were set, within the total; None: no end."""
-    counts = _counts(given, statuses)
-    known = [count for count in counts if count is not None]
-    highest = max(known) if any(known) or len(known) == len(counts) else None
-    return _least(given.total, highest)
-
-
-def _methods(given: Any, statuses: frozenset[int]) -> frozenset[str]:
+def _methods(given: Any) -> frozenset[str]:
     """Give the methods that may go again although the server may have processed them."""
-    if _count(given.read) == 0 and not statuses:
+    if _count(given.read) == 0 and not given.statuses:
         return frozenset()
     allowed = given.allowed_methods
     if isinstance(allowed, str):  # a slip that urllib3 searches for the name

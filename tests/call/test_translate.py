@@ -12,8 +12,9 @@ from urllib3._collections import HTTPHeaderDict
 
 from requests_authretry import RateLimits, Reason, RetryScheduled
 from requests_authretry._call.translate import limits_of, outcome_of
+from requests_authretry._core.bounds import FIELD
 from requests_authretry._core.headers.names import KNOWN
-from requests_authretry._core.records import Limit
+from requests_authretry._core.records import Limit, Outcome
 from tests.support.sessions import Rig
 
 ALL = frozenset(KNOWN)
@@ -61,7 +62,7 @@ def test_an_answer_that_says_nothing_is_not_looked_into(kind: Any) -> None:
 
 
 def test_a_cached_answer_says_nothing() -> None:
-    """`Age` is read although it is no hint by itself, and so is `Date`."""
+    """`Age` is read although the settings do not name it, and so is `Date`."""
     assert limits_of(over_urllib3(*TWO_LINES, ("Age", "7")), lambda: NOW, ALL) == ()
     dated = over_urllib3(
         ("X-RateLimit-Remaining", "1"),
@@ -69,6 +70,57 @@ def test_a_cached_answer_says_nothing() -> None:
         ("Date", "Sun, 15 Jun 2025 16:06:40 GMT"),
     )
     assert limits_of(dated, lambda: NOW, ALL) == (Limit(1, 10),)
+
+
+LINES = [
+    ("Retry-After", "5"),
+    ("retry-after-ms", "5"),
+    ("x-should-retry", "false"),
+    ("RateLimit", '"a";r=0;t=5'),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), LINES)
+def test_only_the_names_are_read(name: str, value: str) -> None:
+    """A field that the settings do not name says nothing."""
+    response = over_urllib3((name, value))
+    response.status_code = 429
+    assert outcome_of(response, NOW, ALL) != outcome_of(response, NOW, ALL - {name.lower()})
+    assert outcome_of(response, NOW, ALL - {name.lower()}) == Outcome(429, throttled=True)
+
+
+def test_only_the_names_of_limits_are_read() -> None:
+    """A field with a limit is read if the settings name it, and so is a policy."""
+    response = over_urllib3(
+        ("RateLimit", '"a";r=1;t=2'),
+        ("RateLimit-Policy", '"a";q=5;w=6'),
+        ("Anthropic-RateLimit-Requests-Remaining", "3"),
+        ("Anthropic-RateLimit-Requests-Reset", "10"),
+    )
+    added = {"anthropic-ratelimit-requests-remaining", "anthropic-ratelimit-requests-reset"}
+    for names, limits in (
+        (ALL, (Limit(1, 2, "a", 5, 6),)),
+        (ALL | added, (Limit(1, 2, "a", 5, 6),)),
+        (ALL - {"ratelimit-policy"}, (Limit(1, 2, "a"),)),
+        (ALL - {"ratelimit"}, ()),
+        ((ALL - {"ratelimit"}) | added, (Limit(3, 10),)),
+        (frozenset[str](), ()),
+    ):
+        assert limits_of(response, lambda: NOW, names) == limits
+        assert outcome_of(response, NOW, names).limits == limits
+
+
+@pytest.mark.parametrize(("name", "value"), [*LINES, ("X-RateLimit-Remaining", "0")])
+def test_a_long_field_is_not_read(name: str, value: str) -> None:
+    """What is longer than a thousand characters, in one line or in many, is not read at all."""
+    reset = ("X-RateLimit-Reset", "2")
+    long = value.ljust(FIELD)
+    read = outcome_of(over_urllib3((name, value), reset), NOW, ALL)
+    assert read != Outcome(200)
+    assert outcome_of(over_urllib3((name, long), reset), NOW, ALL) == read
+    for lines in ([(name, f"{long} ")], [(name, value), (name, long)], [(name, "," * 65_536)]):
+        assert outcome_of(over_urllib3(*lines, reset), NOW, ALL) == Outcome(200)
+        assert limits_of(over_urllib3(*lines, reset), lambda: NOW, ALL) == ()
 
 
 def test_a_403_as_github_has_it_is_waited_out() -> None:

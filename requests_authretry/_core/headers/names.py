@@ -8,7 +8,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    Fields = Mapping[str, Sequence[str]]
+    """The lines of each header field that an answer has and that is read, by its name in lower
+    case, and those of `Age` and `Date`."""
 
 RATELIMIT: Final = "ratelimit"
 POLICY: Final = "ratelimit-policy"
@@ -76,8 +80,8 @@ class Names:
 
 
 @lru_cache(maxsize=32)
-def told_apart(names: frozenset[str]) -> Names:
-    """Sort names, in lower case, by what they mean."""
+def sort_by_meaning(names: frozenset[str]) -> Names:
+    """Sort names, in lower case, by what they mean; those without a meaning are left out."""
     kinds: dict[str, list[str]] = {}
     families: dict[str, dict[str, str]] = {}
     for name in sorted(names):

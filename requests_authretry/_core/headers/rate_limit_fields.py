@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections import UserString
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..bounds import POLICIES, POLICY_NAME, readable
+from ..bounds import POLICIES, POLICY_NAME
 from ..records import Limit
 from ..validation import collection, flag, gathered, members, refuse
-from .names import KNOWN, MEANINGFUL, POLICY, RATELIMIT, is_meaningful, told_apart
-from .time_formats import parse_number, parse_reset, sane, values
+from .names import KNOWN, MEANINGFUL, POLICY, RATELIMIT, is_meaningful, sort_by_meaning
+from .time_formats import drop_absurd, parse_number, parse_reset, read_values
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from ..bounds import Fields
+    from .names import Fields
 
 _MOST = 1e15
 """No structured Integer reaches it (RFC 9651, 3.3.1); a greater count is nonsense."""
@@ -65,34 +65,32 @@ class RateLimits:
         )
 
 
-def read_limits(fields: Fields, now: float, names: frozenset[str]) -> tuple[Limit, ...]:
+def read_limits(fields: Fields, now: float) -> tuple[Limit, ...]:
     """Read what is left of each limit; never raises on any text.
 
     The newest form that can be read wins: the List of the RateLimit header fields draft (-08 to
     -11, sections 3 and 4), the Dictionary of -07, the fields of -00 to -06, and then those that
-    vendors use. Malformed and absurd values count as absent, and so do fields of more than a
-    thousand characters; of more than `POLICIES` limits the first ones count. A limit without a
-    reset is none, and so is one on something other than requests. All of them are ignored on an
-    answer from a cache (section 7.3).
+    vendors use. Malformed and absurd values count as absent; of more than `POLICIES` limits the
+    first ones count. A limit without a reset is none, and so is one on something other than
+    requests. All of them are ignored on an answer from a cache (section 7.3).
 
     Args:
-        fields: The lines of each header field, by its name in lower case.
+        fields: The header fields of the answer.
         now: The client's time, in POSIX seconds.
-        names: Names of the fields to read, in lower case.
     """
-    fields = readable(fields)
     if any((parse_number(line) or 0.0) > 0.0 for line in fields.get("age", ())):
         return ()
-    policies = _policies(_joined(fields, names, POLICY))
-    found = _structured(_joined(fields, names, RATELIMIT), policies)
-    limits = tuple(islice(found, POLICIES))
+    policies = _read_policies(fields.get(POLICY, ()))
+    limits = _read_structured(fields.get(RATELIMIT, ()), policies)
     if limits:
-        return limits
+        return tuple(limits[:POLICIES])
     date = ", ".join(fields.get("date", ()))
-    for family in told_apart(names).families:
-        limit = _plain({part: fields.get(family[part], ()) for part in family}, policies, date, now)
-        if limit is not None:
-            return (limit,)
+    for family in sort_by_meaning(frozenset(fields)).families:
+        if "remaining" in family:
+            lines = {part: fields[name] for part, name in family.items()}
+            limit = _read_plain(lines, policies, date, now)
+            if limit is not None:
+                return (limit,)
     return ()
 
 
@@ -104,54 +102,56 @@ class _Policy(NamedTuple):
     unit: str = "requests"
 
 
-def _structured(text: str, policies: Mapping[object, _Policy]) -> Iterator[Limit]:
+def _read_structured(lines: Iterable[str], policies: Mapping[object, _Policy]) -> list[Limit]:
     """Read the limits of a `RateLimit` field: a List, or a Dictionary as draft -07 had it."""
-    items = _parsed(text, "list")
+    items = _parse(lines, "list")
     if items is None:
-        found = {key: value for key, (value, _) in (_parsed(text, "dictionary") or {}).items()}
+        found = {key: value for key, (value, _) in (_parse(lines, "dictionary") or {}).items()}
         quota = _count(found.get("limit"))
         policy = policies.get(quota, _Policy(quota))
-        yield from _limit("", _count(found.get("remaining")), _span(found.get("reset")), policy)
-        return
-    for name, params in items:
-        if isinstance(name, (str, UserString)):
-            policy = policies.get(str(name), _Policy(None))
-            yield from _limit(str(name), _count(params.get("r")), _span(params.get("t")), policy)
+        limits = [_limit("", _count(found.get("remaining")), _span(found.get("reset")), policy)]
+    else:
+        limits = [
+            _limit(
+                str(name),
+                _count(params.get("r")),
+                _span(params.get("t")),
+                policies.get(str(name), _Policy(None)),
+            )
+            for name, params in items
+            if isinstance(name, (str, UserString))
+        ]
+    return [limit for limit in limits if limit is not None]
 
 
-def _plain(
-    lines: Mapping[str, Iterable[str]], policies: Mapping[object, _Policy], date: str, now: float
+def _read_plain(
+    lines: Mapping[str, Sequence[str]], policies: Mapping[object, _Policy], date: str, now: float
 ) -> Limit | None:
-    """The limit that fields with one value each describe; of several values the worst counts."""
-    counts = map(parse_number, values(lines.get("remaining", ())))
-    remaining = min((count for count in counts if count is not None), default=None)
-    if remaining is None:
-        return None
-    resets = (
-        max((reset for reset in found if reset is not None), default=None)
-        for part in ("reset-after", "reset")
-        if (found := [parse_reset(text, date, now) for text in values(lines.get(part, ()))])
-    )
-    reset = next((reset for reset in resets if reset is not None), None)
-    windows = _policies(", ".join(lines.get("limit", ())))
+    """Read the limit that a family of fields describes; of several values the worst counts."""
+    remaining = min(read_values(lines["remaining"], parse_number), default=None)
+    parse = partial(parse_reset, date=date, now=now)
+    after, moments = lines.get("reset-after", ()), lines.get("reset", ())
+    reset = max(read_values(after, parse) or read_values(moments, parse), default=None)
+    windows = _read_policies(lines.get("limit", ()))
     quota = next(iter(windows.values()), _Policy(None)).quota
-    named = (line for part in ("name", "resource", "bucket") for line in lines.get(part, ()))
     policy = {**windows, **policies}.get(quota, _Policy(quota))
-    return next(_limit(next(named, "").strip(), _count(remaining), reset, policy), None)
+    names = [line for part in ("name", "resource", "bucket") for line in lines.get(part, ())]
+    return _limit(names[0].strip() if names else "", _count(remaining), reset, policy)
 
 
 def _limit(
     name: str, remaining: float | None, reset: float | None, policy: _Policy
-) -> Iterator[Limit]:
-    """The limit, if it is one that requests can be counted by."""
-    if remaining is not None and reset is not None and policy.unit in _REQUESTS:
-        yield Limit(remaining, reset, name[:POLICY_NAME], policy.quota, policy.window)
+) -> Limit | None:
+    """The limit; None if it is not one that requests can be counted by."""
+    if remaining is None or reset is None or policy.unit not in _REQUESTS:
+        return None
+    return Limit(remaining, reset, name[:POLICY_NAME], policy.quota, policy.window)
 
 
-def _policies(text: str) -> dict[object, _Policy]:
-    """The policies of a List by their names, or by their quotas as the older drafts have it."""
+def _read_policies(lines: Iterable[str]) -> dict[object, _Policy]:
+    """Read the policies of a List by their names, or by their quotas as older drafts have it."""
     found: dict[object, _Policy] = {}
-    for name, params in _parsed(text, "list") or ():
+    for name, params in _parse(lines, "list") or ():
         quota = _count(name)
         key = str(name) if quota is None else quota
         quota = _count(params.get("q")) if quota is None else quota
@@ -160,20 +160,18 @@ def _policies(text: str) -> dict[object, _Policy]:
     return found
 
 
-def _parsed(text: str, kind: str) -> Any:
-    """A structured field (RFC 9651), None where it is malformed."""
+def _parse(lines: Iterable[str], kind: str) -> Any:
+    """Read a structured field (RFC 9651); None where it is absent or malformed."""
+    text = ", ".join(lines)
     if not text:
         return None
+    # Imported at first use: few servers write structured fields.
     from http_sf import parse
 
     try:
         return parse(text.encode("ascii"), tltype=kind)
     except ValueError:
         return None
-
-
-def _joined(fields: Fields, names: frozenset[str], name: str) -> str:
-    return ", ".join(fields.get(name, ())) if name in names else ""
 
 
 def _count(value: object) -> float | None:
@@ -186,4 +184,4 @@ def _count(value: object) -> float | None:
 def _span(value: object) -> float | None:
     """A number of seconds that somebody can mean."""
     count = _count(value)
-    return None if count is None else sane(count)
+    return None if count is None else drop_absurd(count)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from ..bounds import VALUES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
 LONGEST: Final = 100 * 365.25 * 86_400.0
 """A hundred years in seconds: a number above it counts as absent."""
@@ -55,14 +55,14 @@ _DURATION = re.compile(
 )
 
 
-def values(lines: Iterable[str]) -> Iterator[str]:
-    """Give every text of the lines that may be one value: dates hold one comma or none.
+def read_values(lines: Iterable[str], parse: Callable[[str], float | None]) -> list[float]:
+    """Read every text of the lines that may be one value; leave out those that cannot be read.
 
-    Of more than `VALUES` texts the first ones are given.
+    A value may hold one comma, as dates do. Of more than `VALUES` texts the first ones are read.
     """
     split = (line.split(",") for line in lines)
     texts = (text for parts in split for text in chain(parts, map(",".join, pairwise(parts))))
-    return islice(texts, VALUES)
+    return [number for number in map(parse, islice(texts, VALUES)) if number is not None]
 
 
 def parse_number(text: str) -> float | None:
@@ -72,6 +72,12 @@ def parse_number(text: str) -> float | None:
     return number if number < inf else None
 
 
+def parse_milliseconds(text: str) -> float | None:
+    """Read a number of milliseconds, in seconds; None when it is malformed or above `LONGEST`."""
+    number = parse_number(text)
+    return None if number is None else drop_absurd(number / 1000)
+
+
 def parse_delay(text: str, date: str, now: float) -> float | None:
     """Read one value of `Retry-After`: seconds or an HTTP-date (RFC 9110, 10.2.3).
 
@@ -79,14 +85,18 @@ def parse_delay(text: str, date: str, now: float) -> float | None:
 
     Args:
         text: The value.
-        date: The `Date` header of the same answer, see `until`.
+        date: The `Date` header of the same answer, see `measure_until`.
         now: The client's time, in POSIX seconds.
 
     Returns:
         Seconds from now, None when it is malformed or above `LONGEST`.
     """
     delay = parse_number(text)
-    return until(parse_http_date(text, now), date, now) if delay is None else sane(delay)
+    return (
+        measure_until(parse_http_date(text, now), date, now)
+        if delay is None
+        else drop_absurd(delay)
+    )
 
 
 def parse_reset(text: str, date: str, now: float) -> float | None:
@@ -103,7 +113,7 @@ def parse_reset(text: str, date: str, now: float) -> float | None:
 
     Args:
         text: The value.
-        date: The `Date` header of the same answer, see `until`.
+        date: The `Date` header of the same answer, see `measure_until`.
         now: The client's time, in POSIX seconds.
 
     Returns:
@@ -112,15 +122,15 @@ def parse_reset(text: str, date: str, now: float) -> float | None:
     number = parse_number(text)
     if number is not None and number >= _FIRST_MOMENT:
         moment = number if number < _FIRST_IN_MILLISECONDS else number / 1000
-        return until(moment, date, now)
+        return measure_until(moment, date, now)
     delay = parse_duration(text) if number is None else number
     if delay is not None:
-        return sane(delay)
+        return drop_absurd(delay)
     found = parse_iso_date(text)
-    return until(parse_http_date(text, now) if found is None else found, date, now)
+    return measure_until(parse_http_date(text, now) if found is None else found, date, now)
 
 
-def until(moment: float | None, date: str, now: float) -> float | None:
+def measure_until(moment: float | None, date: str, now: float) -> float | None:
     """Seconds from the sending of an answer to a moment in POSIX seconds.
 
     It is measured from the answer's `Date`, so that a wrong clock at either end does no harm;
@@ -132,11 +142,11 @@ def until(moment: float | None, date: str, now: float) -> float | None:
     if moment is None:
         return None
     sent = parse_http_date(date, now)
-    return sane(max(0.0, moment - (now if sent is None else sent)))
+    return drop_absurd(max(0.0, moment - (now if sent is None else sent)))
 
 
-def sane(delay: float) -> float | None:
-    """The delay, None when nobody can mean it."""
+def drop_absurd(delay: float) -> float | None:
+    """The delay; None where it is above `LONGEST`, as nobody can mean it."""
     return delay if delay <= LONGEST else None
 
 
@@ -181,8 +191,12 @@ def parse_http_date(text: str, now: float) -> float | None:
     month = _MONTHS.index(found["month"]) + 1
     year = int(found["year"])
     if found.re is _RFC850:
-        rest = (month, *(int(found[name]) for name in ("day", "hour", "minute", "second")))
-        year = _full_year(year, rest, now)
+        today = _EPOCH + timedelta(seconds=now)
+        latest = today.year + 50
+        year = latest - (latest - year) % 100
+        rest = (int(found[name]) for name in ("day", "hour", "minute", "second"))
+        if (year, month, *rest) > (latest, *today.timetuple()[1:6]):
+            year -= 100
     return _posix(found, year, month)
 
 
@@ -197,12 +211,3 @@ def _posix(found: re.Match[str], year: int, month: int) -> float | None:
     except ValueError:
         return None
     return moment.timestamp() + leap
-
-
-def _full_year(digits: int, rest: tuple[int, ...], now: float) -> int:
-    """Put a two-digit year into the latest century that is at most 50 years ahead of `now`."""
-    today = _EPOCH + timedelta(seconds=now)
-    limit = today.year + 50
-    year = limit - (limit - digits) % 100
-    beyond = (year, *rest) > (limit, *today.timetuple()[1:6])
-    return year - 100 if beyond else year

@@ -1,4 +1,4 @@
-"""The names of hints: what each one means is told by the name."""
+"""Names of header fields: what each one means is told by the name."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from requests_authretry._core.headers.names import KNOWN, is_meaningful, told_apart
+from requests_authretry._core.headers.names import KNOWN, is_meaningful, sort_by_meaning
 
 
-def test_the_known_names_are_told_apart() -> None:
+def test_the_known_names_are_sorted() -> None:
     """Each known name has one meaning, and the newest form of a limit comes first."""
-    names = told_apart(frozenset(KNOWN))
+    names = sort_by_meaning(frozenset(KNOWN))
     assert names.seconds == ("retry-after",)
     assert names.milliseconds == ("retry-after-ms", "x-amz-retry-after", "x-ms-retry-after-ms")
     assert names.verdicts == ("stripe-should-retry", "x-should-retry")
@@ -40,13 +40,13 @@ def test_the_known_names_are_told_apart() -> None:
 def test_other_limits(name: str, family: dict[str, str]) -> None:
     """A vendor's own prefix does not change what the rest of a name says."""
     assert is_meaningful(name)
-    assert told_apart(frozenset({name})).families == (family,)
+    assert sort_by_meaning(frozenset({name})).families == (family,)
 
 
 def test_a_unit_makes_a_family_of_its_own() -> None:
     """What is counted in requests by name is not mixed with what does not say."""
     names = frozenset({"x-ratelimit-remaining", "x-ratelimit-reset-requests"})
-    assert told_apart(names).families == (
+    assert sort_by_meaning(names).families == (
         {"remaining": "x-ratelimit-remaining"},
         {"reset": "x-ratelimit-reset-requests"},
     )
@@ -65,7 +65,7 @@ def test_a_unit_makes_a_family_of_its_own() -> None:
 def test_other_waits(name: str, kind: str) -> None:
     """How a name ends says how its value is to be read."""
     assert is_meaningful(name)
-    assert getattr(told_apart(frozenset({name})), kind) == (name,)
+    assert getattr(sort_by_meaning(frozenset({name})), kind) == (name,)
 
 
 @pytest.mark.parametrize(
@@ -101,6 +101,6 @@ def test_names_without_a_meaning(name: object) -> None:
 
 
 @given(st.frozensets(st.text() | st.sampled_from(KNOWN)))
-def test_any_names_can_be_told_apart(names: frozenset[str]) -> None:
-    """Names are told apart without an error, whatever they are."""
-    told_apart(names)
+def test_any_names_can_be_sorted(names: frozenset[str]) -> None:
+    """Names are sorted without an error, whatever they are."""
+    sort_by_meaning(names)

@@ -3,27 +3,44 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from requests_authretry._core.headers import rate_limit_fields, retry_after, time_formats
 from requests_authretry._core.headers.names import KNOWN
-from requests_authretry._core.headers.retry_after import (
-    parse_retry_after,
-    parse_should_retry,
-    read_hints,
+from requests_authretry._core.headers.rate_limit_fields import read_limits
+from requests_authretry._core.headers.retry_after import read_outcome
+from requests_authretry._core.headers.time_formats import (
+    LONGEST,
+    parse_delay,
+    parse_milliseconds,
+    parse_number,
+    parse_reset,
 )
-from requests_authretry._core.headers.time_formats import LONGEST
 from requests_authretry._core.records import Limit, Outcome
 from tests.core.moments import HOSTILE, IN_TWO_MINUTES, MOMENTS, NOW, NOWS, written
 from tests.core.steps import assert_linear
 
-ALL = frozenset(KNOWN)
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 DATE = "Sun, 15 Jun 2025 15:06:40 GMT"
 EPOCH = 1_750_000_000
 IN_TWO_MINUTES_RFC850 = "Sunday, 15-Jun-25 15:08:40 GMT"
 IN_TWO_MINUTES_ASCTIME = "Sun Jun 15 15:08:40 2025"
+
+
+def asked_wait(lines: Sequence[str], date: str, now: float) -> float | None:
+    """The wait that these lines of `Retry-After` ask for, in an answer of this `Date`."""
+    return read_outcome(503, {"retry-after": lines, "date": [date]}, now).retry_after
+
+
+def asked_verdict(value: str) -> bool | None:
+    """Whether an answer with this value of `x-should-retry` says to retry."""
+    return read_outcome(503, {"x-should-retry": [value]}, NOW).should_retry
 
 
 @pytest.mark.parametrize(
@@ -51,7 +68,7 @@ IN_TWO_MINUTES_ASCTIME = "Sun Jun 15 15:08:40 2025"
 )
 def test_valid_values(value: str, seconds: float) -> None:
     """A delay is taken as it is, a date as the time until then, the past as no time."""
-    assert parse_retry_after([value], "", NOW) == seconds
+    assert asked_wait([value], "", NOW) == seconds
 
 
 @pytest.mark.parametrize(
@@ -108,7 +125,7 @@ def test_valid_values(value: str, seconds: float) -> None:
 )
 def test_malformed_values_count_as_absent(value: str) -> None:
     """A value outside the grammar, or an absurd one, is read as no value."""
-    assert parse_retry_after([value], "", NOW) is None
+    assert asked_wait([value], "", NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -146,7 +163,7 @@ def test_malformed_values_count_as_absent(value: str) -> None:
 )
 def test_the_longest_valid_value_wins(lines: list[str], seconds: float | None) -> None:
     """Lines and joined values count alike, commas of dates join none, malformed ones do nothing."""
-    assert parse_retry_after(lines, "", NOW) == seconds
+    assert asked_wait(lines, "", NOW) == seconds
 
 
 @pytest.mark.parametrize(
@@ -166,16 +183,16 @@ def test_the_longest_valid_value_wins(lines: list[str], seconds: float | None) -
 )
 def test_clock_skew_is_cancelled(date: str, seconds: float) -> None:
     """A date is measured on the clock that wrote it, on ours only if that one is not known."""
-    assert parse_retry_after([IN_TWO_MINUTES], date, NOW) == seconds
+    assert asked_wait([IN_TWO_MINUTES], date, NOW) == seconds
 
 
 def test_delay_seconds_need_no_clock() -> None:
     """A number of seconds means the same whatever either clock says."""
-    assert parse_retry_after(["120"], "Thu, 01 Jan 1970 00:00:00 GMT", NOW) == 120.0
+    assert asked_wait(["120"], "Thu, 01 Jan 1970 00:00:00 GMT", NOW) == 120.0
 
 
 @pytest.mark.parametrize(
-    ("value", "should_retry"),
+    ("value", "verdict"),
     [
         ("true", True),
         ("True", True),
@@ -195,24 +212,24 @@ def test_delay_seconds_need_no_clock() -> None:
         ("fal\u017fe", None),
     ],
 )
-def test_should_retry(value: str, should_retry: bool | None) -> None:  # noqa: FBT001
+def test_should_retry(value: str, verdict: bool | None) -> None:  # noqa: FBT001
     """Only ``true`` and ``false`` are read, in any case."""
-    assert parse_should_retry(value) is should_retry
+    assert asked_verdict(value) is verdict
 
 
 @given(st.lists(HOSTILE), HOSTILE, NOWS)
 def test_never_raises(lines: list[str], date: str, now: float) -> None:
     """Any text at all can be read, and a wait is never negative nor beyond a hundred years."""
-    delay = parse_retry_after(lines, date, now)
+    delay = asked_wait(lines, date, now)
     assert delay is None or 0.0 <= delay <= LONGEST
     for line in lines:
-        parse_should_retry(line)
+        asked_verdict(line)
 
 
 @given(MOMENTS, st.just("") | MOMENTS.map(lambda moment: written(moment)[0]), NOWS)
 def test_a_wait_is_in_range(moment: datetime, date: str, now: float) -> None:
     """Whatever the two dates are, a wait is never negative nor beyond a hundred years."""
-    delay = parse_retry_after(written(moment), date, now)
+    delay = asked_wait(written(moment), date, now)
     assert delay is None or 0.0 <= delay <= LONGEST
 
 
@@ -226,23 +243,23 @@ def test_joined_values_count_like_lines(seconds: list[int], data: st.DataObject)
     ]
     cut = data.draw(st.integers(0, len(values)))
     lines = [", ".join(values[:cut]), ",".join(values[cut:])]
-    assert parse_retry_after(lines, "", NOW) == max(seconds)
+    assert asked_wait(lines, "", NOW) == max(seconds)
 
 
 @pytest.mark.parametrize("unit", [",", " ", "9", "1.", "1,", ".9", "Sun, ", "Sun, 15 Jun 2025 "])
 def test_cost_is_linear(unit: str) -> None:
     """Eight times the text costs about eight times the work (64 times if it were quadratic)."""
     short, long = (unit * (size // len(unit)) + "\0" for size in (128, 1024))
-    assert_linear(lambda line: parse_retry_after([line], line, NOW), short, long)
+    assert_linear(lambda line: asked_wait([line], line, NOW), short, long)
 
 
-def said(status: int, *lines: str, now: float = NOW, names: frozenset[str] = ALL) -> Outcome:
+def said(status: int, *lines: str) -> Outcome:
     """What an answer with these header lines says."""
     fields: dict[str, list[str]] = {}
     for line in lines:
         name, _, value = line.partition(": ")
         fields.setdefault(name.lower(), []).append(value)
-    return read_hints(status, fields, now, names)
+    return read_outcome(status, fields, NOW, read_limits(fields, NOW))
 
 
 VENDORS: dict[str, tuple[int, tuple[str, ...], Outcome]] = {
@@ -418,7 +435,7 @@ def test_vendors(status: int, lines: tuple[str, ...], outcome: Outcome) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "retry_after"),
+    ("lines", "seconds"),
     [
         (("Retry-After: 1", "retry-after-ms: 9000", "x-amz-retry-after: 9000"), 1.0),
         (("Retry-After: 0", "retry-after-ms: 9000"), 0.0),
@@ -447,9 +464,9 @@ def test_vendors(status: int, lines: tuple[str, ...], outcome: Outcome) -> None:
     ],
 )
 @pytest.mark.parametrize("status", [429, 503])
-def test_which_hint_counts(status: int, lines: tuple[str, ...], retry_after: float | None) -> None:
+def test_which_field_counts(status: int, lines: tuple[str, ...], seconds: float | None) -> None:
     """`Retry-After` counts first, then milliseconds, then the limits that are exhausted."""
-    assert said(status, *lines).retry_after == retry_after
+    assert said(status, *lines).retry_after == seconds
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 500, 502])
@@ -484,7 +501,7 @@ def test_who_is_throttled(status: int, lines: tuple[str, ...], throttled: bool) 
 
 
 @pytest.mark.parametrize(
-    ("lines", "should_retry"),
+    ("lines", "verdict"),
     [
         (("x-should-retry: true",), True),
         (("x-should-retry: false",), False),
@@ -497,45 +514,42 @@ def test_who_is_throttled(status: int, lines: tuple[str, ...], throttled: bool) 
         ((), None),
     ],
 )
-def test_the_servers_own_word(lines: tuple[str, ...], should_retry: bool | None) -> None:  # noqa: FBT001
+def test_the_servers_own_word(lines: tuple[str, ...], verdict: bool | None) -> None:  # noqa: FBT001
     """Where two fields disagree, the one that forbids a retry counts."""
-    assert said(500, *lines).should_retry is should_retry
+    assert said(500, *lines).should_retry is verdict
+
+
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The functions that values of header fields are parsed by, in order."""
+    used: list[Any] = []
+
+    def read(lines: list[str], parse: Any) -> list[float]:
+        used.append(getattr(parse, "func", parse))
+        return time_formats.read_values(lines, parse)
+
+    monkeypatch.setattr(retry_after, "read_values", read)
+    monkeypatch.setattr(rate_limit_fields, "read_values", read)
+    return used
 
 
 @pytest.mark.parametrize(
-    "line",
+    ("lines", "functions"),
     [
-        "Retry-After: 5",
-        "retry-after-ms: 5",
-        "x-should-retry: false",
-        'RateLimit: "a";r=0;t=5',
+        ((), []),
+        (("X-RateLimit-Limit: 5", "X-RateLimit-Reset: 7"), []),
+        (("Retry-After: 5",), [parse_delay]),
+        (("Retry-After: 5", "retry-after-ms: 7"), [parse_delay]),
+        (("Retry-After: soon", "retry-after-ms: 7"), [parse_delay, parse_milliseconds]),
+        (("X-RateLimit-Remaining: 5", "X-RateLimit-Reset-After: 7"), [parse_number, parse_reset]),
     ],
 )
-def test_only_the_names_are_read(line: str) -> None:
-    """A field that the settings do not name says nothing."""
-    unread = ALL - {line.partition(":")[0].lower()}
-    assert said(429, line) != said(429, line, names=unread)
-    assert said(429, line, names=unread) == Outcome(429, throttled=True)
-
-
-def test_other_names_are_read_as_they_say() -> None:
-    """A name of the user's own is read by the rule that told its meaning."""
-    names = frozenset({"x-acme-retry-after", "acme-should-retry"})
-    lines = ("X-Acme-Retry-After: 7", "Acme-Should-Retry: false", "Retry-After: 100")
-    assert said(503, *lines, names=names) == Outcome(503, retry_after=7.0, should_retry=False)
-
-
-@pytest.mark.parametrize(
-    "line",
-    ["Retry-After: 5", "retry-after-ms: 5", "x-should-retry: false", 'RateLimit: "a";r=0;t=5'],
-)
-def test_a_long_field_is_no_hint(line: str) -> None:
-    """A field of more than a thousand characters says nothing, and costs nothing to read."""
-    value = line.partition(": ")[2]
-    long = line + " " * (1000 - len(value))
-    assert said(429, long) == said(429, line)
-    assert said(429, f"{long} ") == Outcome(429, throttled=True)
-    assert said(429, line + "," * 65_536) == Outcome(429, throttled=True)
+def test_fields_that_decide_nothing_are_not_parsed(
+    lines: tuple[str, ...], functions: list[Any], parsed: list[Any]
+) -> None:
+    """Of a field that is missing, or that another one takes precedence of, no value is parsed."""
+    said(429, f"Date: {DATE}", *lines)
+    assert parsed == functions
 
 
 PLAUSIBLE = ["0", "1", "1750000060", "6m0s", '"a";r=0;t=5', '"a";q=5;w=6', "limit=1, reset=2"]
@@ -556,7 +570,7 @@ def test_reading_never_raises(status: int, lines: list[tuple[str, str]], now: fl
     fields: dict[str, list[str]] = {}
     for name, text in lines:
         fields.setdefault(name, []).append(text)
-    outcome = read_hints(status, fields, now, ALL)
+    outcome = read_outcome(status, fields, now, read_limits(fields, now))
     assert outcome.status == status
     assert outcome.retry_after is None or 0.0 <= outcome.retry_after <= LONGEST
     for limit in outcome.limits:
