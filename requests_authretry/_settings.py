@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from ._clock import SystemClock
 from ._core.adopt import adopt_fault
@@ -41,6 +41,20 @@ _NO_ORIGINS = (
     "origins are missing: without them the credentials would go to every host this session talks "
     "to, redirects included; name the origins they belong to: origins=['https://api.example.com']"
 )
+
+
+class Reader(Protocol):
+    """Reads settings from a file or from variables: `_config` does.
+
+    This module cannot import `_config`, which stands above it: a file may name a source of
+    `requests_authretry.oauth2`, and such a source sends its token requests with `Settings`.
+    """
+
+    def load_file(self, path: str | os.PathLike[str]) -> Settings:
+        """Load settings from a file, see `Settings.from_file`."""
+
+    def load_env(self, environ: Mapping[str, str] | None = None) -> Settings:
+        """Load settings from variables, see `Settings.from_env`."""
 
 
 class _SlotForShared:
@@ -103,6 +117,9 @@ class Settings(_SlotForShared, CopiedAsItself):
     sites: Collection[Settings] = ()
     clock: Clock = field(default_factory=SystemClock)
 
+    # Set by the package root, which stands above both this module and the reader.
+    _import_reader: ClassVar[Callable[[], Reader]]
+
     def __post_init__(self) -> None:
         """Freeze the collections and refuse what cannot work, all faults together."""
         object.__setattr__(self, "_shared", {})
@@ -130,9 +147,7 @@ class Settings(_SlotForShared, CopiedAsItself):
             ConfigurationError: It cannot be read, or something in it cannot work; all faults are
                 named together, each with its line.
         """
-        from ._config import load_file
-
-        return load_file(path)
+        return cls._import_reader().load_file(path)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -147,9 +162,7 @@ class Settings(_SlotForShared, CopiedAsItself):
             ConfigurationError: A variable is unknown or cannot work, or so is something in the
                 file; all faults are named together, each with its variable or line.
         """
-        from ._config import load_env
-
-        return load_env(environ)
+        return cls._import_reader().load_env(environ)
 
     def _take_token(self) -> str | None:
         given: Any = self
