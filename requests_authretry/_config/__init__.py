@@ -99,7 +99,7 @@ def _made(
 
 
 def _record(owner: type[Any], found: Mapping[Names, Found], path: Names, **given: Any) -> Any:
-    """Make a record of what was found for its fields, and of the defaults for the others."""
+    """Make a record of the values found for its fields, and of the defaults for the others."""
     for item in fields_of(owner):
         here, part = (*path, item.name), part_of(item)
         if part is not None:

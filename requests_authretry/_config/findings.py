@@ -1,4 +1,4 @@
-"""What was found outside, where it stands, and all that is wrong with it."""
+"""The settings found in a file or the environment, their places, and their faults."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ class Site(NamedTuple):
 
 @dataclass(repr=False)
 class Findings:
-    """All that was found so far.
+    """All settings found so far.
 
     Attributes:
         top: The settings above the sites, by the names that lead to them.
         sites: The ``[[site]]`` tables.
-        faults: What is wrong, and where.
+        faults: The places of faults, and the words on each.
     """
 
     top: dict[Names, Found] = field(default_factory=dict)
