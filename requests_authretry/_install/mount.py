@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import requests
@@ -16,7 +17,6 @@ from .inner_retries import inner_retries, settings_for
 
 if TYPE_CHECKING:
     from requests.adapters import BaseAdapter
-    from typing_extensions import Self
 
 
 def mount(
@@ -48,11 +48,11 @@ def mount(
     return Mounted(session, settings, prefix)
 
 
-class Mounted:
-    """What `mount` has put in place, and how to undo it.
+class Mounted(AbstractContextManager["Mounted"]):
+    """The adapters that one `mount` has put in place, and how to undo it.
 
-    Used as a context manager it unmounts at the end. Of several mounts on one session each undoes
-    its own, in any order. Safe to use from many threads.
+    Used as a context manager it unmounts at the end. Several mounts on one session can be undone in
+    any order. Safe to use from many threads.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Mounted:
         return wrapper
 
     def unmount(self) -> None:
-        """Put back exactly what was there, where nobody has put something else since.
+        """Put back the adapters that `mount` found, except where another was mounted since.
 
         Requests under way end as they began. Unmounting twice does nothing.
         """
@@ -99,9 +99,6 @@ class Mounted:
             for carrier in self._quieted:
                 inner_retries.give_back(carrier)
             self._put, self._quieted = {}, []
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.unmount()
