@@ -33,7 +33,7 @@ class Found(NamedTuple):
     place: Place
 
     def __repr__(self) -> str:
-        """The place alone: the value may be a secret."""
+        """Show the place alone: the value may be a secret."""
         return f"Found({self.place})"
 
 

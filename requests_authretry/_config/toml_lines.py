@@ -30,7 +30,7 @@ def lines_of(text: str) -> Mapping[Path, int]:
     """Find the line of each table and key, counted from 1.
 
     Args:
-        text: A document. Of one that is no TOML only some lines are found.
+        text: A document. If it is not TOML, only some lines are found.
 
     Returns:
         Lines by path: names, and an index behind the name of an array of tables, whose name alone

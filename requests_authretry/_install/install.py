@@ -1,7 +1,7 @@
-"""`install`: the one line for a whole process, and the way back.
+"""`install`: add the library to every session of a process, and remove it.
 
-`Session.send` is where a call begins: the adapter that its session picks then, by whatever
-``get_adapter`` it has, is wrapped as `mount` wraps it. What sends by an adapter of its own, past
+A call begins in `Session.send`: the adapter that its session picks then, with its own
+``get_adapter``, is wrapped as `mount` wraps it. Code that sends by an adapter of its own, past
 `Session.send`, is met at `HTTPAdapter.send`. The wrappers are kept with the session, whose
 ``close`` ends its waits.
 """

@@ -1,4 +1,4 @@
-"""`mount`: the one line, and the way back."""
+"""`mount`: add the library to one session, and remove it."""
 
 from __future__ import annotations
 
