@@ -37,25 +37,18 @@ class Found(NamedTuple):
         return f"Found({self.place})"
 
 
-class Site(NamedTuple):
-    """A ``[[site]]`` table and its place."""
-
-    found: dict[Names, Found]
-    place: Place
-
-
 @dataclass(repr=False)
 class Findings:
     """All settings found so far.
 
     Attributes:
         top: The settings above the sites, by the names that lead to them.
-        sites: The ``[[site]]`` tables.
+        sites: The settings of each ``[[site]]`` table.
         faults: The places of faults, and the words on each.
     """
 
     top: dict[Names, Found] = field(default_factory=dict)
-    sites: list[Site] = field(default_factory=list)
+    sites: list[dict[Names, Found]] = field(default_factory=list)
     faults: list[tuple[Place, str]] = field(default_factory=list)
 
     def say(self, place: Place, text: str) -> None:

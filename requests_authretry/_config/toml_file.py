@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .factories import Maker
-from .fields import NOT_SETTABLE, SETTINGS, SITE, TABLES
-from .findings import Place, Site, Taker
+from .fields import NOT_SETTABLE, ORIGINS, SETTINGS, SITE, TABLES
+from .findings import Found, Place, Taker
 from .toml_lines import line_of, lines_of
 from .value_types import unknown
 
@@ -46,10 +46,11 @@ def read_file(source: str, findings: Findings, environ: Mapping[str, str] | None
         findings.say(place_of(SITE), f"{SITE} must be tables: write [[{SITE}]]")
         return
     for index, table in enumerate(sites):
-        site = Site({}, place_of(SITE, index))
+        # A site does not inherit origins; a fault about missing ones has the line of its table.
+        site: dict[Names, Found] = {ORIGINS: Found((), place_of(SITE, index))}
         findings.sites.append(site)
         place_in_site = partial(place_of, SITE, index)
-        _take(table, (), Taker(site.found, maker, findings, place_in_site, (SITE,)))
+        _take(table, (), Taker(site, maker, findings, place_in_site, (SITE,)))
 
 
 def _text(source: str, findings: Findings) -> str | None:
