@@ -64,23 +64,19 @@ class Mounted(AbstractContextManager["Mounted"]):
         self._quieted: list[HTTPAdapter] = []
         with inner_retries.lock:
             for place, adapter in _places(session, prefix):
-                self._put[place] = self._wrapper(adapter, settings)
+                inner = adapter
+                if isinstance(adapter, AuthRetryAdapter) and adapter.inner is not None:
+                    inner = adapter.inner
+                # One wrapper for an adapter that stands at several prefixes, as it was before.
+                wrapper = next((one for one in self._put.values() if one.inner is inner), None)
+                if wrapper is None:
+                    wrapper = AuthRetryAdapter(settings_for(inner, settings), inner=inner)
+                    if isinstance(inner, HTTPAdapter) and inner_retries.switch_off(inner):
+                        self._quieted.append(inner)
+                self._put[place] = wrapper
                 self._found[place] = session.adapters.get(place)
             for place, wrapper in self._put.items():
                 _put(session, place, wrapper)
-
-    def _wrapper(self, adapter: BaseAdapter, settings: Settings) -> AuthRetryAdapter:
-        carrier = adapter
-        if isinstance(adapter, AuthRetryAdapter) and adapter.inner is not None:
-            carrier = adapter.inner
-        # One wrapper for an adapter that stands at several prefixes, as it was before.
-        known = (mine for mine in self._put.values() if mine.inner is carrier)
-        wrapper = next(known, None)
-        if wrapper is None:
-            wrapper = AuthRetryAdapter(settings_for(carrier, settings), inner=carrier)
-            if isinstance(carrier, HTTPAdapter) and inner_retries.switch_off(carrier):
-                self._quieted.append(carrier)
-        return wrapper
 
     def unmount(self) -> None:
         """Put back the adapters that `mount` found, except where another was mounted since.
@@ -96,8 +92,8 @@ class Mounted(AbstractContextManager["Mounted"]):
                 wrapper.__dict__[_RETIRED_FOR] = found
                 if self._session.adapters.get(prefix) is wrapper:
                     _put(self._session, prefix, found)
-            for carrier in self._quieted:
-                inner_retries.give_back(carrier)
+            for inner in self._quieted:
+                inner_retries.give_back(inner)
             self._put, self._quieted = {}, []
 
     def __exit__(self, *_: object) -> None:
