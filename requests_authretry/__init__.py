@@ -31,6 +31,7 @@ from ._install.install import Installed, install
 from ._install.mount import Mounted, mount
 from ._override import override
 from ._protocols import Clock, FetchContext, Store, TokenSource
+from ._settings import Reader as _Reader
 from ._settings import Settings
 from .stores import FileStore, MemoryStore
 
@@ -70,3 +71,13 @@ __all__ = [
     "mount",
     "override",
 ]
+
+
+def _import_config() -> _Reader:
+    # At first use: it brings all sources and stores, and most programs have no settings file.
+    from . import _config
+
+    return _config
+
+
+Settings._import_reader = _import_config  # noqa: SLF001 (it is there for this)

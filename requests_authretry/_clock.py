@@ -1,4 +1,4 @@
-"""The real clock and real chance: the one place that reads the time, waits and draws numbers."""
+"""The real clock and random numbers: no other module reads the time or waits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def random_of(clock: object) -> Callable[[], float]:
-    """The function that draws the numbers for jitter: the clock's ``random``, else Python's."""
+    """Return the function that draws numbers for jitter: the clock's ``random`` or Python's."""
     draw: Callable[[], float] = getattr(clock, "random", random)
     return draw
 

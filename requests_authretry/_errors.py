@@ -6,7 +6,7 @@
         AuthRetryError              what this library itself has to say
             RefreshFailed           no new token: the request was not sent, or its 401 stands
 
-Everything else that reaches the caller is what bare requests raises.
+All other errors that reach the caller are those of bare requests.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ from typing import Any
 import requests
 
 from ._core.validation import ConfigurationError
-
-_HEAVY = {"request", "response"}
 
 INVALID_GRANT = "invalid_grant"
 """RFC 6749 section 5.2: the refresh token is spent, or was never any good."""
@@ -32,9 +30,10 @@ class AuthRetryError(requests.RequestException):
     """
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A pickle carries all but request and response, which hold more than is said here."""
-        said = {name: value for name, value in vars(self).items() if name not in _HEAVY}
-        return type(self), self.args, said
+        """Pickle all but request and response, which may hold secrets."""
+        left_out = {"request", "response"}
+        state = {name: value for name, value in vars(self).items() if name not in left_out}
+        return type(self), self.args, state
 
 
 class RefreshFailed(AuthRetryError):  # noqa: N818 (the field's own word)
@@ -53,7 +52,6 @@ class RefreshFailed(AuthRetryError):  # noqa: N818 (the field's own word)
     def __init__(
         self, *args: Any, error: str | None = None, retry_after: float | None = None, **kwargs: Any
     ) -> None:
-        """Keep what the authorization server said."""
         super().__init__(*args, **kwargs)
         self.error = error
         self.retry_after = retry_after

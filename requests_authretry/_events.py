@@ -1,4 +1,4 @@
-"""The events: what happened, told to `Settings(listeners=...)` as frozen records.
+"""The events that `Settings(listeners=...)` gets, as frozen records.
 
 No event holds a header, a token, a query string or the user part of a URL.
 """
@@ -26,10 +26,10 @@ class RetryScheduled:
         method: The request's method.
         url: Its URL without user, query and fragment.
         attempt: The attempt that was just made, counted from 1.
-        reason: Why it goes again.
+        reason: Why it is sent again.
         delay: Seconds until then.
         retry_after: Seconds the server asked for, None when it named no time.
-        status: The status code that came, None when none did.
+        status: The status code of the answer, None when none came.
         error: The name of the exception's class, None when an answer came.
     """
 
@@ -51,9 +51,9 @@ class GaveUp:
         method: The request's method.
         url: Its URL without user, query and fragment.
         attempts: How many were made.
-        reason: Why there is no other.
+        reason: Why no other follows.
         retry_after: Seconds the server asked for, None when it named no time.
-        status: The status code that came, None when none did.
+        status: The status code of the answer, None when none came.
         error: The name of the exception's class, None when an answer came.
     """
 
@@ -68,7 +68,7 @@ class GaveUp:
 
 @dataclass(frozen=True)
 class TokenRefreshed:
-    """There is a new token: fetched, or found in the store where another had put it.
+    """There is a new token: fetched, or found in the store where another process had put it.
 
     Attributes:
         key: The name the store keeps it under.
@@ -88,7 +88,7 @@ class RefreshDeclined:
     Attributes:
         method: The request's method.
         url: Its URL without user, query and fragment.
-        reason: Why it was not answered.
+        reason: Why the request was not replayed.
         error: The error code of the challenge, None when it named none.
         step_up: The sign-in that the server demands, None unless ``reason`` is ``STEP_UP``.
     """
@@ -102,11 +102,11 @@ class RefreshDeclined:
 
 @dataclass(frozen=True)
 class StoreFailed:
-    """The store did not do its part: what it should share or keep is in this process alone.
+    """The store failed: a token or a cool-down stays in this process alone.
 
     Attributes:
         key: The name the store keeps the token under, or ``cool-down``.
-        doing: What failed: ``lock``, ``read``, ``write`` or ``push``.
+        doing: The operation that failed: ``lock``, ``read``, ``write`` or ``push``.
         error: The name of the exception's class.
     """
 
@@ -117,14 +117,14 @@ class StoreFailed:
 
 @dataclass(frozen=True)
 class CoolingDown:
-    """Nothing is sent for a while to what falls under one limit: the server said so.
+    """A server refused a request: for a while nothing is sent to the scope of its rate limit.
 
     Attributes:
-        origin: Where it holds.
-        policy: The server's name of the limit, "" where it has none.
+        origin: The server's origin.
+        policy: The server's name of the rate limit, "" where it has none.
         seconds: How long, from now.
-        status: The status code that said so, None where another process was told, and the store
-            told us.
+        status: The status code of the refusal, None where another process got it, and the store
+            passed it on.
     """
 
     origin: str
@@ -138,14 +138,10 @@ Listener = Callable[[Event], object]
 
 
 def tell(listeners: Iterable[Listener], event: Event) -> None:
-    """Log the event and hand it to each listener; one that raises harms nobody."""
+    """Log the event and hand it to each listener; an exception from one is logged."""
     logger.debug("%r", event)
     for listener in listeners:
-        _tell_one(listener, event)
-
-
-def _tell_one(listener: Listener, event: Event) -> None:
-    try:
-        listener(event)
-    except Exception:
-        logger.exception("a listener failed on %s", type(event).__name__)
+        try:
+            listener(event)
+        except Exception:  # noqa: PERF203 (each by itself)
+            logger.exception("a listener failed on %s", type(event).__name__)

@@ -21,11 +21,11 @@ _ANY = {"origins": ("https://api.example.com",), "token": "any", "allow_http": T
 
 
 class Override:
-    """Changes to whatever settings a call has.
+    """Changes to the settings of any call.
 
     Attributes:
         changes: Fields of `Settings`.
-        known: The settings they were applied to, with what came of it.
+        known: The settings they were applied to, with the results.
     """
 
     def __init__(self, changes: dict[str, Any]) -> None:
@@ -50,12 +50,12 @@ current: ContextVar[Override | None] = ContextVar("requests_authretry override",
 
 @contextmanager
 def override(**changes: Any) -> Iterator[None]:
-    """Other settings for the calls made in this block, in this thread or task only.
+    """Change settings for the calls made in this block, in this thread or task only.
 
-    They hold for every session that is mounted or installed. One override inside another adds to
-    it. Tokens, limits and quotas that no change concerns are those of the session, as ever; a token
-    source of its own stays out of every store, unless it has a ``store_key``. Where the settings
-    have sites, such a token needs its ``origins``::
+    The changes hold for every session that is mounted or installed. One override inside another
+    adds to it. Tokens, limits and quotas that no change concerns stay those of the session. The
+    tokens of a source that is given here stay out of every store, unless the source has a
+    ``store_key``. Where the settings have sites, a token needs its ``origins``::
 
         with override(timeout=5, retry=RetryPolicy(max_attempts=1)):
             session.get("https://api.example.com/health")

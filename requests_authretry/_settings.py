@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from ._clock import SystemClock
 from ._core.adopt import adopt_fault
@@ -43,13 +43,27 @@ _NO_ORIGINS = (
 )
 
 
-class _SlotForShared:
-    """The place where `_shared` keeps what sessions with one settings object share.
+class Reader(Protocol):
+    """Reads settings from a file or from variables: `_config` does.
 
-    It is a slot and no field, so that `fields`, `replace`, `asdict` and pickles leave it out. It
-    belongs to the object and not to a weak dictionary: what is shared refers to the settings, often
-    through a token function of whoever holds them, so that such a dictionary would keep both for
-    ever. Here the garbage collector finds the circle.
+    This module cannot import `_config`, which stands above it: a file may name a source of
+    `requests_authretry.oauth2`, and such a source sends its token requests with `Settings`.
+    """
+
+    def load_file(self, path: str | os.PathLike[str]) -> Settings:
+        """Load settings from a file, see `Settings.from_file`."""
+
+    def load_env(self, environ: Mapping[str, str] | None = None) -> Settings:
+        """Load settings from variables, see `Settings.from_env`."""
+
+
+class _SlotForShared:
+    """The place where `_shared` keeps the state that sessions with one settings object share.
+
+    It is a slot and not a field, so that `fields`, `replace`, `asdict` and pickles leave it out. It
+    belongs to the object and not to a weak dictionary: the state refers to the settings, often
+    through a token function, so that such a dictionary would keep both for ever. Here the garbage
+    collector finds the circle.
     """
 
     __slots__ = ("_shared",)
@@ -58,29 +72,29 @@ class _SlotForShared:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Settings(_SlotForShared, CopiedAsItself):
-    """All there is to set. Immutable, validated when made, safe to share between threads.
+    """All settings. Immutable, validated when made, safe to share between threads.
 
     Sessions that are mounted with one settings object share its token, its quota and its store.
 
     Attributes:
         token: The credential: a str, a `Token`, a function without arguments that returns one of
-            these, or a `TokenSource`. It is asked when there is no token yet, shortly before the
-            one there is ends, and when the server refuses it.
+            these, or a `TokenSource`. A function or source is asked when there is no token yet,
+            shortly before the token expires, and when the server refuses it.
         origins: Where credentials may go: ``scheme://host[:port]``, compared exactly.
         retry: When a request is sent again, see `RetryPolicy`.
-        limits: What to make of a server's limits, see `RateLimits`.
+        limits: How to keep the rate limits of servers, see `RateLimits`.
         quota: What retries may cost, see `RetryQuota`.
-        store: Where tokens are kept, shared by all who name the same one; None: in memory, for
-            those who share this settings object.
+        store: Where tokens are kept, shared by all settings that name the same store; None: in
+            memory, for the sessions with this settings object.
         auth: A ``requests`` ``AuthBase`` applied again to every attempt that goes to one of the
             origins, for signatures with a timestamp.
         timeout: Seconds, or a pair (connect, read), used where the caller gave none.
         listeners: Functions that are called with each event.
         allow_http: Whether an origin may be plain http, unencrypted, on another machine.
-        adopt: What to take over from code that was there before: ``"authorization"``, the static
-            header that it set becomes the first token, and is replaced once it is refused;
-            ``"retries"``, the ``max_retries`` of a mounted adapter becomes the policy for what
-            goes through it. True: both.
+        adopt: What to take over from existing code: ``"authorization"``, the static header that it
+            set becomes the first token, and is replaced once it is refused; ``"retries"``, the
+            ``max_retries`` of a mounted adapter becomes the policy for requests through it. True:
+            both.
         sites: Settings of their own for requests to their origins, in place of these; each origin
             belongs to one site.
         clock: Where time comes from; another one in tests, see `requests_authretry.testing`.
@@ -103,77 +117,69 @@ class Settings(_SlotForShared, CopiedAsItself):
     sites: Collection[Settings] = ()
     clock: Clock = field(default_factory=SystemClock)
 
+    # Set by the package root, which stands above both this module and the reader.
+    _import_reader: ClassVar[Callable[[], Reader]]
+
     def __post_init__(self) -> None:
         """Freeze the collections and refuse what cannot work, all faults together."""
         object.__setattr__(self, "_shared", {})
         given: Any = self  # as yet whatever the caller wrote
-        kinds = ("origins", "listeners", "sites")
-        faults = [collection(name, getattr(given, name)) for name in kinds]
-        if faults[0] is None:
-            faults += self._take_origins(tuple(given.origins))
-        for name, fault in zip(kinds[1:], faults[1:3], strict=True):
+        faults: list[str | None] = []
+        for name in ("origins", "listeners", "sites"):
+            fault = collection(name, getattr(given, name))
+            faults.append(fault)
             if fault is None:
                 object.__setattr__(self, name, tuple(getattr(given, name)))
+        if faults[0] is None:
+            allow_http = given.allow_http is True
+            parsed = [parse_origin(text, allow_http=allow_http) for text in given.origins]
+            object.__setattr__(self, "origins", tuple(dict.fromkeys(map(str, parsed))))
+            if not parsed and (given.token is not None or given.auth is not None):
+                faults.append(_NO_ORIGINS)
+            faults += [f"origins: {fault}" for fault in parsed if isinstance(fault, str)]
         if isinstance(given.token, str):
-            faults.append(self._take_token())
+            try:
+                object.__setattr__(self, "token", Token(given.token))
+            except ConfigurationError as error:
+                object.__setattr__(self, "token", None)
+                faults.append(f"token: {', '.join(error.faults)}")
         object.__setattr__(self, "adopt", gathered(given.adopt))
         refuse("Settings", [*faults, *_faults(self)])
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Settings:
-        """Settings from a TOML file: its keys are the fields, its ``[[site]]`` tables the `sites`.
+        """Read a TOML file: its keys are the fields, its ``[[site]]`` tables the `sites`.
 
         Args:
             path: The file. Paths in it start from its folder.
 
         Raises:
-            ConfigurationError: It cannot be read, or something in it cannot work; all faults are
-                named together, each with its line.
+            ConfigurationError: The file cannot be read, or a setting in it cannot work; all faults
+                are named together, each with its line.
         """
-        from ._config import load_file
-
-        return load_file(path)
+        return cls._import_reader().load_file(path)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
-        """Settings from variables such as ``REQUESTS_AUTHRETRY_RETRY_MAX_ATTEMPTS=5``.
+        """Read variables such as ``REQUESTS_AUTHRETRY_RETRY_MAX_ATTEMPTS=5``.
 
-        They take the place of what stands in the file that ``REQUESTS_AUTHRETRY_CONFIG`` names.
+        A variable overrides the setting in the file that ``REQUESTS_AUTHRETRY_CONFIG`` names.
 
         Args:
             environ: The variables; None: those of the process.
 
         Raises:
-            ConfigurationError: A variable is unknown or cannot work, or so is something in the
-                file; all faults are named together, each with its variable or line.
+            ConfigurationError: A variable or a setting in the file is unknown or cannot work; all
+                faults are named together, each with its variable or line.
         """
-        from ._config import load_env
-
-        return load_env(environ)
-
-    def _take_token(self) -> str | None:
-        given: Any = self
-        try:
-            object.__setattr__(self, "token", Token(given.token))
-        except ConfigurationError as error:
-            object.__setattr__(self, "token", None)
-            return f"token: {', '.join(error.faults)}"
-        return None
-
-    def _take_origins(self, given: tuple[object, ...]) -> Iterable[str]:
-        allow_http = self.allow_http is True
-        parsed = [parse_origin(text, allow_http=allow_http) for text in given]
-        object.__setattr__(self, "origins", tuple(dict.fromkeys(map(str, parsed))))
-        if (self.token is not None or self.auth is not None) and not given:
-            yield _NO_ORIGINS
-        yield from (f"origins: {fault}" for fault in parsed if isinstance(fault, str))
+        return cls._import_reader().load_env(environ)
 
     def __getstate__(self) -> dict[str, object]:
-        """A pickle carries the fields, and nothing of what sessions share in this process."""
+        """Pickle the fields, without the state that sessions share in this process."""
         return {item.name: getattr(self, item.name) for item in fields(self)}
 
     def __setstate__(self, state: dict[str, object]) -> None:
-        """Restore the fields; nothing is shared yet with sessions of this process."""
+        """Restore the fields; the sessions of this process share no state yet."""
         self.__dict__.update(state)
         object.__setattr__(self, "_shared", {})
 

@@ -39,14 +39,6 @@ LADDER: Final = {
     for name in names
 }
 
-# The imports of a higher rung that are allowed, and why.
-EXCEPTIONS: Final = {
-    ("_settings", "_config"): (
-        "`Settings.from_file` and `from_env` import the reader of files when they are called: "
-        "it makes the sources and stores that files name, and users look for it on `Settings`"
-    ),
-}
-
 IMPURE: Final = {"requests", "urllib3", "threading", "logging", "random", "time", "os", "socket"}
 
 
@@ -58,14 +50,12 @@ class Module:
         name: Its full dotted name.
         tree: Its syntax tree.
         imports: The full dotted names of all that it imports, those for the type checker included.
-        runs: Those among them that are imported when it runs.
         by_string: Where it imports a module of the package by a string, or may do so.
     """
 
     name: str
     tree: ast.Module
     imports: frozenset[str]
-    runs: frozenset[str]
     by_string: tuple[str, ...]
 
     def __str__(self) -> str:
@@ -100,13 +90,12 @@ def read(path: Path, relative: Path) -> Module:
     return Module(
         name=package if path.stem == "__init__" else f"{package}.{path.stem}",
         tree=tree,
-        imports=frozenset(imported(tree, package, typing=True)),
-        runs=frozenset(imported(tree, package, typing=False)),
+        imports=frozenset(imported(tree, package)),
         by_string=tuple(imported_by_string(tree)),
     )
 
 
-def imported(node: ast.AST, package: str, *, typing: bool) -> Iterator[str]:
+def imported(node: ast.AST, package: str) -> Iterator[str]:
     """The full dotted names that the code below ``node`` imports, wherever it does so."""
     match node:
         case ast.Import(names):
@@ -114,11 +103,9 @@ def imported(node: ast.AST, package: str, *, typing: bool) -> Iterator[str]:
         case ast.ImportFrom(module, names, level):
             base = resolve_name("." * level + (module or ""), package)
             yield from (f"{base}.{alias.name}" for alias in names)
-        case ast.If(ast.Name("TYPE_CHECKING")) if not typing:
-            pass
         case _:
             for child in ast.iter_child_nodes(node):
-                yield from imported(child, package, typing=typing)
+                yield from imported(child, package)
 
 
 IMPORTERS: Final = {"import_module", "__import__", "find_spec", "run_module", "resolve_name"}
@@ -183,14 +170,12 @@ def test_every_module_has_a_rung() -> None:
 
 def test_no_module_imports_a_higher_rung() -> None:
     """A module imports only its own rung and lower ones, lazily or for types included."""
-    climbs = {
-        (str(module), str(other)): f"{module} (rung {module.rung}) imports {other} ({other.rung})"
+    told = [
+        f"{module} (rung {module.rung}) imports {other} ({other.rung})"
         for module in modules().values()
         for other in own(module.imports)
         if other.rung > module.rung
-    }
-    assert EXCEPTIONS.keys() <= climbs.keys(), "an exception that nobody needs any more"
-    told = [climbs[pair] for pair in climbs.keys() - EXCEPTIONS.keys()]
+    ]
     assert not told, "\n".join(sorted(told))
 
 
@@ -225,13 +210,8 @@ def test_an_import_by_a_string_is_found(code: str, *, is_reported: bool) -> None
 
 
 def test_no_modules_import_one_another() -> None:
-    """What runs when a module is imported, at once or later, never leads back to it."""
-    graph = {
-        str(m): {
-            str(other) for other in own(m.runs) - {m} if (str(m), str(other)) not in EXCEPTIONS
-        }
-        for m in modules().values()
-    }
+    """The imports of a module never lead back to it, lazily or for types included."""
+    graph = {str(m): {str(other) for other in own(m.imports) - {m}} for m in modules().values()}
     TopologicalSorter(graph).prepare()
 
 

@@ -10,7 +10,7 @@ from .._core.origin import parse_origin
 from .._core.validation import ConfigurationError, refuse
 from .._settings import Settings
 from .environment import read_variables
-from .fields import CONFIG, part_of
+from .fields import CONFIG, ORIGINS, part_of
 from .findings import Findings, Found, Place
 from .toml_file import read_file
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["load_env", "load_file"]
 
-_ORIGINS, _TOKEN, _ALLOW_HTTP = ("origins",), ("token",), ("allow_http",)
-_NOTHING = Found((), Place(""))
+_TOKEN, _ALLOW_HTTP = ("token",), ("allow_http",)
+_NO_ORIGINS = Found((), Place(""))
 
 
 def load_file(path: str | os.PathLike[str]) -> Settings:
@@ -54,8 +54,8 @@ def _built(findings: Findings) -> Settings | None:
     top, sites = findings.top, []
     taken: dict[str, Place] = {}
     for site in findings.sites:
-        found = {**top, _ORIGINS: Found((), site.place), **site.found}
-        origins, place = found[_ORIGINS]
+        found = {**top, **site}
+        origins, place = found[ORIGINS]
         if origins == ():
             needs = "site needs origins = [...]: they say which requests follow it"
             findings.say(place, needs)
@@ -68,7 +68,7 @@ def _built(findings: Findings) -> Settings | None:
             other = taken.setdefault(origin, place)
             if other is not place:
                 findings.say(place, f"site.origins: {origin} is in the site of {other} too")
-    if findings.sites and top.get(_ORIGINS, _NOTHING).value == ():
+    if findings.sites and top.get(ORIGINS, _NO_ORIGINS).value == ():
         top.pop(_TOKEN, None)  # it is the default of the sites
     return _made(top, findings, "origins", sites=() if findings.faults else tuple(sites))
 
@@ -77,7 +77,7 @@ def _made(
     found: Mapping[Names, Found], findings: Findings, name: str, **more: Any
 ) -> Settings | None:
     """Make one settings object of values that are good by themselves; None where it cannot work."""
-    origins = found.get(_ORIGINS, _NOTHING)
+    origins = found.get(ORIGINS, _NO_ORIGINS)
     if origins.value is None:
         return None
     # An allow_http that was refused may have been meant: one fault is enough.
@@ -99,7 +99,7 @@ def _made(
 
 
 def _record(owner: type[Any], found: Mapping[Names, Found], path: Names, **given: Any) -> Any:
-    """Make a record of what was found for its fields, and of the defaults for the others."""
+    """Make a record of the values found for its fields, and of the defaults for the others."""
     for item in fields_of(owner):
         here, part = (*path, item.name), part_of(item)
         if part is not None:

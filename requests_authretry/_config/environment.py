@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def read_variables(environ: Mapping[str, str] | None, findings: Findings) -> None:
-    """Read the variables into the findings, in place of what is there.
+    """Read the variables into the findings, in place of the values that a file gave.
 
     Args:
         environ: The variables, None for those of the process.
@@ -44,7 +44,7 @@ def read_variables(environ: Mapping[str, str] | None, findings: Findings) -> Non
 
 
 def _unknown(name: str) -> str:
-    """Look for the nearest name without the prefix, which makes all of them alike."""
+    # The nearest name is looked for without the prefix, which makes all of them alike.
     known = [variable.removeprefix(PREFIX) for variable in (*VARIABLES, CONFIG)]
     return unknown(name.removeprefix(PREFIX), known).replace("mean ", f"mean {PREFIX}")
 
@@ -59,4 +59,4 @@ def _take(taker: Taker, setting: Setting, text: str) -> None:
     if fits:
         taker.take(setting, value)
     else:
-        taker.refuse(setting, kind.says_of_text)
+        taker.refuse(setting, kind.in_text or kind.says)

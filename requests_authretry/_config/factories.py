@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from .value_types import Kind
-
     Faults = list[tuple[str, str]]
     """For each fault the key in the table, "" for all of it, and the text behind its name."""
 
@@ -26,7 +24,7 @@ _OTHER_NAMES = {"client_secret": "secret", "client_key": "key"}
 """What `Client` calls some of the keys."""
 
 _CHANGING = {"subject_token", "actor_token"}
-"""What is read anew for each token request."""
+"""The keys whose secrets are read again for each token request, unless they cannot change."""
 
 
 class Maker:
@@ -44,7 +42,7 @@ class Maker:
         self._folder, self._environ, self._is_file = folder, environ, is_file
 
     def token(self, given: Any, faults: Faults) -> object:
-        """Make a token or its source; None, and a fault, where there can be none."""
+        """Make a token or its source; None, and a fault, if that is impossible."""
         if isinstance(given, dict):
             return self._source(given, faults)
         if REFERENCE.fits(given):
@@ -57,7 +55,7 @@ class Maker:
         return None
 
     def store(self, given: str, faults: Faults) -> object:
-        """Make a store; None, and a fault, where there can be none."""
+        """Make a store; None, and a fault, if that is impossible."""
         if given.startswith("env:"):
             within = self._secret(self._reference(given), "", faults)
             if within is None:
@@ -96,7 +94,7 @@ class Maker:
         return Reference(text, self._folder, self._environ)
 
     def _secret(self, reference: Reference, key: str, faults: Faults) -> Secret | None:
-        """Read a reference; None, and a fault, where it leads nowhere."""
+        """Read a reference; None, and a fault, if it leads nowhere."""
         found = reference.found()
         if isinstance(found, Secret):
             return found
@@ -107,15 +105,21 @@ class Maker:
         form = _form_of(table, faults)
         if form is None:
             return None
-        keys, arguments = form.keys, {}
+        keys = form.keys
+        arguments: dict[str, Any] = {}
         for key, value in table.items():
             kind = keys.get(key)
             if kind is None:
                 faults.append((key, f" {unknown(key, keys)}"))
             elif not kind.fits(value):
                 faults.append((key, f" must be {kind.says}"))
+            elif kind in (REFERENCE, DPOP) and not isinstance(value, bool):
+                reference = self._reference(value)
+                secret = self._secret(reference, key, faults)
+                is_read_later = key in _CHANGING and not reference.is_fixed
+                arguments[key] = reference.read if is_read_later else secret
             else:
-                arguments[key] = self._argument(kind, key, value, faults)
+                arguments[key] = kind.made(value)
         faults += [("", f" needs {key}") for key in form.required if key not in table]
         if faults:
             return None
@@ -124,14 +128,6 @@ class Maker:
         except (ConfigurationError, ImportError) as error:
             faults.append(("", _because(error)))
         return None
-
-    def _argument(self, kind: Kind, key: str, value: Any, faults: Faults) -> Any:
-        """Return a value as it stands, or the secret it refers to."""
-        if kind not in (REFERENCE, DPOP) or isinstance(value, bool):
-            return kind.made(value)
-        reference = self._reference(value)
-        secret = self._secret(reference, key, faults)
-        return reference.read if key in _CHANGING and not reference.is_fixed else secret
 
 
 def _form_of(table: Mapping[str, Any], faults: Faults) -> Form | None:
@@ -151,7 +147,7 @@ def _made(form: Form, arguments: dict[str, Any]) -> object:
     """Make the source that a table describes.
 
     Raises:
-        ConfigurationError: What stands in the table cannot work.
+        ConfigurationError: A value in the table cannot work.
         ImportError: The source needs an extra.
     """
     if form is COMMAND:

@@ -20,6 +20,8 @@ PREFIX = "REQUESTS_AUTHRETRY_"
 CONFIG = f"{PREFIX}CONFIG"
 """The variable that names a file."""
 
+ORIGINS: Names = ("origins",)
+
 SITE = "site"
 """The name of the tables that become `Settings.sites`."""
 

@@ -1,4 +1,4 @@
-"""What was found outside, where it stands, and all that is wrong with it."""
+"""The settings found in a file or the environment, their places, and their faults."""
 
 from __future__ import annotations
 
@@ -33,29 +33,22 @@ class Found(NamedTuple):
     place: Place
 
     def __repr__(self) -> str:
-        """The place alone: the value may be a secret."""
+        """Show the place alone: the value may be a secret."""
         return f"Found({self.place})"
-
-
-class Site(NamedTuple):
-    """A ``[[site]]`` table and its place."""
-
-    found: dict[Names, Found]
-    place: Place
 
 
 @dataclass(repr=False)
 class Findings:
-    """All that was found so far.
+    """All settings found so far.
 
     Attributes:
         top: The settings above the sites, by the names that lead to them.
-        sites: The ``[[site]]`` tables.
-        faults: What is wrong, and where.
+        sites: The settings of each ``[[site]]`` table.
+        faults: The places of faults, and the words on each.
     """
 
     top: dict[Names, Found] = field(default_factory=dict)
-    sites: list[Site] = field(default_factory=list)
+    sites: list[dict[Names, Found]] = field(default_factory=list)
     faults: list[tuple[Place, str]] = field(default_factory=list)
 
     def say(self, place: Place, text: str) -> None:

@@ -14,15 +14,13 @@ if TYPE_CHECKING:
 
     from .._protocols import FetchContext
 
-_NO_KEYRING = "needs keyring: pip install 'requests-authretry[keyring]'"
-
 
 class Reference:
-    """A token source that reads a secret where it stands, anew whenever it is asked.
+    """A token source that reads a secret from its place each time it is asked.
 
-    A file that is replaced from time to time, as the projected tokens of Kubernetes are, is
-    therefore followed: a refused token is replaced by what the file says then. What says the same
-    as before declines. Immutable and safe to share between threads.
+    So it follows a file that is replaced from time to time, as the projected tokens of Kubernetes
+    are: a refused token is replaced by the one in the file then. If that is the same, the source
+    declines. Immutable and safe to share between threads.
 
     Args:
         text: ``env:NAME``, ``file:PATH`` (one line break at its end is not part of the secret) or
@@ -32,7 +30,7 @@ class Reference:
     """
 
     is_kept_elsewhere = True
-    """A store never holds these secrets, nor replaces them: they stand where they are."""
+    """A store never holds these secrets, nor replaces them."""
 
     def __init__(
         self, text: str, folder: Path = Path(), environ: Mapping[str, str] | None = None
@@ -71,18 +69,21 @@ class Reference:
         return f"Reference({self._text!r})"
 
     def __reduce__(self) -> tuple[type[Reference], tuple[str, Path]]:
-        """A pickle says where it stands; a copy in memory does too."""
+        """Pickle the reference, not the secret; copies in memory are made in the same way."""
         return type(self), (self._text, self._folder)
 
     def found(self) -> Secret | str:
-        """Return the secret, or why there is none: a traceback would show it."""
-        places = {"env": self._in_variable, "file": self._in_file, "keyring": self._in_keyring}
-        return places[self._kind]() or f"{self._text} is empty"
-
-    def _in_variable(self) -> Secret | str:
-        environ = os.environ if self._environ is None else self._environ
-        value = environ.get(self._name)
-        return f"the variable {self._name} is not set" if value is None else Secret(value)
+        """Return the secret, or why there is none; raise nothing, as a traceback has secrets."""
+        found: Secret | str
+        if self._kind == "file":
+            found = self._in_file()
+        elif self._kind == "keyring":
+            found = self._in_keyring()
+        else:
+            environ = os.environ if self._environ is None else self._environ
+            value = environ.get(self._name)
+            found = f"the variable {self._name} is not set" if value is None else Secret(value)
+        return found or f"{self._text} is empty"
 
     def _in_file(self) -> Secret | str:
         try:
@@ -100,7 +101,7 @@ class Reference:
         try:
             import keyring
         except ImportError:
-            return f"{self._text} {_NO_KEYRING}"
+            return f"{self._text} needs keyring: pip install 'requests-authretry[keyring]'"
         try:
             found = keyring.get_password(service, name)
         except Exception as error:  # noqa: BLE001 (backends raise what they like)
@@ -112,6 +113,6 @@ def path_of(name: str, folder: Path) -> Path:
     """Return a path that the settings name: ``~`` is home, and a relative one starts in a folder.
 
     Raises:
-        RuntimeError: There is no home directory.
+        RuntimeError: The home directory is unknown.
     """
     return folder / Path(name).expanduser()

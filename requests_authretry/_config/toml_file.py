@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .factories import Maker
-from .fields import NOT_SETTABLE, SETTINGS, SITE, TABLES
-from .findings import Place, Site, Taker
+from .fields import NOT_SETTABLE, ORIGINS, SETTINGS, SITE, TABLES
+from .findings import Found, Place, Taker
 from .toml_lines import line_of, lines_of
 from .value_types import unknown
 
@@ -46,14 +46,14 @@ def read_file(source: str, findings: Findings, environ: Mapping[str, str] | None
         findings.say(place_of(SITE), f"{SITE} must be tables: write [[{SITE}]]")
         return
     for index, table in enumerate(sites):
-        site = Site({}, place_of(SITE, index))
+        # A site does not inherit origins; a fault about missing ones has the line of its table.
+        site: dict[Names, Found] = {ORIGINS: Found((), place_of(SITE, index))}
         findings.sites.append(site)
         place_in_site = partial(place_of, SITE, index)
-        _take(table, (), Taker(site.found, maker, findings, place_in_site, (SITE,)))
+        _take(table, (), Taker(site, maker, findings, place_in_site, (SITE,)))
 
 
 def _text(source: str, findings: Findings) -> str | None:
-    fault = "is no path here"
     try:
         return Path(source).expanduser().read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -61,39 +61,40 @@ def _text(source: str, findings: Findings) -> str | None:
     except OSError as error:
         fault = f"cannot be read: {error.strerror}"
     except (ValueError, RuntimeError):
-        pass
+        fault = "is no path here"
     findings.say(Place(source), fault)
     return None
 
 
 def _parsed(text: str, source: str, findings: Findings) -> dict[str, Any] | None:
-    """Parse a document; an error of the parser holds the text, and goes no further."""
-    place, fault = Place(source), "is no TOML"
+    """Parse a document; return None, and note why, if it is none.
+
+    An error of the parser goes no further: it holds the text.
+    """
     try:
         if sys.version_info >= (3, 11):
             import tomllib as parser
         else:
             import tomli as parser
     except ImportError:
-        findings.say(place, "needs tomli to be read: pip install 'requests-authretry[toml]'")
+        needs = "needs tomli to be read: pip install 'requests-authretry[toml]'"
+        findings.say(Place(source), needs)
         return None
     try:
         document: dict[str, Any] = parser.loads(text)
     except parser.TOMLDecodeError as error:
         where = _WHERE.search(str(error))
-        last = text.count("\n") + 1
-        place = Place(source, int((where and where[1]) or last))
-        fault = f"is no TOML: {_WHERE.sub('', str(error))}"
+        line = (where and where[1]) or text.count("\n") + 1
+        findings.say(Place(source, int(line)), f"is no TOML: {_WHERE.sub('', str(error))}")
     except (ValueError, RecursionError):
-        pass
+        findings.say(Place(source), "is no TOML")
     else:
         return document
-    findings.say(place, fault)
     return None
 
 
 def _take(table: Mapping[str, Any], path: Names, taker: Taker) -> None:
-    """Take all that stands in a table, and in the tables within it."""
+    """Take all settings in a table, and in the tables within it."""
     for key, value in table.items():
         here = (*path, key)
         setting = SETTINGS.get(here)

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from .._core.backoff import Jitter
-from .._core.validation import is_finite
+from .._core.validation import is_finite, is_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -21,8 +21,8 @@ _JITTERS = [jitter.value for jitter in Jitter]
 _BARE = re.compile(r"[A-Za-z0-9_-]{1,80}")
 
 
-def _same(value: Any) -> Any:
-    return value
+def _without_lists(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,21 +32,16 @@ class Kind:
     Attributes:
         says: What a value must be in a file, in words that follow "must be".
         fits: Whether a value from a file is of this kind.
-        read: Turns the text of a variable into a value; raises ValueError where it cannot.
+        read: Turns the text of a variable into a value, or raises ValueError.
         made: Turns a value that fits into the one that the field takes.
-        in_text: What the text of a variable must be, "" for the same as in a file.
+        in_text: What the text of a variable must be, if it is written otherwise than in a file.
     """
 
     says: str
     fits: Callable[[Any], bool]
-    read: Callable[[str], Any] = _same
-    made: Callable[[Any], Any] = _same
+    read: Callable[[str], Any] = str
+    made: Callable[[Any], Any] = _without_lists
     in_text: str = ""
-
-    @property
-    def says_of_text(self) -> str:
-        """Say what the text of a variable must be."""
-        return self.in_text or self.says
 
 
 def _flag(text: str) -> bool:
@@ -72,10 +67,6 @@ def _one_or_two_numbers(text: str) -> Any:
     return numbers[0] if len(numbers) == 1 else numbers
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and bool(value)
-
-
 def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -84,31 +75,25 @@ def _is_array(value: object, fits: Callable[[object], bool]) -> bool:
     return isinstance(value, list) and all(map(fits, value))
 
 
-def _tuple_of_array(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
-
-
-TEXT = Kind("a string with something in it", _is_text)
+TEXT = Kind("a string with something in it", is_text)
 FLAG = Kind("true or false", lambda value: isinstance(value, bool), read=_flag)
 WHOLE = Kind("a whole number", _is_whole, read=int)
 NUMBER = Kind("a finite number", is_finite, read=float)
 TEXTS = Kind(
     "an array of strings",
-    lambda value: _is_array(value, _is_text),
+    lambda value: _is_array(value, is_text),
     read=_words,
-    made=tuple,
     in_text="words with commas between them",
 )
 STATUSES = Kind(
     "an array of whole numbers",
     lambda value: _is_array(value, _is_whole),
     read=lambda text: [int(word) for word in _words(text)],
-    made=tuple,
     in_text="whole numbers with commas between them",
 )
 WORDS_BY_NAME = Kind(
     "a table of strings",
-    lambda value: isinstance(value, dict) and all(map(_is_text, [*value, *value.values()])),
+    lambda value: isinstance(value, dict) and all(map(is_text, [*value, *value.values()])),
 )
 JITTER = Kind(
     " or ".join(f'"{jitter}"' for jitter in _JITTERS), lambda value: value in _JITTERS, made=Jitter
@@ -117,14 +102,12 @@ TIMEOUT = Kind(
     "a number of seconds or an array of two, [connect, read]",
     lambda value: is_finite(value) or (_is_array(value, is_finite) and len(value) == 2),  # noqa: PLR2004 (connect, read)
     read=_one_or_two_numbers,
-    made=_tuple_of_array,
     in_text="a number of seconds, or two with a comma between them: connect,read",
 )
 ADOPT = Kind(
     "true, false or an array of strings",
     lambda value: FLAG.fits(value) or TEXTS.fits(value),
     read=_flag_or_words,
-    made=_tuple_of_array,
     in_text="true, false or words with commas between them",
 )
 
@@ -142,12 +125,12 @@ BY_ANNOTATION: Mapping[str, Kind] = {
 
 
 def shown(name: str) -> str:
-    """Return a name for a message: one that is odd may be anything, and is not quoted in full."""
+    """Return a name for a message: an odd one is quoted, and not in full, as it may be anything."""
     return name if _BARE.fullmatch(name) else repr(name[:80])
 
 
 def unknown(name: str, table: Iterable[str], paths: Iterable[str] = ()) -> str:
-    """Return the words on a name that nobody knows, with the nearest one that is known.
+    """Say that a name is unknown, and name the nearest known one.
 
     Args:
         name: The last name of its path.

@@ -27,9 +27,9 @@ def _times_and_retries(adapter: BaseAdapter) -> tuple[int, Any]:
 
 
 def settings_for(adapter: BaseAdapter, settings: Settings) -> Settings:
-    """The settings for what goes through an adapter: with its own retries, if they are adopted.
+    """Return the settings for an adapter: with its own retries, if they are adopted.
 
-    To be asked before they are switched off, or after: then they are remembered.
+    The answer is the same before and after the retries are switched off.
     """
     _, retries = _times_and_retries(adapter)
     if not adopts(settings.adopt, RETRIES) or not would_retry(retries):
@@ -46,7 +46,11 @@ class _InnerRetries:
         self.lock = ForkSafeLock()
 
     def switch_off(self, adapter: HTTPAdapter) -> bool:
-        """Whether there was something to switch off; an adapter may be mounted several times."""
+        """Switch off the retries of an adapter, which may be mounted several times.
+
+        Returns:
+            Whether it had any. If so, `give_back` has to follow.
+        """
         times, retries = _times_and_retries(adapter)
         if not times and not would_retry(retries):
             return False

@@ -1,13 +1,14 @@
-"""`install`: the one line for a whole process, and the way back.
+"""`install`: add the library to every session of a process, and remove it.
 
-`Session.send` is where a call begins: the adapter that its session picks then, by whatever
-``get_adapter`` it has, is wrapped as `mount` wraps it. What sends by an adapter of its own, past
+A call begins in `Session.send`: the adapter that its session picks then, with its own
+``get_adapter``, is wrapped as `mount` wraps it. Code that sends by an adapter of its own, past
 `Session.send`, is met at `HTTPAdapter.send`. The wrappers are kept with the session, whose
 ``close`` ends its waits.
 """
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
@@ -27,7 +28,6 @@ from .patches import Patches, is_met
 if TYPE_CHECKING:
     from requests import PreparedRequest
     from requests.adapters import BaseAdapter
-    from typing_extensions import Self
 
     from .patches import Method, Patch
 
@@ -56,11 +56,11 @@ def install(settings: Settings | None = None) -> Installed:
     return Installed(settings)
 
 
-class Installed:
-    """What `install` has put in place, and how to undo it.
+class Installed(AbstractContextManager["Installed"]):
+    """One `install`, and how to undo it.
 
-    Used as a context manager it uninstalls at the end. Of several, the newest that is not undone
-    is in force; each undoes its own, in any order. Safe to use from many threads.
+    Used as a context manager it uninstalls at the end. Several can be undone in any order: the
+    newest of the others is in force then. Safe to use from many threads.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -68,23 +68,23 @@ class Installed:
         _process.begin(self)
 
     def uninstall(self) -> None:
-        """Put back exactly what was there; twice does nothing."""
-        _process.end(self)
+        """Undo this `install`, and with the last one restore all classes and sessions.
 
-    def __enter__(self) -> Self:
-        return self
+        Uninstalling twice does nothing.
+        """
+        _process.end(self)
 
     def __exit__(self, *_: object) -> None:
         self.uninstall()
 
 
 class _Calls:
-    """What the calls of one session go through.
+    """The wrappers that the calls of one session go through.
 
     Attributes:
-        settings: Those in force when the first of them began.
-        waits: Their waits.
-        wrappers: What stands on the adapters, by their identity.
+        settings: The settings in force when the first call began.
+        waits: The waits of these calls.
+        wrappers: The wrappers, by the identity of the adapters they wrap.
     """
 
     def __init__(self, settings: Settings, waits: Waits) -> None:
@@ -93,18 +93,18 @@ class _Calls:
         self.wrappers: dict[int, _Wrapper] = {}
 
     def __reduce__(self) -> tuple[type[bool], tuple[()]]:
-        """A session that is copied or pickled with all it has leaves it behind."""
+        """Become False in the copy or pickle of a session that carries all its attributes."""
         return bool, ()
 
     def take(self, wrapper: _Wrapper, session: Session) -> None:
-        """Keep one more, and those alone whose adapters the session still has."""
+        """Add a wrapper, and drop those whose adapters the session no longer has."""
         standing = {id(adapter) for adapter in tuple(getattr(session, "adapters", {}).values())}
         kept = {key: one for key, one in self.wrappers.items() if key in standing}
         self.wrappers = {**kept, id(wrapper.inner): wrapper}
 
 
 class _Wrapper(AuthRetryAdapter):
-    """Stands on an adapter, in no session's mapping, and waits as its session's calls do."""
+    """Wraps an adapter that stays where it is, and waits as its session's calls do."""
 
     def __init__(self, settings: Settings, inner: BaseAdapter, waits: Waits) -> None:
         super().__init__(settings_for(inner, settings), inner=inner)
@@ -112,10 +112,10 @@ class _Wrapper(AuthRetryAdapter):
 
 
 class _Process:
-    """What is installed in this process.
+    """The state of `install` in this process.
 
     Attributes:
-        settings: Those in force, None where nothing is.
+        settings: The settings in force, None while nothing is installed.
     """
 
     def __init__(self) -> None:
@@ -127,7 +127,7 @@ class _Process:
         self._lock = ForkSafeLock()
 
     def begin(self, installed: Installed) -> None:
-        """Put it in force."""
+        """Put the settings of an `install` in force."""
         with self._lock:
             for place, name, patch in _PATCHES:
                 self._patches.apply(place, name, patch)
@@ -135,7 +135,7 @@ class _Process:
             self.settings = installed.settings
 
     def end(self, installed: Installed) -> None:
-        """Take it out; with the last one goes all that was put anywhere."""
+        """Undo an `install`; the last one takes all patches and wrappers away."""
         with self._lock:
             if installed not in self._installed:
                 return
@@ -152,14 +152,14 @@ class _Process:
             self._quieted.clear()
 
     def watch(self, kind: type[Session]) -> None:
-        """Have sessions of this class hand out wrapped adapters, and tell of their end."""
+        """Patch a class of sessions, so that they hand out wrapped adapters and end their waits."""
         with self._lock:
             if self.settings is not None:
                 self._patches.apply(kind, "get_adapter", _get_adapter)
                 self._patches.apply(kind, "close", _close)
 
     def wrapped(self, adapter: Any, session: Session, settings: Settings) -> Any:
-        """Wrap an adapter for a session's call; what is mounted keeps its own settings."""
+        """Wrap an adapter for a session's call; a mounted one keeps its own settings."""
         if isinstance(adapter, AuthRetryAdapter):
             return adapter
         calls: _Calls | None = session.__dict__.get(_PLACE)
@@ -170,28 +170,23 @@ class _Process:
                 if self.settings is not None:
                     session.__dict__[_PLACE] = calls
                     self._sessions[id(session)] = session
-        return calls.wrappers.get(id(adapter)) or self._wrapper(adapter, session, calls)
-
-    def alone(self, adapter: HTTPAdapter, settings: Settings) -> _Wrapper:
-        """Wrap an adapter that is used by itself."""
-        wrapper = _Wrapper(settings, adapter, Waits())
-        with self._lock:
-            self._quiet(adapter)
+        wrapper = calls.wrappers.get(id(adapter))
+        if wrapper is None:
+            wrapper = self.wrapped_alone(adapter, settings, calls.waits)
+            with self._lock:
+                calls.take(wrapper, session)
         return wrapper
 
-    def _wrapper(self, adapter: Any, session: Session, calls: _Calls) -> _Wrapper:
-        wrapper = _Wrapper(calls.settings, adapter, calls.waits)
+    def wrapped_alone(self, adapter: Any, settings: Settings, waits: Waits) -> _Wrapper:
+        """Wrap an adapter, and switch off its own retries until nothing is installed."""
+        wrapper = _Wrapper(settings, adapter, waits)
         with self._lock:
-            calls.take(wrapper, session)
-            if isinstance(adapter, HTTPAdapter):
-                self._quiet(adapter)
+            is_known = self.settings is None or id(adapter) in self._quieted
+            if isinstance(adapter, HTTPAdapter) and not is_known:
+                with inner_retries.lock:
+                    if inner_retries.switch_off(adapter):
+                        self._quieted[id(adapter)] = adapter
         return wrapper
-
-    def _quiet(self, adapter: HTTPAdapter) -> None:
-        if self.settings is not None and id(adapter) not in self._quieted:
-            with inner_retries.lock:
-                if inner_retries.switch_off(adapter):
-                    self._quieted[id(adapter)] = adapter
 
 
 _process = _Process()
@@ -243,7 +238,8 @@ def _adapter_send(found: Method) -> Method:
         is_ours = _is_sending.get(False) or isinstance(adapter, AuthRetryAdapter)
         if is_ours or settings is None:
             return found(adapter, request, *args, **options)
-        return _process.alone(adapter, settings).send(request, *args, **options)
+        wrapper = _process.wrapped_alone(adapter, settings, Waits())
+        return wrapper.send(request, *args, **options)
 
     return send
 

@@ -1,8 +1,9 @@
-"""`mount`: the one line, and the way back."""
+"""`mount`: add the library to one session, and remove it."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import requests
@@ -16,7 +17,6 @@ from .inner_retries import inner_retries, settings_for
 
 if TYPE_CHECKING:
     from requests.adapters import BaseAdapter
-    from typing_extensions import Self
 
 
 def mount(
@@ -48,11 +48,11 @@ def mount(
     return Mounted(session, settings, prefix)
 
 
-class Mounted:
-    """What `mount` has put in place, and how to undo it.
+class Mounted(AbstractContextManager["Mounted"]):
+    """The adapters that one `mount` has put in place, and how to undo it.
 
-    Used as a context manager it unmounts at the end. Of several mounts on one session each undoes
-    its own, in any order. Safe to use from many threads.
+    Used as a context manager it unmounts at the end. Several mounts on one session can be undone in
+    any order. Safe to use from many threads.
     """
 
     def __init__(
@@ -64,26 +64,22 @@ class Mounted:
         self._quieted: list[HTTPAdapter] = []
         with inner_retries.lock:
             for place, adapter in _places(session, prefix):
-                self._put[place] = self._wrapper(adapter, settings)
+                inner = adapter
+                if isinstance(adapter, AuthRetryAdapter) and adapter.inner is not None:
+                    inner = adapter.inner
+                # One wrapper for an adapter that stands at several prefixes, as it was before.
+                wrapper = next((one for one in self._put.values() if one.inner is inner), None)
+                if wrapper is None:
+                    wrapper = AuthRetryAdapter(settings_for(inner, settings), inner=inner)
+                    if isinstance(inner, HTTPAdapter) and inner_retries.switch_off(inner):
+                        self._quieted.append(inner)
+                self._put[place] = wrapper
                 self._found[place] = session.adapters.get(place)
             for place, wrapper in self._put.items():
                 _put(session, place, wrapper)
 
-    def _wrapper(self, adapter: BaseAdapter, settings: Settings) -> AuthRetryAdapter:
-        carrier = adapter
-        if isinstance(adapter, AuthRetryAdapter) and adapter.inner is not None:
-            carrier = adapter.inner
-        # One wrapper for an adapter that stands at several prefixes, as it was before.
-        known = (mine for mine in self._put.values() if mine.inner is carrier)
-        wrapper = next(known, None)
-        if wrapper is None:
-            wrapper = AuthRetryAdapter(settings_for(carrier, settings), inner=carrier)
-            if isinstance(carrier, HTTPAdapter) and inner_retries.switch_off(carrier):
-                self._quieted.append(carrier)
-        return wrapper
-
     def unmount(self) -> None:
-        """Put back exactly what was there, where nobody has put something else since.
+        """Put back the adapters that `mount` found, except where another was mounted since.
 
         Requests under way end as they began. Unmounting twice does nothing.
         """
@@ -96,12 +92,9 @@ class Mounted:
                 wrapper.__dict__[_RETIRED_FOR] = found
                 if self._session.adapters.get(prefix) is wrapper:
                     _put(self._session, prefix, found)
-            for carrier in self._quieted:
-                inner_retries.give_back(carrier)
+            for inner in self._quieted:
+                inner_retries.give_back(inner)
             self._put, self._quieted = {}, []
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.unmount()

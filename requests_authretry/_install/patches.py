@@ -1,4 +1,4 @@
-"""Methods of ours around those of other people's classes, and the way back."""
+"""Patch methods of other libraries' classes, and restore them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _MARK = "_authretry_patch"
 
 
 class Patches:
-    """Where methods of ours stand. To be used by one thread at a time."""
+    """The patches in force. To be used by one thread at a time."""
 
     def __init__(self) -> None:
         self._places: WeakKeyDictionary[type, set[str]] = WeakKeyDictionary()
 
     def apply(self, kind: type, name: str, patch: Patch) -> None:
-        """Stand around a method, in the class that it comes from; once, as long as ours is met."""
+        """Patch a method in the class that defines it, unless the patch is there already."""
         place = next(each for each in kind.__mro__ if name in each.__dict__)
         found = place.__dict__[name]
         self._places.setdefault(place, set()).add(name)
@@ -35,7 +35,7 @@ class Patches:
         setattr(place, name, ours)
 
     def restore(self) -> None:
-        """Leave all places; ours stays, and lets all pass, below what others put around it."""
+        """Restore all methods. A patch that others have wrapped since stays, and does nothing."""
         for place, names in self._places.items():
             for name in names:
                 stands = place.__dict__.get(name)
@@ -44,12 +44,12 @@ class Patches:
 
 
 def is_met(method: Any) -> bool:
-    """Whether a method is ours, or is around ours and says so as `functools.wraps` does."""
+    """Whether a method is a patch, or wraps one as `functools.wraps` does."""
     return _MARK in getattr(method, "__dict__", ())
 
 
 def _bound(found: Any, place: type) -> Method:
-    """Make a function of what else stands in a class, such as a mock: it binds as that does."""
+    """Make a function of an attribute that is none, such as a mock; it binds in the same way."""
 
     def method(thing: object, *args: Any, **options: Any) -> Any:
         bind = getattr(found, "__get__", None)

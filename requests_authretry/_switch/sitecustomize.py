@@ -1,8 +1,8 @@
 """The environment switch: Python runs this at its start where this folder is on ``PYTHONPATH``.
 
 With ``REQUESTS_AUTHRETRY=1`` it has `install` called as soon as the program has imported requests.
-Not earlier: requests brings ssl, which gevent must patch first, and who makes no requests should
-not wait for it. Where this library or requests is not to be found, nothing happens.
+Not earlier: requests brings ssl, which gevent must patch first, and a program without requests
+should not wait for it. Where this library or requests is missing, nothing happens.
 """
 
 from __future__ import annotations
@@ -22,33 +22,30 @@ _WATCHED = "requests"
 
 
 class _Finder:
-    """Finds requests as ever, and has what is installed put in place when it was imported."""
+    """Finds the module requests as usual, and has `install` called once it is imported."""
 
     def find_spec(self, name: str, *_: Any) -> ModuleSpec | None:
-        """The module's own spec, its loader told to call us; None for all other modules."""
+        """Return the spec of requests, whose loader installs, once; None for other modules."""
         if name != _WATCHED:
             return None
         sys.meta_path.remove(self)
         from importlib.util import find_spec
 
         spec = find_spec("requests")
-        if spec is not None and spec.loader is not None:
-            _call_after(spec.loader)
+        if spec is None or spec.loader is None:
+            return spec
+        loader: Any = spec.loader
+        execute = loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            if module.__name__ == _WATCHED:
+                del loader.exec_module
+            execute(module)
+            if module.__name__ == _WATCHED:
+                _install()
+
+        loader.exec_module = exec_module
         return spec
-
-
-def _call_after(loader: Any) -> None:
-    """Have the loader install, once, and be as it was."""
-    execute = loader.exec_module
-
-    def exec_module(module: ModuleType) -> None:
-        if module.__name__ == _WATCHED:
-            del loader.exec_module
-        execute(module)
-        if module.__name__ == _WATCHED:
-            _install()
-
-    loader.exec_module = exec_module
 
 
 def _install() -> None:

@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Args:
-        arguments: What was typed behind the program's name; None: what was typed indeed.
+        arguments: The arguments behind the program's name; None: those of `sys.argv`.
 
     Returns:
         The exit status: 0 when all is well, 1 when the command failed, 2 when none was named.

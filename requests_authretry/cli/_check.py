@@ -32,7 +32,7 @@ def check(file: str | None) -> int:
 
 
 def described(settings: Settings) -> Iterator[str]:
-    """Describe what settings do, in lines without secrets: each site, then all else."""
+    """Describe what settings do, in lines without secrets: each site, then the settings above."""
     for site in settings.sites:
         yield f"{', '.join(site.origins)}:"
         yield from _policy(site)

@@ -87,7 +87,7 @@ def demonstrate() -> int:
 
 
 def run(out: TextIO) -> None:
-    """Play every scene and show what came of it.
+    """Play every scene and show its outcome.
 
     Args:
         out: Where the lines go, one after another as they come true.
@@ -130,7 +130,7 @@ def _bare(scene: Scene, demo_server: DemoServer, url: str) -> list[int]:
 def _mounted(
     scene: Scene, demo_server: DemoServer, session: requests.Session, url: str
 ) -> tuple[requests.Response, str]:
-    """The answer a mounted session gets to one call, and what it took to get it."""
+    """Make one call with the mounted session; return the answer, and words on how it came."""
     clock = SystemClock()
     _make_trouble(scene, demo_server)
     seen, issued, began = len(demo_server.seen), demo_server.issued, clock.time()

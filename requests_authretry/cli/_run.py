@@ -57,7 +57,7 @@ def run(program: list[str], config: str | None) -> int:
 
 
 def environment(before: Mapping[str, str], config: str | None) -> dict[str, str]:
-    """The variables of a process with the switch on."""
+    """Return the variables of a process with the switch on."""
     paths = [str(SWITCH), *filter(None, [before.get("PYTHONPATH")])]
     after = {**before, "PYTHONPATH": os.pathsep.join(paths), "REQUESTS_AUTHRETRY": "1"}
     if config is not None:

@@ -1,8 +1,8 @@
 """The demo server: it stands in front of httpbin, and answers what httpbin alone cannot.
 
 httpbin takes any bearer token and never asks a client to slow down. This server issues tokens
-that can be revoked, and gives canned answers to the next requests; all else is httpbin's own. The
-demonstration and the tests share it. Nothing here waits or reads a clock.
+that can be revoked, and gives canned answers to the next requests; other answers are httpbin's.
+The demonstration and the tests share it. Nothing here waits or reads a clock.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Seen:
         authorization: The Authorization header as sent, or None.
         cookie: The Cookie header as sent, or None.
         body_length: The bytes of the body, framing taken off.
-        status: What was answered, or None while the application is still at it.
+        status: The status of the answer, or None while there is none.
     """
 
     method: str
@@ -51,7 +51,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """An application that always says the same."""
+    """An application that always gives the same answer."""
 
     status: int
     headers: Headers
@@ -205,7 +205,7 @@ def serve(app: WSGIApplication) -> Iterator[str]:
 
 
 def _handler(connections: set[socket.socket]) -> type[WSGIRequestHandler]:
-    """Werkzeug's handler, taught to keep connections alive."""
+    """Derive a handler from Werkzeug's, so that connections are kept alive."""
     from werkzeug.serving import DechunkedInput, WSGIRequestHandler
 
     class Handler(WSGIRequestHandler):
@@ -246,7 +246,7 @@ def _handler(connections: set[socket.socket]) -> type[WSGIRequestHandler]:
 def _sized_body(
     headers: Message, stream: io.BufferedIOBase, dechunked: Callable[..., io.RawIOBase]
 ) -> bytes:
-    """The body of one request; if it was chunked, then sized from here on, as httpbin wants it."""
+    """Read the body of one request; a chunked one gets the Content-Length that httpbin needs."""
     if "Transfer-Encoding" in headers:
         body = dechunked(stream).read()
         del headers["Transfer-Encoding"]

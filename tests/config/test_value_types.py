@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from requests_authretry import Jitter
+from requests_authretry import ConfigurationError, Jitter, Settings
 from requests_authretry._config import value_types
 from requests_authretry._config.value_types import BY_ANNOTATION, shown, unknown
 
@@ -115,9 +115,18 @@ def test_text_of_another_kind_is_a_value_error(kind: value_types.Kind, text: str
 
 
 def test_what_it_must_be_is_said_of_text_where_that_differs() -> None:
-    """An array is written with commas in a variable, a flag as in a document."""
-    assert value_types.TEXTS.says_of_text == "words with commas between them"
-    assert value_types.FLAG.says_of_text == value_types.FLAG.says
+    """Numbers are written with commas in a variable, a flag as in a document."""
+    variables = {
+        "REQUESTS_AUTHRETRY_RETRY_STATUSES": "x",
+        "REQUESTS_AUTHRETRY_ALLOW_HTTP": "maybe",
+    }
+    numbers = "whole numbers with commas between them"
+    with pytest.raises(ConfigurationError) as raised:
+        Settings.from_env(variables)
+    assert raised.value.faults == (
+        "REQUESTS_AUTHRETRY_ALLOW_HTTP: allow_http must be true or false",
+        f"REQUESTS_AUTHRETRY_RETRY_STATUSES: retry.statuses must be {numbers}",
+    )
 
 
 @pytest.mark.parametrize(
