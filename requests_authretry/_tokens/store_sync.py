@@ -19,7 +19,7 @@ from .._core.token import Token, TokenRecord, UnreadableRecordError
 from .._errors import INVALID_GRANT, RefreshFailed
 from .._events import StoreFailed, logger, tell
 from .families import families, is_constant, name_of, place_of
-from .results import NoToken, Renewed
+from .renewal import NoToken, Renewed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

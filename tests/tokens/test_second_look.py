@@ -111,7 +111,7 @@ def test_an_adopted_token_that_is_old_too_is_renewed() -> None:
     session, below = scripted(chosen, REFUSED, REFUSED, 200)
     tokens = SharedState.of(chosen).tokens
     assert tokens is not None
-    tokens._set(Token("first"), without_windows(None, 0.0))  # noqa: SLF001 (as if it had been fetched)
+    tokens._hold(Token("first"), without_windows(None, 0.0))  # noqa: SLF001 (as if it had been fetched)
     assert session.get(URL).status_code == 200
     assert carried(below) == ["Bearer first", "Bearer second", "Bearer third"]
     assert source.calls == 1

@@ -754,8 +754,8 @@ class Team:
         if self.server.hangs:
             return
         all_end()
-        schedule = desk.manager._held.schedule  # noqa: SLF001 (when it would have to)
-        token = desk.manager.token
+        schedule = desk.manager.held.schedule
+        token = desk.manager.held.token
         if token and self.server.takes(token) and self.server.clock.time() < schedule.late:
             failing = self.store.failing
             self.store.failing = {("lock", "read", "write")[number // 3], *failing}
