@@ -138,7 +138,7 @@ def test_a_source_that_hung_once_is_asked_again() -> None:
         clock.patience = 5
         hung = SharedState.of(chosen).tokens
         assert hung is not None
-        hung._sync._store = MemoryStore()  # noqa: SLF001 (the hanging one keeps the other's lock)
+        hung._sync._kept.store = MemoryStore()  # noqa: SLF001 (the hanging one keeps the other's lock)
         assert session.get(URL).status_code == 200
     finally:
         hang.set()
