@@ -55,7 +55,7 @@ class FailedRenewals:
     in_a_row: int = 0
     result: Result | None = None
     until: float = 0.0
-    of_refused: deque[float] = field(default_factory=lambda: deque(maxlen=rules.STORM_RENEWALS))
+    of_refused: deque[float] = field(default_factory=lambda: deque(maxlen=rules.REFUSED_RENEWALS))
 
 
 class TokenManager:
@@ -198,7 +198,7 @@ class TokenManager:
                     )
                 return renewal
             if context.refused and self.held.schedule.is_young(clock.time()):
-                if rules.is_storm(failed.of_refused, now):
+                if rules.are_refused_at_once(failed.of_refused, now):
                     return Reason.STORM
                 failed.of_refused.append(now)
             return self._begin(context)

@@ -226,7 +226,7 @@ def test_a_new_token_that_is_refused_too() -> None:
     assert source.calls == 2
 
 
-def test_a_failed_renewal_is_latched(clock: FakeClock) -> None:
+def test_a_failed_renewal_is_remembered(clock: FakeClock) -> None:
     """Until its pause is over a failed renewal is not repeated; the pause doubles.
 
     The pauses are 1 s and 2 s, of which the jitter leaves at least half.
