@@ -170,7 +170,10 @@ class RedisStore(CopiedAsItself):
 
     def __repr__(self) -> str:
         """Show how it is made; of the URL no user and no password, of a client only its kind."""
-        where = repr(_place(self._url)) if self._url else f"<{type(self._client).__name__}>"
+        where = f"<{type(self._client).__name__}>"
+        if self._url:
+            parts = urlsplit(self._url)
+            where = repr(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
         return f"RedisStore({where}, prefix={self._prefix!r})"
 
     def __reduce__(self) -> tuple[Callable[[], RedisStore], tuple[()]]:
@@ -229,11 +232,6 @@ def _url_fault(url: str) -> str | None:
 
 def _has_password(client: redis.Redis) -> bool:
     return any("password" in option for option in client.connection_pool.connection_kwargs)
-
-
-def _place(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _asked(call: Callable[[], T]) -> T:

@@ -99,6 +99,7 @@ class StoreSync:
             return Renewed(found, fetched=False)
 
     def _renew_locked(self, context: FetchContext, *, is_alone: bool) -> Renewed | Reason:
+        """Take over the token of another process, if there is a newer one; else ask the source."""
         stale, was_kept = context.stale, self.is_kept
         read = self._read_newest(stale, early=context.early)
         found = read.token
@@ -143,8 +144,7 @@ class StoreSync:
             return Reason.UNCHANGED
         if kept.generation != before and kept.newest is not None:
             return Renewed(kept.newest.token, fetched=False)  # another renewal was begun meanwhile
-        self._note_rotation(given, found)
-        renewed = self._keep(given)  # the same token may come with another refresh token
+        renewed = self._keep(given, found)  # the same token may come with another refresh token
         return Reason.UNCHANGED if is_again and context.refused else renewed
 
     def _read_newest(
@@ -212,25 +212,20 @@ class StoreSync:
             found = self._read_newest(spent).token
         return found if self._replaces(found, spent) else None
 
-    def _note_rotation(self, fetched: Token, spent: Token | None) -> None:
-        """Remember where the newest refresh token is; warn once if it is in memory alone."""
-        if fetched.refresh_token is None:
-            return
-        family = self._kept.family
-        family.kept_in, family.is_inherited = self._kept.place, False
-        family.rotates |= spent is not None and spent.refresh_token not in {
-            None,
-            fetched.refresh_token,
-        }
-        if family.rotates and self._kept.is_in_memory and not families.is_warned:
-            families.is_warned = True
-            logger.warning(
-                "the server gives a new refresh token each time: without Settings(store=...) the "
-                "last one is lost when this process ends, and other processes send spent ones"
-            )
-
-    def _keep(self, fetched: Token) -> Renewed:
-        kept, now = self._kept, self._settings.clock.time()
+    def _keep(self, fetched: Token, spent: Token | None) -> Renewed:
+        """Keep the token that the source gave; warn once if only this process can renew it."""
+        kept, family, now = self._kept, self._kept.family, self._settings.clock.time()
+        if fetched.refresh_token is not None:
+            family.kept_in, family.is_inherited = kept.place, False
+            unchanged = {None, fetched.refresh_token}
+            family.rotates |= spent is not None and spent.refresh_token not in unchanged
+            if family.rotates and kept.is_in_memory and not families.is_warned:
+                families.is_warned = True
+                logger.warning(
+                    "the server gives a new refresh token each time: without Settings(store=...) "
+                    "the last one is lost when this process ends, and other processes send spent "
+                    "ones"
+                )
         if fetched.is_expired(now):
             # By this machine's clock alone: the source has just called the token good.
             fetched = replace(fetched, expires_at=None)
