@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ._clock import SystemClock
-from ._core.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from threading import Event
 
     from ._core.challenge import Challenge
+    from ._core.retry import RetryPolicy
     from ._core.token import Token
 
 
@@ -26,17 +27,24 @@ class Clock(Protocol):
     """
 
     def time(self) -> float:
-        """POSIX time in seconds, for what comes from outside: token life, HTTP dates."""
+        """Return the POSIX time in seconds, to compare with token life and HTTP dates."""
 
     def monotonic(self) -> float:
-        """Seconds that never go back, for deadlines and waits."""
+        """Return seconds that never go back, for deadlines and waits."""
 
     def sleep(self, seconds: float, wake: Event | None = None) -> None:
         """Wait, and return early as soon as ``wake`` is set."""
 
 
-_DEFAULT_RETRY = RetryPolicy()
-"""One for all contexts: it is frozen, and making one checks every field."""
+# Sources read `context.retry.max_attempts` and the like: a context that is made without a policy,
+# as in tests of a source, has the default one and not None. It is imported when such a context is
+# made, as the modules that import this one need no rules of retrying.
+@cache
+def _default_retry() -> RetryPolicy:
+    """Return the one policy of all contexts that are made without: it is frozen."""
+    from ._core.retry import RetryPolicy
+
+    return RetryPolicy()
 
 
 def _nobody() -> None:
@@ -48,20 +56,22 @@ class FetchContext:
     """What a token source is told.
 
     Attributes:
-        stale: The token to replace, None the first time. Where the store holds a newer one, it is
-            that: its refresh token is the one that is not spent yet.
-        refused: Whether the server refused it.
-        challenge: What the server said of it, None when it said nothing.
-        timeout: Seconds it may take: what is left to the caller who asked first, and 10 at least,
-            as others wait for the answer too.
-        early: Whether the token is good still and nobody waits: one try is enough, another
-            follows later.
-        blind: Whether the store could not be read, or not locked: there may be a newer token than
-            ``stale``, or somebody who is just getting one.
+        stale: The token to replace; None where there is none yet. It is the newest token that the
+            store or this process has, which another process may have put there after the token
+            that the server refused. Send its refresh token: those of older tokens may be spent.
+        refused: Whether the server refused the token.
+        challenge: What the server said of the token, None when it said nothing.
+        timeout: Seconds that the source may take: what is left to the caller who asked first, and
+            10 at least, as other callers wait for the answer too.
+        early: Whether the token is still good and nobody waits: one attempt is enough, as another
+            renewal follows later.
+        blind: Whether the store could not be read or not locked: it may hold a newer token than
+            ``stale``, or another process may be getting one now.
         retry: When to ask again, where the source asks over a network.
         clock: Where the source's time comes from.
-        sibling: Looks into the store once more, for the token of another who spent the refresh
-            token just before; None where there is none. It may take a second.
+        sibling: Reads the store once more, for the token of another process that has just spent
+            the same refresh token; it returns None where there is no such token, and may take a
+            second.
     """
 
     stale: Token | None
@@ -70,7 +80,7 @@ class FetchContext:
     timeout: float = 0.0
     early: bool = False
     blind: bool = False
-    retry: RetryPolicy = _DEFAULT_RETRY
+    retry: RetryPolicy = field(default_factory=_default_retry)
     clock: Clock = field(default_factory=SystemClock)
     sibling: Callable[[], Token | None] = field(default=_nobody, compare=False, repr=False)
 
@@ -79,49 +89,51 @@ class FetchContext:
 class TokenSource(Protocol):
     """Where tokens come from.
 
-    It is called from a thread of its own, once for each token version, never twice at a time for
-    one store and key. It must not use the session that the library is mounted on for the origins
-    it makes tokens for.
+    The library calls a source from a thread of its own, once for each token version, and never
+    twice at a time for one store and key. A source must not use the session that the library is
+    mounted on for the origins that the tokens are for.
 
     A source may also have these attributes:
 
-    * ``store_key`` (a str), the name under which a store keeps its tokens. Without it a store keeps
-      them under the origins they are for, and a second source without it is kept out of the store
-      within this process, as it may give the tokens of somebody else; it is not asked where it has
-      `fetch`, as both may begin with one refresh token.
-    * ``family`` (a str): sources with the same one use the same tokens within this process, where
-      no store is named. Without it each object has tokens of its own, which all settings that name
-      it use, as its tokens are of one identity. With None each settings object asks it for itself.
-    * ``has_refresh_tokens`` (a bool): False where its tokens never bring a refresh token.
-    * ``is_kept_elsewhere`` (a bool): True keeps its tokens out of every store.
-    * ``patience`` (seconds), what one `fetch` may take before another is begun beside it, where
-      that is more than a minute.
+    * ``store_key`` (a str), the name under which a store keeps the source's tokens. Without it the
+      name is the origins that the tokens are for, and only the first source of this process has
+      that name: the tokens of another source may be somebody else's, and stay out of the store.
+      Another source with a `fetch` is not even asked, unless it has no refresh tokens: both
+      sources may begin with the same refresh token.
+    * ``family`` (a str), the name of the tokens that the source gives. Where no store is named,
+      sources of this process with the same ``family`` share one token; give it to sources of one
+      identity only. Without a ``family``, the settings that name the same source object share its
+      token. Where ``family`` is None, each settings object asks the source for a token of its own.
+    * ``has_refresh_tokens`` (a bool): False where the source's tokens never have a refresh token.
+    * ``is_kept_elsewhere`` (a bool): True keeps the source's tokens out of every store.
+    * ``patience`` (seconds): how long one `fetch` may take before another one is begun beside it,
+      where that is more than a minute.
     * ``prover``, a `requests_authretry.oauth2.Prover` for tokens with the scheme ``DPoP``.
     """
 
     def fetch(self, context: FetchContext) -> Token | str | None:
-        """A new token; None declines: the 401 stands, and without any token nothing is sent.
+        """Return a new token, or None to decline: then a 401 stands, or nothing is sent.
 
         Raises:
-            RefreshFailed: There is none; the caller gets its words, so they hold no secret. What
-                other exceptions say is kept from the caller's eyes.
+            RefreshFailed: There is no token. The caller reads the message: put no secret into it.
+                The messages of other exceptions are not shown to the caller.
         """
 
 
 @runtime_checkable
 class Prover(Protocol):
-    """Proves, with each attempt anew, that we hold the key a token is bound to (RFC 9449).
+    """Proves for each attempt that we hold the key that a token is bound to (RFC 9449).
 
     Called from many threads.
     """
 
     def proof(self, method: str, url: str, token: Token, now: float) -> str:
-        """The value of the ``DPoP`` header.
+        """Return the value of the ``DPoP`` header.
 
         Args:
             method: The request's method.
-            url: Where it goes; query and fragment are not part of the proof.
-            token: The token it carries.
+            url: Where the request goes; query and fragment are not part of the proof.
+            token: The token that the request carries.
             now: POSIX time in seconds.
         """
 
@@ -131,55 +143,54 @@ class Prover(Protocol):
 
 @runtime_checkable
 class Store(Protocol):
-    """Where tokens and cool-downs are kept and locked; shared by all who name the same one.
+    """Where tokens and cool-downs are kept and locked; all settings that name one store share them.
 
     Every method is called from many threads. A record is text that may hold secrets in the clear:
-    the store guards it. Errors of the store are `OSError` or `TimeoutError`; any of them leaves
-    the library with what it has in memory, and the store is tried again the next time.
+    the store guards it. A store raises `OSError` or `TimeoutError`; the library then uses what it
+    has in memory, and asks the store again the next time.
 
     A store may also have ``place``, a hashable value that is equal for all stores of a process that
     hold the same records; without it each object counts as a place of its own.
     """
 
     def read(self, key: str) -> str | None:
-        """The record under a key; None when there is none.
+        """Return the record under a key; None when there is none.
 
         Raises:
-            OSError: It cannot be told whether there is one, or what it says: the store is out of
-                reach or torn.
+            OSError: The store is out of reach or torn: there may be a record that it cannot show.
         """
 
     def write(self, key: str, record: str) -> None:
-        """Keep a record: all of it or, when that fails, what was there before."""
+        """Keep the whole record or, when that fails, the record that was there before."""
 
     def lock(self, key: str, timeout: float) -> AbstractContextManager[object]:
         """Exclude everyone else who locks this key while the context is entered.
 
         Args:
             key: What to lock.
-            timeout: Seconds to wait for it; none at or below 0.
+            timeout: Seconds to wait for the lock; none at or below 0.
 
         Raises:
-            TimeoutError: Another held it all that time.
-            OSError: It cannot be locked at all: the store is out of reach, or has no locks.
+            TimeoutError: Another process or thread held the lock all that time.
+            OSError: The key cannot be locked: the store is out of reach, or has no locks.
         """
 
     def push(self, key: str, until: float, now: float) -> float:
-        """Move a time that nothing may happen before forward, never back.
+        """Keep a cool-down: move its end forward, never back.
 
-        The order of pushes does not matter, and who pushes needs no lock: of two at once the later
-        time stays, and so does what others write meanwhile. What stands under the key and is no
-        number is replaced. `read` returns the time as its ``repr``, until it has passed; then the
-        store may forget it.
+        The order of pushes does not matter, and the caller needs no lock: of two pushes at once the
+        later time stays, and no record that is written meanwhile is lost. A record under the key
+        that is no number is replaced. `read` returns the time as its ``repr`` until it has passed;
+        then the store may forget it.
 
         Args:
-            key: What the record stands under.
-            until: The time, in POSIX seconds, finite.
+            key: The key of the record.
+            until: The end of the cool-down, in POSIX seconds, finite.
             now: The caller's time, in POSIX seconds, as stores read no clock.
 
         Returns:
             The later of ``until`` and the time that is there.
 
         Raises:
-            OSError: It could not be kept; what was there stays.
+            OSError: The time could not be kept; the record that was there stays.
         """

@@ -72,7 +72,7 @@ class KeyringStore(CopiedAsItself):
         self._times = MemoryStore()
 
     def read(self, key: str) -> str | None:
-        """The record under a key, None when there is none.
+        """Return the record under a key, None when there is none.
 
         Raises:
             OSError: There is no keyring, or it stays closed.

@@ -39,7 +39,7 @@ __all__ = ["RedisStore"]
 T = TypeVar("T")
 
 _NETWORK_SECONDS = 2.0
-"""What connecting and what each answer may take, where the URL does not say otherwise."""
+"""Seconds that connecting, and each answer, may take where the URL does not say otherwise."""
 
 _POLL_SECONDS = 0.1
 """Between two looks at a lock that another holds."""
@@ -57,7 +57,7 @@ end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return ARGV[1]
 """
-"""Replaces what is earlier, or no number; hexadecimal ones Lua would take, and Python would not."""
+"""Replaces an earlier time, and what is no number for Python: Lua also takes hexadecimal ones."""
 
 
 class RedisStore(CopiedAsItself):
@@ -66,7 +66,7 @@ class RedisStore(CopiedAsItself):
     Safe to use from many threads and processes, after a fork too. A server that is away costs an
     `OSError` each time; when it is back, the store works again.
 
-    What begins with the prefix belongs to the store: what stands there and is no text cannot be
+    Keys that begin with the prefix belong to the store: a value there that is no text cannot be
     read, which is an `OSError`, and the next write replaces it. Whoever can read the server can
     read the tokens. A server that evicts keys (``maxmemory-policy allkeys-...``) or forgets them
     when it is started anew loses refresh tokens, and with them sessions.
@@ -109,10 +109,10 @@ class RedisStore(CopiedAsItself):
         refuse("RedisStore", self._faults())
 
     def read(self, key: str) -> str | None:
-        """The record under a key, None when there is none.
+        """Return the record under a key, None when there is none.
 
         Raises:
-            OSError: The server is out of reach, or refuses, or what is there is no text.
+            OSError: The server is out of reach, or refuses, or the value there is no text.
         """
         record = _asked(lambda: self._redis().get(self._prefix + key))
         if record is None or isinstance(record, str):
@@ -170,7 +170,10 @@ class RedisStore(CopiedAsItself):
 
     def __repr__(self) -> str:
         """Show how it is made; of the URL no user and no password, of a client only its kind."""
-        where = repr(_place(self._url)) if self._url else f"<{type(self._client).__name__}>"
+        where = f"<{type(self._client).__name__}>"
+        if self._url:
+            parts = urlsplit(self._url)
+            where = repr(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
         return f"RedisStore({where}, prefix={self._prefix!r})"
 
     def __reduce__(self) -> tuple[Callable[[], RedisStore], tuple[()]]:
@@ -212,7 +215,7 @@ class RedisStore(CopiedAsItself):
 
 
 def _url_fault(url: str) -> str | None:
-    """Whether redis-py can use it; what it says itself may quote a password."""
+    """Name the fault of a URL, None where it has none; redis-py may quote a password itself."""
     try:
         redis.Redis.from_url(url).connection_pool.make_connection()
         parts = urlsplit(url)
@@ -229,11 +232,6 @@ def _url_fault(url: str) -> str | None:
 
 def _has_password(client: redis.Redis) -> bool:
     return any("password" in option for option in client.connection_pool.connection_kwargs)
-
-
-def _place(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _asked(call: Callable[[], T]) -> T:

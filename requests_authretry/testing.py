@@ -29,7 +29,7 @@ _PATIENCE = 60.0
 class FakeClock:
     """A clock that only moves when somebody waits. Safe to use from many threads.
 
-    A wait for a renewal lets the renewal's own thread end first, as time enough would.
+    A wait for a renewal first gives the renewal's own thread real time to end.
 
     Args:
         now: POSIX time in seconds to begin with.
@@ -50,15 +50,15 @@ class FakeClock:
         self.sleeps: list[float] = []
 
     def time(self) -> float:
-        """POSIX time in seconds."""
+        """Return the POSIX time in seconds."""
         return self._began + self._passed
 
     def monotonic(self) -> float:
-        """Seconds since it was made."""
+        """Return the seconds since the clock was made."""
         return self._passed
 
     def sleep(self, seconds: float, wake: Event | None = None) -> None:
-        """Move on by so many seconds at once, unless ``wake`` is set."""
+        """Move the clock on by so many seconds at once, unless ``wake`` is set."""
         worker = getattr(wake, "worker", None)
         if worker is not None:
             worker.join(self.patience)
@@ -69,7 +69,7 @@ class FakeClock:
             self._passed += seconds
 
     def advance(self, seconds: float) -> None:
-        """Move on without anybody waiting."""
+        """Move the clock on although nobody waits."""
         with self._lock:
             self._passed += seconds
 
@@ -135,8 +135,9 @@ def forget_tokens() -> None:
 def no_waiting() -> Iterator[list[float]]:
     """Let every wait on the real clock end at once, in all threads.
 
-    Its ``monotonic()`` moves on as if they had waited, and does not come back afterwards. Blocks
-    may be nested, and may overlap in several threads: waits take time again after the last one.
+    The clock's ``monotonic()`` moves on by the seconds of each wait, and does not go back
+    afterwards. Blocks may be nested, and may overlap in several threads: waits take time again
+    after the last block.
 
     Yields:
         The waits that were asked for while this block was active, in seconds.

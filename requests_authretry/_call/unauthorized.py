@@ -71,7 +71,7 @@ def _answer(
         Refused(
             challenges=challenges_of(response),
             sent=sent,
-            current=tokens.token,
+            current=tokens.held.token,
             answers=credentials.answers,
             fetched=credentials.fetched,
             replayable=call.is_rewound(response.request),

@@ -1,7 +1,7 @@
-"""When a token is renewed: windows before its end, pauses after failures, a guard against storms.
+"""When a token is renewed: windows before its end, pauses after failures, a limit for refused ones.
 
 The two windows follow botocore's credentials, their jitter the AWS SDK for Java's `CachedSupplier`,
-the guard Alamofire's `RefreshWindow`.
+the limit Alamofire's `RefreshWindow`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ ADVISORY_SECONDS = 900.0
 MANDATORY_SECONDS = 60.0
 """How long before its end everybody waits for the renewal, at the most."""
 
-STORM_RENEWALS = 5
-STORM_SECONDS = 30.0
+REFUSED_RENEWALS = 5
+REFUSED_SECONDS = 30.0
 """So many renewals of young tokens in so many seconds do not help: the server refuses them all."""
 
 MAX_RETRY_AFTER_SECONDS = 3600.0
@@ -97,12 +97,12 @@ def granted(retry_after: object) -> float:
     return min(max(retry_after, 0.0), MAX_RETRY_AFTER_SECONDS) if is_finite(retry_after) else 0.0
 
 
-def is_storm(renewals: Sequence[float], now: float) -> bool:
+def are_refused_at_once(renewals: Sequence[float], now: float) -> bool:
     """Whether tokens that were refused while young were renewed too often.
 
     Args:
         renewals: When, in seconds, the oldest first.
         now: The time in the same seconds.
     """
-    many = len(renewals) >= STORM_RENEWALS
-    return many and now - renewals[-STORM_RENEWALS] < STORM_SECONDS
+    many = len(renewals) >= REFUSED_RENEWALS
+    return many and now - renewals[-REFUSED_RENEWALS] < REFUSED_SECONDS

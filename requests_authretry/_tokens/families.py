@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from types import CellType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
+from warnings import warn
 from weakref import WeakSet, ref
 
 from .._core.token import Token
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from .._core.token import TokenRecord
     from .._protocols import Store
+    from .._settings import Settings
 
 MOST_NAMED_FAMILIES = 10_000
 """The most families that are remembered of sources that name theirs, as `RefreshToken` does. A web
@@ -44,8 +46,8 @@ class Family:
 
     Attributes:
         memory: Keeps the newest token where no store is named.
-        newest: The newest record by its place, beside what ends with its store: a store may lose it
-            or fail to take it.
+        newest: The newest record of each place, as a store may lose it or fail to take it; beside
+            it what makes the process forget it together with the store.
         rotates: Whether the server was seen to give another refresh token for one.
         kept_in: Where the newest refresh token is, None before there is one.
         is_inherited: Whether a parent process holds the same refresh token: both would spend it.
@@ -56,14 +58,6 @@ class Family:
     rotates: bool = False
     kept_in: Place | None = None
     is_inherited: bool = False
-
-    def recall(self, place: Place) -> TokenRecord | None:
-        """Return the newest record that this process knows of a place."""
-        return self.newest[place][1] if place in self.newest else None
-
-    def remember(self, store: Store, place: Place, record: TokenRecord) -> None:
-        """Know a record as long as its store is there."""
-        self.newest[place] = _life_of_store(self.newest, place, store), record
 
 
 class Families:
@@ -87,9 +81,9 @@ class Families:
     def of(self, source: object) -> Family:
         """Return the family of a source: the same for one object, and for equal ``family`` names.
 
-        A constant has one of its own, and so has a function each time: nobody tells it of the token
-        to replace, so that it spends no refresh token, and it may answer for the user of the
-        moment. So has a source whose ``family`` is None.
+        A constant, and a source whose ``family`` is None, have a new one each time. So has a
+        function: it may answer for the user of the moment, and it spends no refresh token, as it is
+        not told which token to replace.
         """
         name = getattr(source, "family", "")
         with self._lock:
@@ -120,12 +114,12 @@ class Families:
     def owner(self, source: object, store: Store, key: str) -> str | None:
         """Return who owns a store's record under its origins; None: this source does.
 
-        The first source without a ``store_key`` that asks owns it. So does a function with the same
-        code and equal captured values, and a source of the same family. Any other may give the
-        tokens of somebody else.
+        The first source without a ``store_key`` that asks owns the record. So do a function with
+        the same code and equal captured values, and a source of the same family. Any other source
+        may give the tokens of somebody else.
 
         Returns:
-            The name of the other source.
+            The name of the source that owns it.
         """
         place = place_of(store, key)
         with self._lock:
@@ -153,14 +147,14 @@ class Families:
 
     @contextmanager
     def sending(self, digest: str, seconds: float) -> Iterator[None]:
-        """Send a first refresh token in this block, and nobody else meanwhile.
+        """Let this thread alone send a first refresh token in this block.
 
         Args:
             digest: Of the refresh token, its client and its server.
             seconds: How long to wait for another thread that sends it.
 
         Raises:
-            RefreshFailed: It was spent in this process, or another thread is sending it still.
+            RefreshFailed: The token was spent in this process, or another thread still sends it.
         """
         lock = self._sending.setdefault(digest, Lock())
         if not lock.acquire(timeout=seconds):
@@ -185,7 +179,7 @@ class Families:
         self._sending.pop(digest, None)  # who waits for it has it
 
     def forget(self) -> None:
-        """Forget all that another process would not know."""
+        """Forget all that a new process would not know."""
         with self._lock:
             self._named.clear()
             self._of_objects.clear()
@@ -203,19 +197,19 @@ class Families:
 
 
 def _life(known: dict[Any, Any], place: object, thing: object) -> object:
-    """Have a place forgotten when the thing in it ends, so that the next one at its address is new.
+    """Forget a place when the thing in it is collected: another one may get its address.
 
     Returns:
-        What has to be kept for that.
+        What has to be kept beside the place for that.
     """
     try:
         return ref(thing, lambda _: known.pop(place, None))
     except TypeError:
-        return thing  # it takes no weak reference: it stays, so that nobody gets its address
+        return thing  # it takes no weak reference: kept, so that no other one gets its address
 
 
 def _life_of_store(known: dict[Any, Any], place: object, store: Store) -> object:
-    """Do the same for a store; one that names its ``place`` is known as long as the process."""
+    """Forget a store's place as `_life` does; a ``place`` that the store names is kept for ever."""
     return None if getattr(store, "place", None) is not None else _life(known, place, store)
 
 
@@ -259,3 +253,55 @@ def _is_full(cell: CellType) -> bool:
 
 
 families = Families()
+
+
+class KeptToken:
+    """The newest token of a source: where it is kept, and what this process knows of it.
+
+    Attributes:
+        family: The tokens that the source has given in this process.
+        store: The store of the settings; the memory of the family where none keeps the tokens.
+        key: The name of the record there.
+        place: What tells the record from all others.
+    """
+
+    def __init__(self, settings: Settings, name: str) -> None:
+        source, store = settings.token, settings.store
+        self.family = families.of(source)
+        self.store: Store = self.family.memory
+        self.key = "token"  # the only record there
+        if store is not None and not is_constant(source):
+            is_named = bool(getattr(source, "store_key", None))
+            owner = None if is_named else families.owner(source, store, name)
+            if owner is None:
+                self.store, self.key = store, name
+            else:
+                warn(
+                    f"{owner} and {name_of(source)} are two token sources for {name} in one "
+                    f"{type(store).__name__}, and have no store_key: tokens of the second are kept "
+                    "in memory only. Give them a store_key, the same for one identity, else one "
+                    "for each",
+                    stacklevel=2,
+                )
+        self.place = place_of(self.store, self.key)
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether the token is in the memory of this process alone."""
+        return self.store is self.family.memory
+
+    @property
+    def newest(self) -> TokenRecord | None:
+        """The newest record that this process knows, whatever the store has."""
+        known = self.family.newest.get(self.place)
+        return known[1] if known else None
+
+    @newest.setter
+    def newest(self, record: TokenRecord) -> None:
+        newest = self.family.newest
+        newest[self.place] = _life_of_store(newest, self.place, self.store), record
+
+    @property
+    def generation(self) -> int:
+        """The generation of the newest record, 0 where there is none."""
+        return self.newest.generation if self.newest else 0

@@ -10,13 +10,12 @@ from .._clock import random_of
 from .._core import token_schedule as rules
 from .._core.adopt import AUTHORIZATION, adopts, static_token
 from .._core.records import Reason
-from .._core.token import Secret, Token
+from .._core.token import Token
 from .._errors import RefreshFailed
 from .._events import TokenRefreshed, logger, tell
 from .._locks import ForkSafeLock
 from .._protocols import FetchContext
-from .renewal import Renewal
-from .results import NoToken, Renewed, Result, hand_out
+from .renewal import NoToken, Renewal, Renewed, Result, hand_out
 from .store_sync import LOCK_SECONDS, StoreSync
 
 if TYPE_CHECKING:
@@ -29,24 +28,34 @@ LEAST_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
-    """The current token, and when it is to be renewed."""
+class HeldToken:
+    """The newest token known here, whether it is still good or not, and when it is to be renewed.
 
-    token: Token | None
+    Attributes:
+        token: The token; None before there is one.
+        schedule: When it is renewed.
+    """
+
+    token: Token | None = None
     schedule: rules.Schedule = field(default_factory=rules.Schedule)
 
 
-@dataclass(frozen=True, slots=True)
-class FailedRenewal:
-    """A renewal of the current token that brought no other one.
+@dataclass(slots=True)
+class FailedRenewals:
+    """The renewals that did not help: what keeps a source from being asked in vain.
 
     Attributes:
-        result: What every caller gets for it.
-        until: When the source may be asked again, in monotonic seconds.
+        in_a_row: How many renewals have failed since the last one that brought a token.
+        result: What every caller gets until ``until``; None: the source may be asked.
+        until: When the source may be asked again after that result, in monotonic seconds.
+        of_refused: When tokens that the server refused while they were young were renewed, the
+            last ones.
     """
 
-    result: Result
-    until: float
+    in_a_row: int = 0
+    result: Result | None = None
+    until: float = 0.0
+    of_refused: deque[float] = field(default_factory=lambda: deque(maxlen=rules.REFUSED_RENEWALS))
 
 
 class TokenManager:
@@ -54,6 +63,7 @@ class TokenManager:
 
     Attributes:
         current: The token to send without a look at the clock; None where one is due.
+        held: The newest token known here, and its schedule.
         fetched: The value of the last one that was fetched here, not found in the store.
         key: The name the store keeps it under.
         prover: What proves the possession of its key, None where the source has none.
@@ -62,48 +72,33 @@ class TokenManager:
     def __init__(self, settings: Settings) -> None:
         source = settings.token
         self.current: Token | None = None
+        self.held = HeldToken()
         self.fetched: str | None = None
         self.prover: Prover | None = getattr(source, "prover", None)
-        self._clock, self._random = settings.clock, random_of(settings.clock)
-        self._retry, self._listeners = settings.retry, settings.listeners
+        self._settings = settings
         self._sync = StoreSync(settings)
         self.key = self._sync.key
-        self._patience = max(LOCK_SECONDS, getattr(source, "patience", 0.0))
         self._lock = ForkSafeLock(self._leave_to_parent)
-        self._held = _Held(None)
-        self._may_adopt = adopts(settings.adopt, AUTHORIZATION)
-        self._adopted: Secret | None = None
-        if isinstance(source, Token) and source.value and not self._may_adopt:
-            self._set(source, rules.without_windows(source.expires_at, self._clock.time()))
         self._renewal: Renewal | None = None
-        self._failed: FailedRenewal | None = None
-        self._failures = 0
-        self._renewed_young: deque[float] = deque(maxlen=rules.STORM_RENEWALS)
-
-    @property
-    def token(self) -> Token | None:
-        """The newest token known here, whether it is still good or not."""
-        return self._held.token
+        self._failed = FailedRenewals()
+        if isinstance(source, Token) and source.value and not adopts(settings.adopt, AUTHORIZATION):
+            self._hold(source, rules.without_windows(source.expires_at, settings.clock.time()))
 
     def has_adopted(self, header: object) -> bool:
         """Whether a caller's ``Authorization`` is the adopted one.
 
         The first static header seen before there is any token is adopted.
         """
-        if not self._may_adopt:
+        if not adopts(self._settings.adopt, AUTHORIZATION):
             return False
         given = header.decode("latin-1") if isinstance(header, bytes) else header
-        if self._adopted is None:
-            self._adopt(given)
-        return self._adopted == given
-
-    def _adopt(self, header: object) -> None:
-        first = static_token(header)
-        with self._lock:
-            has_begun = self._adopted or self._held.token or self._renewal
-            if first is not None and not has_begun:
-                self._adopted, self._failed = Secret(header), None
-                self._sync.first = first
+        token = static_token(given) if self._sync.first is None else None
+        if token is not None:
+            with self._lock:
+                if not (self._sync.first or self.held.token or self._renewal):
+                    self._sync.first, self._failed.result = token, None
+        first = self._sync.first
+        return first is not None and first.authorization == given
 
     def usable(self, deadline: float) -> Token:
         """Return the token to send now, renewed first if there is none or its time is over.
@@ -111,7 +106,7 @@ class TokenManager:
         Raises:
             RefreshFailed: There is none to be had within the deadline (monotonic seconds).
         """
-        held, now = self._held, self._clock.time()
+        held, now = self.held, self._settings.clock.time()
         token, schedule = held.token, held.schedule
         if token is not None and now < schedule.end:
             if now < schedule.early:
@@ -121,28 +116,28 @@ class TokenManager:
                     self._renew_early(held)
                 return token
             token = self._renew_in_time(held, token, deadline)
-            if not token.is_expired(self._clock.time()):
+            if not token.is_expired(self._settings.clock.time()):
                 return token
         result = self.renew(FetchContext(token), deadline)
         if isinstance(result, Reason):
             raise RefreshFailed(f"{result.value}, so the request was not sent")
         return result
 
-    def _renew_early(self, held: _Held) -> None:
+    def _renew_early(self, held: HeldToken) -> None:
         """Begin a renewal that nobody waits for, unless there is one."""
         with self._lock:
-            if self._renewal is None and self._held is held:
+            if self._renewal is None and self.held is held:
                 self._begin(self._complete(FetchContext(held.token, early=True), 0.0))
 
-    def _renew_in_time(self, held: _Held, token: Token, deadline: float) -> Token:
+    def _renew_in_time(self, held: HeldToken, token: Token, deadline: float) -> Token:
         """Return the renewed token, or the old one, which is still good, if there is no other."""
-        now = self._clock.monotonic()
+        now = self._settings.clock.monotonic()
         half = (deadline - now) / 2  # the other half is for the request
         try:
             result = self.renew(FetchContext(token), now + min(half, LEAST_SECONDS))
         except RefreshFailed:
             with self._lock:
-                if self._held is held:  # the renewal goes on: let no other call wait for it
+                if self.held is held:  # the renewal goes on: let no other call wait for it
                     self._postpone_windows()
             return token
         return result if isinstance(result, Token) else token
@@ -161,36 +156,38 @@ class TokenManager:
             RefreshFailed: The source failed, or did not answer within the deadline.
         """
         while True:
-            left = max(deadline - self._clock.monotonic(), 0.0)
+            left = max(deadline - self._settings.clock.monotonic(), 0.0)
             joined = self._join(self._complete(context, left))
             if not isinstance(joined, Renewal):
                 return hand_out(joined)
-            self._clock.sleep(left, joined)
+            self._settings.clock.sleep(left, joined)
             if not joined.is_set():
                 raise RefreshFailed(
                     f"no token within the {left:.3g} s that were left: the token source takes "
                     "longer, or waits for the very session that waits for it"
                 )
             result = joined.result
-            is_other = isinstance(result, Renewed) and result.token.value != _value(context.stale)
-            if is_other or not joined.context.early:
+            if not joined.context.early or (
+                isinstance(result, Renewed) and result.token.value != _value(context.stale)
+            ):
                 return hand_out(result)
             # An early renewal makes one try only: this caller needs a real one.
 
     def _complete(self, context: FetchContext, left: float) -> FetchContext:
         """Add what the settings say. Later callers wait too, so the source gets time for them."""
-        timeout = max(left, LEAST_SECONDS)
-        return replace(context, timeout=timeout, retry=self._retry, clock=self._clock)
+        timeout, settings = max(left, LEAST_SECONDS), self._settings
+        return replace(context, timeout=timeout, retry=settings.retry, clock=settings.clock)
 
     def _join(self, context: FetchContext) -> Renewal | Result:
         """Return what is known already, else the renewal under way, else a new one."""
+        clock, failed = self._settings.clock, self._failed
         with self._lock:
-            token, failed, now = self._held.token, self._failed, self._clock.monotonic()
+            token, now = self.held.token, clock.monotonic()
             if token is not None and token.value != _value(context.stale):
-                if not token.is_expired(self._clock.time()):
+                if not token.is_expired(clock.time()):
                     return Renewed(token, fetched=False)
                 context = replace(context, stale=token, refused=False, challenge=None)
-            if failed is not None and now < failed.until:
+            if failed.result is not None and now < failed.until:
                 return failed.result
             renewal = self._renewal
             # A source that is overdue must hang: ask it again. Its late answer is still welcome.
@@ -200,14 +197,15 @@ class TokenManager:
                         "it uses the session that waits for its token: give it one of its own"
                     )
                 return renewal
-            if context.refused and self._held.schedule.is_young(self._clock.time()):
-                if rules.is_storm(self._renewed_young, now):
+            if context.refused and self.held.schedule.is_young(clock.time()):
+                if rules.are_refused_at_once(failed.of_refused, now):
                     return Reason.STORM
-                self._renewed_young.append(now)
+                failed.of_refused.append(now)
             return self._begin(context)
 
     def _begin(self, context: FetchContext) -> Renewal | Exception:
-        overdue = self._clock.monotonic() + max(context.timeout, self._patience)
+        patience = max(LOCK_SECONDS, getattr(self._settings.token, "patience", 0.0))
+        overdue = self._settings.clock.monotonic() + max(context.timeout, patience)
         renewal = Renewal(context, overdue, is_second=self._renewal is not None)
         try:
             self._renewal = renewal.begin(self._run)
@@ -229,59 +227,53 @@ class TokenManager:
         finally:
             try:
                 with self._lock:
-                    is_given_up = self._renewal is not renewal
-                    if not is_given_up:
-                        self._renewal = None
-                    news = self._settle(renewal.context, renewal.result, is_given_up=is_given_up)
+                    news = self._settle(renewal)
                 if news is not None:
-                    tell(self._listeners, news)
+                    tell(self._settings.listeners, news)
             finally:
                 renewal.set()
 
-    def _settle(
-        self, context: FetchContext, result: Result, *, is_given_up: bool
-    ) -> TokenRefreshed | None:
-        """Make a result the current state.
-
-        Args:
-            context: What the source was told.
-            result: What it brought.
-            is_given_up: Whether another renewal was begun meanwhile, as this one took too long.
+    def _settle(self, renewal: Renewal) -> TokenRefreshed | None:
+        """Make the result of a renewal the current state.
 
         Returns:
             The event for the listeners, None where there is no news.
         """
-        current, stale = _value(self._held.token), _value(context.stale)
+        context, result = renewal.context, renewal.result
+        # Whether another renewal was begun meanwhile, as this one took too long.
+        is_given_up = self._renewal is not renewal
+        if not is_given_up:
+            self._renewal = None
+        current, stale = _value(self.held.token), _value(context.stale)
         if not isinstance(result, Renewed):
             if current == stale and not is_given_up:
-                self._hold_back(result, context)
+                self._remember_failure(result, context)
             return None
         if is_given_up and current != stale:
             return None  # so late that a newer token is there
-        self._hold(result, early=context.early)
-        if result.token.value == current or result.token is self._sync.first:
-            return None
-        return TokenRefreshed(self.key, not result.fetched, result.token.expires_at)
-
-    def _hold(self, result: Renewed, *, early: bool) -> None:
-        token, now = result.token, self._clock.time()
-        schedule = rules.schedule(token.expires_at, now, self._random())
-        if token.value == _value(self._held.token) and not early:
+        token, now = result.token, self._settings.clock.time()
+        if token.value == current and not context.early:
             schedule = rules.without_windows(token.expires_at, now)
-        self._set(token, schedule)
-        self._failed, self._failures = None, 0
+        else:
+            schedule = rules.schedule(token.expires_at, now, random_of(self._settings.clock)())
+        self._hold(token, schedule)
+        self._failed.in_a_row, self._failed.result = 0, None
         if result.fetched:
             self.fetched = token.value
         if not result.is_kept:  # the next early renewal writes it to the store
             self._postpone_windows()
+        if token.value == current or token is self._sync.first:
+            return None
+        return TokenRefreshed(self.key, not result.fetched, token.expires_at)
 
-    def _hold_back(self, result: Result, context: FetchContext) -> None:
+    def _remember_failure(self, result: Result, context: FetchContext) -> None:
         """Ask the source later after a failure; a token that is still good is used until then."""
-        self._failures += 1
+        self._failed.in_a_row += 1
         retry_after = rules.granted(getattr(result, "retry_after", None))
         if not context.early:
             pause = max(self._pause(rules.PAUSE), retry_after)
-            self._failed = FailedRenewal(result, self._clock.monotonic() + pause)
+            self._failed.result = result
+            self._failed.until = self._settings.clock.monotonic() + pause
         if retry_after or not context.refused:
             self._postpone_windows(retry_after)
 
@@ -289,15 +281,16 @@ class TokenManager:
         """Use the current token for a while before the next renewal, ``least`` seconds at least."""
         # A token that only needs to be written is urgent, and the token endpoint is not asked.
         backoff = rules.PAUSE_WHILE_GOOD if self._sync.is_kept else rules.PAUSE
-        until = self._clock.time() + max(self._pause(backoff), least)
-        self._set(self._held.token, self._held.schedule.postponed(until))
-
-    def _set(self, token: Token | None, schedule: rules.Schedule) -> None:
-        self._held = _Held(token, schedule)
-        self.current = token if schedule.is_endless else None
+        until = self._settings.clock.time() + max(self._pause(backoff), least)
+        self._hold(self.held.token, self.held.schedule.postponed(until))
 
     def _pause(self, backoff: Backoff) -> float:
-        return backoff.delay(max(self._failures, 1), throttled=False, fraction=self._random())
+        failures, fraction = max(self._failed.in_a_row, 1), random_of(self._settings.clock)()
+        return backoff.delay(failures, throttled=False, fraction=fraction)
+
+    def _hold(self, token: Token | None, schedule: rules.Schedule) -> None:
+        self.held = HeldToken(token, schedule)
+        self.current = token if schedule.is_endless else None
 
     def _leave_to_parent(self) -> None:
         """Forget the renewal whose thread, with the store's lock, is in the parent process."""

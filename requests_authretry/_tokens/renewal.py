@@ -1,17 +1,20 @@
-"""A renewal under way: a thread that callers wait for, each as long as it can."""
+"""A renewal under way: a thread that callers wait for, each as long as it can; and its result."""
 
 from __future__ import annotations
 
 import threading
 from contextvars import ContextVar, copy_context
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .._core.records import Reason
+from .._errors import ConfigurationError, RefreshFailed
 from .._override import current
-from .results import NoToken, Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .._core.token import Token
     from .._protocols import FetchContext
 
 EXIT_SECONDS = 30.0
@@ -25,6 +28,29 @@ def is_renewing() -> bool:
     """Whether this thread or task works for a token source now; contexts outlive renewals."""
     renewals = _underway.get()
     return bool(renewals) and not all(each.is_set() for each in renewals)
+
+
+class NoToken(Exception):  # noqa: N818 (not an error of its own: a reason within one)
+    """What a token source or a store did wrong, in our words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """What a renewal brought.
+
+    Attributes:
+        token: The token to use from now on.
+        fetched: Whether the source gave it; else it was found in the store.
+        is_kept: Whether the store has it.
+    """
+
+    token: Token
+    fetched: bool
+    is_kept: bool = True
+
+
+Result = Renewed | Reason | Exception
+"""A token, why the source declined, or how it failed."""
 
 
 class Renewal(threading.Event):
@@ -76,3 +102,24 @@ def _thread(work: Callable[..., object], *args: object, daemon: bool) -> threadi
     thread = threading.Thread(target=work, args=args, name=name, daemon=daemon)
     thread.start()
     return thread
+
+
+def hand_out(result: Result) -> Token | Reason:
+    """Return what a caller gets.
+
+    Raises:
+        RefreshFailed: The renewal failed. Each caller gets an exception of its own, as its request
+            and its traceback are its own.
+    """
+    if isinstance(result, Renewed):
+        return result.token
+    if isinstance(result, Reason):
+        return result
+    if isinstance(result, RefreshFailed):
+        # Without `from`: the frames that the exception went through hold what was sent.
+        raise RefreshFailed(*result.args, error=result.error, retry_after=result.retry_after)
+    if isinstance(result, (NoToken, ConfigurationError)):
+        # Without `from`: their frames hold what the source gave.
+        raise RefreshFailed(f"no token from the token source: {result}")
+    # The text of foreign exceptions may hold secrets.
+    raise RefreshFailed(f"the token source failed with {type(result).__name__}") from result

@@ -9,25 +9,23 @@ assumed (RFC 9700 section 4.14.2).
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, TypeGuard
-from warnings import warn
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from .._core.records import Reason
 from .._core.token import Token, TokenRecord, UnreadableRecordError
 from .._errors import INVALID_GRANT, RefreshFailed
 from .._events import StoreFailed, logger, tell
-from .families import families, is_constant, name_of, place_of
-from .results import NoToken, Renewed
+from .families import KeptToken, families, is_constant
+from .renewal import NoToken, Renewed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
-    from .._protocols import FetchContext, Store
+    from .._protocols import FetchContext
     from .._settings import Settings
-    from .families import Family
 
 LOCK_SECONDS = 60.0
 """How long a renewal waits for another process that renews the same token."""
@@ -35,17 +33,29 @@ LOCK_SECONDS = 60.0
 RELOCK_SECONDS = 5.0
 """How long a store that cannot be locked is asked again, before the renewal goes on without it."""
 
-SIBLING_SECONDS = 1.0
-"""How long a renewal whose refresh token was spent waits for the token of the process that did."""
+OTHERS_TOKEN_SECONDS = 1.0
+"""How long a renewal whose refresh token another process has spent waits for that one's token."""
 
 _OURS = {"builtins", __name__.partition(".")[0]}
-
-_ALONE = "token"
-"""The name of the one record in a store that serves one token source alone."""
 
 
 class _LockedError(NoToken):
     """Another process or thread holds the lock, and does not end."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What is known after the store was read.
+
+    Attributes:
+        token: The newest token, None where there is none.
+        is_blind: Whether the store may hold a newer one.
+        is_shared: Whether the store has a record, which other processes can read too.
+    """
+
+    token: Token | None
+    is_blind: bool = True
+    is_shared: bool = False
 
 
 class StoreSync:
@@ -61,22 +71,13 @@ class StoreSync:
     """
 
     def __init__(self, settings: Settings) -> None:
-        source = self._source = settings.token
+        source = settings.token
         self.key: str = getattr(source, "store_key", None) or " ".join(sorted(settings.origins))
-        self._family = families.of(source)
-        self._store, self._record_key = _place(settings, self._family, self.key)
-        self._is_in_memory = self._store is self._family.memory
-        self._record_place = place_of(self._store, self._record_key)
-        has_store = settings.store is not None and not is_constant(source)
-        self._is_kept_out = has_store and self._is_in_memory and hasattr(source, "fetch")
-        self._fetch = _fetcher(source)
-        self._clock, self._listeners = settings.clock, settings.listeners
-        self._holders = 0
-        self._is_alone = True
-        self._is_shared = False
         self.is_kept = True
-        self._is_blind = False
         self.first: Token | None = None
+        self._settings = settings
+        self._kept = KeptToken(settings, self.key)
+        self._holders = 0
 
     def renew(self, context: FetchContext) -> Renewed | Reason:
         """Return the token that replaces ``context.stale``, or why the source gave none.
@@ -85,21 +86,23 @@ class StoreSync:
             Exception: Whatever the source raised; `NoToken` when it is at fault, or the store.
         """
         if self.first is not None and context.stale is None:
-            found = self._read_newest(self.first, alone=False)
+            found = self._read_newest(self.first, may_write=False).token
             if found is self.first or self._replaces(found, None):
                 return Renewed(found, fetched=False)
         try:
-            with self._locked(early=context.early):
-                return self._renew_alone(context)
+            with self._locked(early=context.early) as is_alone:
+                return self._renew_locked(context, is_alone=is_alone)
         except _LockedError:
-            found = self._read_newest(context.stale, alone=False)
+            found = self._read_newest(context.stale, may_write=False).token
             if not self._replaces(found, context.stale):
                 raise
             return Renewed(found, fetched=False)
 
-    def _renew_alone(self, context: FetchContext) -> Renewed | Reason:
+    def _renew_locked(self, context: FetchContext, *, is_alone: bool) -> Renewed | Reason:
+        """Take over the token of another process, if there is a newer one; else ask the source."""
         stale, was_kept = context.stale, self.is_kept
-        found = self._read_newest(stale, early=context.early)
+        read = self._read_newest(stale, early=context.early)
+        found = read.token
         if self._replaces(found, stale):
             return Renewed(found, fetched=False)
         if context.early and found is not None:
@@ -108,80 +111,69 @@ class StoreSync:
                 raise NoToken("its store does not keep it")
             if not was_kept:
                 return Renewed(found, fetched=False)  # now it is: there was nothing else to do
-        if self._is_shared and not self._is_alone and found is not None and found.refresh_token:
+        if read.is_shared and not is_alone and found is not None and found.refresh_token:
             raise NoToken(
                 "its store can be read and not locked, and its refresh token is not spent behind "
                 "the backs of others: let it be locked, or give a store of its own"
             )
-        return self._ask_source(context, found)
+        return self._ask_source(context, found, blind=read.is_blind or not is_alone)
 
-    def _ask_source(self, context: FetchContext, found: Token | None) -> Renewed | Reason:
+    def _ask_source(
+        self, context: FetchContext, found: Token | None, *, blind: bool
+    ) -> Renewed | Reason:
         """Ask the source, once, and keep the token that it gives."""
-        before = self._generation
-        look = partial(self._find_sibling, found)
-        blind = self._is_blind or not self._is_alone
-        if self._is_in_memory and self._family.is_inherited and found is not None:
+        kept, before = self._kept, self._kept.generation
+        look = partial(self._find_others_token, found)
+        if kept.is_in_memory and kept.family.is_inherited and found is not None:
             # The parent process has the same refresh token, and spends it too.
             found, blind = replace(found, refresh_token=None), True
         if found is None:
             self._refuse_second_beginning()
         told = replace(context, stale=found, blind=blind, sibling=look)
         try:
-            given = _token(self._fetch(told))
+            given = _fetch(self._settings.token, told)
         except RefreshFailed as error:
-            sibling = self._find_sibling(found) if error.error == INVALID_GRANT else None
-            if sibling is None:
+            others = self._find_others_token(found) if error.error == INVALID_GRANT else None
+            if others is None:
                 raise
-            return Renewed(sibling, fetched=False)
+            return Renewed(others, fetched=False)
         if given is None:
             return Reason.SOURCE_DECLINED
         is_again = (context.early or context.refused) and _is_one_of(given, context.stale, found)
         if is_again and (given == found or not _is_one_of(given, found)):
             return Reason.UNCHANGED
-        if self._generation != before and self._newest is not None:
-            return Renewed(self._newest.token, fetched=False)  # another renewal was begun meanwhile
-        self._note_rotation(given, found)
-        kept = self._keep(given)  # the same token may come with another refresh token
-        return Reason.UNCHANGED if is_again and context.refused else kept
+        if kept.generation != before and kept.newest is not None:
+            return Renewed(kept.newest.token, fetched=False)  # another renewal was begun meanwhile
+        renewed = self._keep(given, found)  # the same token may come with another refresh token
+        return Reason.UNCHANGED if is_again and context.refused else renewed
 
     def _read_newest(
-        self, ours: Token | None, *, early: bool = False, alone: bool = True
-    ) -> Token | None:
-        """Return the newest token: the store's, unless the store has lost ours or never got it."""
-        self._is_blind, self._is_shared = True, False
+        self, ours: Token | None, *, early: bool = False, may_write: bool = True
+    ) -> _Read:
+        """Read the newest token: the store's, unless the store has lost ours or never got it."""
+        kept = self._kept
         try:
-            stored = TokenRecord.load(self._store.read(self._record_key))
+            stored = TokenRecord.load(kept.store.read(kept.key))
         except UnreadableRecordError as error:
-            if self._newest is None:
-                self._report("read", error)
-                return ours
+            if kept.newest is None:
+                self._go_on_without("read", error)
+                return _Read(ours)
             stored = None
         except OSError as error:
             self._go_on_without("read", error, early=early)
-            return self._newest.token if self._newest else ours
+            return _Read(kept.newest.token if kept.newest else ours)
+        if stored is not None and stored.generation >= kept.generation:
+            kept.newest = stored
+            self.is_kept = True
+        elif kept.newest is not None and may_write:
+            self.is_kept = self._write()
         # A record without a refresh token does not tell which refresh token is still good.
         has_lost_it = stored is not None and stored.token.refresh_token is None
-        self._is_blind = has_lost_it and isinstance(getattr(self._source, "family", None), str)
-        self._is_shared = stored is not None
-        if stored is not None and stored.generation >= self._generation:
-            self._newest = stored
-            self.is_kept = True
-        elif self._newest is not None and alone:
-            self.is_kept = self._write()
-        return self._newest.token if self._newest else ours
-
-    @property
-    def _newest(self) -> TokenRecord | None:
-        """The newest record that this process knows, whatever the store has."""
-        return self._family.recall(self._record_place)
-
-    @_newest.setter
-    def _newest(self, record: TokenRecord) -> None:
-        self._family.remember(self._store, self._record_place, record)
-
-    @property
-    def _generation(self) -> int:
-        return self._newest.generation if self._newest else 0
+        return _Read(
+            kept.newest.token if kept.newest else ours,
+            is_blind=has_lost_it and isinstance(getattr(self._settings.token, "family", None), str),
+            is_shared=stored is not None,
+        )
 
     def _refuse_second_beginning(self) -> None:
         """Do not ask a source without a token if that would spend its first refresh token again.
@@ -190,14 +182,17 @@ class StoreSync:
             NoToken: The source has given a refresh token in this process that is kept in another
                 place, or another source that may have the same one has.
         """
-        if self._is_kept_out and getattr(self._source, "has_refresh_tokens", True):
+        source, kept = self._settings.token, self._kept
+        has_store = self._settings.store is not None and not is_constant(source)
+        is_kept_out = has_store and kept.is_in_memory and hasattr(source, "fetch")
+        if is_kept_out and getattr(source, "has_refresh_tokens", True):
             raise NoToken(
                 "another token source without a store_key uses this store for the same origins, "
                 "and both may begin with one refresh token: give them a store_key, the same for "
                 "one identity, else one for each"
             )
-        is_named = bool(getattr(self._source, "store_key", None))
-        if not is_named and self._family.kept_in not in (None, self._record_place):
+        is_named = bool(getattr(source, "store_key", None))
+        if not is_named and kept.family.kept_in not in (None, kept.place):
             raise NoToken(
                 "it gave a refresh token in this process that is kept in another store or under "
                 "another name, and would spend its first one again: name one store in all settings "
@@ -207,63 +202,64 @@ class StoreSync:
     def _replaces(self, found: Token | None, stale: Token | None) -> TypeGuard[Token]:
         if found is None or _is_one_of(found, stale):
             return False
-        return not found.is_expired(self._clock.time())
+        return not found.is_expired(self._settings.clock.time())
 
-    def _find_sibling(self, spent: Token | None) -> Token | None:
+    def _find_others_token(self, spent: Token | None) -> Token | None:
         """Look for the token of another process that spent the same refresh token."""
-        found = self._read_newest(spent)
+        found = self._read_newest(spent).token
         if not self._replaces(found, spent):
-            self._clock.sleep(SIBLING_SECONDS)
-            found = self._read_newest(spent)
+            self._settings.clock.sleep(OTHERS_TOKEN_SECONDS)
+            found = self._read_newest(spent).token
         return found if self._replaces(found, spent) else None
 
-    def _note_rotation(self, fetched: Token, spent: Token | None) -> None:
-        """Remember where the newest refresh token is; warn once if it is in memory alone."""
-        if fetched.refresh_token is None:
-            return
-        family = self._family
-        family.kept_in, family.is_inherited = self._record_place, False
-        family.rotates |= spent is not None and spent.refresh_token not in {
-            None,
-            fetched.refresh_token,
-        }
-        if family.rotates and self._is_in_memory and not families.is_warned:
-            families.is_warned = True
-            logger.warning(
-                "the server gives a new refresh token each time: without Settings(store=...) the "
-                "last one is lost when this process ends, and other processes send spent ones"
-            )
-
-    def _keep(self, fetched: Token) -> Renewed:
-        if fetched.is_expired(self._clock.time()):
+    def _keep(self, fetched: Token, spent: Token | None) -> Renewed:
+        """Keep the token that the source gave; warn once if only this process can renew it."""
+        kept, family, now = self._kept, self._kept.family, self._settings.clock.time()
+        if fetched.refresh_token is not None:
+            family.kept_in, family.is_inherited = kept.place, False
+            unchanged = {None, fetched.refresh_token}
+            family.rotates |= spent is not None and spent.refresh_token not in unchanged
+            if family.rotates and kept.is_in_memory and not families.is_warned:
+                families.is_warned = True
+                logger.warning(
+                    "the server gives a new refresh token each time: without Settings(store=...) "
+                    "the last one is lost when this process ends, and other processes send spent "
+                    "ones"
+                )
+        if fetched.is_expired(now):
             # By this machine's clock alone: the source has just called the token good.
             fetched = replace(fetched, expires_at=None)
         # A later sign-in, on whatever machine, has a higher number by its clock; a renewal has one
         # although clocks go back.
-        generation = max(self._generation + 1, int(self._clock.time() * 1000))
-        others = self._newest.others if self._newest else {}
-        self._newest = TokenRecord(fetched, generation, others)
+        generation = max(kept.generation + 1, int(now * 1000))
+        others = kept.newest.others if kept.newest else {}
+        kept.newest = TokenRecord(fetched, generation, others)
         self.is_kept = self._write()
         return Renewed(fetched, fetched=True, is_kept=self.is_kept)
 
     def _write(self) -> bool:
         """Put the newest token into the store; return whether it is there."""
+        kept = self._kept
         try:
-            if self._newest is not None:
-                self._store.write(self._record_key, self._newest.dump())
+            if kept.newest is not None:
+                kept.store.write(kept.key, kept.newest.dump())
         except OSError as error:
             self._go_on_without("write", error)
             return False
         return True
 
     @contextmanager
-    def _locked(self, *, early: bool) -> Iterator[None]:
-        """Hold the store's lock; where it cannot be had, only threads of this process wait."""
+    def _locked(self, *, early: bool) -> Iterator[bool]:
+        """Hold the store's lock; go on without it where the store cannot be locked.
+
+        Yields:
+            Whether no other process can have the lock: this renewal has it, or one that hangs.
+        """
         lock = self._enter_lock(early=early)
-        self._is_alone = lock is not None or self._holders > 0
+        is_alone = lock is not None or self._holders > 0
         self._holders += lock is not None
         try:
-            yield
+            yield is_alone
         finally:
             self._holders -= lock is not None
             try:
@@ -274,82 +270,58 @@ class StoreSync:
 
     def _enter_lock(self, *, early: bool) -> AbstractContextManager[object] | None:
         """Return the lock, entered; None: the store is away, or a hanging renewal has the lock."""
-        lock = self._try_lock()
-        until = self._clock.monotonic() + RELOCK_SECONDS
-        while isinstance(lock, OSError):
-            # A store that is away may be back at once, and another process may be using it.
-            if early or self._clock.monotonic() >= until:
-                self._go_on_without("lock", lock, early=early)
-                return None
-            self._clock.sleep(RELOCK_SECONDS / 5)
-            lock = self._try_lock()
-        return lock
-
-    def _try_lock(self) -> AbstractContextManager[object] | OSError | None:
-        try:
-            lock = self._store.lock(self._record_key, LOCK_SECONDS)
-            lock.__enter__()
-        except TimeoutError as error:
-            if self._holders:
-                return None
-            raise _LockedError("its store stayed locked by another") from error
-        except OSError as error:
-            return error
-        return lock
+        clock, until = self._settings.clock, None
+        while True:
+            try:
+                lock = self._kept.store.lock(self._kept.key, LOCK_SECONDS)
+                lock.__enter__()
+            except TimeoutError as error:
+                if self._holders:
+                    return None
+                raise _LockedError("its store stayed locked by another") from error
+            except OSError as error:
+                # A store that is away may be back at once, and another process may be using it.
+                until = clock.monotonic() + RELOCK_SECONDS if until is None else until
+                if early or clock.monotonic() >= until:
+                    self._go_on_without("lock", error, early=early)
+                    return None
+            else:
+                return lock
+            clock.sleep(RELOCK_SECONDS / 5)
 
     def forget_holders(self) -> None:
         """Forget the threads that hold the lock: they are in the parent process."""
         self._holders = 0
 
-    def _go_on_without(self, doing: str, error: OSError, *, early: bool = False) -> None:
-        """Go on without the store, unless there is time to wait until it is back."""
-        self._report(doing, error)
-        if early:
-            raise NoToken("its store is out of reach") from error
+    def _go_on_without(self, doing: str, error: Exception, *, early: bool = False) -> None:
+        """Report that the store failed, and go on without it.
 
-    def _report(self, doing: str, error: Exception) -> None:
+        Raises:
+            NoToken: The renewal is early: there is time to wait until the store is back.
+        """
         name = type(error).__name__
         # The text of foreign exceptions may hold secrets.
         said = error if type(error).__module__.split(".")[0] in _OURS else name
         logger.warning("a token is in memory only: the %s of its store failed: %s", doing, said)
-        tell(self._listeners, StoreFailed(self.key, doing, name))
-
-
-def _place(settings: Settings, family: Family, key: str) -> tuple[Store, str]:
-    """Return the store that keeps a source's tokens, and the name of its record there."""
-    source, store = settings.token, settings.store
-    if store is None or is_constant(source):
-        return family.memory, _ALONE
-    if getattr(source, "store_key", None):
-        return store, key
-    owner, name = families.owner(source, store, key), name_of(source)
-    if owner is None:
-        return store, key
-    warn(
-        f"{owner} and {name} are two token sources for {key} in one {type(store).__name__}, and "
-        f"have no store_key: tokens of the second are kept in memory only. Give them a store_key, "
-        "the same for one identity, else one for each",
-        stacklevel=2,
-    )
-    return family.memory, _ALONE
-
-
-def _fetcher(source: object) -> Callable[[FetchContext], object]:
-    """Return one way to call a constant, a function and a `TokenSource`."""
-    if isinstance(source, Token) or source is None:
-        return lambda _: source
-    fetch = getattr(source, "fetch", None)
-    if fetch is not None:
-        return fetch  # type: ignore[no-any-return]
-    return lambda _: source()  # type: ignore[operator]
+        tell(self._settings.listeners, StoreFailed(self.key, doing, name))
+        if early:
+            raise NoToken("its store is out of reach") from error
 
 
 def _is_one_of(token: Token, *others: Token | None) -> bool:
     return any(other is not None and token.value == other.value for other in others)
 
 
-def _token(given: object) -> Token | None:
-    """Return what the source gave, if it is a token; no message quotes it."""
+def _fetch(source: Any, context: FetchContext) -> Token | None:
+    """Return the token that a constant, a function or a `TokenSource` gives, None if it gives none.
+
+    Raises:
+        Exception: Whatever the source raised; `NoToken` if it gave something else, not quoted.
+    """
+    given = source
+    if source is not None and not isinstance(source, Token):
+        fetch = getattr(source, "fetch", None)
+        given = source() if fetch is None else fetch(context)
     if isinstance(given, str):
         return Token(given)
     if given is not None and not isinstance(given, Token):

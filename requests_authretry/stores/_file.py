@@ -25,23 +25,23 @@ _PUSH_TIMEOUT = 1.0
 
 
 class _ForeignError(FileExistsError):
-    """What stands in the place is not ours: neither read nor replaced."""
+    """The file is not ours: it is neither read nor replaced."""
 
 
 class _TornError(OSError):
-    """What stands in the place was ours, and cannot be read: it is replaced by the next record."""
+    """The file was ours and cannot be read: the next record replaces it."""
 
 
 class FileStore:
     """Keeps tokens and cool-downs in a file, for later runs and all processes that name its path.
 
-    The file is readable by its owner alone from the first byte on, and is replaced as a whole: a
-    reader never sees half of it, and a power cut brings no spent refresh token back. A torn file
-    does not count as empty: reading it is an error, so that no first refresh token is sent that was
-    spent long ago; the next record replaces it. A file that something else wrote, or that belongs
-    to another user than root (a token planted there would make the session somebody else's), is
-    neither read nor replaced. A symbolic link in the place is not followed. Safe to use from many
-    threads and processes.
+    Only its owner can read the file, from the first byte on. The file is replaced as a whole: no
+    reader sees half of it, and a power cut brings no spent refresh token back. A torn file does not
+    count as empty: reading it is an error, so that no first refresh token is sent that was spent
+    long ago; the next record replaces the file. A file that another program wrote is neither read
+    nor replaced, and neither is one of another user, except root: a token planted there would make
+    the session somebody else's. A symbolic link in the place of the file is not followed. Safe to
+    use from many threads and processes.
 
     Args:
         path: The file; ``~`` is the home directory. Missing folders are made, for the owner only.
@@ -53,11 +53,11 @@ class FileStore:
         self.path = Path(path).expanduser()
 
     def read(self, key: str) -> str | None:
-        """The record under a key, None when there is none that can be read.
+        """Return the record under a key, None when there is none.
 
         Raises:
-            OSError: The file is torn, or something else, or the system does not let us read it: a
-                newer token may have been there.
+            OSError: The file is torn or not ours, or the system does not let us read it: a newer
+                token may have been there.
         """
         return as_text(self._records().get(key))
 
@@ -101,7 +101,7 @@ class FileStore:
         return f"FileStore({str(self.path)!r})"
 
     def _kept_records(self) -> dict[str, object]:
-        """Read what the next record is put beside; of a torn file nothing can be kept."""
+        """Read the records that the next one is written with; of a torn file none can be kept."""
         try:
             return self._records()
         except _TornError:

@@ -27,7 +27,7 @@ class MemoryStore(CopiedAsItself):
         self._key_locks: dict[str, Lock] = {}
 
     def read(self, key: str) -> str | None:
-        """The record under a key, None when there is none."""
+        """Return the record under a key, None when there is none."""
         return as_text(self._records.get(key))
 
     def write(self, key: str, record: str) -> None:

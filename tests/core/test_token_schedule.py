@@ -1,4 +1,4 @@
-"""When a token is renewed: its windows, the pauses after failures, the guard against storms."""
+"""When a token is renewed: its windows, the pauses after failures, the limit for refused ones."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from requests_authretry._core.token_schedule import (
     PAUSE,
     PAUSE_WHILE_GOOD,
     Schedule,
+    are_refused_at_once,
     granted,
-    is_storm,
     schedule,
     without_windows,
 )
@@ -163,7 +163,7 @@ def test_is_young(chosen: Schedule, now: float, young: bool) -> None:  # noqa: F
 
 
 @pytest.mark.parametrize(
-    ("renewals", "now", "storm"),
+    ("renewals", "now", "refused"),
     [
         ([], 0.0, False),
         ([0.0] * 4, 0.0, False),
@@ -174,21 +174,21 @@ def test_is_young(chosen: Schedule, now: float, young: bool) -> None:  # noqa: F
         ([-99.0, 1.0, 2.0, 3.0, 4.0], 5.0, False),
     ],
 )
-def test_is_storm(renewals: list[float], now: float, storm: bool) -> None:  # noqa: FBT001 (a case)
-    """Five in the last thirty seconds are a storm; older ones do not count."""
-    assert is_storm(renewals, now) is storm
-    assert is_storm(deque(renewals, maxlen=5), now) is storm
+def test_are_refused_at_once(renewals: list[float], now: float, *, refused: bool) -> None:
+    """Five renewals in the last thirty seconds are too many; older ones do not count."""
+    assert are_refused_at_once(renewals, now) is refused
+    assert are_refused_at_once(deque(renewals, maxlen=5), now) is refused
 
 
 @given(
     gaps=st.lists(st.floats(min_value=0.0, max_value=20.0), max_size=60),
 )
-def test_no_storm_gets_past_the_guard(gaps: list[float]) -> None:
-    """Whoever asks the guard first renews at most five times in any thirty seconds."""
+def test_no_sixth_renewal_gets_past_the_limit(gaps: list[float]) -> None:
+    """Whoever asks the rule first renews at most five times in any thirty seconds."""
     now, renewals = 0.0, list[float]()
     for gap in gaps:
         now += gap
-        if not is_storm(renewals, now):
+        if not are_refused_at_once(renewals, now):
             renewals.append(now)
     for sixth in range(5, len(renewals)):
         assert renewals[sixth] - renewals[sixth - 5] >= 30.0

@@ -89,6 +89,12 @@ def test_a_source_is_told_why_it_is_asked(clock: FakeClock) -> None:
     assert refused.challenge.error == "invalid_token"
 
 
+def test_a_context_without_a_policy_has_the_default_one() -> None:
+    """A user's test of a source that reads ``context.retry.max_attempts`` needs no settings."""
+    assert FetchContext(None).retry == RetryPolicy()
+    assert FetchContext(None).retry is FetchContext(Token("old")).retry
+
+
 def test_the_time_left_shrinks_with_the_call(clock: FakeClock) -> None:
     """What a source is told that its caller can wait is the rest of the deadline, not all of it."""
     source = Source("first", "second")
@@ -220,7 +226,7 @@ def test_a_new_token_that_is_refused_too() -> None:
     assert source.calls == 2
 
 
-def test_a_failed_renewal_is_latched(clock: FakeClock) -> None:
+def test_a_failed_renewal_is_remembered(clock: FakeClock) -> None:
     """Until its pause is over a failed renewal is not repeated; the pause doubles.
 
     The pauses are 1 s and 2 s, of which the jitter leaves at least half.

@@ -496,7 +496,7 @@ def test_pauses_grow_and_a_new_version_clears_them(
 def test_a_failure_for_one_version_is_none_for_another(
     desk: Desk, issuer: Issuer, clock: FakeClock
 ) -> None:
-    """A latched failure says nothing of the token that came after it."""
+    """A remembered failure says nothing of the token that came after it."""
     old = desk.token()
     issuer.given = KeyError()
     for _ in range(2):
@@ -512,7 +512,7 @@ def test_a_failure_for_one_version_is_none_for_another(
     assert issuer.calls == 4
 
 
-def test_a_late_401_for_an_old_token_is_latched_too(
+def test_a_failure_is_remembered_after_a_late_401_for_an_old_token_too(
     desk: Desk, issuer: Issuer, clock: FakeClock
 ) -> None:
     """Late refusals of old tokens, when the current one is over, do not hammer the source."""
@@ -591,10 +591,10 @@ def test_a_retry_after_that_is_no_number_is_ignored(
     assert desk.value() == "access-3"
 
 
-# Storms
+# Tokens that are refused as soon as they are renewed
 
 
-def test_a_server_that_refuses_all_is_not_stormed(clock: FakeClock, issuer: Issuer) -> None:
+def test_a_server_that_refuses_all_is_asked_five_times(clock: FakeClock, issuer: Issuer) -> None:
     """Five renewals in thirty seconds that did not help: the 401 is handed out, and no more."""
     desk = Desk(issuer, clock)
     session, below = scripted(desk.settings, *[EXPIRED] * 20)
@@ -614,7 +614,9 @@ def test_a_server_that_refuses_all_is_not_stormed(clock: FakeClock, issuer: Issu
 @pytest.mark.parametrize(
     ("age", "last"), [(1.9, Reason.STORM), (2.0, Token)], ids=["young", "not so young"]
 )
-def test_old_tokens_make_no_storm(clock: FakeClock, age: float, last: object) -> None:
+def test_old_tokens_that_are_refused_are_renewed(
+    clock: FakeClock, age: float, last: object
+) -> None:
     """Tokens that are refused later in life, as by a server whose clock is ahead, do not count."""
     issuer = Issuer(clock, 8.0)
     desk = Desk(issuer, clock)
@@ -627,7 +629,7 @@ def test_old_tokens_make_no_storm(clock: FakeClock, age: float, last: object) ->
     assert len(results) == (7 if last is Reason.STORM else 9)
 
 
-def test_a_storm_stops_no_token_that_is_over(clock: FakeClock) -> None:
+def test_a_token_that_is_over_is_renewed_whatever_was_refused(clock: FakeClock) -> None:
     """The guard is for refusals: a token whose time is over is renewed all the same."""
     issuer = Issuer(clock, 8.0)
     desk = Desk(issuer, clock)
@@ -662,7 +664,7 @@ def test_a_source_that_hangs_does_not_end_renewal(
     desk: Desk, issuer: Issuer, clock: FakeClock
 ) -> None:
     """After a minute it is asked again; what it says at last replaces no newer token."""
-    store_of = desk.manager._sync._store  # noqa: SLF001 (it is the process' own)
+    store_of = desk.manager._sync._kept.store  # noqa: SLF001 (it is the process' own)
     clock.advance(HOUR)
     with issuer.hanging():
         hung = in_vain(desk, issuer)
@@ -1035,7 +1037,8 @@ def test_nothing_that_is_told_is_secret(clock: FakeClock, caplog: pytest.LogCapt
     }
     assert {event.key for event in desk.told(StoreFailed)} <= {ORIGIN, "cool-down"}
     assert len(desk.told(RefreshDeclined)) > 0
-    rotation = desk.manager._sync  # noqa: SLF001 (a debugger shows it all)
-    shown = [desk.events, vars(desk.manager), vars(rotation), source.contexts]
+    sync = desk.manager._sync  # noqa: SLF001 (a debugger shows it all)
+    kept = sync._kept  # noqa: SLF001
+    shown = [desk.events, vars(desk.manager), vars(sync), vars(kept), source.contexts]
     assert SECRET not in f"{shown} {caplog.text}"
     assert "ConnectionError" in caplog.text

@@ -111,7 +111,7 @@ def test_an_adopted_token_that_is_old_too_is_renewed() -> None:
     session, below = scripted(chosen, REFUSED, REFUSED, 200)
     tokens = SharedState.of(chosen).tokens
     assert tokens is not None
-    tokens._set(Token("first"), without_windows(None, 0.0))  # noqa: SLF001 (as if it had been fetched)
+    tokens._hold(Token("first"), without_windows(None, 0.0))  # noqa: SLF001 (as if it had been fetched)
     assert session.get(URL).status_code == 200
     assert carried(below) == ["Bearer first", "Bearer second", "Bearer third"]
     assert source.calls == 1
@@ -138,7 +138,7 @@ def test_a_source_that_hung_once_is_asked_again() -> None:
         clock.patience = 5
         hung = SharedState.of(chosen).tokens
         assert hung is not None
-        hung._sync._store = MemoryStore()  # noqa: SLF001 (the hanging one keeps the other's lock)
+        hung._sync._kept.store = MemoryStore()  # noqa: SLF001 (the hanging one keeps the other's lock)
         assert session.get(URL).status_code == 200
     finally:
         hang.set()

@@ -294,7 +294,7 @@ class Waiting(FakeClock):
     ("after", "waits"), [(0.0, []), (1.0, [1.0])], ids=["at once", "within a second"]
 )
 @pytest.mark.parametrize("moment", [0.0, LATE, HOUR])
-def test_a_siblings_token_is_adopted(
+def test_the_token_of_another_process_is_adopted(
     store: Flaky, after: float, waits: list[float], moment: float
 ) -> None:
     """After ``invalid_grant`` the store is read again, at once and after a second."""
@@ -326,7 +326,7 @@ def test_a_session_that_is_over(desk: Desk, store: Flaky, issuer: Issuer, clock:
 
 
 @pytest.mark.parametrize("code", [None, "invalid_client", "temporarily_unavailable"])
-def test_other_failures_look_for_no_sibling(
+def test_other_failures_do_not_read_the_store_again(
     desk: Desk, store: Flaky, issuer: Issuer, clock: FakeClock, code: str | None
 ) -> None:
     """Only ``invalid_grant`` says that the refresh token may have been spent."""
@@ -754,8 +754,8 @@ class Team:
         if self.server.hangs:
             return
         all_end()
-        schedule = desk.manager._held.schedule  # noqa: SLF001 (when it would have to)
-        token = desk.manager.token
+        schedule = desk.manager.held.schedule
+        token = desk.manager.held.token
         if token and self.server.takes(token) and self.server.clock.time() < schedule.late:
             failing = self.store.failing
             self.store.failing = {("lock", "read", "write")[number // 3], *failing}

@@ -134,15 +134,15 @@ def test_a_listener_that_ends_the_thread() -> None:
     workers[0].join()
 
 
-def test_a_siblings_token_comes_before_another_sign_in() -> None:
+def test_the_token_of_another_process_comes_before_another_sign_in() -> None:
     """A refresh token that another has just spent is no reason to send the password again."""
     below = ScriptedAdapter((400, {}, b'{"error": "invalid_grant"}'))
     login = requests.Session()
     login.mount("https://", below)
     client = Client("app", "secret", token_url="https://login.example.com/token", session=login)
-    sibling, stale = Token("theirs"), Token("old", refresh_token="spent")
-    context = FetchContext(stale, timeout=10, sibling=lambda: sibling)
-    assert Password(client, "ada", "pw").fetch(context) is sibling
+    theirs, stale = Token("theirs"), Token("old", refresh_token="spent")
+    context = FetchContext(stale, timeout=10, sibling=lambda: theirs)
+    assert Password(client, "ada", "pw").fetch(context) is theirs
     assert len(below.sent) == 1
 
 
