@@ -57,21 +57,25 @@ class Reader(Protocol):
         """Load settings from variables, see `Settings.from_env`."""
 
 
-class _SlotForShared:
-    """The place where `_shared` keeps the state that sessions with one settings object share.
+class _BesidesFields:
+    """The attributes of `Settings` that are no fields: `fields`, `replace` and pickles omit them.
 
-    It is a slot and not a field, so that `fields`, `replace`, `asdict` and pickles leave it out. It
-    belongs to the object and not to a weak dictionary: the state refers to the settings, often
-    through a token function, so that such a dictionary would keep both for ever. Here the garbage
-    collector finds the circle.
+    ``_shared`` is where the module `_shared` keeps the state that sessions with one settings object
+    share. It belongs to the object and not to a weak dictionary: the state refers to the settings,
+    often through a token function, so that such a dictionary would keep both for ever. Here the
+    garbage collector finds the circle.
+
+    ``_import_reader`` is set by the package root, which stands above both this module and the
+    reader of settings files.
     """
 
     __slots__ = ("_shared",)
     _shared: dict[str, Any]
+    _import_reader: ClassVar[Callable[[], Reader]]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Settings(_SlotForShared, CopiedAsItself):
+class Settings(_BesidesFields, CopiedAsItself):
     """All settings. Immutable, validated when made, safe to share between threads.
 
     Sessions that are mounted with one settings object share its token, its quota and its store.
@@ -116,9 +120,6 @@ class Settings(_SlotForShared, CopiedAsItself):
     adopt: bool | Collection[str] = False
     sites: Collection[Settings] = ()
     clock: Clock = field(default_factory=SystemClock)
-
-    # Set by the package root, which stands above both this module and the reader.
-    _import_reader: ClassVar[Callable[[], Reader]]
 
     def __post_init__(self) -> None:
         """Freeze the collections and refuse what cannot work, all faults together."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from contextlib import ExitStack
+from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
@@ -31,18 +32,21 @@ if TYPE_CHECKING:
 S = TypeVar("S")
 
 # How fast examples are made, and how large they happen to be, says nothing about the code. Where
-# CI is set Hypothesis has a profile of its own, on which this one is built, and there are more.
-settings.register_profile(
-    "requests_authretry",
-    parent=settings.default,
-    max_examples=100 if os.environ.get("CI") == "true" else 25,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
-settings.load_profile("requests_authretry")
+# CI is set Hypothesis has a profile of its own, on which these are built, and there are more.
+for profile, examples in (("quick", 25), ("thorough", 100)):
+    settings.register_profile(
+        profile,
+        parent=settings.default,
+        max_examples=examples,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+settings.load_profile("thorough" if os.environ.get("CI") == "true" else "quick")
 
 # Else each process that a test starts would compile the package anew, on a machine that sets it.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+_finished = count()
 
 pytest_plugins = ("pytester", "tests.no_skips", "tests.support.fixtures")
 
@@ -64,10 +68,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in others]
 
 
-def pytest_collection_finish() -> None:
-    """Keep all that is imported by now out of every later garbage collection."""
-    gc.collect()
-    gc.freeze()
+def pytest_runtest_logfinish() -> None:
+    """Every fifty tests, keep all that is left out of later garbage collections.
+
+    Tests collect garbage to see what is gone. Each collection would look at all that libraries
+    loaded and at the reports of all tests before.
+    """
+    if next(_finished) % 50 == 0:
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(autouse=True)

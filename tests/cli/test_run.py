@@ -80,7 +80,7 @@ stored Ada today
 """
 
 
-@pytest.mark.parametrize("way", ["run", "switch"])
+@pytest.mark.parametrize("way", [pytest.param("run", marks=pytest.mark.slow), "switch"])
 def test_a_legacy_application_survives(
     way: str, demo_server: DemoServer, legacy: dict[str, str], tmp_path: Path
 ) -> None:
@@ -158,7 +158,13 @@ PROGRAMS = {
 }
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in {"arguments", "status"} else pytest.mark.slow)
+        for name in PROGRAMS
+    ],
+)
 def test_a_script_is_what_it_was(name: str, tmp_path: Path) -> None:
     """Output, tracebacks, arguments and exit status are those of Python alone."""
     script = written(tmp_path, "folder/script.py", PROGRAMS[name])
@@ -184,6 +190,7 @@ def test_modules_packages_folders_and_archives(tmp_path: Path) -> None:
         assert (with_it.stdout, with_it.stderr) == (without.stdout, without.stderr)
 
 
+@pytest.mark.slow
 def test_the_options_of_python_stay(tmp_path: Path) -> None:
     """What stands before ``-m requests_authretry`` holds for the program."""
     script = written(
@@ -206,6 +213,7 @@ def test_options_that_switch_it_off_are_refused(flag: str, tmp_path: Path) -> No
     assert ran.stdout == ""
 
 
+@pytest.mark.slow
 def test_a_signal_from_outside_reaches_the_program(tmp_path: Path) -> None:
     """The process that was started is the program: what is sent to it, it gets."""
     script = written(
@@ -246,6 +254,7 @@ def shown(ran: subprocess.CompletedProcess[str]) -> str:
     return ran.stdout
 
 
+@pytest.mark.slow
 def test_nothing_is_loaded_before_requests_is(tmp_path: Path) -> None:
     """Nothing of ours, and nothing that gevent has to patch; and nothing is left of the hook."""
     script = written(tmp_path, "script.py", LOADED)
@@ -254,7 +263,9 @@ def test_nothing_is_loaded_before_requests_is(tmp_path: Path) -> None:
     assert shown(python(*RUN, script, folder=tmp_path)) == plain.replace("False", "True")
 
 
-@pytest.mark.parametrize("value", ["", "0", "off", "no"])
+@pytest.mark.parametrize(
+    "value", ["0", *(pytest.param(off, marks=pytest.mark.slow) for off in ("", "off", "no"))]
+)
 def test_it_is_off_unless_asked_for(value: str, tmp_path: Path) -> None:
     """The folder on the path alone does nothing."""
     script = written(tmp_path, "script.py", LOADED)
@@ -293,6 +304,7 @@ def test_children_have_it_too(tmp_path: Path) -> None:
     assert shown(python(*RUN, parent, folder=tmp_path)).startswith("set() True []")
 
 
+@pytest.mark.slow
 def test_faulty_settings_are_told_before_the_program_runs(tmp_path: Path) -> None:
     """``run`` names each fault and starts nothing; the switch fails where requests is imported."""
     script = written(tmp_path, "script.py", "print('ran')\nimport requests")
