@@ -677,7 +677,7 @@ def toml(value: object) -> str:
 
 one_path_for_all = examples(
     suppress_health_check=[
-        *examples.get_profile("requests_authretry").suppress_health_check,
+        *examples.get_profile("quick").suppress_health_check,
         HealthCheck.function_scoped_fixture,
     ]
 )

@@ -53,7 +53,7 @@ some = settings(
     max_examples=20,
     # one store serves all examples
     suppress_health_check=[
-        *settings.get_profile("requests_authretry").suppress_health_check,
+        *settings.get_profile("quick").suppress_health_check,
         HealthCheck.function_scoped_fixture,
     ],
 )
