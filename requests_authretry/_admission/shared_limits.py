@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from operator import methodcaller
 from threading import Thread
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -92,9 +92,10 @@ class SharedLimits:
                     self._is_working = False
                     return
             for key, until in untold.items():
-                self._ask_store("push", partial(_push, str(key), until, self._clock.time()))
+                now = self._clock.time()
+                self._ask_store("push", methodcaller("push", str(key), until, now))
             for key in watched:
-                self._adopt(key, self._ask_store("read", partial(_read, str(key))))
+                self._adopt(key, self._ask_store("read", methodcaller("read", str(key))))
 
     def _adopt(self, key: Key, record: object) -> None:
         """Start the cool-down that another process has put into the store."""
@@ -131,14 +132,6 @@ class SharedLimits:
     def _forget_thread(self) -> None:
         """Forget the thread that asks the store: it is not in the child process."""
         self._is_working = False
-
-
-def _push(key: str, until: float, now: float, store: Store) -> object:
-    return store.push(key, until, now)
-
-
-def _read(key: str, store: Store) -> object:
-    return store.read(key)
 
 
 _known: WeakKeyDictionary[object, dict[object, RateLimiter]] = WeakKeyDictionary()

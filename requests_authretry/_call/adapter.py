@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from requests.adapters import BaseAdapter, HTTPAdapter
 
 from .._admission.waiting import Waiters, Waits
-from .._errors import ConfigurationError
+from .._core.validation import refuse
 from .._locks import survives_fork
 from .._override import current
 from .._settings import Settings
@@ -53,7 +53,17 @@ class AuthRetryAdapter(HTTPAdapter):
         inner: BaseAdapter | None = None,
         **pool_options: Any,
     ) -> None:
-        _refuse(settings, inner, pool_options)
+        given: Any = settings  # as yet whatever the caller wrote
+        faults = []
+        if given is not None and not isinstance(given, Settings):
+            faults.append(f"settings must be a Settings, not {type(given).__name__}")
+        if inner is not None and not hasattr(inner, "send"):
+            faults.append(f"inner must be an adapter, not {type(inner).__name__}")
+        if inner is not None and pool_options:
+            faults.append(f"{', '.join(pool_options)}: the pool is the inner adapter's")
+        if "max_retries" in pool_options:
+            faults.append("max_retries would multiply: say RetryPolicy(max_attempts=...) instead")
+        refuse("AuthRetryAdapter", faults)
         if inner is None:
             super().__init__(**pool_options)
         self._take(Settings() if settings is None else settings, inner)
@@ -166,17 +176,3 @@ class AuthRetryAdapter(HTTPAdapter):
         if state["pool"] is not None:
             super().__setstate__(state["pool"])
         self._take(state["settings"], state["inner"])
-
-
-def _refuse(settings: object, inner: object, pool_options: dict[str, Any]) -> None:
-    faults = []
-    if settings is not None and not isinstance(settings, Settings):
-        faults.append(f"settings must be a Settings, not {type(settings).__name__}")
-    if inner is not None and not hasattr(inner, "send"):
-        faults.append(f"inner must be an adapter, not {type(inner).__name__}")
-    if inner is not None and pool_options:
-        faults.append(f"{', '.join(pool_options)}: the pool is the inner adapter's")
-    if "max_retries" in pool_options:
-        faults.append("max_retries would multiply: say RetryPolicy(max_attempts=...) instead")
-    if faults:
-        raise ConfigurationError("AuthRetryAdapter", faults)

@@ -17,7 +17,6 @@ from .outgoing import header_of, with_header, with_own_headers
 
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response
-    from requests.auth import AuthBase
 
     from .._core.token import Token
     from .._protocols import Prover
@@ -107,7 +106,9 @@ class Credentials:
             refuse_proxy(url, proxies)
         if shared.auth is not None:
             self.is_signed = True
-            outgoing = _signed(outgoing, shared.auth)
+            outgoing = with_own_headers(outgoing)
+            outgoing.hooks = {"response": []}  # hooks that the signer sets are not kept
+            outgoing.prepare_auth(shared.auth, outgoing.url or "")
         return outgoing
 
     def detach(self) -> None:
@@ -165,14 +166,6 @@ def has_own_authorization(request: PreparedRequest) -> bool:
         return False
     login = get_netrc_auth(request.url or "")
     return login is None or given != _basic_auth_str(*login)
-
-
-def _signed(request: PreparedRequest, auth: AuthBase) -> PreparedRequest:
-    """Return a copy with a fresh signature; hooks that the signer sets are not kept."""
-    other = with_own_headers(request)
-    other.hooks = {"response": []}
-    other.prepare_auth(auth, other.url or "")
-    return other
 
 
 def refuse_proxy(url: str, proxies: Proxies, owner: str = "Settings") -> None:

@@ -45,7 +45,13 @@ class Origin:
         except ValueError:
             return None
         default = _DEFAULT_PORTS.get(scheme)
-        if default is None or not host or port == 0 or not _unambiguous(url, parts.netloc):
+        if default is None or not host or port == 0:
+            return None
+        # No blank, backslash or escape at which another parser might end the host, or skip it.
+        host_and_port = parts.netloc.rpartition("@")[2]
+        if not _VISIBLE.fullmatch(url) or not _HOST_AND_PORT.fullmatch(host_and_port):
+            return None
+        if "\\" in parts.netloc:
             return None
         return cls(scheme, host, default if port is None else port)
 
@@ -68,13 +74,6 @@ class Origin:
         host = f"[{self.host}]" if ":" in self.host else self.host
         port = "" if self.port == _DEFAULT_PORTS[self.scheme] else f":{self.port}"
         return f"{self.scheme}://{host}{port}"
-
-
-def _unambiguous(url: str, netloc: str) -> bool:
-    """No blank, backslash or escape that another parser might end the host at, or skip."""
-    host_and_port = netloc.rpartition("@")[2]
-    plain = _VISIBLE.fullmatch(url) is not None and "\\" not in netloc
-    return plain and _HOST_AND_PORT.fullmatch(host_and_port) is not None
 
 
 def parse_origin(text: object, *, allow_http: bool) -> Origin | str:

@@ -166,20 +166,22 @@ def decide(  # noqa: C901, PLR0911 (one guard and one return a row of the rules)
     Returns:
         Retry with its delay, or Stop; each with its reason.
     """
-    policy, retry_after = call.policy, outcome.retry_after
-    if outcome.failure is None and not _is_retried(call, progress, outcome):
+    policy, failure, retry_after = call.policy, outcome.failure, outcome.retry_after
+    if failure is None and not _is_retried(call, progress, outcome):
         return Stop(Reason.FINAL, retry_after)
     if outcome.should_retry is False:
         return Stop(Reason.VETOED, retry_after)
-    if outcome.failure is Failure.FATAL:
+    if failure is Failure.FATAL:
         return Stop(Reason.FATAL, retry_after)
     if not progress.replayable:
         return Stop(Reason.NOT_REPLAYABLE, retry_after)
     if progress.attempt >= policy.max_attempts:
         return Stop(Reason.ATTEMPTS_EXHAUSTED, retry_after)
-    if _may_be_processed(policy, outcome) and not _may_repeat(call):
-        return Stop(Reason.NOT_IDEMPOTENT, retry_after)
     throttled = outcome.throttled
+    # A 429 was refused before it was processed; an unreachable server never got the request.
+    unprocessed = policy.any_method_on_429 if throttled else failure is Failure.UNREACHABLE
+    if not (unprocessed or call.has_key or call.method in policy.methods):
+        return Stop(Reason.NOT_IDEMPOTENT, retry_after)
     cost = call.quota.cost(throttled=throttled)
     if cost > progress.quota:
         return Stop(Reason.QUOTA_EXHAUSTED, retry_after)
@@ -212,17 +214,6 @@ def _is_running(call: CallFacts, progress: Progress, outcome: Outcome) -> bool:
     """Whether the key's first request is being processed; nobody had ours before attempt one."""
     known = progress.attempt > 1 or not call.made_key
     return outcome.status == CONFLICT and known and _speaks_of_key(call)
-
-
-def _may_be_processed(policy: RetryPolicy, outcome: Outcome) -> bool:
-    """A 429 was refused before processing; what is unreachable never got the request."""
-    if outcome.throttled:
-        return not policy.any_method_on_429
-    return outcome.failure is not Failure.UNREACHABLE
-
-
-def _may_repeat(call: CallFacts) -> bool:
-    return call.has_key or call.method in call.policy.methods
 
 
 def _why(call: CallFacts, progress: Progress, outcome: Outcome) -> Reason:
