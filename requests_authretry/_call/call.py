@@ -19,7 +19,6 @@ from .request_body import Repeatable, has_key, is_rewound, lacks_key
 from .response_body import drain, forbids_retry, read_body
 from .translate import (
     as_requests_error,
-    bounds_reads,
     clipped,
     failure_of,
     limits_of,
@@ -185,9 +184,8 @@ class Call:
             if failure is None:
                 raise
             log.failed(request.url, failure, clock.monotonic())
-            if (
-                decision.reason is Reason.FINAL
-            ):  # a stop by the status stands, though the body is torn
+            # A stop that the status led to stands, although the body could not be read.
+            if decision.reason is Reason.FINAL:
                 failed, decision = self._judge(request, permit, failure_of(failure))
             return failure, decision, failed
         return response, decision, failed
@@ -203,9 +201,10 @@ class Call:
 
     def limited(self, timeout: object) -> object:
         """Return the timeout of the next attempt, clipped to what is left of the deadline."""
+        limit, bounds_reads = clipped(timeout, self.deadline - self.shared.clock.monotonic())
         # A caller who bounds no read waits for the network as long as it takes.
-        self.until = self.deadline if bounds_reads(timeout) else inf
-        return clipped(timeout, self.deadline - self.shared.clock.monotonic())
+        self.until = self.deadline if bounds_reads else inf
+        return limit
 
     def _judge(
         self, request: PreparedRequest, permit: Permit, outcome: Outcome

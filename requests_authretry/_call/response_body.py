@@ -50,10 +50,11 @@ def read_body(response: Response, clock: Clock, deadline: float, most: float = i
     """
     if response._content_consumed:  # noqa: SLF001 (requests has no other word for it)
         return
+    answer = _on_the_wire(response)
     if deadline < inf:
-        _end_at(deadline, _on_the_wire(response), clock)
+        _end_at(deadline, answer, clock)
     try:
-        _read(response, most)
+        _read(response, answer, most)
     except _DeadlinePassed:
         response.close()
         raise requests.ReadTimeout("the deadline passed while the body was being read") from None
@@ -62,7 +63,7 @@ def read_body(response: Response, clock: Clock, deadline: float, most: float = i
         raise
 
 
-def _read(response: Response, most: float) -> None:
+def _read(response: Response, answer: object, most: float) -> None:
     """Read the whole body; of a redirect a broken one is forgiven, as by `Session` itself."""
     if most < inf:
         pieces, size = [], 0
@@ -73,7 +74,7 @@ def _read(response: Response, most: float) -> None:
                 raise TooLarge(f"it is larger than {most:g} bytes")
         _keep(response, b"".join(pieces))
         return
-    if _is_small_and_plain(response):
+    if _is_small_and_plain(response, answer):
         # A single read takes far fewer instructions than the loop of `content`.
         try:
             _keep(response, response.raw.read(decode_content=True))
@@ -91,9 +92,9 @@ def _read(response: Response, most: float) -> None:
         response.raw.read(decode_content=False)
 
 
-def _is_small_and_plain(response: Response) -> bool:
+def _is_small_and_plain(response: Response, answer: object) -> bool:
     """Whether one read gives the body, or raises, just as reading it in pieces would."""
-    raw, answer = response.raw, _on_the_wire(response)
+    raw = response.raw
     return (
         type(answer) is HTTPResponse
         and response.status_code not in REDIRECT_STATI  # `Session` reads on where it was broken

@@ -173,29 +173,27 @@ def reread(raw: Any, body: bytes) -> HTTPResponse:
     )
 
 
-def bounds_reads(timeout: object) -> bool:
-    """Whether a time limit of requests bounds the single read."""
-    if isinstance(timeout, tuple):
-        return timeout[-1] is not None
-    if isinstance(timeout, WireTimeout):
-        return isinstance(timeout._read, (int, float)) or timeout.total is not None  # noqa: SLF001 (as below)
-    return timeout is not None
+def clipped(timeout: object, left: float) -> tuple[object, bool]:
+    """Return a time limit of requests, no part of it longer than what is left; None stays None.
 
-
-def clipped(timeout: object, left: float) -> object:
-    """A time limit of requests, no part of it longer than what is left; None stays None."""
+    Returns:
+        The limit, and whether it bounds a single read.
+    """
     left = max(left, _LEAST_TIMEOUT)
     if isinstance(timeout, (int, float)):
-        return min(timeout, left)
+        return min(timeout, left), True
     if isinstance(timeout, tuple):
-        return tuple(part if part is None else min(part, left) for part in timeout)
+        parts = tuple(part if part is None else min(part, left) for part in timeout)
+        return parts, parts[-1] is not None
     if isinstance(timeout, WireTimeout):
-        parts = (timeout.total, timeout._connect, timeout._read)  # noqa: SLF001 (the public ones need a running clock)
+        # The public attributes need a running clock.
+        given = (timeout.total, timeout._connect, timeout._read)  # noqa: SLF001
         total, connect, read = (
-            min(part, left) if isinstance(part, (int, float)) else part for part in parts
+            min(part, left) if isinstance(part, (int, float)) else part for part in given
         )
-        return WireTimeout(total=total, connect=connect, read=read)
-    return timeout
+        bounds_reads = isinstance(read, (int, float)) or total is not None
+        return WireTimeout(total=total, connect=connect, read=read), bounds_reads
+    return timeout, timeout is not None
 
 
 def would_retry(retries: object) -> bool:
