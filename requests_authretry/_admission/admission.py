@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .._core.http import FIRST_ERROR
 from .._core.rate_limit import MAX_COOL_DOWN_SECONDS, TooLate
 from .._core.records import Outcome, Reason, Stop
 from .._core.target import Target
@@ -19,7 +20,7 @@ from .rate_limiter import Key
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .._core.records import Limit, Retry
+    from .._core.records import Retry
     from .._core.target import Endpoint
     from .._settings import Settings
     from .rate_limiter import RateLimiter
@@ -201,7 +202,10 @@ class Admission:
                     return Stop(Reason.WAIT_TOO_LONG) if outages.is_down(endpoint) else None
 
     def settle(self, permit: Permit, target: Target, began: float, outcome: Outcome) -> Failed:
-        """Learn from an attempt that brought an error.
+        """Learn from an attempt.
+
+        While no rate limit and no outage is known, an answer below 400 that names no limit need not
+        be settled: `RateLimiter.recent_successes` is all that has to hear of it.
 
         Args:
             permit: The permit it was sent with.
@@ -217,7 +221,9 @@ class Admission:
         key = limiter.named(target, outcome.limits)
         began_cool_down = False
         if outcome.limits and self._limits.pacing:
-            self._read_limits(permit, key, outcome.limits, succeeded=False)
+            number = permit.number if key == permit.key else -1
+            succeeded = outcome.status is not None and outcome.status < FIRST_ERROR
+            limiter.on_rate_limit_fields(key, number, outcome.limits, succeeded=succeeded)
         if refuses:
             if outcome.retry_after is not None and self._limits.cool_down:
                 began_cool_down = True
@@ -228,39 +234,10 @@ class Admission:
             self._outages.on_failure(target.endpoint, began)
             limiter.update_check_after()
         elif speaks_of_outage is False and limiter.is_troubled and not refuses:
-            self._on_success(target, began)
+            limiter.on_success(key)
+            self._outages.on_success(target.endpoint, began, now)
+            limiter.update_check_after()
         return Failed(target, key, now, outcome, began_cool_down)
-
-    def settle_success(
-        self, permit: Permit, target: Target, began: float, limits: tuple[Limit, ...]
-    ) -> None:
-        """Learn from an attempt that brought an answer below 400.
-
-        Where it names no limit and nothing is held back, nobody needs to call this: then
-        `RateLimiter.recent_successes` is all that has to know.
-
-        Args:
-            permit: The permit it was sent with.
-            target: Where it went.
-            began: When it began, in monotonic seconds.
-            limits: What the answer says of the server's limits.
-        """
-        if limits and self._limits.pacing:
-            key = self.limiter.named(target, limits)
-            self._read_limits(permit, key, limits, succeeded=True)
-        if self.limiter.is_troubled:
-            self._on_success(target, began)
-
-    def _read_limits(
-        self, permit: Permit, key: Key, limits: tuple[Limit, ...], *, succeeded: bool
-    ) -> None:
-        number = permit.number if key == permit.key else -1
-        self.limiter.on_rate_limit_fields(key, number, limits, succeeded=succeeded)
-
-    def _on_success(self, target: Target, began: float) -> None:
-        self.limiter.on_success(self.limiter.key_of(target))
-        self._outages.on_success(target.endpoint, began, self._clock.monotonic())
-        self.limiter.update_check_after()
 
     def _sleep_until(self, until: float, waiter: Waiter) -> None:
         left = until - self._clock.monotonic()

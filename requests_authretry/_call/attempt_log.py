@@ -58,6 +58,14 @@ class AttemptLog:
         """Let `attempts` find what happened. An exception may be pickled: it gets the records."""
         error.__dict__[_ATTEMPTS] = self.record
 
+    def begin_attempt(self, now: float) -> None:
+        """Note that the next attempt begins only now, after a wait."""
+        self.started = now
+
+    def count_shared_failure(self) -> None:
+        """Count another call's failed probe as a retry of this call."""
+        self.retries += 1
+
     @property
     def is_open(self) -> bool:
         """Whether the last attempt is not in the record yet."""

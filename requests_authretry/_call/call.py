@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .._admission.admission import NO_FAILURE
 from .._core.bounds import URL_KEPT
 from .._core.http import FIRST_ERROR, PROXY_AUTHENTICATION_REQUIRED, UNAUTHORIZED
-from .._core.records import FINAL, Progress, Reason, Retry, Stop
+from .._core.records import FINAL, Outcome, Progress, Reason, Retry, Stop
 from .._core.retry import CallFacts, decide
 from .._errors import AuthRetryError
 from .attempt_log import AttemptLog
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from requests import PreparedRequest, RequestException, Response
 
     from .._admission.admission import Failed, Permit
-    from .._core.records import Outcome
     from .._shared import SharedState
     from .credentials import Proxies
 
@@ -98,15 +97,17 @@ class Call:
             another = cls(shared)
             another.repeatable = call.repeatable
             return another
-        before, call.shared = call.shared, shared
-        call.credentials.detach()
-        if before.tokens is not shared.tokens or before.auth is not shared.auth:
-            call.credentials.answers, call.credentials.fetched = 0, False
-        call.log.started = now
+        if call.shared.tokens is shared.tokens and call.shared.auth is shared.auth:
+            call.credentials.detach()
+        else:
+            call.credentials = Credentials()
+        call.shared = shared
+        call.log.begin_attempt(now)
         return call
 
-    def lead_on(self, request: PreparedRequest, *, replay: bool = False) -> None:
-        """Be found by the hop that follows this request, or by its replay."""
+    def lead_on(self, response: Response, *, replay: bool = False) -> None:
+        """Be found by the hop that follows this answer, or by the replay of its request."""
+        request, self.previous = response.request, response
         self.continues_until = inf
         if not replay:
             now = self.shared.clock.monotonic()
@@ -197,7 +198,8 @@ class Call:
         limits = limits_of(response, shared.clock.time, shared.limit_headers)
         if limits or limiter.is_troubled:
             target = permit.target or target_of(shared, request)
-            shared.admission.settle_success(permit, target, self.log.started, limits)
+            outcome = Outcome(response.status_code, limits=limits)
+            shared.admission.settle(permit, target, self.log.started, outcome)
 
     def limited(self, timeout: object) -> object:
         """Return the timeout of the next attempt, clipped to what is left of the deadline."""
@@ -241,7 +243,7 @@ class Call:
     def decide_again(self, request: PreparedRequest, failed: Failed) -> Retry | Stop:
         """Count another call's failed probe as this call's own, and decide what follows."""
         decision = self._decide(request, failed)
-        self.log.retries += 1
+        self.log.count_shared_failure()
         return decision
 
     def is_rewound(self, request: PreparedRequest) -> bool:

@@ -94,7 +94,7 @@ class Credentials:
             token = tokens.current
             if token is None:
                 token = tokens.usable(deadline)
-                log.started = shared.clock.monotonic()
+                log.begin_attempt(shared.clock.monotonic())
             self.sent = token
             outgoing = with_header(outgoing, "Authorization", token.authorization)
             if tokens.prover is not None and token.scheme == _BOUND:
@@ -115,6 +115,11 @@ class Credentials:
         """Note that the next attempt carries nothing of ours yet."""
         self.sent = self.prover = None
         self.is_signed = False
+
+    def count_answer(self, *, fetched: bool = False) -> None:
+        """Count a 401 that is answered now, with a token that was fetched for it or another."""
+        self.answers += 1
+        self.fetched = self.fetched or fetched
 
     def learn_nonce(self, prover: Prover, url: str, response: Response) -> None:
         """Keep the nonce an answer brings; any answer may bring one (RFC 9449 section 8.2)."""

@@ -88,7 +88,7 @@ def _wait_for_admission(  # noqa: PLR0913, PLR0917 (the variables of the loop)
         error = AuthRetryError("the session was closed during the wait", request=request)
         call.log.leave_on(error)
         raise error from (result if isinstance(result, RequestException) else None)
-    call.log.started = shared.clock.monotonic()
+    call.log.begin_attempt(shared.clock.monotonic())
     if isinstance(admitted, Permit) and admitted.cost is not None:
         call.paid = admitted.cost
     return admitted
@@ -130,8 +130,7 @@ def _finish(call: Call, request: PreparedRequest, result: Result, stop: Stop) ->
         call.cookies.hand_on(result)
     if result.status_code >= FIRST_REDIRECT and result.is_redirect:
         log.write_down(stop)
-        call.lead_on(request)
-        call.previous = result
+        call.lead_on(result)
     elif call.repeatable is not None and not call.may_answer:
         call.close()
     return result

@@ -79,10 +79,10 @@ def _answer(
         )
     )
     if isinstance(verdict, Replay):
-        credentials.answers += verdict.reason is Reason.REPLAYED
+        if verdict.reason is Reason.REPLAYED:
+            credentials.count_answer()
         return _replay(call, response, verdict.reason, options)
     if isinstance(verdict, Refresh):
-        credentials.answers += 1
         reason = _renew(call, tokens, sent, response, verdict)
         if reason is Reason.REFRESHED:
             return _replay(call, response, reason, options)
@@ -116,7 +116,7 @@ def _renew(
         raise
     if isinstance(result, Reason):
         return result
-    call.credentials.fetched = tokens.fetched == result.value
+    call.credentials.count_answer(fetched=tokens.fetched == result.value)
     return Reason.REFRESHED if verdict.resend else Reason.NOT_REPLAYABLE
 
 
@@ -126,8 +126,7 @@ def _replay(call: Call, refused: Response, reason: Reason, options: dict[str, An
     call.log.write_down(Stop(reason))
     call.take_cookies(request, refused)
     drain(refused, call.shared.clock, call.deadline)
-    call.lead_on(request, replay=True)
-    call.previous = refused
+    call.lead_on(refused, replay=True)
     response: Response = refused.connection.send(request, **options)
     response.history = [refused, *response.history]
     response.elapsed = timedelta(seconds=call.log.elapsed)
