@@ -179,6 +179,8 @@ def clipped(timeout: object, left: float) -> tuple[object, bool]:
     Returns:
         The limit, and whether it bounds a single read.
     """
+    if isinstance(timeout, (int, float)) and timeout <= left:
+        return timeout, True
     left = max(left, _LEAST_TIMEOUT)
     if isinstance(timeout, (int, float)):
         return min(timeout, left), True
