@@ -91,7 +91,7 @@ class OutageTracker:
             self._waiting.setdefault(endpoint, {})[waiter] = since
 
     def sweep(self, now: float) -> None:
-        """Forget endpoints that nobody has tried for a while and no retry waits for."""
+        """Forget endpoints without an attempt for a while and without a waiting retry."""
         with self._lock:
             old = now - outage.FORGOTTEN
             stale = [each for each, health in self._health.items() if health.probed < old]

@@ -56,7 +56,7 @@ class Key:
     policies: Policies = ()
 
     def __str__(self) -> str:
-        """The key of its cool-down in a store."""
+        """Return the key of its cool-down in a store."""
         return " ".join(("cool-down", str(self.origin), self.credential, *self.policies)).strip()
 
 
@@ -103,7 +103,7 @@ class RateLimitQueue:
     ) -> Slot | AskAgain | TooLate:
         """Take a slot for this waiter if it may send now.
 
-        Refused calls go before new ones; else the first to come is the first to go.
+        Refused calls go before new ones; among equals, the first to come goes first.
         """
         if waiter.rank is None:
             self._arrivals += 1
@@ -170,15 +170,15 @@ class RateLimiter:
         self.recent_successes: deque[tuple[str, float]] = deque(maxlen=_SUCCESSES_KEPT)
 
     def update_check_after(self) -> None:
-        """Say anew which requests skip the limiter."""
+        """Update which requests skip the limiter."""
         self.is_troubled = bool(self._queues) or self.outages.troubled
         self.check_after = -inf if self.is_troubled else self.look_at
 
     def key_of(self, target: Target) -> Key:
         """Return the rate limit that a request falls under, as far as the server has named it.
 
-        If the server has named the same policies all over its origin, they are expected anywhere;
-        else only for those first parts of a path for which it named them.
+        If the server has named the same policies all over its origin, they are expected anywhere.
+        Otherwise they are expected only where it named them: for the same first part of a path.
         """
         known = self._policies.get(target.origin)
         if known is None or known.tells_nothing:
@@ -204,7 +204,7 @@ class RateLimiter:
         return self.key_of(target)
 
     def sweep(self, now: float) -> None:
-        """Forget, every ten seconds, what holds nobody back any more."""
+        """Forget, every ten seconds, the rate limits and outages that hold no call back any more."""
         if now < self._sweep_at:
             return
         self._sweep_at = now + _SWEEP_SECONDS
@@ -237,7 +237,7 @@ class RateLimiter:
                         queue.drop(waiter)
 
     def _drop_if_over(self, key: Key, queue: RateLimitQueue, now: float) -> bool:
-        """Forget a queue that nobody needs to wait in; return whether it is gone."""
+        """Forget a queue in which no call has to wait any more; return whether it is gone."""
         is_over = queue.is_empty and rate_limit.is_over(queue.state, now)
         if is_over:
             del self._queues[key]
@@ -290,7 +290,7 @@ class RateLimiter:
             queue.wake_first()
 
     def on_success(self, key: Key) -> None:
-        """Count an answer that is no refusal."""
+        """Count an answer that does not refuse the request."""
         with self._lock:
             queue = self._queues.get(key)
             if queue is not None:

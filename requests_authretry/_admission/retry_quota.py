@@ -29,7 +29,7 @@ class RetryQuotas:
 
     @property
     def capacity(self) -> int:
-        """The units of a full quota."""
+        """Return the units of a full quota."""
         return self._quota.capacity
 
     def level(self, origin: Origin | None) -> int:

@@ -85,14 +85,14 @@ class AuthRetryAdapter(HTTPAdapter):
         cert: Any = None,
         proxies: Any = None,
     ) -> Response:
-        """Send a request, as often as the settings allow and the rules find worth it.
+        """Send a request, and retry it as the settings and the rules say.
 
         Args:
-            request: The prepared request; it is left as it is.
-            stream: Whether the caller reads the body; if not, a body that cannot be read to its
-                end is a failed attempt like any other.
-            timeout: Seconds, or a pair (connect, read), for each attempt; clipped to what is
-                left of the deadline.
+            request: The prepared request; it is not changed.
+            stream: Whether the caller reads the body. If not, the adapter reads it, and an attempt
+                whose body cannot be read to its end has failed.
+            timeout: Seconds, or a pair (connect, read), for each attempt; clipped to the
+                time that is left before the deadline.
             verify: As in `requests`.
             cert: As in `requests`.
             proxies: As in `requests`.
@@ -137,7 +137,7 @@ class AuthRetryAdapter(HTTPAdapter):
         return response
 
     def _transmit(self, request: PreparedRequest, **options: Any) -> Response:
-        """Send once through the inner adapter; around one of ours, through the pool it owns."""
+        """Send once through the inner adapter; through its pool if it is an `AuthRetryAdapter`."""
         inner = self.inner
         if isinstance(inner, AuthRetryAdapter):
             return inner._transmit(request, **options)  # noqa: SLF001 (of this class)

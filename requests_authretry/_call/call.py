@@ -80,7 +80,7 @@ class Call:
 
     @classmethod
     def of(cls, request: PreparedRequest, shared: SharedState) -> Call:
-        """Return the call that this request continues, else a new one.
+        """Return the call that this request continues, or a new one.
 
         A redirect continues its call as long as the deadline lasts, whether requests follows it or
         the caller does. A redirect that came after the deadline is continued by a hop that follows
@@ -106,7 +106,7 @@ class Call:
         return call
 
     def lead_on(self, response: Response, *, replay: bool = False) -> None:
-        """Be found by the hop that follows this answer, or by the replay of its request."""
+        """Let the hop that follows this answer, or the replay of its request, continue this call."""
         request, self.previous = response.request, response
         self.continues_until = inf
         if not replay:
@@ -120,7 +120,7 @@ class Call:
             hooks[get_ident()] = self
 
     def outgoing(self, request: PreparedRequest, proxies: Proxies) -> PreparedRequest:
-        """Return what the next attempt sends: the caller's request, or a copy with what we add.
+        """Return what the next attempt sends: the caller's request, or a copy with additions.
 
         Raises:
             RefreshFailed: The request needs a token, and none can be had.
@@ -202,7 +202,7 @@ class Call:
             shared.admission.settle(permit, target, self.log.started, outcome)
 
     def limited(self, timeout: object) -> object:
-        """Return the timeout of the next attempt, clipped to what is left of the deadline."""
+        """Return the timeout of the next attempt, clipped to the time before the deadline."""
         limit, bounds_reads = clipped(timeout, self.deadline - self.shared.clock.monotonic())
         # A caller who bounds no read waits for the network as long as it takes.
         self.until = self.deadline if bounds_reads else inf
@@ -253,7 +253,7 @@ class Call:
         return is_rewound(request)
 
     def take_cookies(self, request: PreparedRequest, response: Response) -> None:
-        """Keep what a failed answer sets, for the next attempt and for the session."""
+        """Keep the cookies of a failed answer, for the next attempt and for the session."""
         if self.cookies is None:
             self.cookies = Cookies()
         self.cookies.take(request, response)
@@ -264,10 +264,10 @@ class Call:
         return self.log.status == UNAUTHORIZED and self.credentials.may_answer
 
     def _is_for_hooks(self, status: int) -> bool:
-        """Whether a 401 or 407 reaches hooks unread: ours may answer it, or one of the user's.
+        """Whether a 401 or 407 reaches the hooks unread, as a hook of ours or the user's answers it.
 
-        A 401 or 407 to a request that carried no credential of ours is left on its live connection:
-        handshakes as those of NTLM and Kerberos go on there, and read its certificate.
+        If the request carried no credential from the settings, the answer stays unread on its live
+        connection: the handshakes of NTLM and Kerberos continue on it, and read its certificate.
         """
         credentials = self.credentials
         if credentials.sent is None and not credentials.is_signed:
@@ -275,10 +275,10 @@ class Call:
         return status == UNAUTHORIZED and credentials.may_answer
 
     def close(self) -> None:
-        """Keep nothing for another attempt."""
+        """Drop the copy of the body: there is no other attempt."""
         if self.repeatable is not None:
             self.repeatable.close()
 
     def __reduce__(self) -> tuple[type[bool], tuple[()]]:
-        """Pickle a request on its way as one that no call stands in."""
+        """Become False in a pickle: a request that is unpickled belongs to no call."""
         return bool, ()

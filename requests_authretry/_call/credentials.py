@@ -63,7 +63,7 @@ class Credentials:
         deadline: float,
         log: AttemptLog,
     ) -> PreparedRequest:
-        """Return what is sent: the outgoing request, or a copy that carries the credential.
+        """Return the request to send: the outgoing request, or a copy that carries the credential.
 
         Args:
             shared: The settings' shared state.
@@ -112,7 +112,7 @@ class Credentials:
         return outgoing
 
     def detach(self) -> None:
-        """Note that the next attempt carries nothing of ours yet."""
+        """Note that the next attempt carries no credential from the settings yet."""
         self.sent = self.prover = None
         self.is_signed = False
 

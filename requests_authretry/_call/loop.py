@@ -95,7 +95,7 @@ def _wait_for_admission(  # noqa: PLR0913, PLR0917 (the variables of the loop)
 
 
 def _not_sent(call: Call, request: PreparedRequest, result: Result | None, stop: Stop) -> Response:
-    """Hand out the last answer if there is one; else raise why nothing was sent."""
+    """Hand out the last answer if there is one, or raise why nothing was sent."""
     if result is not None:
         return _finish(call, request, result, stop)
     call.log.add_refusal(call.shared.settings.listeners, request, stop)

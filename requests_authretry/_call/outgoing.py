@@ -75,7 +75,7 @@ class Cookies:
         self._jar.extract_cookies(MockResponse(taken), MockRequest(request))
 
     def put_on(self, request: PreparedRequest) -> PreparedRequest:
-        """The request with these cookies too; a Cookie header the caller wrote is the caller's."""
+        """Return the request with these cookies; leave a Cookie header of the caller alone."""
         if self._jar is None:
             return request
         bare = with_own_headers(request)
@@ -100,7 +100,7 @@ class Cookies:
 
 
 def _cookies(request: PreparedRequest) -> CookieJar:
-    """The cookies that requests made the header from; it keeps them nowhere else."""
+    """Return the cookies that requests made the header from; only the request keeps them."""
     jar = request._cookies  # noqa: SLF001
     return RequestsCookieJar() if jar is None else jar
 
@@ -110,6 +110,6 @@ def _set_cookies(message: Message | None) -> list[str]:
 
 
 def _message(response: Response) -> Message | None:
-    """The headers that requests reads cookies from."""
+    """Return the headers that requests reads cookies from."""
     message = getattr(getattr(response.raw, "_original_response", None), "msg", None)
     return message if isinstance(message, Message) else None

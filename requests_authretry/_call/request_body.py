@@ -127,7 +127,7 @@ class Spool:
 
     @classmethod
     def of(cls, request: PreparedRequest, most: int) -> Spool | None:
-        """A spool for the body of this request, None for one that needs none."""
+        """Return a spool for the body of this request, None if it needs none."""
         body: Any = request.body
         if most == 0 or body is None or isinstance(body, _PLAIN):
             return None
@@ -142,9 +142,10 @@ class Spool:
         return request.body is self.source
 
     def put_on(self, request: PreparedRequest) -> PreparedRequest:
-        """The request with the whole body, which can be taken in the ways its source can.
+        """Return a copy of the request whose body gives the kept pieces, then the rest.
 
-        What has ``read`` and what has not is framed in different ways by requests and urllib3.
+        The new body has ``read`` and ``__iter__`` only where its source has them: requests and
+        urllib3 frame a body by these.
         """
         self.rewound()
         other: Any = with_own_headers(request)
@@ -180,7 +181,7 @@ class Spool:
         return True
 
     def pieces(self) -> Iterator[Any]:
-        """The pieces from the first one on."""
+        """Give the pieces from the first one on."""
         if not self.rewound():
             yield from self.source
             return
@@ -191,7 +192,7 @@ class Spool:
             yield piece
 
     def piece(self, take: Callable[[], Any]) -> Any:
-        """The next piece: one that is kept, else one that is taken from the source and kept."""
+        """Return the next kept piece; after the last one, take a piece from the source and keep it."""
         try:
             if self._goes_again:
                 piece = self._again()
@@ -211,7 +212,7 @@ class Spool:
         return piece
 
     def _again(self) -> Any:
-        """The next piece that is kept, else the end."""
+        """Return the next kept piece, or ``_END``."""
         kept: Any = self._kept
         head = kept.read(_HEAD)
         if not head:
@@ -223,7 +224,7 @@ class Spool:
         return piece
 
     def _keep(self, piece: Any) -> None:
-        """Keep a piece; whatever hinders that is no reason not to send it."""
+        """Keep a piece; if that fails, close the spool: the piece is sent all the same."""
         if self._kept is None:
             return
         try:
@@ -246,7 +247,7 @@ class Spool:
                 kept.close()
 
     def __del__(self) -> None:
-        """A redirect that nobody followed may have left it open."""
+        """Close the file, which a redirect that was not followed may have left open."""
         self.close()
 
 
@@ -279,7 +280,7 @@ class _File:
         return piece[:size]
 
     def tell(self) -> int:
-        """Refuse: else urllib3 would send the rest where it retries by itself."""
+        """Refuse: urllib3 would use it to send only the rest in a retry of its own."""
         raise UnsupportedOperation("tell")
 
 

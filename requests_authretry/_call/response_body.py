@@ -117,9 +117,10 @@ def forbids_retry(response: Response) -> bool:
 
 
 def drain(response: Response, clock: Clock, deadline: float) -> None:
-    """Make a failed answer's connection free for the next request, within a bound; else close it.
+    """Read the rest of a failed answer, so that its connection can be used again.
 
-    Nothing is decoded: what nobody reads must not be unpacked. Who does read it finds it there.
+    If it has more than `DRAIN_BYTES`, or takes more than `DRAIN_SECONDS`, close the connection. The
+    body is not decoded here, as most callers never read it: ``content`` decodes it when it is read.
     """
     if response.raw is None or response._content_consumed:  # noqa: SLF001 (see `read_body`)
         return
@@ -189,14 +190,14 @@ class _Until(RawIOBase):
 
 
 def _end_at(deadline: float, answer: Any, clock: Clock) -> None:
-    """Let no read of this answer begin after the deadline, whoever parses what it reads."""
+    """Let no read of this answer begin after the deadline."""
     reader = getattr(answer, "fp", None)
     if isinstance(reader, BufferedReader):  # else it comes from no socket
         answer.fp = BufferedReader(_Until(deadline, reader, clock))
 
 
 def _on_the_wire(response: Response) -> object:
-    """The answer below urllib3's, where requests itself finds the cookies."""
+    """Return the answer of `http.client`, where requests itself finds the cookies."""
     return getattr(response.raw, "_original_response", None)
 
 

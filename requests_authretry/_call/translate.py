@@ -66,14 +66,14 @@ def limits_of(
 
 
 def _fields(response: Response, names: frozenset[str]) -> dict[str, list[str]]:
-    """The lines of the header fields that are read, by name; none with more than `FIELD`."""
+    """Return the lines of the fields to read, by name, without fields longer than `FIELD`."""
     there = (names | _BESIDE).intersection(_field_names(response))
     fields = {name: header_lines(response, name) for name in there}
     return {name: lines for name, lines in fields.items() if sum(map(len, lines)) <= FIELD}
 
 
 def _field_names(response: Response) -> Iterable[str]:
-    """The names of an answer's header fields in lower case."""
+    """Return the names of an answer's header fields in lower case."""
     headers: Any = response.headers  # another object's, where the adapter is another one
     if isinstance(headers, CaseInsensitiveDict):
         return headers._store  # noqa: SLF001 (its keys; the public ways cost the healthy path more)
@@ -86,7 +86,7 @@ def challenges_of(response: Response) -> tuple[Challenge, ...]:
 
 
 def header_lines(response: Response, name: str) -> list[str]:
-    """The lines of a header one by one where urllib3 still has them, else joined."""
+    """Return the lines of a header, joined to one line if urllib3 does not have them apart."""
     headers = getattr(response.raw, "headers", None)
     getlist = getattr(headers, "getlist", None)
     lines = list(getlist(name)) if getlist is not None else []
@@ -96,7 +96,7 @@ def header_lines(response: Response, name: str) -> list[str]:
 
 
 def header_line(response: Response, name: str) -> str:
-    """The value of a field, "" where it is missing or longer than `FIELD` characters."""
+    """Return the value of a field, "" if it is missing or longer than `FIELD` characters."""
     value: Any = response.headers.get(name)
     return value if isinstance(value, str) and len(value) <= FIELD else ""
 
@@ -135,7 +135,7 @@ def _has_cause(error: BaseException, kinds: tuple[type[BaseException], ...]) -> 
 def as_requests_error(
     error: Exception, request: PreparedRequest
 ) -> requests.RequestException | None:
-    """The exception as one of requests; None for what is no matter of the network."""
+    """Return the exception as one of requests, None if it has nothing to do with the network."""
     if isinstance(error, requests.RequestException):
         # The request that was sent carried the token; the caller's own did not.
         error.request = request
@@ -147,7 +147,7 @@ def as_requests_error(
 
 
 def body_error(error: Exception) -> requests.RequestException | None:
-    """The exception of a body that could not be read, as `Response.iter_content` maps it."""
+    """Return the exception of a body that cannot be read, as `Response.iter_content` maps it."""
     if isinstance(error, wire.ProtocolError):
         return ChunkedEncodingError(error)
     if isinstance(error, wire.DecodeError):
@@ -160,7 +160,7 @@ def body_error(error: Exception) -> requests.RequestException | None:
 
 
 def reread(raw: Any, body: bytes) -> HTTPResponse:
-    """The answer below one of requests again, its body as it came on the wire and read already."""
+    """Return urllib3's answer anew, with the body that was read from the wire, undecoded."""
     return HTTPResponse(
         BytesIO(body),
         raw.headers,
@@ -174,7 +174,7 @@ def reread(raw: Any, body: bytes) -> HTTPResponse:
 
 
 def clipped(timeout: object, left: float) -> tuple[object, bool]:
-    """Return a time limit of requests, no part of it longer than what is left; None stays None.
+    """Return a time limit of requests with no part longer than ``left``; None stays None.
 
     Returns:
         The limit, and whether it bounds a single read.
