@@ -204,7 +204,7 @@ class RateLimiter:
         return self.key_of(target)
 
     def sweep(self, now: float) -> None:
-        """Forget, every ten seconds, the rate limits and outages that hold no call back any more."""
+        """Forget, every ten seconds, the rate limits and outages that hold back no call."""
         if now < self._sweep_at:
             return
         self._sweep_at = now + _SWEEP_SECONDS

@@ -106,7 +106,7 @@ class Call:
         return call
 
     def lead_on(self, response: Response, *, replay: bool = False) -> None:
-        """Let the hop that follows this answer, or the replay of its request, continue this call."""
+        """Let the hop that follows this answer, or the replay, continue this call."""
         request, self.previous = response.request, response
         self.continues_until = inf
         if not replay:
@@ -264,7 +264,7 @@ class Call:
         return self.log.status == UNAUTHORIZED and self.credentials.may_answer
 
     def _is_for_hooks(self, status: int) -> bool:
-        """Whether a 401 or 407 reaches the hooks unread, as a hook of ours or the user's answers it.
+        """Whether a 401 or 407 reaches the hooks unread, as one of them answers it.
 
         If the request carried no credential from the settings, the answer stays unread on its live
         connection: the handshakes of NTLM and Kerberos continue on it, and read its certificate.

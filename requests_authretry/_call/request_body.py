@@ -192,7 +192,7 @@ class Spool:
             yield piece
 
     def piece(self, take: Callable[[], Any]) -> Any:
-        """Return the next kept piece; after the last one, take a piece from the source and keep it."""
+        """Return the next kept piece; after the last one, take one from the source."""
         try:
             if self._goes_again:
                 piece = self._again()
