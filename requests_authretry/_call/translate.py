@@ -22,7 +22,7 @@ from .._core.headers.retry_after import read_outcome
 from .._core.records import Failure, Limit, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from requests import PreparedRequest, Response
 
@@ -60,24 +60,18 @@ def limits_of(
         clock: Gives POSIX time in seconds.
         names: Names of the header fields to read, in lower case.
     """
-    if names.isdisjoint(_field_names(response)):
+    headers: Any = response.headers
+    # The names of the fields; the public ways to them cost the healthy path more.
+    if type(headers) is CaseInsensitiveDict and names.isdisjoint(headers._store):  # noqa: SLF001
         return ()
     return read_limits(_fields(response, names), clock())
 
 
 def _fields(response: Response, names: frozenset[str]) -> dict[str, list[str]]:
     """Return the lines of the fields to read, by name, without fields longer than `FIELD`."""
-    there = (names | _BESIDE).intersection(_field_names(response))
+    there = (names | _BESIDE).intersection(name.lower() for name in response.headers)
     fields = {name: header_lines(response, name) for name in there}
     return {name: lines for name, lines in fields.items() if sum(map(len, lines)) <= FIELD}
-
-
-def _field_names(response: Response) -> Iterable[str]:
-    """Return the names of an answer's header fields in lower case."""
-    headers: Any = response.headers  # another object's, where the adapter is another one
-    if isinstance(headers, CaseInsensitiveDict):
-        return headers._store  # noqa: SLF001 (its keys; the public ways cost the healthy path more)
-    return [name.lower() for name in headers]
 
 
 def challenges_of(response: Response) -> tuple[Challenge, ...]:
