@@ -61,8 +61,10 @@ def limits_of(
         names: Names of the header fields to read, in lower case.
     """
     headers: Any = response.headers
-    # The names of the fields; the public ways to them cost the healthy path more.
-    if type(headers) is CaseInsensitiveDict and names.isdisjoint(headers._store):  # noqa: SLF001
+    # The public ways to the names cost the healthy path more.
+    is_usual = type(headers) is CaseInsensitiveDict
+    there = headers._store if is_usual else [name.lower() for name in headers]  # noqa: SLF001
+    if names.isdisjoint(there):
         return ()
     return read_limits(_fields(response, names), clock())
 
