@@ -151,3 +151,13 @@ def test_a_mutant_that_no_test_notices_survives(library: Any, tmp_path: Path) ->
         check=True,
     )
     assert done.stdout.partition("verdicts:\n")[2].splitlines() == list(expected.values())
+
+
+def test_the_same_method_of_two_classes_is_changed_where_it_stands(tool: dict[str, Any]) -> None:
+    """Of two methods with one text, the change goes to the one that holds the line."""
+    text = "class A:\n    def f(self):\n        return 1\nclass B:\n    def f(self):\n        return 1\n"
+    before, after = "    def f(self):\n        return 1\n", "    def f(self):\n        return 2\n"
+    changed = tool["replace_at"](5, text, before, after)
+    assert changed == text[: text.index("class B")] + "class B:\n" + after
+    with pytest.raises(SystemExit, match="line 9"):
+        tool["replace_at"](9, text, before, after)

@@ -163,7 +163,7 @@ class Module:
 def mutants_of(file: str, tree: Path) -> Iterator[Mutant]:
     """Make all mutants of a file that mutmut knows."""
     import libcst
-    from libcst.metadata import MetadataWrapper
+    from libcst.metadata import MetadataWrapper, PositionProvider
     from mutmut.mutation.file_mutation import MutationVisitor
     from mutmut.mutation.mutators import mutation_operators
     from mutmut.mutation.pragma_handling import IgnoredCode
@@ -187,6 +187,7 @@ def mutants_of(file: str, tree: Path) -> Iterator[Mutant]:
     wrapper = MetadataWrapper(libcst.parse_module(module.text))
     visitor = Visitor(mutation_operators, IgnoredCode(set(), set(), set()))
     wrapper.visit(visitor)
+    positions = wrapper.resolve(PositionProvider)
     for change in visitor.mutations:
         function = change.contained_by_top_level_function
         if not isinstance(function, libcst.FunctionDef):
@@ -195,11 +196,22 @@ def mutants_of(file: str, tree: Path) -> Iterator[Mutant]:
         # to write the function alone is five times as fast as to write the module
         top_level = function in wrapper.module.body
         before, after = (write(each, top_level=top_level) for each in (function, changed))
-        if module.text.count(before) != 1:
-            sys.exit(f"{file} does not have once what libcst writes for it:\n{before}")
-        mutant = module.mutant(module.text.replace(before, after))
+        mutant = module.mutant(
+            replace_at(positions[function].start.line, module.text, before, after)
+        )
         if mutant:
             yield mutant
+
+
+def replace_at(line: int, text: str, before: str, after: str) -> str:
+    """Replace the one occurrence of ``before`` that holds a line; methods may be written alike."""
+    begins = text.find(before)
+    while begins >= 0:
+        first = text.count("\n", 0, begins) + 1
+        if first <= line <= first + before.count("\n"):
+            return text[:begins] + after + text[begins + len(before) :]
+        begins = text.find(before, begins + 1)
+    sys.exit(f"line {line} does not stand in what libcst writes for its function:\n{before}")
 
 
 def files_in(tree: Path, paths: Iterable[str]) -> list[str]:
