@@ -98,7 +98,7 @@ class Admission:
         waiter: Waiter,
         deadline: float,
         *,
-        is_first: bool,
+        has_sent: bool,
         failed: Failed,
         retry: Retry | None,
         decide_again: Callable[[], Retry | Stop],
@@ -112,7 +112,7 @@ class Admission:
             target: Where the attempt goes.
             waiter: The calling thread, as others wake it.
             deadline: When the call has to be over, in monotonic seconds.
-            is_first: Whether the call has sent nothing yet.
+            has_sent: Whether the call has sent an attempt before; it goes before new calls then.
             failed: The failed attempt that this one retries.
             retry: The decision to retry, None for an attempt that is no retry.
             decide_again: Counts another call's failed attempt as this call's own and decides anew.
@@ -135,7 +135,7 @@ class Admission:
                 return stop
         number = -1
         if self._limits.cool_down or self._limits.pacing:
-            slot = self.limiter.wait_for_slot(key, waiter, deadline, refused=not is_first)
+            slot = self.limiter.wait_for_slot(key, waiter, deadline, has_sent=has_sent)
             if isinstance(slot, TooLate):
                 return Stop(Reason.WAIT_TOO_LONG, slot.opens_in)
             number = slot.number
@@ -143,7 +143,7 @@ class Admission:
             return Permit(target, key, number)
         if retry.retry_after is not None:  # the rate limiter may have shortened its own wait
             self._sleep_until(failed.at + retry.delay, waiter)
-        if waiter.released:  # the end of an outage lets few retries go, and pays for them
+        if waiter.released:  # one probe at a time, and few retries after an outage: these are free
             return Permit(target, key, number)
         if self.quotas.pay(target.origin, retry.cost):
             return Permit(target, key, number, retry.cost)

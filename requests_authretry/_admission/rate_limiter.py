@@ -99,15 +99,16 @@ class RateLimitQueue:
         self._arrivals = 0
 
     def ask(
-        self, waiter: Waiter, now: float, deadline: float, *, refused: bool
+        self, waiter: Waiter, now: float, deadline: float, *, has_sent: bool
     ) -> Slot | AskAgain | TooLate:
         """Take a slot for this waiter if it may send now.
 
-        Refused calls go before new ones; among equals, the first to come goes first.
+        A call that has sent an attempt goes before new calls; among equals, the first to come goes
+        first.
         """
         if waiter.rank is None:
             self._arrivals += 1
-            waiter.rank = (not refused, self._arrivals)
+            waiter.rank = (not has_sent, self._arrivals)
             insort(self._line, (waiter.rank, waiter), key=lambda each: each[0])
             self._deadlines[waiter] = deadline
         place = bisect_left(self._line, waiter.rank, key=lambda each: each[0])
@@ -161,7 +162,7 @@ class RateLimiter:
         self._queues: dict[Key, RateLimitQueue] = {}
         self._policies: dict[Origin | None, Named] = {}
         self._sweep_at = clock.monotonic() + _SWEEP_SECONDS
-        self._sent = 0  # of queues that are gone, so that no number is given out twice
+        self._sent = 0  # the highest number of dropped queues: no number is given out twice
         self._lock = ForkSafeLock(self._forget_waiting)
         self.look_at = inf
         self.check_after = inf
@@ -190,7 +191,7 @@ class RateLimiter:
         return Key(target.origin, target.credential, policies)
 
     def named(self, target: Target, limits: tuple[Limit, ...]) -> Key:
-        """Return the same after an answer that may have named policies."""
+        """Learn the policies that an answer names; return the rate limit of its request now."""
         key = self.key_of(target)
         policies = tuple(sorted({rate_limit.name_of(limit) for limit in limits} - {""}))
         if not policies or policies == key.policies:
@@ -215,7 +216,7 @@ class RateLimiter:
             self.update_check_after()
 
     def wait_for_slot(
-        self, key: Key, waiter: Waiter, deadline: float, *, refused: bool
+        self, key: Key, waiter: Waiter, deadline: float, *, has_sent: bool
     ) -> Slot | TooLate:
         """Wait until a request may be sent, or until the waiter's session is closed."""
         try:
@@ -225,7 +226,7 @@ class RateLimiter:
                     queue, now = self._queues.get(key), self._clock.monotonic()
                     if waiter.closed or queue is None or self._drop_if_over(key, queue, now):
                         return Slot(-1)
-                    decision = queue.ask(waiter, now, deadline, refused=refused)
+                    decision = queue.ask(waiter, now, deadline, has_sent=has_sent)
                 if not isinstance(decision, AskAgain):
                     return decision
                 self._clock.sleep(decision.seconds, waiter.wake)

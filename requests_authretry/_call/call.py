@@ -82,9 +82,9 @@ class Call:
     def of(cls, request: PreparedRequest, shared: SharedState) -> Call:
         """Return the call that this request continues, or a new one.
 
-        A redirect continues its call as long as the deadline lasts, whether requests follows it or
-        the caller does. A redirect that came after the deadline is continued by a hop that follows
-        within a second, as requests follows it: the call gets no second deadline.
+        A hop belongs to the call of its redirect if it starts before the deadline, whether requests
+        follows the redirect or the caller does. It also does within a second of the redirect, so
+        that a redirect after the deadline brings no new deadline.
         """
         hooks: Any = request.hooks
         call: Call | None = hooks.pop(get_ident(), None)
@@ -185,7 +185,7 @@ class Call:
             if failure is None:
                 raise
             log.failed(request.url, failure, clock.monotonic())
-            # A stop that the status led to stands, although the body could not be read.
+            # If the status has ended the call, that decision stays.
             if decision.reason is Reason.FINAL:
                 failed, decision = self._judge(request, permit, failure_of(failure))
             return failure, decision, failed
@@ -202,7 +202,7 @@ class Call:
             shared.admission.settle(permit, target, self.log.started, outcome)
 
     def limited(self, timeout: object) -> object:
-        """Return the timeout of the next attempt, clipped to the time before the deadline."""
+        """Return the timeout of the next attempt, clipped to the deadline; set ``until`` too."""
         limit, bounds_reads = clipped(timeout, self.deadline - self.shared.clock.monotonic())
         # A caller who bounds no read waits for the network as long as it takes.
         self.until = self.deadline if bounds_reads else inf

@@ -77,7 +77,7 @@ def _wait_for_admission(  # noqa: PLR0913, PLR0917 (the variables of the loop)
             target_of(shared, request) if retry is None else failed.target,
             waiter,
             call.deadline,
-            is_first=not call.log.record,
+            has_sent=bool(call.log.record),
             failed=failed,
             retry=retry,
             decide_again=partial(call.decide_again, request, failed),

@@ -456,7 +456,7 @@ def test_a_close_just_before_the_wait_is_not_missed() -> None:
     wake.waiter = waiter
     limits = RateLimiter(clock, OutageTracker())
     limits.start_cool_down(key, 30.0)
-    assert limits.wait_for_slot(key, waiter, 100.0, refused=False) == Slot(-1)
+    assert limits.wait_for_slot(key, waiter, 100.0, has_sent=False) == Slot(-1)
     assert clock.sleeps == []
 
 
