@@ -1,4 +1,4 @@
-"""What is taken over from legacy code: which header may become the first token."""
+"""The setting `adopt`: which parts of legacy code are taken over, such as a header as a token."""
 
 from __future__ import annotations
 
@@ -14,27 +14,30 @@ RETRIES = "retries"
 _NAMES = frozenset({AUTHORIZATION, RETRIES})
 
 _STATIC = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([A-Za-z0-9._~+/-]+=*)")
-"""A scheme and a token68 (RFC 9110 section 11.2). What has auth-params, as Digest, OAuth 1 and
-AWS4-HMAC-SHA256, signs one request."""
+"""A scheme and a token68 (RFC 9110 section 11.2). Credentials with auth-params, such as Digest,
+OAuth 1 and AWS4-HMAC-SHA256, sign one request."""
 
 
 def static_token(header: object) -> Token | None:
-    """The token in an ``Authorization`` header, if the same header may stand in many requests."""
+    """Return the token in an ``Authorization`` header.
+
+    None if the header is good for one request or connection only, and cannot be sent again.
+    """
     text = header.decode("latin-1") if isinstance(header, bytes) else header
     found = _STATIC.fullmatch(text) if isinstance(text, str) else None
-    # `OAuth` with a token68 is no OAuth 1 signature: some APIs write it in place of `Bearer`.
+    # `OAuth` with a token68 is not an OAuth 1 signature: some APIs use it in place of `Bearer`.
     if found is None or (signs_each_request(found[1]) and found[1].lower() != "oauth"):
         return None
     return Token(found[2], scheme=found[1])
 
 
 def adopts(adopt: bool | Collection[str], name: str) -> bool:  # noqa: FBT001 (as users give it)
-    """Whether a setting of `adopt` takes this over."""
+    """Whether the setting `adopt` takes over what `name` names."""
     return adopt if isinstance(adopt, bool) else name in adopt
 
 
 def adopt_fault(adopt: object, *, has_token: bool) -> str | None:
-    """Name the fault of the setting `adopt`; None where it has none."""
+    """Return the fault of the setting `adopt`; None if it has no fault."""
     if isinstance(adopt, bool):
         return None
     if not isinstance(adopt, Collection) or isinstance(adopt, (str, bytes)):

@@ -1,4 +1,4 @@
-"""Backoff: how long to wait when the server did not say.
+"""The backoff: how long to wait before a retry when the server named no time.
 
 Full jitter, two bases and the cap before the jitter follow the AWS retry rules "2.1" and the
 AWS Architecture Blog's "Exponential Backoff And Jitter" (2015).
@@ -13,16 +13,16 @@ from .validation import instance, refuse, seconds
 
 
 class Jitter(enum.Enum):
-    """How a delay is spread so that clients do not come back in step."""
+    """How delays are spread, so that clients do not retry in step."""
 
     FULL = "full"
-    """Anywhere between nothing and the computed delay: least work for the server."""
+    """Any delay between zero and the computed one: least work for the server."""
 
     EQUAL = "equal"
-    """The upper half of the computed delay."""
+    """Any delay between half of the computed one and all of it."""
 
     NONE = "none"
-    """The computed delay itself."""
+    """Always the computed delay."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class Backoff:
     jitter: Jitter = Jitter.FULL
 
     def __post_init__(self) -> None:
-        """Refuse what cannot work, all faults together."""
+        """Refuse values that cannot work, and name all faults together."""
         growth = seconds("multiplier", self.multiplier)
         if growth is None and self.multiplier < 1:
             growth = f"multiplier must be at least 1, not {self.multiplier!r}"
@@ -66,11 +66,11 @@ class Backoff:
         )
 
     def delay(self, retry: int, *, throttled: bool, fraction: float) -> float:
-        """The delay before a retry.
+        """Return the delay before a retry.
 
         Args:
             retry: Which retry, counted from 1.
-            throttled: Whether the server said that we are too fast.
+            throttled: Whether the server said that requests come too fast.
             fraction: A random number in [0, 1).
 
         Returns:

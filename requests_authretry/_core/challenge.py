@@ -1,4 +1,4 @@
-"""Reading `WWW-Authenticate`: what a server wants to see before it lets a request in."""
+"""Reading `WWW-Authenticate`: how a server wants requests to be authenticated."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _TCHARS = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _CONTROLS = r"\x00-\x08\x0a-\x1f\x7f"  # all but the tab
 _QUOTED = rf'"((?:[^{_CONTROLS}"\\]|\\[^{_CONTROLS}])*)"'
 
-# No pattern nests quantifiers, and what follows a repeat never starts with what the repeat takes:
-# a failing match gives back each character at most once, so reading is linear in the input.
+# No pattern nests quantifiers, and no repeat is followed by characters that it could take itself.
+# So a failing match gives back each character at most once, and reading is linear in the input.
 _STRING_OR_COMMA = re.compile(r'"(?:[^"\\]|\\.)*"?|,', re.DOTALL)
 _NAME = re.compile(rf"{_TCHARS}[ \t]*=")
 _SCHEME = re.compile(rf"(?!{_NAME.pattern})({_TCHARS})(?![^ \t])")
@@ -36,7 +36,7 @@ class Challenge:
 
     Attributes:
         scheme: The authentication scheme as the server wrote it; compare it with `is_for`.
-        params: The parameters, names in lower case, values unquoted; a read-only copy.
+        params: The unquoted values of the parameters, by name in lower case; a read-only copy.
         token68: The opaque value that some schemes (Negotiate, NTLM) send in place of parameters.
     """
 
@@ -55,7 +55,7 @@ class Challenge:
         return code and code[:ERROR_CODE]
 
     def is_for(self, scheme: str) -> bool:
-        """Tell whether this is a challenge for `scheme`, in whatever case (RFC 9110, 11.1)."""
+        """Whether this is a challenge for `scheme`, in upper or lower case (RFC 9110, 11.1)."""
         return self.scheme.lower() == scheme.lower()
 
 
@@ -66,8 +66,8 @@ class StepUp:
     Attributes:
         acr_values: The authentication contexts that the server accepts, separated by spaces and cut
             at a thousand characters; None if it named none.
-        max_age: Seconds that may have passed since the user signed in; None if the server named no
-            number of seconds.
+        max_age: The most seconds that may have passed since the user signed in; None if the server
+            named no number.
     """
 
     acr_values: str | None = None
@@ -87,13 +87,17 @@ class StepUp:
 def parse_challenges(lines: Iterable[str]) -> tuple[Challenge, ...]:
     """Read the challenges of a response (RFC 9110, 11.6.1); never raises on any text.
 
-    A fault costs the list member (the text between two commas) that it stands in, and no more:
-    a member that opens a challenge still counts as that challenge, and parameters whose challenge
-    cannot be told are dropped rather than given to a neighbour. A missing comma between two
-    parameters is forgiven. A quoted string that is never closed ends with its line. Of a parameter
-    given twice, the first value wins. The first `CHALLENGES` challenges within `CHALLENGE_FIELD`
-    characters are read; of a challenge that goes beyond, what stands before the end. Takes time
-    linear in the length of what is read.
+    A fault spoils only the list member (the text between two commas) that contains it:
+
+    - A member that opens a challenge still counts as that challenge.
+    - Parameters that cannot be assigned to a challenge are dropped, not given to a neighbour.
+    - A missing comma between two parameters is forgiven.
+    - A quoted string that is never closed ends with its line.
+    - If a parameter is given twice, the first value counts.
+
+    At most `CHALLENGES` challenges within the first `CHALLENGE_FIELD` characters are read. If a
+    challenge goes beyond that end, the part before the end counts. Takes time linear in the number
+    of characters that are read.
 
     Args:
         lines: The field lines in the order received; several may have been joined by commas.
@@ -104,18 +108,18 @@ def parse_challenges(lines: Iterable[str]) -> tuple[Challenge, ...]:
     found: list[Challenge] = []
     left = CHALLENGE_FIELD
     for line in lines:
-        # A control character ends what is cut, so that no half of a value is taken for a whole one.
+        # End a cut line with a control character, so that half a value never counts as a value.
         found += _parse_line(line if len(line) <= left else line[:left] + "\0")
-        left -= len(line) + 1  # a line without a character counts too
+        left -= len(line) + 1  # an empty line counts as one character
         if left <= 0 or len(found) >= CHALLENGES:
             break
     return tuple(found[:CHALLENGES])
 
 
 def _parse_line(line: str) -> list[Challenge]:
-    """Read the challenges of one line, with the parameters that each of them owns."""
+    """Read the challenges of one line, each with its parameters."""
     drafts: list[tuple[str, dict[str, str], str | None]] = []
-    params: dict[str, str] = {}  # in no draft: takes up parameters that no challenge owns
+    params: dict[str, str] = {}  # in no draft: collects parameters without a challenge
     for member in filter(None, _members(line)):
         rest = 0
         if scheme := _SCHEME.match(member):
@@ -126,8 +130,8 @@ def _parse_line(line: str) -> list[Challenge]:
             params = {}
             drafts.append((scheme[1], params, token68[1] if token68 else None))
         elif not _NAME.match(member):
-            params = {}  # may have been meant as a challenge, which then owns what follows
-        # Parameters are read from the left, as far as they can be understood.
+            params = {}  # may be a broken challenge, which then owns the following parameters
+        # Read parameters from the left, up to the first one that cannot be understood.
         while found := _PARAM.match(member, rest):
             name, token, quoted = found.groups()
             params.setdefault(name.lower(), token or _QUOTED_PAIR.sub(r"\1", quoted))

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class CopiedAsItself:
-    """Makes a copy in memory, shallow or deep, the object itself."""
+    """A base class: each copy of an instance in memory, shallow or deep, is the instance itself."""
 
     __slots__ = ()
 

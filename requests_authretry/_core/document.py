@@ -1,4 +1,4 @@
-"""Reading JSON that a server wrote. Never raises on any text."""
+"""Reading JSON that a server wrote. The functions never raise on any text."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from .bounds import DIGITS
 
 
 def read_object(text: bytes) -> dict[str, Any]:
-    """The JSON object in a document, empty where there is none.
+    """Return the JSON object in a document; an empty one if there is none.
 
     Args:
-        text: The document; whoever reads it has bounded its length.
+        text: The document; the caller has bounded its length.
     """
     try:
         found = json.loads(text, parse_int=_whole)
@@ -22,10 +22,10 @@ def read_object(text: bytes) -> dict[str, Any]:
 
 
 def _whole(digits: str) -> int:
-    """A whole number.
+    """Convert the digits of a whole number.
 
     Raises:
-        ValueError: It has too many digits.
+        ValueError: There are too many digits.
     """
     if len(digits) > DIGITS:
         raise ValueError

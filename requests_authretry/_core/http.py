@@ -1,4 +1,4 @@
-"""What HTTP defines, each fact once: status codes, methods, schemes that sign each request."""
+"""Facts of HTTP, each stated once: status codes, methods, schemes that sign each request."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ FIRST_SERVER_ERROR = 500
 SERVICE_UNAVAILABLE = 503
 
 SERVER_FAULTS = frozenset({500, 502, 503, 504})
-"""Statuses of a server that is out of order, and not only of a request that it cannot serve."""
+"""Statuses that report a server out of order, not only a request that it cannot serve."""
 
 IDEMPOTENT_METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PUT", "TRACE"})
-"""RFC 9110 section 9.2.2."""
+"""The methods of RFC 9110 section 9.2.2."""
 
 _SIGNING_SCHEMES = frozenset(
     {"digest", "dpop", "hawk", "hmac", "kerberos", "negotiate", "ntlm", "oauth", "signature"}
@@ -28,10 +28,10 @@ _SIGNING_SCHEMES = frozenset(
 
 
 def signs_each_request(scheme: str) -> bool:
-    """Whether credentials of this scheme are other ones with each request or connection.
+    """Whether credentials of this scheme change with each request or connection.
 
-    So they tell no two callers apart, and cannot be sent a second time. Upper and lower case are
-    the same.
+    Such credentials cannot tell two callers apart, and cannot be sent a second time. The scheme may
+    be in upper or lower case.
     """
     scheme = scheme.lower()
     return scheme in _SIGNING_SCHEMES or scheme.startswith("aws4-")

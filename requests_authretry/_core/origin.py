@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from .bounds import URL, WORDS
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-# Narrower than any URL parser: where two parsers could read two hosts, there is no origin at all.
+# Stricter than any URL parser: a URL in which two parsers could read two hosts has no origin.
 _VISIBLE = re.compile(r"[!-~]*")
 _HOST_AND_PORT = re.compile(
     r"([a-z0-9]([a-z0-9._-]*[a-z0-9])?\.?|\[[0-9a-f:.]*:[0-9a-f:.]*\])(:[0-9]*)?", re.IGNORECASE
@@ -23,8 +23,8 @@ class Origin:
 
     Attributes:
         scheme: ``http`` or ``https``.
-        host: In lower case, IPv6 without brackets.
-        port: Always a number, the scheme's default where the URL names none.
+        host: The host in lower case, IPv6 without brackets.
+        port: The port, which is the scheme's default if the URL names none.
     """
 
     scheme: str
@@ -33,9 +33,9 @@ class Origin:
 
     @classmethod
     def of(cls, url: str) -> Origin | None:
-        """The origin a URL is sent to; None when it has none or could be read in two ways.
+        """Return the origin that a URL is sent to.
 
-        None too for a URL of more than `URL` characters.
+        None if the URL has no origin, can be read in two ways, or has more than `URL` characters.
         """
         if len(url) > URL:
             return None
@@ -47,7 +47,7 @@ class Origin:
         default = _DEFAULT_PORTS.get(scheme)
         if default is None or not host or port == 0:
             return None
-        # No blank, backslash or escape at which another parser might end the host, or skip it.
+        # Refuse a blank, backslash or escape at which another parser might end or skip the host.
         host_and_port = parts.netloc.rpartition("@")[2]
         if not _VISIBLE.fullmatch(url) or not _HOST_AND_PORT.fullmatch(host_and_port):
             return None
@@ -57,7 +57,7 @@ class Origin:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether what is sent there stays on this machine."""
+        """Whether requests to this origin stay on this machine."""
         if self.host == "localhost":
             return True
         try:
@@ -66,23 +66,23 @@ class Origin:
             return False
 
     def is_safe(self, *, allow_http: bool) -> bool:
-        """Whether secrets may go there: encrypted, to this machine, or http was allowed."""
+        """Whether secrets may be sent there: by https, to this machine, or if http is allowed."""
         return self.scheme == "https" or self.is_loopback or allow_http
 
     def __str__(self) -> str:
-        """Write it as a URL without path, the default port left out."""
+        """Return the origin as a URL without a path; the default port is left out."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         port = "" if self.port == _DEFAULT_PORTS[self.scheme] else f":{self.port}"
         return f"{self.scheme}://{host}{port}"
 
 
 def parse_origin(text: object, *, allow_http: bool) -> Origin | str:
-    """An origin as written in the settings, or the line that says what is wrong with it."""
+    """Return an origin written in the settings, or a line that names its fault."""
     if not isinstance(text, str):
         return f"takes strings like 'https://api.example.com', not {type(text).__name__}"
     origin = Origin.of(text)
     if origin is None:
-        # What may hold a password is not quoted.
+        # Do not quote a text that may hold a password.
         shown = "this text" if any(mark in text for mark in "@?#") else repr(text)
         return f"{shown} is no origin: write it like 'https://api.example.com'"
     parts = urlsplit(text)
@@ -96,9 +96,9 @@ def parse_origin(text: object, *, allow_http: bool) -> Origin | str:
 
 
 def redacted(url: str | None) -> str:
-    """A URL fit for logs and events: no user, query or fragment, which may hold secrets.
+    """Return a URL for logs and events, without user, query and fragment, which may hold secrets.
 
-    Of a long one, `WORDS` characters; a redirect may have named it.
+    The text is cut at `WORDS` characters, because a redirect may name a long URL.
     """
     try:
         parts = urlsplit(url or "")

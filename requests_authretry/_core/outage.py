@@ -1,17 +1,20 @@
-"""Outage and return: the retries of one endpoint know of each other.
+"""Outages: the retries to one endpoint share what they learn.
 
-While nothing succeeds, one attempt speaks for all: a retry that finds that somebody else has failed
-since its own failure counts that as its own next attempt, and sends nothing. So to wait costs no
-quota. The first success tells those that wait, and successes let them go, one for every two, so
-that the load doubles at the most where all of them succeed, and less where not (as the slow start
-of TCP, RFC 5681 section 3.1, which grows by what is acknowledged). Where nothing is sent at all,
-one of them goes by itself, and so does each whose own backoff ends after the return.
+While nothing succeeds, one attempt counts for all calls. A retry may find that another call's
+attempt has begun and failed since its own failure. Then it counts that failure as its own next
+attempt, and sends nothing. So waiting costs no retry quota.
 
-An endpoint is an origin and a path without what looks like a number or an identifier in it: an
-endpoint that fails says nothing of others.
+The first success tells the waiting retries that the outage is over. Then successes release them,
+one retry for every two successes. So the load doubles at most if all retries succeed, and grows
+less if some fail, like the slow start of TCP (RFC 5681 section 3.1), which grows by acknowledged
+data. If no attempt is sent at all, one waiting retry is sent without a release. A retry whose
+backoff ends after the return is sent without a release too.
 
-First attempts are never held back, and below `DOWN` failures in a row none of this happens: where
-only some requests fail, each goes by its own backoff.
+An endpoint is an origin and a path in which numbers and identifiers are left out: the failures of
+one endpoint say nothing about other endpoints.
+
+First attempts are never held back. Below `DOWN` failures in a row no retry is held back either:
+while only some requests fail, each retry waits for its own backoff alone.
 """
 
 from __future__ import annotations
@@ -21,13 +24,14 @@ from math import inf
 from typing import Final
 
 DOWN: Final = 16
-"""Failures in a row, over all calls, that make an outage; at 50 % failures one run in 65 000."""
+"""Failures in a row, over all calls, that make an outage. If half of all attempts fail at random,
+one run of 16 attempts in 65 000 looks like an outage."""
 
 SPACING: Final = 0.5
-"""Seconds without any attempt at an origin that is down, or just back, before a retry adds one."""
+"""Seconds without any attempt at an endpoint that is down, or just back, before a retry is sent."""
 
 RELEASED: Final = 0.5
-"""Waiting retries that each success lets go after an outage. With more of them, the retries would
+"""Waiting retries that each success releases after an outage. With more of them, the retries would
 overload a server that has first attempts to serve as well."""
 
 FORGOTTEN: Final = 60.0
@@ -36,14 +40,14 @@ FORGOTTEN: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What the calls of one process know of one endpoint. Times are monotonic seconds.
+    """What the calls of one process know about one endpoint. Times are monotonic seconds.
 
     Attributes:
-        failures: Attempts in a row that failed, of all calls.
-        failed: When the newest of them began.
-        probed: When the last attempt began, as far as is known; in an outage it is the probe.
+        failures: Failed attempts in a row, of all calls.
+        failed: When the newest failed attempt began.
+        probed: When the last known attempt began; during an outage it is the probe.
         returned: When the last outage ended.
-        due: Waiting retries that may go.
+        due: Waiting retries that may be sent.
     """
 
     failures: int = 0
@@ -54,19 +58,19 @@ class Health:
 
     @property
     def is_down(self) -> bool:
-        """Whether nothing succeeds there any more."""
+        """Whether the endpoint has an outage: at least `DOWN` attempts in a row have failed."""
         return self.failures >= DOWN
 
 
 def on_probe_sent(health: Health, now: float) -> Health:
-    """Note that an attempt begins now."""
+    """Record that an attempt begins now."""
     return replace(health, probed=now)
 
 
 def on_failure(health: Health, began: float) -> Health:
-    """Count an attempt that began then and brought a 5xx or no answer.
+    """Count an attempt that began at `began` and brought a 5xx or no answer.
 
-    One that began before the last outage ended says nothing of the time after it.
+    An attempt that began before the last outage ended says nothing about the time after it.
     """
     if began < health.returned:
         return health
@@ -79,7 +83,7 @@ def on_failure(health: Health, began: float) -> Health:
 
 
 def on_success(health: Health, began: float, now: float) -> Health:
-    """Count an attempt that began then and brought no server error."""
+    """Count an attempt that began at `began` and brought no server error."""
     returned, due = (now, 1.0) if health.is_down else (health.returned, health.due + RELEASED)
     return Health(probed=max(began, health.probed), returned=returned, due=due)
 
@@ -91,17 +95,17 @@ def release(health: Health, waiting: int) -> tuple[int, Health]:
 
 
 def probe_delay(health: Health, since: float, now: float, *, has_waited: bool) -> float | None:
-    """Seconds that a retry whose backoff is over waits before it may be sent.
+    """Return the seconds that a retry whose backoff is over must still wait.
 
     Args:
-        health: What is known of the endpoint.
+        health: The state of the endpoint.
         since: When the call's last attempt failed.
         now: The monotonic clock.
         has_waited: Whether the retry has waited for a probe before.
 
     Returns:
-        0.0: send it now. Above: ask again after so many seconds. None: do not send it;
-        another call's attempt that began after ``since`` has failed, and counts as its own.
+        0.0: send the retry now. Above 0.0: ask again after this many seconds. None: send nothing;
+        an attempt of another call, begun after ``since``, has failed and counts as this call's.
     """
     if not (health.is_down or (has_waited and is_waiting(health, since))):
         return 0.0
@@ -112,5 +116,5 @@ def probe_delay(health: Health, since: float, now: float, *, has_waited: bool) -
 
 
 def is_waiting(health: Health, since: float) -> bool:
-    """Whether it waits for its release: its failure is older than the return."""
+    """Whether a call that failed at `since` waits for its release: the outage ended after that."""
     return since <= health.returned

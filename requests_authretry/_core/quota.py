@@ -1,8 +1,9 @@
 """The retry quota: what retries may cost, so that they cannot turn a fault into an outage.
 
-A bucket for each origin starts full. A retry takes its cost out; a call that succeeds pays back
-what its last retry took, or one unit when it needed none (the AWS retry rules "2.1"). With the
-defaults all calls are retried up to about 20 % failures, and next to nothing in a full outage.
+Each origin has a bucket that starts full. A retry takes its cost out. A call that succeeds pays
+back what its last retry took, or one unit if it needed no retry (the AWS retry rules "2.1"). With
+the defaults, all failed calls are retried while up to about 20 % fail, and almost none are in a
+full outage.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from .validation import refuse, whole
 
 FIRST_TRY_PAYS = 1
-"""What a call that succeeded at once puts into the bucket."""
+"""Units that a call puts into the bucket if its first attempt succeeds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,8 +22,8 @@ class RetryQuota:
 
     Attributes:
         capacity: Units in a full bucket.
-        transient_cost: Units for a retry after a 5xx or a lost connection; 0 is no limit.
-        throttled_cost: Units for a retry after a 429; 0 is no limit.
+        transient_cost: Units for a retry after a 5xx or a lost connection; 0 sets no limit.
+        throttled_cost: Units for a retry after a 429; 0 sets no limit.
 
     Raises:
         ConfigurationError: A value is negative or not a whole number.
@@ -33,14 +34,14 @@ class RetryQuota:
     throttled_cost: int = 5
 
     def __post_init__(self) -> None:
-        """Refuse what cannot work, all faults together."""
+        """Refuse values that cannot work, and name all faults together."""
         names = ("capacity", "transient_cost", "throttled_cost")
         refuse("RetryQuota", [whole(name, getattr(self, name), 0) for name in names])
 
     def cost(self, *, throttled: bool) -> int:
-        """Units that one retry takes."""
+        """Return the units that one retry takes."""
         return self.throttled_cost if throttled else self.transient_cost
 
     def paid_back(self, level: int, last_cost: int | None) -> int:
-        """The level after a call that succeeded; ``last_cost`` is None when it needed no retry."""
+        """Return the level after a call that succeeded; ``last_cost`` is None without a retry."""
         return min(self.capacity, level + (FIRST_TRY_PAYS if last_cost is None else last_cost))

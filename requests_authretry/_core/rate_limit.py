@@ -1,22 +1,23 @@
-"""Cool-down and pacing: when the next request may leave.
+"""Cool-down and pacing: when the next request may be sent.
 
-A `RateState` is what is known of one limit: of an origin, a credential and, where the server names
-them, its policies. `ask` decides whether a call that waits for it may send now.
+A `RateState` holds the knowledge about one rate limit: the limit of an origin, a credential and, if
+the server names them, its policies. `ask` decides whether a waiting call may send now.
 
-Where the server tells what is left of a window, that is spent evenly over the rest of it; the
-first half of it is free, so that a short job is not slowed down. Where it tells nothing, requests
-are unlimited until the first refusal. Then the rate is what the server lets pass:
+If the server says how many requests are left in a window, these are spread evenly over the rest of
+the window. The first half of a window is free, so that a short job is not slowed down. If the
+server says nothing, requests are unlimited until the first refusal. Then the rate follows the
+requests that the server lets pass:
 
-- It is lowered once in a round trip at most: a request that left before the rate was last lowered
-  tells nothing new.
-- What passes is counted in the seconds before a refusal, by an exponentially weighted mean. After a
-  cool-down a full bucket may pass at once, so that it says too much; with the pause counted in, it
-  may say too little: the geometric mean of both is taken.
-- It grows by a cubic function of time, slowly about the rate that was found and faster with the
-  distance, as CUBIC does (RFC 9438 section 4.2), and then by doubling, so that a limit that has
-  moved is found again. A first refusal tells little of the rate: until the second one it doubles
-  each second.
-- A refusal that cost a cool-down is risked more rarely, in proportion.
+- The rate is lowered at most once in a round trip: a request that was sent before the rate was last
+  lowered says nothing new.
+- An exponentially weighted mean counts what passes in the seconds before a refusal. After a
+  cool-down a full bucket may pass at once, so that this mean is too high. With the pause counted
+  in, it may be too low. The rate is the geometric mean of both.
+- The rate grows by a cubic function of time: slowly near the rate that was found, and faster with
+  the distance from it, as in CUBIC (RFC 9438 section 4.2). After that it doubles, so that a limit
+  that has moved is found again. A first refusal says little about the rate: until the second
+  refusal, the rate doubles each second.
+- A refusal that costs a cool-down is risked less often, in proportion to the cool-down.
 """
 
 from __future__ import annotations
@@ -33,78 +34,79 @@ if TYPE_CHECKING:
     from .records import Limit
 
 MAX_COOL_DOWN_SECONDS: Final = 3600.0
-"""Seconds that a cool-down lasts at most for all others; then one of them asks again."""
+"""Seconds that a cool-down holds back other calls, at most; then one of these calls is sent."""
 
 LEAST_RATE: Final = 0.05
-"""Requests a second, however often the server refuses."""
+"""Requests a second that are always allowed, however often the server refuses."""
 
 FIRST_RATE: Final = 10.0
-"""Requests a second to go on with at least after the first refusal."""
+"""Requests a second after the first refusal, at least."""
 
 LATE: Final = 0.03
-"""Seconds by which a thread may come late for its slot without loss to the rate."""
+"""Seconds that a thread may come late for its slot without lowering the rate."""
 
 ASKING: Final = 0.5
-"""Seconds between requests that leave before their slot, as that would come too late."""
+"""Seconds between probes: requests that are sent early because their slot would come too late."""
 
 OVERDUE: Final = 0.05
-"""Seconds after its expected time at which a call that nobody woke asks again."""
+"""Seconds after its expected time at which a waiting call asks again if no other call woke it."""
 
 BURST: Final = 3
-"""Requests that may leave at once as long as the rate is only estimated: a single caller that was
-refused once is not slowed down."""
+"""Requests that may be sent at once while the rate is only estimated, so that a single caller that
+was refused once is not slowed down."""
 
 LASTING: Final = 2
-"""A job is expected to send this many times what it has sent. What is left is spent evenly where it
-would not last for that."""
+"""A job is expected to send this many times the requests that it has sent in the window. If fewer
+requests are left, they are spread evenly."""
 
 START: Final = 0.9
-"""Share of the rate that was found to begin with, where a refusal cost no cool-down."""
+"""Share of the found rate that pacing starts with after a refusal without a cool-down."""
 
 PLATEAU: Final = 4.0
-"""Seconds until the rate that was found is reached again."""
+"""Seconds until the found rate is reached again."""
 
 RARER: Final = 8.0
-"""Seconds more for each second of cool-down."""
+"""Seconds added to `PLATEAU` for each second of cool-down."""
 
 LONGEST_PLATEAU: Final = 60.0
-"""Seconds until then, whatever the cool-down."""
+"""Seconds until the found rate is reached again, at most, however long the cool-down."""
 
 GROWTH: Final = 0.05
-"""Share by which the rate has grown after twice that time."""
+"""Share by which the rate has grown after twice the plateau."""
 
 STEEP: Final = 4.0
-"""How often it doubles in that time from then on."""
+"""How often the rate doubles from then on, in a time as long as the plateau."""
 
 DOUBLING: Final = 1.0
-"""Seconds in which the rate doubles that was estimated and not found."""
+"""Seconds in which a rate that was only estimated doubles."""
 
 STEEPEST: Final = 0.25
-"""What a single refusal leaves of the rate at least."""
+"""Share of the rate that remains after a single refusal, at least."""
 
 FORGOTTEN: Final = 8.0
-"""A pace that has grown to so many times what was found holds nobody back any more."""
+"""A pace that has grown to this many times the found rate holds no call back any more."""
 
 _SPAN, _LONGEST_SPAN, _COUNT = 0.5, 30.0, 20.0
-"""The mean covers half a second, or some twenty requests, but no more than half a minute."""
+"""The mean covers half a second or about twenty requests, whichever takes longer, but at most half
+a minute."""
 
 _INSTANT = 0.001
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What the server has told of one of its policies.
+    """What the server has said about the window of one policy.
 
     Attributes:
-        name: The policy.
-        left: Requests that may leave before ``until``.
-        until: When there will be more, in monotonic seconds.
-        quota: What a window begins with, 0.0 where it was not told.
-        length: Seconds from one to the next.
-        number: The request that it was told to, counted by `RateState.sent`.
-        used: Requests that have left in it, as far as they were counted.
-        guessed: Whether it has begun since, and nothing was told of it yet.
-        holds: Whether the server keeps to it; one that serves what it says is not left does not.
+        name: The name of the policy.
+        left: Requests that may be sent before ``until``.
+        until: When the next window begins, in monotonic seconds.
+        quota: Requests that a new window allows; 0.0 if the server did not say.
+        length: Seconds from the start of one window to the next.
+        number: The request whose answer described the window, counted by `RateState.sent`.
+        used: Requests sent in the window, as far as they were counted.
+        guessed: Whether the window has begun and no answer has described it yet.
+        holds: Whether the server enforces the policy; False once it serves more than it announced.
     """
 
     name: str
@@ -118,11 +120,11 @@ class Window:
     holds: bool = True
 
     def is_spent(self, now: float) -> bool:
-        """Whether the server has said that there is nothing before its end."""
+        """Whether the server said that no request is left before the window's end."""
         return self.left < 1 and now < self.until and self.holds and not self.guessed
 
     def is_over(self, now: float) -> bool:
-        """Whether it says nothing of the present any more."""
+        """Whether the window says nothing about the present any more."""
         known = self.quota and not self.guessed
         return now >= (self.until + self.length if known else self.until)
 
@@ -130,12 +132,12 @@ class Window:
         """Return the window after one more request."""
         if now < self.until:
             return replace(self, left=self.left - 1, used=self.used + 1)
-        # Nobody has said yet what the next one has: as much as the last.
+        # The server has not described the next window yet: assume as many as in the last one.
         next_one = replace(self, left=self.quota - 1, until=now + self.length, used=1)
         return replace(next_one, guessed=True)
 
     def interval(self, now: float) -> float:
-        """Seconds to the next request."""
+        """Return the seconds that the window asks for between requests; 0.0 if it asks for none."""
         if not self.holds:
             return 0.0
         is_short = self.left <= self.quota / 2 or not self.quota
@@ -146,22 +148,23 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class RateState:
-    """What is known of one limit. Times are monotonic seconds.
+    """The state of one rate limit. Times are monotonic seconds.
 
     Attributes:
         not_before: The end of the cool-down.
-        rate: Requests a second that passed when it was last lowered; inf before the first refusal.
-        found: Whether it was counted under that limit, and not only estimated.
-        cut: When it was last lowered.
-        opened: When requests went on after that.
-        passing: The mean of what passed, in requests a second.
-        counted: When it was last brought up to date.
-        counting: When it began from nothing.
-        slot: When the next request may leave by rate and windows.
-        first: How many had left when it began, counted by earlier states.
-        sent: How many have left.
-        probed: When the last one left before its slot.
-        windows: What the server told.
+        rate: Requests a second that passed when the rate was last lowered; inf before the first
+            refusal.
+        found: Whether the rate was counted under this limit, and not only estimated.
+        cut: When the rate was last lowered.
+        opened: When requests were sent again after that.
+        passing: The mean of the requests that passed, per second.
+        counted: When ``passing`` was last brought up to date.
+        counting: When ``passing`` began at zero.
+        slot: When the rate and the windows allow the next request.
+        first: How many requests had been sent, by earlier states, when this state began.
+        sent: How many requests have been sent.
+        probed: When the last request was sent before its slot, as a probe.
+        windows: What the server said about its policies.
     """
 
     not_before: float = -inf
@@ -184,7 +187,7 @@ class Slot:
     """The right to send one request now.
 
     Attributes:
-        number: Which request it is of those that the rate limit counts, -1 if it counts none.
+        number: The number that the rate limit counts this request by; -1 if it counts no requests.
     """
 
     number: int
@@ -206,7 +209,7 @@ class AskAgain:
     """No request may be sent yet.
 
     Attributes:
-        seconds: When to ask again.
+        seconds: Seconds until the call asks again.
     """
 
     seconds: float
@@ -218,7 +221,7 @@ def ask(
     """Decide whether a waiting call may send a request now.
 
     Args:
-        state: What is known of the limit.
+        state: The state of the rate limit.
         place: How many calls wait before this one.
         now: The monotonic clock.
         deadline: When the call has to be over.
@@ -257,8 +260,9 @@ def blocked_until(state: RateState, now: float) -> float:
 def probe_time(state: RateState, now: float) -> float | None:
     """Return when a request that would miss its deadline may be sent early, as a probe.
 
-    None: not at all. Only while the server has refused nothing: the limit that it announces may
-    not be enforced. So one request finds out, and the others wait for its answer.
+    None: not at all. A probe is sent only while the server has refused nothing, since the limit
+    that it announces may not be enforced. One request finds out, and the others wait for its
+    answer.
     """
     if state.rate < inf or now < state.not_before:
         return None
@@ -279,7 +283,7 @@ def spacing(state: RateState, now: float) -> float:
 
 
 def pace(state: RateState, now: float) -> float:
-    """Return the requests a second that may be sent, windows apart."""
+    """Return how many requests a second the rate allows; windows may allow fewer."""
     since = max(now - state.opened, 0.0)
     if state.rate == inf:
         return inf
@@ -294,7 +298,7 @@ def pace(state: RateState, now: float) -> float:
 
 
 def with_cool_down(state: RateState, until: float) -> RateState:
-    """Send nothing before that time; a later end of the cool-down stays."""
+    """Extend the cool-down to `until`; if it ends later already, it stays."""
     return replace(state, not_before=max(state.not_before, until))
 
 
@@ -302,19 +306,19 @@ def on_refused(state: RateState, began: float, now: float, estimate: float) -> R
     """Lower the rate after a request that was sent at ``began`` was refused.
 
     Args:
-        state: With the cool-down that the refusal brought.
-        began: When the request left.
-        now: When the refusal came.
-        estimate: Requests a second that passed before anybody counted, for the first refusal.
+        state: The state, with the cool-down that this refusal brought.
+        began: When the request was sent.
+        now: When the refusal arrived.
+        estimate: Requests a second that passed before counting began, used at the first refusal.
     """
     if began < state.cut:
         return state
     found = state.rate < inf
     if found and state.opened > state.cut and not state.passing:
-        rate = state.rate  # it lets nothing pass at all, as in an outage: that is no rate
+        rate = state.rate  # nothing passes at all, as in an outage: that is not a rate
     elif found:
         current = pace(state, now)
-        # Whoever sends one, waits and sends the next has as much without a pace.
+        # A caller that sends a request, waits and sends the next one is as fast without a pace.
         alone = 1 / max(state.not_before - now, 1.0) if state.not_before > now else 0.0
         least = max(alone, LEAST_RATE)
         rate = min(max(_measured_rate(state, now), current * STEEPEST, least), max(current, least))
@@ -330,11 +334,11 @@ def on_refused(state: RateState, began: float, now: float, estimate: float) -> R
 def on_rate_limit_fields(
     state: RateState, number: int, limits: Iterable[Limit], now: float, *, succeeded: bool
 ) -> RateState:
-    """Learn what the answer to the request of that number says is left; -1: it has no number.
+    """Learn what the answer to the request with this number says is left; -1: it has no number.
 
-    What is left is less by the requests that have left since. Of those that nobody counted, others
-    may be under way, so they are believed only where they say that less is left.
-    The policies told last are kept in mind, `POLICIES` of them.
+    Requests that were sent after that one are subtracted. If the request has no number, other such
+    requests may be under way, so its answer is believed only if it says that less is left. The
+    policies named last are remembered, `POLICIES` of them.
     """
     known = {window.name: window for window in state.windows}
     for limit in limits:
@@ -350,7 +354,7 @@ def on_rate_limit_fields(
 
 
 def name_of(limit: Limit) -> str:
-    """Name the policy of a limit; without a name its quota names it, if there is one."""
+    """Return the name of a limit's policy, or its quota if it has no name; "" if it has neither."""
     return limit.name or (f"{limit.quota:g}" if limit.quota else "")
 
 
@@ -367,7 +371,7 @@ def _window(before: Window | None, limit: Limit, number: int, since: int, now: f
         return window
     window = replace(window, number=max(number, before.number))
     if now < before.until and not before.guessed and window.left < before.left + 1:
-        # The same one still; whole seconds, rounded up, tell its end too late.
+        # Still the same window. Servers round its end up to whole seconds: the earlier end counts.
         return replace(
             window,
             until=min(window.until, before.until),
@@ -378,19 +382,19 @@ def _window(before: Window | None, limit: Limit, number: int, since: int, now: f
 
 
 def is_plenty(limits: Iterable[Limit]) -> bool:
-    """Whether none of these need be kept in mind yet."""
+    """Whether more than half of each limit is left, so that none has to be remembered yet."""
     return all(limit.quota and limit.remaining > limit.quota / 2 for limit in limits)
 
 
 def on_success(state: RateState, now: float) -> RateState:
-    """Count an answer that is no refusal."""
+    """Count an answer that is not a refusal."""
     if state.rate == inf:
         return state
     return replace(state, passing=_decayed_mean(state, now) + 1 / _mean_seconds(state), counted=now)
 
 
 def is_over(state: RateState, now: float) -> bool:
-    """Whether no call needs to wait for it any more."""
+    """Whether no call needs to wait for this rate limit any more."""
     is_fast = state.rate == inf or pace(state, now) > FORGOTTEN * state.rate
     return (
         is_fast and now >= state.not_before and all(window.is_over(now) for window in state.windows)
@@ -402,7 +406,7 @@ def _measured_rate(state: RateState, now: float) -> float:
     ago = max(now - state.counting, _INSTANT)
     passing = _decayed_mean(state, now) / (
         1 - exp(-ago / _mean_seconds(state))
-    )  # it began from nothing
+    )  # the mean began at zero
     open_share = max(now - state.opened, _INSTANT) / max(now - state.cut, _INSTANT)
     return passing * sqrt(open_share)
 

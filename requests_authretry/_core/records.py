@@ -1,4 +1,4 @@
-"""The words of one call: what came back, what we do about it, and why."""
+"""The records of one call: the result of each attempt, the decision about it, and the reason."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from .http import SERVER_FAULTS, SERVICE_UNAVAILABLE
 
 
 class Failure(enum.Enum):
-    """How an attempt failed that brought no whole answer."""
+    """Why an attempt brought no whole answer."""
 
     UNREACHABLE = "unreachable"
-    """Nothing was sent: refused, no such host, or no connection in time."""
+    """Nothing was sent: the connection was refused or took too long, or there is no such host."""
 
     LOST = "lost"
-    """Sent, and no whole answer: the server may have processed it."""
+    """The request was sent and no whole answer came: the server may have processed it."""
 
     FATAL = "fatal"
-    """Sending again cannot help: certificate, bad URL, invalid header, or an unknown kind."""
+    """Another attempt cannot help: certificate, bad URL, invalid header, or an unknown failure."""
 
 
 class Reason(enum.Enum):
-    """Why the library did what it did; one for each row of the rules."""
+    """Why the library acted as it did; there is one reason for each row of the rules."""
 
     # Why an attempt was the last.
     FINAL = "final answer"
@@ -60,14 +60,14 @@ class Reason(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What a server says is left of one limit.
+    """What a server says is left of one rate limit.
 
     Attributes:
         remaining: Requests that may still be sent.
-        reset: Seconds from now until there are more.
-        name: The server's name of the policy, "" where it names none.
-        quota: Requests that the policy allows in a window, None where it does not say.
-        window: Seconds that a window lasts, None where it does not say.
+        reset: Seconds from now until the server allows more.
+        name: The server's name for the policy; "" if it gives none.
+        quota: Requests that the policy allows in a window; None if the server does not say.
+        window: Seconds that a window lasts; None if the server does not say.
     """
 
     remaining: float
@@ -79,15 +79,16 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one attempt brought.
+    """The result of one attempt.
 
     Attributes:
-        status: The status code, None when no whole answer came.
-        failure: How it failed, None when an answer came.
-        retry_after: Seconds the server asked us to wait, None when it named no time.
-        should_retry: The server's own word on retrying, None when it gave none.
-        throttled: Whether the server says that we are too fast: a 429, or a 403 as GitHub has it.
-        limits: What it says is left of its limits.
+        status: The status code; None if no whole answer came.
+        failure: Why no whole answer came; None if one came.
+        retry_after: Seconds that the server asked us to wait; None if it named no time.
+        should_retry: Whether the server says to retry; None if it says nothing about that.
+        throttled: Whether the server says that requests come too fast: a 429, or a 403 as GitHub
+            sends it.
+        limits: What the server says is left of its rate limits.
     """
 
     status: int | None = None
@@ -99,14 +100,14 @@ class Outcome:
 
     @property
     def refuses(self) -> bool:
-        """Whether the server wants less from all, and not only nothing of this request."""
+        """Whether the server wants fewer requests from all callers, not only to refuse this one."""
         return self.throttled or (
             self.status == SERVICE_UNAVAILABLE and self.retry_after is not None
         )
 
     @property
     def speaks_of_outage(self) -> bool | None:
-        """Whether the server is out of order; None where the attempt says nothing of the server."""
+        """Whether the server is out of order; None if the attempt says nothing about the server."""
         if self.failure is not None:
             return None if self.failure is Failure.FATAL else True
         return self.status in SERVER_FAULTS
@@ -117,9 +118,9 @@ class Progress:
     """Where a call stands when an attempt is over.
 
     Attributes:
-        attempt: Sends so far that count, the first one included.
+        attempt: How many attempts of the call count so far, the first one included.
         replayable: Whether the body can be sent again.
-        quota: Units left for retries at this origin.
+        quota: Units that the retry quota of this origin has left.
     """
 
     attempt: int
@@ -129,13 +130,13 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Go again.
+    """The decision to make another attempt.
 
     Attributes:
         delay: Seconds to wait first.
-        reason: Why.
-        cost: Units this retry takes from the quota.
-        retry_after: Seconds the server asked for, None when it named no time.
+        reason: Why there is another attempt.
+        cost: Units that this retry takes from the retry quota.
+        retry_after: Seconds that the server asked for; None if it named no time.
     """
 
     delay: float
@@ -146,11 +147,11 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Hand out what came.
+    """The decision to hand out the answer or the failure.
 
     Attributes:
-        reason: Why.
-        retry_after: Seconds the server asked for, None when it named no time.
+        reason: Why the call ends.
+        retry_after: Seconds that the server asked for; None if it named no time.
     """
 
     reason: Reason
@@ -158,7 +159,7 @@ class Stop:
 
 
 FINAL = Stop(Reason.FINAL)
-"""The decision on an answer that no rule speaks of."""
+"""The decision on an answer that no other rule concerns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,15 +167,15 @@ class Attempt:
     """One attempt of a call, as `attempts` reports it.
 
     Attributes:
-        number: Its place in the call, counted from 1; redirects and replays count here.
-        url: Where it went, without user, query and fragment.
-        status: The status code, None when no whole answer came.
-        error: The name of the exception's class, None when an answer came.
+        number: The number of the attempt in its call, from 1; redirects and replays count here.
+        url: The URL that the request was sent to, without user, query and fragment.
+        status: The status code; None if no whole answer came.
+        error: The name of the exception's class; None if an answer came.
         started: Seconds from the start of the call to the start of this attempt.
-        elapsed: Seconds until the headers had come, or the failure.
-        delay: Seconds waited after it.
+        elapsed: Seconds until the headers arrived or the attempt failed.
+        delay: Seconds waited after the attempt.
         reason: Why there was another attempt, or why this one was the last.
-        retry_after: Seconds the server asked for, None when it named no time.
+        retry_after: Seconds that the server asked for; None if it named no time.
     """
 
     number: int

@@ -1,4 +1,4 @@
-"""`decide`: retry or stop. One guard a row of the rules; the first that matches wins."""
+"""`decide`: retry or stop. Each row of the rules is one guard; the first that matches wins."""
 
 from __future__ import annotations
 
@@ -28,35 +28,35 @@ if TYPE_CHECKING:
 RETRIED = SERVER_FAULTS | {TOO_MANY_REQUESTS}
 
 _METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-"""A token of RFC 9110 section 5.6.2."""
+"""A token as RFC 9110 section 5.6.2 defines it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RetryPolicy:
-    """When a request is sent again, and for how long all of it may take.
+    """When a request is sent again, and how long the whole call may take.
 
     Immutable and safe to share between threads.
 
     Attributes:
-        max_attempts: Sends of one call, the first included; 1 switches retries off.
+        max_attempts: Attempts of one call, the first included; 1 switches retries off.
         deadline: Seconds for the whole call: attempts, waits, renewal and redirects.
         statuses: Status codes that are worth another attempt.
-        methods: Methods that may go again although the server may have processed them. POST
-            and PATCH are not among them; name them only if the API makes them idempotent.
+        methods: Methods that may be sent again although the server may have processed the request.
+            POST and PATCH are not among them; name them only if the API makes them idempotent.
         backoff: How the delay grows when the server names no time.
         max_retry_after: Seconds; if the server asks for a longer wait, the call ends at once. None:
             the deadline alone decides.
-        any_method_on_429: Whether any method may go again after a 429, which says that the request
-            was refused before it was processed (RFC 6585 section 4).
+        any_method_on_429: Whether any method may be sent again after a 429, which says that the
+            request was refused before it was processed (RFC 6585 section 4).
         idempotency_key: Whether POST and PATCH get an ``Idempotency-Key``, one for each call,
-            unless the caller set one, and may then go again whatever failed. Only for APIs that
-            know the header (draft-ietf-httpapi-idempotency-key-header): elsewhere a request may
-            be processed twice.
+            unless the caller set one. With a key they may be sent again after any failure. Only for
+            APIs that know the header (draft-ietf-httpapi-idempotency-key-header): elsewhere a
+            request may be processed twice.
         buffer_bodies: Bytes of a body that are kept, in memory and then on disk, while it is sent,
-            so that one that cannot be wound back can be sent again; 0: none.
+            so that a body that cannot be wound back can be sent again; 0: no body is kept.
 
     Raises:
-        ConfigurationError: A field cannot work; all faults are named together.
+        ConfigurationError: A field cannot work; the error names all faults together.
     """
 
     max_attempts: int = 4
@@ -70,7 +70,7 @@ class RetryPolicy:
     buffer_bodies: int = 0
 
     def __post_init__(self) -> None:
-        """Freeze the collections and refuse what cannot work, all faults together."""
+        """Freeze the collections, refuse values that cannot work, and name all faults together."""
         object.__setattr__(self, "statuses", gathered(self.statuses))
         object.__setattr__(self, "methods", gathered(self.methods))
         refuse("RetryPolicy", self._faults())
@@ -79,26 +79,27 @@ class RetryPolicy:
 
     @classmethod
     def from_urllib3(cls, retry: object, **changes: Any) -> RetryPolicy:
-        """The policy nearest to what an adapter has as ``max_retries``.
+        """Return the policy nearest to an adapter's ``max_retries``.
 
-        Kept are the retries, statuses, methods and waits. ``max_attempts`` comes from the highest
-        counter that was set, within ``total``; ``methods`` for "any" are those with a registered
-        name; the deadline has room for every wait. What has no counterpart:
+        The policy keeps the retries, statuses, methods and waits. ``max_attempts`` comes from the
+        highest counter that was set, within ``total``. If any method is allowed, ``methods`` has
+        all methods with a registered name. The deadline has room for every wait. Some things have
+        no counterpart:
 
         - One counter serves all kinds of failure, and all hops of a redirect.
         - The codes that urllib3 retries only with a ``Retry-After`` (413, 429, 503) are retried
           without one too. The call waits as the header says, even if the `Retry` does not respect
-          it; a wait above ``retry_after_max`` ends the call: no request goes before its time.
+          it. A wait above ``retry_after_max`` ends the call: no request is sent before its time.
         - After the last attempt the answer is handed out (``raise_on_status``).
         - Statuses below 400, ``history``, ``other``, ``remove_headers_on_redirect``, and whatever
-          a subclass overrides: its attributes are read, its methods never called.
+          a subclass overrides: its attributes are read, its methods are never called.
 
         Args:
             retry: An ``urllib3.util.Retry`` of 1.26 or 2, or an int, a bool or None.
-            **changes: Fields that are to be otherwise.
+            **changes: Fields of the policy that get other values.
 
         Raises:
-            ConfigurationError: It is none of these, or a change cannot work.
+            ConfigurationError: ``retry`` is none of these, or a change cannot work.
         """
         return cls(**{**inherited(retry), **changes})
 
@@ -132,15 +133,15 @@ def _is_method(value: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class CallFacts:
-    """What does not change while a call lasts.
+    """The facts of a call that do not change while it lasts.
 
     Attributes:
-        method: In upper case.
+        method: The method, in upper case.
         deadline: When the whole call has to be over, on the monotonic clock.
         policy: The rules of this call.
-        quota: What its retries may cost.
-        has_key: Whether it carries an Idempotency-Key.
-        made_key: Whether that is one of ours, made for this call.
+        quota: What the call's retries may cost.
+        has_key: Whether the call carries an Idempotency-Key.
+        made_key: Whether the library made that key, for this call.
     """
 
     method: str
@@ -157,9 +158,9 @@ def decide(  # noqa: C901, PLR0911 (one guard and one return a row of the rules)
     """Decide what to do after an attempt.
 
     Args:
-        call: What does not change while the call lasts.
-        progress: Where it stands.
-        outcome: What the attempt brought.
+        call: The facts that do not change while the call lasts.
+        progress: Where the call stands.
+        outcome: The result of the attempt.
         now: The monotonic clock, in seconds.
         fraction: A random number in [0, 1), for the jitter.
 
@@ -206,12 +207,15 @@ def _is_retried(call: CallFacts, progress: Progress, outcome: Outcome) -> bool:
 
 
 def _speaks_of_key(call: CallFacts) -> bool:
-    """Whether a 409 or 422 tells of the key (the draft's section 2.7)."""
+    """Whether a 409 or 422 refers to the Idempotency-Key (section 2.7 of its draft)."""
     return call.policy.idempotency_key and call.has_key
 
 
 def _is_running(call: CallFacts, progress: Progress, outcome: Outcome) -> bool:
-    """Whether the key's first request is being processed; nobody had ours before attempt one."""
+    """Whether the server still processes an earlier request with the same key.
+
+    A key that was made for this call is unknown to the server before the first attempt.
+    """
     known = progress.attempt > 1 or not call.made_key
     return outcome.status == CONFLICT and known and _speaks_of_key(call)
 

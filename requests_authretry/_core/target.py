@@ -1,4 +1,4 @@
-"""Where an attempt goes, as far as rate limits and outages tell one attempt from another."""
+"""The target of an attempt, as far as rate limits and outages distinguish attempts."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
     from .origin import Origin
 
     Endpoint = tuple[Origin | None, str]
-    """An origin and the pattern of a path there: this is what can be down."""
+    """An origin and the pattern of a path there. An outage concerns one endpoint."""
 
 _DIGIT = re.compile(r"\d")
 _PARTS = 6
-"""Parts of a path that tell endpoints apart, the empty one before the first slash included."""
+"""Parts of a path that distinguish endpoints, the empty part before the first slash included."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where an attempt is sent, as far as rate limits and outages tell it apart.
+    """Where an attempt is sent, as far as rate limits and outages distinguish attempts.
 
     Attributes:
         url: The whole URL.
-        origin: Its origin, None if it has none.
-        credential: A name for the credential that the attempt carries; it is no secret.
-        endpoint: What can be down there.
+        origin: The origin of the URL, None if it has none.
+        credential: A name for the credential that the attempt carries; the name is not secret.
+        endpoint: The endpoint that an outage concerns.
     """
 
     url: str
@@ -44,7 +44,7 @@ def path_pattern(url: str) -> str:
     """
     try:
         path = urlsplit(url).path
-    except ValueError:  # requests itself refuses the URL when it sends
+    except ValueError:  # requests refuses such a URL when it sends
         return ""
     parts = path[:URL_KEPT].split("/")[:_PARTS]
     return "/".join("*" if _DIGIT.search(part) else part for part in parts)

@@ -1,4 +1,4 @@
-"""Tokens: a credential that does not show itself."""
+"""Tokens, and the records in which stores keep them. A token never shows its secrets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SCHEME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 class Secret(CopiedAsItself, str):
-    """Text whose repr is hidden, so that dumps of headers and of local variables are clean."""
+    """Text whose repr is hidden, so that dumps of headers and of local variables do not show it."""
 
     __slots__ = ()
 
@@ -28,26 +28,28 @@ class Secret(CopiedAsItself, str):
         return "'***'"
 
     def __reduce__(self) -> tuple[type[Secret], tuple[str]]:
-        """A pickle never carries the text."""
+        """Pickle an empty text in place of the secret."""
         return Secret, ("",)
 
 
 @dataclass(frozen=True, slots=True, init=False)
 class Token(CopiedAsItself):
-    """An access token and what renews it.
+    """An access token, and the refresh token that renews it.
 
     Immutable and safe to share between threads. Neither repr nor str nor a pickle shows the
     secrets: a token that went through a pickle is empty and has to be fetched again.
 
     Attributes:
         value: The access token (RFC 6750), or the credentials of another scheme.
-        expires_at: POSIX time in seconds after which it is renewed before use; None: unknown.
-        scheme: What stands before the value in the ``Authorization`` header.
-        refresh_token: What the token endpoint takes for the next one (RFC 6749 section 6).
-        scopes: What the token is good for.
+        expires_at: POSIX time in seconds after which the token is renewed before use; None if
+            unknown.
+        scheme: The word before the value in the ``Authorization`` header.
+        refresh_token: The refresh token that the token endpoint takes for the next token (RFC 6749
+            section 6).
+        scopes: The scopes that the token is good for.
 
     Raises:
-        ConfigurationError: The value cannot stand in a header, or a field is of the wrong kind.
+        ConfigurationError: The value cannot be sent in a header, or a field is of the wrong kind.
     """
 
     value: str
@@ -66,7 +68,7 @@ class Token(CopiedAsItself):
         refresh_token: str | None = None,
         scopes: Iterable[str] = (),
     ) -> None:
-        """Refuse what cannot work; neither message nor frame shows a secret."""
+        """Refuse values that cannot work; neither the message nor a stack frame shows a secret."""
         value, refresh_token = secret(value), secret(refresh_token)
         keep = partial(object.__setattr__, self)
         keep("value", value)
@@ -78,11 +80,11 @@ class Token(CopiedAsItself):
         refuse("Token", _faults(self))
 
     def is_expired(self, now: float) -> bool:
-        """Whether its time is over at ``now`` (POSIX seconds)."""
+        """Whether the token is empty, or has expired at ``now`` (POSIX seconds)."""
         return not self.value or (self.expires_at is not None and now >= self.expires_at)
 
     def __repr__(self) -> str:
-        """Everything but the secrets."""
+        """Show everything but the secrets."""
         renewable = ", refresh_token='***'" if self.refresh_token else ""
         scopes = f", scopes={self.scopes!r}" if self.scopes else ""
         return (
@@ -91,17 +93,17 @@ class Token(CopiedAsItself):
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A pickle carries everything but the secrets."""
+        """Pickle everything but the secrets."""
         return _emptied, (self.expires_at, self.scheme, self.scopes)
 
 
 def secret(text: Any) -> Any:
-    """Hide a text; leave all else as it is, for the check that follows."""
+    """Hide a text; return any other value as it is, for a check that follows."""
     return Secret(text) if isinstance(text, str) else text
 
 
 def _emptied(expires_at: float | None, scheme: str, scopes: tuple[str, ...]) -> Token:
-    """Make what comes out of a pickle: a token without secret, which counts as expired."""
+    """Make the token that a pickle yields: without a secret, and counted as expired."""
     token = Token("-", expires_at, scheme, None, scopes)
     object.__setattr__(token, "value", Secret(""))
     object.__setattr__(token, "authorization", Secret(""))
@@ -109,8 +111,8 @@ def _emptied(expires_at: float | None, scheme: str, scopes: tuple[str, ...]) -> 
 
 
 RECORD_VERSION = 1
-"""The format of the records that this release writes. A later one may add fields; it must not give
-a field of this one another meaning."""
+"""The format of the records that this release writes. A later release may add fields; it must not
+change the meaning of a field."""
 
 _TOKEN_FIELDS = ("value", "expires_at", "scheme", "refresh_token", "scopes")
 _EMPTY_RECORDS = ("", "null")
@@ -122,17 +124,17 @@ _UNREADABLE = (
 
 
 class UnreadableRecordError(ValueError):
-    """A store holds a record that gives no token; it quotes nothing of it."""
+    """A store holds a record that gives no token. The message quotes nothing from the record."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenRecord:
-    """What a store keeps under the key of a token source. Immutable.
+    """The record that a store keeps under the key of a token source. Immutable.
 
     Attributes:
         token: The newest token.
-        generation: Tells which of two records under one key is the newer: the one with more.
-        others: Fields that this release does not know, as they were read; they are written back.
+        generation: A number that orders the records under one key: the highest is the newest.
+        others: Fields that this release does not know; they are written back as they were read.
     """
 
     token: Token
@@ -140,21 +142,21 @@ class TokenRecord:
     others: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
 
     def dump(self) -> str:
-        """The record as text: JSON, the secrets in the clear."""
+        """Return the record as text: JSON, with the secrets in the clear."""
         fields = {name: getattr(self.token, name) for name in _TOKEN_FIELDS}
         own = {"generation": self.generation, "version": RECORD_VERSION}
         return json.dumps({**self.others, **fields, **own})
 
     @classmethod
     def load(cls, text: str | None) -> TokenRecord | None:
-        """Read a record; None where there is none.
+        """Read a record; None if the store has none.
 
-        Fields that are not known are kept in ``others``. A record is read whatever version it has:
-        records that were written before there were versions have none.
+        Unknown fields are kept in ``others``. A record is read whatever version it has; records
+        that were written before there were versions have none.
 
         Raises:
-            UnreadableRecordError: There is a record, and it gives no token: it is torn, something
-                else wrote it, or a field has a value that cannot be.
+            UnreadableRecordError: The record gives no token: it is torn, something else wrote it,
+                or a field has an impossible value.
         """
         if text is None or text in _EMPTY_RECORDS:
             return None
@@ -163,7 +165,7 @@ class TokenRecord:
             token = Token(**{name: fields[name] for name in _TOKEN_FIELDS if name in fields})
             generation = fields.get("generation", 0)
         except (ValueError, TypeError, AttributeError, RecursionError):
-            # Not from it: what it says may quote the record.
+            # Without the cause, whose message may quote the record.
             raise UnreadableRecordError(_UNREADABLE) from None
         if not isinstance(generation, int):
             raise UnreadableRecordError(_UNREADABLE)

@@ -1,7 +1,7 @@
-"""When a token is renewed: windows before its end, pauses after failures, a limit for refused ones.
+"""When a token is renewed: windows before its end, pauses after failures, a limit after refusals.
 
-The two windows follow botocore's credentials, their jitter the AWS SDK for Java's `CachedSupplier`,
-the limit Alamofire's `RefreshWindow`.
+The two windows follow botocore's credentials, their jitter follows the AWS SDK for Java's
+`CachedSupplier`, the limit follows Alamofire's `RefreshWindow`.
 """
 
 from __future__ import annotations
@@ -17,34 +17,36 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ADVISORY_SECONDS = 900.0
-"""How long before its end a token is renewed in the background, at the most."""
+"""Seconds before its end from which a token is renewed in the background, at most."""
 
 MANDATORY_SECONDS = 60.0
-"""How long before its end everybody waits for the renewal, at the most."""
+"""Seconds before a token's end from which all callers wait for the renewal, at most."""
 
 REFUSED_RENEWALS = 5
 REFUSED_SECONDS = 30.0
-"""So many renewals of young tokens in so many seconds do not help: the server refuses them all."""
+"""After so many renewals of young tokens in so many seconds, the server seems to refuse every
+token, and another renewal would not help."""
 
 MAX_RETRY_AFTER_SECONDS = 3600.0
-"""Seconds; what a token endpoint asks for beyond an hour would end the session by a slip."""
+"""Seconds that a token endpoint may ask for; a longer wait, sent by mistake, would end the
+session."""
 
 PAUSE = Backoff(initial=1.0, max_delay=30.0, jitter=Jitter.EQUAL)
-"""Between renewals of one token version that failed."""
+"""The pause between failed renewals of one token version."""
 
 PAUSE_WHILE_GOOD = Backoff(initial=20.0, max_delay=120.0, jitter=Jitter.EQUAL)
-"""The same while the token is good still: 10 s at the least."""
+"""The same pause while the token is still valid: at least 10 s."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """What happens when to one token; all in POSIX seconds.
+    """The times at which something happens to one token, in POSIX seconds.
 
     Attributes:
-        begin: When it was received.
-        early: From then on it is renewed in the background, and used meanwhile.
-        late: From then on everybody waits for its renewal.
-        end: From then on it is not sent any more.
+        begin: When the token was received.
+        early: From this time on it is renewed in the background, and still used.
+        late: From this time on all callers wait for its renewal.
+        end: From this time on it is not sent any more.
     """
 
     begin: float = 0.0
@@ -54,21 +56,21 @@ class Schedule:
 
     @property
     def is_endless(self) -> bool:
-        """Whether there is nothing to do, ever."""
+        """Whether the token never has to be renewed for its age."""
         return self.early == inf
 
     def postponed(self, until: float) -> Schedule:
-        """Let nobody renew before ``until``, as a renewal failed, or before the token's end."""
+        """Postpone the renewal to ``until``, as one has failed, but not beyond the token's end."""
         early, late = min(until, self.end), min(max(self.late, until), self.end)
         return replace(self, early=early, late=late)
 
     def is_young(self, now: float) -> bool:
-        """Whether a server that refuses it now has hardly ever taken it."""
+        """Whether the token is in the first quarter of its life, so that it has hardly expired."""
         return now < self.begin + (self.end - self.begin) / 4
 
 
 def schedule(expires_at: float | None, now: float, fraction: float) -> Schedule:
-    """The windows of a token received now: parts of its life, and jittered.
+    """Return the windows of a token received now: jittered parts of its life.
 
     Args:
         expires_at: POSIX time in seconds, None when unknown.
@@ -87,22 +89,22 @@ def schedule(expires_at: float | None, now: float, fraction: float) -> Schedule:
 
 
 def without_windows(expires_at: float | None, now: float) -> Schedule:
-    """Renew a token at its end only, as its source gave the same one again."""
+    """Return a schedule that renews only at the end, for a token that its source gave again."""
     end = inf if expires_at is None else expires_at
     return Schedule(now, end, end, end)
 
 
 def granted(retry_after: object) -> float:
-    """Bound the seconds that a token endpoint asks to wait; 0.0 for what is no number."""
+    """Bound the seconds that a token endpoint asks to wait; 0.0 if they are not a number."""
     return min(max(retry_after, 0.0), MAX_RETRY_AFTER_SECONDS) if is_finite(retry_after) else 0.0
 
 
 def are_refused_at_once(renewals: Sequence[float], now: float) -> bool:
-    """Whether tokens that were refused while young were renewed too often.
+    """Whether too many young tokens were refused and renewed within a short time.
 
     Args:
-        renewals: When, in seconds, the oldest first.
-        now: The time in the same seconds.
+        renewals: The times of these renewals in seconds, the oldest first.
+        now: The time on the same clock.
     """
     many = len(renewals) >= REFUSED_RENEWALS
     return many and now - renewals[-REFUSED_RENEWALS] < REFUSED_SECONDS

@@ -1,4 +1,4 @@
-"""`answer`: what to do about a 401. One guard a row of the rules; the first that matches wins."""
+"""`answer`: what to do about a 401. Each row of the rules is one guard; the first match wins."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ _HOPELESS = {
 """Errors that another token of the same kind cannot cure."""
 
 NONCE_WANTED = "use_dpop_nonce"
-"""RFC 9449 sections 8 and 9."""
+"""The error that asks for a nonce in the proof (RFC 9449 sections 8 and 9)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """What is known when a 401 has come.
+    """The facts when a 401 has arrived.
 
     Attributes:
-        challenges: What the server asks for.
-        sent: The token of ours that the request carried, None when it carried none.
+        challenges: The challenges of the server.
+        sent: The token of ours that the request carried; None if it carried none.
         current: The token that is current now.
         answers: How often a 401 of this call was answered.
-        fetched: Whether one of them with a token that was fetched for it.
+        fetched: Whether one of these answers used a token that was fetched for it.
         replayable: Whether the body can be sent again.
-        has_nonce: Whether a nonce came that the proof had not (RFC 9449 section 9).
+        has_nonce: Whether the server gave a nonce that the proof did not have (RFC 9449 section 9).
     """
 
     challenges: Sequence[Challenge]
@@ -50,11 +50,11 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """Renew the token.
+    """The decision to renew the token.
 
     Attributes:
-        resend: Whether to send again then: only if the body can be.
-        challenge: What the server said of the token, None when it said nothing.
+        resend: Whether to send the request again after that; False if its body cannot be.
+        challenge: The challenge about the token; None if the server sent none.
     """
 
     resend: bool
@@ -63,10 +63,10 @@ class Refresh:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """Send again with the token that is current now.
+    """The decision to send the request again with the token that is current now.
 
     Attributes:
-        reason: Why: somebody renewed it meanwhile, or a nonce came for its proof.
+        reason: Another caller has renewed the token, or the server gave a nonce for its proof.
     """
 
     reason: Reason = Reason.REPLAYED
@@ -74,11 +74,11 @@ class Replay:
 
 @dataclass(frozen=True, slots=True)
 class Decline:
-    """Hand out the 401.
+    """The decision to hand out the 401.
 
     Attributes:
-        reason: Why.
-        challenge: The challenge that says so, None when none does.
+        reason: Why the 401 is not answered.
+        challenge: The challenge that gives the reason; None if no challenge gives it.
     """
 
     reason: Reason
@@ -90,7 +90,7 @@ def answer(refused: Refused) -> Refresh | Replay | Decline:  # noqa: PLR0911 (on
     if refused.sent is None:
         return Decline(Reason.NO_TOKEN)
     ours = challenge_for(refused.challenges, refused.sent.scheme)
-    if ours and ours.error == NONCE_WANTED:  # no word on the token: it uses up nothing
+    if ours and ours.error == NONCE_WANTED:  # says nothing about the token: uses up no answer
         if not refused.replayable:
             return Decline(Reason.NOT_REPLAYABLE, ours)
         return Replay(Reason.NONCE) if refused.has_nonce else Decline(Reason.PROOF_REFUSED, ours)
@@ -98,7 +98,7 @@ def answer(refused: Refused) -> Refresh | Replay | Decline:  # noqa: PLR0911 (on
         return Decline(Reason.ANSWERED)
     if ours is None and refused.challenges:
         return Decline(Reason.OTHER_SCHEME, refused.challenges[0])
-    # No challenge at all, and a bare one, count as an expired token.
+    # A missing challenge, or one without an error, counts as an expired token.
     hopeless = _HOPELESS.get(ours.error or "") if ours else None
     if hopeless is not None:
         return Decline(hopeless, ours)
@@ -110,21 +110,22 @@ def answer(refused: Refused) -> Refresh | Replay | Decline:  # noqa: PLR0911 (on
 
 
 def is_answered(answers: int, *, fetched: bool) -> bool:
-    """Whether a call's 401 was answered with all we have: a token just fetched.
+    """Whether a call's 401 was answered already, so that it is handed out.
 
-    One that another had put in its place may be as old as the first: it is tried, once.
+    One answer with a token that was just fetched is enough. A token that another caller had renewed
+    may be as old as the refused one, so one more answer follows it.
     """
     return answers > 1 or fetched
 
 
 def lacks(challenges: Sequence[Challenge], scheme: str) -> Decline | None:
-    """Decline a 403 whose challenge says what the token lacks; None where none does."""
+    """Decline a 403 whose challenge says what the token lacks; None if no challenge says so."""
     ours = challenge_for(challenges, scheme)
     reason = _HOPELESS.get(ours.error or "") if ours else None
     return None if reason is None else Decline(reason, ours)
 
 
 def challenge_for(challenges: Sequence[Challenge], scheme: str) -> Challenge | None:
-    """The challenge that speaks of our scheme; the one with an error before a bare one."""
+    """Return the challenge for our scheme, one with an error first; None if there is none."""
     ours = [challenge for challenge in challenges if challenge.is_for(scheme)]
     return next((challenge for challenge in ours if challenge.error), ours[0] if ours else None)

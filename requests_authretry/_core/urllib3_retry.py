@@ -1,6 +1,6 @@
-"""What an urllib3 ``Retry`` means in our words; its attributes are read, whichever version made it.
+"""Translating an urllib3 ``Retry`` of any version to our settings; only its attributes are read.
 
-The rules are those of ``urllib3.util.retry`` and of its caller, from 1.26.16 to 2.8.
+The rules are those of ``urllib3.util.retry`` and of its callers, from 1.26.16 to 2.8.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ANY_METHOD = IDEMPOTENT_METHODS | {
     *("COPY", "LOCK", "MKCOL", "MOVE", "PROPFIND", "PROPPATCH", "UNLOCK"),  # RFC 4918
     *("ACL", "LINK", "MKCALENDAR", "PURGE", "REPORT", "SEARCH", "UNLINK"),
 }
-"""What "any method" is where methods go by their names."""
+"""The methods that "any method" is translated to, since a policy names each method."""
 
 _RULES = (
     *("_is_connection_error", "_is_method_retryable", "_is_read_error", "_sleep_backoff"),
@@ -30,26 +30,26 @@ _RULES = (
 )
 
 _BY_DEFAULT = 3
-"""Retries of ``Retry.DEFAULT``, which stands for None."""
+"""Retries of ``Retry.DEFAULT``, which urllib3 uses for None."""
 
 _MOST = 1_000_000
-"""Attempts where the `Retry` has no end."""
+"""Attempts if no counter of the `Retry` ends them."""
 
 _BACKOFF_MAX = 120.0
 _RETRY_AFTER_MAX = 21_600.0
-"""Six hours, as urllib3 has it since it has a bound."""
+"""Six hours, the bound in those versions of urllib3 that have one."""
 
 _ATTEMPT_SECONDS = 3_600.0
 _LONGEST = 604_800.0
-"""A week: it ends before a time limit becomes too large for the system."""
+"""A week in seconds, so that no time limit becomes too large for the system."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class InheritedBackoff(Backoff):
-    """The waits of a `Retry`: none at first, then doubling, then spread by a fixed time.
+    """The waits of a `Retry`: none before the first retry, then doubling, plus a random time.
 
     Attributes:
-        spread: What is added to a delay at most, in seconds, before ``max_delay`` cuts it.
+        spread: Seconds that are added to a delay at most, before ``max_delay`` cuts it.
     """
 
     spread: float = 0.0
@@ -61,7 +61,7 @@ class InheritedBackoff(Backoff):
         throttled: bool,  # noqa: ARG002 (the signature of every backoff)
         fraction: float,
     ) -> float:
-        """The delay before a retry, as ``Retry.get_backoff_time`` has it."""
+        """Return the delay before a retry, as ``Retry.get_backoff_time`` computes it."""
         if retry <= 1:
             return 0.0
         full = self.initial * 2.0 ** min(retry - 1, 1_000)
@@ -69,10 +69,10 @@ class InheritedBackoff(Backoff):
 
 
 def inherited(retry: object) -> dict[str, Any]:
-    """The fields of the `RetryPolicy` that is nearest to what an adapter has as ``max_retries``.
+    """Return the fields of the `RetryPolicy` nearest to an adapter's ``max_retries``.
 
     Raises:
-        ConfigurationError: It is nothing that an adapter takes.
+        ConfigurationError: No adapter accepts this value.
     """
     given = _read(retry)
     known = [count for count in given.counts if count is not None]
@@ -90,7 +90,7 @@ def inherited(retry: object) -> dict[str, Any]:
     )
     return {
         "max_attempts": attempts,
-        # urllib3 knows none: room for every wait, and for slow answers between them.
+        # urllib3 has no deadline: leave room for every wait, and for slow answers between them.
         "deadline": min(attempts * (longest + _ATTEMPT_SECONDS), _LONGEST),
         "statuses": given.statuses,
         "methods": _methods(given),
@@ -101,7 +101,7 @@ def inherited(retry: object) -> dict[str, Any]:
 
 
 def unheeded(retry: object) -> tuple[str, ...]:
-    """Name what our rules have no counterpart for, and would silently do otherwise."""
+    """Name what a policy cannot express, and would otherwise change without a word."""
     given = _read(retry)
     family = given.kind.__mro__
     base = next((one for one in family if one.__module__.split(".")[0] == "urllib3"), object)
@@ -126,7 +126,7 @@ _FIELDS = {
     "allowed_methods": IDEMPOTENT_METHODS,
     "backoff_factor": 0.0,
     "backoff_max": None,
-    "DEFAULT_BACKOFF_MAX": _BACKOFF_MAX,  # of 1.26, where it stands on the class
+    "DEFAULT_BACKOFF_MAX": _BACKOFF_MAX,  # 1.26 has it on the class
     "backoff_jitter": 0.0,
     "raise_on_status": False,
     "respect_retry_after_header": True,
@@ -145,7 +145,7 @@ def _read(retry: object) -> Any:
         raise ConfigurationError("RetryPolicy.from_urllib3", [fault])
     fields = {name: getattr(retry, name, default) for name, default in _FIELDS.items()}
     given = SimpleNamespace(kind=type(retry), **fields)
-    # A name of old that may have been set on the object, and counts there.
+    # The old name of `allowed_methods` counts if it is set on the object.
     given.allowed_methods = vars(retry).get("method_whitelist", given.allowed_methods)
     given.statuses = _statuses(given)
     given.counts = [_count(given.connect), _count(given.read)]
@@ -164,7 +164,7 @@ def _least(total: Any, count: int | None) -> int | None:
 
 
 def _statuses(given: Any) -> frozenset[int]:
-    """Join the listed statuses and those that are retried if they come with a Retry-After."""
+    """Return the listed statuses, and the ones that are retried with a Retry-After."""
     if _count(given.status) == 0:
         return frozenset()
     statuses = set(given.status_forcelist or ())
@@ -174,13 +174,13 @@ def _statuses(given: Any) -> frozenset[int]:
 
 
 def _methods(given: Any) -> frozenset[str]:
-    """Give the methods that may go again although the server may have processed them."""
+    """Return the methods that may be sent again although the server may have processed them."""
     if _count(given.read) == 0 and not given.statuses:
         return frozenset()
     allowed = given.allowed_methods
-    if isinstance(allowed, str):  # a slip that urllib3 searches for the name
+    if isinstance(allowed, str):  # a mistake: urllib3 looks for the name in the text
         return frozenset(method for method in _ANY_METHOD if method in allowed)
-    # It compares in upper case.
+    # urllib3 compares in upper case, so that other spellings never match.
     return frozenset(one for one in allowed if one == one.upper()) if allowed else _ANY_METHOD
 
 

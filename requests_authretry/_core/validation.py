@@ -8,9 +8,9 @@ from typing import Any, TypeGuard
 
 
 class ConfigurationError(ValueError):
-    """A setting that cannot work.
+    """Settings that cannot work.
 
-    The message names every fault of the object and the way out of each.
+    The message names every fault of the object and how to correct it.
 
     Attributes:
         faults: One line for each fault found.
@@ -23,19 +23,19 @@ class ConfigurationError(ValueError):
         super().__init__(f"{where}: " + "; ".join(self.faults))
 
     def __reduce__(self) -> tuple[type[ConfigurationError], tuple[str, tuple[str, ...]]]:
-        """Pickle by what the constructor takes, not by the finished message."""
+        """Pickle the arguments of the constructor, not the finished message."""
         return type(self), (self.where, self.faults)
 
 
 def refuse(where: str, faults: Iterable[str | None]) -> None:
-    """Raise `ConfigurationError` when any of the faults is real."""
+    """Raise `ConfigurationError` if any of the faults is not None."""
     found = [fault for fault in faults if fault]
     if found:
         raise ConfigurationError(where, found)
 
 
 def is_finite(value: object) -> TypeGuard[float]:
-    """A plain number that fits a float and is neither NaN nor infinite."""
+    """Whether a value is a plain number that fits a float and is neither NaN nor infinite."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     try:
@@ -45,7 +45,7 @@ def is_finite(value: object) -> TypeGuard[float]:
 
 
 def seconds(name: str, value: object, *, positive: bool = False) -> str | None:
-    """A time: finite, not negative, and above zero where nothing else makes sense."""
+    """Return the fault of a time: not finite, negative, or zero if it must be ``positive``."""
     if not is_finite(value):
         return f"{name} must be a finite number of seconds, not {value!r}"
     if value < 0 or (positive and value == 0):
@@ -54,7 +54,7 @@ def seconds(name: str, value: object, *, positive: bool = False) -> str | None:
 
 
 def whole(name: str, value: object, least: int) -> str | None:
-    """A whole number that is at least ``least``."""
+    """Return the fault of a value that is not a whole number of at least ``least``, or None."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         return f"{name} must be a whole number of at least {least}, not {value!r}"
     return None
@@ -66,24 +66,24 @@ def is_text(value: object) -> TypeGuard[str]:
 
 
 def text(name: str, value: object) -> str | None:
-    """A non-empty str."""
+    """Return the fault of a value that is not a non-empty str, otherwise None."""
     return None if is_text(value) else f"{name} must be a non-empty str"
 
 
 def flag(name: str, value: object) -> str | None:
-    """A plain True or False."""
+    """Return the fault of a value that is not True or False, otherwise None."""
     return None if isinstance(value, bool) else f"{name} must be True or False, not {value!r}"
 
 
 def instance(name: str, value: object, kind: type) -> str | None:
-    """An object of the package's own kind."""
+    """Return the fault of a value that is not an instance of ``kind``, otherwise None."""
     if isinstance(value, kind):
         return None
     return f"{name} must be a {kind.__name__}, not {type(value).__name__}"
 
 
 def gathered(value: Any) -> Any:
-    """A tuple of any iterable; what is none is left for `collection` to refuse."""
+    """Return an iterable as a tuple; any other value as it is, for `collection` to refuse."""
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
         return value
     return tuple(value)
@@ -92,13 +92,16 @@ def gathered(value: Any) -> Any:
 def members(
     name: str, value: Iterable[object], fits: Callable[[object], bool], kind: str
 ) -> str | None:
-    """Each member fits; the line names those that do not."""
+    """Return the fault that names the members that do not fit; None if all of them fit."""
     odd = sorted(repr(item) for item in value if not fits(item))
     return f"{name} takes {kind}, not {', '.join(odd)}" if odd else None
 
 
 def collection(name: str, value: object) -> str | None:
-    """Several values; one bare string is the classic slip of leaving the brackets out."""
+    """Return the fault of a value that is not a collection, otherwise None.
+
+    A single string counts as a fault: the brackets around it were forgotten.
+    """
     if isinstance(value, (str, bytes)):
         return f"{name} takes a collection: write [{value!r}], not {value!r}"
     if not isinstance(value, Iterable):

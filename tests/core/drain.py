@@ -1,4 +1,4 @@
-"""Many callers drain a queue through a server's limit, in virtual time: what a pace is good for."""
+"""A simulation in virtual time: many callers drain a queue through a server's rate limit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MEASURED = 1.0
 
 
 class Server(Protocol):
-    """What says yes or no to each request; times are those of arrival."""
+    """A server that serves or refuses each request; times are those of arrival."""
 
     def asked(self, now: float) -> Outcome:
         """Serve a request or refuse it."""
@@ -23,7 +23,7 @@ class Server(Protocol):
 
 @dataclass
 class Bucket:
-    """A token bucket, full at first; it tells to come again in a second, or nothing."""
+    """A token bucket, full at first; a refusal says to come again in a second, or nothing."""
 
     rate: float
     burst: float
@@ -32,7 +32,7 @@ class Bucket:
     filled: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
-        """Fill it."""
+        """Fill the bucket."""
         self.level = self.burst
 
     def asked(self, now: float) -> Outcome:
@@ -47,7 +47,7 @@ class Bucket:
 
 @dataclass
 class FixedWindow:
-    """So many requests in a window; each answer tells what is left and whole seconds to the end."""
+    """A number of requests per window; each answer says how many are left, and when it ends."""
 
     quota: int
     length: float
@@ -70,18 +70,18 @@ class FixedWindow:
 
 @dataclass
 class Drain:
-    """Callers that drain a queue, and what came of it.
+    """Callers that drain a queue, and the record of their requests.
 
     Attributes:
-        server: What they ask.
-        calls: How many there are.
-        threads: How many are under way at once at the most.
-        latency: Seconds from a request to its answer; it arrives in the middle of that.
-        served: When each answer that is no refusal came.
-        refused: When each refusal came.
-        left: When each request left.
-        passed: When those left that were served.
-        state: What is known of the limit.
+        server: The server that the callers send to.
+        calls: The number of calls.
+        threads: How many calls may be under way at once.
+        latency: Seconds from a request to its answer; it arrives in the middle of that time.
+        served: When each answer arrived that is not a refusal.
+        refused: When each refusal arrived.
+        left: When each request was sent.
+        passed: When each served request was sent.
+        state: The state of the rate limit.
     """
 
     server: Server
@@ -95,7 +95,7 @@ class Drain:
     passed: list[float] = field(default_factory=list)
 
     def run(self) -> Drain:
-        """Drain it to the end."""
+        """Drain the queue to its end."""
         now, waiting, order = 0.0, self.calls, count()
         flying: list[tuple[float, int, float, int, Outcome]] = []
         while waiting or flying:
@@ -114,7 +114,7 @@ class Drain:
         return self
 
     def leave(self, now: float) -> int:
-        """One request leaves; it is counted only if there is a limit to count by."""
+        """Send one request; count it only if there is a limit to count by."""
         self.left.append(now)
         if self.state == RateState():
             return -1
@@ -122,7 +122,7 @@ class Drain:
         return self.state.sent
 
     def answered(self, outcome: Outcome, began: float, number: int, now: float) -> None:
-        """Take note of an answer as the library does."""
+        """Learn from an answer as the library does."""
         (self.refused if outcome.throttled else self.served).append(now)
         if outcome.limits and (
             self.state != RateState() or not rate_limit.is_plenty(outcome.limits)

@@ -23,7 +23,7 @@ HOSTILE = (
 
 
 def posix(*fields: int) -> float:
-    """POSIX seconds of a UTC date given as year, month, day, hour, minute, second."""
+    """Return the POSIX seconds of a UTC date: year, month, day, hour, minute, second."""
     year, month, day, *clock = fields
     return (datetime(year, month, day, tzinfo=timezone.utc).timestamp()) + sum(
         value * weight for value, weight in zip(clock, (3600, 60, 1), strict=False)
@@ -31,7 +31,7 @@ def posix(*fields: int) -> float:
 
 
 def written(moment: datetime) -> tuple[str, str, str]:
-    """Write a moment in the three forms, without any help of the locale."""
+    """Write a moment in the three forms of an HTTP-date, independent of the locale."""
     short, long = SHORT_NAMES[moment.weekday()], LONG_NAMES[moment.weekday()]
     month, clock = MONTHS[moment.month - 1], f"{moment:%H:%M:%S}"
     return (

@@ -1,4 +1,4 @@
-"""How much work a reading is, counted in steps: the same number on every machine."""
+"""Count the steps that reading a text takes: the same number on every machine."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ MOST_PER_CHARACTER = 500
 
 
 def assert_linear(read: Callable[[str], object], short: str, long: str) -> None:
-    """Assert that a text eight times as long is about eight times the work, and not 64 times.
+    """Assert that a text eight times as long takes about eight times the work, not 64 times.
 
     Args:
-        read: What reads a text.
+        read: The function that reads a text.
         short: A text.
-        long: One like it that is eight times as long.
+        long: A similar text that is eight times as long.
     """
     few = steps(lambda: read(short), MOST_PER_CHARACTER * len(short))
     steps(lambda: read(long), 12 * few + 1000)
@@ -41,7 +41,7 @@ def steps(work: Callable[[], object], most: int) -> int:
     """Count the lines of Python that run, and the steps of the patterns of all rules.
 
     Raises:
-        AssertionError: It takes more steps than ``most``.
+        AssertionError: The count exceeds ``most``.
     """
     counter = Counter(most)
     with pytest.MonkeyPatch.context() as patched:
@@ -62,7 +62,7 @@ class Counter:
         self._most = most
 
     def step(self) -> None:
-        """Count one more."""
+        """Count one more step."""
         self.steps += 1
         assert self.steps <= self._most, f"it takes more than {self._most} steps"
 
@@ -87,7 +87,7 @@ def lines_counted(counter: Counter) -> Iterator[None]:
 
 
 def counting(value: Any, counter: Counter) -> Any:
-    """Return a pattern, or each in a tuple of patterns, as one that counts; else the value."""
+    """Return a pattern, or each in a tuple of patterns, as one that counts; other values unchanged."""
     if isinstance(value, re.Pattern):
         return CountingPattern(value, counter)
     if type(value) is tuple:
@@ -97,7 +97,7 @@ def counting(value: Any, counter: Counter) -> Any:
 
 @cache
 def program(pattern: re.Pattern[str]) -> list[tuple[Any, ...]]:
-    """Compile a pattern for the machine. Counts no lines: only the first use comes here."""
+    """Compile a pattern for the machine, without counting the lines of the compilation."""
     trace = sys.gettrace()
     sys.settrace(None)
     try:
@@ -109,7 +109,7 @@ def program(pattern: re.Pattern[str]) -> list[tuple[Any, ...]]:
 class CountingPattern:
     """A pattern that counts the steps of a machine that backtracks as `re` does.
 
-    The machine only counts; the matches are those of `re`, and it has to agree with them.
+    The machine only counts. `re` makes the matches, and the machine has to agree with it.
     """
 
     def __init__(self, pattern: re.Pattern[str], counter: Counter) -> None:
@@ -124,15 +124,15 @@ class CountingPattern:
         return getattr(self._pattern, name)
 
     def match(self, text: str, start: int = 0) -> re.Match[str] | None:
-        """As the pattern does."""
+        """Match as the pattern does, and count."""
         return self._agreed(self._pattern.match, text, start, to_the_end=False)
 
     def fullmatch(self, text: str, start: int = 0) -> re.Match[str] | None:
-        """As the pattern does."""
+        """Match the whole text as the pattern does, and count."""
         return self._agreed(self._pattern.fullmatch, text, start, to_the_end=True)
 
     def finditer(self, text: str, start: int = 0) -> Iterator[re.Match[str]]:
-        """As the pattern does: from each place in turn."""
+        """Find as the pattern does, from each place in turn, and count."""
         while start <= len(text):
             found = self.match(text, start)
             if found is not None:
@@ -140,11 +140,11 @@ class CountingPattern:
             start = start + 1 if found is None else max(found.end(), start + 1)
 
     def search(self, text: str, start: int = 0) -> re.Match[str] | None:
-        """As the pattern does."""
+        """Search as the pattern does, and count."""
         return next(self.finditer(text, start), None)
 
     def sub(self, replacement: Any, text: str) -> str:
-        """As the pattern does."""
+        """Replace as the pattern does, and count."""
         list(self.finditer(text))
         return self._pattern.sub(replacement, text)
 
@@ -164,7 +164,7 @@ class CountingPattern:
 
 
 def compiled(items: Any, at: int = 0) -> list[tuple[Any, ...]]:
-    """The instructions of a parsed pattern, the first of which has this number."""
+    """Return the instructions of a parsed pattern; the first one has this number."""
     program: list[tuple[Any, ...]] = []
     for code, value in items:
         program += instructions(str(code), value, at + len(program))
@@ -172,7 +172,7 @@ def compiled(items: Any, at: int = 0) -> list[tuple[Any, ...]]:
 
 
 def instructions(code: str, value: Any, at: int) -> list[tuple[Any, ...]]:
-    """The instructions of one item of a parsed pattern."""
+    """Return the instructions of one item of a parsed pattern."""
     if code in {"LITERAL", "NOT_LITERAL", "ANY", "IN"}:
         return [("one", one(code, value))]
     if code == "SUBPATTERN":
@@ -190,7 +190,7 @@ def instructions(code: str, value: Any, at: int) -> list[tuple[Any, ...]]:
 
 
 def one(code: str, value: Any) -> Callable[[str], bool]:
-    """Whether a character is one that the item takes; ANY takes line feeds too."""
+    """Whether the item matches a character; ANY also matches line feeds."""
     items = value if code == "IN" else [(code, value)]
     ranges = [item if str(kind) == "RANGE" else (item, item) for kind, item in items if item]
     others = str(items[0][0]) in {"NEGATE", "NOT_LITERAL", "ANY"}
@@ -199,7 +199,7 @@ def one(code: str, value: Any) -> Callable[[str], bool]:
 
 
 def branches(items: Any, at: int) -> list[tuple[Any, ...]]:
-    """Each of the items, where those before it do not lead to the end."""
+    """Try each item in turn, if the items before it do not lead to the end."""
     first = compiled(items[0], at + 1)
     if len(items) == 1:
         return compiled(items[0], at)
@@ -209,7 +209,7 @@ def branches(items: Any, at: int) -> list[tuple[Any, ...]]:
 
 
 def repeated(value: Any, at: int) -> list[tuple[Any, ...]]:
-    """The items as often as can be, within the bounds."""
+    """Repeat the items as often as possible, within the bounds."""
     least, most, items = value
     program: list[tuple[Any, ...]] = []
     for _ in range(least):
@@ -235,7 +235,7 @@ class Machine:
         self._counter = counter
 
     def end(self, first: int, start: int, *, to_the_end: bool = False) -> int | None:
-        """Where a match from ``start`` ends, None if there is none; ``first`` is an instruction."""
+        """Return where a match from ``start`` ends, or None; ``first`` is an instruction."""
         untried = [(first, start)]
         while untried:
             number, place = untried.pop()
@@ -254,7 +254,7 @@ class Machine:
         return None
 
     def _after(self, number: int, place: int) -> tuple[int, int] | None:
-        """The next instruction and place, None where this way ends."""
+        """Return the next instruction and place, or None if this way ends."""
         name, *values = self._program[number]
         is_over = place == len(self._text)
         if name == "jump":

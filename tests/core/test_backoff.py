@@ -26,7 +26,7 @@ multipliers = (
 
 
 def backoffs(*jitters: Jitter) -> st.SearchStrategy[Backoff]:
-    """Any backoff with one of the jitters."""
+    """Make any backoff with one of the jitters."""
     return st.builds(
         Backoff,
         initial=times,
@@ -38,7 +38,7 @@ def backoffs(*jitters: Jitter) -> st.SearchStrategy[Backoff]:
 
 
 def row(backoff: Backoff, count: int, *, throttled: bool, fraction: float = 0.5) -> list[float]:
-    """The delays before the first retries."""
+    """Return the delays before the first retries."""
     return [
         backoff.delay(retry, throttled=throttled, fraction=fraction)
         for retry in range(1, count + 1)
@@ -60,12 +60,12 @@ def row(backoff: Backoff, count: int, *, throttled: bool, fraction: float = 0.5)
     ],
 )
 def test_growth(backoff: Backoff, delays: Sequence[float], *, throttled: bool) -> None:
-    """The delay doubles from its base up to the cap, which stands before the jitter."""
+    """The delay doubles from its base up to the cap, which is applied before the jitter."""
     assert row(backoff, len(delays), throttled=throttled) == pytest.approx(delays)
 
 
 def test_defaults() -> None:
-    """Full jitter; 50 ms, or 1 s when throttled; doubling; at most 20 s."""
+    """The defaults are full jitter; 50 ms, or 1 s when throttled; doubling; at most 20 s."""
     backoff = Backoff()
     assert (backoff.initial, backoff.throttled_initial) == (0.05, 1.0)
     assert (backoff.multiplier, backoff.max_delay, backoff.jitter) == (2.0, 20.0, Jitter.FULL)
@@ -76,7 +76,7 @@ def test_defaults() -> None:
     [(Jitter.FULL, 0.0, 8.0), (Jitter.EQUAL, 4.0, 8.0), (Jitter.NONE, 8.0, 8.0)],
 )
 def test_spread(jitter: Jitter, least: float, most: float) -> None:
-    """Full jitter starts at nothing, equal jitter at half, and no jitter does not spread."""
+    """Full jitter starts at zero and equal jitter at half; no jitter does not spread at all."""
     backoff = Backoff(jitter=jitter)
     assert backoff.delay(4, throttled=True, fraction=0.0) == least
     assert backoff.delay(4, throttled=True, fraction=math.nextafter(1.0, 0.0)) == pytest.approx(
@@ -88,7 +88,7 @@ def test_spread(jitter: Jitter, least: float, most: float) -> None:
 def test_never_negative_never_above_the_cap(
     backoff: Backoff, retry: int, fraction: float, *, throttled: bool
 ) -> None:
-    """However many retries and however steep the growth, a delay is in [0, max_delay]."""
+    """A delay is in [0, max_delay], however many retries and however steep the growth."""
     assert 0.0 <= backoff.delay(retry, throttled=throttled, fraction=fraction) <= backoff.max_delay
 
 
@@ -106,7 +106,7 @@ def test_equal_jitter_never_below_half(
 @example(backoff=Backoff(jitter=Jitter.NONE, multiplier=1.01), retry=500, throttled=False)
 @example(backoff=Backoff(jitter=Jitter.NONE), retry=10_000, throttled=True)
 def test_the_documented_formula(backoff: Backoff, retry: int, *, throttled: bool) -> None:
-    """Without jitter the delay is ``min(max_delay, base * multiplier ** (n - 1))``, for any n."""
+    """The delay without jitter is ``min(max_delay, base * multiplier ** (n - 1))``, for any n."""
     delay = backoff.delay(retry, throttled=throttled, fraction=0.0)
     assert delay == pytest.approx(computed(backoff, retry, throttled=throttled), rel=1e-6)
 
@@ -121,7 +121,7 @@ def test_never_shrinks(backoff: Backoff, retry: int, *, throttled: bool) -> None
 
 
 def computed(backoff: Backoff, retry: int, *, throttled: bool) -> float:
-    """The formula of the documentation, by logarithms, so that nothing overflows."""
+    """Compute the documented formula by logarithms, so that nothing overflows."""
     base = backoff.throttled_initial if throttled else backoff.initial
     if base == 0.0 or backoff.max_delay == 0.0:
         return 0.0

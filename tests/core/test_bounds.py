@@ -1,4 +1,4 @@
-"""Bounds: what of a server's words is read and kept, and that honest ones are not touched."""
+"""Bounds on how much of a server's answers is read and kept; honest answers are never cut."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ QUOTED = st.text(st.sampled_from("abc ,=;\\\"'\t"), max_size=20)
 
 
 def counted(lines: list[str], read: list[str]) -> Iterator[str]:
-    """Lines one by one; those that were asked for are noted."""
+    """Yield lines one by one, and record which lines were asked for."""
     for line in lines:
         read.append(line)
         yield line
 
 
 def test_only_so_many_challenges_are_read() -> None:
-    """Of sixty challenges the first fifty count, on one line and on many."""
+    """The first fifty of sixty challenges count, on one line and on many."""
     names = [f"Scheme{number}" for number in range(60)]
     for lines in (names, [", ".join(names)]):
         found = parse_challenges(lines)
@@ -45,7 +45,7 @@ def test_only_so_many_challenges_are_read() -> None:
 
 
 def test_no_more_challenges_are_made_than_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a line with thousands of challenges, fifty are made into objects."""
+    """A line with thousands of challenges makes fifty objects."""
     made: list[str] = []
 
     def make(scheme: str, *rest: Any) -> Challenge:
@@ -58,7 +58,7 @@ def test_no_more_challenges_are_made_than_are_read(monkeypatch: pytest.MonkeyPat
 
 
 def test_only_so_many_characters_of_challenges_are_read() -> None:
-    """A challenge is read that ends within the bound, and none that begins beyond it."""
+    """A challenge that ends within the bound is read; one that begins beyond it is not."""
     room = bounds.CHALLENGE_FIELD - len(GOOD) - 2
     for filler, count in (("Other ".ljust(room), 2), ("Other ".ljust(room + len(GOOD) + 2), 1)):
         assert len(parse_challenges([filler, GOOD])) == count
@@ -66,7 +66,7 @@ def test_only_so_many_characters_of_challenges_are_read() -> None:
 
 
 def test_no_line_is_asked_for_beyond_the_bound() -> None:
-    """Of a thousand long lines one is taken, and of endless empty ones as many as characters."""
+    """The parser takes one of a thousand long lines, and of empty lines as many as characters."""
     read: list[str] = []
     assert parse_challenges(counted(["x" * 65_000] * 1000, read)) == ()
     assert len(read) == 1
@@ -74,14 +74,14 @@ def test_no_line_is_asked_for_beyond_the_bound() -> None:
 
 
 def test_no_line_is_asked_for_when_there_are_enough_challenges() -> None:
-    """Whoever has read fifty challenges does not look at the next line's."""
+    """The parser does not look at the next line once it has read fifty challenges."""
     read: list[str] = []
     parse_challenges(counted(["Bearer"] * 1000, read))
     assert len(read) == bounds.CHALLENGES
 
 
 def test_a_long_challenge_hides_none_before_it() -> None:
-    """What comes before a challenge that is too long is read, on its line or on the line before."""
+    """A challenge before one that is too long is read, on the same line or on the line before."""
     long = 'Digest nonce="' + "n" * 70_000 + '"'
     for lines in ([GOOD, long], [f"{GOOD}, {long}"]):
         first, second = parse_challenges(lines)
@@ -91,7 +91,7 @@ def test_a_long_challenge_hides_none_before_it() -> None:
 
 @pytest.mark.parametrize("value", ["v" * 70_000, f'"{"v" * 70_000}"', f'"{"v," * 35_000}"'])
 def test_half_a_value_is_none(value: str) -> None:
-    """A parameter that goes beyond the bound is dropped, the scheme and those before it stay."""
+    """A parameter that goes beyond the bound is dropped; its scheme and earlier parameters stay."""
     (only,) = parse_challenges([f"Bearer realm=api, error={value}"])
     assert dict(only.params) == {"realm": "api"}
 
@@ -116,7 +116,7 @@ def test_honest_challenges_are_read_as_they_are(given_: list[tuple[str, str]]) -
 
 
 def test_an_error_code_is_cut() -> None:
-    """What a challenge gives as its error is a code, and no text of a thousand characters."""
+    """The error of a challenge is cut to the length of a code, not a thousand characters."""
     (only,) = parse_challenges([f'Bearer error="{"e" * 1000}"'])
     assert only.error == "e" * bounds.ERROR_CODE
 
@@ -128,7 +128,7 @@ def test_what_a_step_up_asks_for_is_cut() -> None:
 
 
 def test_only_so_many_values_of_a_field_are_read() -> None:
-    """Of a field that is joined from many, the first hundred texts count, each line in order."""
+    """The first hundred texts of a field with many values count, each line in order."""
     lines = [str(number) for number in range(200)]
     assert read_values(lines, float) == [*range(bounds.VALUES)]
     assert read_values([",".join(lines)], float) == [*range(bounds.VALUES)]
@@ -138,7 +138,7 @@ def test_only_so_many_values_of_a_field_are_read() -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 3, bounds.POLICIES, bounds.POLICIES + 1, 60])
 def test_only_so_many_limits_are_read(count: int) -> None:
-    """Of the limits of one answer the first twenty count."""
+    """The first twenty limits of one answer count."""
     line = ", ".join(f'"{number}";r=1;t=2' for number in range(count))
     limits = read_limits({"ratelimit": [line] if count else []}, NOW)
     expected = [str(number) for number in range(min(count, bounds.POLICIES))]
@@ -158,14 +158,14 @@ def test_only_so_many_limits_are_read(count: int) -> None:
     ],
 )
 def test_the_name_of_a_policy_is_cut(written: Callable[[str], dict[str, list[str]]]) -> None:
-    """The name of a policy becomes part of a key: it has a hundred characters at most."""
+    """The name of a policy has at most a hundred characters, since it becomes part of a key."""
     for length in (1, bounds.POLICY_NAME, bounds.POLICY_NAME + 1, 900):
         (limit,) = read_limits(written("n" * length), NOW)
         assert limit.name == "n" * min(length, bounds.POLICY_NAME)
 
 
 def test_only_so_many_policies_are_kept_in_mind() -> None:
-    """A server that names a new policy with each answer leaves the twenty it named last."""
+    """A server that names a new policy with each answer leaves the last twenty policies."""
     state = rate_limit.RateState()
     for number in range(200):
         limits = [Limit(5, 60.0, f"policy {number}")]
@@ -177,7 +177,7 @@ def test_only_so_many_policies_are_kept_in_mind() -> None:
 
 
 def test_a_policy_that_is_told_again_is_kept_in_mind() -> None:
-    """A policy that comes with every answer stays, whatever else is named beside it."""
+    """A policy that comes with every answer stays, whatever other policies are named."""
     state = rate_limit.RateState()
     for number in range(200):
         limits = [Limit(5, 60.0, "always"), Limit(5, 60.0, f"policy {number}")]
@@ -188,28 +188,28 @@ def test_a_policy_that_is_told_again_is_kept_in_mind() -> None:
 
 
 def test_a_long_url_has_no_origin() -> None:
-    """A URL that no server takes has no origin: nothing is kept under one for it."""
+    """A URL longer than any server accepts has no origin, so nothing is kept under an origin."""
     url = "https://api.example.com/".ljust(bounds.URL, "a")
     assert Origin.of(url) == Origin("https", "api.example.com", 443)
     assert Origin.of(f"{url}a") is None
 
 
 def test_a_long_url_is_shown_in_part() -> None:
-    """Events and records show the beginning of a URL that a redirect has named."""
+    """Events and records show only the beginning of a long URL that a redirect has named."""
     for url in ("https://api.example.com/".ljust(9000, "a"), "https://".ljust(9000, "a") + "/b"):
         assert redacted(url) == url[: bounds.WORDS]
     assert redacted("https://api.example.com/a") == "https://api.example.com/a"
 
 
 def test_an_endpoint_has_no_long_name() -> None:
-    """Of a long path, the beginning tells endpoints apart."""
+    """The beginning of a long path distinguishes endpoints."""
     assert (
         path_pattern(f"https://api.example.com/{'a' * 9000}") == f"/{'a' * (bounds.URL_KEPT - 1)}"
     )
 
 
 def test_a_long_problem_says_nothing() -> None:
-    """A problem document is read at the bound; one byte more, and it is not even parsed."""
+    """A problem document as long as the bound is read; with one more byte it is not even parsed."""
     fits = ABUSE.ljust(bounds.PROBLEM - 1) + b"}"
     assert is_abuse(fits)
     assert not is_abuse(b" " + fits)
@@ -217,12 +217,12 @@ def test_a_long_problem_says_nothing() -> None:
 
 @pytest.mark.parametrize("digits", [1, 300, bounds.DIGITS])
 def test_whole_numbers_in_json_are_read(digits: int) -> None:
-    """A whole number is itself up to the bound; beyond it there is no document, on any Python."""
+    """A whole number up to the bound is read; a longer one spoils the document, on any Python."""
     assert read_object(b'{"a": %s}' % (b"9" * digits)) == {"a": 10**digits - 1}
     assert read_object(b'{"a": %s, "b": 1}' % (b"9" * (bounds.DIGITS + 1))) == {}
 
 
 @pytest.mark.parametrize("text", [b"", b"[]", b"[" * 60_000, b'{"a":' * 40_000, b"\xff", b"1"])
 def test_what_is_no_object_is_empty(text: bytes) -> None:
-    """Lists, numbers, nonsense and what is nested too deep are empty objects."""
+    """Lists, numbers, nonsense and JSON that is nested too deep are read as empty objects."""
     assert read_object(text) == {}

@@ -1,4 +1,4 @@
-"""Reading `WWW-Authenticate`: the grammar, what survives a fault, and the cost."""
+"""Reading `WWW-Authenticate`: the grammar, how much survives a fault, and the cost."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ MALFORMED: dict[str, tuple[str, Expected]] = {
 
 
 def made(expected: Expected) -> tuple[Challenge, ...]:
-    """Turn a row of a table into the challenges it stands for."""
+    """Turn a row of a table into challenges."""
     return tuple(Challenge(*row) for row in expected)
 
 
@@ -198,12 +198,12 @@ def test_reads_the_grammar(line: str, expected: Expected) -> None:
 
 @pytest.mark.parametrize(("line", "expected"), MALFORMED.values(), ids=MALFORMED)
 def test_keeps_what_a_fault_leaves_clear(line: str, expected: Expected) -> None:
-    """A fault costs its own list member, and nothing that is clear without it."""
+    """A fault spoils its own list member only; everything that is clear without it is read."""
     assert parse_challenges([line]) == made(expected)
 
 
 def test_several_lines_are_read_in_order() -> None:
-    """Each line is read by itself, and the challenges keep the order of the lines."""
+    """Each line is read separately, and the challenges keep the order of the lines."""
     lines = ["Bearer a=b, Basic", "", "Negotiate abc=", "Basic realm=c"]
     expected = made(
         [
@@ -218,7 +218,7 @@ def test_several_lines_are_read_in_order() -> None:
 
 
 def test_a_fault_stays_in_its_line() -> None:
-    """Neither an open string nor a parameter reaches over the end of its line."""
+    """An open string or a parameter ends with its line."""
     lines = ['Bearer error="a', "error=b, Basic c=d"]
     assert parse_challenges(lines) == made([("Bearer", {}), ("Basic", {"c": "d"})])
 
@@ -239,19 +239,19 @@ def test_no_lines_no_challenges() -> None:
     ],
 )
 def test_schemes_are_compared_in_any_case(scheme: str, asked: str, *, same: bool) -> None:
-    """The case of a scheme tells nothing, each of its letters does."""
+    """Two schemes are equal in upper and lower case, and only if all their letters are equal."""
     assert Challenge(scheme).is_for(asked) is same
 
 
 def test_error_is_the_parameter_or_none() -> None:
-    """The error is the one the server named, None when it named none."""
+    """The error is the one that the server named, or None."""
     (named, bare) = parse_challenges(['Bearer ERROR="invalid_token", Basic'])
     assert named.error == "invalid_token"
     assert bare.error is None
 
 
 def test_a_challenge_cannot_be_changed() -> None:
-    """A challenge is detached from the mapping it was made of and refuses to be written to."""
+    """A challenge has its own copy of the mapping that it was made from, and cannot be changed."""
     params = {"a": "b"}
     challenge = Challenge("Bearer", params)
     params["a"] = "c"
@@ -263,7 +263,7 @@ def test_a_challenge_cannot_be_changed() -> None:
 
 
 def test_equal_challenges_hash_alike() -> None:
-    """Challenges can be kept in sets, and equal ones count once."""
+    """Challenges can be members of sets, and equal ones count once."""
     assert len({Challenge("A", {"b": "c"}), Challenge("A", {"b": "c"}), Challenge("D")}) == 2
 
 
@@ -294,7 +294,7 @@ def rendered(params: Mapping[str, str], draw: st.DrawFn) -> list[str]:
 
 @st.composite
 def lines_of(draw: st.DrawFn, wanted: list[Challenge]) -> list[str]:
-    """Write challenges as field lines, with every freedom that the grammar gives a server."""
+    """Write challenges as field lines, using every freedom that the grammar gives a server."""
     lines = [""]
     for challenge in wanted:
         members = rendered(challenge.params, draw) or [challenge.token68 or ""]
@@ -309,13 +309,13 @@ def lines_of(draw: st.DrawFn, wanted: list[Challenge]) -> list[str]:
 
 @given(st.data(), st.lists(challenges, max_size=4))
 def test_what_was_written_is_read(data: st.DataObject, wanted: list[Challenge]) -> None:
-    """Well-formed challenges come back as they were, however they were written."""
+    """Well-formed challenges are read back unchanged, in whatever way they were written."""
     assert parse_challenges(data.draw(lines_of(wanted))) == tuple(wanted)
 
 
 @given(st.lists(hostile))
 def test_never_raises(lines: list[str]) -> None:
-    """Any text at all can be read, and what comes out are names in lower case and schemes."""
+    """Any text can be read, and gives only names in lower case and schemes."""
     for challenge in parse_challenges(lines):
         assert challenge.scheme
         assert all(name == name.lower() for name in challenge.params)
@@ -325,13 +325,13 @@ def test_never_raises(lines: list[str]) -> None:
 def test_a_fault_in_one_line_leaves_the_others(
     fault: str, wanted: list[Challenge], data: st.DataObject
 ) -> None:
-    """Whatever stands in one line, the challenges of the lines after it are read in full."""
+    """The challenges of later lines are read in full, whatever one line contains."""
     found = parse_challenges([fault, *data.draw(lines_of(wanted))])
     assert found[-len(wanted) :] == tuple(wanted)
 
 
 def test_a_step_up_is_read_from_its_challenge() -> None:
-    """The contexts and the age that the server names; None for what it does not name."""
+    """A step-up has the contexts and the age that the server names, and None for the rest."""
     asked = {"acr_values": "gold mfa", "max_age": "300"}
     assert StepUp.from_challenge(Challenge("Bearer", asked)) == StepUp("gold mfa", 300)
     assert StepUp.from_challenge(Challenge("Bearer")) == StepUp(acr_values=None, max_age=None)
@@ -367,6 +367,6 @@ HOSTILE = {
 @pytest.mark.parametrize("end", ["\0", "="], ids=repr)
 @pytest.mark.parametrize("unit", HOSTILE.values(), ids=HOSTILE)
 def test_cost_is_linear(start: str, unit: str, end: str) -> None:
-    """Eight times the text costs about eight times the work (64 times if it were quadratic)."""
+    """A text eight times as long takes about eight times the work (64 times if quadratic)."""
     short, long = (start + unit * (size // len(unit)) + end for size in (64, 512))
     assert_linear(lambda line: parse_challenges([line]), short, long)

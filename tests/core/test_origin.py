@@ -135,20 +135,20 @@ NOWHERE = {
 
 @pytest.mark.parametrize("url", OURS.values(), ids=OURS)
 def test_ours(url: str) -> None:
-    """Case, default port, user, path, query and fragment do not make another origin."""
+    """Case, default port, user, path, query and fragment do not change the origin."""
     assert Origin.of(url) == API
 
 
 @pytest.mark.parametrize(("url", "origin"), ELSEWHERE.values(), ids=ELSEWHERE)
 def test_elsewhere(url: str, origin: str) -> None:
-    """What only looks like ours is another origin: the one that it names."""
+    """A URL that only looks like ours has another origin: the one that it names."""
     assert str(Origin.of(url)) == origin
     assert Origin.of(url) != API
 
 
 @pytest.mark.parametrize("url", NOWHERE.values(), ids=NOWHERE)
 def test_nowhere(url: str) -> None:
-    """What has no host, or could be read in two ways, has no origin."""
+    """A URL without a host, or that can be read in two ways, has no origin."""
     assert Origin.of(url) is None
 
 
@@ -156,7 +156,7 @@ def test_nowhere(url: str) -> None:
     "url", [*OURS.values(), *NOWHERE.values(), *(url for url, _ in ELSEWHERE.values())]
 )
 def test_what_requests_makes_of_it(url: str) -> None:
-    """When requests accepts a URL and rewrites it, its origin is where the request goes."""
+    """The origin of a URL that requests rewrites is where the request goes."""
     prepared = PreparedRequest()
     try:
         prepared.prepare_url(url, None)
@@ -167,7 +167,7 @@ def test_what_requests_makes_of_it(url: str) -> None:
 
 
 def dialled(url: str) -> Origin | None:
-    """Where urllib3 connects to for a URL, None when it refuses it."""
+    """Return where urllib3 connects to for a URL, or None if it refuses the URL."""
     try:
         parsed = parse_url(url)
         if parsed.scheme not in {"http", "https"} or not parsed.host:
@@ -196,7 +196,7 @@ hostile = st.tuples(schemes, users, hosts | odd_hosts, ports, tails).map("".join
 
 @given(url=hostile | st.text() | st.text().map("https://{}".format))
 def test_no_origin_but_the_one_dialled(url: str) -> None:
-    """Whatever the URL, its origin is where urllib3 connects to, or there is none."""
+    """The origin of any URL is where urllib3 connects to, or there is none."""
     origin = Origin.of(url)
     assert origin is None or origin == dialled(url)
 
@@ -214,7 +214,7 @@ origins = st.builds(
 
 @given(url=origins)
 def test_plain_urls_have_the_origin_dialled(url: str) -> None:
-    """Every ordinary URL has an origin, and its text has the same."""
+    """Every ordinary URL has an origin, and the text of that origin has the same origin."""
     origin = Origin.of(url)
     assert origin is not None
     assert origin == dialled(url)
@@ -233,7 +233,7 @@ def test_plain_urls_have_the_origin_dialled(url: str) -> None:
     ],
 )
 def test_text(url: str, text: str) -> None:
-    """An origin reads like a URL without path and default port, IPv6 in brackets."""
+    """An origin is written as a URL without path and default port, with IPv6 in brackets."""
     assert str(Origin.of(url)) == text
 
 
@@ -261,7 +261,7 @@ def test_text(url: str, text: str) -> None:
     ],
 )
 def test_is_loopback(host: str, *, loopback: bool) -> None:
-    """Only what surely stays on this machine is loopback."""
+    """A host counts as loopback only if requests to it surely stay on this machine."""
     origin = Origin.of(f"http://{host}:8080/")
     assert origin is not None
     assert origin.is_loopback is loopback
@@ -280,7 +280,7 @@ def test_is_loopback(host: str, *, loopback: bool) -> None:
     ],
 )
 def test_origins_in_settings(text: str, origin: Origin) -> None:
-    """An https origin is taken, and http on loopback."""
+    """The settings accept an https origin, and http on loopback."""
     assert parse_origin(text, allow_http=False) == origin
 
 
@@ -301,7 +301,7 @@ def test_http_only_in_plain_words() -> None:
     ["", "api.EXAMPLE.com", "ftp://api.example.com", "https://", "https://*.example.com", "https"],
 )
 def test_no_origin(text: str) -> None:
-    """What is no origin is quoted, and the fault shows how one is written."""
+    """A text that is not an origin is quoted, and the fault shows how to write one."""
     fault = parse_origin(text, allow_http=True)
     assert isinstance(fault, str)
     assert fault.startswith(f"{text!r} is no origin")
@@ -310,13 +310,13 @@ def test_no_origin(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["user@api.example.com", "api.example.com?x", "h#x"])
 def test_what_may_hold_a_secret_is_not_quoted(text: str) -> None:
-    """A user, a query or a fragment keeps the whole text out of the fault."""
+    """A text with a user, a query or a fragment is not quoted in the fault."""
     fault = parse_origin(text, allow_http=True)
     assert fault == "this text is no origin: write it like 'https://api.example.com'"
 
 
 def test_a_user_is_more_than_an_origin() -> None:
-    """A user in the URL is refused, and the fault tells the origin meant."""
+    """A user in the URL is refused, and the fault names the origin that was meant."""
     fault = parse_origin("https://user@api.example.com", allow_http=False)
     assert isinstance(fault, str)
     assert fault.startswith("did you mean 'https://api.example.com'?")
@@ -324,7 +324,7 @@ def test_a_user_is_more_than_an_origin() -> None:
 
 @pytest.mark.parametrize("tail", ["/v1", "?x=1", "#top", "/#top", "//", "/;x", "?x", "/v1?x=1#top"])
 def test_more_than_an_origin(tail: str) -> None:
-    """A path would promise what an origin cannot hold; the fault tells the origin meant."""
+    """A path is refused, since an origin has none; the fault names the origin that was meant."""
     fault = parse_origin(f"https://api.example.com{tail}", allow_http=False)
     assert isinstance(fault, str)
     assert fault.startswith("did you mean 'https://api.example.com'?")
@@ -332,7 +332,7 @@ def test_more_than_an_origin(tail: str) -> None:
 
 @pytest.mark.parametrize("text", [None, 443, b"https://api.example.com", ["https://h"], API])
 def test_origins_are_text(text: object) -> None:
-    """Anything but a string is refused by its type."""
+    """A value other than a string is refused with its type."""
     fault = parse_origin(text, allow_http=False)
     assert isinstance(fault, str)
     assert fault.startswith("takes strings")
@@ -390,7 +390,7 @@ def test_parse_origin_never_raises(text: str, *, allow_http: bool) -> None:
     ],
 )
 def test_redacted(url: str | None, shown: str) -> None:
-    """Scheme, host, port and path are shown; user, query and fragment are not."""
+    """A redacted URL shows scheme, host, port and path, but not user, query and fragment."""
     assert redacted(url) == shown
 
 
@@ -401,12 +401,12 @@ def test_redacted(url: str | None, shown: str) -> None:
     tail=st.sampled_from(["", "?s3cret", "/x?a=s3cret", "#s3cret", "/#/s3cret", "?a#s3cret"]),
 )
 def test_redacted_tells_no_secret(start: str, host: str, user: str, tail: str) -> None:
-    """However the URL is put together, its secret parts are not shown."""
+    """The secret parts of a URL are not shown, however the URL is composed."""
     assume("/" not in host)
     assert "s3cret" not in redacted(f"{start}{user}{host}{tail}")
 
 
 @given(url=hostile | st.text())
 def test_redacted_never_raises(url: str) -> None:
-    """Writing a log line never ends a call."""
+    """Redacting any text never raises, so that writing a log line never ends a call."""
     assert isinstance(redacted(url), str)

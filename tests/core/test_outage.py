@@ -1,4 +1,4 @@
-"""Outage and return: when a retry goes, waits, or is stood for by another's failure."""
+"""Outages: when a retry is sent, when it waits, and when another call's failure counts for it."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ TELLS = {
 
 @pytest.mark.parametrize(("outcome", "expected"), TELLS.values(), ids=TELLS)
 def test_what_tells_of_an_outage(outcome: Outcome, expected: bool | None) -> None:  # noqa: FBT001
-    """A server out of order and no answer tell of an outage; a mistake of ours says nothing."""
+    """A server error and a missing answer are signs of an outage; our own mistake is not."""
     assert outcome.speaks_of_outage is expected
 
 
 def test_failures_in_a_row_make_an_outage() -> None:
-    """One failure less is none, and a single success ends the row."""
+    """Sixteen failures in a row are an outage, fifteen are not, and a success ends the row."""
     health = Health()
     for number in range(DOWN):
         assert not health.is_down
@@ -45,13 +45,13 @@ def test_failures_in_a_row_make_an_outage() -> None:
 
 
 def test_half_of_all_failing_is_hardly_ever_taken_for_an_outage() -> None:
-    """Where each attempt fails by even chance, one run in 65 000 is so long."""
+    """Attempts that fail by even chance give one run in 65 000 that is long enough."""
     assert 65_000 < 2**DOWN < 66_000
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1))
 def test_the_newest_failure_counts(times: list[float]) -> None:
-    """Whatever order failures end in, the one that began last is kept."""
+    """The failure of the attempt that began last is kept, in whatever order failures end."""
     health = Health()
     for began in times:
         health = outage.on_failure(health, began)
@@ -59,7 +59,7 @@ def test_the_newest_failure_counts(times: list[float]) -> None:
 
 
 def test_a_failure_from_before_the_return_says_nothing() -> None:
-    """Who left before the outage ended met the outage, and nothing that came after it."""
+    """An attempt that began before the outage ended says nothing about the time after it."""
     back = replace(BACK, failures=2, failed=NOW - 2)
     assert outage.on_failure(back, NOW - 3.1) is back
     assert outage.on_failure(back, NOW - 3) == replace(back, failures=3)
@@ -100,13 +100,13 @@ def test_probe_delay(
     has_waited: bool,  # noqa: FBT001 (a column of the table)
     wait: float | None,
 ) -> None:
-    """One retry probes if none has for a while; a newer failure counts for the others too."""
+    """A retry probes if there was no attempt for a while; a newer failure counts for the others."""
     delay = outage.probe_delay(health, since, NOW, has_waited=has_waited)
     assert delay == (wait if wait is None else pytest.approx(wait))
 
 
 def test_those_that_wait_go_one_at_a_time() -> None:
-    """When one retry probes, the others wait for as long as the spacing."""
+    """The other retries wait for as long as the spacing when one retry probes."""
     health, now, went = DOWN_NOW, NOW, []
     for _ in range(5):
         wait = outage.probe_delay(health, NOW - 1, now, has_waited=True)
@@ -118,7 +118,7 @@ def test_those_that_wait_go_one_at_a_time() -> None:
 
 
 def test_the_first_success_ends_an_outage_and_lets_one_go() -> None:
-    """Those that failed until then wait for their release, and the first gets it at once."""
+    """Calls that failed before the first success wait for release; it releases one at once."""
     back = outage.on_success(DOWN_NOW, NOW - 0.2, NOW)
     assert back == Health(probed=NOW - 0.2, returned=NOW, due=1.0)
     assert outage.is_waiting(back, NOW)
@@ -127,14 +127,14 @@ def test_the_first_success_ends_an_outage_and_lets_one_go() -> None:
 
 
 def test_a_success_without_an_outage_ends_nothing() -> None:
-    """Below the number of failures nobody waits for a return."""
+    """No retry waits for a return below the number of failures that make an outage."""
     health = outage.on_success(replace(DOWN_NOW, failures=DOWN - 1), NOW - 9, NOW)
     assert health == Health(probed=DOWN_NOW.probed, returned=-inf, due=0.5)
     assert not outage.is_waiting(health, NOW - 9)
 
 
 def test_two_successes_let_one_go() -> None:
-    """After an outage the load doubles at the most: one retry for two successes."""
+    """Two successes after an outage release one retry, so that the load doubles at most."""
     health, went = outage.on_success(DOWN_NOW, NOW, NOW), []
     for number in range(8):
         released, health = outage.release(health, 100)
@@ -146,7 +146,7 @@ def test_two_successes_let_one_go() -> None:
 
 @given(st.integers(0, 40), st.integers(0, 40))
 def test_releases_are_not_saved_up(successes: int, waiting: int) -> None:
-    """While nobody waits, successes add up to one release and no more."""
+    """While no retry waits, successes add up to one release and no more."""
     health = outage.on_success(DOWN_NOW, NOW, NOW)
     for _ in range(successes):
         none, health = outage.release(outage.on_success(health, NOW, NOW), 0)

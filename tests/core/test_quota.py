@@ -1,4 +1,4 @@
-"""The retry quota: what a retry costs, what comes back, and what that means for a server."""
+"""The retry quota: what a retry costs, what a success pays back, and the load on a server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from requests_authretry import RetryQuota
 
 
 def test_defaults() -> None:
-    """500 units; 14 for a transient retry, 5 for a throttled one."""
+    """The defaults are 500 units; 14 for a transient retry, 5 for a throttled one."""
     quota = RetryQuota()
     assert quota.capacity == 500
     assert quota.cost(throttled=False) == 14
@@ -31,7 +31,7 @@ def test_defaults() -> None:
     ],
 )
 def test_paid_back(level: int, last_cost: int | None, after: int) -> None:
-    """A success pays back its last retry, or one unit without any, up to a full bucket."""
+    """A success pays back its last retry, or one unit without a retry, up to a full bucket."""
     assert RetryQuota().paid_back(level, last_cost) == after
 
 
@@ -47,7 +47,7 @@ def test_the_bucket_never_overflows(capacity: int, fill: int, last_cost: int | N
 
 
 def test_a_full_outage_is_left_alone() -> None:
-    """When nothing succeeds, a full bucket pays for 35 retries and no more."""
+    """A full bucket pays for 35 retries and no more if nothing succeeds."""
     quota = RetryQuota()
     level, retries = quota.capacity, 0
     while quota.cost(throttled=False) <= level:
@@ -58,7 +58,7 @@ def test_a_full_outage_is_left_alone() -> None:
 
 @pytest.mark.parametrize(("failing", "lasts"), [(0.20, True), (0.25, False)])
 def test_the_bucket_lasts_up_to_a_fifth_of_failures(failing: float, *, lasts: bool) -> None:
-    """With four attempts a call gives back what it takes as long as a fifth of them fails."""
+    """Calls of four attempts pay back as much as they take while up to a fifth of them fails."""
     quota = RetryQuota(capacity=10**6)
     level = 1000
     gain = (1 - failing) * (quota.paid_back(level, None) - level)

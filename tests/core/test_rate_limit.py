@@ -1,4 +1,4 @@
-"""When the next request may leave: cool-downs, windows, and the rate that refusals tell."""
+"""When the next request may be sent: cool-downs, windows, and the rate found by refusals."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ windows = st.builds(
 
 @st.composite
 def flows(draw: st.DrawFn) -> RateState:
-    """Whatever a state can come to by refusals, answers and cool-downs."""
+    """Make any state that refusals, answers and cool-downs can lead to."""
     now, state = draw(TIMES), RateState()
     steps = st.tuples(st.sampled_from("rslc"), st.floats(0, 60), st.floats(0, 100))
     for step, after, number in draw(st.lists(steps, max_size=12)):
@@ -78,7 +78,7 @@ def flows(draw: st.DrawFn) -> RateState:
 
 
 def burst(state: RateState, now: float) -> int:
-    """How many leave at once."""
+    """Return how many requests may be sent at once."""
     number = 0
     while rate_limit.opens(state, now) <= now and number < 1000:
         state, number = rate_limit.on_sent(state, now), number + 1
@@ -86,7 +86,7 @@ def burst(state: RateState, now: float) -> int:
 
 
 def gaps(state: RateState, now: float, number: int) -> list[float]:
-    """Seconds before each of the next requests, each as early as it may."""
+    """Return the seconds before each of the next requests, each sent as early as allowed."""
     found = []
     for _ in range(number):
         opens = max(rate_limit.opens(state, now), now)
@@ -100,14 +100,14 @@ def gaps(state: RateState, now: float, number: int) -> list[float]:
 
 @given(st.lists(TIMES, min_size=1, max_size=4))
 def test_cool_downs_merge_in_any_order(untils: list[float]) -> None:
-    """A cool-down never moves backwards, and the latest counts whatever came first."""
+    """A cool-down never becomes shorter, and the latest end counts in whatever order."""
     for order in permutations(untils):
         assert reduce(rate_limit.with_cool_down, order, RateState()).not_before == max(untils)
 
 
 @given(flows(), TIMES)
 def test_nobody_leaves_before_the_server_said(state: RateState, now: float) -> None:
-    """Nothing may be sent before the cool-down, the spent window and the slot allow it."""
+    """A request may be sent only after the cool-down, the spent window and the slot allow it."""
     assert rate_limit.opens(state, now) >= max(rate_limit.blocked_until(state, now), state.slot)
     assert rate_limit.blocked_until(state, now) >= state.not_before
     for window in state.windows:
@@ -135,7 +135,7 @@ TOLD = {
 
 @pytest.mark.parametrize(("state", "until"), TOLD.values(), ids=TOLD)
 def test_told(state: RateState, until: float) -> None:
-    """Only cool-downs and spent windows are the server's own word."""
+    """The time that the server itself sets comes from cool-downs and spent windows only."""
     assert rate_limit.blocked_until(state, NOW) == until
 
 
@@ -143,7 +143,7 @@ def test_told(state: RateState, until: float) -> None:
 
 
 def test_nothing_is_limited_before_the_first_refusal() -> None:
-    """Without refusals and windows any number leaves at once, and answers tell nothing."""
+    """Without refusals and windows all requests may be sent at once, and answers change nothing."""
     assert rate_limit.pace(RateState(), NOW) == inf
     assert burst(RateState(), NOW) == 1000
     assert rate_limit.on_success(RateState(), NOW) == RateState()
@@ -151,14 +151,14 @@ def test_nothing_is_limited_before_the_first_refusal() -> None:
 
 @pytest.mark.parametrize(("estimate", "rate"), [(0.0, FIRST_RATE), (9.0, FIRST_RATE), (50.0, 50.0)])
 def test_the_first_refusal_takes_the_estimate(estimate: float, rate: float) -> None:
-    """The first rate is what was measured, and not too slow; it is not found yet."""
+    """The first rate is the estimate, but not too slow; the rate does not count as found yet."""
     state = rate_limit.on_refused(RateState(), NOW - 1, NOW, estimate)
     assert (state.rate, state.found, state.cut, state.opened) == (rate, False, NOW, NOW)
     assert (state.passing, state.counted, state.counting) == (rate, NOW, -inf)
 
 
 def test_the_second_refusal_counts_what_passed() -> None:
-    """Where a steady rate passed, that is found, whatever was estimated."""
+    """A steady rate that passed is found at the second refusal, whatever the estimate was."""
     state, now = rate_limit.on_refused(RateState(), NOW, NOW, 40.0), NOW
     for _ in range(20):
         now += 0.05
@@ -169,7 +169,7 @@ def test_the_second_refusal_counts_what_passed() -> None:
 
 
 def test_what_passed_after_a_cool_down_counts_with_the_pause() -> None:
-    """Counting begins anew when a cool-down ends; then both means of what passed are weighed."""
+    """Counting starts again when a cool-down ends; the rate combines both means of what passed."""
     state = rate_limit.on_refused(
         rate_limit.with_cool_down(FOUND, NOW + 13), NOW + 10, NOW + 10, 0.0
     )
@@ -184,20 +184,20 @@ def test_what_passed_after_a_cool_down_counts_with_the_pause() -> None:
 
 
 def test_a_refusal_never_raises_the_rate() -> None:
-    """More may have passed than the pace allows, by those that left before; it is no reason."""
+    """A refusal never raises the rate, even if earlier requests passed faster than the pace."""
     state = replace(FOUND, passing=100.0, counted=NOW)
     assert rate_limit.on_refused(state, NOW, NOW, 0.0).rate == rate_limit.pace(state, NOW)
 
 
 def test_a_round_trip_lowers_the_rate_once() -> None:
-    """Who left before the rate was lowered tells nothing new; who left then or later does."""
+    """A request sent before the rate was lowered does not lower it again; a later one does."""
     assert rate_limit.on_refused(FOUND, NOW - 0.001, NOW + 1, 0.0) is FOUND
     assert rate_limit.on_refused(FOUND, NOW, NOW + 1, 0.0).cut == NOW + 1
 
 
 @given(flows(), st.lists(st.floats(0, 1), max_size=20), st.floats(0, 10))
 def test_a_flood_lowers_the_rate_once(state: RateState, ages: list[float], trip: float) -> None:
-    """However many are refused of those under way, the rate is lowered by the first of them."""
+    """Only the first of many refusals under way lowers the rate."""
     now = max(state.cut, 0.0) + 1 + trip
     lowered = rate_limit.on_refused(state, now, now, 0.0)
     late = (now - age for age in ages if now - age < now)
@@ -207,9 +207,9 @@ def test_a_flood_lowers_the_rate_once(state: RateState, ages: list[float], trip:
 
 @given(flows(), st.floats(0, 100))
 def test_no_refusal_costs_too_much(state: RateState, after: float) -> None:
-    """A refusal leaves a quarter of the rate, the least rate and what a cool-down alone allows.
+    """A refusal leaves a quarter of the rate, the least rate, and the rate of one per cool-down.
 
-    Where it raises the rate, then only to that.
+    If it raises the rate, then only to one of these.
     """
     now = max(state.cut, state.opened, state.counted, 0.0) + after
     before = rate_limit.pace(state, now)
@@ -228,9 +228,9 @@ def test_no_refusal_costs_too_much(state: RateState, after: float) -> None:
     ("pause", "rate"), [(0.0, LEAST_RATE), (0.1, 1.0), (1.0, 1.0), (5.0, 0.2), (100.0, LEAST_RATE)]
 )
 def test_a_cool_down_and_a_request_are_a_rate(pause: float, rate: float) -> None:
-    """Who sends one, waits and sends the next is not slowed down below that, nor below the least.
+    """A caller that sends one request per wait is not slowed down below that, nor the least rate.
 
-    However short the wait, that is one a second.
+    However short the wait, that is one request a second.
     """
     slow = replace(FOUND, rate=LEAST_RATE)
     state = rate_limit.on_refused(rate_limit.with_cool_down(slow, NOW + pause), NOW, NOW, 0.0)
@@ -238,7 +238,7 @@ def test_a_cool_down_and_a_request_are_a_rate(pause: float, rate: float) -> None
 
 
 def test_an_outage_lowers_the_rate_once() -> None:
-    """Where nothing passes between one cool-down and the next, nothing is learned of a rate."""
+    """A second refusal does not change the rate if nothing passed between two cool-downs."""
     first = rate_limit.on_refused(rate_limit.with_cool_down(FOUND, NOW + 5), NOW, NOW, 0.0)
     second = rate_limit.on_refused(
         rate_limit.with_cool_down(first, NOW + 15), NOW + 5, NOW + 6, 0.0
@@ -248,7 +248,7 @@ def test_an_outage_lowers_the_rate_once() -> None:
 
 
 def test_the_least_rate_holds_after_any_number_of_refusals() -> None:
-    """A server that hardly lets anything pass is asked at the least rate."""
+    """The least rate is sent to a server that lets hardly anything pass."""
     state = FOUND
     for number in range(100):
         now = NOW + number * (MAX_COOL_DOWN_SECONDS + 20)
@@ -263,7 +263,7 @@ def test_the_least_rate_holds_after_any_number_of_refusals() -> None:
 
 @given(flows(), st.lists(st.floats(0, 1e5), min_size=2))
 def test_the_rate_only_grows_until_the_next_refusal(state: RateState, times: list[float]) -> None:
-    """Without a refusal a pace is never lower than it was before."""
+    """The pace never falls without a refusal."""
     start = max(state.cut, 0.0)
     paces = [rate_limit.pace(state, start + after) for after in sorted(times)]
     assert paces == sorted(paces)
@@ -289,27 +289,27 @@ PACES = {
 
 @pytest.mark.parametrize(("state", "after", "rate"), PACES.values(), ids=PACES)
 def test_pace(state: RateState, after: float, rate: float) -> None:
-    """The rate grows as a cubic function of time and then by doubling, an estimate at once so."""
+    """A found rate grows as a cubic function and then doubles; an estimate doubles at once."""
     assert rate_limit.pace(state, NOW + after) == pytest.approx(rate)
 
 
 @given(st.floats(FIRST_RATE, 80.0), st.floats(10, 1000))
 def test_a_burst_is_short(rate: float, idle: float) -> None:
-    """Of an estimated rate some leave at once, however long nobody did."""
+    """Up to `BURST` requests may be sent at once by an estimated rate, however long the pause."""
     state = replace(ESTIMATED, rate=rate, cut=NOW + idle, opened=NOW + idle)
     assert BURST - 1 <= burst(state, NOW + idle) <= BURST
 
 
 @given(st.floats(LEAST_RATE, 1000.0), st.floats(0, 1000))
 def test_a_found_rate_allows_for_late_threads_only(rate: float, idle: float) -> None:
-    """Of a found rate no more leave at once than in the time that a thread may come late."""
+    """A found rate allows at once only as many requests as fit the time a thread may be late."""
     state = replace(FOUND, rate=rate, cut=NOW + idle, opened=NOW + idle)
     assert burst(state, NOW + idle) <= 1.001 + LATE * rate_limit.pace(state, NOW + idle)
 
 
 @pytest.mark.parametrize("state", [ESTIMATED, FOUND], ids=["estimated", "found"])
 def test_requests_leave_at_the_pace(state: RateState) -> None:
-    """After the burst each waits for as long as the rate says."""
+    """Each request after the burst waits for as long as the rate says."""
     assert all(gap < 0.12 for gap in gaps(state, NOW, 12))
     now = NOW
     for _ in range(12):
@@ -344,13 +344,13 @@ LEFT = {
 
 @pytest.mark.parametrize(("window", "expected"), LEFT.values(), ids=LEFT)
 def test_a_window_is_spent_evenly(window: Window, expected: list[float]) -> None:
-    """What is left is spent evenly to the end where it is short and would not last for the job."""
+    """A short rest of a window that would not last for the job is spent evenly to its end."""
     state = RateState(windows=(window,), slot=NOW)
     assert gaps(state, NOW, len(expected)) == pytest.approx(expected, abs=2 * LATE)
 
 
 def test_the_slowest_window_counts() -> None:
-    """Of several windows and a rate, the one that says the latest time."""
+    """The latest time counts of several windows and a rate."""
     slow = replace(WINDOW, name="slow", left=2.0)
     state = replace(FOUND, windows=(WINDOW, slow))
     assert rate_limit.on_sent(state, NOW).slot == pytest.approx(NOW + 5, abs=2 * LATE)
@@ -364,7 +364,7 @@ def test_the_slowest_window_counts() -> None:
 
 
 def test_the_next_window_is_expected_to_be_as_the_last() -> None:
-    """After its end as much is spent over the whole of the length, until the server tells."""
+    """The next window is assumed to have as many requests as the last, until an answer says more."""
     after = WINDOW.spent(NOW + 10)
     assert after == replace(WINDOW, left=9.0, until=NOW + 30, used=1, guessed=True)
     assert after.interval(NOW + 10) == 2.0
@@ -372,7 +372,7 @@ def test_the_next_window_is_expected_to_be_as_the_last() -> None:
 
 
 def test_no_window_is_guessed_from_a_guess() -> None:
-    """Where the next window passes too and nobody told of it, nothing is known any more."""
+    """A guessed window that passes without an answer about it leaves nothing to assume."""
     state = rate_limit.on_sent(RateState(windows=(WINDOW,)), NOW + 10)
     assert [w.guessed for w in state.windows] == [True]
     assert [w.left for w in rate_limit.on_sent(state, NOW + 29.9).windows] == [8.0]
@@ -380,7 +380,7 @@ def test_no_window_is_guessed_from_a_guess() -> None:
 
 
 def test_a_window_that_has_passed_holds_nobody_without_a_quota() -> None:
-    """Where only refusals tell that nothing is left, the next window is not known to be empty."""
+    """A window without a known quota does not limit requests after its end."""
     limit = Limit(remaining=0.0, reset=10.0)
     state = rate_limit.on_rate_limit_fields(RateState(), -1, [limit], NOW, succeeded=False)
     assert rate_limit.opens(state, NOW) == NOW + 10
@@ -401,7 +401,7 @@ HURRIED = {
 
 @pytest.mark.parametrize(("state", "at"), HURRIED.values(), ids=HURRIED)
 def test_who_would_come_too_late_asks(state: RateState, at: float | None) -> None:
-    """One at a time asks whether a window holds for it, unless the server has refused."""
+    """A call that a window would make too late is sent as a probe, unless there was a refusal."""
     assert rate_limit.probe_time(state, NOW) == at
 
 
@@ -429,26 +429,26 @@ ASKED = {
 
 @pytest.mark.parametrize(("state", "place", "expected"), ASKED.values(), ids=ASKED)
 def test_ask(state: RateState, place: int, expected: object) -> None:
-    """A call with 5 s left sends now, asks again, or hears that it would be too late."""
+    """A call with 5 s left sends now, asks again, or learns that it would be too late."""
     after, decision = rate_limit.ask(state, place, 0.0, 5.0)
     assert decision == expected
     assert after == (rate_limit.on_sent(state, 0.0) if isinstance(decision, Slot) else state)
 
 
 def test_after_its_deadline_a_call_takes_no_slot() -> None:
-    """A call that wakes too late is told so, even where nothing holds it back."""
+    """A call that wakes too late gets `TooLate`, even if no limit holds it back."""
     assert rate_limit.ask(RateState(), 0, NOW, NOW - 1) == (RateState(), TooLate(0.0))
 
 
 def left(remaining: float, reset: float, window: float | None = None) -> Limit:
-    """What an answer tells of ten requests."""
+    """Return what an answer says about a limit of ten requests."""
     return Limit(remaining, reset, "", 10.0, window)
 
 
 def on_rate_limit_fields(
     state: RateState, number: int, limit: Limit, *, passed: bool = True
 ) -> Window:
-    """The only window after an answer."""
+    """Return the only window after an answer."""
     (window,) = rate_limit.on_rate_limit_fields(
         state, number, [limit], NOW, succeeded=passed
     ).windows
@@ -488,7 +488,7 @@ TELLS = {
 def test_what_the_server_tells(
     state: RateState, number: int, limit: Limit, expected: tuple[float, ...] | None
 ) -> None:
-    """What is left is counted from the request that was told, and only news are believed."""
+    """The requests left are counted from the answered one, and only newer answers are believed."""
     window = on_rate_limit_fields(state, number, limit)
     if expected is None:
         assert (window,) == state.windows
@@ -498,7 +498,7 @@ def test_what_the_server_tells(
 
 
 def test_a_quota_that_was_not_told_is_none() -> None:
-    """Where only what is left is told, that is no quota."""
+    """An answer that says only how many requests are left gives no quota."""
     assert on_rate_limit_fields(RateState(), 0, Limit(3, 5)) == Window("", 3, NOW + 5, 0.0, 5, 0)
 
 
@@ -522,12 +522,12 @@ def test_whether_a_server_keeps_to_its_word(
     passed: bool,  # noqa: FBT001 (a column of the table)
     holds: bool,  # noqa: FBT001 (a column of the table)
 ) -> None:
-    """Who serves what it says is not left sets no limit by it, until it refuses."""
+    """A policy is ignored once the server serves more than it announced, until it refuses."""
     assert on_rate_limit_fields(state, 20, left(remaining, 9), passed=passed).holds is holds
 
 
 def test_windows_are_kept_apart_by_name() -> None:
-    """A word on one policy changes nothing of another; without a name its quota tells it."""
+    """An answer about one policy changes no other; without a name the quota names the policy."""
     limits = [Limit(3, 5, "other"), Limit(3, 5, "", 100.0)]
     state = rate_limit.on_rate_limit_fields(KNOWN, 20, limits, NOW, succeeded=True)
     assert [w.name for w in state.windows] == ["10", "other", "100"]
@@ -545,7 +545,7 @@ def test_windows_are_kept_apart_by_name() -> None:
     ],
 )
 def test_plenty(limits: list[Limit], expected: bool) -> None:  # noqa: FBT001
-    """More than half of each quota is enough to forget about it."""
+    """A limit with more than half of its quota left need not be remembered."""
     assert rate_limit.is_plenty(limits) is expected
 
 
@@ -581,7 +581,7 @@ OVER = {
 
 @pytest.mark.parametrize(("state", "expected"), OVER.values(), ids=OVER)
 def test_is_over(state: RateState, expected: bool) -> None:  # noqa: FBT001
-    """A state is over when its cool-down, its rate and its windows hold nobody back any more."""
+    """A state is over when its cool-down, its rate and its windows hold no call back any more."""
     assert FORGOTTEN == 8.0
     assert rate_limit.is_over(state, NOW) is expected
 
@@ -593,7 +593,7 @@ def test_is_over(state: RateState, expected: bool) -> None:  # noqa: FBT001
     ("quota", "length", "threads"), [(100, 10.0, 32), (60, 60.0, 16), (10, 1.0, 4), (100, 10.5, 8)]
 )
 def test_told_windows_cost_no_refusal(quota: int, length: float, threads: int) -> None:
-    """Of fixed windows that are told every one is spent, evenly, and no request is refused."""
+    """Announced fixed windows are all spent, evenly, and no request is refused."""
     drain = Drain(FixedWindow(quota, length), 8 * quota, threads).run()
     assert drain.refused == []
     assert len(drain.served) == 8 * quota
@@ -606,7 +606,7 @@ def test_told_windows_cost_no_refusal(quota: int, length: float, threads: int) -
 @pytest.mark.parametrize("tells", [True, False], ids=["Retry-After", "nothing"])
 @pytest.mark.parametrize(("rate", "threads"), [(100, 32), (100, 64), (20, 32)])
 def test_a_bucket_is_drained(rate: int, threads: int, tells: bool) -> None:  # noqa: FBT001
-    """A token bucket's rate is found: few refusals after the first flood, and little time lost."""
+    """The rate of a token bucket is found: few refusals after the first flood, little time lost."""
     calls = 40 * rate
     drain = Drain(Bucket(rate, rate, tells), calls, threads).run()
     flood = drain.refused[0] + drain.latency + 0.001

@@ -1,4 +1,4 @@
-"""What an outcome says by itself."""
+"""Outcomes: what one attempt alone says."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ from requests_authretry._core.records import Failure, Outcome
     ],
 )
 def test_refuses(outcome: Outcome, expected: bool) -> None:  # noqa: FBT001
-    """Who is throttled is refused, and who is told when to come back to a server in trouble."""
+    """A throttled attempt is a refusal, and so is a 503 that says when to come back."""
     assert outcome.refuses is expected

@@ -1,4 +1,4 @@
-"""`decide`: a row for each guard, the order of the guards, and what holds whatever comes."""
+"""`decide`: a row for each guard, the order of the guards, and properties of every decision."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ POST_BY_NAME = replace(POLICY, methods={"POST"})
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A GET that got a 503 on the first of four attempts, at second 0 of 120; change what matters.
+    """A GET that got a 503 on the first of four attempts, at second 0 of 120; change any field.
 
     The fields are those of `CallFacts`, `Progress` and `Outcome`, and the clock.
     """
@@ -52,7 +52,7 @@ class Case:
     fraction: float = 0.5
 
     def decided(self) -> Retry | Stop:
-        """What `decide` says."""
+        """Return the decision of `decide`."""
         return decide(
             CallFacts(
                 self.method, self.deadline, self.policy, self.quota, self.has_key, self.made_key
@@ -71,12 +71,12 @@ class Case:
 
 
 def failed(failure: Failure, method: str = "GET", *, replayable: bool = True) -> Case:
-    """A case without an answer."""
+    """Return a case without an answer."""
     return Case(status=None, failure=failure, method=method, replayable=replayable)
 
 
 def conflict(*, made: bool, attempt: int, status: int = 409) -> Case:
-    """A POST whose key is refused, the caller's or one of ours."""
+    """Return a POST whose key gets a 409; the caller or the library has set the key."""
     return Case(
         method="POST", status=status, policy=KEYS, has_key=True, made_key=made, attempt=attempt
     )
@@ -343,7 +343,7 @@ ORDER: dict[str, tuple[Case, Reason]] = {
 
 @pytest.mark.parametrize(("case", "reason"), STOPS.values(), ids=STOPS)
 def test_stops(case: Case, reason: Reason) -> None:
-    """Each guard stops the call, says why, and keeps what the server asked for."""
+    """Each guard stops the call, gives its reason, and keeps the server's `retry_after`."""
     assert case.decided() == Stop(reason, case.retry_after)
 
 
@@ -355,7 +355,7 @@ def test_retries(case: Case, retry: Retry) -> None:
 
 @pytest.mark.parametrize(("case", "reason"), ORDER.values(), ids=ORDER)
 def test_the_first_guard_wins(case: Case, reason: Reason) -> None:
-    """Of two neighbouring guards that apply, the upper one decides, and keeps retry_after."""
+    """The upper one of two neighbouring guards decides, and `retry_after` is kept."""
     assert replace(case, retry_after=1000.0).decided() == Stop(reason, 1000.0)
 
 
@@ -382,13 +382,13 @@ def test_every_reason_has_a_row() -> None:
 
 
 def test_reasons_differ() -> None:
-    """No two reasons read alike, so that none of them is an alias of another."""
+    """No two reasons have the same text, so that none is an alias of another."""
     assert len({reason.value for reason in Reason}) == len(Reason.__members__)
 
 
 @pytest.mark.parametrize("method", ["DELETE", "GET", "HEAD", "OPTIONS", "PUT", "TRACE"])
 def test_idempotent_methods(method: str) -> None:
-    """By default the idempotent methods of RFC 9110 section 9.2.2 go again, and no other."""
+    """The idempotent methods of RFC 9110 section 9.2.2 are sent again by default, and no other."""
     assert isinstance(Case(method=method).decided(), Retry)
     assert method in IDEMPOTENT_METHODS
     assert len(IDEMPOTENT_METHODS) == 6
@@ -454,7 +454,7 @@ cases = hopeful | anything
 
 @given(case=cases)
 def test_a_retry_keeps_every_limit(case: Case) -> None:
-    """A retry has an attempt, time and quota left, and comes no earlier than retry_after."""
+    """A retry has an attempt, time and quota left, and comes no earlier than `retry_after`."""
     decision = case.decided()
     if isinstance(decision, Retry):
         assert case.attempt < case.policy.max_attempts
@@ -468,7 +468,7 @@ def test_a_retry_keeps_every_limit(case: Case) -> None:
 
 @given(case=cases)
 def test_a_retry_after_is_kept_whatever_is_decided(case: Case) -> None:
-    """What the server asked for stands on the decision, so that it can be reported."""
+    """Every decision has the server's `retry_after`, so that it can be reported."""
     assert case.decided().retry_after == case.retry_after
 
 
@@ -485,7 +485,7 @@ def test_the_hopeless_always_stops(case: Case, doomed: str) -> None:
 
 @given(case=cases, failure=st.sampled_from([None, Failure.LOST]))
 def test_nothing_unsafe_is_repeated(case: Case, failure: Failure | None) -> None:
-    """What may have been processed goes again only by an allowed method or with a key."""
+    """A request that may have been processed is repeated only by an allowed method or a key."""
     allowed = case.policy.methods
     unsafe = replace(case, failure=failure, has_key=False, status=503, throttled=False)
     assert unsafe.method in allowed or isinstance(unsafe.decided(), Stop)
@@ -493,7 +493,7 @@ def test_nothing_unsafe_is_repeated(case: Case, failure: Failure | None) -> None
 
 @given(case=cases, takes=st.lists(st.floats(0.0, 20.0), min_size=20, max_size=20))
 def test_a_call_ends_in_time(case: Case, takes: Sequence[float]) -> None:
-    """Over a whole call no more than `max_attempts` are sent, and none after the deadline."""
+    """A whole call has at most `max_attempts` attempts, and none after the deadline."""
     case = replace(case, attempt=1, now=0.0)
     sends = [0.0]
     for took in takes:
@@ -520,7 +520,7 @@ def test_defaults() -> None:
 
 
 def test_collections_are_frozen() -> None:
-    """Any iterable serves, a generator too; methods come in upper case; a policy is hashable."""
+    """Any iterable is accepted; methods become upper case; a policy is hashable."""
     policy = RetryPolicy(
         statuses=(status for status in (500, 503)),  # type: ignore[arg-type]
         methods=(name for name in ("get", "Post")),  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Tokens: what they refuse, when they expire, how they are stored; and that they never show."""
+"""Tokens: which values they refuse, when they expire, how they are stored, and their secrecy."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 
 @dataclass
 class Holder:
-    """Any record that has a credential in it."""
+    """A record that contains a credential."""
 
     held: object
 
 
 def shows_nothing(text: str) -> bool:
-    """Neither a secret nor its beginning is in the text."""
+    """Whether neither a secret nor its beginning is in the text."""
     return not any(secret[:6] in text for secret in (ACCESS, REFRESH))
 
 
@@ -64,26 +64,26 @@ SHOWN: dict[str, Callable[[object], str]] = {
     ids=["token", "value", "authorization", "refresh_token", "secret"],
 )
 def test_never_shown(held: object, show: Callable[[object], str]) -> None:
-    """However deep it lies, a credential does not show in a repr."""
+    """A credential does not show in a repr, however deep it is nested."""
     assert shows_nothing(show(held))
     assert "***" in show(held)
 
 
 @pytest.mark.parametrize("form", [str, repr, format, "{}".format, "{!s}".format, "%s".__mod__])
 def test_a_token_has_no_text(form: Callable[[object], str]) -> None:
-    """A token that is formatted shows all but the secrets."""
+    """A formatted token shows everything but the secrets."""
     assert form(Token(ACCESS, 99.0, refresh_token=REFRESH, scopes=["read"])) == (
         "Token('***', expires_at=99.0, scheme='Bearer', refresh_token='***', scopes=('read',))"
     )
 
 
 def test_the_repr_leaves_out_what_is_not_there() -> None:
-    """Neither a refresh token nor scopes are claimed where there are none."""
+    """The repr of a token without a refresh token or scopes does not mention them."""
     assert repr(Token(ACCESS)) == "Token('***', expires_at=None, scheme='Bearer')"
 
 
 def test_a_secret_is_text() -> None:
-    """Hidden from dumps, its length too, a secret still works as a header value."""
+    """A secret hides its text and length in dumps, and still works as a header value."""
     assert repr(Secret(ACCESS)) == repr(Secret("")) == "'***'"
     assert str(Secret(ACCESS)) == ACCESS
     assert Secret(ACCESS) == ACCESS
@@ -96,13 +96,13 @@ def test_a_secret_is_text() -> None:
     "held", [TOKEN, TOKEN.value, TOKEN.authorization, dataclasses.asdict(TOKEN), Holder([TOKEN])]
 )
 def test_never_pickled(held: object, protocol: int) -> None:
-    """No pickle, of whatever protocol, carries a credential, nested or not."""
+    """A pickle of any protocol carries no credential, nested or not."""
     assert shows_nothing(pickle.dumps(held, protocol).decode("latin-1"))
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_pickled_token_comes_out_empty(protocol: int) -> None:
-    """It counts as expired, even one that never expires, and keeps all but the secrets."""
+    """A pickled token counts as expired, even without an end, and keeps all but its secrets."""
     token: Token = pickle.loads(pickle.dumps(TOKEN, protocol))  # noqa: S301
     assert (token.value, token.authorization, token.refresh_token) == ("", "", None)
     assert (token.expires_at, token.scheme, token.scopes) == (99.0, "Bearer", ("read",))
@@ -112,7 +112,7 @@ def test_a_pickled_token_comes_out_empty(protocol: int) -> None:
 
 
 def test_a_pickled_secret_comes_out_empty() -> None:
-    """What is left of a secret is an empty secret."""
+    """A pickled secret is an empty secret."""
     secret = pickle.loads(pickle.dumps(Secret(ACCESS)))  # noqa: S301
     assert type(secret) is Secret
     assert secret == ""
@@ -120,14 +120,14 @@ def test_a_pickled_secret_comes_out_empty() -> None:
 
 @pytest.mark.parametrize("held", [TOKEN, TOKEN.value])
 def test_copies_in_memory_are_the_thing_itself(held: object) -> None:
-    """A session that is deep-copied keeps working."""
+    """A copy of a token is the token itself, so that a deep-copied session keeps working."""
     assert copy.copy(held) is held
     assert copy.deepcopy(held) is held
     assert copy.deepcopy({"held": [held]})["held"][0] is held
 
 
 def test_the_frames_of_a_call_with_a_token_are_clean() -> None:
-    """A traceback with local variables, as error trackers take it, shows no secret."""
+    """A traceback with local variables, as error trackers record it, shows no secret."""
 
     def send(token: Token, headers: dict[str, str]) -> None:
         value, line = token.value, [token.authorization]
@@ -175,7 +175,7 @@ FAULTY: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize(("changes", "field"), FAULTY.values(), ids=FAULTY)
 def test_refuses(changes: dict[str, Any], field: str) -> None:
-    """A field that cannot work is named, alone, and what stands in it is not quoted."""
+    """A field that cannot work is named alone, and its value is not quoted."""
     with pytest.raises(ConfigurationError) as caught:
         Token(**{"value": ACCESS, "refresh_token": REFRESH, **changes})
     assert [fault.split()[0] for fault in caught.value.faults] == [field]
@@ -204,14 +204,14 @@ def test_refuses(changes: dict[str, Any], field: str) -> None:
     ],
 )
 def test_lines(changes: dict[str, Any], line: str) -> None:
-    """A fault says what the field takes."""
+    """A fault says which values the field takes."""
     with pytest.raises(ConfigurationError) as caught:
         Token(**{"value": ACCESS, **changes})
     assert caught.value.faults == (line,)
 
 
 def test_all_faults_together() -> None:
-    """One error names every field that is wrong."""
+    """An error names every field that is wrong."""
     wrong: Any = {
         "value": f"{ACCESS}\n",
         "expires_at": REFRESH,
@@ -227,14 +227,14 @@ def test_all_faults_together() -> None:
 
 
 def test_the_frames_of_a_refused_token_are_clean() -> None:
-    """Below the caller's own frame, no frame of the refusal shows a secret."""
+    """No frame of the refusal below the caller's own frame shows a secret."""
     with pytest.raises(ConfigurationError) as caught:
         Token(f"{ACCESS}\n", refresh_token=REFRESH)
     assert shows_nothing(with_locals(caught.value, skip=1))
 
 
 def with_locals(error: BaseException, skip: int = 0) -> str:
-    """The traceback with the local variables of its frames, but for the outermost ones."""
+    """Return the traceback with the local variables of its frames, except the outermost frames."""
     full = traceback.TracebackException.from_exception(error, capture_locals=True)
     return "".join(str(frame.locals) for frame in full.stack[skip:]) + str(full)
 
@@ -244,18 +244,18 @@ def with_locals(error: BaseException, skip: int = 0) -> str:
     ["x", "~", "a b", "abc.def.ghi==", "bearerless", "Bearer", 'user="x", nonce="y z"'],
 )
 def test_accepts(value: str) -> None:
-    """Any visible ASCII may be a credential, blanks inside it included."""
+    """Any visible ASCII may be a credential, including blanks inside it."""
     assert Token(value).authorization == f"Bearer {value}"
 
 
 def test_another_scheme() -> None:
-    """The scheme stands before the value; a value that begins with a foreign one is let be."""
+    """The scheme is put before the value; a value that begins with another scheme is accepted."""
     assert Token("Bearer x", scheme="DPoP").authorization == "DPoP Bearer x"
 
 
 @pytest.mark.parametrize("scopes", [["a", "b"], ("a", "b"), {"a": 1, "b": 2}])
 def test_scopes_take_any_collection(scopes: Any) -> None:
-    """Scopes end as a tuple, so that a token is hashable."""
+    """Scopes become a tuple, so that a token is hashable."""
     one_by_one: Any = (scope for scope in scopes)
     for given_as in (scopes, one_by_one):
         assert Token("x", scopes=given_as).scopes == ("a", "b")
@@ -263,13 +263,13 @@ def test_scopes_take_any_collection(scopes: Any) -> None:
 
 
 def test_a_token_is_immutable() -> None:
-    """Threads share a token: nobody can change it."""
+    """A token cannot be changed, since threads share it."""
     with pytest.raises(FrozenInstanceError):
         TOKEN.value = "other"  # type: ignore[misc]
 
 
 def test_tokens_are_compared_by_their_fields() -> None:
-    """Two tokens with the same fields are one."""
+    """Two tokens with the same fields are equal."""
     assert Token("x", 1.0) == Token("x", 1.0)
     assert Token("x") != Token("y")
     assert Token("x") != Token("x", refresh_token="y")
@@ -287,7 +287,7 @@ def test_tokens_are_compared_by_their_fields() -> None:
     ],
 )
 def test_is_expired(expires_at: float | None, now: float, *, expired: bool) -> None:
-    """A token is over from `expires_at` on; one without is never over by itself."""
+    """A token is expired from `expires_at` on; a token without that time never expires."""
     assert Token("x", expires_at).is_expired(now) is expired
 
 
@@ -304,7 +304,7 @@ tokens = st.builds(
 
 @given(token=tokens)
 def test_a_record_gives_the_token_back(token: Token) -> None:
-    """What is dumped is loaded again, whole, and hidden as before."""
+    """A dumped record loads the same token, whole and hidden as before."""
     record = TokenRecord.load(TokenRecord(token, 7).dump())
     assert record == TokenRecord(token, 7)
     assert record is not None
@@ -315,7 +315,7 @@ def test_a_record_gives_the_token_back(token: Token) -> None:
 
 
 def test_a_record_is_plain_json() -> None:
-    """Others that share a store can read the record."""
+    """A record is JSON that other programs with the same store can read."""
     assert json.loads(TokenRecord(TOKEN).dump()) == {
         "value": ACCESS,
         "expires_at": 99.0,
@@ -329,7 +329,7 @@ def test_a_record_is_plain_json() -> None:
 
 
 def test_an_emptied_token_leaves_no_token_behind() -> None:
-    """A token out of a pickle that gets into a store is unreadable there."""
+    """A token out of a pickle is unreadable if it gets into a store."""
     emptied = pickle.loads(pickle.dumps(TOKEN))  # noqa: S301
     with pytest.raises(UnreadableRecordError):
         TokenRecord.load(TokenRecord(emptied).dump())
@@ -337,14 +337,14 @@ def test_an_emptied_token_leaves_no_token_behind() -> None:
 
 @pytest.mark.parametrize("record", [None, "", "null"])
 def test_no_record(record: str | None) -> None:
-    """Where a store holds nothing, or an emptied record, there is no token."""
+    """An empty store, or an emptied record, gives no token."""
     assert TokenRecord.load(record) is None
 
 
 @given(others=st.dictionaries(st.text(), st.integers() | st.text() | st.lists(st.text())))
 @example(others={"issued_at": 0.5, "authorization": "y", "self": "z", "dpop": {"jkt": "k"}})
 def test_unknown_fields_are_kept(others: dict[str, Any]) -> None:
-    """A field of a later release is ignored, and stands in the record that is written back."""
+    """A field of a later release is ignored on reading, and written back."""
     ours = json.loads(TokenRecord(TOKEN, 3).dump())
     read = TokenRecord.load(json.dumps({**others, **ours}))
     assert read is not None
@@ -355,13 +355,13 @@ def test_unknown_fields_are_kept(others: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("version", ["0", "2", "99", "1.5", '"later"', "null"])
 def test_a_record_of_another_version_is_read(version: str) -> None:
-    """A later release may add fields and gives ours no other meaning, so that ours are read."""
+    """A record of a later version is read, since later releases only add fields."""
     record = f'{{"value": "x", "refresh_token": "r", "version": {version}}}'
     assert TokenRecord.load(record) == TokenRecord(Token("x", refresh_token="r"))
 
 
 def test_a_record_shows_no_secret() -> None:
-    """Neither the repr of a record nor the error of an unreadable one shows what is in it."""
+    """Neither the repr of a record nor the error of an unreadable one shows its content."""
     record = TokenRecord(TOKEN, 1, {"client_secret": ACCESS})
     assert ACCESS not in repr(record)
     assert REFRESH not in repr(record)
@@ -395,7 +395,7 @@ def test_a_record_shows_no_secret() -> None:
     ids=lambda record: repr(record)[:40],
 )
 def test_a_foreign_or_torn_record_is_unreadable(record: str) -> None:
-    """A record that gives no token is not taken for no record."""
+    """A record that gives no token is an error, and does not count as no record."""
     with pytest.raises(UnreadableRecordError):
         TokenRecord.load(record)
 
@@ -412,7 +412,7 @@ names = st.sampled_from(
 
 @given(record=st.text() | json_values.map(json.dumps))
 def test_loading_survives_any_text(record: str) -> None:
-    """Whatever stands in a store gives a record, none, or the one error."""
+    """Any text in a store gives a record, None, or an `UnreadableRecordError`."""
     with suppress(UnreadableRecordError):
         TokenRecord.load(record)
 
@@ -420,7 +420,7 @@ def test_loading_survives_any_text(record: str) -> None:
 @given(fields=st.dictionaries(names, json_values))
 @example(fields={"value": "x", "scopes": {"a": 1}})
 def test_loading_survives_any_fields(fields: dict[str, object]) -> None:
-    """A record that names our fields gives a token that works, or the one error."""
+    """A record with our fields gives a token that works, or an `UnreadableRecordError`."""
     with suppress(UnreadableRecordError):
         record = TokenRecord.load(json.dumps(fields))
         assert record is not None

@@ -1,4 +1,4 @@
-"""When a token is renewed: its windows, the pauses after failures, the limit for refused ones."""
+"""When a token is renewed: its windows, pauses after failures, a limit after refusals."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ moments = st.floats(min_value=0.0, max_value=4e9)
 
 
 def before_the_end(chosen: Schedule) -> tuple[float, float]:
-    """How long the two windows are, in seconds."""
+    """Return how long the two windows are, in seconds."""
     return chosen.end - chosen.early, chosen.end - chosen.late
 
 
@@ -55,7 +55,10 @@ def before_the_end(chosen: Schedule) -> tuple[float, float]:
     ],
 )
 def test_windows(life: float, fraction: float, early: float, late: float) -> None:
-    """A quarter and a twentieth of the life, 900 s and 60 s at most, of which jitter takes half."""
+    """The windows are a quarter and a twentieth of the life, at most 900 s and 60 s.
+
+    The jitter takes up to half of each.
+    """
     chosen = schedule(NOW + life, NOW, fraction)
     assert before_the_end(chosen) == pytest.approx((early, late))
     assert (chosen.begin, chosen.end) == (NOW, NOW + life)
@@ -63,14 +66,14 @@ def test_windows(life: float, fraction: float, early: float, late: float) -> Non
 
 @pytest.mark.parametrize("fraction", [0.0, 0.5])
 def test_a_token_without_an_end_has_no_windows(fraction: float) -> None:
-    """What has no end that we know of is never renewed before it is refused."""
+    """A token without a known end is never renewed before it is refused."""
     assert schedule(None, NOW, fraction) == Schedule(NOW, inf, inf, inf)
 
 
 @given(now=moments, life=lives, fraction=fractions)
 @example(now=0.0, life=0.01, fraction=0.999_999)
 def test_windows_lie_within_the_life(now: float, life: float, fraction: float) -> None:
-    """Received, then early, then late, then over: in this order, whatever the life and the luck."""
+    """The times come in the order received, early, late, end, whatever the life and the jitter."""
     chosen = schedule(now + life, now, fraction)
     assert now < chosen.early < chosen.late < chosen.end == now + life
     early, late = before_the_end(chosen)
@@ -82,7 +85,7 @@ def test_windows_lie_within_the_life(now: float, life: float, fraction: float) -
 
 @given(life=lives, one=fractions, other=fractions)
 def test_the_jitter_spreads_a_fleet(life: float, one: float, other: float) -> None:
-    """Who draws the higher number renews later: early and late both."""
+    """A higher random number makes both windows begin later."""
     lower, higher = (schedule(life, 0.0, drawn) for drawn in sorted((one, other)))
     assert lower.early <= higher.early
     assert lower.late <= higher.late
@@ -94,7 +97,7 @@ def test_the_jitter_spreads_a_fleet(life: float, one: float, other: float) -> No
     ("expires_at", "end"), [(None, inf), (NOW + 9, NOW + 9), (NOW - 9, NOW - 9)]
 )
 def test_a_token_that_comes_again_has_no_windows(expires_at: float | None, end: float) -> None:
-    """Of a source that gives the same token again nothing is asked before its end."""
+    """A source that gives the same token again is not asked before the token's end."""
     assert without_windows(expires_at, NOW) == Schedule(NOW, end, end, end)
 
 
@@ -110,12 +113,12 @@ def test_a_token_that_comes_again_has_no_windows(expires_at: float | None, end: 
     ],
 )
 def test_postponed(until: float, early: float, late: float) -> None:
-    """Nobody tries again before the given time; nobody waits before it either; the end stays."""
+    """The given time postpones both the next renewal and the wait for it; the end stays."""
     assert LIVED.postponed(until) == replace(LIVED, early=early, late=late)
 
 
 def test_only_what_has_no_window_is_endless() -> None:
-    """A token that may be sent without a look at the clock is one that is never early."""
+    """A token may be sent without looking at the clock only if it has no early window."""
     assert Schedule(NOW).is_endless
     assert not Schedule(NOW).postponed(NOW + 9).is_endless
     assert not schedule(NOW + 9, NOW, 0.0).is_endless
@@ -134,7 +137,7 @@ def test_postponed_without_an_end() -> None:
 def test_postponing_never_breaks_the_order(
     life: float, fraction: float, pauses: list[float]
 ) -> None:
-    """However often it is put off: no window begins before the pause is over, or after the end."""
+    """No window begins before the pause is over or after the end, however often it is postponed."""
     chosen = schedule(life, 0.0, fraction)
     for until in pauses:
         late = chosen.late
@@ -158,7 +161,7 @@ def test_postponing_never_breaks_the_order(
     ],
 )
 def test_is_young(chosen: Schedule, now: float, young: bool) -> None:  # noqa: FBT001 (a case)
-    """The first quarter of a life is young, all of a life without an end."""
+    """A token is young in the first quarter of its life, and always if it has no end."""
     assert chosen.is_young(now) is young
 
 
@@ -184,7 +187,7 @@ def test_are_refused_at_once(renewals: list[float], now: float, *, refused: bool
     gaps=st.lists(st.floats(min_value=0.0, max_value=20.0), max_size=60),
 )
 def test_no_sixth_renewal_gets_past_the_limit(gaps: list[float]) -> None:
-    """Whoever asks the rule first renews at most five times in any thirty seconds."""
+    """A caller that asks the rule first renews at most five times in any thirty seconds."""
     now, renewals = 0.0, list[float]()
     for gap in gaps:
         now += gap
@@ -202,7 +205,7 @@ def test_no_sixth_renewal_gets_past_the_limit(gaps: list[float]) -> None:
     ],
 )
 def test_pauses(fraction: float, in_need: list[float], while_good: list[float]) -> None:
-    """Pauses double up to a bound; while the token is good, none is below ten seconds."""
+    """Pauses double up to a bound; while the token is valid, each is at least ten seconds."""
     for pause, delays in ((PAUSE, in_need), (PAUSE_WHILE_GOOD, while_good)):
         drawn = [
             pause.delay(failures, throttled=False, fraction=fraction)
@@ -213,7 +216,7 @@ def test_pauses(fraction: float, in_need: list[float], while_good: list[float]) 
 
 @given(failures=st.integers(1, 10_000), fraction=fractions)
 def test_pauses_are_bounded(failures: int, fraction: float) -> None:
-    """However long an outage lasts, it is over for us soon after it is over."""
+    """The next renewal comes soon after an outage ends, however long it lasted."""
     assert 0.5 <= PAUSE.delay(failures, throttled=False, fraction=fraction) <= 30.0
     assert 10.0 <= PAUSE_WHILE_GOOD.delay(failures, throttled=False, fraction=fraction) <= 120.0
 
@@ -238,7 +241,7 @@ def test_pauses_are_bounded(failures: int, fraction: float) -> None:
     ],
 )
 def test_granted(retry_after: object, seconds: float) -> None:
-    """A number of seconds is granted up to an hour; anything else is ignored."""
+    """A number of seconds is granted up to an hour; any other value is ignored."""
     assert granted(retry_after) == seconds
 
 
@@ -257,7 +260,7 @@ def test_granted(retry_after: object, seconds: float) -> None:
     ],
 )
 def test_is_answered(answers: int, fetched: bool, answered: bool) -> None:  # noqa: FBT001 (a case)
-    """A fetched token is the last answer; one that was found may be followed by one more."""
+    """A fetched token is the last answer; after a token that was found, one more answer follows."""
     assert is_answered(answers, fetched=fetched) is answered
 
 
@@ -275,7 +278,7 @@ def test_is_answered(answers: int, fetched: bool, answered: bool) -> None:  # no
     ],
 )
 def test_lacks(challenge: str, scheme: str, reason: Reason | None) -> None:
-    """A 403 is told only where it says what our token lacks."""
+    """A 403 is declined with a reason only if its challenge says what our token lacks."""
     challenges = parse_challenges([challenge])
     expected = None if reason is None else Decline(reason, challenges[0])
     assert lacks(challenges, scheme) == expected
@@ -300,6 +303,6 @@ def test_generations_are_read(generation: str | None, read: int) -> None:
 
 @pytest.mark.parametrize("generation", ['"7"', "1.0", "null", "[1]", "{}", "NaN", "1e999"])
 def test_a_generation_that_is_no_number(generation: str) -> None:
-    """A record whose age cannot be told is unreadable."""
+    """A record whose generation is not a number is unreadable."""
     with pytest.raises(UnreadableRecordError):
         TokenRecord.load(f'{{"value": "x", "generation": {generation}}}')

@@ -1,4 +1,4 @@
-"""`answer`: what becomes of a 401, a row for each guard, and the order of the guards."""
+"""`answer`: the decision about a 401, a row for each guard, and the order of the guards."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BOUND = Token("one", scheme="DPoP")
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A first 401 to our current token, with a body that can go again; change what matters."""
+    """A first 401 to our current token, with a body that can be sent again; change any field."""
 
     challenge: str = EXPIRED
     sent: Token | None = OURS
@@ -45,7 +45,7 @@ class Case:
     has_nonce: bool = False
 
     def verdict(self) -> Refresh | Replay | Decline:
-        """What `answer` says."""
+        """Return the decision of `answer`."""
         challenges = parse_challenges([self.challenge])
         return answer(
             Refused(
@@ -61,7 +61,7 @@ class Case:
 
 
 def told(challenge: str) -> Challenge | None:
-    """The first challenge of a header, None when there is none."""
+    """Return the first challenge of a header, or None."""
     return next(iter(parse_challenges([challenge])), None)
 
 
@@ -188,13 +188,13 @@ ORDER: dict[str, tuple[Case, Refresh | Replay | Decline]] = {
 
 @pytest.mark.parametrize(("case", "verdict"), VERDICTS.values(), ids=VERDICTS)
 def test_verdicts(case: Case, verdict: Refresh | Replay | Decline) -> None:
-    """What a new token cannot cure is handed out; all else counts as expired; both say why."""
+    """A 401 that a new token cannot cure is handed out; any other counts as an expired token."""
     assert case.verdict() == verdict
 
 
 @pytest.mark.parametrize(("case", "verdict"), ORDER.values(), ids=ORDER)
 def test_the_first_guard_wins(case: Case, verdict: Refresh | Replay | Decline) -> None:
-    """Where two neighbouring guards apply, the upper one speaks."""
+    """The upper one of two neighbouring guards decides."""
     assert case.verdict() == verdict
 
 
@@ -209,7 +209,7 @@ def test_the_first_guard_wins(case: Case, verdict: Refresh | Replay | Decline) -
     ],
 )
 def test_challenge_for(lines: list[str], chosen: str | None) -> None:
-    """Of the challenges for our scheme the first with an error counts, else the first."""
+    """The first challenge with an error for our scheme counts, or without an error the first."""
     assert challenge_for(parse_challenges(lines), "bearer") == told(chosen or "")
 
 
@@ -239,10 +239,7 @@ tokens = st.none() | st.builds(
     )
 )
 def test_a_request_goes_again_at_most_once_and_only_whole(refused: Refused) -> None:
-    """Nothing is sent again for a foreign request, a second 401, or a body that is gone.
-
-    A nonce that came is another matter.
-    """
+    """No foreign request, answered call or lost body is sent again, except for a new nonce."""
     verdict = answer(refused)
     resends = isinstance(verdict, Replay) or (isinstance(verdict, Refresh) and verdict.resend)
     if resends:

@@ -1,4 +1,4 @@
-"""What a `Retry` of urllib3 means in our words, and which header may become a token."""
+"""Translating urllib3's `Retry` to our settings, and which header may become a token."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ adopted = RetryPolicy.from_urllib3
     ],
 )
 def test_the_counters_become_attempts(retry: Any, attempts: int) -> None:
-    """The highest counter that was set counts, within the total; one more is the first send."""
+    """The attempts are the highest counter that was set, within the total, plus the first one."""
     assert adopted(retry).max_attempts == attempts
 
 
@@ -59,12 +59,12 @@ def test_the_counters_become_attempts(retry: Any, attempts: int) -> None:
     ],
 )
 def test_the_statuses_are_those_it_retries(retry: Any, statuses: frozenset[int]) -> None:
-    """The list, and what is retried with a Retry-After, where there is a total and they count."""
+    """The listed statuses count, and the Retry-After ones if there is a total and they count."""
     assert adopted(retry).statuses == statuses
 
 
 def test_a_subclass_names_its_own_statuses() -> None:
-    """The codes that go with a Retry-After stand on the class, and are read there."""
+    """The codes that are retried with a Retry-After are read from the subclass."""
 
     class Mine(Retry):
         RETRY_AFTER_STATUS_CODES = frozenset({420})
@@ -84,31 +84,31 @@ def test_a_subclass_names_its_own_statuses() -> None:
     ],
 )
 def test_the_methods_are_those_it_allows(retry: Any, methods: frozenset[str]) -> None:
-    """Names are compared in upper case; no read retries and no statuses leave none to repeat."""
+    """Methods are compared in upper case; without read retries and statuses there are none."""
     assert adopted(retry).methods == methods
 
 
 @pytest.mark.parametrize("allowed", [None, False])
 def test_any_method_is_any_that_has_a_name(allowed: Any) -> None:
-    """POST, PATCH and those of WebDAV are among them."""
+    """A `Retry` for any method allows POST, PATCH and the methods of WebDAV."""
     methods = adopted(Retry(3, allowed_methods=allowed)).methods
     assert {"POST", "PATCH", "PROPFIND", *IDEMPOTENT_METHODS} <= set(methods)
 
 
 def test_a_name_of_old_counts_where_it_was_set() -> None:
-    """Version 1.26 obeys ``method_whitelist`` if the object has it."""
+    """The old name ``method_whitelist`` of urllib3 1.26 counts if it is set on the object."""
     retry = Retry(3)
     retry.__dict__["method_whitelist"] = ["POST"]
     assert adopted(retry).methods == {"POST"}
 
 
 def test_a_429_allows_no_other_method() -> None:
-    """What the `Retry` does not send again after a 429 is not sent again."""
+    """A method that the `Retry` does not send again after a 429 is not sent again."""
     assert not adopted(3).any_method_on_429
 
 
 def wire(**fields: Any) -> Any:
-    """An object as a version of urllib3 would make it, with the fields that matter here."""
+    """Make an object as some version of urllib3 would make it, with the fields that matter here."""
     return SimpleNamespace(total=6, status_forcelist=(), **fields)
 
 
@@ -127,14 +127,14 @@ def wire(**fields: Any) -> Any:
 )
 @pytest.mark.parametrize("throttled", [False, True])
 def test_the_waits_are_the_same(retry: Any, delays: list[float], throttled: bool) -> None:  # noqa: FBT001 (a table)
-    """None before the first retry, then doubling, then the jitter, then the upper bound."""
+    """The waits are zero before the first retry, then doubled, then jittered, then bounded."""
     backoff = adopted(retry).backoff
     found = [backoff.delay(n, throttled=throttled, fraction=0.5) for n in (1, 2, 3, 4)]
     assert found == delays
 
 
 def test_a_wait_after_very_many_retries_is_the_longest() -> None:
-    """A power that no float holds is the upper bound."""
+    """A power too large for a float gives the upper bound."""
     backoff = adopted(wire(backoff_factor=1, backoff_max=7)).backoff
     assert backoff.delay(10**6, throttled=False, fraction=0.0) == 7.0
 
@@ -149,25 +149,25 @@ def test_a_wait_after_very_many_retries_is_the_longest() -> None:
     ],
 )
 def test_a_retry_after_has_the_bound_it_had(retry: Any, max_retry_after: float | None) -> None:
-    """It is retry_after_max; the longest backoff if the Retry does not respect the header."""
+    """The bound is retry_after_max, or the longest backoff if the Retry ignores the header."""
     assert adopted(retry).max_retry_after == max_retry_after
 
 
 @pytest.mark.parametrize("retry", [3, wire(retry_after_max=86_400), Retry(2, backoff_factor=30)])
 def test_every_wait_fits_the_deadline(retry: Any) -> None:
-    """Four of the longest waits of each kind, and slow answers between them, end in time."""
+    """The deadline has room for four of the longest waits of each kind, and slow answers."""
     policy = adopted(retry)
     longest = max(policy.max_retry_after or 21_600.0, policy.backoff.max_delay)
     assert policy.deadline > (policy.max_attempts - 1) * longest + 600
 
 
 def test_the_deadline_is_a_time_limit_that_systems_take() -> None:
-    """Without an end to the retries, it is a week."""
+    """The deadline is a week if the retries have no end."""
     assert adopted(Retry(None)).deadline == 604_800.0
 
 
 def test_changes_come_last() -> None:
-    """Fields that are named are as they are given; the others are the inherited ones."""
+    """A field that the caller names gets that value; other fields come from the `Retry`."""
     policy = adopted(3, deadline=30.0, any_method_on_429=True)
     assert policy == replace(adopted(3), deadline=30.0, any_method_on_429=True)
     with pytest.raises(ConfigurationError):
@@ -176,24 +176,24 @@ def test_changes_come_last() -> None:
 
 @pytest.mark.parametrize("nonsense", ["3", 3.0, object(), Retry])
 def test_what_is_no_retry_is_refused(nonsense: object) -> None:
-    """The message names what an adapter takes."""
+    """The message for another value names the values that an adapter accepts."""
     with pytest.raises(ConfigurationError, match=r"a number, a bool or None|takes a collection"):
         adopted(nonsense)
 
 
 class Patient(Retry):
-    """One with a rule of its own."""
+    """A `Retry` that overrides a rule."""
 
     def get_backoff_time(self) -> float:
-        """Always the same."""
+        """Return the same wait each time."""
         return 9.0
 
 
 class Plain(Retry):
-    """One that only adds something."""
+    """A `Retry` that only adds a method."""
 
     def describe(self) -> str:
-        """Nothing urllib3 would call."""
+        """Do something that urllib3 never calls."""
         return "plain"
 
 
@@ -217,7 +217,7 @@ class Plain(Retry):
     ],
 )
 def test_what_has_no_counterpart_is_named(retry: Any, lost: tuple[str, ...]) -> None:
-    """Only what would silently be otherwise; attributes of a subclass are read, and not lost."""
+    """Only rules that would silently change are named; attributes of a subclass are read."""
     assert unheeded(retry) == lost
 
 
@@ -232,7 +232,7 @@ def test_what_has_no_counterpart_is_named(retry: Any, lost: tuple[str, ...]) -> 
     ],
 )
 def test_a_scheme_and_a_token68_are_static(header: object, parts: tuple[str, str]) -> None:
-    """The token stands for the very bytes of the header (RFC 9110 section 11.2)."""
+    """The token has exactly the bytes of the header (RFC 9110 section 11.2)."""
     token = static_token(header)
     assert token is not None
     assert (token.scheme, token.value) == parts
@@ -250,7 +250,7 @@ def test_a_scheme_and_a_token68_are_static(header: object, parts: tuple[str, str
     ],
 )
 def test_everything_else_is_the_callers(header: object) -> None:
-    """Signatures, proofs, handshakes and what is no credential at all."""
+    """Signatures, proofs, handshakes and other texts are not static tokens."""
     assert static_token(header) is None
 
 
@@ -264,7 +264,7 @@ def test_everything_else_is_the_callers(header: object) -> None:
     ],
 )
 def test_a_setting_adopts_what_it_names(adopt: Any, names: set[str]) -> None:
-    """A bool is for both."""
+    """The setting `adopt` takes over the names in it; a bool means both."""
     assert {name for name in ("authorization", "retries") if adopts(adopt, name)} == names
     assert adopt_fault(adopt, has_token=False) is None
 
@@ -281,6 +281,6 @@ def test_a_setting_adopts_what_it_names(adopt: Any, names: set[str]) -> None:
     ],
 )
 def test_a_fault_is_named(adopt: Any, has_token: bool, fault: str | None) -> None:  # noqa: FBT001 (a table)
-    """Names that do not exist, a header nothing replaces, and what is no collection."""
+    """Unknown names, a header that no token replaces, and a value of another type are faults."""
     found = adopt_fault(adopt, has_token=has_token)
     assert found is None if fault is None else fault in (found or "")

@@ -1,4 +1,4 @@
-"""What settings refuse: every part, every field, all faults together."""
+"""Validation of settings: every part, every field, all faults together."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_refused(part: Part, field: str, value: Any) -> None:
 
 @pytest.mark.parametrize(("part", "field", "value"), TAKEN)
 def test_taken(part: Part, field: str, value: Any) -> None:
-    """The values at the edge of what works are taken as they are."""
+    """The values at the edge of the allowed range are accepted unchanged."""
     assert getattr(part(**{field: value}), field) == value
 
 
@@ -148,7 +148,7 @@ ALL_WRONG: list[tuple[Part, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("part", "fields"), ALL_WRONG)
 def test_all_faults_together(part: Part, fields: Mapping[str, Any]) -> None:
-    """One error names every field that is wrong, in the order of the fields."""
+    """An error names every field that is wrong, in the order of the fields."""
     with pytest.raises(ConfigurationError) as caught:
         part(**fields)
     assert [fault.split()[0] for fault in caught.value.faults] == list(fields)
@@ -158,7 +158,7 @@ def test_all_faults_together(part: Part, fields: Mapping[str, Any]) -> None:
 @pytest.mark.parametrize("part", [RetryPolicy, Backoff, RetryQuota])
 @pytest.mark.parametrize("name", ["tries", "total", "status_forcelist", "backoff_factor"])
 def test_unknown_names(part: Any, name: str) -> None:
-    """A name that is no field is refused by name, and so are values without a name."""
+    """An unknown field is refused by its name, and so are positional values."""
     with pytest.raises(TypeError, match=f"'{name}'"):
         part(**{name: 1})
     with pytest.raises(TypeError, match="positional"):
@@ -170,7 +170,7 @@ def test_unknown_names(part: Any, name: str) -> None:
     [(RetryPolicy, "deadline"), (Backoff, "initial"), (RetryQuota, "capacity")],
 )
 def test_parts_are_immutable(part: Part, field: str) -> None:
-    """Threads share the parts: nobody can change them, and equal ones are interchangeable."""
+    """The parts cannot be changed, since threads share them; equal parts are interchangeable."""
     with pytest.raises(FrozenInstanceError):
         setattr(part(), field, 1)
     assert hash(part()) == hash(part())
@@ -189,7 +189,7 @@ def test_parts_are_immutable(part: Part, field: str) -> None:
     ],
 )
 def test_statuses_take_any_iterable(statuses: Any) -> None:
-    """Whatever gives status codes one by one serves, generators included."""
+    """Any iterable of status codes is accepted, including generators."""
     one_by_one: Any = (status for status in statuses)
     for given_as in (statuses, one_by_one):
         assert RetryPolicy(statuses=given_as).statuses == frozenset({429, 503})
@@ -204,7 +204,7 @@ def test_statuses_take_any_iterable(statuses: Any) -> None:
     ],
 )
 def test_methods_take_any_iterable(methods: Any) -> None:
-    """Whatever gives method names one by one serves, in whatever case."""
+    """Any iterable of method names is accepted, in upper or lower case."""
     one_by_one: Any = (name for name in methods)
     for given_as in (methods, one_by_one):
         assert RetryPolicy(methods=given_as).methods == frozenset({"GET", "M-SEARCH"})
@@ -212,7 +212,7 @@ def test_methods_take_any_iterable(methods: Any) -> None:
 
 @pytest.mark.parametrize("nothing", [[], (), frozenset(), {}])
 def test_empty_collections(nothing: Any) -> None:
-    """No status and no method at all are a choice, too; the edges of the codes are codes."""
+    """Empty collections of statuses and methods are valid; so are the lowest and highest codes."""
     policy = RetryPolicy(statuses=nothing, methods=nothing)
     assert (policy.statuses, policy.methods) == (frozenset(), frozenset())
     assert RetryPolicy(statuses=[100, 599]).statuses == frozenset({100, 599})
@@ -254,7 +254,7 @@ def test_empty_collections(nothing: Any) -> None:
 def test_lines(
     check: Callable[..., str | None], arguments: tuple[object, ...], line: str | None
 ) -> None:
-    """A fault reads: the field, what it takes, what it got."""
+    """A fault names the field, the values that it takes, and the value that it got."""
     assert check(*arguments) == line
 
 
@@ -266,14 +266,14 @@ def test_lines(
     ],
 )
 def test_members_are_called_what_they_are(field: str, value: Any, line: str) -> None:
-    """What stands in a collection is called by its kind, and only what is wrong is named."""
+    """A fault of a collection names the kind of its members and the wrong members only."""
     with pytest.raises(ConfigurationError) as caught:
         RetryPolicy(**{field: value})
     assert caught.value.faults == (line,)
 
 
 def test_the_multiplier_is_no_time() -> None:
-    """Its faults do not speak of seconds."""
+    """The faults of the multiplier do not mention seconds."""
     for value, line in [
         (NAN, "multiplier must be a finite number, not nan"),
         (-1, "multiplier must be zero or more, not -1"),
@@ -286,7 +286,7 @@ def test_the_multiplier_is_no_time() -> None:
 
 @given(value=st.integers() | st.floats() | st.booleans() | st.none() | st.text() | st.just(HUGE))
 def test_is_finite(value: object) -> None:
-    """What is called finite can be computed with; nothing is too odd to be asked about."""
+    """A finite value can be computed with; no value is too odd for the question."""
     if is_finite(value):
         assert not isinstance(value, bool)
         assert abs(float(value)) < INFINITE
@@ -310,13 +310,13 @@ def test_is_finite_takes_numbers(value: object) -> None:
     ],
 )
 def test_gathered(value: Any, result: object) -> None:
-    """Any iterable is taken once; a bare string, and what is none, is left as it is."""
+    """An iterable becomes a tuple; a string or another value stays as it is."""
     assert gathered(value) == result
     assert gathered(item for item in [value]) == (value,)
 
 
 def test_refuse() -> None:
-    """Without a fault nothing happens; with faults the lines that are none are left out."""
+    """No fault raises nothing; an error leaves out the lines that are None."""
     refuse("Thing", [])
     refuse("Thing", [None, "", None])
     with pytest.raises(ConfigurationError, match=r"^Thing: a is odd; b is even$") as caught:
@@ -327,7 +327,7 @@ def test_refuse() -> None:
 @pytest.mark.parametrize("passed_on", [copy.copy, copy.deepcopy, lambda error: error])
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_the_error_survives_process_borders(passed_on: Any, protocol: int) -> None:
-    """Copied and pickled, the error keeps its message and its lines, and is a ValueError."""
+    """A copied or pickled error keeps its message and its lines, and is a ValueError."""
     error = ConfigurationError("Thing", ["a is odd", "b is even"])
     again = pickle.loads(pickle.dumps(passed_on(error), protocol))  # noqa: S301
     assert type(again) is ConfigurationError

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     Fields = Mapping[str, Sequence[str]]
-    """The lines of each header field that an answer has and that is read, by its name in lower
-    case, and those of `Age` and `Date`."""
+    """The lines of an answer's header fields, by name in lower case: the fields that are read, and
+    `Age` and `Date`."""
 
 RATELIMIT: Final = "ratelimit"
 POLICY: Final = "ratelimit-policy"
@@ -51,7 +51,7 @@ MEANINGFUL: Final = (
     "Remaining, Reset, Reset-After, Resource, Bucket or Name"
 )
 
-_IN_MILLISECONDS = "x-amz-retry-after"  # the one that does not say so
+_IN_MILLISECONDS = "x-amz-retry-after"  # although its name does not say so
 _NEWEST_FIRST = (RATELIMIT, "x-ratelimit", "x-rate-limit")
 _PREFIX = r"(?:[a-z0-9]+-)*"
 _ANSWER = re.compile(rf"{_PREFIX}(?P<kind>retry-after-ms|retry-after|should-retry)")
@@ -63,12 +63,12 @@ _LIMIT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Names of header fields by what they mean.
+    """Names of header fields, grouped by what they mean.
 
     Attributes:
-        seconds: Those that are read as `Retry-After`.
-        milliseconds: Those that are read as milliseconds to wait.
-        verdicts: Those that say whether to retry.
+        seconds: Names of fields that are read as `Retry-After`.
+        milliseconds: Names of fields that are read as milliseconds to wait.
+        verdicts: Names of fields that say whether to retry.
         families: Groups of names that together describe one limit, the newest form first; each
             maps a part, such as ``remaining``, to its name.
     """
@@ -89,7 +89,7 @@ def sort_by_meaning(names: frozenset[str]) -> Names:
             families.setdefault(found["family"] + found["unit"], {})[found["part"]] = name
         else:
             kinds.setdefault(_kind(name), []).append(name)
-    # The newest form first, then what the settings added, by name.
+    # The newest form first, then the families that the settings added, by name.
     order = [*_NEWEST_FIRST, *sorted(families.keys() - {*_NEWEST_FIRST})]
     return Names(
         seconds=tuple(kinds.get("retry-after", ())),
@@ -100,7 +100,7 @@ def sort_by_meaning(names: frozenset[str]) -> Names:
 
 
 def is_meaningful(name: object) -> bool:
-    """Whether the rule tells what a name, in lower case, means."""
+    """Whether the form of a name, in lower case, tells what the field means."""
     return isinstance(name, str) and bool(_LIMIT.fullmatch(name) or _kind(name))
 
 

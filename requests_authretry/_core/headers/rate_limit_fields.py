@@ -1,4 +1,4 @@
-"""What a server says is left of its limits, and the settings of what we make of it."""
+"""Reading the rate limits that a server announces, and the settings for rate limits."""
 
 from __future__ import annotations
 
@@ -19,29 +19,30 @@ if TYPE_CHECKING:
     from .names import Fields
 
 _MOST = 1e15
-"""No structured Integer reaches it (RFC 9651, 3.3.1); a greater count is nonsense."""
+"""A bound that no structured Integer reaches (RFC 9651, 3.3.1); a greater count is nonsense."""
 
 _REQUESTS = frozenset({"requests", "request"})
-"""The draft has the one in its text and the other in its registry."""
+"""The draft uses one of these words in its text and the other in its registry."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RateLimits:
-    """What to make of a server's limits.
+    """Settings for a server's rate limits.
 
     Immutable and safe to share between threads.
 
     Attributes:
-        cool_down: Whether a refusal that names a time holds back all that goes to the same limit,
-            and not only the request that was refused.
-        pacing: Whether requests are spread over the time that a limit lasts.
-        headers: Names of the header fields to read, in any case. What a name means is told by the
-            name: it ends in ``retry-after`` (seconds or a date), ``retry-after-ms`` or
-            ``should-retry``; it is ``RateLimit`` or ``RateLimit-Policy``; or it is formed as
-            ``X-RateLimit-Remaining`` is, of whatever vendor. None are read of an empty collection.
+        cool_down: Whether a refusal that names a time holds back all requests to the same rate
+            limit, and not only the request that was refused.
+        pacing: Whether requests are spread over the window of a rate limit.
+        headers: Names of the header fields to read, in upper or lower case. The form of a name
+            tells its meaning: it ends in ``retry-after`` (seconds or a date), ``retry-after-ms`` or
+            ``should-retry``; it is ``RateLimit`` or ``RateLimit-Policy``; or it has the form of
+            ``X-RateLimit-Remaining``, whatever the vendor. With an empty collection no field is
+            read.
 
     Raises:
-        ConfigurationError: A field cannot work; all faults are named together.
+        ConfigurationError: A field cannot work; the error names all faults together.
     """
 
     cool_down: bool = True
@@ -49,7 +50,7 @@ class RateLimits:
     headers: Collection[str] = KNOWN
 
     def __post_init__(self) -> None:
-        """Freeze the names and refuse what cannot work, all faults together."""
+        """Freeze the names, refuse values that cannot work, and name all faults together."""
         names = gathered(self.headers)
         if isinstance(names, tuple):
             names = tuple(name.lower() if isinstance(name, str) else name for name in names)
@@ -66,13 +67,13 @@ class RateLimits:
 
 
 def read_limits(fields: Fields, now: float) -> tuple[Limit, ...]:
-    """Read what is left of each limit; never raises on any text.
+    """Read how much of each limit is left; never raises on any text.
 
     The newest form that can be read wins: the List of the RateLimit header fields draft (-08 to
-    -11, sections 3 and 4), the Dictionary of -07, the fields of -00 to -06, and then those that
-    vendors use. Malformed and absurd values count as absent; of more than `POLICIES` limits the
-    first ones count. A limit without a reset is none, and so is one on something other than
-    requests. All of them are ignored on an answer from a cache (section 7.3).
+    -11, sections 3 and 4), the Dictionary of -07, the fields of -00 to -06, and then the fields of
+    vendors. Malformed and absurd values count as absent; of more than `POLICIES` limits the first
+    ones count. A limit without a reset is ignored, and so is a limit on something other than
+    requests. All limits are ignored on an answer from a cache (section 7.3).
 
     Args:
         fields: The header fields of the answer.
@@ -95,7 +96,7 @@ def read_limits(fields: Fields, now: float) -> tuple[Limit, ...]:
 
 
 class _Policy(NamedTuple):
-    """What a server says of a limit in general."""
+    """What a server says about a policy, whatever is left of it."""
 
     quota: float | None
     window: float | None = None
@@ -142,14 +143,14 @@ def _read_plain(
 def _limit(
     name: str, remaining: float | None, reset: float | None, policy: _Policy
 ) -> Limit | None:
-    """The limit; None if it is not one that requests can be counted by."""
+    """Return the limit; None if requests cannot be counted by it."""
     if remaining is None or reset is None or policy.unit not in _REQUESTS:
         return None
     return Limit(remaining, reset, name[:POLICY_NAME], policy.quota, policy.window)
 
 
 def _read_policies(lines: Iterable[str]) -> dict[object, _Policy]:
-    """Read the policies of a List by their names, or by their quotas as older drafts have it."""
+    """Read the policies of a List by their names, or by their quotas as in older drafts."""
     found: dict[object, _Policy] = {}
     for name, params in _parse(lines, "list") or ():
         quota = _count(name)
@@ -161,7 +162,7 @@ def _read_policies(lines: Iterable[str]) -> dict[object, _Policy]:
 
 
 def _parse(lines: Iterable[str], kind: str) -> Any:
-    """Read a structured field (RFC 9651); None where it is absent or malformed."""
+    """Read a structured field (RFC 9651); None if it is absent or malformed."""
     text = ", ".join(lines)
     if not text:
         return None
@@ -175,13 +176,13 @@ def _parse(lines: Iterable[str], kind: str) -> Any:
 
 
 def _count(value: object) -> float | None:
-    """A number that is neither negative nor absurd."""
+    """Return a number that is neither negative nor absurd; None for any other value."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return float(value) if 0 <= value < _MOST else None
 
 
 def _span(value: object) -> float | None:
-    """A number of seconds that somebody can mean."""
+    """Return a number of seconds that a server can mean; None for any other value."""
     count = _count(value)
     return None if count is None else drop_absurd(count)

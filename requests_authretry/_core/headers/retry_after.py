@@ -1,4 +1,4 @@
-"""Reading what a server asks of a client that may retry: when, and whether at all."""
+"""Reading what a server asks of a client that may retry: how long to wait, and whether to retry."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .names import Fields
 
 _VERDICTS = {"false": False, "true": True}
-"""Where two fields disagree, the one that forbids a retry counts."""
+"""If two fields disagree, the one that forbids a retry counts."""
 
 
 def read_outcome(
@@ -26,18 +26,18 @@ def read_outcome(
 ) -> Outcome:
     """Read what an answer with an error says to a client; never raises on any text.
 
-    The time to wait is the first that is there: `Retry-After` (RFC 9110, 10.2.3), then the fields
-    in milliseconds, then, where the answer refuses a request for a limit that is exhausted, the
-    latest reset of those. Of several values of a field the longest counts. A date to retry at is
-    measured from the answer's own `Date`, so that a wrong clock at either end does no harm, and
-    one that has passed gives 0.0. A limit that has been reset already names no time. Malformed
-    and absurd values count as absent.
+    The time to wait is the first one found: in `Retry-After` (RFC 9110, 10.2.3); then in the fields
+    with milliseconds; then, if the answer refuses a request for exhausted limits, their latest
+    reset. If a field has several values, the longest counts. A date to retry at is measured from
+    the answer's own `Date`, so that a wrong clock at either end does no harm. A date that has
+    passed gives 0.0. A limit that has been reset already names no time. Malformed and absurd values
+    count as absent.
 
     Args:
         status: The status code.
         fields: The header fields of the answer.
         now: The client's time, in POSIX seconds.
-        limits: What the answer says is left of the server's limits.
+        limits: What the answer says is left of the server's rate limits.
     """
     names = sort_by_meaning(frozenset(fields))
     waits: list[float] = []
@@ -48,7 +48,7 @@ def read_outcome(
         waits = read_values(_lines(fields, names.milliseconds), parse_milliseconds)
     retry_after = max(waits, default=None)
     exhausted = [limit.reset for limit in limits if limit.remaining < 1]
-    # GitHub refuses with a 403 what others refuse with a 429.
+    # GitHub sends a 403 where other servers send a 429.
     is_refusal = status == FORBIDDEN and (retry_after is not None or bool(exhausted))
     throttled = status == TOO_MANY_REQUESTS or is_refusal
     if retry_after is None and (throttled or status == SERVICE_UNAVAILABLE):
@@ -65,8 +65,8 @@ def _lines(fields: Fields, names: Iterable[str]) -> list[str]:
 def is_abuse(problem: bytes) -> bool:
     """Whether a problem document (RFC 9457) says ``abnormal-usage-detected``.
 
-    The RateLimit header fields draft (section on problem types) has it for clients that should
-    not push on. A document of more than `PROBLEM` bytes says nothing.
+    The RateLimit header fields draft (section on problem types) defines it for clients that should
+    not push on. A document of more than `PROBLEM` bytes is ignored.
     """
     if len(problem) > PROBLEM:
         return False

@@ -21,7 +21,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _LAST_SECOND, _LEAP_SECOND = 59, 60
 _FIRST_MOMENT = 1e9
-"""Smaller numbers are spans of time, larger ones moments: 31 years, or September 2001."""
+"""Smaller numbers are durations, other ones moments: 31 years, or September 2001."""
 
 _FIRST_IN_MILLISECONDS = 1e12
 """Moments from here on are in milliseconds: September 2001 again."""
@@ -50,15 +50,15 @@ _ISO_DATE = re.compile(
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 _DURATION = re.compile(
     rf"(?:(?P<h>{_DIGITS})h)?(?:(?P<m>{_DIGITS})m)?(?:(?P<s>{_DIGITS})s)?"
-    # The micro sign as it is, or as latin-1 shows its UTF-8.
+    # The micro sign, or its UTF-8 bytes read as latin-1.
     rf"(?:(?P<ms>{_DIGITS})ms)?(?:(?P<us>{_DIGITS})(?:u|\xc2?\xb5)s)?(?:(?P<ns>{_DIGITS})ns)?"
 )
 
 
 def read_values(lines: Iterable[str], parse: Callable[[str], float | None]) -> list[float]:
-    """Read every text of the lines that may be one value; leave out those that cannot be read.
+    """Read every text of the lines that may be one value; leave out unreadable texts.
 
-    A value may hold one comma, as dates do. Of more than `VALUES` texts the first ones are read.
+    A value may hold one comma, as dates do. At most `VALUES` texts are read.
     """
     split = (line.split(",") for line in lines)
     texts = (text for parts in split for text in chain(parts, map(",".join, pairwise(parts))))
@@ -66,14 +66,14 @@ def read_values(lines: Iterable[str], parse: Callable[[str], float | None]) -> l
 
 
 def parse_number(text: str) -> float | None:
-    """Read digits, perhaps with a fraction; None for anything else, and for what no float holds."""
+    """Read digits, perhaps with a fraction; None for any other text, and beyond a float's range."""
     text = text.strip(OWS)
     number = float(text) if _NUMBER.fullmatch(text) else inf
     return number if number < inf else None
 
 
 def parse_milliseconds(text: str) -> float | None:
-    """Read a number of milliseconds, in seconds; None when it is malformed or above `LONGEST`."""
+    """Read milliseconds and return seconds; None if the text is malformed or above `LONGEST`."""
     number = parse_number(text)
     return None if number is None else drop_absurd(number / 1000)
 
@@ -81,7 +81,7 @@ def parse_milliseconds(text: str) -> float | None:
 def parse_delay(text: str, date: str, now: float) -> float | None:
     """Read one value of `Retry-After`: seconds or an HTTP-date (RFC 9110, 10.2.3).
 
-    A fraction of a second is accepted although the RFC knows none.
+    A fraction of a second is accepted although the RFC does not allow it.
 
     Args:
         text: The value.
@@ -89,7 +89,7 @@ def parse_delay(text: str, date: str, now: float) -> float | None:
         now: The client's time, in POSIX seconds.
 
     Returns:
-        Seconds from now, None when it is malformed or above `LONGEST`.
+        Seconds from now, None when the value is malformed or above `LONGEST`.
     """
     delay = parse_number(text)
     return (
@@ -131,13 +131,13 @@ def parse_reset(text: str, date: str, now: float) -> float | None:
 
 
 def measure_until(moment: float | None, date: str, now: float) -> float | None:
-    """Seconds from the sending of an answer to a moment in POSIX seconds.
+    """Return the seconds from the sending of an answer to a moment in POSIX seconds.
 
-    It is measured from the answer's `Date`, so that a wrong clock at either end does no harm;
-    from `now` if that is missing or malformed.
+    The time is measured from the answer's `Date`, so that a wrong clock at either end does no harm,
+    or from `now` if `Date` is missing or malformed.
 
     Returns:
-        0.0 for a moment that has passed; None for none, and for one beyond `LONGEST`.
+        0.0 for a moment that has passed; None for None, and for a moment beyond `LONGEST`.
     """
     if moment is None:
         return None
@@ -146,12 +146,12 @@ def measure_until(moment: float | None, date: str, now: float) -> float | None:
 
 
 def drop_absurd(delay: float) -> float | None:
-    """The delay; None where it is above `LONGEST`, as nobody can mean it."""
+    """Return the delay; None if it is above `LONGEST`, as no server can mean that."""
     return delay if delay <= LONGEST else None
 
 
 def parse_duration(text: str) -> float | None:
-    """Read a duration as Go writes it, such as ``1h2m3.5s``, in seconds; None for anything else."""
+    """Read a duration as Go writes it, such as ``1h2m3.5s``, in seconds; None for other texts."""
     found = _DURATION.fullmatch(text.strip(OWS))
     parts = found.groupdict().items() if found else ()
     seconds = [float(part) * _UNITS[unit] for unit, part in parts if part]
@@ -159,9 +159,9 @@ def parse_duration(text: str) -> float | None:
 
 
 def parse_iso_date(text: str) -> float | None:
-    """Read a moment by ISO 8601 (RFC 3339, section 5.6), in POSIX seconds; else None.
+    """Read a moment in ISO 8601 (RFC 3339, section 5.6), in POSIX seconds; None for any other text.
 
-    Seconds and offset may be missing, as vendors leave them out.
+    Seconds and offset may be missing, as some vendors leave them out.
     """
     found = _ISO_DATE.fullmatch(text.strip(OWS))
     moment = None if found is None else _posix(found, int(found["year"]), int(found["month"]))
@@ -178,11 +178,11 @@ def parse_http_date(text: str, now: float) -> float | None:
 
     Args:
         text: The date; spaces and tabs around it are ignored.
-        now: The client's time, in POSIX seconds. It tells the century of a two-digit year: the
-            date is the latest one that lies no more than 50 years ahead of it.
+        now: The client's time, in POSIX seconds. It decides the century of a two-digit year: the
+            date is the latest one that lies no more than 50 years ahead of this time.
 
     Returns:
-        POSIX seconds, or None when the text is no valid date.
+        POSIX seconds, or None when the text is not a valid date.
     """
     text = text.strip(OWS)
     found = next(filter(None, (form.fullmatch(text) for form in _FORMS)), None)
@@ -201,7 +201,7 @@ def parse_http_date(text: str, now: float) -> float | None:
 
 
 def _posix(found: re.Match[str], year: int, month: int) -> float | None:
-    """The moment of a match, None when there is no such day or hour."""
+    """Return the moment of a match in POSIX seconds; None if its day or hour does not exist."""
     day, hour, minute = (int(found[name]) for name in ("day", "hour", "minute"))
     second = int(found["second"] or 0)
     leap = second == _LEAP_SECOND

@@ -1,4 +1,4 @@
-"""Names of header fields: what each one means is told by the name."""
+"""Names of header fields: the form of a name tells what the field means."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def test_the_known_names_are_sorted() -> None:
     ],
 )
 def test_other_limits(name: str, family: dict[str, str]) -> None:
-    """A vendor's own prefix does not change what the rest of a name says."""
+    """A vendor's prefix does not change the meaning of the rest of a name."""
     assert is_meaningful(name)
     assert sort_by_meaning(frozenset({name})).families == (family,)
 
 
 def test_a_unit_makes_a_family_of_its_own() -> None:
-    """What is counted in requests by name is not mixed with what does not say."""
+    """Fields with "requests" in their names are not mixed with fields without a unit."""
     names = frozenset({"x-ratelimit-remaining", "x-ratelimit-reset-requests"})
     assert sort_by_meaning(names).families == (
         {"remaining": "x-ratelimit-remaining"},
@@ -63,7 +63,7 @@ def test_a_unit_makes_a_family_of_its_own() -> None:
     ],
 )
 def test_other_waits(name: str, kind: str) -> None:
-    """How a name ends says how its value is to be read."""
+    """The ending of a name says how to read its value."""
     assert is_meaningful(name)
     assert getattr(sort_by_meaning(frozenset({name})), kind) == (name,)
 
@@ -96,11 +96,11 @@ def test_other_waits(name: str, kind: str) -> None:
     ],
 )
 def test_names_without_a_meaning(name: object) -> None:
-    """A name that the rule does not know is told from those that it knows."""
+    """A name without a meaning is distinguished from the known names."""
     assert not is_meaningful(name)
 
 
 @given(st.frozensets(st.text() | st.sampled_from(KNOWN)))
 def test_any_names_can_be_sorted(names: frozenset[str]) -> None:
-    """Names are sorted without an error, whatever they are."""
+    """Any names can be sorted without an error."""
     sort_by_meaning(names)

@@ -1,4 +1,4 @@
-"""Problem documents (RFC 9457): only the one that asks clients to stay away is understood."""
+"""Problem documents (RFC 9457): only the type that asks clients to stay away has an effect."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ABUSE = "https://iana.org/assignments/http-problem-types#abnormal-usage-detected
 )
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
 def test_abuse(problem: dict[str, object], encoding: str) -> None:
-    """The type counts, by its fragment, in whatever encoding of JSON."""
+    """The fragment of the type counts, in whatever encoding of JSON."""
     assert is_abuse(json.dumps(problem).encode(encoding))
 
 
@@ -53,11 +53,11 @@ def test_abuse(problem: dict[str, object], encoding: str) -> None:
     ids=lambda problem: repr(problem)[:60],
 )
 def test_no_abuse(problem: bytes) -> None:
-    """Another type, and what is no problem document, says nothing."""
+    """A problem of another type, or a text that is not a problem document, has no effect."""
     assert not is_abuse(problem)
 
 
 @given(problem=st.binary() | st.text().map(lambda text: json.dumps({"type": text}).encode()))
 def test_anything_else_says_nothing(problem: bytes) -> None:
-    """Whatever else a server sends is no veto, and does not end the call."""
+    """Any other text from a server is not a veto, and does not end the call."""
     assert not is_abuse(problem)

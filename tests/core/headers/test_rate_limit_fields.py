@@ -1,4 +1,4 @@
-"""What is left of a server's limits, in all the forms that servers write."""
+"""Reading a server's rate limits, in all forms that servers write."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EPOCH = 1_750_000_000
 
 
 def read(*lines: str) -> tuple[Limit, ...]:
-    """The limits in these header lines."""
+    """Return the limits in these header lines."""
     fields: dict[str, list[str]] = {}
     for line in lines:
         name, _, value = line.partition(": ")
@@ -30,7 +30,7 @@ def read(*lines: str) -> tuple[Limit, ...]:
 
 
 def structured(field: str, policy: str = "") -> tuple[Limit, ...]:
-    """The limits in the two structured fields."""
+    """Return the limits in the two structured fields."""
     return read(f"RateLimit: {field}", f"RateLimit-Policy: {policy}")
 
 
@@ -87,7 +87,7 @@ def structured(field: str, policy: str = "") -> tuple[Limit, ...]:
     ],
 )
 def test_structured_fields(field: str, policy: str, limits: list[Limit]) -> None:
-    """Each limit is read with what its policy says of it; those on other units are left out."""
+    """Each limit is read with its policy; limits on other units are left out."""
     assert list(structured(field, policy)) == limits
 
 
@@ -137,19 +137,19 @@ def test_structured_fields(field: str, policy: str, limits: list[Limit]) -> None
     ],
 )
 def test_what_is_malformed_is_no_limit(field: str) -> None:
-    """What structured fields do not know (RFC 9651), or the draft forbids, says nothing."""
+    """A field that RFC 9651 or the draft forbids gives no limit."""
     assert structured(field) == ()
 
 
 def test_members_over_several_lines() -> None:
-    """A List may be spread over several lines; one bad line spoils it, as RFC 9651 has it."""
+    """A List may span several lines; one bad line spoils it, as in RFC 9651."""
     one, two = 'RateLimit: "a";r=1;t=2', 'RateLimit: "b";r=3;t=4'
     assert read(one, two) == (Limit(1, 2, "a"), Limit(3, 4, "b"))
     assert read(one, "RateLimit: !") == ()
 
 
 def test_a_bad_member_does_not_spoil_the_good_ones() -> None:
-    """A member without its parameters is left out, the others are read."""
+    """A member without its parameters is left out, and the other members are read."""
     assert structured('"a";r=1, "b";r=3;t=4, 5;r=6;t=7') == (Limit(3, 4, "b"),)
 
 
@@ -300,7 +300,7 @@ PLAIN: dict[str, tuple[tuple[str, ...], list[Limit]]] = {
 
 @pytest.mark.parametrize(("lines", "limits"), PLAIN.values(), ids=PLAIN)
 def test_plain_fields(lines: tuple[str, ...], limits: list[Limit]) -> None:
-    """Fields with one value each are read together, the newest form that can be read."""
+    """Fields with one value each are read together, in the newest readable form."""
     assert list(read(*lines)) == limits
 
 
@@ -308,7 +308,7 @@ def test_plain_fields(lines: tuple[str, ...], limits: list[Limit]) -> None:
     "remaining", ["", "-1", "+1", "many", "1e3", "nan", "inf", "9" * 400, "0x1", "1000000000000000"]
 )
 def test_an_absurd_count_is_no_limit(remaining: str) -> None:
-    """A count that is none, or that nobody can mean, says nothing."""
+    """A count that is not a number, or absurdly high, gives no limit."""
     assert read(f"X-RateLimit-Remaining: {remaining}", "X-RateLimit-Reset: 5") == ()
 
 
@@ -326,7 +326,7 @@ def test_an_absurd_count_is_no_limit(remaining: str) -> None:
     ],
 )
 def test_a_cached_answer_says_nothing(age: str, is_read: bool) -> None:  # noqa: FBT001
-    """What a cache kept describes another time."""
+    """An answer from a cache gives no limit, since it describes another time."""
     limits = read('RateLimit: "a";r=1;t=2', f"Age: {age}")
     assert limits == ((Limit(1, 2, "a"),) if is_read else ())
     plain = read("X-RateLimit-Remaining: 1", "X-RateLimit-Reset: 2", f"Age: {age}")
@@ -334,13 +334,13 @@ def test_a_cached_answer_says_nothing(age: str, is_read: bool) -> None:  # noqa:
 
 
 def test_structured_fields_alone_need_their_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is read by hand is read without importing the reader of structured fields."""
+    """Other fields are read without importing the parser of structured fields."""
     monkeypatch.setitem(sys.modules, "http_sf", None)
     assert read("X-RateLimit-Remaining: 1", "X-RateLimit-Reset: 2") == (Limit(1, 2),)
 
 
 def test_a_moment_is_measured_on_the_servers_clock() -> None:
-    """A reset that is a moment counts from the answer's own date, a span from now."""
+    """A reset that is a moment counts from the answer's own date; a duration counts from now."""
     ahead = "Date: Sun, 15 Jun 2025 16:06:40 GMT"
     remaining = "X-RateLimit-Remaining: 1"
     assert read(remaining, f"X-RateLimit-Reset: {EPOCH + 3610}", ahead) == (Limit(1, 10),)
@@ -351,7 +351,7 @@ def test_a_moment_is_measured_on_the_servers_clock() -> None:
 
 
 def test_other_names_are_read_as_they_say() -> None:
-    """Fields that a vendor names in its own way are read by the rule that tells their meaning."""
+    """Fields with a vendor's own names are read by the meaning that the names tell."""
     lines = (
         "Anthropic-RateLimit-Requests-Remaining: 3",
         "Anthropic-RateLimit-Requests-Reset: 2025-06-15T15:06:50Z",
@@ -367,14 +367,14 @@ def test_other_names_are_read_as_they_say() -> None:
     NOWS,
 )
 def test_limits_come_back(limits: list[tuple[str, int, int]], now: float) -> None:
-    """Every list of limits that can be written is read back, whatever the time is."""
+    """Every list of limits that can be written is read back, at any time."""
     written = ", ".join(f'"{name}";r={remaining};t={reset}' for name, remaining, reset in limits)
     expected = tuple(Limit(remaining, reset, name) for name, remaining, reset in limits)
     assert read_limits({"ratelimit": [written]}, now) == expected
 
 
 def read_everywhere(line: str) -> None:
-    """Read it as the value of each field."""
+    """Read a text as the value of each field."""
     read(f"RateLimit: {line}", f"RateLimit-Policy: {line}", f"X-RateLimit-Remaining: 1,{line}")
     read("X-RateLimit-Remaining: 1", f"X-RateLimit-Reset: {line}", f"X-RateLimit-Limit: {line}")
 
@@ -383,14 +383,14 @@ def read_everywhere(line: str) -> None:
     "unit", [",", " ", "9", "1,", "1;w=1,", '"a";r=1;t=1,', "(", '"', "a=1,", "9h"]
 )
 def test_cost_is_linear(unit: str) -> None:
-    """Eight times the text costs about eight times the work (64 times if it were quadratic)."""
+    """A text eight times as long takes about eight times the work (64 times if quadratic)."""
     short, long = (unit * (size // len(unit)) + "\0" for size in (120, 960))
     read_everywhere(short)  # what is imported and remembered at the first reading counts for none
     assert_linear(read_everywhere, short, long)
 
 
 def test_settings() -> None:
-    """Everything is on, and the known names are read, unless the settings say otherwise."""
+    """The defaults switch everything on and read the known names."""
     limits = RateLimits()
     assert (limits.cool_down, limits.pacing, limits.headers) == (True, True, ALL)
     assert limits == RateLimits(cool_down=True, pacing=True, headers=KNOWN)
@@ -398,7 +398,7 @@ def test_settings() -> None:
 
 
 def test_names_are_frozen() -> None:
-    """Any iterable serves, in any case; none at all is allowed."""
+    """Any iterable of names is accepted, in upper or lower case, and an empty one too."""
     names = (name for name in ("Retry-After", "X-ACME-RateLimit-Reset"))
     assert RateLimits(headers=names).headers == {  # type: ignore[arg-type]
         "retry-after",
@@ -419,14 +419,14 @@ def test_names_are_frozen() -> None:
     ],
 )
 def test_what_cannot_work_is_refused(wrong: dict[str, Any], fault: str) -> None:
-    """A field that cannot work is named, with the way out."""
+    """A field that cannot work is named, with the way to correct it."""
     with pytest.raises(ConfigurationError) as caught:
         RateLimits(**wrong)
     assert fault in str(caught.value)
 
 
 def test_all_faults_are_named_together() -> None:
-    """One error names every field that cannot work."""
+    """An error names every field that cannot work."""
     wrong: dict[str, Any] = {"cool_down": 1, "pacing": 2, "headers": 3}
     with pytest.raises(ConfigurationError) as caught:
         RateLimits(**wrong)

@@ -1,4 +1,4 @@
-"""What an answer asks of a client: read strictly, and without ever raising."""
+"""Reading what an answer asks of a client: strictly, and without ever raising."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ IN_TWO_MINUTES_ASCTIME = "Sun Jun 15 15:08:40 2025"
 
 
 def asked_wait(lines: Sequence[str], date: str, now: float) -> float | None:
-    """The wait that these lines of `Retry-After` ask for, in an answer of this `Date`."""
+    """Return the wait that these lines of `Retry-After` ask for, in an answer of this `Date`."""
     return read_outcome(503, {"retry-after": lines, "date": [date]}, now).retry_after
 
 
@@ -67,7 +67,7 @@ def asked_verdict(value: str) -> bool | None:
     ],
 )
 def test_valid_values(value: str, seconds: float) -> None:
-    """A delay is taken as it is, a date as the time until then, the past as no time."""
+    """A number is the delay, a date is the time until then, and a past date is zero."""
     assert asked_wait([value], "", NOW) == seconds
 
 
@@ -124,7 +124,7 @@ def test_valid_values(value: str, seconds: float) -> None:
     ],
 )
 def test_malformed_values_count_as_absent(value: str) -> None:
-    """A value outside the grammar, or an absurd one, is read as no value."""
+    """A value outside the grammar, or an absurd one, is ignored."""
     assert asked_wait([value], "", NOW) is None
 
 
@@ -162,7 +162,7 @@ def test_malformed_values_count_as_absent(value: str) -> None:
     ],
 )
 def test_the_longest_valid_value_wins(lines: list[str], seconds: float | None) -> None:
-    """Lines and joined values count alike, commas of dates join none, malformed ones do nothing."""
+    """The longest value counts, in separate lines or joined; commas in dates join no values."""
     assert asked_wait(lines, "", NOW) == seconds
 
 
@@ -182,12 +182,12 @@ def test_the_longest_valid_value_wins(lines: list[str], seconds: float | None) -
     ],
 )
 def test_clock_skew_is_cancelled(date: str, seconds: float) -> None:
-    """A date is measured on the clock that wrote it, on ours only if that one is not known."""
+    """A date is measured by the clock that wrote it, or by ours if that clock is not known."""
     assert asked_wait([IN_TWO_MINUTES], date, NOW) == seconds
 
 
 def test_delay_seconds_need_no_clock() -> None:
-    """A number of seconds means the same whatever either clock says."""
+    """A number of seconds means the same on any clock."""
     assert asked_wait(["120"], "Thu, 01 Jan 1970 00:00:00 GMT", NOW) == 120.0
 
 
@@ -213,13 +213,13 @@ def test_delay_seconds_need_no_clock() -> None:
     ],
 )
 def test_should_retry(value: str, verdict: bool | None) -> None:  # noqa: FBT001
-    """Only ``true`` and ``false`` are read, in any case."""
+    """Only ``true`` and ``false`` are read, in upper or lower case."""
     assert asked_verdict(value) is verdict
 
 
 @given(st.lists(HOSTILE), HOSTILE, NOWS)
 def test_never_raises(lines: list[str], date: str, now: float) -> None:
-    """Any text at all can be read, and a wait is never negative nor beyond a hundred years."""
+    """Any text can be read, and a wait is never negative nor beyond a hundred years."""
     delay = asked_wait(lines, date, now)
     assert delay is None or 0.0 <= delay <= LONGEST
     for line in lines:
@@ -228,14 +228,14 @@ def test_never_raises(lines: list[str], date: str, now: float) -> None:
 
 @given(MOMENTS, st.just("") | MOMENTS.map(lambda moment: written(moment)[0]), NOWS)
 def test_a_wait_is_in_range(moment: datetime, date: str, now: float) -> None:
-    """Whatever the two dates are, a wait is never negative nor beyond a hundred years."""
+    """A wait is never negative nor beyond a hundred years, whatever the two dates are."""
     delay = asked_wait(written(moment), date, now)
     assert delay is None or 0.0 <= delay <= LONGEST
 
 
 @given(st.lists(st.integers(0, 10_000), min_size=1), st.data())
 def test_joined_values_count_like_lines(seconds: list[int], data: st.DataObject) -> None:
-    """However values are spread over lines, and written, the longest one is found."""
+    """The longest value is found, however values are written and spread over lines."""
     dates = [datetime.fromtimestamp(NOW + wait, tz=timezone.utc) for wait in seconds]
     values = [
         data.draw(st.sampled_from([str(wait), *written(date)]))
@@ -248,13 +248,13 @@ def test_joined_values_count_like_lines(seconds: list[int], data: st.DataObject)
 
 @pytest.mark.parametrize("unit", [",", " ", "9", "1.", "1,", ".9", "Sun, ", "Sun, 15 Jun 2025 "])
 def test_cost_is_linear(unit: str) -> None:
-    """Eight times the text costs about eight times the work (64 times if it were quadratic)."""
+    """A text eight times as long takes about eight times the work (64 times if quadratic)."""
     short, long = (unit * (size // len(unit)) + "\0" for size in (128, 1024))
     assert_linear(lambda line: asked_wait([line], line, NOW), short, long)
 
 
 def said(status: int, *lines: str) -> Outcome:
-    """What an answer with these header lines says."""
+    """Return what an answer with these header lines says."""
     fields: dict[str, list[str]] = {}
     for line in lines:
         name, _, value = line.partition(": ")
@@ -430,7 +430,7 @@ VENDORS: dict[str, tuple[int, tuple[str, ...], Outcome]] = {
 
 @pytest.mark.parametrize(("status", "lines", "outcome"), VENDORS.values(), ids=VENDORS)
 def test_vendors(status: int, lines: tuple[str, ...], outcome: Outcome) -> None:
-    """The answers that vendors give to those who are too fast are read as they mean them."""
+    """The answers of vendors to clients that are too fast are read as the vendors mean them."""
     assert said(status, *lines) == outcome
 
 
@@ -465,13 +465,13 @@ def test_vendors(status: int, lines: tuple[str, ...], outcome: Outcome) -> None:
 )
 @pytest.mark.parametrize("status", [429, 503])
 def test_which_field_counts(status: int, lines: tuple[str, ...], seconds: float | None) -> None:
-    """`Retry-After` counts first, then milliseconds, then the limits that are exhausted."""
+    """`Retry-After` counts first, then milliseconds, then the exhausted limits."""
     assert said(status, *lines).retry_after == seconds
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 500, 502])
 def test_an_exhausted_limit_delays_refusals_only(status: int) -> None:
-    """An error that is no refusal has nothing to do with the limit that it reports."""
+    """An exhausted limit gives no wait on an error that is not a refusal."""
     assert said(status, 'RateLimit: "a";r=0;t=5').retry_after is None
     assert said(status, "Retry-After: 5").retry_after == 5.0
 
@@ -496,7 +496,7 @@ def test_an_exhausted_limit_delays_refusals_only(status: int) -> None:
     ],
 )
 def test_who_is_throttled(status: int, lines: tuple[str, ...], throttled: bool) -> None:  # noqa: FBT001
-    """A 429 always says so, and a 403 that names a time or an exhausted limit."""
+    """A 429 is throttled, and so is a 403 that names a time or an exhausted limit."""
     assert said(status, *lines).throttled is throttled
 
 
@@ -515,13 +515,13 @@ def test_who_is_throttled(status: int, lines: tuple[str, ...], throttled: bool) 
     ],
 )
 def test_the_servers_own_word(lines: tuple[str, ...], verdict: bool | None) -> None:  # noqa: FBT001
-    """Where two fields disagree, the one that forbids a retry counts."""
+    """A field that forbids a retry counts more than one that asks for a retry."""
     assert said(500, *lines).should_retry is verdict
 
 
 @pytest.fixture
 def parsed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The functions that values of header fields are parsed by, in order."""
+    """Return the functions that parse the values of header fields, in order."""
     used: list[Any] = []
 
     def read(lines: list[str], parse: Any) -> list[float]:
@@ -547,7 +547,7 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_fields_that_decide_nothing_are_not_parsed(
     lines: tuple[str, ...], functions: list[Any], parsed: list[Any]
 ) -> None:
-    """Of a field that is missing, or that another one takes precedence of, no value is parsed."""
+    """A field is not parsed if it is missing or another field takes precedence over it."""
     said(429, f"Date: {DATE}", *lines)
     assert parsed == functions
 
@@ -566,7 +566,7 @@ PLAUSIBLE = ["0", "1", "1750000060", "6m0s", '"a";r=0;t=5', '"a";q=5;w=6', "limi
     NOWS,
 )
 def test_reading_never_raises(status: int, lines: list[tuple[str, str]], now: float) -> None:
-    """Any text in any field can be read, and no time is negative or beyond a hundred years."""
+    """Any text in any field can be read; no time is negative or beyond a hundred years."""
     fields: dict[str, list[str]] = {}
     for name, text in lines:
         fields.setdefault(name, []).append(text)

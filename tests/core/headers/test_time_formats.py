@@ -1,4 +1,4 @@
-"""Reading times: HTTP-dates, ISO 8601, durations, and the reset that may be any of them."""
+"""Reading times: HTTP-dates, ISO 8601, durations, and resets in any of these forms."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from tests.core.steps import assert_linear
     ],
 )
 def test_dates(text: str, moment: float) -> None:
-    """All three forms are read, leap seconds and wrong weekdays included."""
+    """Dates in all three forms are read, including leap seconds and wrong weekdays."""
     assert parse_http_date(text, NOW) == moment
 
 
@@ -108,7 +108,7 @@ def test_dates(text: str, moment: float) -> None:
     ],
 )
 def test_other_dates_are_malformed(text: str) -> None:
-    """Only the three forms are dates, letter for letter, and only if such a day and hour exist."""
+    """Only the three exact forms are dates, and only if the day and hour exist."""
     assert parse_http_date(text, NOW) is None
 
 
@@ -131,7 +131,7 @@ def test_other_dates_are_malformed(text: str) -> None:
     ],
 )
 def test_two_digit_years(now: float, text: str, moment: float) -> None:
-    """A two-digit year lies at most 50 years ahead, to the second, else in the past century."""
+    """A two-digit year is at most 50 years ahead, to the second, or in the past century."""
     assert parse_http_date(text, now) == moment
 
 
@@ -204,7 +204,7 @@ def test_rfc850_dates_come_back(now: float, days: int, seconds: int) -> None:
     ],
 )
 def test_resets(text: str, seconds: float | None) -> None:
-    """Every form of a reset is told from the others, and what is none of them is none."""
+    """Each form of a reset is distinguished, and any other text is malformed."""
     assert parse_reset(text, "", NOW) == seconds
 
 
@@ -221,7 +221,7 @@ def test_resets(text: str, seconds: float | None) -> None:
     ],
 )
 def test_a_reset_needs_no_right_clock(text: str) -> None:
-    """A moment is measured on the clock that wrote it; a span means the same on every clock."""
+    """A moment is measured by the clock that wrote it; a duration means the same on any clock."""
     assert parse_reset(text, "Sun, 15 Jun 2025 16:06:40 GMT", NOW) == 30.0
 
 
@@ -255,7 +255,7 @@ def test_a_reset_needs_no_right_clock(text: str) -> None:
     ],
 )
 def test_durations(text: str, seconds: float | None) -> None:
-    """Durations are read as Go writes them, and as nothing else."""
+    """Durations are read as Go writes them, and in no other form."""
     assert parse_duration(text) == (None if seconds is None else pytest.approx(seconds))
 
 
@@ -293,7 +293,7 @@ def test_durations(text: str, seconds: float | None) -> None:
     ],
 )
 def test_iso_dates(text: str, moment: float | None) -> None:
-    """Moments by ISO 8601 are read to the fraction of a second, with their offset."""
+    """Moments in ISO 8601 are read to the fraction of a second, with their offset."""
     assert parse_iso_date(text) == moment
 
 
@@ -302,13 +302,13 @@ def test_iso_dates(text: str, moment: float | None) -> None:
     [("5", 5.0), ("5.", 5.0), ("0.5", 0.5), (".5", None), ("9" * 400, None), ("\u0663", None)],
 )
 def test_numbers(text: str, number: float | None) -> None:
-    """Digits and a point are a number, as long as a float holds it."""
+    """Digits with a point are a number, if a float can hold it."""
     assert parse_number(text) == number
 
 
 @given(MOMENTS, st.integers(-23 * 60, 23 * 60))
 def test_iso_dates_come_back(moment: datetime, offset: int) -> None:
-    """A moment is read back to the microsecond, whatever the offset it is written with."""
+    """A moment is read back to the microsecond, with whatever offset it is written."""
     expected = moment.replace(tzinfo=timezone.utc).timestamp() - offset * 60
     sign, (hours, minutes) = "-" if offset < 0 else "+", divmod(abs(offset), 60)
     text = f"{moment.isoformat()}{sign}{hours:02}:{minutes:02}"
@@ -317,7 +317,7 @@ def test_iso_dates_come_back(moment: datetime, offset: int) -> None:
 
 @given(HOSTILE, HOSTILE | MOMENTS.map(lambda moment: written(moment)[0]), NOWS)
 def test_never_raises(text: str, date: str, now: float) -> None:
-    """Any text at all can be read, and a wait is never negative nor beyond a hundred years."""
+    """Any text can be read, and a wait is never negative nor beyond a hundred years."""
     reset = parse_reset(text, date, now)
     assert reset is None or 0.0 <= reset <= LONGEST
     parse_http_date(text, now)
@@ -328,6 +328,6 @@ def test_never_raises(text: str, date: str, now: float) -> None:
 )
 @pytest.mark.parametrize("start", ["", "2025-06-15T15:06:40."], ids=repr)
 def test_cost_is_linear(start: str, unit: str) -> None:
-    """Eight times the text costs about eight times the work (64 times if it were quadratic)."""
+    """A text eight times as long takes about eight times the work (64 times if quadratic)."""
     short, long = (start + unit * (size // len(unit)) + "\0" for size in (128, 1024))
     assert_linear(lambda text: parse_reset(text, text, NOW), short, long)
