@@ -155,8 +155,8 @@ def test_a_mutant_that_no_test_notices_survives(library: Any, tmp_path: Path) ->
 
 def test_the_same_method_of_two_classes_is_changed_where_it_stands(tool: dict[str, Any]) -> None:
     """Of two methods with one text, the change goes to the one that holds the line."""
-    text = "class A:\n    def f(self):\n        return 1\nclass B:\n    def f(self):\n        return 1\n"
     before, after = "    def f(self):\n        return 1\n", "    def f(self):\n        return 2\n"
+    text = f"class A:\n{before}class B:\n{before}"
     changed = tool["replace_at"](5, text, before, after)
     assert changed == text[: text.index("class B")] + "class B:\n" + after
     with pytest.raises(SystemExit, match="line 9"):

@@ -11,7 +11,7 @@ class Waiter:
     Attributes:
         wake: Ends its sleep, for whatever reason.
         closed: Whether its session was closed.
-        released: Whether a retry of it may be sent, as the probe of an outage or after its end. Such a
+        released: Whether its retry may be sent, as the probe of an outage or after its end. Such a
             retry costs no quota.
         rank: Its rank in the queue of a rate limit, None before it has one.
     """

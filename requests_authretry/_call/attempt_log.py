@@ -9,7 +9,7 @@ from requests import Response
 
 from .._core.challenge import StepUp
 from .._core.origin import redacted
-from .._core.records import FINAL, Attempt, Reason, Retry
+from .._core.records import FINAL, Attempt, Reason, Retry, seconds_text
 from .._events import GaveUp, RefreshDeclined, RetryScheduled, tell
 
 if TYPE_CHECKING:
@@ -209,9 +209,9 @@ def explain(result: Response | RequestException) -> str:
     total = last.started + last.elapsed
     lines = [f"{last.url}: {last.status or last.error} after {count} in {total:.2f} s"]
     for attempt in made:
-        waited = f", waited {attempt.delay:.3g} s" if attempt.reason in _RETRIES else ""
+        waited = f", waited {seconds_text(attempt.delay)}" if attempt.reason in _RETRIES else ""
         asked = attempt.retry_after
-        said = "" if asked is None else f" (the server asked for {asked:g} s)"
+        said = "" if asked is None else f" (the server asked for {seconds_text(asked)})"
         came = f"{attempt.number}. {attempt.status or attempt.error}"
         lines.append(f"  {came}: {attempt.reason.value}{waited}{said}")
     return "\n".join(lines)

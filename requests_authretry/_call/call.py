@@ -164,7 +164,7 @@ class Call:
                 self.credentials.learn_nonce(self.credentials.prover, request.url or "", response)
             if status < FIRST_ERROR:
                 self._learn(request, response, permit)
-            elif status != UNAUTHORIZED or not self.credentials.may_answer:
+            elif status != UNAUTHORIZED or not self.credentials.may_replay:
                 outcome = outcome_of(response, clock.time(), self.shared.limit_headers)
                 failed, decision = self._judge(request, permit, outcome)
                 if isinstance(decision, Retry):
@@ -259,9 +259,9 @@ class Call:
         self.cookies.take(request, response)
 
     @property
-    def may_answer(self) -> bool:
-        """Whether the last answer is a 401 that the hook may answer."""
-        return self.log.status == UNAUTHORIZED and self.credentials.may_answer
+    def may_replay(self) -> bool:
+        """Whether the last answer is a 401 after which the hook may replay the request."""
+        return self.log.status == UNAUTHORIZED and self.credentials.may_replay
 
     def _is_for_hooks(self, status: int) -> bool:
         """Whether a 401 or 407 reaches the hooks unread, as one of them answers it.
@@ -272,7 +272,7 @@ class Call:
         credentials = self.credentials
         if credentials.sent is None and not credentials.is_signed:
             return True
-        return status == UNAUTHORIZED and credentials.may_answer
+        return status == UNAUTHORIZED and credentials.may_replay
 
     def close(self) -> None:
         """Drop the copy of the body: there is no other attempt."""

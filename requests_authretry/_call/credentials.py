@@ -11,7 +11,7 @@ from requests.utils import get_netrc_auth, select_proxy
 from .._core.http import UNAUTHORIZED, signs_each_request
 from .._core.origin import Origin, redacted
 from .._core.target import Target, path_pattern
-from .._core.unauthorized import is_answered
+from .._core.unauthorized import has_replayed
 from .._errors import AuthRetryError
 from .outgoing import header_of, with_header, with_own_headers
 
@@ -34,13 +34,13 @@ _BOUND = "DPoP"
 
 
 class Credentials:
-    """What one call sends to show who it is, and how its 401s were answered. Used by one thread.
+    """The credential that one call sends, and how often it was replayed. Used by one thread.
 
     Attributes:
         sent: The token that the last attempt carried, None if it carried none of ours.
         is_signed: Whether the last attempt was signed by the ``auth`` of the settings.
-        answers: How many 401s of this call were answered.
-        fetched: Whether one of them was answered with a token that was fetched for it.
+        replays: How often this call was replayed after a 401.
+        fetched: Whether one of the replays had a token that was fetched for it.
         prover: What made the proof of the last attempt, None if it carried none.
         has_nonce: Whether the last answer brought a nonce for the next proof.
     """
@@ -48,7 +48,7 @@ class Credentials:
     # Defaults on the class, as most calls never set them.
     sent: Token | None = None
     is_signed = False
-    answers = 0
+    replays = 0
     fetched = False
     prover: Prover | None = None
     has_nonce = False
@@ -80,7 +80,8 @@ class Credentials:
         self.sent = self.prover = None
         self.is_signed = False
         url, tokens = request.url or "", shared.tokens
-        # What begins with an origin and a slash is of that origin by any parser's reading.
+        # The credential goes only to its origins. This is asked for each attempt and each redirect.
+        # A URL that begins with an origin and a slash belongs to it, however it is parsed.
         if not url.startswith(shared.prefixes) and Origin.of(url) not in shared.origins:
             return outgoing
         if tokens is None:
@@ -116,9 +117,9 @@ class Credentials:
         self.sent = self.prover = None
         self.is_signed = False
 
-    def count_answer(self, *, fetched: bool = False) -> None:
-        """Count a 401 that is answered now, with a token that was fetched for it or another."""
-        self.answers += 1
+    def count_replay(self, *, fetched: bool = False) -> None:
+        """Count a replay after a 401, with a token that was fetched for it or with another."""
+        self.replays += 1
         self.fetched = self.fetched or fetched
 
     def learn_nonce(self, prover: Prover, url: str, response: Response) -> None:
@@ -130,11 +131,11 @@ class Credentials:
         self.has_nonce = bool(nonce) and self._nonces <= _NONCES_IN_A_ROW
 
     @property
-    def may_answer(self) -> bool:
-        """Whether the hook may answer a 401 to the last attempt."""
+    def may_replay(self) -> bool:
+        """Whether the hook may replay the request after a 401 to the last attempt."""
         if self.sent is None:
             return False
-        return self.has_nonce or not is_answered(self.answers, fetched=self.fetched)
+        return self.has_nonce or not has_replayed(self.replays, fetched=self.fetched)
 
 
 def target_of(shared: SharedState, request: PreparedRequest) -> Target:

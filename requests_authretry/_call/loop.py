@@ -11,7 +11,7 @@ from .._admission.admission import FREE, NO_FAILURE, Permit
 from .._admission.waiting import Waiter
 from .._core.http import FIRST_REDIRECT, FIRST_SERVER_ERROR
 from .._core.origin import Origin, redacted
-from .._core.records import FINAL, Reason, Retry, Stop
+from .._core.records import FINAL, Reason, Retry, Stop, seconds_text
 from .._errors import AuthRetryError
 from .attempt_log import CALL
 from .credentials import target_of
@@ -100,7 +100,8 @@ def _not_sent(call: Call, request: PreparedRequest, result: Result | None, stop:
         return _finish(call, request, result, stop)
     call.log.add_refusal(call.shared.settings.listeners, request, stop)
     why = (
-        f"wants no request for {stop.retry_after:.3g} s, and this call's deadline ends before that"
+        f"wants no request for {seconds_text(stop.retry_after)}, and this call's deadline ends "
+        "before that"
         if stop.retry_after
         else "lets too few requests pass before this call's deadline"
     )
@@ -131,6 +132,6 @@ def _finish(call: Call, request: PreparedRequest, result: Result, stop: Stop) ->
     if result.status_code >= FIRST_REDIRECT and result.is_redirect:
         log.write_down(stop)
         call.lead_on(result)
-    elif call.repeatable is not None and not call.may_answer:
+    elif call.repeatable is not None and not call.may_replay:
         call.close()
     return result

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._core.http import FORBIDDEN, UNAUTHORIZED
 from .._core.records import Reason, Stop
-from .._core.unauthorized import Decline, Refresh, Refused, Replay, answer, lacks
+from .._core.unauthorized import Decline, Refresh, Refused, Replay, decide_on_401, lacks
 from .._errors import RefreshFailed
 from .._protocols import FetchContext
 from .attempt_log import CALL
@@ -67,12 +67,12 @@ def _answer(
 ) -> Response:
     """Replay the request with another token; or hand out the 401, and say why."""
     credentials = call.credentials
-    verdict = answer(
+    verdict = decide_on_401(
         Refused(
             challenges=challenges_of(response),
             sent=sent,
             current=tokens.held.token,
-            answers=credentials.answers,
+            replays=credentials.replays,
             fetched=credentials.fetched,
             replayable=call.is_rewound(response.request),
             has_nonce=credentials.has_nonce,
@@ -80,7 +80,7 @@ def _answer(
     )
     if isinstance(verdict, Replay):
         if verdict.reason is Reason.REPLAYED:
-            credentials.count_answer()
+            credentials.count_replay()
         return _replay(call, response, verdict.reason, options)
     if isinstance(verdict, Refresh):
         reason = _renew(call, tokens, sent, response, verdict)
@@ -116,7 +116,7 @@ def _renew(
         raise
     if isinstance(result, Reason):
         return result
-    call.credentials.count_answer(fetched=tokens.fetched == result.value)
+    call.credentials.count_replay(fetched=tokens.fetched == result.value)
     return Reason.REFRESHED if verdict.resend else Reason.NOT_REPLAYABLE
 
 

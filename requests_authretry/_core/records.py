@@ -8,6 +8,11 @@ from dataclasses import dataclass
 from .http import SERVER_FAULTS, SERVICE_UNAVAILABLE
 
 
+def seconds_text(seconds: float) -> str:
+    """Return seconds as text for people: three digits, and whole seconds from 1000 on."""
+    return f"{seconds:.0f} s" if seconds >= 999.5 else f"{seconds:.3g} s"  # noqa: PLR2004
+
+
 class Failure(enum.Enum):
     """Why an attempt brought no whole answer."""
 
@@ -33,7 +38,7 @@ class Reason(enum.Enum):
     NOT_IDEMPOTENT = "it may have been processed, and the method is not idempotent"
     QUOTA_EXHAUSTED = "the retry quota cannot pay"
     WAIT_TOO_LONG = "the wait would not end in time"
-    OUTAGE = "nothing at its origin succeeds, as the attempts of other calls have shown"
+    OUTAGE = "no attempt at its endpoint succeeds, as other calls have shown"
     # Why there is another attempt.
     THROTTLED = "throttled"
     SERVER_ERROR = "server error"

@@ -1,4 +1,4 @@
-"""`answer`: what to do about a 401. Each row of the rules is one guard; the first match wins."""
+"""What to do about a 401: each row of the rules is one guard, and the first match wins."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Refused:
         challenges: The challenges of the server.
         sent: The token of ours that the request carried; None if it carried none.
         current: The token that is current now.
-        answers: How often a 401 of this call was answered.
-        fetched: Whether one of these answers used a token that was fetched for it.
+        replays: How often this call was replayed after a 401.
+        fetched: Whether one of these replays had a token that was fetched for it.
         replayable: Whether the body can be sent again.
         has_nonce: Whether the server gave a nonce that the proof did not have (RFC 9449 section 9).
     """
@@ -42,7 +42,7 @@ class Refused:
     challenges: Sequence[Challenge]
     sent: Token | None
     current: Token | None
-    answers: int
+    replays: int
     fetched: bool
     replayable: bool
     has_nonce: bool = False
@@ -85,16 +85,18 @@ class Decline:
     challenge: Challenge | None = None
 
 
-def answer(refused: Refused) -> Refresh | Replay | Decline:  # noqa: PLR0911 (one return a row)
+def decide_on_401(  # noqa: PLR0911 (one return a row)
+    refused: Refused,
+) -> Refresh | Replay | Decline:
     """Decide what to do about a 401 (RFC 9110 section 15.5.2: once)."""
     if refused.sent is None:
         return Decline(Reason.NO_TOKEN)
     ours = challenge_for(refused.challenges, refused.sent.scheme)
-    if ours and ours.error == NONCE_WANTED:  # says nothing about the token: uses up no answer
+    if ours and ours.error == NONCE_WANTED:  # says nothing about the token: uses up no replay
         if not refused.replayable:
             return Decline(Reason.NOT_REPLAYABLE, ours)
         return Replay(Reason.NONCE) if refused.has_nonce else Decline(Reason.PROOF_REFUSED, ours)
-    if is_answered(refused.answers, fetched=refused.fetched):
+    if has_replayed(refused.replays, fetched=refused.fetched):
         return Decline(Reason.ANSWERED)
     if ours is None and refused.challenges:
         return Decline(Reason.OTHER_SCHEME, refused.challenges[0])
@@ -109,13 +111,13 @@ def answer(refused: Refused) -> Refresh | Replay | Decline:  # noqa: PLR0911 (on
     return Refresh(resend=True, challenge=ours)
 
 
-def is_answered(answers: int, *, fetched: bool) -> bool:
-    """Whether a call's 401 was answered already, so that it is handed out.
+def has_replayed(replays: int, *, fetched: bool) -> bool:
+    """Whether a call was replayed as often as it may be, so that its 401 is handed out.
 
-    One answer with a token that was just fetched is enough. A token that another caller had renewed
-    may be as old as the refused one, so one more answer follows it.
+    One replay with a token that was just fetched is enough. A token that another caller had renewed
+    may be as old as the refused one, so one more replay follows it.
     """
-    return answers > 1 or fetched
+    return replays > 1 or fetched
 
 
 def lacks(challenges: Sequence[Challenge], scheme: str) -> Decline | None:

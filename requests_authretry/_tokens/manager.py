@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from .._clock import random_of
 from .._core import token_schedule as rules
 from .._core.adopt import AUTHORIZATION, adopts, static_token
-from .._core.records import Reason
+from .._core.records import Reason, seconds_text
 from .._core.token import Token
 from .._errors import RefreshFailed
 from .._events import TokenRefreshed, logger, tell
@@ -163,8 +163,8 @@ class TokenManager:
             self._settings.clock.sleep(left, joined)
             if not joined.is_set():
                 raise RefreshFailed(
-                    f"no token within the {left:.3g} s that were left: the token source takes "
-                    "longer, or waits for the very session that waits for it"
+                    f"no token within the {seconds_text(left)} that were left: the token source "
+                    "takes longer, or waits for the very session that waits for it"
                 )
             result = joined.result
             if not joined.context.early or (

@@ -13,6 +13,7 @@ from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from .._core.records import seconds_text
 from .._core.validation import gathered, refuse
 from .._errors import RefreshFailed
 from ._printed import token_in
@@ -122,7 +123,7 @@ class Command:
         except (OSError, ValueError) as error:
             return f"cannot be run: {type(error).__name__}"
         if not run.ends(context):
-            return f"took longer than {context.timeout:.3g} s"
+            return f"took longer than {seconds_text(context.timeout)}"
         if len(run.printed) > LIMIT:
             return f"printed more than {LIMIT // 1024} KB"
         if run.process.returncode:

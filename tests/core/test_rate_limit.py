@@ -364,7 +364,7 @@ def test_the_slowest_window_counts() -> None:
 
 
 def test_the_next_window_is_expected_to_be_as_the_last() -> None:
-    """The next window is assumed to have as many requests as the last, until an answer says more."""
+    """The next window is assumed to have as many requests as the last, until an answer comes."""
     after = WINDOW.spent(NOW + 10)
     assert after == replace(WINDOW, left=9.0, until=NOW + 30, used=1, guessed=True)
     assert after.interval(NOW + 10) == 2.0

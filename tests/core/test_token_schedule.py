@@ -23,7 +23,7 @@ from requests_authretry._core.token_schedule import (
     schedule,
     without_windows,
 )
-from requests_authretry._core.unauthorized import Decline, is_answered, lacks
+from requests_authretry._core.unauthorized import Decline, has_replayed, lacks
 
 HOUR, DAY = 3600.0, 86_400.0
 NOW = 1_000_000_000.0
@@ -245,11 +245,11 @@ def test_granted(retry_after: object, seconds: float) -> None:
     assert granted(retry_after) == seconds
 
 
-# A call's answers, and what a 403 says
+# A call's replays, and what a 403 says
 
 
 @pytest.mark.parametrize(
-    ("answers", "fetched", "answered"),
+    ("replays", "fetched", "expected"),
     [
         (0, False, False),
         (1, False, False),
@@ -259,9 +259,9 @@ def test_granted(retry_after: object, seconds: float) -> None:
         (1, True, True),
     ],
 )
-def test_is_answered(answers: int, fetched: bool, answered: bool) -> None:  # noqa: FBT001 (a case)
+def test_has_replayed(replays: int, fetched: bool, expected: bool) -> None:  # noqa: FBT001 (a case)
     """A fetched token is the last answer; after a token that was found, one more answer follows."""
-    assert is_answered(answers, fetched=fetched) is answered
+    assert has_replayed(replays, fetched=fetched) is expected
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from requests_authretry._core.unauthorized import (
     Refresh,
     Refused,
     Replay,
-    answer,
     challenge_for,
+    decide_on_401,
 )
 
 OURS = Token("one")
@@ -39,7 +39,7 @@ class Case:
     challenge: str = EXPIRED
     sent: Token | None = OURS
     current: Token | None = OURS
-    answers: int = 0
+    replays: int = 0
     fetched: bool = False
     replayable: bool = True
     has_nonce: bool = False
@@ -47,12 +47,12 @@ class Case:
     def verdict(self) -> Refresh | Replay | Decline:
         """Return the decision of `answer`."""
         challenges = parse_challenges([self.challenge])
-        return answer(
+        return decide_on_401(
             Refused(
                 challenges,
                 self.sent,
                 self.current,
-                self.answers,
+                self.replays,
                 self.fetched,
                 self.replayable,
                 self.has_nonce,
@@ -74,15 +74,15 @@ VERDICTS: dict[str, tuple[Case, Refresh | Replay | Decline]] = {
     ),
     # this call's 401 was answered once already
     "answered already": (Case(fetched=True), Decline(Reason.ANSWERED)),
-    "answered twice with what others had": (Case(answers=2), Decline(Reason.ANSWERED)),
+    "answered twice with what others had": (Case(replays=2), Decline(Reason.ANSWERED)),
     "answered once with what another had": (
-        Case(answers=1),
+        Case(replays=1),
         Refresh(resend=True, challenge=told(EXPIRED)),
     ),
     # the server asks for a nonce in the proof: no word on the token
     "nonce": (Case(challenge=NONCE, sent=BOUND, has_nonce=True), Replay(Reason.NONCE)),
     "nonce after an answered 401": (
-        Case(challenge=NONCE, sent=BOUND, has_nonce=True, fetched=True, answers=2),
+        Case(challenge=NONCE, sent=BOUND, has_nonce=True, fetched=True, replays=2),
         Replay(Reason.NONCE),
     ),
     "nonce that does not come": (
@@ -240,7 +240,7 @@ tokens = st.none() | st.builds(
 )
 def test_a_request_goes_again_at_most_once_and_only_whole(refused: Refused) -> None:
     """No foreign request, answered call or lost body is sent again, except for a new nonce."""
-    verdict = answer(refused)
+    verdict = decide_on_401(refused)
     resends = isinstance(verdict, Replay) or (isinstance(verdict, Refresh) and verdict.resend)
     if resends:
         assert refused.sent is not None
