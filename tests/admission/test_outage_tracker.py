@@ -1,4 +1,4 @@
-"""Outages and the quota: retries that take turns, wait for the return, and what they cost."""
+"""Outages and the retry quota: when retries probe, wait for the return, and what they cost."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ EVEN = Backoff(initial=1.0, multiplier=1.0, jitter=Jitter.NONE)
 
 
 def tries(number: int, **others: Any) -> RetryPolicy:
-    """A policy that waits a second between attempts."""
+    """Make a policy that waits a second between attempts."""
     return RetryPolicy(max_attempts=number, backoff=EVEN, **others)
 
 
 class Down:
-    """Two sessions that share what they know of an origin; the other one fails there, untried.
+    """Two sessions that share the state of an origin; the other one fails there, without retries.
 
     Attributes:
-        rig: The session whose retries are looked at.
+        rig: The session whose retries are observed.
         other: A session that never retries.
     """
 
@@ -57,12 +57,12 @@ class Down:
         self.fail(failures)
 
     def fail(self, times: int = 1) -> None:
-        """Have first attempts fail."""
+        """Make first attempts fail."""
         for _ in range(times):
             self.other.get()
 
     def while_waiting(self, *acts: Callable[[], object]) -> None:
-        """Do one of these in each wait, a moment before its end."""
+        """Run one of these functions in each wait, a moment before its end."""
         pending, sleep = list(acts), self.clock.sleep
 
         def act(seconds: float, wake: Any = None) -> None:
@@ -76,7 +76,7 @@ class Down:
 
 
 def test_below_eight_failures_each_goes_by_its_own_backoff() -> None:
-    """Seven failures in a row are no outage: what others find covers nothing."""
+    """Seven failures in a row are not an outage, so that no failure counts for another call."""
     down = Down(503, 503, 200, failures=DOWN - 5, retry=tries(3))
     down.while_waiting(down.fail, down.fail)
     assert down.rig.get().status_code == 200
@@ -85,7 +85,7 @@ def test_below_eight_failures_each_goes_by_its_own_backoff() -> None:
 
 @pytest.mark.parametrize("covered", [1, 2])
 def test_anothers_failure_stands_for_an_attempt(covered: int) -> None:
-    """In an outage a retry that finds another's newer failure counts it, and sends nothing."""
+    """A retry in an outage counts another call's newer failure as its own, and sends nothing."""
     down = Down(503, 200, retry=tries(4))
     down.while_waiting(*[down.fail] * covered)
     assert down.rig.get().status_code == 200
@@ -95,7 +95,7 @@ def test_anothers_failure_stands_for_an_attempt(covered: int) -> None:
 
 @pytest.mark.parametrize("line", [(503, {}, b"down"), LOST])
 def test_a_call_whose_attempts_are_all_covered_ends_with_outage(line: Any) -> None:
-    """After as many failures as it has attempts the call ends with its own, sent once."""
+    """A call ends with its own answer, sent once, after as many failures of others as attempts."""
     down = Down(line, retry=tries(3))
     down.while_waiting(down.fail, down.fail, down.fail)
     if line is LOST:
@@ -116,7 +116,7 @@ def test_a_call_whose_attempts_are_all_covered_ends_with_outage(line: Any) -> No
 
 @pytest.mark.parametrize("left", [14, 0])
 def test_a_covered_retry_costs_nothing(left: int) -> None:
-    """In an outage calls wait whatever the quota has left, and leave it as it was."""
+    """A call that waits in an outage needs nothing in the quota, and takes nothing from it."""
     down = Down(503, retry=tries(3), quota=RetryQuota(capacity=14))
     down.rig.adapter._shared.quotas.pay(Origin.of(API), 14 - left)  # noqa: SLF001 (by others)
     down.while_waiting(down.fail, down.fail)
@@ -126,7 +126,7 @@ def test_a_covered_retry_costs_nothing(left: int) -> None:
 
 
 def test_first_attempts_are_never_held_back() -> None:
-    """However long nothing succeeds, a call's first attempt leaves at once."""
+    """The first attempt of a call is sent at once, however long nothing has succeeded."""
     down = Down(200, failures=99)
     assert down.rig.get().status_code == 200
     assert down.clock.sleeps == []
@@ -134,7 +134,7 @@ def test_first_attempts_are_never_held_back() -> None:
 
 @pytest.mark.parametrize("seconds", [3, 30])
 def test_retry_after_is_kept_in_an_outage(seconds: float) -> None:
-    """A retry that was told when to come is not covered, comes no sooner, and no later."""
+    """A retry with a `retry_after` is sent at that time, whatever failures other calls have."""
     down = Down((500, {"Retry-After": str(seconds)}), 200)
     down.while_waiting(down.fail)
     assert down.rig.get().status_code == 200
@@ -142,7 +142,7 @@ def test_retry_after_is_kept_in_an_outage(seconds: float) -> None:
 
 
 def test_an_outage_is_of_one_origin() -> None:
-    """While one origin is down, retries at another go by their own backoff."""
+    """While one origin is down, retries to another origin wait for their own backoff alone."""
     down = Down(503, 503, 200, failures=99, retry=tries(3))
     down.while_waiting(down.fail, down.fail)
     assert down.rig.get(OTHER).status_code == 200
@@ -150,7 +150,7 @@ def test_an_outage_is_of_one_origin() -> None:
 
 
 def test_an_answer_that_is_no_fault_ends_an_outage() -> None:
-    """A 404 comes from a server that works, so that a later failure is not covered."""
+    """A 404 comes from a server that works, so that a later failure counts for no other call."""
     down = Down(404, 503, 200, retry=tries(2))
     assert down.rig.get().status_code == 404
     down.while_waiting(down.fail)
@@ -158,7 +158,7 @@ def test_an_answer_that_is_no_fault_ends_an_outage() -> None:
 
 
 def test_one_retry_at_a_time_probes() -> None:
-    """Of ten calls whose backoff ends one probes; while it has no answer, another probes later."""
+    """A single one of ten waiting calls probes; while it has no answer, another probes later."""
     with crowd(*[503] * 40, retry=tries(2)) as rig:
         for _ in range(DOWN):
             rig.session.post(f"{API}/99")
@@ -179,7 +179,7 @@ def test_one_retry_at_a_time_probes() -> None:
 
 
 def test_the_first_success_lets_go_of_those_that_wait() -> None:
-    """When a call finds the server back, one that waits goes before its time; others follow."""
+    """A call that finds the server back releases one waiting retry early; others follow."""
     with crowd(*[503] * (DOWN + 3), *[200] * 10, retry=tries(2)) as rig:
         for _ in range(DOWN):
             rig.session.post(f"{API}/99")
@@ -193,12 +193,12 @@ def test_the_first_success_lets_go_of_those_that_wait() -> None:
 
 
 def level(rig: Rig) -> int:
-    """What is left in the quota of the API."""
+    """Return the units left in the retry quota of the API."""
     return rig.adapter._shared.quotas.level(Origin.of(API))  # noqa: SLF001 (told nowhere)
 
 
 def test_a_retry_is_paid_when_it_leaves() -> None:
-    """While a retry waits it has cost nothing, and when it leaves it has."""
+    """A retry costs nothing while it waits, and is paid when it is sent."""
     levels: list[int] = []
     rig = Rig(503, 503, retry=tries(2), quota=RetryQuota(capacity=20))
     sleep = rig.clock.sleep
@@ -231,7 +231,7 @@ def test_a_429_is_no_outage() -> None:
 
 
 def test_the_wait_of_a_cool_down_is_in_the_record() -> None:
-    """The record says how long an attempt waited, and what the server asked for."""
+    """The record says how long an attempt waited, and the wait that the server asked for."""
     rig = Rig(hint(7), 200)
     response = rig.get()
     first, second = attempts(response)

@@ -1,4 +1,4 @@
-"""Cool-downs: whom a refusal holds back, for how long, in which order, and what ends the wait."""
+"""Cool-downs: which calls a refusal holds back, for how long, in which order, and to which end."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ PATIENT = RetryPolicy(max_attempts=2, deadline=20.0, backoff=AT_ONCE)
 
 
 def closed(*script: Line, seconds: float = 30.0, **settings: Any) -> Rig:
-    """A session whose first call was refused for so long; the script goes on from there."""
+    """Make a session whose first call was refused for that long; then the script continues."""
     settings.setdefault("retry", ONCE)
     settings.setdefault("limits", UNPACED)
     rig = Rig(hint(seconds), *script, **settings)
@@ -62,7 +62,7 @@ def closed(*script: Line, seconds: float = 30.0, **settings: Any) -> Rig:
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_refusal_holds_back_all_calls(status: int) -> None:
-    """After one refusal that names a time, another call waits for its end, in whatever method."""
+    """A refusal that names a time makes other calls wait for its end, with whatever method."""
     rig = Rig(hint(7, status), 200, 200, retry=ONCE)
     refused_for(rig)
     rig.clock.advance(2)
@@ -74,7 +74,7 @@ def test_a_refusal_holds_back_all_calls(status: int) -> None:
 
 @pytest.mark.parametrize(("shared", "waits"), [(True, [30.0]), (False, [])])
 def test_other_settings_are_held_through_one_store(shared: bool, waits: list[float]) -> None:  # noqa: FBT001
-    """What one settings object is told holds for all that name the same store object, at once."""
+    """A refusal of one settings object holds at once for all that name the same store object."""
     clock, store = FakeClock(), MemoryStore()
     closed(clock=clock, store=store)
     other = Rig(200, clock=clock, store=store if shared else MemoryStore())
@@ -96,7 +96,7 @@ def test_other_settings_are_held_through_one_store(shared: bool, waits: list[flo
 def test_a_limit_is_of_an_origin_and_a_credential(
     url: str, headers: dict[str, str], waits: list[float]
 ) -> None:
-    """Another scheme, host or port is not held back, nor is another credential."""
+    """A call with another scheme, host, port or credential is not held back."""
     rig = closed(200)
     assert rig.get(url, headers=headers).status_code == 200
     assert rig.waits == waits
@@ -113,7 +113,7 @@ def test_the_callers_own_credential_counts(
     waits: list[float],
     encoded: bool,  # noqa: FBT001
 ) -> None:
-    """Of calls with headers of their own, those with the refused credential are held back."""
+    """Calls with their own headers are held back if they carry the refused credential."""
     rig = Rig(hint(30), 200, retry=ONCE)
     own: Any = {name: value.encode() if encoded else value for name, value in OWN.items()}
     refused_for(rig, headers=own)
@@ -124,7 +124,7 @@ def test_the_callers_own_credential_counts(
 @pytest.mark.parametrize("encoded", [False, True], ids=["text", "bytes"])
 @pytest.mark.parametrize("scheme", ["Kerberos", "Negotiate", "NTLM", "dpop", "AWS4-HMAC-SHA256"])
 def test_callers_that_sign_each_request_share_a_cool_down(scheme: str, encoded: bool) -> None:  # noqa: FBT001
-    """A Kerberos ticket is another one with each request, so it tells no two callers apart."""
+    """Callers with Kerberos share a cool-down, since each request has another ticket."""
     rig = Rig(hint(30), 200, retry=ONCE)
     first, second = (f"{scheme} {ticket}" for ticket in ("YIIabc==", "YIIxyz=="))
     own: Any = {"Authorization": first.encode() if encoded else first}
@@ -135,7 +135,7 @@ def test_callers_that_sign_each_request_share_a_cool_down(scheme: str, encoded: 
 
 @pytest.mark.parametrize("ours", [False, True], ids=["the caller's", "ours"])
 def test_no_credential_is_given_away(ours: bool, caplog: pytest.LogCaptureFixture) -> None:  # noqa: FBT001
-    """Neither a key, an event, a log line nor a store holds what tells credentials apart."""
+    """No event, log line, queue key or record of a cool-down contains the credential."""
     caplog.set_level(logging.DEBUG)
     secret, store = "opensesame-9d1f", MemoryStore()
     token: dict[str, Any] = {"token": secret, "origins": [API]} if ours else {}
@@ -151,7 +151,7 @@ def test_no_credential_is_given_away(ours: bool, caplog: pytest.LogCaptureFixtur
 
 @pytest.mark.parametrize("line", [503, (500, {"Retry-After": "30"}), (502, {"Retry-After": "30"})])
 def test_what_is_no_refusal_holds_nobody_back(line: Line) -> None:
-    """A 503 without a time, and a time that comes with another error, are of that call alone."""
+    """A 503 without a time, or another error with a time, holds back its own call only."""
     rig = Rig(line, 200, retry=ONCE)
     rig.get()
     assert rig.get().status_code == 200
@@ -159,7 +159,7 @@ def test_what_is_no_refusal_holds_nobody_back(line: Line) -> None:
 
 
 def test_a_first_attempt_that_would_come_too_late_is_not_sent() -> None:
-    """If the cool-down ends after the deadline, the call fails at once and says how long it is."""
+    """A call with a deadline before the end of the cool-down fails at once, and says its length."""
     rig = closed(retry=SHORT)
     error = raised(rig.session, API + "/items?key=private")
     assert type(error) is AuthRetryError
@@ -184,7 +184,7 @@ BUSY: dict[str, Action] = {
 @pytest.mark.parametrize("stream", [False, True], ids=["read", "stream"])
 @pytest.mark.parametrize("busy", BUSY.values(), ids=BUSY)
 def test_a_retry_that_would_come_too_late_hands_out_its_answer(busy: Action, stream: bool) -> None:  # noqa: FBT001
-    """If another call is refused during the backoff, the last real answer comes at once, whole."""
+    """A refusal of another call during the backoff makes a late retry hand out its whole answer."""
     clock, store, told = FakeClock(), MemoryStore(), list[object]()
 
     def refuse(event: object) -> None:
@@ -212,7 +212,7 @@ def test_a_retry_that_would_come_too_late_hands_out_its_answer(busy: Action, str
 
 
 def test_who_waits_is_told_that_it_waits_in_vain() -> None:
-    """Where a later time comes than a waiting call has, the call ends then and not later."""
+    """A waiting call ends as soon as a new cool-down goes beyond its deadline."""
     with crowd(hint(10), hint(100), retry=SHORT, limits=UNPACED) as rig:
         late = rig.begin_held("/late")
         rig.begin("/refused").result()
@@ -224,7 +224,7 @@ def test_who_waits_is_told_that_it_waits_in_vain() -> None:
 
 
 def test_first_come_first_served() -> None:
-    """When the cool-down ends, the calls that wait are sent in the order in which they came."""
+    """The waiting calls are sent in the order in which they came when the cool-down ends."""
     with crowd(hint(10), *[200] * 5, retry=ONCE, limits=UNPACED) as rig:
         rig.begin("/refused").result()
         calls = [rig.begin_asleep(f"/{number}") for number in range(5)]
@@ -234,7 +234,7 @@ def test_first_come_first_served() -> None:
 
 
 def test_the_refused_go_before_newcomers() -> None:
-    """A call that was refused leaves before one that has not been sent yet but came before."""
+    """A refused call is sent before a call that came earlier but was not sent yet."""
     with crowd(hint(10), hint(10), *[200] * 3, limits=UNPACED) as rig:
         second = rig.begin_held("/second")
         calls = [rig.begin_asleep("/first"), rig.begin_asleep("/new")]
@@ -246,7 +246,7 @@ def test_the_refused_go_before_newcomers() -> None:
 
 
 def test_without_cool_down_a_refusal_is_its_calls_own() -> None:
-    """With cool_down=False the refused call waits as it was told, and no other call does."""
+    """The refused call alone waits with cool_down=False."""
     rig = Rig(hint(30), 200, limits=RateLimits(cool_down=False))
     assert rig.get().status_code == 200
     assert (rig.waits, rig.told(CoolingDown)) == ([30.0], [])
@@ -257,7 +257,7 @@ def test_without_cool_down_a_refusal_is_its_calls_own() -> None:
 
 @pytest.mark.parametrize(("pacing", "least"), [(True, 1.5), (False, 0.0)])
 def test_pacing_spreads_what_follows_a_refusal(pacing: bool, least: float) -> None:  # noqa: FBT001
-    """After a refusal requests leave at the rate that passed; with pacing=False all at once."""
+    """Requests after a refusal are sent at the rate that passed; with pacing=False all at once."""
     rig = Rig(429, *[200] * 50, retry=ONCE, limits=RateLimits(pacing=pacing))
     for _ in range(51):
         rig.get()
@@ -266,14 +266,14 @@ def test_pacing_spreads_what_follows_a_refusal(pacing: bool, least: float) -> No
 
 
 class Metered(ScriptedAdapter):
-    """A server with ten requests in ten seconds, which tells what is left of them."""
+    """A server that allows ten requests in ten seconds, and says how many are left."""
 
     def __init__(self, clock: FakeClock) -> None:
         super().__init__()
         self._clock, self.at = clock, list[float]()
 
     def send(self, request: PreparedRequest, *args: Any, **options: Any) -> Response:
-        """Count, and refuse what is too much."""
+        """Count the request, and refuse it if it is beyond the limit."""
         now = self._clock.monotonic()
         window = now // 10
         self.at.append(now)
@@ -288,7 +288,7 @@ class Metered(ScriptedAdapter):
 
 @pytest.mark.parametrize("pacing", [True, False])
 def test_the_second_half_of_a_window_is_paced(pacing: bool) -> None:  # noqa: FBT001
-    """What is left and would not last is spent evenly over the rest of the window."""
+    """Requests that are left and would not last are spread evenly over the rest of the window."""
     rig = Rig(retry=ONCE, limits=RateLimits(pacing=pacing, cool_down=False))
     rig.adapter.inner = metered = Metered(rig.clock)
     statuses = [rig.get().status_code for _ in range(10)]
@@ -303,7 +303,7 @@ def test_the_second_half_of_a_window_is_paced(pacing: bool) -> None:  # noqa: FB
 
 
 def test_of_several_policies_the_tightest_holds() -> None:
-    """A policy that has nothing left holds back, however much the others have."""
+    """A policy with nothing left holds requests back, however much other policies have left."""
     told = {"RateLimit": '"second";r=50;t=1, "day";r=0;t=30'}
     rig = Rig((200, told), 200)
     rig.get()
@@ -312,7 +312,7 @@ def test_of_several_policies_the_tightest_holds() -> None:
 
 
 def github(resource: str, left: int, seconds: float = 30) -> dict[str, str]:
-    """GitHub's fields."""
+    """Return GitHub's header fields."""
     return {
         "X-RateLimit-Limit": "5000",
         "X-RateLimit-Remaining": str(left),
@@ -322,7 +322,7 @@ def github(resource: str, left: int, seconds: float = 30) -> dict[str, str]:
 
 
 def test_githubs_resources_are_limits_of_their_own() -> None:
-    """Where search is exhausted, only search is held back."""
+    """An exhausted search limit holds back search requests only."""
     rig = Rig((200, github("core", 4000)), (200, github("search", 0)), 200, 200)
     rig.get("/repos/x")
     rig.get("/search/code")
@@ -334,7 +334,7 @@ def test_githubs_resources_are_limits_of_their_own() -> None:
 
 @pytest.mark.parametrize("headers", [{"Retry-After": "30"}, github("core", 0)])
 def test_a_403_may_be_a_refusal(headers: dict[str, str]) -> None:
-    """A 403 that names a time, or an exhausted limit, is waited for by the call and by others."""
+    """A 403 that names a time, or an exhausted limit, makes this call and other calls wait."""
     rig = Rig((403, headers), 200)
     assert rig.get().status_code == 200
     assert rig.waits == [30.0]
@@ -361,7 +361,7 @@ def test_a_retry_waits_although_its_limit_has_another_name_meanwhile() -> None:
 
 
 def test_a_cool_down_takes_an_hour_at_most() -> None:
-    """A call that is told to wait for two hours stops at once; another asks again after one."""
+    """A call told to wait two hours stops at once; another call is sent after one hour."""
     long = RetryPolicy(deadline=20_000.0, max_attempts=1)
     rig = closed(200, seconds=7200, retry=long)
     assert rig.get().status_code == 200
@@ -376,7 +376,7 @@ def test_a_cool_down_takes_an_hour_at_most() -> None:
 
 
 def test_a_call_waits_for_as_long_as_it_was_told() -> None:
-    """A call that has the time waits two hours, though the cool-down takes one."""
+    """A call that has the time waits its two hours, although the cool-down takes one hour."""
     rig = Rig(hint(7200), 200, retry=RetryPolicy(deadline=20_000.0))
     assert rig.get().status_code == 200
     assert sum(rig.waits) == 7200.0
@@ -388,7 +388,7 @@ def test_a_call_waits_for_as_long_as_it_was_told() -> None:
     ids=["cool-down", "backoff", "outage"],
 )
 def test_closing_the_session_ends_each_wait(script: list[Line], before: int) -> None:
-    """A call that waits for a cool-down, a backoff or an outage ends, and pays for nothing."""
+    """A call that waits for a cool-down, a backoff or an outage ends, and pays nothing."""
     with crowd(*script) as rig:
         quotas = rig.adapter._shared.quotas  # noqa: SLF001 (what is left)
         for _ in range(before):
@@ -404,7 +404,7 @@ def test_closing_the_session_ends_each_wait(script: list[Line], before: int) -> 
 
 
 def test_closing_the_session_ends_a_newcomers_wait() -> None:
-    """A call that was not sent yet ends too, the line behind it moves on, and others go on."""
+    """A call that was not sent yet ends too, the queue behind it moves on, and others go on."""
     store = MemoryStore()
     with crowd(hint(10), retry=ONCE, limits=UNPACED, store=store) as rig:
         rig.begin("/refused").result()
@@ -418,10 +418,10 @@ def test_closing_the_session_ends_a_newcomers_wait() -> None:
 
 
 class Interrupted(FakeClock):
-    """A clock on which the first wait is interrupted from the keyboard."""
+    """A clock on which Ctrl-C interrupts the first wait."""
 
     def sleep(self, seconds: float, wake: Event | None = None) -> None:
-        """Raise once."""
+        """Raise KeyboardInterrupt once."""
         super().sleep(seconds, wake)
         self._passed -= seconds
         self.sleep = super().sleep  # type: ignore[method-assign]
@@ -429,7 +429,7 @@ class Interrupted(FakeClock):
 
 
 def test_who_is_interrupted_leaves_the_line() -> None:
-    """A wait that ends in an exception leaves nobody in the line: the next call goes in time."""
+    """A wait that ends in an exception leaves the queue: the next call is sent in time."""
     rig = closed(200, clock=Interrupted())
     clock: Any = rig.adapter.settings.clock
     with pytest.raises(KeyboardInterrupt):
@@ -439,12 +439,12 @@ def test_who_is_interrupted_leaves_the_line() -> None:
 
 
 class ClosedJustNow(Event):
-    """Its waiter's session is closed at the last moment before it would sleep."""
+    """An event whose session is closed at the last moment before its waiter would sleep."""
 
     waiter: Waiter
 
     def clear(self) -> None:
-        """Close first."""
+        """Close the session first."""
         self.waiter.close()
         super().clear()
 
@@ -463,7 +463,7 @@ def test_a_close_just_before_the_wait_is_not_missed() -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_child_knows_of_its_parents_cool_down() -> None:
-    """After a fork the child keeps the cool-down, and its queue has no call of the parent."""
+    """A forked child keeps the cool-down, but its queue has no call of the parent."""
     with crowd(hint(10), 200, 200, retry=ONCE, limits=UNPACED) as rig:
         rig.begin("/refused").result()
         ahead = rig.begin_asleep("/ahead")
@@ -490,13 +490,13 @@ def test_a_child_knows_of_its_parents_cool_down() -> None:
 
 @contextmanager
 def holding(lock: AbstractContextManager[object]) -> Iterator[None]:
-    """Hold a lock; an ExitStack does not take a `ForkSafeLock` itself."""
+    """Hold a lock; an ExitStack does not accept a `ForkSafeLock` itself."""
     with lock:
         yield
 
 
 class Untouchable:
-    """A lock or a store that nobody may use."""
+    """A lock or a store that fails when it is used."""
 
     def __getattr__(self, name: str) -> Any:
         """Fail."""
@@ -511,7 +511,7 @@ class Untouchable:
 
 
 class NoStore(MemoryStore):
-    """A store that nobody may use."""
+    """A store that fails when it is used."""
 
     read = write = lock = push = Untouchable().__enter__  # type: ignore[assignment]
 
@@ -520,7 +520,7 @@ class NoStore(MemoryStore):
     "headers", [{}, {"RateLimit-Policy": '"a";q=9;w=9', "RateLimit": '"a";r=8;t=9'}]
 )
 def test_the_healthy_path_takes_no_lock_and_no_store(headers: dict[str, str]) -> None:
-    """While all is well a call neither waits for another thread nor for a store."""
+    """A call on the healthy path waits neither for another thread nor for a store."""
     rig = Rig((200, headers), (200, headers), (404, {}), 200, store=NoStore())
     rig.get()  # a name of a policy that is new has to be kept
     runtime, waits = rig.adapter._shared, rig.adapter._waits  # noqa: SLF001 (their locks)
@@ -530,7 +530,7 @@ def test_the_healthy_path_takes_no_lock_and_no_store(headers: dict[str, str]) ->
 
 
 def test_a_cool_down_is_told_once() -> None:
-    """Requests in flight that are refused with the same hint tell nothing new, a later end does."""
+    """Requests in flight with the same `retry_after` announce nothing new; a later end does."""
     script = (hint(10), hint(10), hint(10), hint(20))
     with crowd(*script, retry=ONCE) as rig:
         flying = [rig.begin_held(f"/{number}") for number in range(4)]
@@ -542,7 +542,7 @@ def test_a_cool_down_is_told_once() -> None:
 
 
 def test_each_cool_down_is_told() -> None:
-    """A refusal after the end of a cool-down is another one."""
+    """A refusal after the end of a cool-down announces a new one."""
     rig = Rig(hint(10), hint(10), 200)
     rig.get()
     assert len(rig.told(CoolingDown)) == 2

@@ -1,4 +1,4 @@
-"""Cool-downs in a store: pushed by who is refused, looked for by others, and never waited for."""
+"""Cool-downs in a store: one process pushes them, other processes read them, no call waits."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ KEY = f"cool-down {API}"
 
 
 class Elsewhere:
-    """One store as another process has it: the same records behind an object of its own.
+    """The store as another process has it: the same records behind a separate object.
 
     Attributes:
-        asked: What it was asked for, and in which thread.
-        fault: What it raises.
+        asked: The operations that were called, each with its thread.
+        fault: The exception that it raises.
     """
 
     def __init__(self, store: MemoryStore) -> None:
@@ -38,7 +38,7 @@ class Elsewhere:
             raise self.fault
 
     def read(self, key: str) -> str | None:
-        """A record."""
+        """Return a record."""
         self._note("read")
         return self._store.read(key)
 
@@ -57,30 +57,30 @@ class Elsewhere:
 
 
 def process(clock: FakeClock, store: object, *script: Any) -> Rig:
-    """A session as another process has it."""
+    """Make a session as another process has it."""
     return Rig(*script, clock=clock, store=store, retry=ONCE, limits=UNPACED)
 
 
 @pytest.fixture
 def clock() -> FakeClock:
-    """The time of all processes."""
+    """Return the clock of all processes."""
     return FakeClock()
 
 
 @pytest.fixture
 def store() -> MemoryStore:
-    """What is in the store."""
+    """Return the content of the store."""
     return MemoryStore()
 
 
 @pytest.fixture
 def there(store: MemoryStore) -> Elsewhere:
-    """The store of another process."""
+    """Return the store of another process."""
     return Elsewhere(store)
 
 
 def test_the_refused_tells_all_others(clock: FakeClock, store: MemoryStore) -> None:
-    """The time is put into the store once, as POSIX time, and by no call."""
+    """The time is put into the store once, as POSIX time, and not in the thread of a call."""
     rig = process(clock, seen := Elsewhere(store), hint(30), hint(30))
     refused_for(rig)
     looks_end()
@@ -89,7 +89,7 @@ def test_the_refused_tells_all_others(clock: FakeClock, store: MemoryStore) -> N
 
 
 def test_others_hold_back_too(clock: FakeClock, store: MemoryStore, there: Elsewhere) -> None:
-    """A second later another process knows, tells its listeners once, and waits for the rest."""
+    """Another process knows a second later, tells its listeners once, and waits for the rest."""
     refused_for(process(clock, store, hint(30)))
     rig = process(clock, there, 200, 200, 200, 200)
     rig.get()
@@ -109,7 +109,7 @@ def test_others_hold_back_too(clock: FakeClock, store: MemoryStore, there: Elsew
 def test_a_look_is_taken_once_a_second_while_requests_are_sent(
     clock: FakeClock, there: Elsewhere
 ) -> None:
-    """Time alone looks nowhere; many requests in a second look once, in a thread of its own."""
+    """The store is read only when requests are sent, once a second, in a separate thread."""
     rig = process(clock, there, *[200] * 40)
     for _ in range(9):
         rig.get()
@@ -133,7 +133,7 @@ def test_a_store_that_fails_costs_an_event(
     doing: str,
     fault: Exception,
 ) -> None:
-    """Calls go on, the process holds back by itself, and listeners hear what failed."""
+    """Calls go on, the process keeps its own cool-down, and listeners get the failure."""
     there.fault = fault
     rig = process(clock, there, *([200, 200] if doing == "read" else [hint(30), 200]))
     rig.get()
@@ -151,7 +151,7 @@ def test_a_store_that_fails_costs_an_event(
 def test_a_record_that_means_nothing_is_ignored(
     clock: FakeClock, store: MemoryStore, there: Elsewhere, record: str
 ) -> None:
-    """What is no time, has passed or is more than an hour ahead neither holds back nor is told."""
+    """A record that is not a time, is past, or more than an hour ahead is ignored silently."""
     store.write(KEY, record)
     rig = process(clock, there, *[200] * 3)
     for _ in range(3):
@@ -165,7 +165,7 @@ def test_a_record_that_means_nothing_is_ignored(
 def test_a_hint_of_hours_is_shared_as_one_hour(
     clock: FakeClock, store: MemoryStore, there: Elsewhere
 ) -> None:
-    """In the process that was refused and in any other the cool-down takes an hour, told once."""
+    """A cool-down takes one hour, in the refused process and in others, and is announced once."""
     here = process(clock, store, hint(7200), 200)
     refused_for(here)
     other = process(clock, there, *[200] * 3)
@@ -189,7 +189,7 @@ def _key(rig: Rig) -> Any:
 def test_without_threads_nobody_looks(
     clock: FakeClock, there: Elsewhere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where no thread can be started, as at the end of a program, the call goes on."""
+    """A call goes on if no thread can be started, as at the end of a program."""
 
     def refuse(_: object) -> None:
         raise RuntimeError("can't start new thread")

@@ -37,7 +37,7 @@ GIVEN: dict[str, Any] = {
 
 
 def over(inner: BaseAdapter, **settings: Any) -> requests.Session:
-    """A session over an inner adapter, on a fake clock."""
+    """Make a session over an inner adapter, with a fake clock."""
     settings.setdefault("clock", FakeClock())
     return with_adapter(AuthRetryAdapter(Settings(**settings), inner=inner))
 
@@ -52,7 +52,7 @@ def over(inner: BaseAdapter, **settings: Any) -> requests.Session:
     ],
 )
 def test_arguments_that_make_no_sense(arguments: dict[str, Any], fault: str) -> None:
-    """Each is refused when the adapter is made, with a line that says why."""
+    """An argument that cannot work is refused when the adapter is made, and the error says why."""
     with pytest.raises(ConfigurationError, match=fault):
         AuthRetryAdapter(**arguments)
 
@@ -65,7 +65,7 @@ def test_all_faults_are_named_together() -> None:
 
 
 def test_pool_options_reach_the_pool() -> None:
-    """By itself the adapter is an `HTTPAdapter` with the pool that was asked for."""
+    """An adapter without an inner one is an `HTTPAdapter` with the requested pool."""
     adapter = AuthRetryAdapter(pool_connections=3, pool_maxsize=7, pool_block=True)
     assert isinstance(adapter, HTTPAdapter)
     pool: Any = adapter.poolmanager.connection_from_url(API)
@@ -74,7 +74,7 @@ def test_pool_options_reach_the_pool() -> None:
 
 
 def test_an_inner_adapter_gets_all_that_was_given() -> None:
-    """Stream, TLS and proxy options go through unchanged, with each attempt."""
+    """Stream, TLS and proxy options are passed on unchanged, with each attempt."""
     inner = Recorder(503, 200)
     adapter = AuthRetryAdapter(Settings(clock=FakeClock()), inner=inner)
     adapter.send(requests.Request("GET", API).prepare(), timeout=(3, 4), **GIVEN)
@@ -82,7 +82,7 @@ def test_an_inner_adapter_gets_all_that_was_given() -> None:
 
 
 def test_arguments_may_come_by_position() -> None:
-    """Subclasses and wrappers call `send` by position, in the order that every adapter has."""
+    """Positional arguments of `send` work, in the order that every adapter has."""
     inner = Recorder(200)
     adapter = AuthRetryAdapter(inner=inner)
     request = requests.Request("GET", API).prepare()
@@ -106,30 +106,30 @@ class Narrow(BaseAdapter):
         return ScriptedAdapter(200).send(request)
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Close nothing."""
 
 
 class Bare(BaseAdapter):
-    """An adapter that fills in as little of an answer as it can."""
+    """An adapter whose answers have as few attributes as possible."""
 
     def __init__(self, *statuses: int) -> None:
-        """Answer with these."""
+        """Take the answers."""
         super().__init__()
         self._statuses = list(statuses)
 
     def send(self, *args: Any, **options: Any) -> requests.Response:  # noqa: ARG002
-        """An answer with hardly anything in it."""
+        """Return an answer with hardly any attributes."""
         response = requests.Response()
         response.status_code = self._statuses.pop(0)
         response._content = b"faked"  # noqa: SLF001
         return response
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Close nothing."""
 
 
 def test_custom_inner_adapters() -> None:
-    """Adapters that name their arguments, take any, or answer with next to nothing, all serve."""
+    """Adapters that name their arguments, take any, or give minimal answers all work."""
     assert over(Narrow()).get(API).status_code == 200
     response = over(Bare(503, 401, 200), token=Source("old", "new"), origins=[API]).get(API)
     assert (response.status_code, response.content) == (200, b"faked")
@@ -137,7 +137,7 @@ def test_custom_inner_adapters() -> None:
 
 
 def test_a_subclass_keeps_what_it_overrides() -> None:
-    """Headers and answers that a subclass changes are changed on each attempt."""
+    """A subclass changes headers and answers on each attempt."""
 
     class Marked(AuthRetryAdapter):
         def add_headers(self, request: PreparedRequest, **_: Any) -> None:
@@ -149,7 +149,7 @@ def test_a_subclass_keeps_what_it_overrides() -> None:
 
 
 def test_what_stands_in_for_the_send_of_requests_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Test tools replace `HTTPAdapter.send`: every attempt goes through theirs."""
+    """Each attempt goes through a replacement of `HTTPAdapter.send`, as test tools make."""
     double = ScriptedAdapter(503, 200)
 
     def send(self: object, request: PreparedRequest, **options: Any) -> requests.Response:  # noqa: ARG001
@@ -161,7 +161,7 @@ def test_what_stands_in_for_the_send_of_requests_is_used(monkeypatch: pytest.Mon
 
 
 def test_one_around_another_does_not_stack() -> None:
-    """The outer one takes the inner one's place: its settings count, attempts do not multiply."""
+    """The outer of two adapters replaces the inner one, so that attempts do not multiply."""
     script = ScriptedAdapter(*[503] * 9)
     policy = RetryPolicy(max_attempts=2)
     within = AuthRetryAdapter(Settings(clock=FakeClock()), inner=script)
@@ -171,7 +171,7 @@ def test_one_around_another_does_not_stack() -> None:
 
 
 def test_one_around_another_uses_its_pool() -> None:
-    """Around one that owns its pool, attempts go through that pool."""
+    """Attempts go through the pool of the inner adapter if it owns one."""
     with Wire(answer(503), answer()) as wire, over(AuthRetryAdapter()) as session:
         response = session.get(wire.url)
         assert response.connection is session.get_adapter(wire.url)
@@ -179,7 +179,7 @@ def test_one_around_another_uses_its_pool() -> None:
 
 
 def test_what_others_read_is_the_inner_ones() -> None:
-    """Pools, retries and any attribute of the inner adapter are found on ours; others are not."""
+    """The inner adapter's attributes, such as pools and retries, are found on ours."""
     inner = HTTPAdapter(pool_maxsize=3, max_retries=2)
     inner.mark = "mine"  # type: ignore[attr-defined]
     adapter = AuthRetryAdapter(inner=inner)
@@ -192,7 +192,7 @@ def test_what_others_read_is_the_inner_ones() -> None:
 
 
 def test_an_attribute_is_looked_for_on_a_raw_object() -> None:
-    """Before it has an inner adapter (while it is unpickled) asking for anything ends well."""
+    """An attribute lookup without an inner adapter, as in unpickling, raises AttributeError."""
     with pytest.raises(AttributeError):
         _ = object.__new__(AuthRetryAdapter).poolmanager
 
@@ -210,7 +210,7 @@ TIMEOUTS: dict[str, tuple[Any, Any]] = {
 
 @pytest.mark.parametrize(("timeout", "cut"), TIMEOUTS.values(), ids=TIMEOUTS)
 def test_time_limits_are_cut_to_what_is_left(timeout: Any, cut: Any) -> None:
-    """No part of a limit is longer than what is left of the deadline; no limit stays none."""
+    """No part of a timeout is longer than the rest of the deadline; no timeout stays none."""
     inner = Recorder((429, {"Retry-After": "7"}), 200)
     session = over(inner, retry=RetryPolicy(deadline=10))
     session.get(API, timeout=timeout)
@@ -229,14 +229,14 @@ def test_time_limits_are_cut_to_what_is_left(timeout: Any, cut: Any) -> None:
     ids=["none", "long", "short", "parts", "total and parts"],  # urllib3 1.26 shows addresses
 )
 def test_a_limit_of_urllib3_is_cut_too(timeout: Timeout, cut: Timeout) -> None:
-    """Each part of a `urllib3.Timeout` is cut by itself, and the caller's own stays as it was."""
+    """Each part of a `urllib3.Timeout` is cut separately, and the caller's object is unchanged."""
     before = repr(timeout)
     assert repr(clipped(timeout, 3)[0]) == repr(cut)
     assert repr(timeout) == before
 
 
 def test_a_limit_of_another_kind_is_passed_on() -> None:
-    """What we do not know is for the inner adapter to judge, as ever."""
+    """A timeout of an unknown kind is passed on for the inner adapter to judge."""
     assert clipped("soon", 3) == ("soon", True)
     three: Any = (1, 2, 3)
     with pytest.raises(ValueError, match="timeout"), real() as session:
@@ -244,33 +244,33 @@ def test_a_limit_of_another_kind_is_passed_on() -> None:
 
 
 def test_a_limit_never_becomes_nothing() -> None:
-    """Beyond the deadline a limit is short, but one that a socket accepts."""
+    """A timeout beyond the deadline is short, but long enough that a socket accepts it."""
     assert clipped(5, -7) == (0.001, True)
 
 
 @pytest.mark.parametrize(("given", "used"), [(None, 9), (2, 2)])
 def test_the_limit_of_the_settings(given: float | None, used: float) -> None:
-    """It is used where the caller gave none, on redirects and replays too."""
+    """The timeout of the settings is used if the caller gave none, on redirects and replays too."""
     inner = Recorder((302, {"Location": "/there"}), 401, 200)
     over(inner, timeout=9, token=Source("old", "new"), origins=[API]).get(API, timeout=given)
     assert [options["timeout"] for options in inner.options] == [used] * 3
 
 
 class Signal(SystemClock):
-    """The real clock, which says when somebody begins to wait."""
+    """The real clock, which signals when a call begins to wait."""
 
     def __init__(self) -> None:
-        """Nobody waits yet."""
+        """Start without a waiting call."""
         self.waiting = Event()
 
     def sleep(self, seconds: float, wake: Event | None = None) -> None:
-        """Say so, and wait."""
+        """Signal the wait, and wait."""
         self.waiting.set()
         super().sleep(seconds, wake)
 
 
 def test_closing_ends_a_wait() -> None:
-    """A call that waits ends at once with an error of ours, when another thread closes it."""
+    """A waiting call ends at once with an `AuthRetryError` when another thread closes it."""
     clock, raised = Signal(), list[Exception]()
     inner = ScriptedAdapter((503, {"Retry-After": "60"}), 200)
     session = over(inner, clock=clock)
@@ -295,7 +295,7 @@ def test_closing_ends_a_wait() -> None:
 
 
 def test_closing_during_a_wait_after_a_failure_keeps_the_failure() -> None:
-    """What came before the wait is the cause of the error."""
+    """The failure before the wait is the cause of the error."""
     lost = requests.ConnectionError()
     rig = Rig(lost, 200)
 
@@ -309,7 +309,7 @@ def test_closing_during_a_wait_after_a_failure_keeps_the_failure() -> None:
 
 
 def test_a_closed_session_can_be_used_again() -> None:
-    """As ever: closing drops the connections, and the next request opens new ones."""
+    """A closed session drops its connections, and the next request opens new ones."""
     with Wire(answer(503), answer(), answer(503), answer()) as wire, real() as session:
         assert session.get(wire.url).status_code == 200
         session.close()

@@ -1,4 +1,4 @@
-"""What `attempts` and `explain` say of answers and exceptions, ours and foreign."""
+"""What `attempts` and `explain` say about answers and exceptions, our own and foreign ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.sessions import API, Rig
 
 
 def test_one_attempt_that_went_well() -> None:
-    """A plain answer is one attempt, and it is the final one."""
+    """A successful call has one attempt, with the reason that its answer is final."""
     response = Rig(200).get()
     [attempt] = attempts(response)
     assert (attempt.number, attempt.status, attempt.reason) == (1, 200, Reason.FINAL)
@@ -25,7 +25,7 @@ def test_one_attempt_that_went_well() -> None:
 
 
 def test_the_story_of_a_call() -> None:
-    """Retries, a renewal and a redirect stand in the record in order, with what was waited for."""
+    """The record has retries, a renewal and a redirect in order, with the reason of each wait."""
     slow, moved = (429, {"Retry-After": "3"}), (302, {"Location": "/there"})
     rig = Rig(slow, 401, moved, 200, token=Source("old", "new"), origins=[API])
     response = rig.get()
@@ -43,7 +43,7 @@ def test_the_story_of_a_call() -> None:
 
 
 def test_an_exception_knows_its_attempts() -> None:
-    """What was raised tells of all attempts, and still does after a pickle."""
+    """An exception has all attempts, and keeps them in a pickle."""
     rig = Rig(503, requests.ConnectTimeout(), requests.exceptions.SSLError("bad certificate"))
     with pytest.raises(requests.exceptions.SSLError) as raised:
         rig.get()
@@ -55,7 +55,7 @@ def test_an_exception_knows_its_attempts() -> None:
 
 
 def test_the_exception_of_a_bad_status_knows_its_attempts() -> None:
-    """`raise_for_status` and too many redirects raise for an answer of ours, and speak for it."""
+    """Exceptions from `raise_for_status` and too many redirects have the attempts of the answer."""
     with pytest.raises(requests.HTTPError) as raised:
         Rig(503, 404).get().raise_for_status()
     assert [attempt.status for attempt in attempts(raised.value)] == [503, 404]
@@ -67,7 +67,7 @@ def test_the_exception_of_a_bad_status_knows_its_attempts() -> None:
 
 
 def test_foreign_answers_and_exceptions() -> None:
-    """An answer that did not come through us was one attempt, a foreign exception none."""
+    """An answer of another adapter counts as one attempt, a foreign exception as none."""
     response = requests.Response()
     response.status_code, response.url = 204, "https://user:pw@other.example.com/x?key=1"
     [attempt] = attempts(response)
@@ -78,7 +78,7 @@ def test_foreign_answers_and_exceptions() -> None:
 
 
 def test_an_unmounted_session_leaves_no_trace() -> None:
-    """A prepared request that went through us once is foreign again on a bare session."""
+    """A prepared request that was sent by a mounted session is foreign again on a bare session."""
     rig = Rig(503, 200)
     prepared = requests.Request("GET", API).prepare()
     assert len(attempts(rig.session.send(prepared))) == 2
@@ -89,7 +89,7 @@ def test_an_unmounted_session_leaves_no_trace() -> None:
 
 @pytest.mark.parametrize("go_round", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])  # noqa: S301 (our own)
 def test_answers_and_requests_pickle_as_ever(go_round: object) -> None:
-    """An answer and its request survive pickle and deep copy, on their way and after it."""
+    """An answer and its request survive pickle and deep copy, during the call and after it."""
     assert callable(go_round)
     response = Rig((302, {"Location": "/there"}), 200).get(allow_redirects=False)
     for thing in (response, response.request, response.next):
@@ -99,7 +99,7 @@ def test_answers_and_requests_pickle_as_ever(go_round: object) -> None:
 
 
 def test_records_hold_no_secrets_of_the_url() -> None:
-    """User, query and fragment stand in no record and in no explanation."""
+    """No record and no explanation shows user, query and fragment."""
     rig = Rig(503, requests.exceptions.SSLError())
     with pytest.raises(requests.exceptions.SSLError) as raised:
         rig.get("https://ada:lovelace@api.example.com/x?key=sesame#here")

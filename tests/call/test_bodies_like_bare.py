@@ -42,12 +42,12 @@ Lines = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Body:
-    """A body as it is framed.
+    """A body with its framing.
 
     Attributes:
-        lines: The header lines that say how.
-        framed: What follows the headers.
-        is_whole: Whether nobody waits for more than that.
+        lines: The header lines that describe the framing.
+        framed: The bytes after the headers.
+        is_whole: Whether no client waits for more bytes.
     """
 
     lines: Lines
@@ -69,7 +69,7 @@ class Call:
     version: str = "1.1"
 
     def answer(self, location: str = NEXT) -> bytes:
-        """The bytes of the answer; a redirect leads to this location."""
+        """Return the bytes of the answer; a redirect leads to this location."""
         moved = (("Location", location),) if self.status in REDIRECTS else ()
         lines = [f"HTTP/{self.version} {self.status} Random"]
         lines += [f"{name}: {value}" for name, value in (*self.lines, *moved, *self.body.lines)]
@@ -77,7 +77,7 @@ class Call:
 
     @property
     def end(self) -> End:
-        """How it leaves the connection: closed, unless nobody waits for more."""
+        """Return how the answer leaves the connection: closed, unless no client waits for more."""
         return keep if self.is_kept and self.body.is_whole else fin
 
 
@@ -87,12 +87,12 @@ Outcome = tuple[int, bytes, tuple[int, ...]] | type[Exception]
 
 @dataclass(frozen=True)
 class Came:
-    """What came of a call and of a next one, over the same session.
+    """The results of a call and of the next one, over the same session.
 
     Attributes:
-        first: What came of the call.
+        first: The result of the call.
         requests: How many requests it took.
-        after: What came of the next call.
+        after: The result of the next call.
         connections: How many connections both took.
     """
 
@@ -126,7 +126,7 @@ CHUNKED = ["chunked", "Chunked", "chunked ", "gzip, chunked", "chunked, identity
 
 @st.composite
 def coded(draw: st.DrawFn) -> tuple[Lines, bytes]:
-    """A body's content, with or without a coding, which may be damaged."""
+    """Make the content of a body, with or without a coding, which may be damaged."""
     short = st.binary(max_size=20)
     content = draw(st.one_of(short, st.builds(bytes.__mul__, short, st.integers(0, 2000))))
     if draw(st.booleans()):
@@ -150,7 +150,7 @@ def coded(draw: st.DrawFn) -> tuple[Lines, bytes]:
 
 @st.composite
 def sized(draw: st.DrawFn) -> Body:
-    """A body with a Content-Length, or none; true, false or senseless."""
+    """Make a body with a true, false or senseless Content-Length, or without one."""
     lines, body = draw(coded())
     true = str(len(body))
     match draw(st.sampled_from(["true", "true", "small", "large", "absent", "double", "odd"])):
@@ -173,7 +173,7 @@ def sized(draw: st.DrawFn) -> Body:
 
 @st.composite
 def in_chunks(draw: st.DrawFn) -> Body:
-    """A body in chunks; with true sizes and an end, or not."""
+    """Make a body in chunks, with or without true sizes and an end."""
     lines, body = draw(coded())
     places = sorted(draw(st.lists(st.integers(1, max(1, len(body))), max_size=4, unique=True)))
     parts = [body[a:b] for a, b in zip([0, *places], [*places, len(body)], strict=True) if a < b]
@@ -204,7 +204,7 @@ def in_chunks(draw: st.DrawFn) -> Body:
 
 
 def calls(statuses: list[int]) -> st.SearchStrategy[Call]:
-    """A request with its answer."""
+    """Make a request with its answer."""
     starts = [b"", b"", b"", b"HTTP/1.1 100 Continue\r\n\r\n"]
     connection: list[Lines] = [(), (), (("Connection", "close"),), (("Connection", "keep-alive"),)]
     return st.builds(
@@ -221,7 +221,7 @@ def calls(statuses: list[int]) -> st.SearchStrategy[Call]:
 
 
 def called(session: requests.Session, one: Call, url: str) -> Outcome:
-    """Make a call, and see what comes of it."""
+    """Make a call and return its result."""
     try:
         got = session.request(one.method, url, timeout=TIMEOUT, allow_redirects=one.allow_redirects)
         return got.status_code, got.content, tuple(each.status_code for each in got.history)
@@ -230,7 +230,7 @@ def called(session: requests.Session, one: Call, url: str) -> Outcome:
 
 
 def came(session: requests.Session, one: Call) -> Came:
-    """Play the answer to a session, then another one that is whole."""
+    """Play the answer to a session, then another answer that is whole."""
     ended = Semaphore(0)
 
     def otherwise(arrived: Arrived) -> Action:
@@ -261,7 +261,7 @@ def came(session: requests.Session, one: Call) -> Came:
 
 
 def like_bare(one: Call) -> str:
-    """How a mounted session differs from bare requests where it must not; empty if it does not."""
+    """Return how a mounted session wrongly differs from bare requests; empty if it does not."""
     attempts = 1 if one.status >= 500 else 4
     retry = RetryPolicy(backoff=AT_ONCE, max_attempts=attempts)
     bare, ours = came(requests.Session(), one), came(real(timeout=TIMEOUT, retry=retry), one)
@@ -284,7 +284,7 @@ def like_bare(one: Call) -> str:
 
 
 def drained(one: Call) -> str:
-    """What is wrong with the call whose first answer this is, and whose second is whole."""
+    """Return the fault of a call whose first answer this is, and whose second answer is whole."""
     first = says(one.answer(), end=one.end)
     with Wire(first) as wire, requests.Session() as session:
         usual = called(session, one, wire.url)
@@ -316,7 +316,7 @@ def sent(
     method: str = "GET",
     allow_redirects: bool = True,
 ) -> Call:
-    """One answer with these header lines."""
+    """Return one answer with these header lines."""
     return Call(method, status, Body(lines, framed), allow_redirects=allow_redirects)
 
 
@@ -345,7 +345,7 @@ CUT_ZSTD = CODINGS["zstd"](b"12345")[:-2]
 def test_what_bare_requests_make_of_an_answer_is_what_a_mounted_session_makes(
     one: Call,
 ) -> None:
-    """Status, content, exception and count of requests are the same, and the next call's too."""
+    """A mounted session gives bare requests' status, content, exception, requests and next call."""
     assert not like_bare(one)
 
 
@@ -357,5 +357,5 @@ def test_what_bare_requests_make_of_an_answer_is_what_a_mounted_session_makes(
 @given(calls(FAILED).filter(lambda one: one.method != "POST"))
 @checked(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_failed_answer_that_cannot_be_read_changes_no_outcome(one: Call) -> None:
-    """However the body of a failed answer is broken, the call ends with the second answer."""
+    """A call ends with the second answer, however the body of the failed answer is broken."""
     assert not drained(one)

@@ -1,4 +1,4 @@
-"""Bounds on what is kept: of policies and URLs that servers invent, and in a store."""
+"""Bounds on how much is kept: of policies and URLs that servers invent, and in a store."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ ORIGIN = Origin("https", "api.example.com", 443)
 
 
 class PushedTo(MemoryStore):
-    """A store that notes the keys it was given.
+    """A store that records the keys that it gets.
 
     Attributes:
         keys: The keys of all cool-downs.
-        opened: Lets those that push go on.
+        opened: Lets waiting pushes go on.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class PushedTo(MemoryStore):
         self.opened.set()
 
     def push(self, key: str, until: float, now: float) -> float:
-        """Note the key."""
+        """Record the key."""
         self.opened.wait()
         self.keys.add(key)
         return super().push(key, until, now)
@@ -56,7 +56,7 @@ def test_only_so_many_sets_of_policies_are_told_apart(sections: int) -> None:
 
 
 def test_a_few_sets_of_policies_are_told_apart_for_ever() -> None:
-    """A server that names its twenty sets again and again keeps them apart."""
+    """A server that names its twenty sets again and again keeps twenty limits."""
     limits = RateLimiter(FakeClock(), OutageTracker())
     for number in range(500):
         name = f"policy {number % POLICY_SETS}"
@@ -66,7 +66,7 @@ def test_a_few_sets_of_policies_are_told_apart_for_ever() -> None:
 
 
 def test_a_store_gets_only_so_many_keys() -> None:
-    """Whatever a server calls its policies, the keys of one origin are few, and short."""
+    """An origin gets few and short keys, however the server names its policies."""
     store = PushedTo()
     script = [
         hint(30, X_RateLimit_Remaining="0", X_RateLimit_Reset="30", X_RateLimit_Resource=name)
@@ -83,7 +83,7 @@ def test_a_store_gets_only_so_many_keys() -> None:
 
 
 def test_only_so_many_cool_downs_wait_for_a_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Behind a store that does not answer, no more cool-downs wait than the bound has."""
+    """No more cool-downs than the bound wait for a store that does not answer."""
     monkeypatch.setattr(shared_limits, "_MOST_UNTOLD", 10)
     store = PushedTo()
     store.opened.clear()
@@ -98,7 +98,7 @@ def test_only_so_many_cool_downs_wait_for_a_store(monkeypatch: pytest.MonkeyPatc
 
 
 def test_only_so_many_origins_have_a_quota() -> None:
-    """Dead origins without end leave a thousand quotas, and the newest are right."""
+    """Endless dead origins leave a thousand quotas, and the newest are right."""
     quotas = RetryQuotas(RetryQuota(capacity=100))
     origins = [Origin("https", f"h{number}.example.com", 443) for number in range(3000)]
     for origin in origins:
@@ -109,7 +109,7 @@ def test_only_so_many_origins_have_a_quota() -> None:
 
 
 def test_urls_are_kept_in_part() -> None:
-    """Of the URLs that a redirect made long, the beginning is kept when the call is over."""
+    """Only the beginning of a long URL from a redirect is kept when the call is over."""
     rig = Rig((302, {"Location": "/".ljust(9000, "a")}, b""), 200, 429)
     rig.get()
     limits = SharedState.of(rig.adapter.settings).limiter

@@ -54,7 +54,7 @@ MOVED = answer(307, b"", ("Location", "/there"))
 
 
 class Encoder:
-    """A body as requests-toolbelt's: it can be read and measured, and not wound back."""
+    """A body like requests-toolbelt's: it can be read and measured, but not wound back."""
 
     def __init__(self, data: bytes = b"abcdefgh" * 5000) -> None:
         """Hold the data."""
@@ -62,12 +62,12 @@ class Encoder:
         self.len = len(data)
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes."""
+        """Return the next bytes."""
         return self._file.read(size)
 
 
 class Lines(Encoder):
-    """The same without a length; it can be iterated as well, line by line."""
+    """The same without a length; it can also be iterated, line by line."""
 
     def __init__(self) -> None:
         """Hold a few lines."""
@@ -75,12 +75,12 @@ class Lines(Encoder):
         del self.len
 
     def __iter__(self) -> Iterator[bytes]:
-        """The lines."""
+        """Yield the lines."""
         return iter(self._file)
 
 
 class OneWay(BytesIO):
-    """A file that tells where it is and cannot go back."""
+    """A file that tells its position but cannot go back."""
 
     len = 8
 
@@ -90,7 +90,7 @@ class OneWay(BytesIO):
 
 
 class Lost(BytesIO):
-    """A file that cannot tell where it is."""
+    """A file that cannot tell its position."""
 
     def tell(self) -> int:
         """Fail."""
@@ -98,26 +98,26 @@ class Lost(BytesIO):
 
 
 class Fresh:
-    """Not an iterator: each time it is iterated it begins again."""
+    """An iterable, not an iterator: each iteration begins again."""
 
     def __init__(self, pieces: list[bytes]) -> None:
         """Hold the pieces."""
         self._pieces = pieces
 
     def __iter__(self) -> Iterator[bytes]:
-        """Each piece."""
+        """Yield each piece."""
         return iter(self._pieces)
 
 
 def generated() -> Iterator[Any]:
-    """Pieces of different kinds and sizes."""
+    """Yield pieces of different kinds and sizes."""
     yield b"abc"
     yield bytearray(b"d" * 70_000)
     yield memoryview(b"efg")
 
 
 def piped(data: bytes = b"abcdefgh" * 5000) -> Any:
-    """The reading end of a pipe that holds this."""
+    """Return the reading end of a pipe that holds these bytes."""
     reading, writing = os.pipe()
     with open(writing, "wb") as end:  # noqa: PTH123 (a descriptor)
         end.write(data)
@@ -164,7 +164,7 @@ def put(
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The temporary files that are made; they go to disk from the second byte on."""
+    """Collect the temporary files that are made; they go to disk from the second byte on."""
     files: list[Any] = []
 
     def make(_: int) -> Any:
@@ -177,28 +177,28 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 @contextmanager
 def all_gone(files: list[Any]) -> Iterator[None]:
-    """Some are made in here, and each is closed in the end."""
+    """Check that temporary files are made in this block, and that each is closed in the end."""
     yield
     assert files
     assert all(file.closed for file in files)
 
 
 class Taking(BaseAdapter):
-    """An inner adapter that takes so many pieces of each body before its next line.
+    """An inner adapter that takes a number of pieces of each body before its next line.
 
     Attributes:
         taken: The pieces of each request.
     """
 
     def __init__(self, *script: tuple[int | None, Any]) -> None:
-        """Pairs of a number of pieces, None for all, and a line of `ScriptedAdapter`."""
+        """Take pairs of a number of pieces, None for all, and a line of `ScriptedAdapter`."""
         super().__init__()
         self._counts = [count for count, _ in script]
         self._inner = ScriptedAdapter(*(line for _, line in script))
         self.taken: list[list[bytes]] = []
 
     def send(self, request: PreparedRequest, *args: Any, **options: Any) -> Response:
-        """Take, then answer."""
+        """Take the pieces, then answer."""
         pieces: list[bytes] = []
         self.taken.append(pieces)
         body: Any = request.body
@@ -207,11 +207,11 @@ class Taking(BaseAdapter):
         return self._inner.send(request, *args, **options)
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Close nothing."""
 
 
 def over(inner: BaseAdapter, **settings: Any) -> requests.Session:
-    """A session whose bodies are kept, over an inner adapter, on a fake clock."""
+    """Make a session that buffers bodies, over an inner adapter, with a fake clock."""
     settings.setdefault("retry", SPOOLING)
     settings.setdefault("clock", FakeClock())
     return with_adapter(AuthRetryAdapter(Settings(**settings), inner=inner))
@@ -228,7 +228,7 @@ LOST = requests.ConnectionError("lost")
 def test_a_retry_is_the_same_on_the_wire(
     failed: Any, options: Callable[[], dict[str, Any]], made: list[Any]
 ) -> None:
-    """Body, chunks and header lines of each attempt are those of bare requests."""
+    """Each attempt has the body, chunks and header lines of bare requests."""
     with Wire(failed, answer(503), answer(), answer()) as wire, all_gone(made):
         with real(retry=SPOOLING) as session:
             assert put(session, wire.url, options()).status_code == 200
@@ -240,7 +240,7 @@ def test_a_retry_is_the_same_on_the_wire(
 
 @pytest.mark.parametrize("options", BODIES.values(), ids=BODIES)
 def test_a_replay_after_a_401_is_the_same(options: Callable[[], dict[str, Any]]) -> None:
-    """The request goes again with a renewed token, its body whole."""
+    """The replay with a renewed token has the whole body."""
     with Wire(answer(401), answer()) as wire:
         source = Source("old", "new")
         with real(token=source, origins=[wire.url], retry=SPOOLING) as session:
@@ -258,7 +258,7 @@ def test_a_replay_after_a_401_is_the_same(options: Callable[[], dict[str, Any]])
 def test_a_redirect_takes_the_body_along(
     status: int, options: Callable[[], dict[str, Any]], made: list[Any]
 ) -> None:
-    """Over hops and attempts; bare requests would send it empty, or raise."""
+    """A body is sent whole over hops and attempts; bare requests would send it empty, or raise."""
     moved = answer(status, b"", ("Location", "/there"))
     with Wire(moved, answer(503), moved, answer()) as wire, all_gone(made):
         with real(retry=SPOOLING) as session:
@@ -269,7 +269,7 @@ def test_a_redirect_takes_the_body_along(
 
 
 def test_everything_at_once(made: list[Any]) -> None:
-    """A lost connection, a refused token, two redirects and a busy server in one upload."""
+    """An upload survives a lost connection, a refused token, two redirects and a busy server."""
     script = [says(end=rst), MOVED, answer(401), answer(429), MOVED, answer(503), answer(201)]
     with Wire(*script) as wire, all_gone(made):
         source = Source("old", "new")
@@ -281,7 +281,7 @@ def test_everything_at_once(made: list[Any]) -> None:
 
 
 def test_one_option_is_not_the_other(made: list[Any]) -> None:
-    """A key keeps no body, and a body that is kept makes no key."""
+    """A key buffers no body, and a buffered body makes no key."""
     for policy in (RetryPolicy(idempotency_key=True), SPOOLING):
         with Wire(answer(503), answer()) as wire, real(retry=policy) as session:
             assert session.post(wire.url, data=generated(), timeout=60).status_code == 503
@@ -290,7 +290,7 @@ def test_one_option_is_not_the_other(made: list[Any]) -> None:
 
 
 def test_a_file_that_was_put_there_by_hand(made: list[Any]) -> None:
-    """Nobody knows where it stood, so that it cannot be wound back; what is sent is kept."""
+    """A file without a known first position cannot be wound back, but it is buffered."""
     with Wire(answer(503), answer()) as wire, all_gone(made), real(retry=SPOOLING) as session:
         prepared = session.prepare_request(requests.Request("PUT", wire.url))
         body: Any = BytesIO(b"abcdefgh")
@@ -301,7 +301,7 @@ def test_a_file_that_was_put_there_by_hand(made: list[Any]) -> None:
 
 
 def test_a_post_goes_again_with_a_key() -> None:
-    """Both options together: an upload that may go again, and can."""
+    """A POST with both options may be sent again, and can be."""
     policy = RetryPolicy(buffer_bodies=MEGABYTE, idempotency_key=True, backoff=AT_ONCE)
     with Wire(answer(503), answer(201)) as wire, real(retry=policy) as session:
         assert session.post(wire.url, data=generated()).status_code == 201
@@ -309,7 +309,7 @@ def test_a_post_goes_again_with_a_key() -> None:
 
 
 def test_httpbin_gets_the_whole_of_it(demo_server: DemoServer, httpbin_url: str) -> None:
-    """A real application, which refuses, redirects and is busy, reads what was meant."""
+    """A real application that refuses, redirects and is busy gets the whole body."""
     demo_server.guarded = True
     session = requests.Session()
     mount(session, Settings(token=demo_server.issue, origins=[httpbin_url], retry=SPOOLING))
@@ -326,7 +326,7 @@ def test_httpbin_gets_the_whole_of_it(demo_server: DemoServer, httpbin_url: str)
 
 @pytest.mark.parametrize("kind", [iter, Fresh])
 def test_a_body_that_was_half_sent_goes_on_from_where_it_was(kind: Callable[[Any], Any]) -> None:
-    """What was taken goes again, then comes what the caller's iterator has left."""
+    """The pieces that were taken are sent again, then the rest of the caller's iterator."""
     given = [b"one", b"two", b"three", b"four"]
     inner = Taking((1, LOST), (3, LOST), (2, LOST), (None, 200))
     with over(inner) as session:
@@ -335,7 +335,7 @@ def test_a_body_that_was_half_sent_goes_on_from_where_it_was(kind: Callable[[Any
 
 
 def test_nothing_is_read_ahead() -> None:
-    """The caller's generator is asked for a piece when the transport asks, and not before."""
+    """The caller's generator is asked for a piece only when the transport asks for it."""
     steps: list[str] = []
 
     def told() -> Iterator[bytes]:
@@ -357,7 +357,7 @@ def test_nothing_is_read_ahead() -> None:
 
 
 def test_a_connection_that_breaks_in_the_middle() -> None:
-    """A server that resets a real upload half-way gets the whole of it the second time."""
+    """A server that resets a real upload half-way gets the whole body the second time."""
     chunks = [bytes([number]) * 65_536 for number in range(100)]
     with socket.create_server(("127.0.0.1", 0)) as listening:
         got: list[bytes] = []
@@ -386,7 +386,7 @@ def test_a_connection_that_breaks_in_the_middle() -> None:
 
 
 def test_a_length_is_kept_where_each_attempt_is_signed() -> None:
-    """Requests measures a body anew when it is signed; what is left of ours is not its length."""
+    """The length stays that of the whole body, although requests measures it again on signing."""
 
     class Sign(AuthBase):
         def __call__(self, request: PreparedRequest) -> PreparedRequest:
@@ -401,7 +401,7 @@ def test_a_length_is_kept_where_each_attempt_is_signed() -> None:
 
 
 def test_a_hop_without_the_setting_gets_the_body_too() -> None:
-    """What was kept on the way is sent where another policy holds."""
+    """A buffered body is sent to a hop whose policy does not buffer."""
     with Wire() as first, Wire(answer(503), answer()) as second:
         first.then(answer(307, b"", ("Location", second.url)))
         with requests.Session() as session:
@@ -412,7 +412,7 @@ def test_a_hop_without_the_setting_gets_the_body_too() -> None:
 
 
 def test_a_303_takes_it_away_for_good(made: list[Any]) -> None:
-    """After a POST became a GET there is no body, and no attempt brings it back."""
+    """No attempt has a body again after a 303 made a GET of a POST."""
     seen = answer(303, b"", ("Location", "/done"))
     with Wire(seen, answer(503), answer()) as wire, all_gone(made):
         with real(retry=SPOOLING) as session:
@@ -430,7 +430,7 @@ def test_a_303_takes_it_away_for_good(made: list[Any]) -> None:
 def test_off_it_is_sent_once(
     options: Callable[[], dict[str, Any]], made: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without the setting nothing is kept; the body is not even looked at."""
+    """A body is not buffered, nor even looked at, without the setting."""
     monkeypatch.setattr(Spool, "of", None)
     with Wire(answer(503), answer()) as wire, real() as session:
         assert put(session, wire.url, options()).status_code == 503
@@ -439,7 +439,7 @@ def test_off_it_is_sent_once(
 
 
 def test_what_can_be_wound_back_is_not_kept(tmp_path: Path, made: list[Any]) -> None:
-    """Bytes, text, forms and files on disk go again without a copy of theirs."""
+    """Bytes, text, forms and files on disk are sent again without a copy."""
     path = tmp_path / "upload"
     path.write_bytes(b"abc")
     with path.open("rb") as file:
@@ -452,7 +452,7 @@ def test_what_can_be_wound_back_is_not_kept(tmp_path: Path, made: list[Any]) -> 
 
 @pytest.mark.parametrize("size", [6, 7])
 def test_the_bound_is_in_bytes_of_the_body(size: int, made: list[Any]) -> None:
-    """A body of just so many bytes is kept; one byte more, and it is sent once and whole."""
+    """A body as long as the bound is buffered; with one more byte it is sent once and whole."""
     policy = RetryPolicy(buffer_bodies=6, backoff=AT_ONCE)
     events: list[Any] = []
     pieces = [b"abc", b"", b"defg"[: size - 3]]
@@ -466,7 +466,7 @@ def test_the_bound_is_in_bytes_of_the_body(size: int, made: list[Any]) -> None:
 
 
 def test_beyond_the_bound_the_first_401_is_handed_out() -> None:
-    """The token is renewed for the next call, and the body is not sent cut."""
+    """A 401 to a body beyond the bound renews the token for the next call; no body is sent cut."""
     policy = RetryPolicy(buffer_bodies=5, backoff=AT_ONCE)
     with Wire(answer(401), answer()) as wire:
         source = Source("old", "new")
@@ -486,7 +486,7 @@ def test_beyond_the_bound_a_redirect_is_that_of_requests() -> None:
 
 
 def test_beyond_the_bound_a_redirect_iterates_again_what_can_be() -> None:
-    """Bare requests sends an iterable anew to the next hop, and it does so where none was kept."""
+    """An iterable beyond the bound is iterated again for the next hop, as in bare requests."""
     policy = RetryPolicy(buffer_bodies=5, backoff=AT_ONCE)
     with Wire(MOVED, answer()) as wire, real(retry=policy) as session:
         fresh: Any = Fresh([b"abc", b"def"])
@@ -495,7 +495,7 @@ def test_beyond_the_bound_a_redirect_iterates_again_what_can_be() -> None:
 
 
 class FullDisk(FileIO):
-    """A file on a disk that is full, which is noticed when a buffer is written."""
+    """A file on a full disk, which is noticed when a buffer is written."""
 
     def write(self, data: object, /) -> int:  # noqa: ARG002 (the signature of every file)
         """Fail."""
@@ -507,7 +507,7 @@ class FullDisk(FileIO):
 def test_a_full_disk_does_not_stop_the_request(
     size: int, failed: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The body goes out whole, once; what follows is as without the setting."""
+    """The body is sent whole, once; the rest is as without the setting."""
     disk = FullDisk(tmp_path / "spool", "w+b")
     monkeypatch.setattr(spool_module, "SpooledTemporaryFile", lambda _: BufferedRandom(disk))
     with Wire(failed, answer(204)) as wire, real(retry=SPOOLING) as session:
@@ -521,7 +521,7 @@ def test_a_full_disk_does_not_stop_the_request(
 def test_no_place_for_temporary_files_does_not_stop_the_request(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Where there is no directory for them what does not fit into memory is sent once."""
+    """A body that does not fit into memory is sent once without a directory for its file."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
     monkeypatch.setattr(spool_module, "IN_MEMORY", 10)
     with Wire(answer(503), answer()) as wire, real(retry=SPOOLING) as session:
@@ -531,7 +531,7 @@ def test_no_place_for_temporary_files_does_not_stop_the_request(
 
 
 def test_a_file_that_was_cut_is_not_sent_as_if_it_were_whole(made: list[Any]) -> None:
-    """Somebody emptied the temporary file: the attempt fails, and nothing follows."""
+    """An attempt fails if another program emptied the temporary file, and nothing follows."""
     inner = Taking((None, 503), (None, 200))
 
     def cut(event: object) -> None:
@@ -551,7 +551,7 @@ def test_a_file_that_was_cut_is_not_sent_as_if_it_were_whole(made: list[Any]) ->
 def test_an_exception_of_the_callers_generator_is_the_callers(
     kind: type[Exception], made: list[Any]
 ) -> None:
-    """It comes out as it is, at once, and what was made before is not sent as the whole."""
+    """The generator's exception is raised unchanged at once; a part is not sent as the whole."""
 
     def broken() -> Iterator[bytes]:
         yield b"abc"
@@ -586,7 +586,7 @@ def test_an_exception_in_the_second_attempt_is_the_callers_too(
 def test_an_os_error_of_the_callers_generator_is_no_lost_connection(
     kind: type[OSError],
 ) -> None:
-    """urllib3 takes it for its own; the part that was made is never sent as the whole."""
+    """A part of the body is never sent as the whole, although urllib3 claims the error."""
 
     def broken() -> Iterator[bytes]:
         yield b"abc"
@@ -600,7 +600,7 @@ def test_an_os_error_of_the_callers_generator_is_no_lost_connection(
 
 
 def test_a_piece_that_is_no_bytes_is_refused_as_ever() -> None:
-    """The transport's own error comes out."""
+    """The transport's own error is raised."""
     with Wire(answer(), answer()) as wire, real(retry=SPOOLING) as session:
         numbers: Any = iter([b"abc", 5])
         with pytest.raises(TypeError):
@@ -612,7 +612,7 @@ def test_a_piece_that_is_no_bytes_is_refused_as_ever() -> None:
 
 
 def test_it_is_closed_when_the_call_gave_up(made: list[Any]) -> None:
-    """After the last attempt nothing is open, though answer and exception are held."""
+    """No file is open after the last attempt, though answer and exception are held."""
     with all_gone(made):
         response = over(Taking(*[(None, 503)] * 4)).put(API, data=generated())
         assert response.status_code == 503
@@ -621,14 +621,14 @@ def test_it_is_closed_when_the_call_gave_up(made: list[Any]) -> None:
 
 
 def test_it_is_closed_when_an_upload_streams_its_answer(made: list[Any]) -> None:
-    """The body is sent when the answer comes, however long that is read."""
+    """The file is closed when the answer arrives, however long the answer is read."""
     with Wire(answer(200, b"abc")) as wire, real(retry=SPOOLING) as session, all_gone(made):
         response = session.put(wire.url, data=generated(), stream=True)
     assert response.status_code == 200
 
 
 def test_it_is_closed_when_the_session_is(made: list[Any]) -> None:
-    """A wait that the end of the session ends leaves no file."""
+    """A wait that the closing of the session ends leaves no file."""
 
     class Closing(FakeClock):
         def sleep(self, seconds: float, wake: Event | None = None) -> None:
@@ -643,7 +643,7 @@ def test_it_is_closed_when_the_session_is(made: list[Any]) -> None:
 
 @pytest.mark.parametrize("challenge", ["Basic", 'Bearer error="insufficient_scope"'])
 def test_it_is_closed_when_a_401_is_handed_out(challenge: str, made: list[Any]) -> None:
-    """A refusal that no renewal can help ends the call."""
+    """A 401 that no renewal can cure ends the call and closes the file."""
     refused = (401, {"WWW-Authenticate": challenge})
     with all_gone(made):
         inner = Taking((None, refused))
@@ -652,7 +652,7 @@ def test_it_is_closed_when_a_401_is_handed_out(challenge: str, made: list[Any]) 
 
 
 def test_it_is_closed_when_the_token_cannot_be_renewed(made: list[Any]) -> None:
-    """A renewal that fails raises, and leaves no file; nor does one before the first attempt."""
+    """A failed renewal raises and leaves no file, also before the first attempt."""
     session = over(Taking((None, 401)), token=Source("old", OSError("down")), origins=[API])
     with all_gone(made), pytest.raises(RefreshFailed):
         session.put(API, data=generated())
@@ -663,7 +663,7 @@ def test_it_is_closed_when_the_token_cannot_be_renewed(made: list[Any]) -> None:
 
 
 def test_a_redirect_that_nobody_follows_keeps_it_as_long_as_the_answer(made: list[Any]) -> None:
-    """Who wants to follow it by hand has the whole body; who drops the answer, no open file."""
+    """The body is kept while the answer is, to follow the redirect by hand, and then closed."""
     with Wire(MOVED) as wire, real(retry=SPOOLING) as session:
         response = session.put(wire.url, data=generated(), allow_redirects=False, timeout=60)
         assert response.status_code == 307
@@ -677,7 +677,7 @@ def test_a_redirect_that_nobody_follows_keeps_it_as_long_as_the_answer(made: lis
 def test_a_redirect_that_is_followed_by_hand_has_the_body(
     options: Callable[[], dict[str, Any]], made: list[Any]
 ) -> None:
-    """`Response.next` is a call of its own, and its body is the same."""
+    """A call with `Response.next` is a new call with the same body."""
     with Wire(MOVED, answer(503), answer()) as wire, real(retry=SPOOLING) as session:
         with all_gone(made):
             assert put(session, wire.url, options(), follow=False).status_code == 200
@@ -685,7 +685,7 @@ def test_a_redirect_that_is_followed_by_hand_has_the_body(
 
 
 def test_too_many_redirects_leave_no_file(made: list[Any]) -> None:
-    """Where requests itself ends the call it goes with the exception."""
+    """The file is closed with the exception if requests itself ends the call."""
     with Wire(*[MOVED] * 3) as wire, real(retry=SPOOLING) as session:
         session.max_redirects = 2
         with pytest.raises(requests.TooManyRedirects):
@@ -695,7 +695,7 @@ def test_too_many_redirects_leave_no_file(made: list[Any]) -> None:
 
 
 def test_the_callers_request_is_left_as_it_is() -> None:
-    """Body and position are the caller's own afterwards, over a redirect too."""
+    """The caller's request has its own body and position afterwards, after a redirect too."""
     with Wire(answer(503), MOVED, answer()) as wire, real(retry=SPOOLING) as session:
         with piped() as pipe:
             prepared = session.prepare_request(requests.Request("PUT", wire.url, data=pipe))
@@ -711,7 +711,7 @@ def test_the_callers_request_is_left_as_it_is() -> None:
 
 
 def spooled_file(source: Any) -> tuple[Spool, Any]:
-    """A spool, and its body for one attempt."""
+    """Make a spool, and its body for one attempt."""
     request = requests.Request("PUT", API, data=source).prepare()
     spool = Spool.of(request, MEGABYTE)
     assert spool is not None
@@ -720,7 +720,7 @@ def spooled_file(source: Any) -> tuple[Spool, Any]:
 
 @pytest.mark.parametrize("sizes", [[3, 5, 100], [0, 100], [100, 3, 3], [-1], [None], [3, -1]])
 def test_it_reads_as_any_file(sizes: list[int | None]) -> None:
-    """Each attempt may read in steps of its own; all get the same bytes, and then the end."""
+    """Each attempt may read in its own steps; all get the same bytes, and then the end."""
     data = b"abcdefgh" * 10
     spool, _ = spooled_file(Encoder(data))
     request = requests.Request("PUT", API, data=spool.source).prepare()
@@ -743,7 +743,7 @@ def test_to_read_nothing_is_not_the_end() -> None:
 
 
 def test_nothing_is_kept_of_empty_pieces() -> None:
-    """A generator that has nothing to say yet costs nothing."""
+    """An empty piece of a generator takes no space."""
     spool, body = spooled_file(iter([b"", b"abc", b""]))
     request = requests.Request("PUT", API, data=spool.source).prepare()
     assert list(body) == [b"", b"abc", b""]
@@ -753,7 +753,7 @@ def test_nothing_is_kept_of_empty_pieces() -> None:
 
 
 def test_the_end_is_asked_for_once() -> None:
-    """A terminal that said that it is at its end is not asked again."""
+    """A terminal that has reported its end is not asked again."""
     reads = 0
 
     class Terminal:
@@ -774,7 +774,7 @@ def test_the_end_is_asked_for_once() -> None:
 
 @pytest.mark.parametrize("source", [generated, Encoder, Lines])
 def test_it_has_the_ways_of_its_source(source: Callable[[], Any]) -> None:
-    """Requests and urllib3 frame what can be read in another way than what can be iterated."""
+    """A body can be read or iterated like its source, since requests frames the two differently."""
     given = source()
     spool, body = spooled_file(given)
     for way in ("read", "__iter__"):
@@ -785,7 +785,7 @@ def test_it_has_the_ways_of_its_source(source: Callable[[], Any]) -> None:
 
 
 def test_a_transport_that_retries_by_itself_has_the_whole() -> None:
-    """One that iterates again begins at the start; one that would read on is refused."""
+    """A transport that iterates again gets the whole body; one that would read on is refused."""
     spool, body = spooled_file(generated())
     assert [bytes(piece) for piece in islice(body, 1)] == [b"abc"]
     assert b"".join(body) == b"".join(generated())
@@ -797,7 +797,7 @@ def test_a_transport_that_retries_by_itself_has_the_whole() -> None:
 
 
 def test_text_goes_out_as_utf_8() -> None:
-    """A generator of text is sent as urllib3 2 would, and alike the second time."""
+    """A generator of text is sent as urllib3 2 would send it, and alike the second time."""
     with Wire(answer(503), answer()) as wire, real(retry=SPOOLING) as session:
         text: Any = iter(["Zür", "ich"])
         assert session.put(wire.url, data=text, timeout=60).status_code == 200

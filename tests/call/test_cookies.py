@@ -1,4 +1,4 @@
-"""Cookies: what failed and refused attempts set is kept, what the caller wrote stays."""
+"""Cookies: cookies of failed and refused attempts are kept, and the caller's cookies stay."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from tests.support.wire import Wire, answer
 
 
 def sets(*cookies: str) -> tuple[tuple[str, str], ...]:
-    """Header lines that set cookies."""
+    """Return header lines that set cookies."""
     return tuple(("Set-Cookie", cookie) for cookie in cookies)
 
 
 def sent(wire: Wire) -> list[dict[str, str]]:
-    """The cookies that each request brought."""
+    """Return the cookies of each request."""
     lines = [seen.headers.get("Cookie", "") for seen in wire.arrived]
     pairs = [[pair.partition("=") for pair in line.split("; ") if pair] for line in lines]
     return [{name: value for name, _, value in each} for each in pairs]
 
 
 def test_a_failed_attempt_hands_its_cookies_on() -> None:
-    """The next attempt brings what the failed one set, and so does the session afterwards."""
+    """The next attempt and the session get the cookies that a failed attempt has set."""
     with Wire(answer(503, b"", *sets("a=1", "b=2")), answer(), answer()) as wire, real() as session:
         session.get(wire.url)
         session.get(wire.url)
@@ -42,7 +42,7 @@ def test_a_refused_token_hands_its_cookies_on() -> None:
 
 
 def test_later_cookies_win() -> None:
-    """Of two attempts that set one cookie the later one counts, the final answer most of all."""
+    """The later of two attempts that set one cookie counts, and the final answer most of all."""
     lines = [answer(503, b"", *sets(f"a={number}")) for number in (1, 2)]
     with Wire(*lines, answer(200, b"", *sets("a=3"))) as wire, real() as session:
         session.get(wire.url)
@@ -51,7 +51,7 @@ def test_later_cookies_win() -> None:
 
 
 def test_they_join_those_of_session_and_call() -> None:
-    """What session and call brought is still brought, and that of the call stays with the call."""
+    """Cookies of session and call are still sent, and those of the call stay with the call."""
     with Wire(answer(503, b"", *sets("c=3")), answer(), answer()) as wire, real() as session:
         session.cookies.set("a", "1")
         session.get(wire.url, cookies={"b": "2"})
@@ -61,7 +61,7 @@ def test_they_join_those_of_session_and_call() -> None:
 
 
 def test_a_cookie_may_be_taken_away() -> None:
-    """A failed attempt that expires a cookie of the session is heard too."""
+    """A failed attempt can expire a cookie of the session."""
     gone = "a=; Max-Age=0; Path=/"
     with Wire(answer(200, b"", *sets("a=1; Path=/")), answer(503, b"", *sets(gone))) as wire:
         wire.then(answer(), answer())
@@ -81,7 +81,7 @@ def test_a_cookie_of_another_path_stays_away() -> None:
 
 
 def test_a_cookie_header_that_the_caller_wrote_stays() -> None:
-    """A Cookie header of the caller's own is sent as it is, each time."""
+    """A Cookie header that the caller wrote is sent unchanged, each time."""
     with Wire(answer(503, b"", *sets("a=1")), answer(401), answer()) as wire:
         with real(token=Source("old", "new"), origins=[wire.url]) as session:
             session.get(wire.url, headers={"Cookie": "mine=yes"})
@@ -90,7 +90,7 @@ def test_a_cookie_header_that_the_caller_wrote_stays() -> None:
 
 
 def test_the_callers_request_keeps_its_own_cookies() -> None:
-    """What attempts were given in between stands on no request that the caller can see."""
+    """No request that the caller can see has cookies that attempts were given."""
     with Wire(answer(503, b"", *sets("a=1")), answer(), answer()) as wire, real() as session:
         prepared = session.prepare_request(requests.Request("GET", wire.url, cookies={"b": "2"}))
         session.send(prepared)
@@ -98,7 +98,7 @@ def test_the_callers_request_keeps_its_own_cookies() -> None:
 
 
 def test_a_redirect_adds_its_cookies() -> None:
-    """After a failed attempt the hop brings what the redirect set, as with bare requests."""
+    """A hop after a failed attempt has the redirect's cookies, as with bare requests."""
     first, moved = (
         answer(503, b"", *sets("a=1")),
         answer(302, b"", ("Location", "/x"), *sets("b=2")),
@@ -110,7 +110,7 @@ def test_a_redirect_adds_its_cookies() -> None:
 
 
 def test_a_redirect_replaces_a_cookie() -> None:
-    """What the redirect set counts more than what an attempt before it had set."""
+    """A cookie of a redirect counts more than one of an attempt before it."""
     first, moved = (
         answer(503, b"", *sets("a=1")),
         answer(302, b"", ("Location", "/x"), *sets("a=2")),
@@ -121,7 +121,7 @@ def test_a_redirect_replaces_a_cookie() -> None:
 
 
 def test_cookies_stay_with_their_host() -> None:
-    """A cookie that a failed attempt set is not brought to another host."""
+    """A cookie that a failed attempt has set is not sent to another host."""
     with Wire(answer(503, b"", *sets("a=1"))) as wire, real() as session:
         elsewhere = f"http://localhost:{wire.port}/"
         wire.then(answer(302, b"", ("Location", elsewhere)), answer(503), answer())
@@ -130,7 +130,7 @@ def test_cookies_stay_with_their_host() -> None:
 
 
 def test_an_answer_has_its_own_cookies() -> None:
-    """`response.cookies` are those of the answer itself, as ever."""
+    """`response.cookies` has the cookies of that answer only, as in requests."""
     line = answer(200, b"", *sets("b=2"))
     with Wire(answer(503, b"", *sets("a=1")), line) as wire, real() as session:
         response = session.get(wire.url)
@@ -139,7 +139,7 @@ def test_an_answer_has_its_own_cookies() -> None:
 
 
 def test_a_failed_attempt_sets_only_so_many_cookies() -> None:
-    """Of sixty cookies that failed attempts set, the first fifty are sent on and kept."""
+    """The first fifty of sixty cookies that failed attempts set are sent and kept."""
     names = [f"c{number}" for number in range(60)]
     first, second = ([f"{name}=1" for name in part] for part in (names[:40], names[40:]))
     with Wire(answer(503, b"", *sets(*first)), answer(503, b"", *sets(*second))) as wire:
@@ -152,7 +152,7 @@ def test_a_failed_attempt_sets_only_so_many_cookies() -> None:
 
 
 def test_a_long_cookie_of_a_failed_attempt_is_left_out() -> None:
-    """A line is kept up to its bound, and one that is too long hides none behind it."""
+    """A line up to its bound is kept; a line that is too long does not hide the next ones."""
     lines = ["a=1", "b=1".ljust(COOKIE_LINE + 1), "c=1".ljust(COOKIE_LINE)]
     with Wire(answer(503, b"", *sets(*[line.replace(" ", "x") for line in lines]))) as wire:
         wire.then(answer())
@@ -162,7 +162,7 @@ def test_a_long_cookie_of_a_failed_attempt_is_left_out() -> None:
 
 
 def test_failed_attempts_set_only_so_long_cookies() -> None:
-    """All attempts of a call together set as many characters as a server takes."""
+    """The failed attempts of a call together set as many characters as a server accepts."""
     length = COOKIES // 4
     script = [answer(503, b"", *sets(f"c{number}=".ljust(length, "x"))) for number in range(6)]
     retry = RetryPolicy(max_attempts=7, backoff=AT_ONCE)
@@ -172,7 +172,7 @@ def test_failed_attempts_set_only_so_long_cookies() -> None:
 
 
 def test_a_final_answer_sets_as_many_cookies_as_without_us() -> None:
-    """Only what failed attempts set is bounded: the final answer's cookies are requests' own."""
+    """Cookies of failed attempts are bounded; those of the final answer are left to requests."""
     own = sets(*[f"c{number}=1" for number in range(60)], "long=".ljust(10_000, "x"))
     with Wire(answer(503, b"", *sets("a=1")), answer(200, b"", *own)) as wire, real() as session:
         session.get(wire.url)
@@ -180,7 +180,7 @@ def test_a_final_answer_sets_as_many_cookies_as_without_us() -> None:
 
 
 def test_set_cookie2_of_a_failed_attempt_is_not_read() -> None:
-    """No attempt but the final one has its `Set-Cookie2` read, which takes quadratic time."""
+    """The `Set-Cookie2` of a failed attempt is not read, since that takes quadratic time."""
     with Wire(answer(503, b"", *sets("a=1"), ("Set-Cookie2", "b=2"))) as wire, real() as session:
         wire.then(answer())
         session.get(wire.url)

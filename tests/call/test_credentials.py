@@ -1,4 +1,4 @@
-"""Credentials on a request: what the caller set stays, what we add leaves no trace."""
+"""Credentials on a request: the caller's stay, and ours leave no trace."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ BUSY = answer(503, b"busy")
 
 
 def rig(*script: Any, **settings: Any) -> Rig:
-    """A session with a token for the API."""
+    """Make a session with a token for the API."""
     return Rig(*script, **({"token": SECRET, "origins": [API]} | settings))
 
 
 @pytest.fixture
 def netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file of stored passwords, for the API and for another host."""
+    """Write a file of stored passwords, for the API and for another host."""
     path = tmp_path / "netrc"
     lines = "machine {} login ada password lovelace\n"
     path.write_text(lines.format("api.example.com") + lines.format("other.example.com"))
@@ -52,7 +52,7 @@ OWN: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("options", OWN.values(), ids=OWN)
 def test_an_authorization_that_the_caller_set_is_left_alone(options: dict[str, Any]) -> None:
-    """What goes out is what bare requests would send, and a 401 on it renews nothing."""
+    """A caller's header is sent as in bare requests, and a 401 to it renews nothing."""
     source = Source(SECRET)
     own = rig(503, EXPIRED, token=source)
     options = {"url": API} | options
@@ -65,7 +65,7 @@ def test_an_authorization_that_the_caller_set_is_left_alone(options: dict[str, A
 
 @pytest.mark.parametrize("where", ["auth", "headers"])
 def test_an_authorization_that_the_session_has_is_left_alone(where: str) -> None:
-    """The session's own auth and headers are the caller's too."""
+    """The session's own auth and headers count as the caller's too."""
     own = rig(200)
     if where == "auth":
         own.session.auth = ("ada", "lovelace")
@@ -76,7 +76,7 @@ def test_an_authorization_that_the_session_has_is_left_alone(where: str) -> None
 
 
 def test_digest_auth_still_works() -> None:
-    """A 401 that the caller's digest auth answers is none of ours, through our retries too."""
+    """A 401 that the caller's digest auth answers stays with the caller, through retries too."""
     challenge = ("WWW-Authenticate", 'Digest realm="r", nonce="n", qop="auth", algorithm=MD5')
     script = [answer(401, b"", challenge), BUSY, answer(200, b"in")]
     with Wire(*script) as wire, real(token=SECRET, origins=[wire.url]) as session:
@@ -87,7 +87,7 @@ def test_digest_auth_still_works() -> None:
 
 @pytest.mark.usefixtures("netrc")
 def test_a_stored_password_does_not_displace_the_token() -> None:
-    """What requests takes from netrc is not what the caller set."""
+    """A password that requests takes from netrc does not count as set by the caller."""
     ours = rig(EXPIRED, 200, token=Source("old", "new"))
     assert ours.get().status_code == 200
     assert ours.carried == ["Bearer old", "Bearer new"]
@@ -95,7 +95,7 @@ def test_a_stored_password_does_not_displace_the_token() -> None:
 
 @pytest.mark.usefixtures("netrc")
 def test_a_stored_password_still_serves_its_own_host() -> None:
-    """Elsewhere netrc works as ever, on a first request and after a redirect."""
+    """A password in netrc works on other hosts, on a first request and after a redirect."""
     other = "https://other.example.com/"
     ours = rig((302, {"Location": other}), 200, 200)
     ours.get()
@@ -105,7 +105,7 @@ def test_a_stored_password_still_serves_its_own_host() -> None:
 
 @pytest.mark.usefixtures("netrc")
 def test_a_session_that_does_not_trust_its_surroundings_reads_no_netrc() -> None:
-    """With trust_env=False the token is the only credential there is."""
+    """The token is the only credential with trust_env=False."""
     ours = rig(200, 200)
     ours.session.trust_env = False
     ours.get()
@@ -114,7 +114,7 @@ def test_a_session_that_does_not_trust_its_surroundings_reads_no_netrc() -> None
 
 
 def test_the_callers_request_never_carries_the_token() -> None:
-    """Neither the request, nor the answer's, nor those of the history have it afterwards."""
+    """The token is in no request afterwards: the caller's, the answer's, or in the history."""
     ours = rig(503, EXPIRED, (302, {"Location": "/there"}), 200, token=Source("old", "new"))
     prepared = ours.session.prepare_request(requests.Request("GET", API))
     headers = dict(prepared.headers)
@@ -127,7 +127,7 @@ def test_the_callers_request_never_carries_the_token() -> None:
 
 
 def test_headers_may_be_a_plain_dictionary() -> None:
-    """A caller who put another mapping in place of the headers gets the token beside them."""
+    """A caller who replaced the headers by another mapping gets the token added."""
     ours = rig(200, 200)
     prepared = ours.session.prepare_request(requests.Request("GET", API))
     for headers in ({"X-Own": "1"}, {"authorization": "mine"}):
@@ -139,7 +139,7 @@ def test_headers_may_be_a_plain_dictionary() -> None:
 
 
 def test_the_history_of_an_answered_401() -> None:
-    """The refused answer stands in it, as with digest auth; the request is the caller's own."""
+    """The history has the refused answer, as with digest auth, with the caller's own request."""
     ours = rig((401, {}, b"no"), (200, {}, b"yes"), token=Source("old", "new"))
     prepared = ours.session.prepare_request(requests.Request("GET", API))
     response = ours.session.send(prepared)
@@ -149,13 +149,13 @@ def test_the_history_of_an_answered_401() -> None:
 
 
 def test_a_failed_attempt_is_no_history() -> None:
-    """To many callers a history means redirects: attempts stand in `attempts` alone."""
+    """The history has no failed attempts, since many callers take it for redirects."""
     response = rig(503, 429, 200).get()
     assert (response.history, len(attempts(response))) == ([], 3)
 
 
 def test_a_prepared_request_can_be_sent_again() -> None:
-    """Once more the same request is another call, with the token that is current then."""
+    """A request that is sent again is another call, with the token that is current then."""
     ours = rig(200, EXPIRED, 200, 503, 200, token=Source("old", "new"))
     prepared = ours.session.prepare_request(requests.Request("GET", API))
     answers = [ours.session.send(prepared) for _ in range(3)]
@@ -164,7 +164,7 @@ def test_a_prepared_request_can_be_sent_again() -> None:
 
 
 def test_threads_may_share_a_prepared_request() -> None:
-    """Sixteen threads send one object, refused and redirected: each call has its own story."""
+    """Sixteen threads that send one object, refused and redirected, have separate records."""
     crowd = 16
     together = Barrier(crowd)
 
@@ -193,14 +193,14 @@ def test_threads_may_share_a_prepared_request() -> None:
 
 
 class Signature(requests.auth.AuthBase):
-    """Signs with a number that grows, as a timestamp would."""
+    """An auth that signs with a number that grows, like a timestamp."""
 
     def __init__(self) -> None:
-        """Nothing signed yet."""
+        """Start without a signature."""
         self.made = 0
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Sign, and hook in as an auth of requests may."""
+        """Sign, and add a hook as an auth of requests may."""
         self.made += 1
         request.headers["X-Signature"] = f"{self.made} {request.method}"
         request.register_hook("response", lambda response, **_: response)
@@ -208,7 +208,7 @@ class Signature(requests.auth.AuthBase):
 
 
 def test_each_attempt_is_signed_anew() -> None:
-    """A retry, a replay and a redirect get a fresh signature; the caller's request has none."""
+    """A retry, a replay and a redirect get a new signature; the caller's request has none."""
     moved, signature = (302, {"Location": "/there"}), Signature()
     ours = rig(503, EXPIRED, moved, 200, token=Source("old", "new"), auth=signature)
     response = ours.get()
@@ -221,7 +221,7 @@ def test_each_attempt_is_signed_anew() -> None:
 
 @pytest.mark.parametrize("hooks", [None, {}, {"response": None}])
 def test_signing_needs_no_hooks(hooks: Any) -> None:
-    """A request whose hooks somebody took away is signed like any other."""
+    """A request whose hooks were removed is signed like any other."""
     ours = Rig(200, auth=Signature(), origins=[API])
     prepared = ours.session.prepare_request(requests.Request("GET", API))
     prepared.hooks = hooks
@@ -230,7 +230,7 @@ def test_signing_needs_no_hooks(hooks: Any) -> None:
 
 
 def test_a_signature_goes_to_its_origins_alone() -> None:
-    """What signs requests follows the same rule as a token."""
+    """A signing auth follows the same rule of origins as a token."""
     signature = Signature()
     ours = Rig((302, {"Location": "https://evil.test/"}), 200, auth=signature, origins=[API])
     ours.get()
@@ -239,7 +239,7 @@ def test_a_signature_goes_to_its_origins_alone() -> None:
 
 
 def test_another_scheme_stands_before_the_token() -> None:
-    """A token says itself what stands before it, and only its own challenges are answered."""
+    """A token names its scheme, and only challenges for that scheme are answered."""
     token = Token("abc", scheme="token")
     ours = rig((401, {"WWW-Authenticate": "Bearer"}), token=token)
     assert ours.get().status_code == 401
@@ -248,7 +248,7 @@ def test_another_scheme_stands_before_the_token() -> None:
 
 
 def test_a_replay_survives_what_a_first_send_does() -> None:
-    """The request that follows a 401 is retried like any other, under the same attempts."""
+    """The request that follows a 401 is retried like any other, with the same attempts."""
     script = [answer(401), BUSY, says(end=fin), answer(200, b"in")]
     with Wire(*script) as wire, real(token=Source("old", "new"), origins=[wire.url]) as session:
         response = session.get(wire.url)

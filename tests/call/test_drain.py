@@ -1,4 +1,4 @@
-"""Failed answers: drained within a bound, undecoded, and their connections let go."""
+"""Failed answers are drained within a bound, undecoded, and their connections released."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def in_two(start: bytes, rest: bytes) -> Action:
 
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drain for as long as a slow machine needs, where the test does not say for how long."""
+    """Drain for as long as a slow machine needs, unless the test sets a time."""
     monkeypatch.setattr(response_body, "DRAIN_SECONDS", PATIENCE)
 
 
@@ -91,7 +91,7 @@ def test_a_failed_answer_frees_its_connection(
     connections: int,
     stream: bool,  # noqa: FBT001
 ) -> None:
-    """A small body is drained and its connection used again; else the connection is closed."""
+    """A small body is drained and its connection reused; otherwise the connection is closed."""
     with Wire(failed, answer(200, b"here")) as wire, real() as session:
         assert session.get(wire.url, stream=stream).content == b"here"
         assert wire.connections == connections
@@ -102,7 +102,7 @@ def test_a_chunk_that_does_not_come_costs_the_connection(
     stream: bool,  # noqa: FBT001
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A body that stops coming is waited for as long as a drain may take, and then left."""
+    """A body that stalls is waited for as long as a drain may take; then the connection closes."""
     monkeypatch.setattr(response_body, "DRAIN_SECONDS", 0.05)
     stops = says(head(503, ("Transfer-Encoding", "chunked")))
     with Wire(stops, answer(200, b"here")) as wire, real() as session:
@@ -111,7 +111,7 @@ def test_a_chunk_that_does_not_come_costs_the_connection(
 
 
 def test_a_drain_leaves_the_sockets_time_limit_as_it_was() -> None:
-    """What is sent next over the connection is not bound by the time that a drain may take."""
+    """The next request over the connection does not have the time limit of the drain."""
     with Wire(chunked(503, b"abc")) as wire, requests.Session() as session:
         response = session.get(wire.url, stream=True, timeout=30)
         socket = response.raw.connection.sock
@@ -129,7 +129,7 @@ def test_a_401_frees_its_connection_too() -> None:
 
 
 def test_what_was_not_kept_of_a_401_is_empty() -> None:
-    """To read the body of a refused answer raises nothing, even where it was thrown away."""
+    """A refused answer whose body was thrown away reads as empty, without an error."""
     refused = answer(401, bytes(DRAIN_BYTES + 1))
     with Wire(refused, answer()) as wire, _renewing(wire) as session:
         assert session.get(wire.url).history[0].text == ""
@@ -142,18 +142,18 @@ PACKED, GZIP = gzip.compress(b"who are you?"), ("Content-Encoding", "gzip")
     "refused", [answer(401, PACKED, GZIP), chunked(401, PACKED, headers=(GZIP,))]
 )
 def test_an_encoded_body_that_was_drained_is_decoded_when_it_is_read(refused: Action) -> None:
-    """The body of a refused answer is what the server meant, whatever it was packed in."""
+    """The drained body of a refused answer is decoded when it is read."""
     with Wire(refused, answer()) as wire, _renewing(wire) as session:
         assert session.get(wire.url).history[0].text == "who are you?"
 
 
 def test_the_bound_of_a_drain_is_what_the_design_says() -> None:
-    """64 KB and one second."""
+    """A drain is bounded by 64 KB and one second."""
     assert (DRAIN_BYTES, DRAIN_SECONDS) == (64 * 1024, 1.0)
 
 
 def test_a_flood_is_not_drained() -> None:
-    """Of 210 MB of a failed answer hardly more is taken than fits into the sockets' buffers."""
+    """A failed answer of 210 MB is read little further than the sockets' buffers."""
     taken: list[int] = []
     size = 210 * 1024 * 1024
     failed = flood(head(503, ("Content-Length", str(size))), size, taken)
@@ -163,7 +163,7 @@ def test_a_flood_is_not_drained() -> None:
 
 
 def test_a_bomb_is_not_unpacked() -> None:
-    """A small failed body that would unpack to 60 MB is drained as it came."""
+    """A small failed body that would unpack to 60 MB is drained without decoding."""
     bomb = gzip.compress(bytes(60_000_000))
     assert len(bomb) < DRAIN_BYTES
     failed = answer(503, bomb, ("Content-Encoding", "gzip"))
@@ -191,7 +191,7 @@ DRIPS: dict[str, bytes] = {
 def test_a_failed_answer_that_drips_is_left_soon(
     start: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A drain ends with its time, however often a byte comes: the drip itself never ends."""
+    """A drain ends at its time limit, although bytes keep coming without end."""
     monkeypatch.setattr(response_body, "DRAIN_SECONDS", 1.0)
     clock = FakeClock()
     dripping = drip(start, tick=lambda: clock.advance(0.1))
@@ -200,7 +200,7 @@ def test_a_failed_answer_that_drips_is_left_soon(
 
 
 def test_a_drain_ends_with_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the deadline is nearer than the bound of a drain, it comes first."""
+    """A drain ends at the deadline if that comes before its own bound."""
     monkeypatch.setattr(response_body, "DRAIN_SECONDS", 1e9)
     clock, policy = FakeClock(), RetryPolicy(deadline=120, backoff=AT_ONCE)
     dripping = drip(DRIPS["sized"], tick=lambda: clock.advance(10))
@@ -215,7 +215,7 @@ def test_a_drain_ends_with_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("stream", [False, True], ids=["read", "stream"])
 def test_a_problem_document_may_veto_a_retry(stream: bool) -> None:  # noqa: FBT001
-    """Abnormal usage ends the call, its body is the caller's; who streams reads it alone."""
+    """Abnormal usage ends the call; the caller gets the body, unread with `stream`."""
     body, events = b'{"type": "https://example.com/types#abnormal-usage-detected"}', list[Any]()
     with Wire(answer(429, body, PROBLEM), answer()) as wire:
         with real(listeners=[events.append]) as session:
@@ -228,14 +228,14 @@ def test_a_problem_document_may_veto_a_retry(stream: bool) -> None:  # noqa: FBT
 
 @pytest.mark.parametrize("body", [b"{}", b'{"type": "about:blank"}', b"[1]", b"not JSON", b""])
 def test_any_other_problem_is_retried(body: bytes) -> None:
-    """A problem document that says something else, or nothing that can be read, vetoes nothing."""
+    """A problem document of another type, or an unreadable one, vetoes nothing."""
     with Wire(answer(503, body, PROBLEM), answer(200, b"here")) as wire, real() as session:
         assert session.get(wire.url).content == b"here"
         assert wire.connections == 1
 
 
 def test_a_torn_problem_document_vetoes_nothing() -> None:
-    """A POST whose 429 breaks off in its document was throttled all the same: it goes again."""
+    """A POST whose 429 breaks off in its document was throttled all the same, and is retried."""
     torn = cut(429, 99, b'{"type": "', PROBLEM, end=rst)
     with Wire(torn, answer(201)) as wire, real() as session:
         assert session.post(wire.url, data=b"order").status_code == 201
@@ -256,14 +256,14 @@ CROWDED: dict[str, list[Action]] = {
 
 @pytest.mark.parametrize("script", CROWDED.values(), ids=CROWDED)
 def test_a_pool_of_one_never_waits_for_itself(script: list[Action]) -> None:
-    """Every answer that is given up gives its connection back before the next is asked for."""
+    """Each answer that is given up returns its connection before the next one is requested."""
     with Wire(*script, answer(200, b"after")) as wire, _renewing(wire, ONE_PLACE) as session:
         after = ended(lambda: (session.get(wire.url), session.get(wire.url))[1])
     assert after.content == b"after"
 
 
 def test_a_pool_of_one_survives_a_failing_renewal() -> None:
-    """An exception in place of a streamed 401 leaks no connection: nobody else could close it."""
+    """An exception in place of a streamed 401 leaks no connection, which no caller could close."""
 
     def broken() -> str:
         if wire.arrived:
@@ -278,5 +278,5 @@ def test_a_pool_of_one_survives_a_failing_renewal() -> None:
 
 
 def _renewing(wire: Wire, pool: dict[str, Any] | None = None) -> requests.Session:
-    """A session with a token for this server, and another for when it is refused."""
+    """Make a session with a token for this server, and another token for after a refusal."""
     return real(pool=pool, token=Source("old", "new"), origins=[wire.url])

@@ -1,4 +1,4 @@
-"""Failures of the network: each raised as bare requests raises it, and retried where that helps."""
+"""Failures of the network: raised as in bare requests, and retried where that helps."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ CERTIFICATE = Path(__file__).parents[1] / "support" / "self_signed.pem"
 
 
 def compared(url: str, **options: Any) -> tuple[Exception, Exception, list[Reason]]:
-    """What bare requests raises, what we raise after two attempts at most, and our reasons."""
+    """Return the exceptions of bare requests and ours (two attempts at most), and the reasons."""
     with requests.Session() as bare, real(retry=TWICE) as session:
         usual, ours = raised(bare, url, **options), raised(session, url, **options)
     return usual, ours, [attempt.reason for attempt in attempts(ours)]
 
 
 def alike(usual: Exception, ours: Exception) -> bool:
-    """Whether both are of one type, and say the same but for addresses of objects and ports."""
+    """Whether both have one type and text, apart from addresses of objects and ports."""
     causes = [type(cause) for cause in usual.args], [type(cause) for cause in ours.args]
     return type(usual) is type(ours) and causes[0] == causes[1]
 
@@ -70,7 +70,7 @@ BROKEN: dict[str, Action] = {
 
 @pytest.mark.parametrize("line", BROKEN.values(), ids=BROKEN)
 def test_a_broken_answer(line: Action) -> None:
-    """A connection that brings no answer is tried again, then raised as ever."""
+    """A connection that brings no answer is tried again, then raised as in bare requests."""
     with Wire(line, line, line) as wire:
         usual, ours, reasons = compared(wire.url)
         assert wire.left == 0
@@ -80,7 +80,7 @@ def test_a_broken_answer(line: Action) -> None:
 
 @pytest.mark.parametrize("line", BROKEN.values(), ids=BROKEN)
 def test_a_broken_answer_can_be_cured(line: Action) -> None:
-    """The second attempt goes over a connection of its own and brings the answer."""
+    """The second attempt uses a new connection and brings the answer."""
     with Wire(line, answer(200, b"here")) as wire, real() as session:
         assert session.get(wire.url).content == b"here"
         assert wire.connections == 2
@@ -96,7 +96,7 @@ def test_a_broken_answer_can_be_cured(line: Action) -> None:
     ids=["refused", "no answer", "no answer to connect"],
 )
 def test_nobody_there(nobody: Any, timeout: Any, kind: type[Exception]) -> None:
-    """Where no connection comes about nothing was sent, and that is the reason told."""
+    """A refused connection means that nothing was sent, and the reason says so."""
     there: AbstractContextManager[str] = nobody()
     with there as url:
         usual, ours, reasons = compared(url, timeout=timeout)
@@ -119,7 +119,7 @@ def test_a_name_that_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_silent_server() -> None:
-    """A read timeout stays what it is; a GET is tried again first."""
+    """A GET is tried again after a read timeout, which is then raised unchanged."""
     with Wire(silence(), silence(), silence()) as wire:
         usual, ours, reasons = compared(wire.url, timeout=(60, 0.05))
     assert type(ours) is requests.ReadTimeout
@@ -128,7 +128,7 @@ def test_a_silent_server() -> None:
 
 
 def test_a_certificate_that_nobody_trusts() -> None:
-    """A certificate does not get better by trying again: one connection, one exception."""
+    """An untrusted certificate is not tried again: one connection, one exception."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(CERTIFICATE)
     with Wire(answer(), tls=context) as wire:
@@ -140,7 +140,7 @@ def test_a_certificate_that_nobody_trusts() -> None:
 
 
 def test_a_certificate_that_is_trusted() -> None:
-    """With that certificate as authority TLS works through us, for retries and renewals too."""
+    """TLS works with that certificate as authority, for retries and renewals too."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(CERTIFICATE)
     with Wire(says(end=fin), answer(503), answer(200, b"here"), tls=context) as wire:
@@ -150,7 +150,7 @@ def test_a_certificate_that_is_trusted() -> None:
 
 
 def test_a_tls_connection_that_is_cut() -> None:
-    """A TLS connection reset after the request is a lost connection, and not a bad certificate."""
+    """A TLS connection reset after the request is a lost connection, not a bad certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(CERTIFICATE)
     with Wire(says(end=rst), answer(), tls=context) as wire, real() as session:
@@ -160,7 +160,7 @@ def test_a_tls_connection_that_is_cut() -> None:
 
 @pytest.fixture
 def tunnels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Proxies may be used; urllib3 1.26 forgets the socket of a tunnel that was refused."""
+    """Allow proxies; urllib3 1.26 forgets the socket of a tunnel that was refused."""
     monkeypatch.delenv("NO_PROXY")
     yield
     gc.collect()
@@ -169,7 +169,7 @@ def tunnels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.usefixtures("tunnels")
 @pytest.mark.filterwarnings(FORGOTTEN)
 def test_a_proxy_that_wants_a_password() -> None:
-    """A 407 to CONNECT is no answer but an exception, and no retry brings the password."""
+    """A 407 to CONNECT is an exception, not an answer, and is not retried."""
     denied = says(b"HTTP/1.1 407 Who are you\r\nContent-Length: 0\r\n\r\n", end=fin)
     with Wire(denied, denied) as wire:
         usual, ours, reasons = compared(API, proxies={"https": wire.url})
@@ -182,7 +182,7 @@ def test_a_proxy_that_wants_a_password() -> None:
 @pytest.mark.usefixtures("tunnels")
 @pytest.mark.filterwarnings(FORGOTTEN)
 def test_a_proxy_never_sees_the_token_of_a_tunnel() -> None:
-    """CONNECT carries no token of ours."""
+    """A CONNECT does not carry our token."""
     denied = says(b"HTTP/1.1 502 Nobody there\r\nContent-Length: 0\r\n\r\n", end=fin)
     with Wire(denied) as wire, real(token=SECRET, origins=[API]) as session:
         raised(session, API, proxies={"https": wire.url})
@@ -192,7 +192,7 @@ def test_a_proxy_never_sees_the_token_of_a_tunnel() -> None:
 
 @pytest.mark.usefixtures("tunnels")
 def test_a_proxy_that_is_down() -> None:
-    """A proxy that refuses the connection got nothing: that is worth another attempt."""
+    """A proxy that refuses the connection received nothing, so the request is tried again."""
     with refusing() as url:
         usual, ours, reasons = compared("http://api.example.com/", proxies={"http": url})
     assert type(ours) is ProxyError
@@ -202,7 +202,7 @@ def test_a_proxy_that_is_down() -> None:
 
 @pytest.mark.parametrize("url", ["http://", "nonsense", "http://.example.com", "ftp://127.0.0.1/"])
 def test_a_bad_url(url: str) -> None:
-    """What requests refuses before it comes to us is refused as ever."""
+    """A URL that requests refuses before the adapter is refused as in bare requests."""
     with requests.Session() as bare, real() as session:
         usual, ours = raised(bare, url), raised(session, url)
     assert (type(ours), str(ours)) == (type(usual), str(usual))
@@ -236,7 +236,7 @@ FAILURES: list[tuple[Exception, Reason]] = [
 
 @pytest.mark.parametrize(("error", "reason"), FAILURES, ids=[repr(e)[:40] for e, _ in FAILURES])
 def test_what_kind_a_failure_is(error: requests.RequestException, reason: Reason) -> None:
-    """Fatal ones are raised at once, others go again; the very exception comes out unwrapped."""
+    """Fatal failures are raised at once, others are retried; the exception is not wrapped."""
     rig = Rig(error, error, retry=TWICE)
     with pytest.raises(type(error)) as caught:
         rig.get()
@@ -246,7 +246,7 @@ def test_what_kind_a_failure_is(error: requests.RequestException, reason: Reason
 
 
 def test_an_exception_that_goes_round_in_circles() -> None:
-    """A chain of causes without end is looked at for a while, and no longer."""
+    """A circular chain of causes is searched up to a bound."""
     error = requests.ConnectionError()
     error.args = (error,)
     rig = Rig(error, 200)
@@ -257,7 +257,7 @@ def test_an_exception_that_goes_round_in_circles() -> None:
     "error", [HTTPError("raw"), IncompleteRead(b""), HTTPException("raw"), ProtocolError("raw")]
 )
 def test_what_is_none_of_requests_becomes_one(error: Exception) -> None:
-    """Errors of urllib3 and http.client that an adapter lets through are ConnectionErrors then."""
+    """Raw errors of urllib3 and http.client from an adapter become ConnectionErrors."""
     rig = Rig(error, error, retry=RetryPolicy(max_attempts=1))
     with pytest.raises(requests.ConnectionError) as caught:
         rig.get()
@@ -268,7 +268,7 @@ def test_what_is_none_of_requests_becomes_one(error: Exception) -> None:
 
 @pytest.mark.parametrize("error", [TypeError("x"), ValueError("x"), OSError("x"), KeyError("x")])
 def test_foreign_exceptions_are_left_alone(error: Exception) -> None:
-    """What is no matter of the network comes out as it is, after one send."""
+    """An exception that has nothing to do with the network is raised unchanged, after one send."""
     rig = Rig(error, 200)
     with pytest.raises(type(error)) as caught:
         rig.get()
@@ -278,7 +278,7 @@ def test_foreign_exceptions_are_left_alone(error: Exception) -> None:
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(), GeneratorExit()])
 def test_who_wants_out_gets_out(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing that ends a program is held up or sent again."""
+    """An exception that ends a program is neither delayed nor retried."""
     rig = Rig(200)
 
     def send(*_: Any, **__: Any) -> None:
@@ -290,7 +290,7 @@ def test_who_wants_out_gets_out(error: BaseException, monkeypatch: pytest.Monkey
 
 
 def test_errors_of_a_body_are_those_of_requests() -> None:
-    """Each error of urllib3 while a body is read becomes what `iter_content` makes of it."""
+    """Each error of urllib3 while reading a body becomes the error that `iter_content` raises."""
     timeout = ReadTimeoutError(None, "/", "slow")  # type: ignore[arg-type]
     assert type(body_error(timeout)) is requests.ConnectionError
     assert type(body_error(WireSSLError("bad record"))) is SSLError
@@ -298,7 +298,7 @@ def test_errors_of_a_body_are_those_of_requests() -> None:
 
 
 def test_the_request_of_an_exception_is_the_callers() -> None:
-    """`error.request` is the very request that was sent to us, without token."""
+    """`error.request` is the very request that the caller sent, without a token."""
     with refusing() as url, real(token=SECRET, origins=[url], retry=TWICE) as session:
         prepared = session.prepare_request(requests.Request("GET", url))
         with pytest.raises(requests.ConnectionError) as caught:

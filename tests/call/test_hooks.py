@@ -1,4 +1,4 @@
-"""Response hooks of the user: all of them go on working, on the final answer alone."""
+"""The user's response hooks: all of them work, and see the final answer only."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
 
 
 class Seen:
-    """A hook that keeps what it was called with."""
+    """A hook that records its arguments."""
 
     def __init__(self, replaced: requests.Response | None = None) -> None:
-        """Give this answer in place of the one that came."""
+        """Return this answer in place of the received one."""
         self.statuses: list[int] = []
         self.options: list[set[str]] = []
         self._replaced = replaced
 
     def __call__(self, response: requests.Response, **options: Any) -> requests.Response | None:
-        """Remember the answer."""
+        """Record the answer."""
         self.statuses.append(response.status_code)
         self.options.append(set(options))
         return self._replaced
 
 
 def rig(*script: Any) -> Rig:
-    """A session whose token is refused once."""
+    """Make a session whose token is refused once."""
     return Rig(*script, token=Source("old", "new"), origins=[API])
 
 
@@ -54,7 +54,7 @@ HOOKS: dict[str, Any] = {
 @pytest.mark.parametrize("shape", HOOKS.values(), ids=HOOKS)
 @pytest.mark.parametrize("where", ["session", "call"])
 def test_a_hook_sees_the_final_answer_once(shape: Any, where: str) -> None:
-    """Wherever it is and in whatever shape, failed attempts and refused tokens are not for it."""
+    """A hook of any kind sees neither failed attempts nor refused tokens."""
     seen, ours = Seen(), rig(503, EXPIRED, 429, 200)
     if where == "session":
         ours.session.hooks = shape(seen)
@@ -74,7 +74,7 @@ def test_hooks_get_what_requests_gives_them() -> None:
 
 
 def test_hooks_see_each_hop() -> None:
-    """On redirects hooks are called for each hop, as ever, and after ours."""
+    """Hooks are called for each hop of a redirect, after our hook."""
     seen = Seen()
     ours = rig((302, {"Location": "/there"}), EXPIRED, 503, 200)
     ours.get(hooks={"response": seen})
@@ -82,7 +82,7 @@ def test_hooks_see_each_hop() -> None:
 
 
 def test_hooks_of_a_call_stand_in_for_those_of_the_session() -> None:
-    """As ever the call's hooks stand in for the session's; ours answers all the same."""
+    """A call's hooks replace those of the session, and our hook works all the same."""
     session_hook, call_hook, ours = Seen(), Seen(), rig(EXPIRED, 200)
     ours.session.hooks["response"].append(session_hook)
     ours.get(hooks={"response": call_hook})
@@ -92,7 +92,7 @@ def test_hooks_of_a_call_stand_in_for_those_of_the_session() -> None:
 
 @pytest.mark.parametrize("where", ["session", "call"])
 def test_raise_for_status_as_a_hook(where: str) -> None:
-    """A hook that raises for bad answers does not see the ones that were cured."""
+    """A hook that raises for bad answers does not see answers that were retried."""
 
     def check(response: requests.Response, **_: Any) -> None:
         response.raise_for_status()
@@ -108,7 +108,7 @@ def test_raise_for_status_as_a_hook(where: str) -> None:
 
 @pytest.mark.parametrize("hooks", [{}, None, {"response": []}, {"response": None}])
 def test_a_session_or_a_call_without_hooks(hooks: Any) -> None:
-    """Ours is there even where somebody took all hooks away."""
+    """Our hook is there even if the caller removed all hooks."""
     ours = rig(EXPIRED, 200)
     if hooks != {"response": None}:  # which requests itself cannot merge
         ours.session.hooks = hooks
@@ -119,7 +119,7 @@ def test_a_session_or_a_call_without_hooks(hooks: Any) -> None:
 
 
 def test_a_request_whose_hooks_are_none() -> None:
-    """Where somebody set them to None, requests asks no hook: all works but the answer to a 401."""
+    """A request with hooks set to None works, except that its 401 is handed out."""
     ours = rig((302, {"Location": "/there"}), 503, EXPIRED)
     request = ours.session.prepare_request(requests.Request("GET", API))
     request.hooks = None  # type: ignore[assignment]
@@ -128,14 +128,14 @@ def test_a_request_whose_hooks_are_none() -> None:
 
 
 def test_a_request_prepared_without_the_session() -> None:
-    """`Request.prepare` knows no session hooks, and the 401 is answered all the same."""
+    """A 401 is answered although `Request.prepare` has no hooks of the session."""
     ours = rig(EXPIRED, 200)
     assert ours.session.send(requests.Request("GET", API).prepare()).status_code == 200
     assert ours.carried == ["Bearer old", "Bearer new"]
 
 
 def test_our_hook_is_there_once() -> None:
-    """However often a request is refused and redirected, ours comes first and stands there once."""
+    """Our hook is first and there once, however often a request is refused and redirected."""
     seen, source = Seen(), Source("one", "two", "three", "four")
     script: list[Line] = [EXPIRED, (302, {"Location": "/"}), 200]
     ours = Rig(*script * 3, token=source, origins=[API])
@@ -148,7 +148,7 @@ def test_our_hook_is_there_once() -> None:
 
 @pytest.mark.parametrize("shape", HOOKS.values(), ids=HOOKS)
 def test_hooks_that_were_put_on_a_prepared_request(shape: Any) -> None:
-    """In whatever shape they stand there, before ours or instead of it, ours comes first again."""
+    """Our hook is first again, whatever hooks were put before it or in its place."""
     early, late, source = Seen(), Seen(), Source("one", "two", "three", "four")
     script: list[Line] = [EXPIRED, 200]
     ours = Rig(*script * 3, token=source, origins=[API])
@@ -162,7 +162,7 @@ def test_hooks_that_were_put_on_a_prepared_request(shape: Any) -> None:
 
 
 def test_a_hook_may_put_another_answer_in_place() -> None:
-    """What a user's hook returns is what the caller gets."""
+    """The caller gets the answer that a user's hook returns."""
     other = requests.Response()
     other.status_code = 299
     ours = rig(EXPIRED, 200)
@@ -170,7 +170,7 @@ def test_a_hook_may_put_another_answer_in_place() -> None:
 
 
 def test_a_hook_may_send_the_same_request_again() -> None:
-    """A hook that sends by itself, as the auth classes of requests do, makes a call of its own."""
+    """A hook that sends a request, as the auth classes of requests do, makes a separate call."""
 
     def again(response: requests.Response, **options: Any) -> requests.Response | None:
         if response.status_code == 404:
@@ -182,7 +182,7 @@ def test_a_hook_may_send_the_same_request_again() -> None:
 
 
 def test_ours_is_inert_for_answers_of_others() -> None:
-    """A test double or a cache may call hooks on answers that never came through an adapter."""
+    """Our hook ignores answers without an adapter, as a test double or a cache may pass them."""
     foreign = requests.Response()
     foreign.status_code, foreign.elapsed = 401, timedelta(seconds=7)
     assert on_response(foreign, timeout=1) is None
@@ -200,7 +200,7 @@ def test_ours_may_be_called_twice() -> None:
 
 
 def test_elapsed_is_the_time_of_the_last_attempt() -> None:
-    """Waits, renewals and failed attempts are not in it, and it is not nothing."""
+    """The `elapsed` excludes waits, renewals and failed attempts, and is not zero."""
     ours = rig((429, {"Retry-After": "30"}), EXPIRED, 200)
     assert ours.get().elapsed == timedelta(0)  # no time passes while a scripted answer comes
     clock = FakeClock()
@@ -220,7 +220,7 @@ def test_elapsed_is_the_time_of_the_last_attempt() -> None:
 
 
 def test_the_time_of_a_listener_is_not_in_elapsed() -> None:
-    """A listener that is slow when a call ends is no slow server."""
+    """The time of a slow listener at the end of a call is not in `elapsed`."""
     clock = FakeClock()
 
     def slow(_: object) -> None:
@@ -231,7 +231,7 @@ def test_the_time_of_a_listener_is_not_in_elapsed() -> None:
 
 
 def test_a_renewal_that_fails_comes_before_any_hook() -> None:
-    """No hook sees an answer in whose place an exception is raised."""
+    """No hook sees an answer if an exception is raised in its place."""
     seen, called = Seen(), []
 
     def source() -> str:

@@ -1,4 +1,4 @@
-"""Idempotency keys: one for each call, the same over all its attempts, never over the caller's."""
+"""Idempotency keys: one for each call, the same in all attempts, never replacing the caller's."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ QUOTED_UUID = re.compile(r'"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{
 
 
 def keys(rig: Rig) -> list[str | bytes | None]:
-    """The key that each request went out with."""
+    """Return the key of each request that was sent."""
     return [request.headers.get(KEY) for request in rig.inner.sent]
 
 
 def keys_on(wire: Wire) -> list[str | None]:
-    """The key that each request arrived with."""
+    """Return the key of each request that arrived."""
     return [request.headers[KEY] for request in wire.arrived]
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH", "post"])
 def test_all_attempts_of_a_call_carry_one_key(method: str) -> None:
-    """After an error, a lost connection and an answer that was cut, the same key goes again."""
+    """The same key is sent again after an error, a lost connection and a cut answer."""
     cut = chunked(200, b"abc", end=fin)
     with Wire(answer(503), says(end=rst), cut, answer(201)) as wire:
         with real(retry=WITH_KEYS) as session:
@@ -64,7 +64,7 @@ def test_all_attempts_of_a_call_carry_one_key(method: str) -> None:
 
 
 def test_a_method_that_was_written_by_hand() -> None:
-    """Session.request writes methods in upper case; who prepares a request may not."""
+    """A method in lower case in a prepared request gets a key too."""
     rig = Rig(503, 200, retry=WITH_KEYS)
     prepared = rig.session.prepare_request(requests.Request("POST", API))
     prepared.method = "post"
@@ -74,21 +74,21 @@ def test_a_method_that_was_written_by_hand() -> None:
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"])
 def test_other_methods_get_no_key(method: str) -> None:
-    """A method that is idempotent by itself needs none."""
+    """An idempotent method gets no key."""
     rig = Rig(200, retry=WITH_KEYS)
     rig.session.request(method, API)
     assert keys(rig) == [None]
 
 
 def test_it_is_off_unless_asked_for() -> None:
-    """Without the opt-in no request gets a key, and a POST does not go again."""
+    """A default policy gives no request a key, and does not send a POST again."""
     rig = Rig(503, 200)
     assert rig.session.post(API, data=b"order").status_code == 503
     assert keys(rig) == [None]
 
 
 def test_each_call_has_its_own() -> None:
-    """Two calls are two orders, even with one prepared request."""
+    """Two calls have two keys, even with one prepared request."""
     rig = Rig(503, 200, 503, 200, 200, retry=WITH_KEYS)
     prepared = rig.session.prepare_request(requests.Request("POST", API, data=b"order"))
     rig.session.send(prepared)
@@ -100,7 +100,7 @@ def test_each_call_has_its_own() -> None:
 
 
 def test_threads_that_send_one_prepared_request_have_a_key_each() -> None:
-    """What one thread's call carries is never seen on another's."""
+    """The key of one thread's call is never seen on another thread's call."""
     crowd, known = 8, set()
 
     def refuse_once(seen: Arrived) -> Action:
@@ -127,7 +127,7 @@ def test_threads_that_send_one_prepared_request_have_a_key_each() -> None:
 @pytest.mark.parametrize("name", [KEY, "idempotency-key", "IDEMPOTENCY-KEY"])
 @pytest.mark.parametrize("where", ["request", "session", "plain dict"])
 def test_the_callers_own_key_stays(name: str, where: str) -> None:
-    """However its name is written, on the request, on the session, or put there by hand."""
+    """A caller's key stays, in any spelling, on the request, the session, or a plain dictionary."""
     rig = Rig(503, 200, retry=WITH_KEYS)
     if where == "session":
         rig.session.headers[name] = "mine"
@@ -143,7 +143,7 @@ def test_the_callers_own_key_stays(name: str, where: str) -> None:
 
 
 def test_it_does_not_stay_in_the_callers_request() -> None:
-    """Neither the caller's request nor the answer's has it afterwards."""
+    """Neither the caller's request nor the answer's has the key afterwards."""
     rig = Rig(503, 200, retry=WITH_KEYS)
     prepared = rig.session.prepare_request(requests.Request("POST", API, data=b"order"))
     before = dict(prepared.headers)
@@ -154,7 +154,7 @@ def test_it_does_not_stay_in_the_callers_request() -> None:
 
 
 def test_the_replay_after_a_401_carries_it() -> None:
-    """A renewed token changes nothing about the order; the hop after it has the key as well."""
+    """The replay with a renewed token has the same key, and so has the hop after it."""
     with Wire() as wire:
         wire.then(answer(401), answer(308, b"", ("Location", "/there")), answer(503), answer())
         source = Source("old", "new")
@@ -167,27 +167,27 @@ def test_the_replay_after_a_401_carries_it() -> None:
 
 
 class Bound:
-    """A source of tokens that are bound to a key, with a proof that is its nonce."""
+    """A source of tokens that are bound to a key; its proof is the nonce."""
 
     def __init__(self) -> None:
         self.nonce = "none"
         self.prover = self
 
     def fetch(self, _: Any) -> Token:
-        """A bound token."""
+        """Return a bound token."""
         return Token("bound", scheme="DPoP")
 
     def proof(self, *_: object) -> str:
-        """The nonce."""
+        """Return the nonce."""
         return self.nonce
 
     def learn(self, _: str, nonce: str) -> None:
-        """Take the nonce over."""
+        """Keep the nonce."""
         self.nonce = nonce
 
 
 def test_the_replay_with_a_nonce_carries_it() -> None:
-    """A resource server's nonce challenge is answered under the same key."""
+    """The replay that answers a nonce challenge has the same key."""
     wants = {"WWW-Authenticate": 'DPoP error="use_dpop_nonce"', "DPoP-Nonce": "n-1"}
     rig = Rig((401, wants), 503, 200, token=Bound(), origins=[API], retry=WITH_KEYS)
     assert rig.session.post(API, data=b"order").status_code == 200
@@ -198,7 +198,7 @@ def test_the_replay_with_a_nonce_carries_it() -> None:
 
 @pytest.mark.parametrize("status", [307, 308])
 def test_a_redirect_that_keeps_the_method_keeps_the_key(status: int) -> None:
-    """The order moved on, and it is the same order, by hops and attempts."""
+    """A redirect that keeps the method keeps the key, over hops and attempts."""
     there = (status, {"Location": "/there"})
     rig = Rig(there, 503, there, 200, retry=WITH_KEYS)
     assert rig.session.post(API, data=b"order").status_code == 200
@@ -208,14 +208,14 @@ def test_a_redirect_that_keeps_the_method_keeps_the_key(status: int) -> None:
 
 @pytest.mark.parametrize("status", [301, 302, 303])
 def test_a_redirect_to_a_get_loses_the_key(status: int) -> None:
-    """What a POST became is another request."""
+    """A GET that a redirect made of a POST has no key."""
     rig = Rig((status, {"Location": "/there"}), 503, 200, retry=WITH_KEYS)
     assert rig.session.post(API, data=b"order").status_code == 200
     assert [key is not None for key in keys(rig)] == [True, False, False]
 
 
 def test_a_hop_under_other_settings_makes_no_use_of_it() -> None:
-    """Where the opt-in does not hold no key goes out, and a POST is not repeated for its sake."""
+    """A hop without the setting sends no key, and repeats no POST because of it."""
     with Wire() as keyed, Wire(answer(503), answer()) as plain:
         keyed.then(answer(307, b"", ("Location", plain.url)))
         with requests.Session() as session:
@@ -242,14 +242,14 @@ def test_a_signature_covers_it() -> None:
 
 
 def test_409_before_anybody_can_know_the_key_is_a_conflict() -> None:
-    """The first attempt's 409 is the server's answer."""
+    """A 409 to the first attempt with our key is the server's final answer."""
     rig = Rig(409, 200, retry=WITH_KEYS)
     assert rig.session.post(API).status_code == 409
     assert rig.told(GaveUp) == []
 
 
 def test_409_while_the_first_attempt_is_running_goes_again() -> None:
-    """It backs off as a transient failure, keeps the server's retry_after, and says why."""
+    """A later 409 backs off as a transient failure, keeps `retry_after`, and has its reason."""
     policy = RetryPolicy(idempotency_key=True, max_attempts=5)
     running = (409, {"Retry-After": "3"})
     rig = Rig(requests.ReadTimeout(), 409, running, 201, retry=policy)
@@ -267,7 +267,7 @@ def test_409_while_the_first_attempt_is_running_goes_again() -> None:
 
 
 def test_409_to_the_callers_own_key_goes_again_from_the_first_on() -> None:
-    """Their program may have sent it before; without the opt-in it is final as ever."""
+    """A 409 to a caller's key is retried at once with the setting, and final without it."""
     rig = Rig(409, 201, retry=WITH_KEYS)
     assert rig.session.post(API, headers={KEY: "mine"}).status_code == 201
     rig = Rig(409, 201)
@@ -275,7 +275,7 @@ def test_409_to_the_callers_own_key_goes_again_from_the_first_on() -> None:
 
 
 def test_409_at_the_last_attempt_is_handed_out() -> None:
-    """When attempts are used up the caller has the real answer."""
+    """The caller gets the real 409 when attempts are used up."""
     rig = Rig(503, 409, 409, 409, 201, retry=WITH_KEYS)
     assert rig.session.post(API).status_code == 409
     assert [event.reason for event in rig.told(GaveUp)] == [Reason.ATTEMPTS_EXHAUSTED]
@@ -283,7 +283,7 @@ def test_409_at_the_last_attempt_is_handed_out() -> None:
 
 @pytest.mark.parametrize("status", [400, 422])
 def test_400_and_422_are_final(status: int) -> None:
-    """The one says that the key is missing or malformed, the other that it was used before."""
+    """A 400 (key missing or malformed) and a 422 (key used before) are final."""
     rig = Rig(503, status, 201, retry=WITH_KEYS)
     response = rig.session.post(API)
     assert response.status_code == status

@@ -1,4 +1,4 @@
-"""Sessions that are pickled, copied and forked; errors and events that live on."""
+"""Sessions that are pickled, copied and forked, and the errors and events of their calls."""
 
 from __future__ import annotations
 
@@ -62,25 +62,25 @@ SECRET = "s3cret-of-the-user"
 
 
 def from_module() -> str:
-    """A token from a function that a pickle can name."""
+    """Return a token; a pickle can name this function."""
     return SECRET
 
 
 def look(response: Response, **_: object) -> None:
-    """A hook of the user that pickles what it sees."""
+    """Pickle an answer, as a hook of the user."""
     again(response)
     again(response.request)
 
 
 def again(thing: Any) -> Any:
-    """What comes out of a pickle, which shows no secret."""
+    """Pickle and unpickle, and check that the pickle shows no secret."""
     data = pickle.dumps(thing)
     assert SECRET.encode() not in data
     return pickle.loads(data)  # noqa: S301 (our own bytes)
 
 
 def below_of(session: requests.Session) -> ScriptedAdapter:
-    """The scripted adapter under the wrapper."""
+    """Return the scripted adapter under the wrapper."""
     wrapper = session.get_adapter(URL)
     assert isinstance(wrapper, AuthRetryAdapter)
     assert isinstance(wrapper.inner, ScriptedAdapter)
@@ -91,7 +91,7 @@ def below_of(session: requests.Session) -> ScriptedAdapter:
 
 
 def test_a_pickled_session_works() -> None:
-    """A mounted session that went through a pickle fetches its token anew and goes on."""
+    """A mounted session that went through a pickle fetches its token again and works."""
     session, _ = scripted(settings(from_module, store=MemoryStore()), 200, 200)
     session.get(URL)
     other = again(session)
@@ -118,7 +118,7 @@ def test_a_copied_session_works(copied: Callable[[requests.Session], requests.Se
 
 
 def test_a_deep_copy_shares_the_token() -> None:
-    """Original and deep copy fetch one token, and send through adapters of their own."""
+    """Original and deep copy fetch one token, and send through separate adapters."""
     fetched: list[str] = []
 
     def fetch() -> str:
@@ -134,7 +134,7 @@ def test_a_deep_copy_shares_the_token() -> None:
 
 
 def test_one_wrapper_stays_one_wrapper() -> None:
-    """An adapter at two prefixes is still one after a pickle and after a deep copy."""
+    """An adapter at two prefixes is still one adapter after a pickle and after a deep copy."""
     session, shared = requests.Session(), ScriptedAdapter()
     session.mount("https://", shared)
     session.mount("http://", shared)
@@ -144,7 +144,7 @@ def test_one_wrapper_stays_one_wrapper() -> None:
 
 
 def test_an_adapter_by_itself_goes_through_a_pickle() -> None:
-    """Settings and pool options survive, and the pool is made anew."""
+    """An adapter alone keeps settings and pool options in a pickle, and gets a new pool."""
     adapter = AuthRetryAdapter(Settings(timeout=7.0), pool_maxsize=3)
     other = again(adapter)
     assert (other.settings.timeout, other.inner, other._pool_maxsize) == (7.0, None, 3)  # noqa: SLF001
@@ -152,16 +152,16 @@ def test_an_adapter_by_itself_goes_through_a_pickle() -> None:
 
 
 class Pickling(ScriptedAdapter):
-    """An adapter below that pickles what it is given."""
+    """An inner adapter that pickles its requests."""
 
     def send(self, request: PreparedRequest, *args: Any, **options: Any) -> Response:
-        """As ever, after a look."""
+        """Pickle the request, then send it."""
         assert again(request).url == request.url
         return super().send(request, *args, **options)
 
 
 def test_requests_and_responses_on_their_way() -> None:
-    """Nowhere on its way, through refusal, redirect and replay, does a pickle show the token."""
+    """A pickle never shows the token, during refusal, redirect and replay."""
     below = Pickling(EXPIRED, (302, {"Location": "/there"}), EXPIRED, 503, 200)
     session = requests.Session()
     session.hooks["response"].append(look)
@@ -175,7 +175,7 @@ def test_requests_and_responses_on_their_way() -> None:
 
 
 def test_the_parts_go_through_a_pickle() -> None:
-    """Token, context, settings and a filled store come back, without what they guard."""
+    """Token, context, settings and a filled store survive a pickle, without their secrets."""
     token = Token(SECRET, 4e9, "Custom", SECRET, ("a",))
     hollow = again(token)
     assert (hollow.value, hollow.refresh_token, hollow.authorization) == ("", None, "")
@@ -224,14 +224,14 @@ def test_the_errors_of_a_call_show_no_secret() -> None:
 
 
 def test_who_catches_what() -> None:
-    """Configuration is a ValueError; all else is a RequestException, as requests users expect."""
+    """Configuration errors are ValueErrors; all others are RequestExceptions."""
     assert issubclass(ConfigurationError, ValueError)
     assert issubclass(RefreshFailed, AuthRetryError)
     assert issubclass(AuthRetryError, requests.RequestException)
 
 
 def test_a_listener_that_raises(caplog: pytest.LogCaptureFixture) -> None:
-    """A listener that fails is logged, the next ones still hear, and the event stays as it is."""
+    """A listener that fails is logged, the next ones are called, and the event is unchanged."""
     caplog.set_level(logging.DEBUG)
     heard: list[Any] = []
     event = TokenRefreshed(key=ORIGIN, adopted=False, expires_at=None)
@@ -243,7 +243,7 @@ def test_a_listener_that_raises(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_events_of_a_call_show_no_secret() -> None:
-    """Whatever is told of a call has neither the token nor the secret parts of the URL."""
+    """No event of a call has the token or the secret parts of the URL."""
     told: list[Any] = []
     source = Source(SECRET, None)
     session, _ = scripted(settings(source, listeners=[told.append]), 503, EXPIRED)
@@ -262,7 +262,7 @@ if hasattr(os, "fork"):  # pragma: no branch
 
 
 class Child:
-    """A forked process that does some work; one that hangs is ended."""
+    """A forked process that does some work; a hanging one is ended."""
 
     def __init__(self, work: Callable[[], str]) -> None:
         reading, writing = os.pipe()
@@ -277,7 +277,7 @@ class Child:
         os.close(writing)
 
     def answer(self) -> str:
-        """What the work came to."""
+        """Return the result of the work."""
         if not select.select([self._answer], [], [], 120)[0]:
             os.kill(self._pid, signal.SIGKILL)
         with open(self._answer, encoding="utf-8") as pipe:  # noqa: PTH123 (from a descriptor)
@@ -287,13 +287,13 @@ class Child:
 
 
 class Stuck:
-    """A source that hangs in the process that made it, and gives a token of its own in a child."""
+    """A source that hangs in the process that made it, and gives another token in a child."""
 
     def __init__(self) -> None:
         self.home, self.asked, self.go_on = os.getpid(), threading.Event(), threading.Event()
 
     def __call__(self) -> str:
-        """The token of this process."""
+        """Return the token of this process."""
         if os.getpid() != self.home:
             return "child"
         self.asked.set()
@@ -303,14 +303,14 @@ class Stuck:
 
 @pytest.fixture
 def stuck() -> Iterator[Stuck]:
-    """A source that does not hang for ever."""
+    """Make a source that hangs until the test ends."""
     source = Stuck()
     yield source
     source.go_on.set()
 
 
 def test_a_child_of_a_renewing_parent_renews(stuck: Stuck) -> None:
-    """A child made while a renewal holds all the locks fetches for itself and sends."""
+    """A child forked while a renewal holds all the locks fetches its own token and sends."""
     session, below = scripted(settings(stuck, store=MemoryStore()), 200, EXPIRED, 200)
 
     def send() -> str:
@@ -328,7 +328,7 @@ def test_a_child_of_a_renewing_parent_renews(stuck: Stuck) -> None:
 
 
 class Broken:
-    """A thing that does not survive a fork."""
+    """An object that does not survive a fork."""
 
     def after_fork(self) -> None:
         """Fail."""
@@ -336,7 +336,7 @@ class Broken:
 
 
 def test_what_breaks_in_a_child_breaks_alone() -> None:
-    """Of the things that are made anew in a child, one that fails keeps no other from its turn."""
+    """An object that fails to renew itself in a child does not prevent the others."""
     broken, stores = [Broken() for _ in range(9)], [MemoryStore() for _ in range(9)]
     for thing in broken:
         survives_fork(thing)
@@ -354,7 +354,7 @@ def test_what_breaks_in_a_child_breaks_alone() -> None:
 
 
 def test_a_child_waits_for_the_parents_file(stuck: Stuck, tmp_path: Path) -> None:
-    """A child made while its parent renews under a file lock waits for it and adopts the token."""
+    """A child forked while its parent renews under a file lock waits and uses that token."""
     store = FileStore(tmp_path / "tokens.json")
     session, below = scripted(settings(stuck, store=store), 200)
 
@@ -372,7 +372,7 @@ def test_a_child_waits_for_the_parents_file(stuck: Stuck, tmp_path: Path) -> Non
 
 
 def test_a_child_does_not_hold_the_parents_file_lock(tmp_path: Path) -> None:
-    """A lock that was held when a child was made is free as soon as the parent gives it back."""
+    """A lock that was held at a fork is free as soon as the parent releases it."""
     store = FileStore(tmp_path / "tokens.json")
     reading, writing = os.pipe()
     with store.lock("key", 0.0):
@@ -386,7 +386,7 @@ def test_a_child_does_not_hold_the_parents_file_lock(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("way", ["mounted", "by itself"])
 def test_parent_and_child_never_share_a_connection(way: str) -> None:
-    """A child has connections of its own, on which no answer to the parent can arrive."""
+    """A child has its own connections, on which no answer to the parent can arrive."""
     session = requests.Session()
     if way == "mounted":
         mount(session)
@@ -402,7 +402,7 @@ def test_parent_and_child_never_share_a_connection(way: str) -> None:
 
 
 def test_a_child_keeps_the_tls_context() -> None:
-    """New connections in a child are made as before: with the context and the proxies given."""
+    """New connections in a child have the same TLS context and proxies as before."""
     context = ssl.create_default_context()
     carrier = HTTPAdapter()
     carrier.init_poolmanager(3, 5, ssl_context=context)
@@ -420,7 +420,7 @@ def test_a_child_keeps_the_tls_context() -> None:
 
 
 def test_a_child_of_a_mounting_parent_mounts() -> None:
-    """A child made while the lock of `mount` is held can mount and unmount."""
+    """A child forked while the lock of `mount` is held can mount and unmount."""
     from requests_authretry._install.inner_retries import inner_retries
 
     def mounts() -> str:

@@ -1,4 +1,4 @@
-"""When the adapter waits and goes again, and when it hands out what came."""
+"""When the adapter waits and sends again, and when it hands out the answer."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ LOST = requests.ConnectionError(ProtocolError("reset"))
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "PUT", "DELETE"])
 def test_a_throttled_request_waits_as_long_as_it_was_asked_to(method: str) -> None:
-    """After a 429 any method goes again, exactly when the server asked for it."""
+    """A request with any method is sent again after a 429, exactly when the server asked."""
     rig = Rig((429, {"Retry-After": "7"}), 200)
     assert rig.session.request(method, API).status_code == 200
     assert rig.waits == [7.0]
 
 
 def test_a_date_to_retry_at_is_measured_from_the_servers_own_clock() -> None:
-    """A Retry-After date counts from the Date of the same answer, whatever time it is here."""
+    """A Retry-After date counts from the Date of the same answer, whatever the local time."""
     asked = {
         "Date": "Wed, 21 Oct 2026 07:28:00 GMT",
         "Retry-After": "Wed, 21 Oct 2026 07:28:30 GMT",
@@ -72,7 +72,7 @@ def test_of_two_retry_after_values_the_longer_one_counts() -> None:
     ids=["deadline", "max_retry_after", "short deadline"],
 )
 def test_a_wait_that_does_not_fit_ends_the_call_at_once(policy: RetryPolicy, asked: str) -> None:
-    """The caller gets the real 429 without any wait, and the event says what the server wanted."""
+    """The caller gets the real 429 without a wait, and the event has the server's `retry_after`."""
     rig = Rig((429, {"Retry-After": asked}, b"slow down"), 200, retry=policy)
     response = rig.get()
     assert (response.status_code, response.content, rig.waits) == (429, b"slow down", [])
@@ -86,7 +86,7 @@ def test_a_wait_that_does_not_fit_ends_the_call_at_once(policy: RetryPolicy, ask
     ("policy", "asked"), [(RetryPolicy(), "120"), (RetryPolicy(max_retry_after=10), "10")]
 )
 def test_a_wait_that_just_fits_is_kept(policy: RetryPolicy, asked: str) -> None:
-    """A wait that ends with the deadline, or is as long as the longest hint, is still taken."""
+    """A wait that ends at the deadline, or equals `max_retry_after`, is still waited for."""
     rig = Rig((429, {"Retry-After": asked}), 200, retry=policy)
     assert rig.get().status_code == 200
     assert rig.waits == [float(asked)]
@@ -94,7 +94,7 @@ def test_a_wait_that_just_fits_is_kept(policy: RetryPolicy, asked: str) -> None:
 
 @pytest.mark.parametrize("asked", ["-1", "soon", "1e3", "٣", "9" * 5000, "inf", "", "1m0s"])
 def test_a_malformed_retry_after_counts_as_absent(asked: str) -> None:
-    """Nonsense in Retry-After raises nothing: the wait is our own."""
+    """A malformed Retry-After raises nothing: the wait is our own backoff."""
     own = Backoff(throttled_initial=3.0, jitter=Jitter.NONE)
     rig = Rig((429, {"Retry-After": asked}), 200, retry=RetryPolicy(backoff=own))
     assert rig.get().status_code == 200
@@ -102,7 +102,7 @@ def test_a_malformed_retry_after_counts_as_absent(asked: str) -> None:
 
 
 def test_waits_grow_and_end_with_the_attempts() -> None:
-    """Without a hint the delay doubles, and the last answer is handed out after four attempts."""
+    """The delay doubles without `retry_after`, and after four attempts the last answer comes."""
     rig = Rig(503, 503, 503, 503, 200, retry=RetryPolicy(backoff=Backoff(jitter=Jitter.NONE)))
     assert rig.get().status_code == 503
     assert rig.waits == pytest.approx([0.05, 0.1, 0.2])
@@ -110,7 +110,7 @@ def test_waits_grow_and_end_with_the_attempts() -> None:
 
 
 def test_the_first_retry_waits_too() -> None:
-    """There is no free first retry: with jitter the delay is random, and not fixed to nothing."""
+    """The first retry waits too: with jitter the delay is random, not zero."""
     waits = set()
     for _ in range(5):
         rig = Rig(429, 200)
@@ -122,7 +122,7 @@ def test_the_first_retry_waits_too() -> None:
 
 @pytest.mark.parametrize("word", ["false", "False", " FALSE "])
 def test_the_server_may_forbid_a_retry(word: str) -> None:
-    """With x-should-retry: false a 503 is handed out at once."""
+    """A 503 with x-should-retry: false is handed out at once."""
     rig = Rig((503, {"x-should-retry": word}), 200)
     assert rig.get().status_code == 503
     assert [event.reason for event in rig.told(GaveUp)] == [Reason.VETOED]
@@ -130,7 +130,7 @@ def test_the_server_may_forbid_a_retry(word: str) -> None:
 
 @pytest.mark.parametrize(("status", "sent"), [(409, 2), (404, 2), (200, 1), (304, 1)])
 def test_the_server_may_ask_for_a_retry(status: int, sent: int) -> None:
-    """With x-should-retry: true an error goes again that otherwise would not, a success never."""
+    """An error with x-should-retry: true is retried whatever its status; a success never is."""
     rig = Rig((status, {"x-should-retry": "true"}), 204)
     rig.get()
     assert len(rig.inner.sent) == sent
@@ -146,7 +146,7 @@ def test_a_post_that_was_not_processed_goes_again(line: int | Exception) -> None
 
 @pytest.mark.parametrize("line", [LOST, requests.ReadTimeout(), ChunkedEncodingError()])
 def test_a_post_that_may_have_been_processed_stays_sent_once(line: Exception) -> None:
-    """The very exception that came is raised after one send, and the event says why."""
+    """The original exception is raised after one send, and the event has the reason."""
     rig = Rig(line, 201)
     with pytest.raises(requests.RequestException) as raised:
         rig.session.post(API, data=b"order")
@@ -156,7 +156,7 @@ def test_a_post_that_may_have_been_processed_stays_sent_once(line: Exception) ->
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
 def test_a_post_does_not_go_again_after_a_server_error(status: int) -> None:
-    """The server may have processed it before it failed: the caller gets the real answer."""
+    """A POST that failed with a 5xx may have been processed: the caller gets the real answer."""
     rig = Rig((status, {"Retry-After": "1"}, b"oops"), 201)
     response = rig.session.post(API, data=b"order")
     assert (response.status_code, response.content) == (status, b"oops")
@@ -165,7 +165,7 @@ def test_a_post_does_not_go_again_after_a_server_error(status: int) -> None:
 
 @pytest.mark.parametrize("line", [503, LOST, requests.ReadTimeout()])
 def test_an_idempotency_key_lets_a_post_go_again(line: int | Exception) -> None:
-    """A POST with an Idempotency-Key goes again after anything, with the same key."""
+    """A POST with an Idempotency-Key is sent again after any failure, with the same key."""
     rig = Rig(line, 200)
     response = rig.session.post(API, data=b"order", headers={"idempotency-key": "k-1"})
     assert response.status_code == 200
@@ -173,14 +173,14 @@ def test_an_idempotency_key_lets_a_post_go_again(line: int | Exception) -> None:
 
 
 def test_a_throttled_post_stays_put_where_the_settings_say_so() -> None:
-    """With any_method_on_429=False a 429 is handed out to a POST."""
+    """A 429 to a POST is handed out with any_method_on_429=False."""
     rig = Rig(429, 200, retry=RetryPolicy(any_method_on_429=False))
     assert rig.session.post(API).status_code == 429
     assert [event.reason for event in rig.told(GaveUp)] == [Reason.NOT_IDEMPOTENT]
 
 
 def test_a_post_is_on_the_wire_once_after_a_read_timeout() -> None:
-    """A server that took the POST and says nothing gets it once."""
+    """A server that accepts a POST and does not answer gets it once."""
     with Wire(silence(), answer()) as wire, real() as session:
         with pytest.raises(requests.ReadTimeout):
             session.post(wire.url, data=b"order", timeout=(PATIENCE, 0.05))
@@ -189,7 +189,7 @@ def test_a_post_is_on_the_wire_once_after_a_read_timeout() -> None:
 
 
 def test_a_get_is_on_the_wire_twice_after_a_read_timeout() -> None:
-    """The same silence lets a GET go again."""
+    """A server that accepts a GET and does not answer gets it twice."""
     # a slow machine may need more attempts for an answer in time
     many = RetryPolicy(max_attempts=30, backoff=AT_ONCE)
     here = answer(200, b"here")
@@ -208,7 +208,7 @@ def test_a_lost_post_with_a_key_is_on_the_wire_twice(end: End) -> None:
 
 
 def test_a_refused_post_goes_again() -> None:
-    """Where nobody listens nothing was sent: a POST is tried as often as a GET."""
+    """A POST is tried as often as a GET if the connection was refused, as nothing was sent."""
     with refusing() as url, real(retry=TWICE) as session:
         error = raised(session, url, method="POST", data=b"order")
     reasons = [attempt.reason for attempt in attempts(error)]
@@ -219,7 +219,7 @@ def test_a_refused_post_goes_again() -> None:
     "headers", [(("Retry-After", "3600"),), (("x-should-retry", "false"),)], ids=["later", "never"]
 )
 def test_a_cut_body_is_no_excuse_to_probe_early(headers: tuple[tuple[str, str], ...]) -> None:
-    """Where the server's own word ends the call, its broken body does not start it again."""
+    """A broken body does not restart a call that the server's headers ended."""
     refused = cut(503, 10, b"abc", *headers, end=rst)
     with Wire(refused, answer()) as wire, real() as session:
         with pytest.raises(ChunkedEncodingError):
@@ -228,19 +228,19 @@ def test_a_cut_body_is_no_excuse_to_probe_early(headers: tuple[tuple[str, str], 
 
 
 def test_a_call_that_a_retry_saved_pays_it_back() -> None:
-    """A quota for one retry carries any number of calls that end well after one."""
+    """A quota for one retry is enough for any number of calls that succeed after one retry."""
     rig = Rig(*[503, 200] * 3, quota=RetryQuota(capacity=14))
     assert [rig.get().status_code for _ in range(3)] == [200, 200, 200]
 
 
 def test_calls_that_need_no_retry_fill_the_quota() -> None:
-    """Each first answer that is a success pays one unit back, until a retry can be paid again."""
+    """Each call that succeeds at once pays one unit back, until a retry can be paid again."""
     rig = Rig(503, 503, *[200] * 14, 503, 200, quota=RetryQuota(capacity=14))
     assert [rig.get().status_code for _ in range(16)] == [503, *[200] * 15]
 
 
 def test_an_empty_quota_ends_the_call() -> None:
-    """What cannot be paid is not sent, and the event says so."""
+    """A retry that the quota cannot pay is not sent, and the event has the reason."""
     rig = Rig(503, 503, 503, 200, quota=RetryQuota(capacity=28))
     assert rig.get().status_code == 503
     assert len(rig.inner.sent) == 3
@@ -248,14 +248,14 @@ def test_an_empty_quota_ends_the_call() -> None:
 
 
 def test_a_call_that_failed_pays_nothing_back() -> None:
-    """In an outage the quota stays empty: each further call is one send."""
+    """The quota stays empty in an outage: each further call is sent once."""
     rig = Rig(*[503] * 5, quota=RetryQuota(capacity=28))
     assert [rig.get().status_code for _ in range(3)] == [503, 503, 503]
     assert len(rig.inner.sent) == 5
 
 
 def test_who_comes_too_late_to_pay_stops(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where other threads emptied the quota between the look and the payment, nothing is sent."""
+    """A retry is not sent if other threads emptied the quota between check and payment."""
     monkeypatch.setattr(RetryQuotas, "pay", lambda *_: False)
     rig = Rig((503, {"Retry-After": "3"}), 200)
     assert rig.get().status_code == 503
@@ -264,7 +264,7 @@ def test_who_comes_too_late_to_pay_stops(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_throttled_retries_cost_less() -> None:
-    """A 429 costs 5 units, a 503 costs 14: the same quota carries more of the one."""
+    """A 429 costs 5 units and a 503 costs 14, so that a quota pays for more 429s."""
     sent = {}
     for status in (429, 503):
         policy = RetryPolicy(max_attempts=9, backoff=AT_ONCE)
@@ -282,7 +282,7 @@ def test_each_origin_has_a_quota_of_its_own() -> None:
 
 
 def test_listeners_hear_each_retry_and_the_end() -> None:
-    """A retry is told before its wait, with all that is known of it; so is the end."""
+    """A retry is announced before its wait, with all its facts, and so is the end of the call."""
     rig = Rig((429, {"Retry-After": "2"}), LOST, 503, retry=RetryPolicy(max_attempts=3))
     rig.get("/items?key=private")
     first, second = rig.told(RetryScheduled)
@@ -302,7 +302,7 @@ def test_listeners_hear_each_retry_and_the_end() -> None:
 
 
 def test_a_listener_that_raises_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
-    """The request goes on, the other listeners are told, and the log names what happened."""
+    """The request goes on, the other listeners are called, and the log names the failure."""
     heard: list[object] = []
 
     def broken(event: object) -> None:
@@ -315,7 +315,7 @@ def test_a_listener_that_raises_harms_nobody(caplog: pytest.LogCaptureFixture) -
 
 
 def test_a_listener_closes_the_session() -> None:
-    """A session that is closed after the decision, before the wait, sends nothing more."""
+    """A session that is closed between the decision and the wait sends nothing more."""
     session, script = requests.Session(), ScriptedAdapter(503, 200)
     session.mount(API, script)
     settings = Settings(clock=FakeClock(), listeners=[lambda _: session.close()])

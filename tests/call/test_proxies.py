@@ -24,7 +24,7 @@ PROXIED = ["http://localhost:8080/x", "http://127.0.0.1:8080/x", "http://[::1]:8
 
 
 class Signature(AuthBase):
-    """Signs with a secret."""
+    """An auth that signs with a secret."""
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         """Add the signature."""
@@ -37,7 +37,7 @@ CREDENTIALS: list[dict[str, Any]] = [{"token": SECRET}, {"auth": Signature()}]
 
 @pytest.fixture
 def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
-    """A proxy that the environment names."""
+    """Set a proxy in the environment."""
     with Wire(otherwise=lambda _: answer(200, b'{"access_token": "planted"}')) as wire:
         monkeypatch.delenv("NO_PROXY")
         for name in ("HTTP_PROXY", "http_proxy"):
@@ -46,7 +46,7 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
 
 
 def origin_of(url: str) -> str:
-    """The URL without its path."""
+    """Return the URL without its path."""
     return url.removesuffix("/x")
 
 
@@ -55,7 +55,7 @@ def origin_of(url: str) -> str:
 def test_no_credential_goes_to_a_proxy_in_the_clear(
     url: str, given: dict[str, Any], proxy: Wire
 ) -> None:
-    """A request to loopback that a proxy would serve is not sent; the error names the way out."""
+    """A request to loopback through a proxy is not sent; the error names the way out."""
     with real(origins=[origin_of(url)], **given) as session:
         with pytest.raises(AuthRetryError, match=r"NO_PROXY, or take .*Settings\(allow_http"):
             session.get(url)
@@ -77,7 +77,7 @@ def test_a_redirect_to_loopback(given: dict[str, Any], proxy: Wire) -> None:
 
 
 def test_without_a_credential_a_proxy_serves(proxy: Wire) -> None:
-    """A request that carries none of ours goes through the proxy, as under bare requests."""
+    """A request without our credential goes through the proxy, as in bare requests."""
     with real(token=SECRET, origins=["https://api.example.com"]) as session:
         assert session.get(f"{LOOPBACK}/x").status_code == 200
     with real(token=SECRET, origins=[LOOPBACK]) as session:
@@ -87,14 +87,14 @@ def test_without_a_credential_a_proxy_serves(proxy: Wire) -> None:
 
 
 def test_plain_http_that_is_allowed(proxy: Wire) -> None:
-    """With ``allow_http`` the user has said that it may be seen."""
+    """A user who sets ``allow_http`` accepts that the proxy sees the credential."""
     with real(token=SECRET, origins=[LOOPBACK], allow_http=True) as session:
         assert session.get(f"{LOOPBACK}/x").status_code == 200
     assert [seen.headers["Authorization"] for seen in proxy.arrived] == [f"Bearer {SECRET}"]
 
 
 def test_past_the_proxy(proxy: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no proxy serves the request it stays on this machine, and carries the token."""
+    """A request without a proxy stays on this machine, and carries the token."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with Wire(answer()) as server, real(token=SECRET, origins=[server.url[:-1]]) as session:
         assert session.get(server.url).status_code == 200
@@ -117,7 +117,7 @@ ENDPOINTS: dict[str, Any] = {
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 def test_an_authorization_server_behind_a_proxy(endpoint: str, proxy: Wire) -> None:
-    """Neither a secret nor a question whose answer leads to secrets goes there in the clear."""
+    """Neither a secret nor a metadata request is sent through the proxy unencrypted."""
     session = requests.Session()
     settings = Settings(token=ENDPOINTS[endpoint](), origins=["https://api.invalid"])
     mount(session, settings)
@@ -129,7 +129,7 @@ def test_an_authorization_server_behind_a_proxy(endpoint: str, proxy: Wire) -> N
 def test_an_authorization_server_past_the_proxy(
     proxy: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On this machine, past the proxy, plain http is as good as ever."""
+    """Plain http to this machine works without the proxy."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     _, headers, body = gives()  # type: ignore[misc]
     with Wire(answer(200, body, *headers.items())) as login, Wire(answer()) as server:

@@ -1,4 +1,4 @@
-"""Redirects: one call, one deadline, and on each hop the question anew where the token may go."""
+"""Redirects: one call, one deadline, and on each hop a new decision where the token may go."""
 
 from __future__ import annotations
 
@@ -57,19 +57,19 @@ FOREIGN = [
 
 
 def moved(to: str, status: int = 302) -> tuple[int, dict[str, str]]:
-    """A redirect."""
+    """Return a redirect."""
     return status, {"Location": to}
 
 
 def rig(*script: int | tuple[int, dict[str, str]], source: Source | None = None) -> Rig:
-    """A session with a token for the API."""
+    """Make a session with a token for the API."""
     return Rig(*script, token=source or SECRET, origins=[API])
 
 
 @pytest.mark.parametrize("status", STATUSES)
 @pytest.mark.parametrize("to", SAME)
 def test_a_redirect_within_the_origin_carries_the_token(to: str, status: int) -> None:
-    """Whatever way the same scheme, host and port are written, the token goes along."""
+    """The token is sent to the same scheme, host and port, however they are written."""
     there = rig(moved(to, status), 200)
     assert there.get().status_code == 200
     assert there.carried == [TOKEN, TOKEN]
@@ -78,7 +78,7 @@ def test_a_redirect_within_the_origin_carries_the_token(to: str, status: int) ->
 @pytest.mark.parametrize("status", STATUSES)
 @pytest.mark.parametrize("to", FOREIGN)
 def test_a_redirect_to_another_origin_never_carries_the_token(to: str, status: int) -> None:
-    """Another scheme, host or port, or a URL that two parsers might read in two ways: no token."""
+    """Another scheme, host or port, or a URL that can be read in two ways, gets no token."""
     away = rig(moved(to, status), 200, 200)
     away.session.post(API, data=b"order")
     assert away.carried == [TOKEN, None]
@@ -86,7 +86,7 @@ def test_a_redirect_to_another_origin_never_carries_the_token(to: str, status: i
 
 @pytest.mark.parametrize("url", [to for to in FOREIGN if to[:4] == "http" and "\\" not in to])
 def test_a_first_request_to_another_origin_carries_no_token(url: str) -> None:
-    """What holds for redirects holds for the first URL of a call."""
+    """The first URL of a call follows the same rule as redirects."""
     away = rig(200)
     away.get(url)
     assert TOKEN not in away.carried
@@ -94,7 +94,7 @@ def test_a_first_request_to_another_origin_carries_no_token(url: str) -> None:
 
 @pytest.mark.parametrize("status", STATUSES)
 def test_on_the_wire_no_other_server_ever_sees_the_token(status: int) -> None:
-    """Two real servers, and every way to write the one so that it looks like the other."""
+    """The second of two real servers gets no token, however its URL imitates the first."""
     with Wire() as ours, Wire() as other, real(token=SECRET, origins=[ours.url]) as session:
         a, b = f"127.0.0.1:{ours.port}", f"127.0.0.1:{other.port}"
         ways = [f"//{b}/", f"http://{b}/", f"http://{a}@{b}/", f"http://{a}\\@{b}/"]
@@ -113,21 +113,21 @@ def test_on_the_wire_no_other_server_ever_sees_the_token(status: int) -> None:
 
 
 def test_there_and_back() -> None:
-    """On the way a > b > a the other origin sees nothing, and the first has its token again."""
+    """The other origin in a > b > a sees no token, and the first origin gets it again."""
     tour = rig(moved(EVIL), 503, moved(f"{API}/back"), 503, 200)
     assert tour.get().status_code == 200
     assert tour.carried == [TOKEN, None, None, TOKEN, TOKEN]
 
 
 def test_an_origin_on_the_way_gets_its_token() -> None:
-    """A call that begins elsewhere carries the token from the hop on where it belongs."""
+    """A call that begins elsewhere carries the token from the hop to its origin on."""
     tour = rig(moved(API), 200)
     tour.get(EVIL)
     assert tour.carried == [None, TOKEN]
 
 
 def test_a_401_from_elsewhere_renews_nothing() -> None:
-    """A foreign server that asks for a bearer token gets none, and no renewal either."""
+    """A foreign server that asks for a bearer token gets none, and causes no renewal."""
     source = Source("first", "second")
     away = rig(
         moved(EVIL), (401, {"WWW-Authenticate": 'Bearer error="invalid_token"'}), source=source
@@ -139,14 +139,14 @@ def test_a_401_from_elsewhere_renews_nothing() -> None:
 
 
 def test_a_renewed_token_is_carried_from_then_on() -> None:
-    """The hop after a 401 that was answered sends the new token: there is no second 401."""
+    """The hop after an answered 401 sends the new token, so that no second 401 follows."""
     tour = rig(401, moved("/there"), 200, source=Source("old", "new"))
     assert tour.get().status_code == 200
     assert tour.carried == ["Bearer old", "Bearer new", "Bearer new"]
 
 
 def test_one_401_is_answered_in_a_call() -> None:
-    """A second 401 of the same call is handed out, on whatever hop it comes."""
+    """A second 401 of the same call is handed out, on any hop."""
     tour = rig(401, moved("/there"), 401, source=Source("one", "two", "three"))
     response = tour.get()
     assert (response.status_code, tour.carried[-1]) == (401, "Bearer two")
@@ -154,7 +154,7 @@ def test_one_401_is_answered_in_a_call() -> None:
 
 
 def test_the_deadline_spans_all_hops() -> None:
-    """Waits of several hops add up: the one that would end too late is not begun."""
+    """The waits of several hops add up: a wait that would end too late is not begun."""
     slow = (429, {"Retry-After": "6"})
     tour = Rig(slow, moved("/there"), slow, 200, retry=RetryPolicy(deadline=10))
     assert tour.get().status_code == 429
@@ -163,7 +163,7 @@ def test_the_deadline_spans_all_hops() -> None:
 
 
 def test_the_attempts_span_all_hops() -> None:
-    """Redirects cost no attempt, and each retry counts on whatever hop it was."""
+    """A redirect costs no attempt, and each retry counts on any hop."""
     tour = Rig(503, moved("/b"), 503, moved("/c"), 503, 200, retry=RetryPolicy(max_attempts=3))
     response = tour.get()
     assert response.status_code == 503
@@ -172,7 +172,7 @@ def test_the_attempts_span_all_hops() -> None:
 
 
 def test_timeouts_are_clipped_over_hops() -> None:
-    """A hop gets no more time than the hops before it have left."""
+    """A hop gets no more time than the earlier hops have left."""
     clock = FakeClock()
     inner = Recorder((429, {"Retry-After": "7"}), moved("/there"), 200)
     session = requests.Session()
@@ -183,7 +183,7 @@ def test_timeouts_are_clipped_over_hops() -> None:
 
 
 def test_a_redirect_that_the_caller_follows_late_is_a_call_of_its_own() -> None:
-    """Whoever sends `response.next` after the deadline begins with a whole deadline."""
+    """A caller who sends `response.next` after the deadline begins a new deadline."""
     clock = FakeClock()
     inner = Recorder(moved("/there"), 503, 200)
     session = requests.Session()
@@ -196,7 +196,7 @@ def test_a_redirect_that_the_caller_follows_late_is_a_call_of_its_own() -> None:
 
 
 def test_a_redirect_that_the_caller_follows_at_once_shares_the_deadline() -> None:
-    """Whoever sends `response.next` while the deadline lasts continues the call."""
+    """A caller who sends `response.next` before the deadline continues the call."""
     clock = FakeClock()
     inner = Recorder(moved("/there"), 503, 200)
     session = requests.Session()
@@ -211,7 +211,7 @@ def test_a_redirect_that_the_caller_follows_at_once_shares_the_deadline() -> Non
 
 
 class Late(Recorder):
-    """Answers that come eleven seconds after they were asked for."""
+    """An adapter whose answers come eleven seconds late."""
 
     clock = FakeClock()
 
@@ -233,7 +233,7 @@ def test_a_redirect_that_comes_after_the_deadline_gets_no_second_one() -> None:
 
 
 def test_a_prefix_is_no_origin() -> None:
-    """An adapter is found by how a URL begins; the token goes by parsed origins alone."""
+    """The prefix of a URL finds the adapter; the parsed origin decides about the token."""
     inner = ScriptedAdapter(200, 200, 200, 200)
     adapter = AuthRetryAdapter(Settings(token=SECRET, origins=[API]), inner=inner)
     session = requests.Session()
@@ -244,7 +244,7 @@ def test_a_prefix_is_no_origin() -> None:
 
 
 def test_redirects_of_a_connection_that_breaks() -> None:
-    """A hop whose connection is lost goes again on that hop, and not from the start."""
+    """A hop whose connection is lost is retried on that hop, not from the start."""
     with Wire() as wire, real(retry=RetryPolicy(backoff=AT_ONCE)) as session:
         wire.then(answer(302, b"", ("Location", "/there")), says(end=fin), answer(200, b"here"))
         assert session.get(wire.url).content == b"here"

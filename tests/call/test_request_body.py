@@ -23,14 +23,14 @@ KEY = {"Idempotency-Key": "k-1"}
 
 
 def from_the_middle() -> BytesIO:
-    """A file that was read up to its fourth byte."""
+    """Return a file that was read up to its fourth byte."""
     file = BytesIO(b"abcdefgh")
     file.seek(3)
     return file
 
 
 class Encoder:
-    """A body as requests-toolbelt's: it can be read and measured, and not wound back."""
+    """A body like requests-toolbelt's: it can be read and measured, but not wound back."""
 
     def __init__(self, data: bytes = b"abcdefgh") -> None:
         """Hold the data."""
@@ -39,13 +39,13 @@ class Encoder:
         self.reads = 0
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes."""
+        """Return the next bytes."""
         self.reads += 1
         return self._file.read(size)
 
 
 class OneWay(BytesIO):
-    """A file that tells where it is and cannot go back."""
+    """A file that tells its position but cannot go back."""
 
     len = 8
 
@@ -55,7 +55,7 @@ class OneWay(BytesIO):
 
 
 class Lost(BytesIO):
-    """A file that cannot tell where it is."""
+    """A file that cannot tell its position."""
 
     def tell(self) -> int:
         """Fail."""
@@ -63,10 +63,10 @@ class Lost(BytesIO):
 
 
 class Closing(BytesIO):
-    """A file that closes itself when all of it was read."""
+    """A file that closes itself when it was read to the end."""
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """The next bytes."""
+        """Return the next bytes."""
         piece = super().read(size)
         if not piece:
             self.close()
@@ -74,7 +74,7 @@ class Closing(BytesIO):
 
 
 def generated() -> Iterator[bytes]:
-    """A generator."""
+    """Return a generator."""
     yield b"abc"
     yield b"def"
 
@@ -109,7 +109,7 @@ ONCE: dict[str, Callable[[], Any]] = {
 def test_what_can_be_wound_back_is_sent_again_identically(
     failed: Any, options: Callable[[], dict[str, Any]]
 ) -> None:
-    """Body, framing and every header line of the second attempt are those of the first."""
+    """The second attempt has the body, framing and header lines of the first."""
     with Wire(failed, answer()) as wire, real(retry=TWICE) as session:
         assert session.put(wire.url, timeout=60, **options()).status_code == 200
         first, second = wire.arrived
@@ -124,7 +124,7 @@ def test_what_can_be_wound_back_is_sent_again_identically(
 @pytest.mark.parametrize("body", ONCE.values(), ids=ONCE)
 @pytest.mark.parametrize("status", [503, 429])
 def test_what_cannot_be_wound_back_is_sent_once(status: int, body: Callable[[], Any]) -> None:
-    """It would go out empty or cut, and without an error: the caller gets the failed answer."""
+    """The caller gets the failed answer, since the body would be sent empty or cut."""
     events: list[Any] = []
     with Wire(answer(status), answer()) as wire, real(listeners=[events.append]) as session:
         assert session.put(wire.url, data=body(), timeout=60).status_code == status
@@ -147,7 +147,7 @@ def test_a_401_on_such_a_body_renews_for_the_next_call(body: Callable[[], Any]) 
 
 
 def test_a_pipe_is_sent_once() -> None:
-    """What was read from a pipe is gone."""
+    """A pipe is sent once, since the bytes that were read are gone."""
     reading, writing = os.pipe()
     with open(writing, "wb") as end:  # noqa: PTH123 (a descriptor)
         end.write(b"abcdefgh")
@@ -158,7 +158,7 @@ def test_a_pipe_is_sent_once() -> None:
 
 
 def test_a_refused_generator_is_not_sent_again() -> None:
-    """Even where nothing was sent a generator stays untouched from then on."""
+    """A generator is not sent again, even if nothing of it was sent."""
     rig = Rig(requests.ConnectTimeout(), 200)
     with pytest.raises(requests.ConnectTimeout) as raised:
         rig.session.put(API, data=generated())
@@ -166,14 +166,14 @@ def test_a_refused_generator_is_not_sent_again() -> None:
 
 
 def test_a_generator_that_goes_well_is_sent_as_ever() -> None:
-    """A chunked upload that needs no second attempt is none of our business."""
+    """A chunked upload that needs no second attempt is sent as in bare requests."""
     with Wire(answer(201)) as wire, real() as session:
         assert session.put(wire.url, data=generated()).status_code == 201
         assert wire.arrived[0].framed == b"3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n"
 
 
 def test_a_closed_file_is_not_sent_again() -> None:
-    """A file that somebody closed meanwhile ends the call with the real answer."""
+    """A file that the caller closed before the retry ends the call with the real answer."""
     file = BytesIO(b"abcdefgh")
     rig = Rig(503, 200, listeners=[])
     prepared = rig.session.prepare_request(requests.Request("PUT", API, data=file))
@@ -183,7 +183,7 @@ def test_a_closed_file_is_not_sent_again() -> None:
 
 
 def test_a_real_file_is_resent_from_where_it_stood(tmp_path: Path) -> None:
-    """A file on disk, opened and read into, goes out alike each time and over redirects."""
+    """A file on disk, opened and partly read, is sent alike each time and over redirects."""
     path = tmp_path / "upload"
     path.write_bytes(b"0123456789" * 20_000)
     moved = answer(307, b"", ("Location", "/there"))
@@ -196,7 +196,7 @@ def test_a_real_file_is_resent_from_where_it_stood(tmp_path: Path) -> None:
 
 
 def test_a_body_that_an_auth_put_in_place_of_a_file_is_not_sent_again() -> None:
-    """Where the file stood says nothing of what an auth callable put there afterwards."""
+    """The position of a file says nothing about a body that an auth put in its place."""
 
     def swap(request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.body = generated()
@@ -208,7 +208,7 @@ def test_a_body_that_an_auth_put_in_place_of_a_file_is_not_sent_again() -> None:
 
 
 def test_a_303_takes_the_body_away_for_good() -> None:
-    """After a POST became a GET, neither a retry nor a renewal brings the body back."""
+    """No retry or renewal brings the body back after a 303 made a GET of a POST."""
     seen = answer(303, b"", ("Location", "/done"))
     with Wire(seen, answer(503), answer(401), answer(200, b"done")) as wire:
         with real(token=Source("old", "new"), origins=[wire.url]) as session:
@@ -218,7 +218,7 @@ def test_a_303_takes_the_body_away_for_good() -> None:
 
 
 def test_a_large_upload_goes_over_a_drained_connection() -> None:
-    """A drained answer leaves no time limit of its own behind on the connection."""
+    """A drained answer leaves no time limit on the connection."""
     body = bytes(8_000_000)
     chunk = says(b"HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n")
     with Wire(chunk, answer(), answer()) as wire, real() as session:
@@ -229,7 +229,7 @@ def test_a_large_upload_goes_over_a_drained_connection() -> None:
 
 
 def test_an_exception_of_the_callers_generator_is_the_callers() -> None:
-    """What a generator raises comes out as it is, and nothing is sent again."""
+    """An exception of the generator is raised unchanged, and nothing is sent again."""
 
     def broken() -> Iterator[bytes]:
         yield b"abc"

@@ -1,4 +1,4 @@
-"""Answer bodies: read to the end as part of the attempt, or left alone where the caller streams."""
+"""Answer bodies: read to the end as part of the attempt, or left to a caller that streams."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ if URLLIB3_2:  # 1.26 takes a body that ends early for a whole one, and so do ba
 
 @pytest.mark.parametrize("first", CUT.values(), ids=CUT)
 def test_a_cut_body_is_another_attempt(first: Action) -> None:
-    """Without streaming the caller gets the whole body from the second attempt."""
+    """A cut body is retried without streaming: the caller gets the whole body."""
     with Wire(first, answer(200, b"whole")) as wire, real() as session:
         response = session.get(wire.url)
     assert response.content == b"whole"
@@ -50,7 +50,7 @@ def test_a_cut_body_is_another_attempt(first: Action) -> None:
 
 @pytest.mark.parametrize("first", CUT.values(), ids=CUT)
 def test_a_cut_body_that_streams_is_the_callers(first: Action) -> None:
-    """With streaming the body is not touched: the caller gets the beginning, then the exception."""
+    """A streamed body is not touched: the caller gets the beginning, then the exception."""
     with Wire(first, answer(200, b"whole")) as wire, real() as session:
         response = session.get(wire.url, stream=True)
         assert response.status_code == 200
@@ -61,7 +61,7 @@ def test_a_cut_body_that_streams_is_the_callers(first: Action) -> None:
 
 @pytest.mark.parametrize("first", CUT.values(), ids=CUT)
 def test_a_cut_body_of_a_post_is_raised_as_ever(first: Action) -> None:
-    """An answered POST was processed: one send, and the exception that bare requests raises."""
+    """An answered POST was processed: it is sent once, and bare requests' exception is raised."""
     with Wire(first, first) as wire, requests.Session() as bare, real() as session:
         usual = raised(bare, wire.url, "POST")
         error = raised(session, wire.url, "POST")
@@ -70,7 +70,7 @@ def test_a_cut_body_of_a_post_is_raised_as_ever(first: Action) -> None:
 
 
 def test_a_cut_body_after_all_attempts_is_raised() -> None:
-    """Four cut bodies end in the exception of bare requests, and the quota is not paid back."""
+    """The fourth cut body raises bare requests' exception, and the quota is not paid back."""
     with Wire(*[HALF_A_CHUNK] * 4) as wire, real() as session:
         error = raised(session, wire.url)
     assert type(error) is ChunkedEncodingError
@@ -90,7 +90,7 @@ def test_a_body_read_timeout_is_another_attempt() -> None:
 
 
 def test_a_stream_is_never_read() -> None:
-    """With streaming the answer is there before the body is, for any final status."""
+    """A streamed answer is there before its body is, for any final status."""
     for status in (200, 404, 503):
         start = head(status, ("Content-Length", "10"), ("x-should-retry", "false"))
         with Wire(says(start)) as wire, real() as session:
@@ -100,7 +100,7 @@ def test_a_stream_is_never_read() -> None:
 
 
 def test_an_undecodable_body_is_raised_as_ever() -> None:
-    """What is no gzip stays none: one send, and the exception of bare requests."""
+    """A body that is not gzip is not retried: it raises bare requests' exception."""
     bad = answer(200, b"not gzip", ("Content-Encoding", "gzip"))
     with Wire(bad, answer()) as wire, real() as session:
         assert type(raised(session, wire.url)) is ContentDecodingError
@@ -146,7 +146,7 @@ def test_a_body_is_what_bare_requests_give(line: Action, stream: bool, status: i
 
 @pytest.mark.parametrize("line", BODIES.values(), ids=BODIES)
 def test_a_body_that_was_read_frees_its_connection(line: Action) -> None:
-    """As with bare requests, the next request goes over the same connection where it can."""
+    """The next request uses the same connection if possible, as with bare requests."""
     with Wire(line, answer(), line, answer()) as wire:
         counts = []
         for session in (requests.Session(), real()):
@@ -160,7 +160,7 @@ def test_a_body_that_was_read_frees_its_connection(line: Action) -> None:
 
 @pytest.mark.parametrize("status", [200, 404, 503, 429])
 def test_head_has_no_body(status: int) -> None:
-    """The Content-Length of a HEAD answer is the one of a body that never comes."""
+    """The Content-Length of a HEAD answer belongs to a body that never comes."""
     line = says(head(status, ("Content-Length", "999"), ("Retry-After", "0")))
     with Wire(line, answer()) as wire, real() as session:
         response = session.head(wire.url)
@@ -183,7 +183,7 @@ def test_head_has_no_body(status: int) -> None:
     ids=["sized", "until the end", "chunk", "size of a chunk", "trailer", "204", "302", "encoded"],
 )
 def test_a_body_that_drips_ends_with_the_deadline(start: bytes) -> None:
-    """Each byte starts the read timeout anew, and the deadline ends it all the same."""
+    """A body that restarts the read timeout with each byte ends at the deadline."""
     clock = FakeClock()
     dripping = drip(start, tick=lambda: clock.advance(10))
     with Wire(dripping, answer()) as wire, real(retry=SHORT, clock=clock) as session:
@@ -210,7 +210,7 @@ def test_an_answer_that_comes_late_is_still_an_answer(whole: str, timeout: float
 
 
 def test_without_a_time_limit_a_body_takes_its_time() -> None:
-    """Who gives no timeout gets the whole body, however long after the deadline it ends."""
+    """A caller without a timeout gets the whole body, however long after the deadline it ends."""
     clock = FakeClock()
 
     slow = drip(head(200, ("Content-Length", "9")), tick=lambda: clock.advance(1000))

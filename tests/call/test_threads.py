@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 @pytest.fixture
 def eager_switching() -> Iterator[None]:
-    """Threads take turns far more often than usual."""
+    """Make threads switch far more often than usual."""
     usual = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     yield
@@ -46,7 +46,7 @@ def eager_switching() -> Iterator[None]:
 
 
 def at_once(work: Callable[[int], T], crowd: int = CROWD) -> list[T]:
-    """What the threads return, all of which begin together."""
+    """Return the results of threads that all begin together."""
     start = Barrier(crowd)
 
     def run(number: int) -> T:
@@ -58,7 +58,7 @@ def at_once(work: Callable[[int], T], crowd: int = CROWD) -> list[T]:
 
 
 def roomy_session(chosen: Settings) -> requests.Session:
-    """A mounted session with a connection for each thread, on which any 401 raises."""
+    """Make a mounted session with a connection for each thread, on which any 401 raises."""
     session = requests.Session()
     session.mount("http://", HTTPAdapter(pool_maxsize=CROWD))
     session.hooks["response"].append(lambda response, **_: response.raise_for_status())
@@ -81,7 +81,7 @@ def renewed_once(demo_server: DemoServer, send: Callable[[int], Response]) -> No
 
 @pytest.fixture
 def guarded(demo_server: DemoServer, httpbin_url: str) -> Settings:
-    """Settings for the demo server, which now asks for a token."""
+    """Make settings for the demo server, which now asks for a token."""
     demo_server.guarded = True
     return Settings(token=demo_server.issue, origins=[httpbin_url])
 
@@ -89,13 +89,13 @@ def guarded(demo_server: DemoServer, httpbin_url: str) -> Settings:
 def test_a_crowd_on_one_session(
     demo_server: DemoServer, httpbin_url: str, guarded: Settings
 ) -> None:
-    """32 threads on one session, the token revoked: one renewal, and nobody sees a 401."""
+    """32 threads with a revoked token on one session make one renewal, and none gets a 401."""
     with roomy_session(guarded) as session:
         renewed_once(demo_server, lambda n: session.get(f"{httpbin_url}/bearer?n={n}"))
 
 
 def test_a_crowd_of_sessions(demo_server: DemoServer, httpbin_url: str, guarded: Settings) -> None:
-    """32 sessions with one settings object, the token revoked: one renewal for all of them."""
+    """32 sessions with one settings object and a revoked token make one renewal."""
     sessions = [roomy_session(guarded) for _ in range(CROWD)]
     renewed_once(demo_server, lambda n: sessions[n].get(f"{httpbin_url}/bearer?n={n}"))
     for session in sessions:
@@ -105,7 +105,7 @@ def test_a_crowd_of_sessions(demo_server: DemoServer, httpbin_url: str, guarded:
 def test_a_crowd_on_one_prepared_request(
     demo_server: DemoServer, httpbin_url: str, guarded: Settings
 ) -> None:
-    """32 threads send one prepared request, the token revoked: one renewal, each its answer."""
+    """32 threads with one prepared request and a revoked token get answers after one renewal."""
     with roomy_session(guarded) as session:
         request = session.prepare_request(requests.Request("GET", f"{httpbin_url}/bearer"))
         renewed_once(demo_server, lambda _: session.send(request))
@@ -115,7 +115,7 @@ def test_a_crowd_on_one_prepared_request(
 def test_a_crowd_before_the_first_token(
     demo_server: DemoServer, httpbin_url: str, guarded: Settings
 ) -> None:
-    """32 threads without a token yet: it is fetched once, and nobody goes without."""
+    """32 threads without a token fetch it once, and none is sent without it."""
     with roomy_session(guarded) as session:
         statuses = at_once(lambda _: session.get(f"{httpbin_url}/bearer").status_code)
     assert statuses == [200] * CROWD
@@ -124,7 +124,7 @@ def test_a_crowd_before_the_first_token(
 
 
 def test_two_settings_on_one_store(demo_server: DemoServer, httpbin_url: str) -> None:
-    """Settings that name one store share its token: one is fetched, the other adopts it."""
+    """Settings that name one store share its token: one fetches it, the other uses it."""
     demo_server.guarded = True
     store, told = MemoryStore(), list[object]()
     sessions = [
@@ -146,7 +146,7 @@ def test_two_settings_on_one_store(demo_server: DemoServer, httpbin_url: str) ->
 
 
 def test_a_crowd_whose_renewal_fails() -> None:
-    """Each of 32 callers gets a RefreshFailed of its own, and the source is asked once."""
+    """Each of 32 callers gets a separate RefreshFailed, and the source is asked once."""
     fault = KeyError()
     source = Source(fault)
     session, below = scripted(settings(source))
@@ -163,7 +163,7 @@ def test_a_crowd_whose_renewal_fails() -> None:
 
 
 class Numbered(AuthBase):
-    """A signature that is another one each time."""
+    """A signature with another number each time."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -177,7 +177,7 @@ class Numbered(AuthBase):
 
 @pytest.mark.usefixtures("eager_switching")
 def test_a_prepared_request_is_shared_on_its_way(httpbin_url: str) -> None:
-    """Threads that share a signed request do not find one another's redirects in it."""
+    """Threads that share a signed request do not see one another's redirects in it."""
     with roomy_session(Settings(auth=Numbered(), origins=[httpbin_url])) as session:
         request = session.prepare_request(requests.Request("GET", f"{httpbin_url}/redirect/2"))
         hops = at_once(lambda _: len(session.send(request).history), 16)
@@ -186,7 +186,7 @@ def test_a_prepared_request_is_shared_on_its_way(httpbin_url: str) -> None:
 
 @pytest.mark.usefixtures("eager_switching")
 def test_the_quota_is_paid_exactly() -> None:
-    """Payments of many threads neither get lost nor overdraw; paid back in full, none is left."""
+    """Payments of many threads are neither lost nor overdrawn, and all are paid back."""
     quotas, origin = RetryQuotas(RetryQuota(capacity=100)), Origin("https", "api.example.com", 443)
 
     def pay(_: int) -> int:

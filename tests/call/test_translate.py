@@ -1,4 +1,4 @@
-"""What servers say of their limits, as it comes through requests and urllib3."""
+"""Reading servers' limits through requests and urllib3."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TWO_LINES = [("RateLimit", '"a";r=1;t=2'), ("RATELIMIT", '"b";r=3;t=4'), ("Date"
 
 
 def answer(headers: Any, raw: Any = None) -> Response:
-    """An answer with these headers, over whatever carried them."""
+    """Return an answer with these headers, from any kind of adapter."""
     response = Response()
     response.status_code = 200
     response.headers, response.raw = headers, raw
@@ -31,7 +31,7 @@ def answer(headers: Any, raw: Any = None) -> Response:
 
 
 def over_urllib3(*lines: tuple[str, str]) -> Response:
-    """An answer with these header lines, as requests makes it of one by urllib3."""
+    """Return an answer with these header lines, as requests makes it from urllib3's."""
     headers = HTTPHeaderDict()
     for name, value in lines:
         headers.add(name, value)
@@ -39,7 +39,7 @@ def over_urllib3(*lines: tuple[str, str]) -> Response:
 
 
 def test_limits_of_an_answer_over_urllib3() -> None:
-    """Lines are read one by one, in whatever case their names are."""
+    """Header lines are read one by one, with names in upper or lower case."""
     limits = (Limit(1, 2, "a"), Limit(3, 4, "b"))
     assert limits_of(over_urllib3(*TWO_LINES), lambda: NOW, ALL) == limits
     assert outcome_of(over_urllib3(*TWO_LINES), NOW, ALL).limits == limits
@@ -47,14 +47,14 @@ def test_limits_of_an_answer_over_urllib3() -> None:
 
 @pytest.mark.parametrize("kind", [HTTPHeaderDict, CaseInsensitiveDict])
 def test_limits_of_an_answer_by_another_adapter(kind: Any) -> None:
-    """Headers may be any mapping without regard to case, and there may be nothing below it."""
+    """Headers may be any case-insensitive mapping, without a urllib3 answer below it."""
     limits = limits_of(answer(kind({"RateLimit": '"a";r=1;t=2'})), lambda: NOW, ALL)
     assert limits == (Limit(1, 2, "a"),)
 
 
 @pytest.mark.parametrize("kind", [HTTPHeaderDict, CaseInsensitiveDict])
 def test_an_answer_that_says_nothing_is_not_looked_into(kind: Any) -> None:
-    """Without any of the names, no header is read: the raw answer is not even touched."""
+    """An answer without any of the names has no header read; the raw answer is not touched."""
     silent = answer(kind({"Date": "x", "Age": "1", "Content-Type": "text/html"}))
     del silent.raw
     assert limits_of(silent, lambda: NOW, ALL) == ()
@@ -62,7 +62,7 @@ def test_an_answer_that_says_nothing_is_not_looked_into(kind: Any) -> None:
 
 
 def test_a_cached_answer_says_nothing() -> None:
-    """`Age` is read although the settings do not name it, and so is `Date`."""
+    """`Age` and `Date` are read although the settings do not name them."""
     assert limits_of(over_urllib3(*TWO_LINES, ("Age", "7")), lambda: NOW, ALL) == ()
     dated = over_urllib3(
         ("X-RateLimit-Remaining", "1"),
@@ -82,7 +82,7 @@ LINES = [
 
 @pytest.mark.parametrize(("name", "value"), LINES)
 def test_only_the_names_are_read(name: str, value: str) -> None:
-    """A field that the settings do not name says nothing."""
+    """A field that the settings do not name is ignored."""
     response = over_urllib3((name, value))
     response.status_code = 429
     assert outcome_of(response, NOW, ALL) != outcome_of(response, NOW, ALL - {name.lower()})
@@ -112,7 +112,7 @@ def test_only_the_names_of_limits_are_read() -> None:
 
 @pytest.mark.parametrize(("name", "value"), [*LINES, ("X-RateLimit-Remaining", "0")])
 def test_a_long_field_is_not_read(name: str, value: str) -> None:
-    """What is longer than a thousand characters, in one line or in many, is not read at all."""
+    """A field longer than a thousand characters, in one line or in many, is not read."""
     reset = ("X-RateLimit-Reset", "2")
     long = value.ljust(FIELD)
     read = outcome_of(over_urllib3((name, value), reset), NOW, ALL)
@@ -124,7 +124,7 @@ def test_a_long_field_is_not_read(name: str, value: str) -> None:
 
 
 def test_a_403_as_github_has_it_is_waited_out() -> None:
-    """A 403 that names an exhausted limit goes again when that is reset, a POST too."""
+    """A 403 with an exhausted limit is retried when the limit is reset, a POST too."""
     refused = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "30"}
     rig = Rig((403, refused), 200)
     assert rig.session.post("https://api.example.com/").status_code == 200
@@ -133,7 +133,7 @@ def test_a_403_as_github_has_it_is_waited_out() -> None:
 
 
 def test_a_403_that_names_no_time_is_handed_out() -> None:
-    """A 403 is an answer like any other, unless the server says that we are too fast."""
+    """A 403 is a final answer, unless the server says that requests come too fast."""
     allowed = {"X-RateLimit-Remaining": "10", "X-RateLimit-Reset": "30"}
     rig = Rig((403, allowed))
     assert rig.get().status_code == 403
@@ -141,14 +141,14 @@ def test_a_403_that_names_no_time_is_handed_out() -> None:
 
 
 def test_structured_fields_are_waited_out() -> None:
-    """A 429 without Retry-After waits for the limit that is exhausted."""
+    """A 429 without Retry-After waits for the exhausted limit."""
     rig = Rig((429, {"RateLimit": '"burst";r=0;t=7, "daily";r=50;t=3600'}), 200)
     assert rig.get().status_code == 200
     assert rig.waits == [7.0]
 
 
 def test_the_settings_say_what_is_heard() -> None:
-    """A name that the settings add is heard, one that they leave out is not."""
+    """A name that the settings add is read, a name that they leave out is not."""
     refused = (429, {"X-Acme-Retry-After": "9", "Retry-After": "100"})
     rig = Rig(refused, 200, limits=RateLimits(headers=["X-Acme-Retry-After"]))
     assert rig.get().status_code == 200

@@ -1,4 +1,4 @@
-"""A 401 or 407 that is no matter of ours reaches hooks as under bare requests: unread, and live."""
+"""A 401 or 407 to a request without our credential reaches hooks as in bare requests, unread."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ ASKS = ("WWW-Authenticate", "NTLM")
 
 
 class Looks:
-    """A hook that keeps what it sees of a body and its connection."""
+    """A hook that records the state of a body and its connection."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[bool, bool]] = []
 
     def __call__(self, response: requests.Response, **_: Any) -> None:
-        """Whether the body has been read, and whether the connection is there."""
+        """Record whether the body has been read, and whether the connection is there."""
         wire: Any = response.raw
         self.seen.append((bool(response._content_consumed), wire._original_response.fp is not None))  # noqa: SLF001
 
@@ -56,7 +56,7 @@ TOKENS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("given", TOKENS)
 @pytest.mark.parametrize("status", [401, 407])
 def test_a_hook_sees_it_unread(status: int, given: str, ways: str) -> None:
-    """As under bare requests, and the caller gets the whole body all the same."""
+    """A hook sees the body unread, and the caller gets the whole body all the same."""
     looks, settings = Looks(), Settings(**TOKENS[given])
     with Wire(*[answer(status, BODY, ASKS)] * 2) as wire, requests.Session() as session:
         usual = requests.get(wire.url, timeout=30, hooks={"response": looks})
@@ -70,7 +70,7 @@ def test_a_hook_sees_it_unread(status: int, given: str, ways: str) -> None:
 
 
 def test_a_header_of_the_users() -> None:
-    """Where the caller set an Authorization, its 401 is the caller's."""
+    """A 401 to an Authorization header of the caller is left unread for the caller."""
     looks = Looks()
     with Wire(answer(401, BODY)) as wire, requests.Session() as session:
         mount(session, Settings(token="secret", origins=[wire.url[:-1]]))
@@ -84,7 +84,7 @@ class Signature(AuthBase):
     """A signature for each attempt."""
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        """Add it."""
+        """Add the signature."""
         request.headers["X-Signature"] = "signed"
         return request
 
@@ -97,7 +97,7 @@ OURS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("given", OURS)
 def test_ours_is_read(given: str) -> None:
-    """A 401 to a credential of ours, which stands, is read within the deadline before hooks."""
+    """A final 401 to our credential is read within the deadline, before hooks."""
     looks = Looks()
     with Wire(answer(401, BODY)) as wire, requests.Session() as session:
         mount(session, Settings(origins=[wire.url[:-1]], **OURS[given]))
@@ -107,7 +107,7 @@ def test_ours_is_read(given: str) -> None:
 
 @pytest.mark.parametrize("status", [401, 407])
 def test_ours_went_to_the_site_before(status: int) -> None:
-    """After a redirect to a site without a credential, hooks see its answer unread."""
+    """A redirect to a site without a credential gives hooks an unread answer."""
     looks = Looks()
     with Wire() as first, Wire(answer(status, BODY, ASKS)) as other, requests.Session() as session:
         first.then(answer(302, b"", ("Location", other.url)))
@@ -119,7 +119,7 @@ def test_ours_went_to_the_site_before(status: int) -> None:
 
 @pytest.mark.parametrize("status", [400, 403, 404, 200])
 def test_other_answers_are_read(status: int) -> None:
-    """All others have been read when hooks see them."""
+    """Answers with other statuses have been read when hooks see them."""
     looks = Looks()
     with Wire(answer(status, BODY)) as wire, requests.Session() as session:
         mount(session)
@@ -129,7 +129,7 @@ def test_other_answers_are_read(status: int) -> None:
 
 @pytest.mark.parametrize("status", [401, 407])
 def test_one_that_is_retried(status: int) -> None:
-    """Where the settings name it for a retry, the answers before the last are drained."""
+    """A 401 or 407 that the settings retry is drained, and the hook sees only the last answer."""
     looks = Looks()
     retry = RetryPolicy(statuses={status}, backoff=AT_ONCE)
     with Wire(answer(status, BODY), answer()) as wire, requests.Session() as session:
@@ -140,7 +140,7 @@ def test_one_that_is_retried(status: int) -> None:
 
 
 def test_it_is_said_and_its_challenge_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Listeners hear that no token was sent; what a stranger's server asks for is not parsed."""
+    """Listeners learn that no token was sent; the challenge of another server is not parsed."""
     told: list[Any] = []
     read: list[Any] = []
     reads: Callable[..., Any] = challenges_of

@@ -87,7 +87,7 @@ def lines_counted(counter: Counter) -> Iterator[None]:
 
 
 def counting(value: Any, counter: Counter) -> Any:
-    """Return a pattern, or each in a tuple of them, as one that counts; leave other values."""
+    """Return a pattern, or a tuple of patterns, as ones that count; other values unchanged."""
     if isinstance(value, re.Pattern):
         return CountingPattern(value, counter)
     if type(value) is tuple:

@@ -207,9 +207,9 @@ def test_a_flood_lowers_the_rate_once(state: RateState, ages: list[float], trip:
 
 @given(flows(), st.floats(0, 100))
 def test_no_refusal_costs_too_much(state: RateState, after: float) -> None:
-    """A refusal leaves a quarter of the rate, the least rate, and the rate of one per cool-down.
+    """A refusal leaves at least a quarter of the pace, the least rate, and one request a cool-down.
 
-    If it raises the rate, then only to one of these.
+    If it raises the rate, then only to one of the latter two.
     """
     now = max(state.cut, state.opened, state.counted, 0.0) + after
     before = rate_limit.pace(state, now)
@@ -228,9 +228,9 @@ def test_no_refusal_costs_too_much(state: RateState, after: float) -> None:
     ("pause", "rate"), [(0.0, LEAST_RATE), (0.1, 1.0), (1.0, 1.0), (5.0, 0.2), (100.0, LEAST_RATE)]
 )
 def test_a_cool_down_and_a_request_are_a_rate(pause: float, rate: float) -> None:
-    """A caller that sends one request per wait is not slowed down below that, nor the least rate.
+    """A caller that sends one request a cool-down is not slowed down further, nor below the least.
 
-    However short the wait, that is one request a second.
+    However short the cool-down, one request a second is allowed.
     """
     slow = replace(FOUND, rate=LEAST_RATE)
     state = rate_limit.on_refused(rate_limit.with_cool_down(slow, NOW + pause), NOW, NOW, 0.0)
@@ -248,7 +248,7 @@ def test_an_outage_lowers_the_rate_once() -> None:
 
 
 def test_the_least_rate_holds_after_any_number_of_refusals() -> None:
-    """The least rate is sent to a server that lets hardly anything pass."""
+    """The pace never falls below the least rate, however often the server refuses."""
     state = FOUND
     for number in range(100):
         now = NOW + number * (MAX_COOL_DOWN_SECONDS + 20)
@@ -364,7 +364,7 @@ def test_the_slowest_window_counts() -> None:
 
 
 def test_the_next_window_is_expected_to_be_as_the_last() -> None:
-    """The next window is assumed to have as many requests as the last, until an answer comes."""
+    """The next window is assumed to be as large as the last one, until an answer says more."""
     after = WINDOW.spent(NOW + 10)
     assert after == replace(WINDOW, left=9.0, until=NOW + 30, used=1, guessed=True)
     assert after.interval(NOW + 10) == 2.0

@@ -216,7 +216,7 @@ def test_pauses(fraction: float, in_need: list[float], while_good: list[float]) 
 
 @given(failures=st.integers(1, 10_000), fraction=fractions)
 def test_pauses_are_bounded(failures: int, fraction: float) -> None:
-    """The next renewal comes soon after an outage ends, however long it lasted."""
+    """A pause has a bound, so that the renewal comes soon after the end of any outage."""
     assert 0.5 <= PAUSE.delay(failures, throttled=False, fraction=fraction) <= 30.0
     assert 10.0 <= PAUSE_WHILE_GOOD.delay(failures, throttled=False, fraction=fraction) <= 120.0
 
