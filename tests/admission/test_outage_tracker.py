@@ -75,8 +75,8 @@ class Down:
         self.clock.sleep = act
 
 
-def test_below_eight_failures_each_goes_by_its_own_backoff() -> None:
-    """Seven failures in a row are not an outage, so that no failure counts for another call."""
+def test_below_sixteen_failures_each_goes_by_its_own_backoff() -> None:
+    """Fifteen failures in a row are not an outage, so that no failure counts for another call."""
     down = Down(503, 503, 200, failures=DOWN - 5, retry=tries(3))
     down.while_waiting(down.fail, down.fail)
     assert down.rig.get().status_code == 200
