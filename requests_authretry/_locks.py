@@ -34,13 +34,13 @@ class ForkSafeLock:
         _locks.add(self)
 
     def renew(self) -> None:
-        """Forget who holds it."""
+        """Make the lock free: its holder is a thread of the parent process."""
         lock = self._make()
         self.__enter__, self.__exit__ = lock.__enter__, lock.__exit__
 
     @property
     def reset(self) -> Callable[[], None] | None:
-        """The owner's method, None if it gave none or is gone."""
+        """Return the owner's method, None if it gave none or is gone."""
         return None if self._reset is None else self._reset()
 
 
@@ -48,7 +48,7 @@ class Forked(Protocol):
     """An object without a lock of its own, with state that a fork would leave stuck."""
 
     def after_fork(self) -> None:
-        """Called once in the child, before anything else runs there."""
+        """Adapt to the child process. Called there once, before other code runs."""
 
 
 _logger = logging.getLogger("requests_authretry")

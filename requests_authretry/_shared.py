@@ -116,7 +116,7 @@ def _token_manager(settings: Settings, base: SharedState | None) -> TokenManager
 def _inherited(
     settings: Settings, base: SharedState | None
 ) -> tuple[TokenManager | None, RetryQuotas | None, SharedLimits | None]:
-    """Return the parts of a base that serve these settings as well, None for those that do not."""
+    """Return the parts of a base that serve these settings too, None for each other part."""
     if base is None:
         return None, None, None
     old = base.settings

@@ -200,7 +200,7 @@ def _life(known: dict[Any, Any], place: object, thing: object) -> object:
     """Forget a place when the thing in it is collected: another one may get its address.
 
     Returns:
-        What has to be kept beside the place for that.
+        The object to keep in memory as long as the place.
     """
     try:
         return ref(thing, lambda _: known.pop(place, None))
@@ -292,7 +292,7 @@ class KeptToken:
 
     @property
     def newest(self) -> TokenRecord | None:
-        """The newest record that this process knows, whatever the store has."""
+        """Return the newest record that this process knows, whatever the store has."""
         known = self.family.newest.get(self.place)
         return known[1] if known else None
 
@@ -303,5 +303,5 @@ class KeptToken:
 
     @property
     def generation(self) -> int:
-        """The generation of the newest record, 0 where there is none."""
+        """Return the generation of the newest record, 0 if there is none."""
         return self.newest.generation if self.newest else 0

@@ -124,13 +124,13 @@ class TokenManager:
         return result
 
     def _renew_early(self, held: HeldToken) -> None:
-        """Begin a renewal that nobody waits for, unless there is one."""
+        """Begin a renewal in the background, unless one is under way."""
         with self._lock:
             if self._renewal is None and self.held is held:
                 self._begin(self._complete(FetchContext(held.token, early=True), 0.0))
 
     def _renew_in_time(self, held: HeldToken, token: Token, deadline: float) -> Token:
-        """Return the renewed token, or the old one, which is still good, if there is no other."""
+        """Return the renewed token, or the old one, which is still valid, if the renewal fails."""
         now = self._settings.clock.monotonic()
         half = (deadline - now) / 2  # the other half is for the request
         try:
@@ -179,7 +179,7 @@ class TokenManager:
         return replace(context, timeout=timeout, retry=settings.retry, clock=settings.clock)
 
     def _join(self, context: FetchContext) -> Renewal | Result:
-        """Return what is known already, else the renewal under way, else a new one."""
+        """Return the result that is known already, the renewal under way, or a new renewal."""
         clock, failed = self._settings.clock, self._failed
         with self._lock:
             token, now = self.held.token, clock.monotonic()
@@ -237,7 +237,7 @@ class TokenManager:
         """Make the result of a renewal the current state.
 
         Returns:
-            The event for the listeners, None where there is no news.
+            The event for the listeners, None if the token has not changed.
         """
         context, result = renewal.context, renewal.result
         # Whether another renewal was begun meanwhile, as this one took too long.

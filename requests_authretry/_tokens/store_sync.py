@@ -99,7 +99,7 @@ class StoreSync:
             return Renewed(found, fetched=False)
 
     def _renew_locked(self, context: FetchContext, *, is_alone: bool) -> Renewed | Reason:
-        """Take over the token of another process, if there is a newer one; else ask the source."""
+        """Take over a newer token of another process, or ask the source."""
         stale, was_kept = context.stale, self.is_kept
         read = self._read_newest(stale, early=context.early)
         found = read.token
