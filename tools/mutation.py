@@ -14,8 +14,9 @@ mutmut makes the mutants, but does not run them: it collects the tests anew for 
 functions with decorators. ``mutation_trial.py`` collects once. Each mutant is then a process forked
 from there, in which the function is given the code of the mutant; nothing else about it changes.
 
-Tests that are marked ``slow`` or ``sdk``, and tests that start processes or servers, are left out.
-All of this happens in a copy of the project; nothing is written to the checkout.
+Tests that are marked ``slow`` or ``sdk`` are left out, and those that start programs or servers:
+programs would not meet the mutant. All of this happens in a copy of the project; nothing is written
+to the checkout.
 """
 
 from __future__ import annotations
@@ -163,7 +164,7 @@ class Module:
 def mutants_of(file: str, tree: Path) -> Iterator[Mutant]:
     """Make all mutants of a file that mutmut knows."""
     import libcst
-    from libcst.metadata import MetadataWrapper
+    from libcst.metadata import MetadataWrapper, PositionProvider
     from mutmut.mutation.file_mutation import MutationVisitor
     from mutmut.mutation.mutators import mutation_operators
     from mutmut.mutation.pragma_handling import IgnoredCode
@@ -187,6 +188,8 @@ def mutants_of(file: str, tree: Path) -> Iterator[Mutant]:
     wrapper = MetadataWrapper(libcst.parse_module(module.text))
     visitor = Visitor(mutation_operators, IgnoredCode(set(), set(), set()))
     wrapper.visit(visitor)
+    positions = wrapper.resolve(PositionProvider)
+    lines = module.text.splitlines(keepends=True)
     for change in visitor.mutations:
         function = change.contained_by_top_level_function
         if not isinstance(function, libcst.FunctionDef):
@@ -195,9 +198,12 @@ def mutants_of(file: str, tree: Path) -> Iterator[Mutant]:
         # to write the function alone is five times as fast as to write the module
         top_level = function in wrapper.module.body
         before, after = (write(each, top_level=top_level) for each in (function, changed))
-        if module.text.count(before) != 1:
-            sys.exit(f"{file} does not have once what libcst writes for it:\n{before}")
-        mutant = module.mutant(module.text.replace(before, after))
+        # the last such text that begins before the line of its "def"
+        begins = sum(map(len, lines[: positions[function].start.line - 1]))
+        at = module.text.rfind(before, 0, begins + len(before))
+        if not 0 <= at <= begins < at + len(before):
+            sys.exit(f"{file} does not have what libcst writes for it:\n{before}")
+        mutant = module.mutant(module.text[:at] + after + module.text[at + len(before) :])
         if mutant:
             yield mutant
 
