@@ -14,8 +14,9 @@ mutmut makes the mutants, but does not run them: it collects the tests anew for 
 functions with decorators. ``mutation_trial.py`` collects once. Each mutant is then a process forked
 from there, in which the function is given the code of the mutant; nothing else about it changes.
 
-Tests that are marked ``slow`` or ``sdk``, and tests that start processes or servers, are left out.
-All of this happens in a copy of the project; nothing is written to the checkout.
+Tests that are marked ``slow`` or ``sdk`` are left out, and those that start programs or servers:
+programs would not meet the mutant. All of this happens in a copy of the project; nothing is written
+to the checkout.
 """
 
 from __future__ import annotations

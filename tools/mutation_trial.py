@@ -32,11 +32,11 @@ KILLED, TIMEOUT, SURVIVED, NO_TEST = "killed", "timeout", "survived", "no test"
 SERVERS = {"_shared_oidc", "oidc_server", "_shared_redis", "own_redis_server", "nginx"}
 """The fixtures that start servers."""
 
-STARTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system"}
-"""What Python's audit calls the start of a process."""
+STARTS = {"subprocess.Popen", "os.posix_spawn", "os.system"}
+"""What Python's audit calls the start of a program. (A process that is forked has the mutant.)"""
 
 OPTIONS = (
-    *("-q", "--no-header", "--no-summary", "-m", "not slow and not sdk", "--hypothesis-seed=0"),
+    *("-qq", "--no-header", "--no-summary", "-m", "not slow and not sdk", "--hypothesis-seed=0"),
     *("-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:xdist"),
     "--capture=sys",  # the default writes into files, which forked processes would share
 )
@@ -100,7 +100,7 @@ class Reach(NamedTuple):
 
     Attributes:
         seconds: How long it took.
-        usable: Whether it passed, and started no process.
+        usable: Whether it passed, and started no program.
         places: The lines of the mutated files that it ran.
         failure: What pytest said, if it failed.
     """
