@@ -48,7 +48,13 @@ PACKAGE = "requests_authretry"
 EQUIVALENTS = Path(__file__).with_name("mutation_equivalents.toml")
 
 TESTS = {
-    f"{PACKAGE}/_call": ("tests/call",),
+    f"{PACKAGE}/_call": (
+        "tests/call",
+        "tests/admission",
+        "tests/install/test_adopt.py",
+        "tests/oauth2/test_dpop.py",
+        "tests/test_override.py",
+    ),
     f"{PACKAGE}/_tokens": ("tests/tokens",),
 }
 """The tests that are to kill the mutants of a folder. Of others it is the folder of its name."""
