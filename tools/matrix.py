@@ -2,7 +2,7 @@
 
     python3 tools/matrix.py                  # list the entries
     python3 tools/matrix.py 3.10-oldest      # run some
-    python3 tools/matrix.py --subset         # what CI runs each time
+    python3 tools/matrix.py --subset         # what CI runs each time, with --at-once 2
     python3 tools/matrix.py --all            # each in full
 
 Each entry has a fresh environment with the package installed, and a fresh copy of the tree without
@@ -21,7 +21,14 @@ import sys
 import tempfile
 import time
 from argparse import ArgumentParser
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
+from subprocess import STDOUT
+from typing import IO, TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = "requests_authretry"
@@ -86,31 +93,69 @@ def copy_tree(target: Path) -> None:
             shutil.copy2(ROOT / name, target / name)
 
 
-def run(entry: str, *, in_full: bool) -> bool:
-    """Run one entry, and tell whether it passed."""
+RUNNING: set[subprocess.Popen[bytes]] = set()
+"""The processes of all entries that run now."""
+
+
+def stop(*_: object) -> NoReturn:
+    """End the processes of all entries, and this one when they have ended."""
+    for process in tuple(RUNNING):
+        process.terminate()
+    sys.exit(1)
+
+
+def run(entry: str, output: IO[str], *, in_full: bool) -> bool:
+    """Run one entry, write what it says to ``output``, and tell whether it passed."""
+
+    def call(*command: str, check: bool = True, cwd: Path | None = None) -> bool:
+        output.flush()
+        with subprocess.Popen(command, cwd=cwd, stdout=output, stderr=STDOUT) as process:
+            RUNNING.add(process)
+        RUNNING.discard(process)
+        if process.returncode and (check):
+            raise subprocess.CalledProcessError(process.returncode, command)
+        return process.returncode == 0
+
     version, _, kind = entry.partition("-")
-    print(f"\n=== the tests on Python {version}, {kind} dependencies", flush=True)
+    output.write(f"\n=== the tests on Python {version}, {kind} dependencies\n")
     python, began = interpreter(version), time.monotonic()
     if python is None:
-        print(f"there is no Python {version} here: not tested on it")
+        output.write(f"there is no Python {version} here: not tested on it\n")
         return os.environ.get("CI") != "true"
     with tempfile.TemporaryDirectory(prefix=f"{entry}-") as folder:
         tree, made = Path(folder, "tree"), Path(folder, "environment", "bin", "python")
         copy_tree(tree)
-        subprocess.run([python, "-m", "venv", str(made.parents[1])], check=True)
+        call(python, "-m", "venv", str(made.parents[1]))
         # Most of what the packages bring is never imported: compile what is.
         install = [str(made), "-m", "pip", "install", "--quiet", "--no-compile"]
-        subprocess.run([*install, ".[test]", *DEPENDENCIES[kind]], cwd=tree, check=True)
+        call(*install, ".[test]", *DEPENDENCIES[kind], cwd=tree)
         shutil.rmtree(tree / PACKAGE)  # the installed one is tested
         # .ci/run tries many more examples on the newest versions.
         tests = [str(made), "-m", "pytest", "-n", "auto", "-rs", "--hypothesis-profile=quick"]
-        chosen = () if in_full else MEETING
-        passed = subprocess.run([*tests, *chosen], cwd=tree, check=False).returncode == 0
-    print(
-        f"{entry} {'passed' if passed else 'FAILED'} in {time.monotonic() - began:.0f} s",
-        flush=True,
-    )
+        passed = call(*tests, *(() if in_full else MEETING), check=False, cwd=tree)
+    verdict = "passed" if passed else "FAILED"
+    output.write(f"{entry} {verdict} in {time.monotonic() - began:.0f} s\n")
     return passed
+
+
+def run_all(entries: Sequence[str], full: Collection[str], at_once: int) -> list[str]:
+    """Run entries, some at once; print what each says in their order, and return what failed."""
+    failed = []
+    with ThreadPoolExecutor(at_once) as pool, ExitStack() as files:
+        outputs = [files.enter_context(tempfile.TemporaryFile("w+")) for _ in entries]
+        jobs = [
+            pool.submit(run, entry, output, in_full=entry in full)
+            for entry, output in zip(entries, outputs, strict=True)
+        ]
+        for entry, output, job in zip(entries, outputs, jobs, strict=True):
+            error = job.exception()  # waits for its end
+            output.seek(0)
+            print(output.read(), flush=True)
+            if error is not None:
+                print(f"{entry} FAILED: {error}", flush=True)
+            if error is not None or not job.result():
+                failed.append(entry)
+    return failed
 
 
 def main() -> int:
@@ -119,6 +164,7 @@ def main() -> int:
     parser.add_argument("entries", nargs="*", metavar="ENTRY", help=", ".join(ENTRIES))
     parser.add_argument("--all", action="store_true", help="all entries, each in full")
     parser.add_argument("--subset", action="store_true", help="what CI runs each time")
+    parser.add_argument("--at-once", type=int, default=1, help="how many entries run at a time")
     options = parser.parse_args()
     unknown = set(options.entries) - set(ENTRIES)
     if unknown:
@@ -131,10 +177,8 @@ def main() -> int:
         chosen = [*(ENTRIES if options.all else options.entries)]
     if not chosen:
         print("\n".join(ENTRIES))
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends what was started, too
-    failed = [
-        entry for entry in chosen if not run(entry, in_full=entry in IN_FULL or not options.subset)
-    ]
+    signal.signal(signal.SIGTERM, stop)
+    failed = run_all(chosen, IN_FULL if options.subset else chosen, options.at_once)
     if failed:
         print(f"\nfailed: {', '.join(failed)}")
     return 1 if failed else 0
