@@ -146,7 +146,7 @@ def _drained(response: Response, clock: Clock, until: float) -> bytes | None:
     left = until - clock.monotonic()
     if type(answer) is not HTTPResponse or socket is None or left <= 0:
         return None  # a stand-in may lack something
-    if bool(answer.chunked) != bool(getattr(response.raw, "chunked", False)):
+    if answer.chunked != response.raw.chunked:
         return None  # http.client and urllib3 understand some headers differently
     timeout = socket.gettimeout()
     socket.settimeout(left)
@@ -157,8 +157,8 @@ def _drained(response: Response, clock: Clock, until: float) -> bytes | None:
         body += chunk
         if answer.length == 0:
             answer.close()  # before Python 3.13 it does not notice by itself
-        elif not answer.isclosed() and (not chunk or len(body) >= DRAIN_BYTES):
-            return None
+        elif not chunk and not answer.isclosed():
+            return None  # there is more than `DRAIN_BYTES`: the last read was one of no bytes
     socket.settimeout(timeout)
     return body
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from requests import RequestException
+
 from .._core.http import FORBIDDEN, UNAUTHORIZED
 from .._core.records import Reason, Stop
 from .._core.unauthorized import Decline, Refresh, Refused, Replay, decide_on_401, lacks
@@ -65,7 +67,11 @@ def on_response(response: Response, **options: Any) -> Response | None:
 def _answer(
     call: Call, tokens: TokenManager, sent: Token, response: Response, options: dict[str, Any]
 ) -> Response:
-    """Replay the request with another token; or hand out the 401, and say why."""
+    """Replay the request with another token; or hand out the 401, and say why.
+
+    Raises:
+        requests.RequestException: The body of the 401 cannot be read.
+    """
     credentials = call.credentials
     verdict = decide_on_401(
         Refused(
@@ -89,7 +95,14 @@ def _answer(
         verdict = Decline(reason)
     call.close()
     if not options.get("stream"):
-        read_body(response, call.shared.clock, call.until)
+        try:
+            read_body(response, call.shared.clock, call.until)
+        except RequestException as error:
+            error.request, log = response.request, call.log
+            log.failed(response.request.url, error, call.shared.clock.monotonic())
+            log.write_down(Stop(verdict.reason))
+            log.leave_on(error)
+            raise
     _say_declined(call, response, verdict)
     return response
 
@@ -128,7 +141,7 @@ def _replay(call: Call, refused: Response, reason: Reason, options: dict[str, An
     drain(refused, call.shared.clock, call.deadline)
     call.lead_on(refused, replay=True)
     response: Response = refused.connection.send(request, **options)
-    response.history = [refused, *response.history]
+    response.history = [*refused.history, refused, *response.history]
     response.elapsed = timedelta(seconds=call.log.elapsed)
     if response.status_code == UNAUTHORIZED:
         return on_response(response, **options) or response

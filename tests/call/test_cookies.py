@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import requests
+from io import BytesIO
+from types import SimpleNamespace
+from typing import Any
 
-from requests_authretry import RetryPolicy
+import pytest
+import requests
+from requests.adapters import HTTPAdapter
+
+from requests_authretry import AuthRetryAdapter, RetryPolicy, Settings, attempts
 from requests_authretry._core.bounds import COOKIE_LINE, COOKIE_LINES, COOKIES
 from tests.support.scripted import Source
-from tests.support.sessions import AT_ONCE, real
+from tests.support.sessions import AT_ONCE, real, with_adapter
 from tests.support.wire import Wire, answer
 
 
@@ -185,3 +191,68 @@ def test_set_cookie2_of_a_failed_attempt_is_not_read() -> None:
         wire.then(answer())
         session.get(wire.url)
         assert session.cookies.get_dict() == {"a": "1"}
+
+
+def test_cookies_are_sent_in_a_header_named_as_ever() -> None:
+    """The header with the cookies of failed attempts is called `Cookie`, for old servers too."""
+    with Wire(answer(503, b"", *sets("a=1")), answer()) as wire, real() as session:
+        session.get(wire.url)
+        assert [name for name in wire.arrived[1].headers if name.lower() == "cookie"] == ["Cookie"]
+
+
+def test_the_final_answer_has_the_lines_of_all_attempts_once() -> None:
+    """The session finds the cookies of failed attempts first, then each of the answer's own."""
+    with Wire(answer(503, b"", *sets("a=1")), answer(200, b"", *sets("b=2", "c=3"))) as wire:
+        with real() as session:
+            response = session.get(wire.url)
+        lines = response.raw._original_response.msg.items()  # noqa: SLF001 (where requests looks)
+    own = [(name, value) for name, value in lines if name != "Content-Length"]
+    assert own == [*sets("a=1", "b=2", "c=3")]
+
+
+def test_a_request_that_was_made_by_hand_gets_cookies() -> None:
+    """A request whose cookies nobody prepared is sent again with those of the failed attempt."""
+    with Wire(answer(503, b"", *sets("a=1")), answer()) as wire, real() as session:
+        request = requests.PreparedRequest()
+        request.prepare_method("GET")
+        request.prepare_url(wire.url, None)
+        request.prepare_headers({})
+        assert session.send(request).status_code == 200
+        assert sent(wire) == [{}, {"a": "1"}]
+
+
+class Body(BytesIO):
+    """A body in memory, which may have attributes."""
+
+
+class Standing(HTTPAdapter):
+    """An adapter whose answers from the second one on are those of a stand-in.
+
+    Args:
+        wire: What a stand-in's answers have in place of those of `http.client`.
+    """
+
+    def __init__(self, wire: object) -> None:
+        super().__init__()
+        self._wire, self._sent = wire, 0
+
+    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
+        """Send the request once; then answer 503, and 200 from the third on."""
+        self._sent += 1
+        if self._sent == 1:
+            return super().send(request)
+        answered = requests.Response()
+        answered.status_code = 503 if self._sent == 2 else 200
+        answered.raw = Body()
+        answered.raw._original_response = self._wire  # noqa: SLF001 (where requests looks)
+        return answered
+
+
+@pytest.mark.parametrize("wire", [None, SimpleNamespace(msg={"Set-Cookie": "b=2"})])
+def test_a_stand_in_without_header_lines_neither_gives_nor_gets_cookies(wire: object) -> None:
+    """A call goes on where a cache, or a mock with headers of another kind, answers within it."""
+    settings = Settings(retry=RetryPolicy(backoff=AT_ONCE))
+    adapter = AuthRetryAdapter(settings, inner=Standing(wire))
+    with Wire(answer(503, b"", *sets("a=1"))) as server, with_adapter(adapter) as session:
+        response = adapter.send(session.prepare_request(requests.Request("GET", server.url)))
+    assert [attempt.status for attempt in attempts(response)] == [503, 503, 200]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import tracemalloc
 from contextlib import suppress
+from http.client import HTTPResponse
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,12 @@ DRAINED: dict[str, tuple[Action, int]] = {
     "empty": (answer(503), 1),
     "as much as is drained": (answer(503, bytes(DRAIN_BYTES)), 1),
     "a byte more": (answer(503, bytes(DRAIN_BYTES + 1)), 2),
+    "a byte more in two": (
+        in_two(
+            head(503, ("Content-Length", str(DRAIN_BYTES + 1))) + bytes(9), bytes(DRAIN_BYTES - 8)
+        ),
+        2,
+    ),
     "gzip": (answer(503, b"not gzip", ("Content-Encoding", "gzip")), 1),
     "chunked": (chunked(503, b"abc", b"def"), 1),
     "size of a chunk in two": (
@@ -73,6 +80,7 @@ DRAINED: dict[str, tuple[Action, int]] = {
         ),
         1,
     ),
+    "as many in chunks": (chunked(503, bytes(DRAIN_BYTES - 9), bytes(9)), 1),
     "chunked and long": (chunked(503, bytes(DRAIN_BYTES), b"more"), 2),
     "cut": (cut(503, 10, b"abc", end=fin), 2),
     "cut in chunked": (chunked(503, b"abc", end=rst), 2),
@@ -117,6 +125,28 @@ def test_a_drain_leaves_the_sockets_time_limit_as_it_was() -> None:
         socket = response.raw.connection.sock
         drain(response, SystemClock(), inf)
         assert (response.content, socket.gettimeout()) == (b"abc", 30)
+
+
+def test_at_its_end_a_drain_reads_nothing() -> None:
+    """A body that is there already is not drained if no time is left."""
+    clock = FakeClock()
+    with Wire(answer(503, b"busy")) as wire, requests.Session() as session:
+        response = session.get(wire.url, stream=True, timeout=30)
+        drain(response, clock, clock.monotonic())
+    assert response.content == b""
+
+
+def test_an_answer_of_another_kind_is_not_drained() -> None:
+    """The answer of a stand-in for `http.client` is closed, not drained."""
+
+    class Other(HTTPResponse):
+        """An answer that may be read in ways of its own."""
+
+    with Wire(answer(503, b"busy")) as wire, requests.Session() as session:
+        response = session.get(wire.url, stream=True, timeout=30)
+        response.raw._original_response.__class__ = Other  # noqa: SLF001 (where requests looks)
+        drain(response, SystemClock(), inf)
+    assert response.content == b""
 
 
 def test_a_401_frees_its_connection_too() -> None:
@@ -213,11 +243,12 @@ def test_a_drain_ends_with_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None
     assert clock.monotonic() >= 120
 
 
+@pytest.mark.parametrize("kind", [PROBLEM[1], "Application/Problem+JSON ; charset=utf-8"])
 @pytest.mark.parametrize("stream", [False, True], ids=["read", "stream"])
-def test_a_problem_document_may_veto_a_retry(stream: bool) -> None:  # noqa: FBT001
+def test_a_problem_document_may_veto_a_retry(stream: bool, kind: str) -> None:  # noqa: FBT001
     """Abnormal usage ends the call; the caller gets the body, unread with `stream`."""
     body, events = b'{"type": "https://example.com/types#abnormal-usage-detected"}', list[Any]()
-    with Wire(answer(429, body, PROBLEM), answer()) as wire:
+    with Wire(answer(429, body, ("Content-Type", kind)), answer()) as wire:
         with real(listeners=[events.append]) as session:
             response = session.get(wire.url, stream=stream)
         assert len(wire.arrived) == 1 + stream

@@ -5,13 +5,16 @@ from __future__ import annotations
 import gzip
 import zlib
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from io import BytesIO
+from math import inf
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
 from requests.exceptions import ChunkedEncodingError, ContentDecodingError
 
 from requests_authretry import Reason, RetryPolicy, attempts
+from requests_authretry._call.response_body import TooLarge, read_body
 from requests_authretry.testing import FakeClock
 from tests.support.sessions import AT_ONCE, ended, raised, real
 from tests.support.wire import PATIENCE, Wire, answer, chunked, cut, drip, fin, head, rst, says
@@ -158,6 +161,63 @@ def test_a_body_that_was_read_frees_its_connection(line: Action) -> None:
     assert counts[0] == counts[1]
 
 
+AT_ONCE_READ: dict[str, tuple[Action, bool]] = {
+    "as large as a chunk": (answer(200, bytes(65_536)), True),
+    "a byte larger": (answer(200, bytes(65_537)), False),
+    "empty": (answer(200), True),
+    "encoded": (BODIES["gzip in two"], False),
+    "redirect": (answer(302, b"abc"), False),
+    "chunked": (BODIES["chunked"], False),
+    "until the end": (BODIES["until the end"], False),
+}
+
+
+@pytest.mark.parametrize(("line", "at_once"), AT_ONCE_READ.values(), ids=AT_ONCE_READ)
+def test_a_small_plain_body_is_read_at_once(
+    line: Action,
+    at_once: bool,  # noqa: FBT001
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Only what one read gives whole, up to a chunk of 64 KB, is not read in pieces."""
+    in_pieces = list[int]()
+    usual = requests.Response.iter_content
+
+    def counted(response: requests.Response, *args: Any) -> Any:
+        in_pieces.append(response.status_code)
+        return usual(response, *args)
+
+    monkeypatch.setattr(requests.Response, "iter_content", counted)
+    with Wire(line) as wire, real() as session:
+        session.get(wire.url, allow_redirects=False)
+    assert bool(in_pieces) is not at_once
+
+
+def in_memory(size: int) -> requests.Response:
+    """Return an unread answer with a body of so many bytes."""
+    response = requests.Response()
+    response.status_code, response.raw = 200, BytesIO(bytes(size))
+    return response
+
+
+def test_a_body_of_as_many_bytes_as_wanted_is_read_whole() -> None:
+    """A body that is exactly as large as its bound is read in pieces, and kept whole."""
+    response = in_memory(200_000)
+    read_body(response, FakeClock(), inf, most=200_000)
+    assert response.content == bytes(200_000)
+
+
+@pytest.mark.parametrize("size", [200_001, 10_000_000])
+def test_a_body_of_more_bytes_than_wanted_is_given_up(size: int) -> None:
+    """A body is read no further than one piece beyond its bound; the error names the bound."""
+    response = in_memory(size)
+    wire, read = response.raw, list[int]()
+    wire.close = lambda: read.append(wire.tell())
+    with pytest.raises(TooLarge) as raised:
+        read_body(response, FakeClock(), inf, most=200_000)
+    assert str(raised.value) == "it is larger than 200000 bytes"
+    assert read == [min(size, 4 * 65_536)]
+
+
 @pytest.mark.parametrize("status", [200, 404, 503, 429])
 def test_head_has_no_body(status: int) -> None:
     """The Content-Length of a HEAD answer belongs to a body that never comes."""
@@ -191,6 +251,7 @@ def test_a_body_that_drips_ends_with_the_deadline(start: bytes) -> None:
         assert wire.left == 1
     assert clock.monotonic() >= 120
     assert type(error) is requests.ReadTimeout
+    assert str(error) == "the deadline passed while the body was being read"
     assert [attempt.reason for attempt in attempts(error)] == [Reason.WAIT_TOO_LONG]
 
 
