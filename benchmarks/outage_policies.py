@@ -143,7 +143,7 @@ class Ours:
         """Learn from an attempt; a success pays back and lets others go."""
         if call.outcome is ANSWERED:
             self._left = self._quota.paid_back(self._left, call.cost)
-        if self._together and outage.speaks_of_outage(call.outcome):
+        if self._together and call.outcome.speaks_of_outage:
             self._health = outage.on_failure(self._health, call.started)
         elif self._together:
             self._release(outage.on_success(self._health, call.started, self._world.now))
