@@ -248,6 +248,36 @@ def test_a_signature_goes_to_its_origins_alone() -> None:
     assert signature.made == 1
 
 
+FROM_SETTINGS: dict[str, dict[str, Any]] = {
+    "signature": {"auth": Signature()},
+    "token": {"token": SECRET},
+    "neither": {},
+}
+
+
+@pytest.mark.parametrize("options", FROM_SETTINGS.values(), ids=FROM_SETTINGS)
+def test_a_401_to_a_credential_from_the_settings_is_read(options: dict[str, Any]) -> None:
+    """Hooks get a 401 to a token or signature read, and unread one to a request without either."""
+    read: list[bool] = []
+
+    def look(response: requests.Response, **_: Any) -> None:
+        read.append(response._content_consumed)  # noqa: SLF001
+
+    ours = Rig((401, {"WWW-Authenticate": "Basic"}, b"no"), origins=[API], **options)
+    assert ours.get(hooks={"response": look}).status_code == 401
+    assert read == [bool(options)]
+
+
+@pytest.mark.parametrize("url", [f"{API}:443/a", "HTTPS://API.EXAMPLE.COM/a"])
+def test_an_origin_may_be_spelled_in_another_way(url: str) -> None:
+    """The token goes to its origin with the default port written out, and in upper case."""
+    ours = rig(200)
+    prepared = requests.Request("GET", API).prepare()
+    prepared.url = url  # requests itself writes the host in lower case
+    ours.session.send(prepared)
+    assert ours.carried == [TOKEN]
+
+
 def test_another_scheme_stands_before_the_token() -> None:
     """A token names its scheme, and only challenges for that scheme are answered."""
     token = Token("abc", scheme="token")

@@ -177,11 +177,14 @@ def test_the_settings_say_what_is_heard() -> None:
 
 
 def test_a_reset_by_the_calendar_is_measured_from_now() -> None:
-    """A `reset` in POSIX seconds, in an answer without `Date`, counts from the client's time."""
+    """A `reset` or `Retry-After` as a date counts from the client's time in answers without one."""
     reset = ("X-RateLimit-Reset", str(int(NOW) + 10))
     response = over_urllib3(("X-RateLimit-Remaining", "1"), reset)
     assert limits_of(response, lambda: NOW, ALL) == (Limit(1, 10),)
     assert outcome_of(response, NOW, ALL) == Outcome(200, limits=(Limit(1, 10),))
+    dated = over_urllib3(("Retry-After", "Sun, 15 Jun 2025 15:06:50 GMT"))
+    dated.status_code = 503
+    assert outcome_of(dated, NOW, ALL).retry_after == 10
 
 
 def test_header_lines_stay_apart_where_urllib3_has_them_apart() -> None:
