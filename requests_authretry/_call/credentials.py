@@ -109,7 +109,7 @@ class Credentials:
             self.is_signed = True
             outgoing = with_own_headers(outgoing)
             outgoing.hooks = {"response": []}  # hooks that the signer sets are not kept
-            outgoing.prepare_auth(shared.auth, outgoing.url or "")
+            outgoing.prepare_auth(shared.auth)
         return outgoing
 
     def detach(self) -> None:

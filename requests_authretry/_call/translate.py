@@ -175,14 +175,15 @@ def clipped(timeout: object, left: float) -> tuple[object, bool]:
     Returns:
         The limit, and whether it bounds a single read.
     """
-    if isinstance(timeout, (int, float)) and timeout <= left:
-        return timeout, True
     left = max(left, _LEAST_TIMEOUT)
     if isinstance(timeout, (int, float)):
         return min(timeout, left), True
     if isinstance(timeout, tuple):
-        parts = tuple(part if part is None else min(part, left) for part in timeout)
-        return parts, parts[-1] is not None
+        # What is no pair of numbers is for the inner adapter to refuse.
+        parts = tuple(
+            min(part, left) if isinstance(part, (int, float)) else part for part in timeout
+        )
+        return parts, parts[-1:] != (None,)
     if isinstance(timeout, WireTimeout):
         # The public attributes need a running clock.
         given = (timeout.total, timeout._connect, timeout._read)  # noqa: SLF001

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
 from requests.auth import HTTPBasicAuth, HTTPDigestAuth
 
-from requests_authretry import Reason, RefreshDeclined, Token, attempts
+from requests_authretry import AuthRetryError, Reason, RefreshDeclined, Token, attempts
+from requests_authretry._call.credentials import (
+    Credentials,
+    has_own_authorization,
+    refuse_proxy,
+    target_of,
+)
+from requests_authretry._core.origin import Origin
+from requests_authretry._core.target import Target
 from tests.support.scripted import EXPIRED, Source
 from tests.support.sessions import API, SECRET, Rig, authorization, raised, real
 from tests.support.wire import Wire, answer, fin, says
@@ -238,6 +248,36 @@ def test_a_signature_goes_to_its_origins_alone() -> None:
     assert signature.made == 1
 
 
+FROM_SETTINGS: dict[str, dict[str, Any]] = {
+    "signature": {"auth": Signature()},
+    "token": {"token": SECRET},
+    "neither": {},
+}
+
+
+@pytest.mark.parametrize("options", FROM_SETTINGS.values(), ids=FROM_SETTINGS)
+def test_a_401_to_a_credential_from_the_settings_is_read(options: dict[str, Any]) -> None:
+    """Hooks get a 401 to a token or signature read, and unread one to a request without either."""
+    read: list[bool] = []
+
+    def look(response: requests.Response, **_: Any) -> None:
+        read.append(response._content_consumed)  # noqa: SLF001
+
+    ours = Rig((401, {"WWW-Authenticate": "Basic"}, b"no"), origins=[API], **options)
+    assert ours.get(hooks={"response": look}).status_code == 401
+    assert read == [bool(options)]
+
+
+@pytest.mark.parametrize("url", [f"{API}:443/a", "HTTPS://API.EXAMPLE.COM/a"])
+def test_an_origin_may_be_spelled_in_another_way(url: str) -> None:
+    """The token goes to its origin with the default port written out, and in upper case."""
+    ours = rig(200)
+    prepared = requests.Request("GET", API).prepare()
+    prepared.url = url  # requests itself writes the host in lower case
+    ours.session.send(prepared)
+    assert ours.carried == [TOKEN]
+
+
 def test_another_scheme_stands_before_the_token() -> None:
     """A token names its scheme, and only challenges for that scheme are answered."""
     token = Token("abc", scheme="token")
@@ -266,3 +306,202 @@ def test_a_replay_that_fails_raises_as_ever() -> None:
     assert error.request is not None
     assert error.request.headers.get("Authorization") is None
     assert len(attempts(error)) == 5
+
+
+# What a call notes about its credential
+
+
+class Proofs(Source):
+    """A source with a prover, which remembers what it proved and learned."""
+
+    def __init__(self, *lines: Any) -> None:
+        super().__init__(*lines)
+        self.prover = self
+        self.proved: list[tuple[str, str, str, float]] = []
+        self.learned: list[tuple[str, str]] = []
+
+    def proof(self, method: str, url: str, token: Token, now: float) -> str:
+        """Remember it."""
+        self.proved.append((method, url, token.value, now))
+        return f"proof {len(self.proved)}"
+
+    def learn(self, url: str, nonce: str) -> None:
+        """Remember it."""
+        self.learned.append((url, nonce))
+
+
+def test_a_proof_is_made_for_each_attempt() -> None:
+    """A bound token goes with a proof for method, URL, token and time, and nonces are learned."""
+    source = Proofs(Token("bound", scheme="DPoP"))
+    ours = rig(503, (200, {"DPoP-Nonce": "n1"}), token=source)
+    ours.session.put(f"{API}/a?b=1", data=b"")
+    now = ours.clock.time()
+    url = f"{API}/a?b=1"
+    assert source.proved == [
+        ("PUT", url, "bound", now - sum(ours.waits)),
+        ("PUT", url, "bound", now),
+    ]
+    assert source.learned == [(url, "n1")]
+    sent = [dict(request.headers) for request in ours.inner.sent]
+    assert [(each["Authorization"], each["DPoP"]) for each in sent] == [
+        ("DPoP bound", "proof 1"),
+        ("DPoP bound", "proof 2"),
+    ]
+
+
+def test_a_proof_needs_a_prover_and_a_bound_token() -> None:
+    """A bearer token goes without a proof, and so does a bound token of a source without a key."""
+    for source in (Proofs(SECRET), Token("bound", scheme="DPoP")):
+        ours = rig((200, {"DPoP-Nonce": "n1"}), token=source)
+        ours.get()
+        assert "DPoP" not in ours.inner.sent[0].headers
+        assert getattr(source, "learned", []) == []
+
+
+def test_a_call_forgets_what_its_last_attempt_carried() -> None:
+    """What an attempt carried is not taken for what the next one carries."""
+    ours = rig(200)
+    shared: Any = ours.adapter._shared  # noqa: SLF001
+    credentials = Credentials()
+
+    def noted() -> tuple[object, ...]:
+        return credentials.sent, credentials.prover, credentials.is_signed
+
+    elsewhere = requests.Request("GET", "https://other.example.com/").prepare()
+    for forget in (
+        credentials.detach,
+        lambda: credentials.attach(shared, elsewhere, elsewhere, {}, 10.0, None),  # type: ignore[arg-type]
+    ):
+        credentials.sent, credentials.prover = Token(SECRET), Proofs()
+        credentials.is_signed = True
+        forget()
+        assert noted() == (None, None, False)
+
+
+REPLAYS: list[tuple[list[bool], bool]] = [
+    ([], True),
+    ([False], True),
+    ([False, False], False),
+    ([True], False),
+    ([True, False], False),
+]
+
+
+@pytest.mark.parametrize(("replays", "may_replay"), REPLAYS, ids=str)
+def test_how_often_a_call_is_replayed(replays: list[bool], *, may_replay: bool) -> None:
+    """One replay with a fetched token, or two with tokens of others, and a nonce allows more."""
+    credentials = Credentials()
+    for fetched in replays:
+        if fetched:
+            credentials.count_replay(fetched=True)
+        else:
+            credentials.count_replay()
+    assert credentials.replays == len(replays)
+    assert credentials.may_replay is False  # nothing of ours was sent
+    credentials.sent = Token(SECRET)
+    assert credentials.may_replay is may_replay
+    credentials.has_nonce = True
+    assert credentials.may_replay is True
+
+
+def brings(status: int, nonce: str | None) -> requests.Response:
+    """Return an answer with a nonce, or without one."""
+    response = requests.Response()
+    response.status_code = status
+    if nonce is not None:
+        response.headers["DPoP-Nonce"] = nonce
+    return response
+
+
+def test_three_nonces_in_a_row_are_answered() -> None:
+    """A fourth 401 in a row with a nonce is handed out; another status begins a new row."""
+    credentials, prover = Credentials(), Proofs()
+    told: list[bool] = []
+    for status in (401, 401, 401, 401, 200, 401, 401, 401, 401):
+        credentials.learn_nonce(prover, API, brings(status, "n"))
+        told.append(credentials.has_nonce)
+    assert told == [True, True, True, False, True, True, True, True, False]
+    assert prover.learned == [(API, "n")] * 9
+
+
+@pytest.mark.parametrize("nonce", [None, ""])
+def test_an_answer_without_a_nonce_teaches_none(nonce: str | None) -> None:
+    """Without a nonce, or with an empty one, the last one stays and no replay is due to it."""
+    credentials, prover = Credentials(), Proofs()
+    credentials.learn_nonce(prover, API, brings(401, nonce))
+    assert (credentials.has_nonce, prover.learned) == (False, [])
+
+
+# What rate limits are told about a credential
+
+URL = f"{API}/users/42?page=7"
+ELSEWHERE = "https://other.example.com/users/42"
+KEY = "key of the token"
+NAMES: dict[str, tuple[str, Any, str]] = {
+    "none": (URL, None, KEY),
+    "adopted": (URL, "Bearer adopted", KEY),
+    "own": (URL, "Bearer mine", hashlib.sha256(b"Bearer mine").hexdigest()[:4]),
+    "own, as bytes": (URL, b"Bearer mine", hashlib.sha256(b"Bearer mine").hexdigest()[:4]),
+    "half a character": (
+        URL,
+        "Bearer \ud800",
+        hashlib.sha256(b"Bearer \xed\xa0\x80").hexdigest()[:4],
+    ),
+    "signs": (URL, "DIGEST one two", "digest"),
+    "signs, as bytes": (URL, b"Negotiate abc", "negotiate"),
+    "beyond latin-1": (URL, "Grüße abc", hashlib.sha256("Grüße abc".encode()).hexdigest()[:4]),
+    "none elsewhere": (ELSEWHERE, None, ""),
+    "adopted elsewhere": (
+        ELSEWHERE,
+        "Bearer adopted",
+        hashlib.sha256(b"Bearer adopted").hexdigest()[:4],
+    ),
+}
+
+
+@pytest.mark.parametrize(("url", "header", "name"), NAMES.values(), ids=NAMES)
+def test_the_name_of_a_credential(url: str, header: Any, name: str) -> None:
+    """Ours has the key of its token, a foreign one 16 bits of a hash, a signing one its scheme."""
+    tokens = SimpleNamespace(key=KEY, has_adopted=lambda given: given == "Bearer adopted")
+    shared: Any = SimpleNamespace(tokens=tokens, origins={Origin.of(API)})
+    request = requests.Request("GET", url).prepare()
+    if header is not None:
+        request.headers["Authorization"] = header
+    origin = Origin.of(url)
+    assert target_of(shared, request) == Target(url, origin, name, (origin, "/users/*"))
+
+
+def test_the_name_of_a_credential_without_a_token() -> None:
+    """Settings without a token name the caller's own credentials alone."""
+    shared: Any = SimpleNamespace(tokens=None, origins={Origin.of(API)})
+    request = requests.Request("GET", URL).prepare()
+    assert target_of(shared, request).credential == ""
+    request.headers["Authorization"] = "NTLM abc"
+    assert target_of(shared, request).credential == "ntlm"
+
+
+@pytest.mark.usefixtures("netrc")
+@pytest.mark.parametrize(("header", "is_own"), [(None, False), (BASIC, False), (TOKEN, True)])
+def test_a_header_from_netrc_is_not_the_callers(header: str | None, *, is_own: bool) -> None:
+    """Only a header that differs from the stored password was set by the caller."""
+    request = requests.Request("GET", API).prepare()
+    if header is not None:
+        request.headers["Authorization"] = header
+    assert has_own_authorization(request) is is_own
+
+
+def test_a_proxy_that_sees_a_credential_is_refused() -> None:
+    """The message says what would happen and how to go on; secrets in the URL are left out."""
+    proxies = {"http": "http://proxy.test:3128", "https": "http://proxy.test:3128"}
+    with pytest.raises(AuthRetryError) as caught:
+        refuse_proxy("http://localhost/a?secret=1", proxies, "Client")
+    assert str(caught.value) == (
+        "not sent: http://localhost/a is plain http, and a proxy that serves it would see the "
+        "credential in the clear: name the host in the variable NO_PROXY, or take the proxy out "
+        "of session.proxies; Client(allow_http=True) allows it"
+    )
+    with pytest.raises(AuthRetryError, match=r"; Settings\(allow_http=True\) allows it$"):
+        refuse_proxy("http://localhost/", proxies)
+    for url in ("https://localhost/", "HTTPS://localhost/"):
+        refuse_proxy(url, proxies)
+    refuse_proxy("http://localhost/", {"https": "http://proxy.test:3128"})

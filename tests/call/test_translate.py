@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from io import BytesIO
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import requests
 from requests import Response
+from requests.adapters import BaseAdapter, HTTPAdapter
+from requests.exceptions import ChunkedEncodingError, ContentDecodingError, SSLError
 from requests.structures import CaseInsensitiveDict
+from urllib3 import HTTPResponse
+from urllib3 import exceptions as wire
 from urllib3._collections import HTTPHeaderDict
+from urllib3.util import Retry, Timeout
 
 from requests_authretry import RateLimits, Reason, RetryScheduled
-from requests_authretry._call.translate import limits_of, outcome_of
+from requests_authretry._call.translate import (
+    body_error,
+    clipped,
+    failure_of,
+    header_line,
+    header_lines,
+    leave_connections,
+    limits_of,
+    no_retries,
+    outcome_of,
+    reread,
+    would_retry,
+)
 from requests_authretry._core.bounds import FIELD
 from requests_authretry._core.headers.names import KNOWN
-from requests_authretry._core.records import Limit, Outcome
-from tests.support.sessions import Rig
+from requests_authretry._core.records import Failure, Limit, Outcome
+from tests.support.sessions import API, Rig, real
 
 ALL = frozenset(KNOWN)
 NOW = 1_750_000_000.0
@@ -153,3 +174,180 @@ def test_the_settings_say_what_is_heard() -> None:
     rig = Rig(refused, 200, limits=RateLimits(headers=["X-Acme-Retry-After"]))
     assert rig.get().status_code == 200
     assert rig.waits == [9.0]
+
+
+def test_a_reset_by_the_calendar_is_measured_from_now() -> None:
+    """A `reset` or `Retry-After` as a date counts from the client's time in answers without one."""
+    reset = ("X-RateLimit-Reset", str(int(NOW) + 10))
+    response = over_urllib3(("X-RateLimit-Remaining", "1"), reset)
+    assert limits_of(response, lambda: NOW, ALL) == (Limit(1, 10),)
+    assert outcome_of(response, NOW, ALL) == Outcome(200, limits=(Limit(1, 10),))
+    dated = over_urllib3(("Retry-After", "Sun, 15 Jun 2025 15:06:50 GMT"))
+    dated.status_code = 503
+    assert outcome_of(dated, NOW, ALL).retry_after == 10
+
+
+def test_header_lines_stay_apart_where_urllib3_has_them_apart() -> None:
+    """Two lines of one field are two; an adapter without urllib3 gives one; no field gives none."""
+    apart = over_urllib3(("WWW-Authenticate", "Basic"), ("www-authenticate", 'Bearer realm="a"'))
+    assert header_lines(apart, "WWW-Authenticate") == ["Basic", 'Bearer realm="a"']
+    joined = answer(CaseInsensitiveDict({"WWW-Authenticate": "Basic, Bearer"}))
+    assert header_lines(joined, "WWW-Authenticate") == ["Basic, Bearer"]
+    assert header_lines(apart, "Retry-After") == header_lines(joined, "Retry-After") == []
+    odd = answer(CaseInsensitiveDict({"Retry-After": b"5"}))
+    assert header_lines(odd, "Retry-After") == []
+
+
+def test_a_header_line_has_a_bound() -> None:
+    """A field of `FIELD` characters is read; a longer one, and one that is no text, is not."""
+    headers = {"Long": "x" * FIELD, "Longer": "x" * (FIELD + 1), "Odd": b"x"}
+    response = answer(CaseInsensitiveDict(headers))
+    assert header_line(response, "Long") == headers["Long"]
+    assert [header_line(response, name) for name in ("Longer", "Odd", "Missing")] == [""] * 3
+
+
+REFUSED = wire.NewConnectionError(None, "refused")  # type: ignore[arg-type]
+
+
+def test_a_cause_is_found_beside_and_below_others() -> None:
+    """A refused connection is found as a later argument, and below an earlier one."""
+    deep = wire.MaxRetryError(None, "/", REFUSED)  # type: ignore[arg-type]
+    for args in [(ValueError("first"), REFUSED), (deep, ValueError("last")), (REFUSED, "text")]:
+        assert failure_of(requests.ConnectionError(*args)) == Outcome(failure=Failure.UNREACHABLE)
+    without = requests.ConnectionError(ValueError("first"), "text")
+    assert failure_of(without) == Outcome(failure=Failure.LOST)
+
+
+BODY_ERRORS: list[tuple[Exception, type[Exception]]] = [
+    (wire.ProtocolError("cut"), ChunkedEncodingError),
+    (wire.DecodeError("no gzip"), ContentDecodingError),
+    (wire.ReadTimeoutError(None, "/", "slow"), requests.ConnectionError),  # type: ignore[arg-type]
+    (wire.SSLError("bad record"), SSLError),
+]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"), BODY_ERRORS, ids=lambda each: getattr(each, "__name__", "")
+)
+def test_the_error_of_a_body_says_what_went_wrong(error: Exception, kind: type[Exception]) -> None:
+    """The exception of requests wraps that of urllib3, as `iter_content` has it."""
+    translated = body_error(error)
+    assert type(translated) is kind
+    assert translated.args == (error,)
+
+
+def test_an_answer_that_is_reread_is_the_same_but_for_its_body() -> None:
+    """Status, reason, version, headers and cookies stay; the body may be shorter than it says."""
+    original: Any = SimpleNamespace(isclosed=lambda: False)
+    headers = {"Content-Length": "100", "Content-Encoding": "identity"}
+    raw = HTTPResponse(
+        BytesIO(b"long"),
+        headers,
+        503,
+        reason="Busy",
+        version=11,
+        preload_content=False,
+        original_response=original,
+    )
+    again = reread(raw, b"kept")
+    assert (again.status, again.reason, again.version) == (503, "Busy", 11)
+    assert dict(again.headers) == headers
+    assert again._original_response is original  # noqa: SLF001 (requests finds the cookies there)
+    assert b"".join(again.stream(2)) == b"kept"
+
+
+LEFT = 3.0
+BOUNDS: list[tuple[Any, bool]] = [
+    (1, True),
+    (50.0, True),
+    (None, False),
+    ((1, 1), True),
+    ((None, 1), True),
+    ((1, None), False),
+    (Timeout(total=5), True),
+    (Timeout(connect=1, read=5), True),
+    (Timeout(total=5, read=None), True),
+    (Timeout(connect=1, read=None), False),
+    (Timeout(connect=1), False),
+    (Timeout(), False),
+]
+
+
+@pytest.mark.parametrize(("timeout", "bounds_reads"), BOUNDS)
+def test_a_timeout_bounds_reads_if_it_has_a_part_for_them(
+    timeout: Any, *, bounds_reads: bool
+) -> None:
+    """A caller whose timeout has no part for reads waits for the network as long as it takes."""
+    assert clipped(timeout, LEFT)[1] is bounds_reads
+
+
+@pytest.mark.parametrize("timeout", [(), (5,), (1, 2, 3), ("soon", 5), (5, "soon")], ids=str)
+def test_a_pair_that_is_none_is_refused_as_in_bare_requests(timeout: Any) -> None:
+    """A tuple that is no pair of numbers raises what requests and urllib3 raise for it."""
+    with pytest.raises(ValueError, match=r"(?i)timeout") as bare:
+        requests.Session().get("http://127.0.0.1:9/", timeout=timeout)
+    with pytest.raises(ValueError, match=r"(?i)timeout") as caught, real() as session:
+        session.get("http://127.0.0.1:9/", timeout=timeout)
+    assert str(caught.value) == str(bare.value)
+
+
+RETRIES: list[tuple[Any, bool]] = [
+    (None, False),
+    (0, False),
+    (3, True),
+    (Retry(0), False),
+    (Retry(total=False), False),
+    (Retry(2), True),
+    (Retry(0, connect=5), False),
+    (Retry(None, connect=0, read=0, status=0, other=0), False),
+    (Retry(None, connect=0, read=False, status=0, other=0), False),
+    (Retry(None, connect=1, read=0, status=0, other=0), True),
+    (Retry(None, connect=0, read=1, status=0, other=0), True),
+    (Retry(None, connect=0, read=0, status=1, other=0), True),
+    (Retry(None, connect=0, read=0, status=0, other=1), True),
+    (Retry(None, connect=0, read=0, status=0), True),
+    (Retry(None), True),
+]
+
+
+@pytest.mark.parametrize(("retries", "sends_twice"), RETRIES, ids=str)
+def test_retries_of_urllib3_that_send_twice(retries: Any, *, sends_twice: bool) -> None:
+    """A total decides; without a total each count that is not 0 sends again, None without end."""
+    assert would_retry(retries) is sends_twice
+
+
+def test_no_retries_are_what_requests_has_for_none() -> None:
+    """An adapter whose retries were taken away has the `max_retries` of a new one."""
+    assert vars(no_retries()) == vars(HTTPAdapter().max_retries)
+
+
+def test_an_adapter_leaves_its_connections_to_the_parent_process() -> None:
+    """The pools are new, as large as before, and the old ones never end, at proxies too."""
+    adapter = HTTPAdapter(pool_connections=3)
+    managers = [adapter.poolmanager, adapter.proxy_manager_for("http://proxy.test:3128")]
+    pools = [manager.connection_from_url(API) for manager in managers]
+    old = [weakref.ref(manager.pools) for manager in managers]
+    leave_connections(adapter)
+    gc.collect()
+    for manager, pool, before in zip(managers, pools, old, strict=True):
+        assert before() is not None
+        assert manager.pools is not before()
+        assert type(manager.pools) is type(before())
+        assert manager.pools._maxsize == before()._maxsize  # type: ignore[union-attr]  # noqa: SLF001
+        assert manager.connection_from_url(API) is not pool
+        assert pool.pool is not None
+
+
+class Plain(BaseAdapter):
+    """An adapter that keeps no connections, or keeps them in its own way."""
+
+
+def test_an_adapter_without_pools_has_nothing_to_leave() -> None:
+    """Adapters of other kinds are left as they are after a fork."""
+    plain = Plain()
+    odd: Any = HTTPAdapter()
+    odd.poolmanager = None
+    before = dict(vars(plain))
+    for adapter in (plain, odd, object()):
+        leave_connections(adapter)
+    assert (vars(plain), odd.poolmanager) == (before, None)
