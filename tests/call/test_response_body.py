@@ -188,8 +188,9 @@ def test_a_small_plain_body_is_read_at_once(
 
     monkeypatch.setattr(requests.Response, "iter_content", counted)
     with Wire(line) as wire, real() as session:
-        session.get(wire.url, allow_redirects=False)
-    assert bool(in_pieces) is not at_once
+        response = session.get(wire.url, allow_redirects=False)
+    # urllib3 1.26 does not mind a body that is cut: there all bodies are read in pieces.
+    assert bool(in_pieces) is not (at_once and response.raw.enforce_content_length)
 
 
 def in_memory(size: int) -> requests.Response:
