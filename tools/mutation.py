@@ -55,7 +55,7 @@ TESTS = {
         "tests/oauth2/test_dpop.py",
         "tests/test_override.py",
     ),
-    f"{PACKAGE}/_tokens": ("tests/tokens",),
+    f"{PACKAGE}/_tokens": ("tests/tokens", "tests/install/test_adopt.py"),
 }
 """The tests that are to kill the mutants of a folder. Of others it is the folder of its name."""
 

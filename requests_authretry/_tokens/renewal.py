@@ -65,7 +65,7 @@ class Renewal(threading.Event):
         is_second: Whether it begins beside one that hangs.
     """
 
-    def __init__(self, context: FetchContext, overdue: float, *, is_second: bool = False) -> None:
+    def __init__(self, context: FetchContext, overdue: float, *, is_second: bool) -> None:
         super().__init__()
         self.context = context
         self.overdue = overdue

@@ -25,6 +25,7 @@ from requests_authretry import (
     attempts,
     mount,
 )
+from requests_authretry._shared import SharedState
 from requests_authretry.testing import FakeClock, ScriptedAdapter
 from tests.support.scripted import EXPIRED, ORIGIN, URL, Source, carried, scripted, settings
 
@@ -138,15 +139,18 @@ def test_nonsense_is_never_sent(nonsense: Any, named: str) -> None:
 
 @pytest.mark.parametrize("fault", [KeyError(FOREIGN), SystemExit(FOREIGN), KeyboardInterrupt()])
 def test_a_source_that_raises(fault: BaseException) -> None:
-    """Its error becomes RefreshFailed, without its words, and the request is not sent bare."""
+    """Its error becomes RefreshFailed, without its words, and the request is not sent bare.
+
+    What would end the thread, as SystemExit, is no cause of the caller's exception.
+    """
     session, below = scripted(settings(Source(fault)))
     with pytest.raises(RefreshFailed) as caught:
         session.get(URL)
-    assert type(fault).__name__ in str(caught.value)
-    assert FOREIGN not in str(caught.value)
+    is_error, name = isinstance(fault, Exception), type(fault).__name__
+    said = "the token source failed with" if is_error else "no token from the token source:"
+    assert str(caught.value) == f"{said} {name}"
+    assert caught.value.__cause__ is (fault if is_error else None)
     assert not below.sent
-    if isinstance(fault, Exception):
-        assert caught.value.__cause__ is fault
 
 
 def test_a_renewal_that_fails_on_a_401_brings_the_401_along() -> None:
@@ -216,6 +220,46 @@ def test_a_static_token_that_is_refused(token: str | Token) -> None:
     assert carried(below) == ["Bearer static"]
 
 
+def test_a_static_token_is_used_beyond_its_end(clock: FakeClock) -> None:
+    """A constant that is over by this clock goes on without an end: there is no other token."""
+    tokens = SharedState.of(settings(Token("static", clock.time() + 10), clock=clock)).tokens
+    assert tokens is not None
+    assert tokens.usable(1.0) == Token("static", clock.time() + 10)
+    clock.advance(10)
+    assert tokens.usable(11.0) == Token("static")
+
+
+def test_a_static_token_waits_for_the_adopted_header_to_be_refused() -> None:
+    """With ``adopt=["authorization"]`` the caller's header goes first, and the constant after."""
+    session, below = scripted(settings("static", adopt=["authorization"]), EXPIRED, 200)
+    assert session.get(URL, headers={"Authorization": "Bearer legacy"}).status_code == 200
+    assert carried(below) == ["Bearer legacy", "Bearer static"]
+
+
+class Prover:
+    """Proves what it is asked to, in the clear."""
+
+    def proof(self, method: str, url: str, token: Token, now: float) -> str:
+        """Name all of it."""
+        return f"{method} {url} {token.value} {now}"
+
+    def learn(self, url: str, nonce: str) -> None:
+        """No nonce comes."""
+
+
+@pytest.mark.parametrize("has_prover", [True, False])
+def test_the_prover_of_a_source_proves_its_tokens(clock: FakeClock, *, has_prover: bool) -> None:
+    """A DPoP token goes with a proof of the source's ``prover``; without a prover it goes alone."""
+    source = Source(Token("bound", scheme="DPoP"))
+    if has_prover:
+        vars(source)["prover"] = Prover()
+    session, below = scripted(settings(source, clock=clock), 200)
+    session.get(URL)
+    proof = f"GET {URL} bound {clock.time()}" if has_prover else None
+    assert carried(below) == ["DPoP bound"]
+    assert below.sent[0].headers.get("DPoP") == proof
+
+
 def test_a_new_token_that_is_refused_too() -> None:
     """One renewal a call: the second 401 is handed out, with the first in its history."""
     source = Source("first", "second", "third")
@@ -271,8 +315,12 @@ def test_a_source_that_hangs(clock: FakeClock) -> None:
     policy = RetryPolicy(deadline=7.0)
     session, below = scripted(settings(fetch, clock=clock, retry=policy), 200)
     start = clock.monotonic()
-    with pytest.raises(RefreshFailed, match="7 s"):
+    with pytest.raises(RefreshFailed) as caught:
         session.get(URL)
+    assert str(caught.value) == (
+        "no token within the 7 s that were left: the token source takes longer, or waits for the "
+        "very session that waits for it"
+    )
     assert clock.monotonic() - start == 7.0
     assert not below.sent
     go_on.set()
@@ -291,7 +339,10 @@ def test_a_source_on_the_very_session() -> None:
     session, below = scripted(settings(fetch, retry=RetryPolicy(deadline=5.0)))
     with pytest.raises(RefreshFailed) as caught:
         session.get(URL)
-    assert "one of its own" in str(caught.value)
+    assert str(caught.value) == (
+        "no token from the token source: it uses the session that waits for its token: give it "
+        "one of its own"
+    )
     assert not below.sent
 
 

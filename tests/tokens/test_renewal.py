@@ -23,6 +23,7 @@ import requests
 
 import requests_authretry
 from requests_authretry import (
+    Challenge,
     FetchContext,
     Reason,
     RefreshDeclined,
@@ -35,6 +36,7 @@ from requests_authretry import (
 )
 from requests_authretry._core.token import TokenRecord
 from requests_authretry._tokens import store_sync
+from requests_authretry._tokens.renewal import EXIT_SECONDS, Renewal, hand_out, is_renewing
 from requests_authretry.testing import FakeClock, ScriptedAdapter
 from tests.call.test_lifecycle import Child
 from tests.support.renewals import (
@@ -276,6 +278,16 @@ def test_a_token_without_an_end_has_no_windows(clock: FakeClock) -> None:
         assert desk.value() == "access-1"
         clock.advance(1e9)
     assert (issuer.calls, desk.renewal) == (1, None)
+
+
+@pytest.mark.parametrize("life", [None, HOUR])
+def test_a_token_without_windows_is_sent_without_a_look_at_the_clock(
+    clock: FakeClock, life: float | None
+) -> None:
+    """Calls take the current token as it is where it has no end; else they ask for one in time."""
+    desk = Desk(Issuer(clock, life), clock)
+    token = desk.token()
+    assert desk.manager.current == (token if life is None else None)
 
 
 @pytest.mark.parametrize(("fraction", "early"), [(0.0, 900), (0.5, 675), (0.8, 540)])
@@ -526,6 +538,20 @@ def test_a_failure_is_remembered_after_a_late_401_for_an_old_token_too(
     assert issuer.calls == 3
 
 
+def test_a_late_401_says_nothing_of_a_newer_token(
+    desk: Desk, issuer: Issuer, clock: FakeClock
+) -> None:
+    """The newest token has expired, and an older one is refused: the source hears of no refusal."""
+    old = desk.token()
+    new = desk.renewed(old)
+    assert isinstance(new, Token)
+    clock.advance(HOUR)
+    refusal = FetchContext(old, refused=True, challenge=Challenge("Bearer", {"error": "revoked"}))
+    desk.manager.renew(refusal, clock.monotonic() + 30.0)
+    retry = desk.settings.retry
+    assert issuer.contexts[2] == FetchContext(new, timeout=30.0, retry=retry, clock=clock)
+
+
 @pytest.mark.parametrize(
     ("retry_after", "pause"), [(None, 10.0), (5.0, 10.0), (300.0, 300.0), (2000.0, 2000.0)]
 )
@@ -678,6 +704,34 @@ def test_a_source_that_hangs_does_not_end_renewal(
     clock.advance(LATE)
     assert desk.value() == "access-4"
     assert issuer.spent == [None, "refresh-1", "refresh-1", "refresh-3"]
+
+
+class Patient(Issuer):
+    """A source that may take five minutes, as one that waits for a person does."""
+
+    patience = 300.0
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_patient_source_is_asked_again_later(
+    clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A source with ``patience = 300.0`` is asked again after 300 s, with a warning."""
+    warning = "a token source has not answered for long: it is asked again"
+    issuer = Patient(clock)
+    desk = Desk(issuer, clock)
+    desk.token()
+    assert issuer.has_begun()
+    clock.advance(HOUR)
+    with issuer.hanging():
+        hung = in_vain(desk, issuer, 299.0)
+        with pytest.raises(RefreshFailed, match="no token within"):
+            desk.token(1.0)
+        assert (issuer.calls, caplog.messages.count(warning)) == (2, 0)
+        with issuer.answering():
+            assert desk.value() == "access-3"
+        assert (issuer.calls, caplog.messages.count(warning)) == (3, 1)
+    ends(hung)
 
 
 @pytest.mark.usefixtures("hasty")
@@ -849,6 +903,22 @@ def test_an_early_source_may_use_the_old_token(clock: FakeClock) -> None:
     assert desk.value() == "after-it"
 
 
+def test_a_source_is_at_work_until_its_renewal_is_over(clock: FakeClock) -> None:
+    """A thread that a source leaves behind has its context, and works for no token any more."""
+    left = []
+
+    def fetch() -> str:
+        left.append((is_renewing(), copy_context()))
+        return "given"
+
+    desk = Desk(fetch, clock)
+    desk.token()
+    ((was_renewing, context),) = left
+    assert was_renewing is True
+    assert context.run(is_renewing) is False
+    assert is_renewing() is False
+
+
 # Those who wait
 
 
@@ -893,7 +963,62 @@ def test_a_renewal_outlives_who_asked_first(issuer: Issuer, clock: FakeClock) ->
     assert [event.adopted for event in desk.told(TokenRefreshed)] == [False]
 
 
+def test_a_renewal_without_a_result_was_cut_off() -> None:
+    """Who waited for a thread that ended without a result is told so."""
+    renewal = Renewal(FetchContext(None), 60.0, is_second=False)
+    with pytest.raises(RefreshFailed) as caught:
+        hand_out(renewal.result)
+    assert str(caught.value) == "no token from the token source: its renewal was cut off"
+
+
+def test_a_renewal_that_has_not_begun_has_no_thread(clock: FakeClock) -> None:
+    """The clock of tests waits for the time, where it has no thread to wait for."""
+    clock.sleep(5.0, Renewal(FetchContext(None), 60.0, is_second=False))
+    assert clock.sleeps == [5.0]
+
+
 # The end of the program
+
+
+class Noted(Renewal):
+    """A renewal that notes how long it is waited for."""
+
+    waits: list[float | None]
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """As ever."""
+        self.waits.append(timeout)
+        return super().wait(timeout)
+
+
+@pytest.mark.parametrize("daemon", [False, True])
+def test_one_thread_works_and_one_keeps_the_program(
+    monkeypatch: pytest.MonkeyPatch, *, daemon: bool
+) -> None:
+    """The worker is a daemon, the other thread is none, whichever kind of thread begins them.
+
+    The other one waits for the renewal, 30 s at most.
+    """
+    started: list[threading.Thread] = []
+    start = threading.Thread.start
+
+    def note(thread: threading.Thread) -> None:
+        started.append(thread)
+        start(thread)
+
+    renewal = Noted(FetchContext(None), 60.0, is_second=False)
+    renewal.waits = []
+    caller = threading.Thread(target=renewal.begin, args=[Renewal.set], daemon=daemon)
+    monkeypatch.setattr(threading.Thread, "start", note)
+    caller.start()
+    ends(caller)
+    keeper, worker = started[1:]
+    ends(keeper, worker)
+    assert renewal.worker is worker
+    assert (keeper.name, keeper.daemon) == ("requests_authretry renewal", False)
+    assert (worker.name, worker.daemon) == ("requests_authretry renewal", True)
+    assert renewal.waits == [EXIT_SECONDS]
+
 
 PROGRAM = """
 import multiprocessing, sys, threading, time
@@ -986,6 +1111,23 @@ def test_a_source_that_hangs_does_not_keep_the_program(tmp_path: Path) -> None:
 
 
 # Forks
+
+
+def test_a_child_forgets_the_renewal_of_its_parent(
+    desk: Desk, issuer: Issuer, clock: FakeClock
+) -> None:
+    """What runs in a child after a fork leaves no renewal under way: its thread is not there."""
+    clock.advance(EARLY)
+    with issuer.hanging():
+        desk.token()
+        assert issuer.has_begun()
+        worker = issuer.workers[-1]
+        forget = desk.manager._lock.reset  # noqa: SLF001 (as the fork does)
+        assert forget is not None
+        forget()
+        assert desk.renewal is None
+    ends(worker)
+
 
 if hasattr(os, "fork"):  # pragma: no branch
 
