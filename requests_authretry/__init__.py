@@ -15,17 +15,20 @@ from ._core.backoff import Backoff, Jitter
 from ._core.challenge import Challenge, StepUp
 from ._core.headers.rate_limit_fields import RateLimits
 from ._core.quota import RetryQuota
-from ._core.records import Attempt, Reason
+from ._core.records import Attempt, Reason, Wait
 from ._core.retry import RetryPolicy
 from ._core.token import Token
 from ._errors import AuthRetryError, ConfigurationError, RefreshFailed
 from ._events import (
+    AttemptEnded,
+    CallEnded,
     CoolingDown,
     GaveUp,
     RefreshDeclined,
     RetryScheduled,
     StoreFailed,
     TokenRefreshed,
+    Waiting,
 )
 from ._install.install import Installed, install
 from ._install.mount import Mounted, mount
@@ -37,9 +40,11 @@ from .stores import FileStore, MemoryStore
 
 __all__ = [
     "Attempt",
+    "AttemptEnded",
     "AuthRetryAdapter",
     "AuthRetryError",
     "Backoff",
+    "CallEnded",
     "Challenge",
     "Clock",
     "ConfigurationError",
@@ -65,6 +70,8 @@ __all__ = [
     "Token",
     "TokenRefreshed",
     "TokenSource",
+    "Wait",
+    "Waiting",
     "attempts",
     "explain",
     "install",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ._core.challenge import StepUp
-    from ._core.records import Reason
+    from ._core.records import Attempt, Reason
 
 logger = logging.getLogger("requests_authretry")
 logger.addHandler(logging.NullHandler())
@@ -133,7 +133,80 @@ class CoolingDown:
     status: int | None
 
 
-Event = RetryScheduled | GaveUp | TokenRefreshed | RefreshDeclined | StoreFailed | CoolingDown
+@dataclass(frozen=True)
+class Waiting:
+    """A call begins to wait. The next event with the same ``call`` says that the wait is over.
+
+    Attributes:
+        call: The number of the call in this process, the same in all its events.
+        method: The request's method.
+        url: Its URL without user, query and fragment.
+        reason: What the call waits for.
+        seconds: How long it will wait, as far as is known now; None where nobody knows, as for a
+            renewal. An outage may end early, and a rate limit may be extended.
+        retry_after: Seconds that a server asked for, and so caused the wait; None if none did.
+    """
+
+    call: int
+    method: str
+    url: str
+    reason: Reason
+    seconds: float | None
+    retry_after: float | None
+
+
+@dataclass(frozen=True)
+class AttemptEnded:
+    """An attempt is over, and what follows is decided.
+
+    Attributes:
+        call: The number of the call in this process, the same in all its events.
+        attempt: The attempt, as `attempts` reports it; its ``delay`` is not known yet.
+    """
+
+    call: int
+    attempt: Attempt
+
+
+@dataclass(frozen=True)
+class CallEnded:
+    """A call is over: its answer is handed out, or its exception raised.
+
+    A redirect ends no call, as requests or the caller follows it, and neither does a 401 that is
+    still to be answered.
+
+    Attributes:
+        call: The number of the call in this process, the same in all its events.
+        method: The method of its last request.
+        url: The URL of its last request, without user, query and fragment.
+        attempts: How many were made.
+        status: The status code of the answer, None if an exception was raised.
+        error: The name of the exception's class, None if an answer was handed out.
+        seconds: How long the call took.
+        waited: How much of that it waited.
+    """
+
+    call: int
+    method: str
+    url: str
+    attempts: int
+    status: int | None
+    error: str | None
+    seconds: float
+    waited: float
+
+
+Event = (
+    RetryScheduled
+    | GaveUp
+    | TokenRefreshed
+    | RefreshDeclined
+    | StoreFailed
+    | CoolingDown
+    | Waiting
+    | AttemptEnded
+    | CallEnded
+)
 Listener = Callable[[Event], object]
 
 

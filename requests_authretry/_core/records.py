@@ -38,20 +38,31 @@ class Reason(enum.Enum):
     NOT_IDEMPOTENT = "it may have been processed, and the method is not idempotent"
     QUOTA_EXHAUSTED = "the retry quota cannot pay"
     WAIT_TOO_LONG = "the wait would not end in time"
-    OUTAGE = "no attempt at its endpoint succeeds, as other calls have shown"
+    OUTAGE = "outage: no attempt at its endpoint succeeds, as other calls have shown"
+    CLOSED = "the session was closed"
+    REDIRECT = "redirect"
     # Why there is another attempt.
     THROTTLED = "throttled"
     SERVER_ERROR = "server error"
     UNREACHABLE = "unreachable"
-    LOST = "lost connection"
+    LOST = "no whole answer came"
     STILL_RUNNING = "an earlier attempt is still being processed"
+    # What a call waits for before an attempt.
+    BACKOFF = "backoff"
+    RETRY_AFTER = "retry_after, as the server asked"
+    COOL_DOWN = "cool-down, as the server refused another call"
+    PACING = "pacing, to keep to the rate limit"
+    RENEWAL = "renewal of the token"
+    SIGN_IN = "sign-in"
     # Why a 401 was answered.
     REFRESHED = "token renewed"
     REPLAYED = "token had been renewed meanwhile"
     NONCE = "the server gave a nonce for the proof"
     # Why a 401 was handed out.
     REFRESH_FAILED = "the token could not be renewed"
-    NO_TOKEN = "the request carried no token of ours"  # noqa: S105 (a sentence)
+    NO_TOKEN = "no token was sent: the settings have none"  # noqa: S105 (a sentence)
+    OTHER_ORIGIN = "no token was sent: its origin is none of the origins"
+    OWN_CREDENTIAL = "no token was sent: the request has a credential of its own"
     ANSWERED = "a 401 of this call was answered already"
     OTHER_SCHEME = "the challenge names other schemes"
     INSUFFICIENT_SCOPE = "the token's scope does not suffice"
@@ -168,6 +179,24 @@ FINAL = Stop(Reason.FINAL)
 
 
 @dataclass(frozen=True, slots=True)
+class Wait:
+    """One wait of a call, as `explain` and `Attempt.waits` report it.
+
+    Attributes:
+        reason: What the call waited for: ``BACKOFF``, ``RETRY_AFTER``, ``COOL_DOWN``, ``PACING``,
+            ``OUTAGE``, ``RENEWAL`` or ``SIGN_IN``.
+        started: Seconds from the start of the call to the start of the wait.
+        seconds: How long it really took.
+        retry_after: Seconds that a server asked for, and so caused the wait; None if none did.
+    """
+
+    reason: Reason
+    started: float
+    seconds: float
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """One attempt of a call, as `attempts` reports it.
 
@@ -177,10 +206,14 @@ class Attempt:
         status: The status code; None if no whole answer came.
         error: The name of the exception's class; None if an answer came.
         started: Seconds from the start of the call to the start of this attempt.
-        elapsed: Seconds until the headers arrived or the attempt failed.
-        delay: Seconds waited after the attempt.
+        elapsed: Seconds from its start until its answer was read or dropped, or until it failed;
+            with ``stream=True`` until the answer was handed out. The waits for a renewal after a
+            401 are not in it.
+        delay: Seconds waited after the attempt: all waits until the next one, or until the end.
         reason: Why there was another attempt, or why this one was the last.
         retry_after: Seconds that the server asked for; None if it named no time.
+        method: The request's method.
+        waits: The waits before the attempt, after the attempt before it.
     """
 
     number: int
@@ -192,3 +225,5 @@ class Attempt:
     delay: float
     reason: Reason
     retry_after: float | None = None
+    method: str = ""
+    waits: tuple[Wait, ...] = ()
