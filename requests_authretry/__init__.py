@@ -10,7 +10,7 @@ mount(session, Settings(token=fetch_token, origins=["https://api.example.com"]))
 from __future__ import annotations
 
 from ._call.adapter import AuthRetryAdapter
-from ._call.attempt_log import attempts, explain
+from ._call.explanation import Explanation, attempts, explain
 from ._core.backoff import Backoff, Jitter
 from ._core.challenge import Challenge, StepUp
 from ._core.headers.rate_limit_fields import RateLimits
@@ -49,6 +49,7 @@ __all__ = [
     "Clock",
     "ConfigurationError",
     "CoolingDown",
+    "Explanation",
     "FetchContext",
     "FileStore",
     "GaveUp",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -208,6 +209,16 @@ Event = (
     | CallEnded
 )
 Listener = Callable[[Event], object]
+
+
+def say(line: str, event: Event) -> None:
+    """Log a line for people at INFO; machines find the event's fields in ``extra``."""
+    if logger.isEnabledFor(logging.INFO):
+        fields = {
+            f"authretry_{name}": value.name if isinstance(value, Enum) else value
+            for name, value in vars(event).items()
+        }
+        logger.info("%s", line, extra=fields)
 
 
 def tell(listeners: Iterable[Listener], event: Event) -> None:

@@ -20,8 +20,10 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from requests_authretry import (
+    AttemptEnded,
     AuthRetryAdapter,
     AuthRetryError,
+    CallEnded,
     ConfigurationError,
     FetchContext,
     FileStore,
@@ -33,6 +35,7 @@ from requests_authretry import (
     Settings,
     Token,
     TokenRefreshed,
+    Waiting,
     attempts,
     mount,
 )
@@ -249,8 +252,18 @@ def test_events_of_a_call_show_no_secret() -> None:
     session, _ = scripted(settings(source, listeners=[told.append]), 503, EXPIRED)
     session.get(f"https://api.example.com/get?key={SECRET}#{SECRET}")
     kinds = [type(event) for event in told]
-    assert kinds == [TokenRefreshed, RetryScheduled, RefreshDeclined]
-    assert told[-1].reason is Reason.SOURCE_DECLINED
+    assert kinds == [
+        Waiting,  # for the first token
+        TokenRefreshed,
+        AttemptEnded,
+        RetryScheduled,
+        Waiting,  # for the backoff
+        Waiting,  # for a renewal, in vain
+        AttemptEnded,
+        RefreshDeclined,
+        CallEnded,
+    ]
+    assert told[-2].reason is Reason.SOURCE_DECLINED
     assert SECRET not in repr(told)
     assert again(told) == told
 

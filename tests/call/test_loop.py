@@ -10,8 +10,10 @@ from requests.exceptions import ChunkedEncodingError
 from urllib3.exceptions import NewConnectionError, ProtocolError
 
 from requests_authretry import (
+    AttemptEnded,
     AuthRetryError,
     Backoff,
+    CallEnded,
     GaveUp,
     Jitter,
     Reason,
@@ -19,6 +21,7 @@ from requests_authretry import (
     RetryQuota,
     RetryScheduled,
     Settings,
+    Waiting,
     attempts,
     mount,
 )
@@ -310,7 +313,13 @@ def test_a_listener_that_raises_harms_nobody(caplog: pytest.LogCaptureFixture) -
 
     rig = Rig(503, 200, listeners=[broken, heard.append])
     assert rig.get().status_code == 200
-    assert [type(event) for event in heard] == [RetryScheduled]
+    assert [type(event) for event in heard] == [
+        AttemptEnded,
+        RetryScheduled,
+        Waiting,
+        AttemptEnded,
+        CallEnded,
+    ]
     assert "a listener failed on RetryScheduled" in caplog.text
 
 

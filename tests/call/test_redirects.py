@@ -135,7 +135,7 @@ def test_a_401_from_elsewhere_renews_nothing() -> None:
     response = away.get()
     assert (response.status_code, response.url, source.calls) == (401, EVIL, 1)
     assert away.carried == ["Bearer first", None]
-    assert [event.reason for event in away.told(RefreshDeclined)] == [Reason.NO_TOKEN]
+    assert [event.reason for event in away.told(RefreshDeclined)] == [Reason.OTHER_ORIGIN]
 
 
 def test_a_renewed_token_is_carried_from_then_on() -> None:
