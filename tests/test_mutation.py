@@ -142,7 +142,7 @@ def test_an_explanation_gives_its_reason(tool: dict[str, Any]) -> None:
 
 @pytest.mark.slow
 def test_a_mutant_that_no_test_notices_survives(library: Any, tmp_path: Path) -> None:
-    """Each verdict is that of the tests: on properties, defaults and forks, and without any test."""
+    """Each verdict is that of the tests: on properties, defaults, forks, and without any test."""
     del library
     (tmp_path / "test_it.py").write_text(TEST, encoding="utf-8")
     expected = {

@@ -45,7 +45,7 @@ class Renewed:
     """
 
     token: Token
-    fetched: bool
+    fetched: bool = False
     is_kept: bool = True
 
 
