@@ -273,11 +273,12 @@ class KeptToken:
             if owner is None:
                 self.store, self.key = store, name
             else:
-                warn(  # noqa: B028 (the line of the user's is not always as far up)
+                warn(
                     f"{owner} and {name_of(source)} are two token sources for {name} in one "
                     f"{type(store).__name__}, and have no store_key: tokens of the second are kept "
                     "in memory only. Give them a store_key, the same for one identity, else one "
-                    "for each"
+                    "for each",
+                    stacklevel=2,
                 )
         self.place = place_of(self.store, self.key)
 

@@ -429,18 +429,21 @@ class Custom:
 
     Attributes:
         spent: The refresh tokens it has spent.
+        blind: Whether it was told each time that a newer one may be elsewhere.
     """
 
     life = 1e12
 
     def __init__(self, **attributes: object) -> None:
         self.spent: list[str] = []
+        self.blind: list[bool] = []
         vars(self).update(attributes)
 
     def fetch(self, context: FetchContext) -> Token:
         """Spend the newest refresh token there is."""
         newest = context.stale.refresh_token if context.stale else None
         self.spent.append(newest or "first")
+        self.blind.append(context.blind)
         number = len(self.spent)
         end = context.clock.time() + self.life
         return Token(f"access-{number}", end, refresh_token=f"next-{number}")
@@ -705,12 +708,13 @@ def test_a_child_keeps_what_it_has_got_itself() -> None:
 
     def later() -> str:
         mine.spent.clear()
+        mine.blind.clear()
         for _ in range(3):
             called(alone)
             clock.advance(HOUR)
-        return ", ".join(mine.spent)
+        return f"{', '.join(mine.spent)}; {mine.blind}"
 
-    assert Child(later).answer() == "first, next-1, next-2"
+    assert Child(later).answer() == "first, next-1, next-2; [True, False, False]"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
