@@ -162,7 +162,10 @@ class Trial:
         return True
 
     def _measure(self, items: Sequence[pytest.Item], kept: Path) -> None:
-        """Run each test on the unchanged package, and keep what each one reaches."""
+        """Run each test on the unchanged package, and keep what each one reaches.
+
+        What a process runs that a test has forked counts as well.
+        """
         files = {str(self._tree / mutant.file): mutant.file for mutant in self._mutants}
         places: set[Place] = set()
         started: list[str] = []
