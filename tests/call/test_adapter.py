@@ -24,7 +24,7 @@ from requests_authretry._call.translate import clipped
 from requests_authretry.testing import FakeClock, ScriptedAdapter, SystemClock
 from tests.support.scripted import Source
 from tests.support.sessions import API, Recorder, Rig, real, with_adapter
-from tests.support.wire import Wire, answer
+from tests.support.wire import PATIENCE, Wire, answer, drip, head
 
 if TYPE_CHECKING:
     from requests import PreparedRequest
@@ -313,6 +313,14 @@ def test_a_limit_of_another_kind_is_passed_on() -> None:
     three: Any = (1, 2, 3)
     with pytest.raises(ValueError, match="timeout"), real() as session:
         session.get("http://127.0.0.1:9/", timeout=three)
+
+
+def test_without_a_limit_of_reads_a_body_that_makes_progress_outlives_the_call() -> None:
+    """Who limits the connecting alone gets a body whole that takes longer than the deadline."""
+    clock = FakeClock()
+    slow = drip(head(200, ("Content-Length", "9")), tick=lambda: clock.advance(100))
+    with Wire(slow) as wire, real(clock=clock) as session:
+        assert session.get(wire.url, timeout=(PATIENCE, None)).content == b"." * 9
 
 
 def test_a_limit_never_becomes_nothing() -> None:
