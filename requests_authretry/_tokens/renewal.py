@@ -46,7 +46,7 @@ class Renewed:
     """
 
     token: Token
-    fetched: bool
+    fetched: bool = False
     is_kept: bool = True
 
 

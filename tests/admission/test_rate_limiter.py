@@ -163,12 +163,39 @@ def test_a_first_attempt_that_would_come_too_late_is_not_sent() -> None:
     rig = closed(retry=SHORT)
     error = raised(rig.session, API + "/items?key=private")
     assert type(error) is AuthRetryError
-    assert f"the server of {API}/items wants no request for 30 s" in str(error)
+    assert str(error) == (
+        f"not sent: the server of {API}/items wants no request for 30 s, and this call's deadline "
+        "ends before that"
+    )
+    assert error.request is not None
+    assert error.request.url == f"{API}/items?key=private"
+    assert error.response is None
     assert (len(rig.inner.sent), rig.waits, attempts(error)) == (1, [], ())
     assert "nothing was sent" in str(explain(error))
     [end] = rig.told(GaveUp)
     assert (end.attempts, end.reason, end.retry_after) == (0, Reason.WAIT_TOO_LONG, 30.0)
     assert (end.status, end.error, end.url) == (None, None, f"{API}/items")
+
+
+def test_a_hop_that_would_come_too_late_is_not_sent() -> None:
+    """The error of a call that ends on the way to a cool-down has the redirect as its response."""
+    elsewhere = "https://other.example.com/"
+    rig = closed((302, {"Location": f"{API}/items"}), retry=SHORT)
+    error = raised(rig.session, elsewhere)
+    assert error.request is not None
+    assert error.request.url == f"{API}/items"
+    assert error.response is not None
+    assert (error.response.status_code, error.response.url) == (302, elsewhere)
+
+
+def test_a_first_attempt_that_gets_no_slot_in_time_is_not_sent() -> None:
+    """A call that pacing would hold back beyond its deadline fails at once, and says so."""
+    rig = Rig(429, *[200] * 4, retry=RetryPolicy(max_attempts=1, deadline=0.05))
+    for _ in range(4):
+        rig.get()
+    assert str(raised(rig.session, API)) == (
+        f"not sent: the server of {API}/ lets too few requests pass before this call's deadline"
+    )
 
 
 BODY, GZIP = b"busy just now", ("Content-Encoding", "gzip")
@@ -309,6 +336,24 @@ def test_of_several_policies_the_tightest_holds() -> None:
     rig.get()
     assert rig.get().status_code == 200
     assert rig.waits == [30.0]
+
+
+def test_a_limit_that_the_server_does_not_enforce_is_not_kept() -> None:
+    """A server that serves more requests than it says are left is asked again before the reset."""
+
+    def left(count: int) -> Line:
+        policy = '"default";q=10;w=30'
+        return 200, {"RateLimit-Policy": policy, "RateLimit": f'"default";r={count};t=30'}
+
+    with crowd(left(10), left(9), left(5), left(0), left(0), 200, retry=ONCE) as rig:
+        for path in ("/a", "/b", "/c"):
+            rig.begin(path).result()
+        calls = [rig.begin_held(path) for path in ("/a", "/b")]
+        for path, call in zip(("/a", "/b"), calls, strict=True):
+            rig.flight.let_go(path)
+            assert call.result(120).status_code == 200
+        rig.begin_asleep("/c")
+        assert rig.clock.sleeps[0] < 10
 
 
 def github(resource: str, left: int, seconds: float = 30) -> dict[str, str]:

@@ -154,6 +154,13 @@ def test_an_adapter_by_itself_goes_through_a_pickle() -> None:
     assert other.poolmanager is not adapter.poolmanager
 
 
+def test_an_adapter_around_another_goes_through_a_pickle() -> None:
+    """It has no pool of its own afterwards either: it uses the inner adapter's."""
+    other = again(AuthRetryAdapter(Settings(timeout=7.0), inner=HTTPAdapter(pool_maxsize=3)))
+    assert (other.settings.timeout, other.inner._pool_maxsize) == (7.0, 3)  # noqa: SLF001
+    assert other.poolmanager is other.inner.poolmanager
+
+
 class Pickling(ScriptedAdapter):
     """An inner adapter that pickles its requests."""
 

@@ -125,7 +125,7 @@ def test_a_source_sees_the_callers_context() -> None:
         ("", "empty"),
         (f"{SECRET}\r\nX-Evil: 1", "line break"),
         (f"Bearer {SECRET}", "scheme"),
-        (hollow(), "pickle"),
+        (hollow(), ": a token from a pickle has lost its secret: give a function that fetches it$"),
     ],
     ids=["int", "bytes", "dict", "empty", "line break", "scheme twice", "hollow"],
 )
