@@ -18,7 +18,7 @@ from ._core.quota import RetryQuota
 from ._core.records import Attempt, Reason, Wait
 from ._core.retry import RetryPolicy
 from ._core.token import Token
-from ._errors import AuthRetryError, ConfigurationError, RefreshFailed
+from ._errors import AuthRetryError, AuthRetryWarning, ConfigurationError, RefreshFailed
 from ._events import (
     AttemptEnded,
     CallEnded,
@@ -43,6 +43,7 @@ __all__ = [
     "AttemptEnded",
     "AuthRetryAdapter",
     "AuthRetryError",
+    "AuthRetryWarning",
     "Backoff",
     "CallEnded",
     "Challenge",
