@@ -221,11 +221,10 @@ def tell(listeners: Iterable[Listener], event: Event) -> None:
     for listener in listeners:
         try:
             returned = listener(event)
+            if isinstance(returned, Coroutine):
+                returned.close()  # else Python warns of it each time, with words of its own
+                warn_of_async(listener)
         except Exception as error:  # noqa: PERF203 (each by itself)
             name = type(event).__name__
             logger.exception("a listener failed on %s", name)
             warn_of_raising(listener, error, name)
-        else:
-            if isinstance(returned, Coroutine):
-                returned.close()  # else Python warns of it each time, with words of its own
-                warn_of_async(listener)
