@@ -28,7 +28,7 @@ _OURS = __name__.partition(".")[0]
 
 _PASSED_OVER = {
     *(_OURS, "requests", "urllib3", "http", "contextlib", "dataclasses", "functools", "importlib"),
-    *("runpy", "threading", "concurrent", "gevent", "eventlet"),
+    *("runpy", "sitecustomize", "threading", "concurrent", "gevent", "eventlet"),
 }
 """The packages that no warning points into: they stand between us and the user's code."""
 

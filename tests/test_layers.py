@@ -26,7 +26,7 @@ LADDER: Final = {
     for rung, names in enumerate(
         [
             ["_core"],
-            ["_protocols", "_errors", "_events", "_clock", "_locks", "_warnings"],
+            ["_protocols", "_errors", "_events", "_clock", "_locks", "_warnings", "_log"],
             ["_settings", "_override"],
             ["sources", "stores"],
             ["_tokens", "_admission"],
