@@ -12,6 +12,7 @@ import warnings
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -340,6 +341,17 @@ def test_an_override_with_an_async_listener_is_warned_of() -> None:
     session, _ = scripted(Settings(), 200)
     with shown() as caught, override(listeners=[hear]):
         session.get(URL)
+    assert [each.filename for each in caught] == [__file__]
+
+
+def test_a_copy_with_an_async_listener_is_warned_of() -> None:
+    """`dataclasses.replace` makes settings too: the warning points to the line that calls it."""
+
+    async def hear(_: Event) -> None:
+        """Do nothing, later."""
+
+    with shown() as caught:
+        replace(Settings(), listeners=[hear])
     assert [each.filename for each in caught] == [__file__]
 
 
