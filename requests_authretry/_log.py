@@ -40,12 +40,12 @@ class ShownOnStderr(logging.StreamHandler[Any]):
 
     @property
     def stream(self) -> Any:
-        """Return the standard error of the moment, None where a program has none."""
+        """Return the standard error of the moment."""
         return sys.stderr
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record, unless another handler shows it."""
-        if self.stream is not None and not _is_shown(record):
+        if not _is_shown(record):
             super().emit(record)
 
 
@@ -62,8 +62,8 @@ def show_log(environ: Mapping[str, str]) -> None:
     Args:
         environ: The variables of the process.
     """
-    word = environ.get(VARIABLE, "").strip()
-    if not word:
+    word = environ.get(VARIABLE, "")
+    if not word.strip():
         return
     level = level_of(word)
     if level is None:

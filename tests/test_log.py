@@ -126,6 +126,19 @@ def test_a_handler_of_the_logger_itself_shows_it_once(tmp_path: Path) -> None:
     assert (stdout.splitlines(), stderr) == (["two", "three", "four"], "")
 
 
+def test_a_handler_that_gets_no_record_hides_none(tmp_path: Path) -> None:
+    """Where records do not rise to the root's handlers, the variable shows them."""
+    after = "logging.getLogger('requests_authretry').propagate = False"
+    stdout, stderr = said(tmp_path, "info", before=BASIC, after=after)
+    assert (stdout, shown(stderr)) == ("", ["two", "three", "four"])
+
+
+def test_a_finer_level_of_the_program_shows_no_more(tmp_path: Path) -> None:
+    """``REQUESTS_AUTHRETRY_LOG=error`` shows errors alone, whatever the logger lets through."""
+    after = "logging.getLogger('requests_authretry').setLevel('DEBUG')"
+    assert shown(said(tmp_path, "error", after=after)[1]) == ["four"]
+
+
 def test_a_finer_level_of_the_program_stays(tmp_path: Path) -> None:
     """``setLevel("DEBUG")`` is not made coarser for the program's own handlers."""
     before = (
