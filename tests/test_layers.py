@@ -32,7 +32,7 @@ LADDER: Final = {
             ["_tokens", "_admission"],
             ["_shared"],
             ["_call"],
-            ["_install", "_config", "oauth2", "redis", "keyring", "testing"],
+            ["_install", "_config", "oauth2", "redis", "keyring", "progress", "testing"],
             ["__init__", "cli", "_switch", "__main__"],
         ]
     )
