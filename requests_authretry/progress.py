@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import sys
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
@@ -53,7 +54,7 @@ _WHY = {
     Reason.RETRY_AFTER: "the server asked for it",
     Reason.COOL_DOWN: "the server refused another call",
     Reason.PACING: "to keep to the rate limit",
-    Reason.OUTAGE: "until an attempt shows that the server is back",
+    Reason.OUTAGE: "until the server is back",
     Reason.RENEWAL: "renewal of the token",
     Reason.SIGN_IN: "sign-in",
 }
@@ -69,7 +70,8 @@ class Progress(CopiedAsItself):
 
     A thread of its own draws, so that no call waits for the terminal. Safe to use from many threads
     and in several settings objects: all their waits are drawn together. A copy in memory is the
-    same object. A pickle draws on the standard error of the process that loads it.
+    same object. A pickle draws on the standard error of the process that loads it, and a forked
+    child on its own, or not at all where a ``console`` was given.
 
     Args:
         console: Where to draw; None: standard error. If the program draws with rich too, give its
@@ -271,9 +273,11 @@ class _Screen:
                     painter.draw(lines[:_MOST_LINES], max(len(lines) - _MOST_LINES, 0))
                 else:
                     painter.clear()
-            except Exception:  # noqa: BLE001 (a terminal that is gone, or that another draws on)
-                painter.is_drawn = False
+            except (Exception, SystemExit):  # noqa: BLE001 (rich exits where a pipe is gone)
                 logger.debug("the waits cannot be drawn", exc_info=True)
+                with suppress(Exception, SystemExit):
+                    painter.clear()  # standard output and error become again what they were
+                self._painter = None
 
     def write(self, text: str) -> None:
         """Write a line that stays."""
@@ -286,14 +290,20 @@ class _Screen:
             self._is_closed = True
 
     def leave_to_parent(self) -> None:
-        """Forget what is drawn, and the console, whose lock a thread of the parent may hold."""
-        self._painter = None
+        """Forget what is drawn, and the console, whose lock a thread of the parent may hold.
+
+        A console of the program's own may be in that state for ever: nothing is drawn there.
+        """
+        if self.is_drawn:
+            sys.stdout = getattr(sys.stdout, "rich_proxied_file", sys.stdout)
+            sys.stderr = getattr(sys.stderr, "rich_proxied_file", sys.stderr)
+        self._painter, self._is_closed = None, self._given is not None
 
     def _choose(self) -> _Terminal | _Notebook | _Plain:
         """Choose how to draw, once; a program may replace its standard error before that."""
         with self._lock:
             if self._painter is None:
-                console = Console(stderr=True) if self._given is None else self._given
+                console = _Console(stderr=True) if self._given is None else self._given
                 if console.is_jupyter:
                     self._painter = _Notebook()
                 elif console.is_terminal and not console.is_dumb_terminal:
@@ -301,6 +311,14 @@ class _Screen:
                 else:
                     self._painter = _Plain(console)
             return self._painter
+
+
+class _Console(Console):
+    """A console that takes nothing from the program where its terminal is gone."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise the error: rich would close the program's standard output, and end it."""
+        raise BrokenPipeError
 
 
 class _Plain:
@@ -314,7 +332,7 @@ class _Plain:
     def draw(self, lines: Sequence[_Line], _: int) -> None:
         """Write the lines below those before."""
         for line in lines:
-            self._console.print(Text(line.text), soft_wrap=True)
+            print(line.text, file=self._console.file, flush=True)
 
     def clear(self) -> None:
         """Leave what is written."""
@@ -343,8 +361,8 @@ class _Terminal:
                 redirect_stdout=_is_terminal(sys.stdout),
                 redirect_stderr=_is_terminal(sys.stderr),
             )
-            live.start()
             self._live, self.is_drawn = live, True
+            live.start()
         texts = [line.text for line in lines] + [f"and {more} more"] * (more > 0)
         group = Group(*(Text(text, no_wrap=True, overflow="ellipsis") for text in texts))
         self._live.update(group, refresh=True)
