@@ -252,15 +252,55 @@ def test_a_terminal_that_fails_harms_no_call(
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setattr(terminal, "isatty", lambda: is_terminal)
     monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    replaced: list[object] = []
+    monkeypatch.setattr(os, "dup2", lambda *given: replaced.append(given))
+    monkeypatch.setattr(terminal, "fileno", lambda: 1)
     progress = Progress(refresh_per_second=0, clock=clock)
     with monkeypatch.context() as patch:
         patch.setattr(terminal, "write", broken)
         progress(Waiting(1, "GET", ITEMS, Reason.RETRY_AFTER, 10.0, 10.0))
         progress.refresh()
-    assert terminal.seen == []
+    assert (terminal.seen, replaced) == ([], [])
     progress(Waiting(1, "GET", ITEMS, Reason.RETRY_AFTER, 9.0, 9.0))
     progress.refresh()
     assert terminal.seen == [f"GET {ITEMS} waits 9 s: the server asked for it"]
+    monkeypatch.setattr(terminal, "write", broken)
+    progress.refresh()
+    assert sys.stdout is terminal
+
+
+def test_a_console_that_ends_the_program_does_not_end_it() -> None:
+    """The consoles of rich raise `SystemExit` where their pipe is gone: no call raises it."""
+
+    class Ending(Console):
+        def print(self, *_: Any, **__: Any) -> None:
+            raise SystemExit
+
+    console = Ending(file=Terminal(), force_terminal=True)
+    progress = Progress(console, refresh_per_second=0, clock=FakeClock())
+    progress(Waiting(1, "GET", ITEMS, Reason.RETRY_AFTER, 10.0, 10.0))
+    progress.refresh()
+    progress(ended(1))
+
+
+def test_what_the_program_prints_stays_where_it_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a line is drawn, a print into a file goes there, and one to the terminal above it."""
+    terminal, file = Terminal(), StringIO()
+    monkeypatch.setattr(sys, "stdout", file)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    progress = Progress(refresh_per_second=0, clock=FakeClock())
+    progress(Waiting(1, "GET", ITEMS, Reason.RETRY_AFTER, 10.0, 10.0))
+    progress.refresh()
+    sys.stdout.write("a result\n")
+    sys.stderr.write("an error\n")
+    line = f"GET {ITEMS} waits 10 s: the server asked for it"
+    assert (file.getvalue(), terminal.seen) == ("a result\n", ["an error", line])
+    progress(ended(1))
+    progress.refresh()
+    assert (terminal.seen, sys.stdout, sys.stderr) == (["an error"], file, terminal)
 
 
 def broken(_: str) -> int:
