@@ -9,6 +9,8 @@ mount(session, Settings(token=fetch_token, origins=["https://api.example.com"]))
 
 from __future__ import annotations
 
+from os import environ as _environ
+
 from ._call.adapter import AuthRetryAdapter
 from ._call.explanation import Explanation, attempts, explain
 from ._core.backoff import Backoff, Jitter
@@ -18,7 +20,7 @@ from ._core.quota import RetryQuota
 from ._core.records import Attempt, Reason, Wait
 from ._core.retry import RetryPolicy
 from ._core.token import Token
-from ._errors import AuthRetryError, ConfigurationError, RefreshFailed
+from ._errors import AuthRetryError, AuthRetryWarning, ConfigurationError, RefreshFailed
 from ._events import (
     AttemptEnded,
     CallEnded,
@@ -32,6 +34,7 @@ from ._events import (
 )
 from ._install.install import Installed, install
 from ._install.mount import Mounted, mount
+from ._log import show_log as _show_log
 from ._override import override
 from ._protocols import Clock, FetchContext, Store, TokenSource
 from ._settings import Reader as _Reader
@@ -43,6 +46,7 @@ __all__ = [
     "AttemptEnded",
     "AuthRetryAdapter",
     "AuthRetryError",
+    "AuthRetryWarning",
     "Backoff",
     "CallEnded",
     "Challenge",
@@ -79,6 +83,8 @@ __all__ = [
     "mount",
     "override",
 ]
+
+_show_log(_environ)
 
 
 def _import_config() -> _Reader:

@@ -6,10 +6,12 @@ No event holds a header, a token, a query string or the user part of a URL.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
+
+from ._warnings import warn_of_async, warn_of_raising
 
 if TYPE_CHECKING:
     from ._core.challenge import StepUp
@@ -222,10 +224,18 @@ def say(line: str, event: Event) -> None:
 
 
 def tell(listeners: Iterable[Listener], event: Event) -> None:
-    """Log the event and hand it to each listener; an exception from one is logged."""
+    """Log the event and hand it to each listener.
+
+    Of a listener that raises, or is async, the log and a Python warning tell.
+    """
     logger.debug("%r", event)
     for listener in listeners:
         try:
-            listener(event)
-        except Exception:  # noqa: PERF203 (each by itself)
-            logger.exception("a listener failed on %s", type(event).__name__)
+            returned = listener(event)
+            if isinstance(returned, Coroutine):
+                returned.close()  # else Python warns of it each time, with words of its own
+                warn_of_async(listener)
+        except Exception as error:  # noqa: PERF203 (each by itself)
+            name = type(event).__name__
+            logger.exception("a listener failed on %s", name)
+            warn_of_raising(listener, error, name)

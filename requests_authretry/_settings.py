@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -25,6 +24,7 @@ from ._core.validation import (
     seconds,
 )
 from ._protocols import Clock, Store, TokenSource
+from ._warnings import is_async, warn_of_async
 
 if TYPE_CHECKING:
     import os
@@ -93,7 +93,8 @@ class Settings(_BesidesFields, CopiedAsItself):
         auth: A ``requests`` ``AuthBase`` applied again to every attempt that goes to one of the
             origins, for signatures with a timestamp.
         timeout: Seconds, or a pair (connect, read), used where the caller gave none.
-        listeners: Functions that are called with each event.
+        listeners: Functions that are called with each event, in the thread where it happens. One
+            that raises, or is async, costs an `AuthRetryWarning`, and harms no call.
         allow_http: Whether an origin may be plain http, unencrypted, on another machine.
         adopt: What to take over from existing code: ``"authorization"``, the static header that it
             set becomes the first token, and is replaced once it is refused; ``"retries"``, the
@@ -146,6 +147,8 @@ class Settings(_BesidesFields, CopiedAsItself):
                 faults.append(f"token: {', '.join(error.faults)}")
         object.__setattr__(self, "adopt", gathered(given.adopt))
         refuse("Settings", [*faults, *_faults(self)])
+        for listener in filter(is_async, self.listeners):
+            warn_of_async(listener)
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Settings:
@@ -217,7 +220,7 @@ def _token_fault(token: object) -> str | None:
         return (
             f"token must be a str, a Token, a function or a TokenSource, not {type(token).__name__}"
         )
-    if any(map(inspect.iscoroutinefunction, (fetch, getattr(fetch, "__call__", None)))):  # noqa: B004 (an object's own)
+    if is_async(fetch):
         return "token is an async function: give one that returns the token itself"
     if not isinstance(getattr(token, "store_key", ""), str):
         return "token has a store_key that is no str"

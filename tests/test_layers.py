@@ -26,13 +26,13 @@ LADDER: Final = {
     for rung, names in enumerate(
         [
             ["_core"],
-            ["_protocols", "_errors", "_events", "_clock", "_locks"],
+            ["_protocols", "_errors", "_events", "_clock", "_locks", "_warnings", "_log"],
             ["_settings", "_override"],
             ["sources", "stores"],
             ["_tokens", "_admission"],
             ["_shared"],
             ["_call"],
-            ["_install", "_config", "oauth2", "redis", "keyring", "testing"],
+            ["_install", "_config", "oauth2", "redis", "keyring", "progress", "testing"],
             ["__init__", "cli", "_switch", "__main__"],
         ]
     )

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 from .._core.rate_limit import MAX_COOL_DOWN_SECONDS
 from .._events import CoolingDown, StoreFailed, logger, tell
 from .._locks import ForkSafeLock
+from .._warnings import pointing_here, warn_of_store
 from .outage_tracker import OutageTracker
 from .rate_limiter import Key, RateLimiter
 
@@ -78,7 +79,8 @@ class SharedLimits:
                 return
             self._is_working = True
         try:
-            Thread(target=self._run, name="requests_authretry look", daemon=True).start()
+            work = pointing_here(self._run)
+            Thread(target=work, name="requests_authretry look", daemon=True).start()
         except RuntimeError:  # no more threads, as at the end of the program
             self._is_working = False
 
@@ -123,6 +125,7 @@ class SharedLimits:
         except Exception as error:  # noqa: BLE001 (users bring stores)
             name = type(error).__name__
             logger.warning("a cool-down is in this process only: the %s failed: %s", doing, name)
+            warn_of_store(self._store, doing, error)
             tell(self._listeners, StoreFailed("cool-down", doing, name))
             return None
 

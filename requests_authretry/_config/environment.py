@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .._log import VARIABLE as LOG
 from .factories import Maker
-from .fields import CONFIG, PREFIX, SETTINGS, VARIABLES
+from .fields import NO_SETTINGS, PREFIX, SETTINGS, VARIABLES
 from .findings import Place, Taker
 from .value_types import unknown
 
@@ -33,9 +34,9 @@ def read_variables(environ: Mapping[str, str] | None, findings: Findings) -> Non
     )
     for name, text in (os.environ if environ is None else environ).items():
         setting = VARIABLES.get(name)
-        if not name.startswith(PREFIX):
+        if not name.startswith(PREFIX) or name == LOG:  # the package root reads that one
             continue
-        if setting is None and name != CONFIG:
+        if setting is None and name not in NO_SETTINGS:
             findings.say(Place(name), f"this variable {_unknown(name)}")
         elif not text:
             findings.say(Place(name), "is empty: give it a value, or take it away")
@@ -45,7 +46,7 @@ def read_variables(environ: Mapping[str, str] | None, findings: Findings) -> Non
 
 def _unknown(name: str) -> str:
     # The nearest name is looked for without the prefix, which makes all of them alike.
-    known = [variable.removeprefix(PREFIX) for variable in (*VARIABLES, CONFIG)]
+    known = [variable.removeprefix(PREFIX) for variable in (*VARIABLES, *NO_SETTINGS)]
     return unknown(name.removeprefix(PREFIX), known).replace("mean ", f"mean {PREFIX}")
 
 

@@ -6,6 +6,7 @@ from dataclasses import Field, dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from .._core.validation import ConfigurationError
+from .._log import VARIABLE as LOG
 from .._settings import Settings
 from .token_tables import STORE, TOKEN
 from .value_types import ADOPT, BY_ANNOTATION, Kind
@@ -19,6 +20,9 @@ Names = tuple[str, ...]
 PREFIX = "REQUESTS_AUTHRETRY_"
 CONFIG = f"{PREFIX}CONFIG"
 """The variable that names a file."""
+
+NO_SETTINGS = {CONFIG, LOG}
+"""The variables that set no field of `Settings`."""
 
 ORIGINS: Names = ("origins",)
 

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from threading import Lock
 from types import CellType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
-from warnings import warn
 from weakref import WeakSet, ref
 
 from .._core.token import Token
 from .._errors import RefreshFailed
 from .._locks import ForkSafeLock
+from .._warnings import name_of, warn_once
 from ..stores._memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -61,14 +61,9 @@ class Family:
 
 
 class Families:
-    """The families of this process. Safe to use from many threads.
-
-    Attributes:
-        is_warned: Whether users were told that a newest refresh token is in memory alone.
-    """
+    """The families of this process. Safe to use from many threads."""
 
     def __init__(self) -> None:
-        self.is_warned = False
         self._all: WeakSet[Family] = WeakSet()
         self._named: OrderedDict[str, Family] = OrderedDict()
         self._of_objects: dict[object, tuple[object, Family]] = {}
@@ -185,7 +180,6 @@ class Families:
             self._of_objects.clear()
             self._owners.clear()
             self._spent.clear()
-            self.is_warned = False
 
     def _share_with_parent(self) -> None:
         """Spend no refresh token that the parent process holds as well."""
@@ -216,11 +210,6 @@ def _life_of_store(known: dict[Any, Any], place: object, store: Store) -> object
 def place_of(store: Store, key: str) -> Place:
     """Return where a record is: two objects for one file, or for one server, are one place."""
     return getattr(store, "place", None) or id(store), key
-
-
-def name_of(source: object) -> str:
-    """Return the name of a source for messages; it holds no secret."""
-    return str(getattr(source, "__qualname__", type(source).__qualname__))
 
 
 def is_constant(source: object) -> bool:
@@ -273,12 +262,13 @@ class KeptToken:
             if owner is None:
                 self.store, self.key = store, name
             else:
-                warn(
+                warn_once(
+                    store,
+                    f"two sources {name} {name_of(source)}",
                     f"{owner} and {name_of(source)} are two token sources for {name} in one "
                     f"{type(store).__name__}, and have no store_key: tokens of the second are kept "
                     "in memory only. Give them a store_key, the same for one identity, else one "
                     "for each",
-                    stacklevel=2,
                 )
         self.place = place_of(self.store, self.key)
 

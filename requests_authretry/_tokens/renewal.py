@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from .._core.records import Reason
 from .._errors import ConfigurationError, RefreshFailed
 from .._override import current
+from .._warnings import pointing_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,7 +111,7 @@ class Renewal(threading.Event):
         # A thread that hangs does not keep the program from ending, one that is at work does.
         _thread(self.wait, EXIT_SECONDS, daemon=False)
         try:
-            self.worker = _thread(context.run, work, self, daemon=True)
+            self.worker = _thread(context.run, pointing_here(work), self, daemon=True)
         except RuntimeError:
             self.set()
             raise

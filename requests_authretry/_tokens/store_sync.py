@@ -17,7 +17,8 @@ from .._core.records import Reason
 from .._core.token import Token, TokenRecord, UnreadableRecordError
 from .._errors import INVALID_GRANT, RefreshFailed
 from .._events import StoreFailed, logger, tell
-from .families import KeptToken, families, is_constant
+from .._warnings import name_of, warn_of_store, warn_once
+from .families import KeptToken, is_constant
 from .renewal import NoToken, Renewed
 
 if TYPE_CHECKING:
@@ -226,13 +227,8 @@ class StoreSync:
             family.kept_in, family.is_inherited = kept.place, False
             unchanged = {None, fetched.refresh_token}
             family.rotates |= spent is not None and spent.refresh_token not in unchanged
-            if family.rotates and kept.is_in_memory and not families.is_warned:
-                families.is_warned = True
-                logger.warning(
-                    "the server gives a new refresh token each time: without Settings(store=...) "
-                    "the last one is lost when this process ends, and other processes send spent "
-                    "ones"
-                )
+            if family.rotates and kept.is_in_memory:
+                self._warn_of_rotation()
         if fetched.is_expired(now):
             # By this machine's clock alone: the source has just called the token good.
             fetched = replace(fetched, expires_at=None)
@@ -243,6 +239,18 @@ class StoreSync:
         kept.newest = TokenRecord(fetched, generation, others)
         self.is_kept = self._write()
         return Renewed(fetched, fetched=True, is_kept=self.is_kept)
+
+    def _warn_of_rotation(self) -> None:
+        source = self._settings.token
+        warn_once(
+            source,
+            "rotates",
+            "the server gives a new refresh token each time, and no store keeps those of the token "
+            f"source {name_of(source)}: the last one is lost when this process ends, and other "
+            "processes send spent ones. Give Settings(store=...), such as FileStore, and the same "
+            "one in all processes",
+            is_logged=True,
+        )
 
     def _write(self) -> bool:
         """Put the newest token into the store; return whether it is there."""
@@ -310,6 +318,7 @@ class StoreSync:
         # The text of foreign exceptions may hold secrets.
         said = error if type(error).__module__.split(".")[0] in _OURS else name
         logger.warning("a token is in memory only: the %s of its store failed: %s", doing, said)
+        warn_of_store(self._kept.store, doing, error)
         tell(self._settings.listeners, StoreFailed(self.key, doing, name))
         if early:
             raise NoToken from error  # nobody reads why an early renewal brought none

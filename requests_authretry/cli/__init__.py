@@ -42,7 +42,8 @@ _COMMANDS = {
         (
             "Runs a script or a module as Python would, with requests_authretry.install(...) in "
             "every process of it that imports requests. The settings are those of the file, with "
-            "the variables REQUESTS_AUTHRETRY_... laid over it."
+            "the variables REQUESTS_AUTHRETRY_... laid over it. With --verbose, standard error "
+            "says what calls wait for and why they give up."
         ),
     ),
     "where": (
@@ -86,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command == "run":
         from ._run import run
 
-        return run(program, options.config)
+        return run(program, options.config, is_verbose=options.verbose)
     if options.command is None:
         parser.print_help(sys.stderr)
         return USAGE_ERROR
@@ -125,6 +126,9 @@ def _parser() -> ArgumentParser:
         "file", nargs="?", metavar="FILE", help="a TOML file; without it: the environment"
     )
     run = parsers["run"]
-    run.usage = "%(prog)s [--config FILE] (SCRIPT | -m MODULE) [ARGUMENTS ...]"
+    run.usage = "%(prog)s [--config FILE] [--verbose] (SCRIPT | -m MODULE) [ARGUMENTS ...]"
     run.add_argument("--config", metavar="FILE", help="a TOML file; see the command check")
+    run.add_argument(
+        "--verbose", action="store_true", help="show the log: waits, and why calls give up"
+    )
     return parser

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .._errors import ConfigurationError
+from .._log import VARIABLE as LOG
+from .._log import level_of
 from .._settings import Settings
 
 if TYPE_CHECKING:
@@ -26,12 +28,13 @@ SWITCH = Path(__file__).parents[1] / "_switch"
 _FAULT = 2
 
 
-def run(program: list[str], config: str | None) -> int:
+def run(program: list[str], config: str | None, *, is_verbose: bool = False) -> int:
     """Run a program; never return where a process can become another one.
 
     Args:
         program: What Python is to run: a script or ``-m`` and a module, and their arguments.
         config: A file of settings, None for those of the environment alone.
+        is_verbose: Whether to show the log of the program at INFO; a level in its variable wins.
 
     Returns:
         The exit status.
@@ -42,7 +45,7 @@ def run(program: list[str], config: str | None) -> int:
     if sys.flags.ignore_environment or sys.flags.no_site:
         sys.stderr.write("python -E, -I and -S leave out what run needs: run without them\n")
         return _FAULT
-    environ = environment(os.environ, config)
+    environ = environment(os.environ, config, is_verbose=is_verbose)
     try:
         Settings.from_env(environ)
     except ConfigurationError as error:
@@ -56,12 +59,17 @@ def run(program: list[str], config: str | None) -> int:
     return subprocess.run(command, env=environ, check=False).returncode  # noqa: S603 (as above)
 
 
-def environment(before: Mapping[str, str], config: str | None) -> dict[str, str]:
+def environment(
+    before: Mapping[str, str], config: str | None, *, is_verbose: bool = False
+) -> dict[str, str]:
     """Return the variables of a process with the switch on."""
     paths = [str(SWITCH), *filter(None, [before.get("PYTHONPATH")])]
     after = {**before, "PYTHONPATH": os.pathsep.join(paths), "REQUESTS_AUTHRETRY": "1"}
     if config is not None:
         after["REQUESTS_AUTHRETRY_CONFIG"] = str(Path(config).absolute())
+    if level_of(before.get(LOG, "")) is None:
+        after.pop(LOG, None)  # what it says instead was warned of when this process began
+        after |= {LOG: "info"} if is_verbose else {}
     return after
 
 

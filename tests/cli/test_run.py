@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from requests_authretry._log import VARIABLE as LOG
 from requests_authretry.cli import divided, main
 from requests_authretry.cli._run import SWITCH, environment, interpreter_options
 
@@ -317,6 +318,44 @@ def test_faulty_settings_are_told_before_the_program_runs(tmp_path: Path) -> Non
     assert "timeot is unknown" in ran.stderr
 
 
+@pytest.mark.parametrize(
+    ("options", "given", "gets"),
+    [
+        (["--verbose"], None, "info"),
+        (["--verbose"], "", "info"),
+        (["--verbose"], "Debug", "Debug"),
+        (["--verbose"], "inof", "info"),
+        ([], "inof", None),
+        ([], "error", "error"),
+        ([], None, None),
+    ],
+)
+def test_verbose_shows_the_log(options: list[str], given: str | None, gets: str | None) -> None:
+    """``--verbose`` asks for INFO; a level that the user gave wins, and one that is none does not.
+
+    That it is none was said when the command began, and is not said again by the program.
+    """
+    before = {} if given is None else {LOG: given}
+    assert environment(before, None, is_verbose=bool(options)).get(LOG) == gets
+
+
+def test_a_verbose_program_shows_what_it_logs(tmp_path: Path) -> None:
+    """Standard error has the records at INFO, and the program's arguments are its own."""
+    script = written(
+        tmp_path,
+        "script.py",
+        """
+        import logging, sys, requests
+        logging.getLogger("requests_authretry").info("waits")
+        print(sys.argv[1:])
+        """,
+    )
+    ran = python(*RUN, "--verbose", script, "--verbose", folder=tmp_path)
+    assert ran.stdout == "['--verbose']\n"
+    assert ran.stderr.endswith(" INFO requests_authretry: waits\n")
+    assert ran.stderr.count("\n") == 1
+
+
 # Its parts
 
 
@@ -326,6 +365,7 @@ def test_faulty_settings_are_told_before_the_program_runs(tmp_path: Path) -> Non
         (["run", "script.py", "--config", "x"], 1),
         (["run", "--config", "f", "script.py"], 3),
         (["run", "--config=f", "-m", "module", "-h"], 2),
+        (["run", "--verbose", "--config", "f", "script.py", "--verbose"], 4),
         (["run", "-h"], 2),
         (["run"], 1),
         (["run", "--config"], 3),

@@ -651,6 +651,18 @@ def test_the_variables_on_the_page_are_good() -> None:
     assert Settings.from_env(named).timeout == (3.05, 27.0)
 
 
+@pytest.mark.parametrize("level", ["info", "no level at all", ""])
+def test_the_variable_of_the_log_is_no_setting(level: str) -> None:
+    """The package reads it when it is imported, and no log can make settings unusable."""
+    assert Settings.from_env({"REQUESTS_AUTHRETRY_LOG": level}).timeout is None
+
+
+def test_a_misspelled_variable_of_the_log_is_named() -> None:
+    """``REQUESTS_AUTHRETRY_LGO`` is unknown, and the error names the one that was meant."""
+    with pytest.raises(ConfigurationError, match="mean REQUESTS_AUTHRETRY_LOG"):
+        Settings.from_env({"REQUESTS_AUTHRETRY_LGO": "info"})
+
+
 def test_each_setting_has_a_variable_of_its_own() -> None:
     """No two names become one when their dots become underscores."""
     assert len(VARIABLES) == len(SETTINGS)
