@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 SCENARIOS = 10_000
 CALLS = 3
+RENEWAL_SECONDS = 0.5
 
 
 class OwnTime(FakeClock):
@@ -60,6 +61,7 @@ class OwnTime(FakeClock):
         worker = getattr(wake, "worker", None)
         if worker is not None:
             worker.join(self.patience)
+            self.advance(min(seconds, RENEWAL_SECONDS))
         self.on_sleep()
         if wake is None or not wake.is_set():
             self.advance(seconds)
@@ -173,7 +175,8 @@ def test_waits_and_attempts_are_the_whole_call(part: int) -> None:
         ended = [event for event in events if isinstance(event, CallEnded)]
         assert len({event.call for event in ended}) == len(ended)
     expected = {Reason.BACKOFF, Reason.RETRY_AFTER, Reason.COOL_DOWN, Reason.PACING}
-    assert reasons >= expected | {Reason.REDIRECT, Reason.CLOSED, Reason.REFRESHED}
+    expected |= {Reason.RENEWAL, Reason.REFRESHED, Reason.REDIRECT, Reason.CLOSED}
+    assert reasons >= expected
 
 
 @pytest.mark.parametrize("seed", range(20))
