@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 
 from requests_authretry import (
     AttemptEnded,
@@ -83,6 +84,12 @@ def test_a_call_ends_once_however_it_ends() -> None:
     assert type(raised(rig.session, API)) is RefreshFailed
     [ended] = rig.told(CallEnded)
     assert (ended.attempts, ended.status, ended.error) == (0, None, "RefreshFailed")
+    lost = requests.ReadTimeout("silent")
+    policy = RetryPolicy(max_attempts=1)
+    rig = Rig(EXPIRED, lost, token=Source("old", "new"), origins=[API], retry=policy)
+    assert raised(rig.session, API) is lost
+    [ended] = rig.told(CallEnded)
+    assert (ended.attempts, ended.status, ended.error) == (2, None, "ReadTimeout")
     for status in (401, 403):
         rig = Rig(status, token=Source("same"), origins=[API])
         rig.get()
