@@ -150,7 +150,7 @@ class Call:
             outgoing = self.repeatable.prepare(outgoing, shared.settings.retry)
         if shared.has_credentials:
             outgoing = self.credentials.attach(
-                shared, request, outgoing, proxies, self.deadline, partial(self.waiting, request)
+                shared, request, outgoing, proxies, self.deadline, self.waiting
             )
         return outgoing
 

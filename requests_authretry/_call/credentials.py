@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from requests.auth import _basic_auth_str
@@ -17,12 +18,16 @@ from .._errors import AuthRetryError
 from .outgoing import header_of, with_header, with_own_headers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
     from requests import PreparedRequest, Response
 
+    from .._admission.waiting import Waiter
     from .._core.token import Token
     from .._protocols import Prover
     from .._shared import SharedState
-    from .._tokens.manager import TokenManager, Waiting
+    from .._tokens.manager import TokenManager
 
 Proxies = Any
 """What requests hands to an adapter: a proxy's URL by scheme or by scheme and host, or None."""
@@ -63,7 +68,7 @@ class Credentials:
         outgoing: PreparedRequest,
         proxies: Proxies,
         deadline: float,
-        waiting: Waiting,
+        waiting: Callable[[PreparedRequest], AbstractContextManager[Waiter]],
     ) -> PreparedRequest:
         """Return the request to send: the outgoing request, or a copy that carries the credential.
 
@@ -73,7 +78,7 @@ class Credentials:
             outgoing: The same, or a copy with what we add besides the credential.
             proxies: As an adapter is given them.
             deadline: When the call has to be over, in monotonic seconds.
-            waiting: Lets the calling thread wait for a token.
+            waiting: Lets the calling thread wait for a token, to send the request.
 
         Raises:
             RefreshFailed: The request needs a token, and none can be had.
@@ -99,7 +104,7 @@ class Credentials:
                 return outgoing
             token = tokens.current
             if token is None:
-                token = tokens.usable(deadline, waiting)
+                token = tokens.usable(deadline, partial(waiting, request))
             self.sent = token
             outgoing = with_header(outgoing, "Authorization", token.authorization)
             if tokens.prover is not None and token.scheme == _BOUND:
