@@ -46,7 +46,7 @@ def send_until_done(
             if isinstance(admitted, Stop):
                 return _not_sent(call, request, result, admitted)
             permit = admitted
-        options["timeout"] = None if timeout is None else call.limited(timeout)
+        options["timeout"] = call.limited(timeout)
         result, decision, failed = call.attempt(request, transmit, permit, options)
         waiters = waits.waiters  # before the listeners, who may close the session
         if isinstance(decision, Stop):

@@ -183,7 +183,7 @@ def test_a_proxy_that_wants_a_password() -> None:
 @pytest.mark.filterwarnings(FORGOTTEN)
 def test_a_proxy_never_sees_the_token_of_a_tunnel() -> None:
     """A CONNECT does not carry our token."""
-    denied = says(b"HTTP/1.1 502 Nobody there\r\nContent-Length: 0\r\n\r\n", end=fin)
+    denied = says(b"HTTP/1.1 403 Not for you\r\nContent-Length: 0\r\n\r\n", end=fin)
     with Wire(denied) as wire, real(token=SECRET, origins=[API]) as session:
         raised(session, API, proxies={"https": wire.url})
         [seen] = wire.arrived

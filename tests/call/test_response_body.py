@@ -246,7 +246,7 @@ def test_head_has_no_body(status: int) -> None:
 def test_a_body_that_drips_ends_with_the_deadline(start: bytes) -> None:
     """A body that restarts the read timeout with each byte ends at the deadline."""
     clock = FakeClock()
-    dripping = drip(start, tick=lambda: clock.advance(10))
+    dripping = drip(start, tick=lambda: clock.advance(9))
     with Wire(dripping, answer()) as wire, real(retry=SHORT, clock=clock) as session:
         error = ended(lambda: raised(session, wire.url, timeout=PATIENCE))
         assert wire.left == 1
