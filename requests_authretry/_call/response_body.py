@@ -84,8 +84,10 @@ def _read(response: Response, answer: Any, most: float) -> None:
             raise translated from error
         return
     try:
-        _ = response.content
-        if "Content-Encoding" in response.headers and is_cut_encoded(response.raw):
+        is_empty = not response.content
+        if "Content-Encoding" in response.headers and is_cut_encoded(
+            response.raw, is_empty=is_empty
+        ):
             raise ChunkedEncodingError("the body ends in the middle of its content encoding")
     except _FORGIVEN:
         if not response.is_redirect:

@@ -171,14 +171,20 @@ def body_error(error: Exception) -> requests.RequestException | None:
     return None
 
 
-def is_cut_encoded(raw: Any) -> bool:
-    """Whether a body of urllib3 was read to its end, and its content encoding was not at its own.
+def is_cut_encoded(raw: Any, *, is_empty: bool) -> bool:
+    """Whether a body that was read to its end stopped in the middle of its content encoding.
 
     urllib3 takes what it could decode for the whole body, except with zstd.
+
+    Args:
+        raw: The answer of urllib3.
+        is_empty: Whether nothing was decoded; most often nothing was sent then. urllib3 does not
+            count the bytes of chunks.
     """
     decoder = getattr(raw, "_decoder", None)
-    decoders = getattr(decoder, "_decoders", [decoder])
-    return bool(raw.tell()) and any(map(_is_unfinished, decoders)) if decoder else False
+    if decoder is None or (is_empty and not raw.tell()):
+        return False
+    return any(map(_is_unfinished, getattr(decoder, "_decoders", [decoder])))
 
 
 def _is_unfinished(decoder: Any) -> bool:
