@@ -10,6 +10,7 @@ from ._admission.retry_quota import RetryQuotas
 from ._admission.shared_limits import SharedLimits
 from ._clock import random_of
 from ._core.origin import Origin
+from ._core.retry import DefaultDeadline
 from ._tokens.manager import TokenManager
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class SharedState:
         settings: The settings it belongs to.
         clock: Their clock, nearer at hand.
         deadline_seconds: Seconds for a whole call.
+        ends_reads: Whether the user set that deadline, so that reads and writes end with it.
         has_credentials: Whether there are credentials at all.
         changes_requests: Whether requests get a key, or have their bodies kept.
         origins: Where they may go.
@@ -58,6 +60,7 @@ class SharedState:
         self.admission = Admission(settings, self.quotas, self.sharing)
         self.auth = settings.auth
         self.deadline_seconds = settings.retry.deadline
+        self.ends_reads = not isinstance(settings.retry.deadline, DefaultDeadline)
         self.origins = {Origin.of(origin) for origin in settings.origins}
         self.prefixes = tuple(f"{origin}/" for origin in settings.origins)
         is_http = any(origin.startswith("http://") for origin in settings.origins)

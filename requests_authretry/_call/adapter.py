@@ -13,8 +13,9 @@ from .._override import current
 from .._settings import Settings
 from .._shared import SharedState
 from .call import Call
+from .connections import prepare
 from .loop import send_until_done
-from .translate import leave_connections
+from .translate import IDLE, leave_connections
 from .unauthorized import CREDENTIALS_AT_FAULT, put_first
 
 if TYPE_CHECKING:
@@ -72,8 +73,10 @@ class AuthRetryAdapter(HTTPAdapter):
         self.settings = settings
         self.inner: Any = inner
         self._wraps = inner is not None and not isinstance(inner, AuthRetryAdapter)
+        self._sends_as_usual = getattr(type(inner), "send", None) is HTTPAdapter.send
         self._shared = SharedState.of(settings)
         self._waits = Waits()
+        prepare(self if inner is None else inner)
         survives_fork(self)
 
     def send(  # noqa: PLR0913, PLR0917 (the signature of every adapter)
@@ -125,7 +128,9 @@ class AuthRetryAdapter(HTTPAdapter):
             "cert": cert,
             "proxies": proxies,
         }
-        transmit = self.inner.send if self._wraps else self._transmit
+        transmit = self._transmit
+        if self._wraps:
+            transmit = self.inner.send if self._sends_as_usual else self._transmit_unlimited
         try:
             response = send_until_done(call, request, transmit, options)
         except BaseException as error:
@@ -150,6 +155,16 @@ class AuthRetryAdapter(HTTPAdapter):
         if inner is None:
             return super().send(request, **options)
         response: Response = inner.send(request, **options)
+        return response
+
+    def _transmit_unlimited(self, request: PreparedRequest, **options: Any) -> Response:
+        """Send once through an adapter with a ``send`` of its own.
+
+        It gets no time limit where the caller gave none: many put a limit of their own there.
+        """
+        if options["timeout"] is IDLE:
+            options["timeout"] = None
+        response: Response = self.inner.send(request, **options)
         return response
 
     def close(self) -> None:

@@ -19,13 +19,15 @@ from .attempt_log import AttemptLog
 from .credentials import Credentials, target_of
 from .outgoing import Cookies
 from .request_body import Repeatable, has_key, is_rewound, lacks_key
-from .response_body import drain, forbids_retry, read_body
+from .response_body import drain, forbids_retry, hand_out, read_body
 from .translate import (
+    IDLE,
     as_requests_error,
-    clipped,
     failure_of,
+    limited,
     limits_of,
     outcome_of,
+    read_limit,
 )
 
 if TYPE_CHECKING:
@@ -64,7 +66,8 @@ class Call:
         paid: What its last retry took out of the retry quota.
         previous: The answer that the last one follows: a 401 or a redirect.
         waiters: The calls of its session that wait, and whether the session was closed.
-        until: When the reading of a body ends, in monotonic seconds.
+        until: When its reads and writes end, in monotonic seconds: the deadline if the user set
+            one, else inf.
         continues_until: Until when a hop or a replay that follows belongs to this call.
         is_cut: Whether the session was closed before the answer came that leads on.
     """
@@ -74,7 +77,6 @@ class Call:
     cookies: Cookies | None = None
     paid: int | None = None
     previous: Response | None = None
-    until = inf
     continues_until = inf
     is_cut = False
 
@@ -82,6 +84,7 @@ class Call:
         self.shared, self.waiters = shared, waiters
         self.log = AttemptLog(shared.settings)
         self.deadline = self.log.began + shared.deadline_seconds
+        self.until = self.deadline if shared.ends_reads else inf
         self.credentials = Credentials()
 
     @classmethod
@@ -187,9 +190,11 @@ class Call:
                     # The body of a stream is the caller's to read.
                     if not options["stream"] and forbids_retry(response):
                         decision = Stop(Reason.VETOED, decision.retry_after)
-            if options["stream"] or isinstance(decision, Retry):
+            if isinstance(decision, Retry):
                 return response, decision, failed
-            if status not in _UNREAD or not self._is_for_hooks(status):
+            if options["stream"]:
+                hand_out(response, read_limit(options["timeout"]))
+            elif status not in _UNREAD or not self._is_for_hooks(status):
                 read_body(response, clock, self.until)
         except AuthRetryError as error:  # nothing was sent
             error.request = request
@@ -227,11 +232,10 @@ class Call:
             self.log.stop_waiting()
 
     def limited(self, timeout: object) -> object:
-        """Return the timeout of the next attempt, clipped to the deadline; set ``until`` too."""
-        limit, bounds_reads = clipped(timeout, self.deadline - self.shared.clock.monotonic())
-        # A caller who bounds no read waits for the network as long as it takes.
-        self.until = self.deadline if bounds_reads else inf
-        return limit
+        """Return the timeout of the next attempt, which carries the deadline."""
+        if timeout is None and self.until == inf:
+            return IDLE
+        return limited(timeout, self.until, self.shared.clock)
 
     def _judge(
         self, request: PreparedRequest, permit: Permit, outcome: Outcome

@@ -42,7 +42,7 @@ def send_until_done(
             if isinstance(admitted, Stop):
                 return _not_sent(call, request, result, admitted)
             permit = admitted
-        options["timeout"] = None if timeout is None else call.limited(timeout)
+        options["timeout"] = call.limited(timeout)
         result, decision, failed = call.attempt(request, transmit, permit, options)
         if isinstance(decision, Stop):
             return _finish(call, request, result, decision)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from http.client import HTTPResponse
-from io import BufferedReader, RawIOBase
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +11,10 @@ from requests.exceptions import ChunkedEncodingError, ContentDecodingError
 from requests.models import REDIRECT_STATI
 
 from .._core.headers.retry_after import is_abuse
-from .translate import body_error, header_line, reread
+from .connections import LEAST_SECONDS, Answer, Reader
+from .translate import body_error, header_line, is_cut_encoded, reread
 
 if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
     from requests import Response
 
     from .._protocols import Clock
@@ -27,21 +26,18 @@ DRAIN_SECONDS = 1.0
 PROBLEM = "application/problem+json"
 """RFC 9457."""
 _CHUNK = 65_536
+_UNDERSTOOD = {HTTPResponse, Answer}
 
 
 class TooLarge(requests.RequestException):
     """A body of more bytes than anybody wants."""
 
 
-class _DeadlinePassed(Exception):  # noqa: N818 (it is seen in this module alone)
-    """Not an OSError: urllib3 would take that for a lost connection."""
-
-
 _FORGIVEN = (ChunkedEncodingError, ContentDecodingError, RuntimeError)
 """What `Session.resolve_redirects` forgives the body of a redirect."""
 
 
-def read_body(response: Response, clock: Clock, deadline: float, most: float = inf) -> None:
+def read_body(response: Response, clock: Clock, until: float, most: float = inf) -> None:
     """Read the whole body as requests does, but not beyond the deadline.
 
     Raises:
@@ -51,19 +47,22 @@ def read_body(response: Response, clock: Clock, deadline: float, most: float = i
     if response._content_consumed:  # noqa: SLF001 (requests has no other word for it)
         return
     answer = _on_the_wire(response)
-    if deadline < inf:
-        _end_at(deadline, answer, clock)
+    if until < inf:
+        reader = Reader.of(answer)
+        if reader is not None:
+            reader.end_at(until, clock)
     try:
         _read(response, answer, most)
-    except _DeadlinePassed:
+    except Exception as error:
         response.close()
-        raise requests.ReadTimeout("the deadline passed while the body was being read") from None
-    except Exception:
-        response.close()
+        # This is how requests tells a read timeout of a body.
+        if type(error) is requests.ConnectionError and clock.monotonic() > until - LEAST_SECONDS:
+            said = "the deadline passed while the body was being read"
+            raise requests.ReadTimeout(said) from None
         raise
 
 
-def _read(response: Response, answer: object, most: float) -> None:
+def _read(response: Response, answer: Any, most: float) -> None:
     """Read the whole body; of a redirect a broken one is forgiven, as by `Session` itself."""
     if most < inf:
         pieces, size = [], 0
@@ -85,18 +84,22 @@ def _read(response: Response, answer: object, most: float) -> None:
             raise translated from error
         return
     try:
-        _ = response.content
+        is_empty = not response.content
+        if "Content-Encoding" in response.headers and is_cut_encoded(
+            response.raw, is_empty=is_empty
+        ):
+            raise ChunkedEncodingError("the body ends in the middle of its content encoding")
     except _FORGIVEN:
         if not response.is_redirect:
             raise
         response.raw.read(decode_content=False)
 
 
-def _is_small_and_plain(response: Response, answer: object) -> bool:
+def _is_small_and_plain(response: Response, answer: Any) -> bool:
     """Whether one read gives the body, or raises, just as reading it in pieces would."""
     raw = response.raw
     return (
-        type(answer) is HTTPResponse
+        type(answer) in _UNDERSTOOD
         and response.status_code not in REDIRECT_STATI  # `Session` reads on where it was broken
         and answer.length is not None
         and answer.length <= _CHUNK
@@ -142,15 +145,16 @@ def drain(response: Response, clock: Clock, deadline: float) -> None:
 def _drained(response: Response, clock: Clock, until: float) -> bytes | None:
     """Return the rest of the body; None if it is too much, or takes too long."""
     answer = _on_the_wire(response)
-    socket = getattr(getattr(response.raw, "connection", None), "sock", None)
-    left = until - clock.monotonic()
-    if type(answer) is not HTTPResponse or socket is None or left <= 0:
+    connection = getattr(response.raw, "connection", None)
+    reader = Reader.of(answer)
+    if type(answer) not in _UNDERSTOOD or connection is None or until <= clock.monotonic():
         return None  # a stand-in may lack something
+    if reader is None:
+        return b"" if answer.isclosed() else None
     if answer.chunked != response.raw.chunked:
         return None  # http.client and urllib3 understand some headers differently
-    timeout = socket.gettimeout()
-    socket.settimeout(left)
-    _end_at(until, answer, clock)
+    socket, limit = connection.sock, reader.limit
+    reader.end_at(until, clock)
     body = b""
     while not answer.isclosed():
         chunk = answer.read1(DRAIN_BYTES - len(body))
@@ -159,44 +163,18 @@ def _drained(response: Response, clock: Clock, until: float) -> bytes | None:
             answer.close()  # before Python 3.13 it does not notice by itself
         elif not chunk and not answer.isclosed():
             return None  # there is more than `DRAIN_BYTES`: the last read was one of no bytes
-    socket.settimeout(timeout)
+    socket.settimeout(limit)
     return body
 
 
-class _Until(RawIOBase):
-    """What a reader reads, until the deadline: a read that begins after it raises.
-
-    The first read may be late: what it finds may be the whole answer. A read timeout starts anew
-    with each byte, so that a server that drips could hold us for ever.
-    """
-
-    def __init__(self, deadline: float, reader: BufferedReader, clock: Clock) -> None:
-        self._deadline, self._reader, self._clock = deadline, reader, clock
-        self._passed = False
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        if self._passed:
-            raise _DeadlinePassed
-        size = self._reader.readinto1(buffer)
-        self._passed = self._clock.monotonic() > self._deadline
-        return size
-
-    def close(self) -> None:
-        self._reader.close()
-        super().close()
+def hand_out(response: Response, limit: float | None) -> None:
+    """Leave the body to the caller: with the caller's own limit for each read, and no deadline."""
+    reader = Reader.of(_on_the_wire(response))
+    if reader is not None:
+        reader.end_late(limit)
 
 
-def _end_at(deadline: float, answer: Any, clock: Clock) -> None:
-    """Let no read of this answer begin after the deadline."""
-    reader = getattr(answer, "fp", None)
-    if isinstance(reader, BufferedReader):  # else it comes from no socket
-        answer.fp = BufferedReader(_Until(deadline, reader, clock))
-
-
-def _on_the_wire(response: Response) -> object:
+def _on_the_wire(response: Response) -> Any:
     """Return the answer of `http.client`, where requests itself finds the cookies."""
     return getattr(response.raw, "_original_response", None)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import ssl
+import re
 from http.client import HTTPException
 from io import BytesIO
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -20,22 +21,31 @@ from .._core.challenge import Challenge, parse_challenges
 from .._core.headers.rate_limit_fields import read_limits
 from .._core.headers.retry_after import read_outcome
 from .._core.records import Failure, Limit, Outcome
+from .connections import CUT, LEAST_SECONDS, Seconds, is_unsent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from requests import PreparedRequest, Response
 
+    from .._protocols import Clock
+
 _CHAIN_LIMIT = 20
-_LEAST_TIMEOUT = 0.001
-"""Seconds; the least that a socket accepts as a time limit in a sensible way."""
+_IDLE = Seconds(120.0)
+"""The time limit where neither the caller nor the deadline sets one: seconds without a byte."""
+
 
 _BESIDE = frozenset({"age", "date"})
 """Read in any case: the times that other fields give are measured from them."""
 
 _NOT_SENT = (wire.NewConnectionError, wire.ConnectTimeoutError, ConnectionRefusedError)
-_CUT = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionResetError, BrokenPipeError)
 _CLOSED = (wire.ClosedPoolError,)
+
+_SWALLOWS = 2
+"""The state of urllib3's decoder of gzip in which it ignores the rest: bytes after the end."""
+
+_REFUSED_TUNNEL = re.compile(r"Tunnel connection failed: (429|5\d\d)\b")
+"""What `http.client` says where a proxy cannot open the tunnel just now."""
 
 
 def outcome_of(response: Response, now: float, names: frozenset[str]) -> Outcome:
@@ -99,12 +109,18 @@ def header_line(response: Response, name: str) -> str:
 
 def failure_of(error: requests.RequestException) -> Outcome:
     """Return how an attempt failed that ended in an exception."""
-    if isinstance(error, requests.exceptions.SSLError):
-        # A certificate or an alert stays what it is; a TLS connection that was cut does not.
-        failure = Failure.LOST if _has_cause(error, _CUT) else Failure.FATAL
-    elif isinstance(error, requests.ConnectTimeout) or _has_cause(error, _NOT_SENT):
+    causes = _causes(error)
+
+    def has_cause(*kinds: type[BaseException]) -> bool:
+        return any(isinstance(cause, kinds) for cause in causes)
+
+    nothing_sent = any(is_unsent(cause) or _is_refused_tunnel(cause) for cause in causes)
+    if nothing_sent or isinstance(error, requests.ConnectTimeout) or has_cause(*_NOT_SENT):
         failure = Failure.UNREACHABLE
-    elif isinstance(error, requests.exceptions.ProxyError) or _has_cause(error, _CLOSED):
+    elif isinstance(error, (requests.exceptions.SSLError, requests.exceptions.ProxyError)):
+        # A certificate, an alert and a 407 stay what they are; a connection that was cut does not.
+        failure = Failure.LOST if has_cause(*CUT) else Failure.FATAL
+    elif has_cause(*_CLOSED):
         failure = Failure.FATAL
     elif isinstance(error, (requests.ConnectionError, requests.Timeout, ChunkedEncodingError)):
         failure = Failure.LOST
@@ -113,19 +129,19 @@ def failure_of(error: requests.RequestException) -> Outcome:
     return Outcome(failure=failure)
 
 
-def _has_cause(error: BaseException, kinds: tuple[type[BaseException], ...]) -> bool:
-    """Whether an exception, or one that it wraps, is of one of these kinds."""
+def _is_refused_tunnel(cause: BaseException) -> bool:
+    """Whether a proxy answered CONNECT with an error that may pass."""
+    return type(cause) is OSError and _REFUSED_TUNNEL.match(str(cause)) is not None
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """Return an exception and the ones that it wraps, up to a bound."""
     pending: list[object] = [error]
-    for _ in range(_CHAIN_LIMIT):
-        if not pending:
-            break
-        cause = pending.pop(0)
-        if isinstance(cause, kinds):
-            return True
-        if isinstance(cause, BaseException):
-            # requests and urllib3 wrap exceptions in `args` and in `reason`.
+    for cause in pending:
+        # requests and urllib3 wrap exceptions in `args` and in `reason`.
+        if isinstance(cause, BaseException) and len(pending) < _CHAIN_LIMIT:
             pending += [*cause.args, getattr(cause, "reason", None), cause.__cause__]
-    return False
+    return [cause for cause in pending if isinstance(cause, BaseException)]
 
 
 def innermost(error: BaseException) -> BaseException:
@@ -168,6 +184,31 @@ def body_error(error: Exception) -> requests.RequestException | None:
     return None
 
 
+def is_cut_encoded(raw: Any, *, is_empty: bool) -> bool:
+    """Whether a body that was read to its end stopped in the middle of its content encoding.
+
+    urllib3 takes what it could decode for the whole body, except with zstd.
+
+    Args:
+        raw: The answer of urllib3.
+        is_empty: Whether nothing was decoded; most often nothing was sent then. urllib3 does not
+            count the bytes of chunks.
+    """
+    decoder = getattr(raw, "_decoder", None)
+    if decoder is None or (is_empty and not raw.tell()):
+        return False
+    return any(map(_is_unfinished, getattr(decoder, "_decoders", [decoder])))
+
+
+def _is_unfinished(decoder: Any) -> bool:
+    if getattr(decoder, "_state", None) == _SWALLOWS:
+        return False
+    inner: Any = getattr(decoder, "_obj", None)
+    if hasattr(inner, "is_finished"):  # Brotli
+        return not inner.is_finished()
+    return not getattr(inner, "eof", True)
+
+
 def reread(raw: Any, body: bytes) -> HTTPResponse:
     """Return urllib3's answer anew, with the body that was read from the wire, undecoded."""
     return HTTPResponse(
@@ -182,30 +223,60 @@ def reread(raw: Any, body: bytes) -> HTTPResponse:
     )
 
 
-def clipped(timeout: object, left: float) -> tuple[object, bool]:
-    """Return a time limit of requests with no part longer than ``left``; None stays None.
+class _SharedTimeout(WireTimeout):
+    """A timeout that all requests may share, as it has no total; it costs them less than None."""
 
-    Returns:
-        The limit, and whether it bounds a single read.
+    connect_timeout = read_timeout = _IDLE
+
+    def clone(self) -> WireTimeout:
+        return self
+
+    def start_connect(self) -> float:
+        return 0.0
+
+
+IDLE = _SharedTimeout(connect=_IDLE, read=_IDLE)
+"""What `limited` makes of no timeout, where there is no deadline."""
+
+
+def limited(timeout: Any, until: float, clock: Clock) -> Any:
+    """Return a time limit of requests as `Seconds`, no part of it longer than the deadline allows.
+
+    Args:
+        timeout: What the caller gave; without a deadline, no limit becomes `_IDLE`.
+        until: When each read and write has to be over, in monotonic seconds; inf if never.
+        clock: What tells that time.
     """
-    left = max(left, _LEAST_TIMEOUT)
-    if isinstance(timeout, (int, float)):
-        return min(timeout, left), True
+    has_end = until < inf
+    left = max(until - clock.monotonic(), LEAST_SECONDS) if has_end else inf
+
+    def part(given: Any) -> Any:
+        if given is None or given is WireTimeout.DEFAULT_TIMEOUT:
+            return Seconds(left, until, clock) if has_end else _IDLE
+        if isinstance(given, bool) or not isinstance(given, (int, float)):
+            return given  # for the inner adapter to refuse
+        return Seconds(min(given, left), until, clock if has_end else None, given)
+
     if isinstance(timeout, tuple):
-        # What is no pair of numbers is for the inner adapter to refuse.
-        parts = tuple(
-            min(part, left) if isinstance(part, (int, float)) else part for part in timeout
-        )
-        return parts, parts[-1:] != (None,)
+        return tuple(map(part, timeout))
+    if not isinstance(timeout, WireTimeout):
+        return part(timeout)
+    # The public attributes need a running clock.
+    given = {"connect": timeout._connect, "read": timeout._read}  # noqa: SLF001
+    if timeout.total is not None:
+        # A part without a limit has that of the total.
+        given = {name: one for name, one in given.items() if isinstance(one, (int, float))}
+        given["total"] = timeout.total
+    return WireTimeout(**{name: part(one) for name, one in given.items()})
+
+
+def read_limit(timeout: Any) -> float | None:
+    """Return the caller's own limit for each read, from what `limited` returned; None without."""
     if isinstance(timeout, WireTimeout):
-        # The public attributes need a running clock.
-        given = (timeout.total, timeout._connect, timeout._read)  # noqa: SLF001
-        total, connect, read = (
-            min(part, left) if isinstance(part, (int, float)) else part for part in given
-        )
-        bounds_reads = isinstance(read, (int, float)) or total is not None
-        return WireTimeout(total=total, connect=connect, read=read), bounds_reads
-    return timeout, timeout is not None
+        read = timeout._read  # noqa: SLF001 (as above)
+        timeout = read if isinstance(read, Seconds) else timeout.total
+    last = timeout[-1] if isinstance(timeout, tuple) else timeout
+    return last.given if isinstance(last, Seconds) else None
 
 
 def would_retry(retries: object) -> bool:

@@ -27,6 +27,14 @@ if TYPE_CHECKING:
 
 RETRIED = SERVER_FAULTS | {TOO_MANY_REQUESTS}
 
+
+class DefaultDeadline(float):
+    """The deadline of a policy that sets none. A user's own is another value, even if it is equal.
+
+    It bounds waits and the start of attempts, and ends no read that makes progress.
+    """
+
+
 _METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A token as RFC 9110 section 5.6.2 defines it."""
 
@@ -39,7 +47,10 @@ class RetryPolicy:
 
     Attributes:
         max_attempts: Attempts of one call, the first included; 1 switches retries off.
-        deadline: Seconds for the whole call: attempts, waits, renewal and redirects.
+        deadline: Seconds for the whole call: attempts, waits, renewal and redirects. One that is
+            set ends each read and write, too, with ``stream=True`` until the response is handed
+            out. The default ends waits, and begins no attempt, after 120 s; it ends a connection
+            attempt or a read where the caller gave no timeout and 120 s have brought nothing.
         statuses: Status codes that are worth another attempt.
         methods: Methods that may be sent again although the server may have processed the request.
             POST and PATCH are not among them; name them only if the API makes them idempotent.
@@ -60,7 +71,7 @@ class RetryPolicy:
     """
 
     max_attempts: int = 4
-    deadline: float = 120.0
+    deadline: float = DefaultDeadline(120.0)
     statuses: Collection[int] = RETRIED
     methods: Collection[str] = IDEMPOTENT_METHODS
     backoff: Backoff = field(default_factory=Backoff)

@@ -20,7 +20,7 @@ from requests_authretry import (
     Settings,
     attempts,
 )
-from requests_authretry._call.translate import clipped
+from requests_authretry._call.translate import limited
 from requests_authretry.testing import FakeClock, ScriptedAdapter, SystemClock
 from tests.support.scripted import Source
 from tests.support.sessions import API, Recorder, Rig, real, with_adapter
@@ -270,46 +270,62 @@ def test_an_attribute_is_looked_for_on_a_raw_object() -> None:
 
 
 TIMEOUTS: dict[str, tuple[Any, Any]] = {
-    "none": (None, None),
+    "none": (None, 3),
     "short": (2, 2),
     "long": (50, 3),
     "pair": ((1, 50), (1, 3)),
-    "half a pair": ((None, 50), (None, 3)),
-    "other half": ((50, None), (3, None)),
+    "half a pair": ((None, 50), (3, 3)),
+    "other half": ((50, None), (3, 3)),
     "nothing": (0, 0),
 }
 
 
 @pytest.mark.parametrize(("timeout", "cut"), TIMEOUTS.values(), ids=TIMEOUTS)
 def test_time_limits_are_cut_to_what_is_left(timeout: Any, cut: Any) -> None:
-    """No part of a timeout is longer than the rest of the deadline; no timeout stays none."""
+    """No part of a timeout is longer than the rest of the deadline, and none is missing."""
     inner = Recorder((429, {"Retry-After": "7"}), 200)
     session = over(inner, retry=RetryPolicy(deadline=10))
     session.get(API, timeout=timeout)
     assert inner.options[1]["timeout"] == cut
 
 
+@pytest.mark.parametrize("timeout", [None, 2, 500, (1, None)], ids=str)
+def test_the_default_deadline_cuts_no_time_limit(timeout: Any) -> None:
+    """An adapter with a `send` of its own gets the caller's timeout, and none if there is none."""
+    inner = Recorder((429, {"Retry-After": "100"}), 200)
+    over(inner).get(API, timeout=timeout)
+    idle = (1, 120) if isinstance(timeout, tuple) else timeout
+    assert inner.options[1]["timeout"] == idle
+
+
+def parts(timeout: Timeout) -> tuple[Any, ...]:
+    """Return the parts that a limit of urllib3 was made of."""
+    return timeout.total, timeout._connect, timeout._read  # noqa: SLF001 (the public ones need a clock)
+
+
 @pytest.mark.parametrize(
     ("timeout", "cut"),
     [
-        (Timeout(), Timeout()),
+        (Timeout(), Timeout(connect=3, read=3)),
         (Timeout(50), Timeout(3)),
         (Timeout(2), Timeout(2)),
         (Timeout(connect=50, read=1), Timeout(connect=3, read=1)),
+        (Timeout(connect=1, read=None), Timeout(connect=1, read=3)),
         (Timeout(total=50, connect=1, read=50), Timeout(total=3, connect=1, read=3)),
     ],
-    ids=["none", "long", "short", "parts", "total and parts"],  # urllib3 1.26 shows addresses
+    ids=["none", "long", "short", "parts", "half", "total and parts"],  # 1.26 shows addresses
 )
 def test_a_limit_of_urllib3_is_cut_too(timeout: Timeout, cut: Timeout) -> None:
     """Each part of a `urllib3.Timeout` is cut separately, and the caller's object is unchanged."""
     before = repr(timeout)
-    assert repr(clipped(timeout, 3)[0]) == repr(cut)
+    assert parts(limited(timeout, 3.0, FakeClock())) == parts(cut)
     assert repr(timeout) == before
 
 
 def test_a_limit_of_another_kind_is_passed_on() -> None:
     """A timeout of an unknown kind is passed on for the inner adapter to judge."""
-    assert clipped("soon", 3) == ("soon", True)
+    for unknown in ("soon", True):
+        assert limited(unknown, 3.0, FakeClock()) is unknown
     three: Any = (1, 2, 3)
     with pytest.raises(ValueError, match="timeout"), real() as session:
         session.get("http://127.0.0.1:9/", timeout=three)
@@ -325,7 +341,13 @@ def test_without_a_limit_of_reads_a_body_that_makes_progress_outlives_the_call()
 
 def test_a_limit_never_becomes_nothing() -> None:
     """A timeout beyond the deadline is short, but long enough that a socket accepts it."""
-    assert clipped(5, -7) == (0.001, True)
+    assert limited(5, -7.0, FakeClock()) == 0.001
+
+
+def test_a_limit_stands_in_messages_as_the_caller_wrote_it() -> None:
+    """The 5 of a caller is not 5.0 in the exception; a limit that was cut is its own number."""
+    assert str(limited(5, 100.0, FakeClock())) == "5"
+    assert str(limited(5, 3.0, FakeClock())) == "3.0"
 
 
 @pytest.mark.parametrize(("given", "used"), [(None, 9), (2, 2)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import socket
 import ssl
+from dataclasses import replace
 from http.client import HTTPException, IncompleteRead
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -183,11 +184,98 @@ def test_a_proxy_that_wants_a_password() -> None:
 @pytest.mark.filterwarnings(FORGOTTEN)
 def test_a_proxy_never_sees_the_token_of_a_tunnel() -> None:
     """A CONNECT does not carry our token."""
-    denied = says(b"HTTP/1.1 502 Nobody there\r\nContent-Length: 0\r\n\r\n", end=fin)
+    denied = says(b"HTTP/1.1 403 Not for you\r\nContent-Length: 0\r\n\r\n", end=fin)
     with Wire(denied) as wire, real(token=SECRET, origins=[API]) as session:
         raised(session, API, proxies={"https": wire.url})
         [seen] = wire.arrived
     assert "Authorization" not in seen.headers
+
+
+@pytest.mark.usefixtures("tunnels")
+@pytest.mark.filterwarnings(FORGOTTEN)
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_a_proxy_that_cannot_open_the_tunnel_now(status: int) -> None:
+    """A CONNECT answered 5xx or 429 brought the server nothing: a POST goes again, too."""
+    busy = says(b"HTTP/1.1 %d Busy\r\nContent-Length: 0\r\n\r\n" % status, end=fin)
+    with Wire(busy, busy) as wire, requests.Session() as bare, real(retry=TWICE) as session:
+        error = raised(session, API, "POST", proxies={"https": wire.url})
+        assert [seen.method for seen in wire.arrived] == ["CONNECT"] * 2
+        wire.then(busy)
+        assert alike(raised(bare, API, "POST", proxies={"https": wire.url}), error)
+    reasons = [attempt.reason for attempt in attempts(error)]
+    assert reasons == [Reason.UNREACHABLE, Reason.ATTEMPTS_EXHAUSTED]
+
+
+@pytest.mark.usefixtures("tunnels")
+@pytest.mark.filterwarnings(FORGOTTEN)
+@pytest.mark.parametrize("status", [400, 403, 404, 407])
+def test_a_proxy_that_refuses_the_tunnel_for_good(status: int) -> None:
+    """Any other answer to CONNECT stays the same if it is asked for again: it is not."""
+    denied = says(b"HTTP/1.1 %d 503 No\r\nContent-Length: 0\r\n\r\n" % status, end=fin)
+    with Wire(denied, denied) as wire, real(retry=TWICE) as session:
+        error = raised(session, API, proxies={"https": wire.url})
+        assert wire.left == 1
+    assert [attempt.reason for attempt in attempts(error)] == [Reason.FATAL]
+
+
+@pytest.mark.usefixtures("tunnels")
+@pytest.mark.filterwarnings(FORGOTTEN)
+@pytest.mark.parametrize("end", [fin, rst])
+@pytest.mark.parametrize("policy", [TWICE, replace(TWICE, deadline=100)], ids=["default", "set"])
+def test_a_proxy_that_drops_the_connection_before_it_answers_connect(
+    end: Any, policy: RetryPolicy
+) -> None:
+    """A CONNECT without an answer brought the server nothing: a POST goes again, too."""
+    with Wire(says(end=end), says(end=end)) as wire, real(retry=policy) as session:
+        error = raised(session, API, "POST", proxies={"https": wire.url})
+        assert [seen.method for seen in wire.arrived] == ["CONNECT"] * 2
+    reasons = [attempt.reason for attempt in attempts(error)]
+    assert reasons == [Reason.UNREACHABLE, Reason.ATTEMPTS_EXHAUSTED]
+
+
+@pytest.mark.usefixtures("tunnels")
+@pytest.mark.parametrize("end", [fin, rst])
+def test_a_forward_proxy_that_drops_the_connection(end: Any) -> None:
+    """A request that a proxy lost may have been processed: a GET goes again, a POST does not."""
+    dropped, url = says(end=end), "http://api.example.com/"
+    with Wire(dropped, answer(200, b"here"), dropped, answer()) as wire, real() as session:
+        response = session.get(url, proxies={"http": wire.url})
+        assert response.content == b"here"
+        error = raised(session, url, "POST", proxies={"http": wire.url})
+        assert wire.left == 1
+    assert attempts(response)[0].reason is Reason.LOST
+    assert [attempt.reason for attempt in attempts(error)] == [Reason.NOT_IDEMPOTENT]
+
+
+class CutsFirst(ssl.SSLContext):
+    """Ends the first connection in the middle of its handshake."""
+
+    how = staticmethod(fin)
+    has_cut = False
+
+    def wrap_socket(self, sock: Any, *args: Any, **options: Any) -> Any:
+        """Read the client's first message, and say nothing."""
+        if self.has_cut:
+            return super().wrap_socket(sock, *args, **options)
+        self.has_cut = True
+        sock.recv(65_536)
+        self.how(sock)
+        sock.close()
+        here, there = socket.socketpair()
+        there.close()
+        return here
+
+
+@pytest.mark.parametrize("how", [fin, rst])
+def test_a_tls_handshake_that_is_cut(how: Any) -> None:
+    """A connection that ends before the handshake does has sent nothing: a POST goes again."""
+    context = CutsFirst(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATE)
+    context.how = how
+    with Wire(answer(200, b"here"), tls=context) as wire, real() as session:
+        response = session.post(wire.url, data=b"order", verify=str(CERTIFICATE))
+    assert response.content == b"here"
+    assert [attempt.reason for attempt in attempts(response)] == [Reason.UNREACHABLE, Reason.FINAL]
 
 
 @pytest.mark.usefixtures("tunnels")

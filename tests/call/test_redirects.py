@@ -211,7 +211,7 @@ def test_a_redirect_that_the_caller_follows_at_once_shares_the_deadline() -> Non
     clock = FakeClock()
     inner = Recorder(moved("/there"), 503, 200)
     session = requests.Session()
-    settings = Settings(clock=clock, retry=RetryPolicy(backoff=AT_ONCE))
+    settings = Settings(clock=clock, retry=RetryPolicy(deadline=120, backoff=AT_ONCE))
     session.mount("https://", AuthRetryAdapter(settings, inner=inner))
     response = session.get(API, allow_redirects=False, timeout=5)
     assert response.next is not None

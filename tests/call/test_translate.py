@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from io import BytesIO
+from math import inf
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,20 +23,22 @@ from urllib3.util import Retry, Timeout
 from requests_authretry import RateLimits, Reason, RetryScheduled
 from requests_authretry._call.translate import (
     body_error,
-    clipped,
     failure_of,
     header_line,
     header_lines,
     leave_connections,
+    limited,
     limits_of,
     no_retries,
     outcome_of,
+    read_limit,
     reread,
     would_retry,
 )
 from requests_authretry._core.bounds import FIELD
 from requests_authretry._core.headers.names import KNOWN
 from requests_authretry._core.records import Failure, Limit, Outcome
+from requests_authretry.testing import FakeClock
 from tests.support.sessions import API, Rig, real
 
 ALL = frozenset(KNOWN)
@@ -256,29 +259,30 @@ def test_an_answer_that_is_reread_is_the_same_but_for_its_body() -> None:
     assert b"".join(again.stream(2)) == b"kept"
 
 
-LEFT = 3.0
-BOUNDS: list[tuple[Any, bool]] = [
-    (1, True),
-    (50.0, True),
-    (None, False),
-    ((1, 1), True),
-    ((None, 1), True),
-    ((1, None), False),
-    (Timeout(total=5), True),
-    (Timeout(connect=1, read=5), True),
-    (Timeout(total=5, read=None), True),
-    (Timeout(connect=1, read=None), False),
-    (Timeout(connect=1), False),
-    (Timeout(), False),
+OWN: list[tuple[Any, float | None]] = [
+    (1, 1),
+    (50.0, 50),
+    (None, None),
+    ((1, 50), 50),
+    ((None, 1), 1),
+    ((1, None), None),
+    (Timeout(total=5), 5),
+    (Timeout(connect=1, read=5), 5),
+    (Timeout(total=5, read=3), 3),
+    (Timeout(total=5, read=None), 5),
+    (Timeout(connect=1, read=None), None),
+    (Timeout(connect=1), None),
+    (Timeout(), None),
 ]
 
 
-@pytest.mark.parametrize(("timeout", "bounds_reads"), BOUNDS)
-def test_a_timeout_bounds_reads_if_it_has_a_part_for_them(
-    timeout: Any, *, bounds_reads: bool
+@pytest.mark.parametrize(("timeout", "own"), OWN)
+@pytest.mark.parametrize("until", [3.0, inf])
+def test_the_callers_own_limit_for_reads_is_known(
+    timeout: Any, until: float, own: float | None
 ) -> None:
-    """A caller whose timeout has no part for reads waits for the network as long as it takes."""
-    assert clipped(timeout, LEFT)[1] is bounds_reads
+    """From the limit of an attempt, the part that the caller gave for reads can be told."""
+    assert read_limit(limited(timeout, until, FakeClock())) == own
 
 
 @pytest.mark.parametrize("timeout", [(), (5,), (1, 2, 3), ("soon", 5), (5, "soon")], ids=str)
