@@ -12,8 +12,9 @@ import sys
 import textwrap
 import threading
 from io import StringIO
+from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -22,9 +23,6 @@ from requests_authretry import Attempt, AttemptEnded, Reason, Settings, TokenRef
 from requests_authretry.progress import Progress
 from requests_authretry.testing import FakeClock
 from tests.support.renewals import PATIENCE
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 ITEMS = "https://api.example.com/items"
 CONTROL = re.compile(r"\x1b\[(\?25[hl]|\d*[A-Z])")
@@ -316,6 +314,16 @@ def test_a_listener_that_is_gone_leaves_the_terminal_clean() -> None:
     del rig.progress
     gc.collect()
     assert (rig.terminal.seen, rig.terminal.has_cursor) == ([], True)
+
+
+def test_the_readme_shows_what_is_drawn() -> None:
+    """The two lines of the example are those that a person sees."""
+    page = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    [example] = re.findall(r"<!-- progress: terminal -->\n```console\n(.*?)```", page, re.DOTALL)
+    rig = Rig()
+    rig.wait(1, 27.0)
+    rig.wait(2, None, Reason.RENEWAL, "https://api.example.com/users")
+    assert rig.after(4) == example.splitlines()
 
 
 # A notebook
