@@ -12,7 +12,7 @@ from __future__ import annotations
 from os import environ as _environ
 
 from ._call.adapter import AuthRetryAdapter
-from ._call.attempt_log import attempts, explain
+from ._call.explanation import Explanation, attempts, explain
 from ._core.backoff import Backoff, Jitter
 from ._core.challenge import Challenge, StepUp
 from ._core.headers.rate_limit_fields import RateLimits
@@ -53,6 +53,7 @@ __all__ = [
     "Clock",
     "ConfigurationError",
     "CoolingDown",
+    "Explanation",
     "FetchContext",
     "FileStore",
     "GaveUp",

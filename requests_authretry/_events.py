@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from ._warnings import warn_of_async, warn_of_raising
@@ -210,6 +211,16 @@ Event = (
     | CallEnded
 )
 Listener = Callable[[Event], object]
+
+
+def say(line: str, event: Event) -> None:
+    """Log a line for people at INFO; machines find the event's fields in ``extra``."""
+    if logger.isEnabledFor(logging.INFO):
+        fields = {
+            f"authretry_{name}": value.name if isinstance(value, Enum) else value
+            for name, value in vars(event).items()
+        }
+        logger.info("%s", line, extra=fields)
 
 
 def tell(listeners: Iterable[Listener], event: Event) -> None:

@@ -182,7 +182,7 @@ _REAL_MONOTONIC = SystemClock.monotonic
 
 def _skip(clock: SystemClock, seconds: float, wake: Event | None = None) -> None:
     """Note a wait instead of waiting, unless a renewal is waited for or ``wake`` is set."""
-    if hasattr(wake, "worker"):
+    if getattr(wake, "worker", None) is not None:
         _SKIPPED.real_sleep(clock, seconds, wake)
     elif wake is None or not wake.is_set():
         with _SKIPPED.lock:

@@ -28,15 +28,26 @@ class Doubler:
     @property
     def shown(self):
         return self.done.upper()
+
+def in_child():
+    return 0
 '''
 
 TEST = """
-from library import Doubler
+import os
+
+from library import Doubler, in_child
 
 def test_it():
     doubler = Doubler()
     assert doubler.double(2) == 4
     assert doubler.shown
+
+def test_in_child():
+    child = os.fork()
+    if child == 0:
+        os._exit(in_child())
+    assert os.waitpid(child, 0)[1] == 0
 """
 
 TRY = """
@@ -131,7 +142,7 @@ def test_an_explanation_gives_its_reason(tool: dict[str, Any]) -> None:
 
 @pytest.mark.slow
 def test_a_mutant_that_no_test_notices_survives(library: Any, tmp_path: Path) -> None:
-    """Each verdict is that of the tests, also on properties, on defaults, and without any test."""
+    """Each verdict is that of the tests: on properties, defaults, forks, and without any test."""
     del library
     (tmp_path / "test_it.py").write_text(TEST, encoding="utf-8")
     expected = {
@@ -141,6 +152,7 @@ def test_a_mutant_that_no_test_notices_survives(library: Any, tmp_path: Path) ->
         ".upper() -> .lower()": "survived",
         "self.done.upper() -> ''": "killed",
         "value + 1 -> value - 1": "no test",
+        "return 0 -> return 1": "killed",
     }
     done = subprocess.run(  # noqa: S603 (our own program)
         [sys.executable, "-c", TRY, *expected],

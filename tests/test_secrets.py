@@ -116,7 +116,8 @@ def test_no_story_tells_a_secret(script: list[Action], caplog: pytest.LogCapture
         with session:
             outcomes = [_outcome(session, wire.url) for _ in range(2)]
         assert {f"Bearer {OLD}"} <= {seen.headers["Authorization"] for seen in wire.arrived}
-    texts = [caplog.text, *map(repr, events), *map(repr, outcomes), *map(explain, outcomes)]
+    texts = [caplog.text, *map(repr, events), *map(repr, outcomes)]
+    texts += [f"{told} {told.to_dict()} {told._repr_html_()}" for told in map(explain, outcomes)]
     texts += [shown_by(each) for each in outcomes if isinstance(each, Exception)]
     texts += [repr(attempts(each)) for each in outcomes] + [repr(session.adapters)]
     assert leaks("\n".join(texts)) == []
@@ -194,6 +195,5 @@ def test_secrets_of_the_url_stay_out_of_what_we_write(caplog: pytest.LogCaptureF
     caplog.set_level(logging.DEBUG, "requests_authretry")
     rig = Rig(503, requests.exceptions.SSLError())
     error = raised(rig.session, f"https://ada:{PASSWORD}@api.example.com/x?key={KEY}#{KEY}")
-    assert len(rig.events) == 2
     assert leaks(f"{caplog.text} {rig.events} {explain(error)}") == []
     assert "https://api.example.com/x" in caplog.text

@@ -162,18 +162,28 @@ class Trial:
         return True
 
     def _measure(self, items: Sequence[pytest.Item], kept: Path) -> None:
-        """Run each test on the unchanged package, and keep what each one reaches."""
+        """Run each test on the unchanged package, and keep what each one reaches.
+
+        What a process runs that a test has forked counts as well.
+        """
         files = {str(self._tree / mutant.file): mutant.file for mutant in self._mutants}
         places: set[Place] = set()
         started: list[str] = []
         reports: list[pytest.TestReport] = []
         reached: list[Reach] = []
+        process, in_children = os.getpid(), kept.with_name("reached in children")
+        in_children.touch()
+        log = os.open(in_children, os.O_WRONLY | os.O_APPEND)
 
         def trace(frame: FrameType, _event: str, _argument: object) -> TraceFunction | None:
             file = files.get(frame.f_code.co_filename)
             if not file:
                 return None
-            places.add((file, frame.f_lineno))
+            place = file, frame.f_lineno
+            if place not in places:
+                places.add(place)
+                if os.getpid() != process:  # a test has forked
+                    os.write(log, f"{file}:{frame.f_lineno}\n".encode())
             return trace
 
         sys.addaudithook(lambda event, _: started.append(event) if event in STARTS else None)
@@ -182,12 +192,16 @@ class Trial:
         for item, following in zip(items, [*items[1:], None], strict=True):
             for each in (places, started, reports):
                 each.clear()
+            os.truncate(log, 0)
             sys.settrace(trace)  # again for each test: some of them set their own
             began = time.perf_counter()
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             seconds = time.perf_counter() - began
             usable = all(report.passed for report in reports) and not started
             failure = next((f"{r.nodeid}\n{r.longreprtext}" for r in reports if r.failed), "")
+            for line in in_children.read_text(encoding="utf-8").splitlines():
+                file, _, number = line.rpartition(":")
+                places.add((file, int(number)))
             reached.append(Reach(seconds, usable, frozenset(places), failure))
         sys.settrace(None)
         kept.write_bytes(pickle.dumps(reached))

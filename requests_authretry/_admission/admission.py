@@ -135,14 +135,15 @@ class Admission:
                 return stop
         number = -1
         if self._limits.cool_down or self._limits.pacing:
-            slot = self.limiter.wait_for_slot(key, waiter, deadline, has_sent=has_sent)
+            own = None if retry is None else (retry.retry_after, failed.at + retry.delay)
+            slot = self.limiter.wait_for_slot(key, waiter, deadline, has_sent=has_sent, own=own)
             if isinstance(slot, TooLate):
                 return Stop(Reason.WAIT_TOO_LONG, slot.opens_in)
             number = slot.number
         if retry is None or waiter.closed:
             return Permit(target, key, number)
         if retry.retry_after is not None:  # the rate limiter may have shortened its own wait
-            self._sleep_until(failed.at + retry.delay, waiter)
+            self._sleep_until(failed.at + retry.delay, waiter, retry)
         if waiter.released:  # one probe at a time, and few retries after an outage: these are free
             return Permit(target, key, number)
         if self.quotas.pay(target.origin, retry.cost):
@@ -177,15 +178,17 @@ class Admission:
             return None  # the cool-down takes as long
         until = failed.at + retry.delay
         if retry.retry_after is not None or retry.reason is Reason.THROTTLED:
-            self._sleep_until(until, waiter)
+            self._sleep_until(until, waiter, retry)
             return None
-        outages, has_waited = self._outages, False
+        outages, has_waited, reason = self._outages, False, Reason.BACKOFF
         with outages.waiting(endpoint, waiter, failed.at):
             while True:
-                self._sleep_until(until, waiter)
+                left = until - self._clock.monotonic()
+                if left > 0:
+                    waiter.sleep(left, reason)
                 if waiter.released or waiter.closed:
                     return None
-                now = self._clock.monotonic()
+                now, reason = self._clock.monotonic(), Reason.OUTAGE
                 wait = outages.probe_delay(endpoint, waiter, now, has_waited=has_waited)
                 if wait == 0:
                     return None
@@ -239,7 +242,8 @@ class Admission:
             limiter.update_check_after()
         return Failed(target, key, now, outcome, began_cool_down)
 
-    def _sleep_until(self, until: float, waiter: Waiter) -> None:
+    def _sleep_until(self, until: float, waiter: Waiter, retry: Retry) -> None:
         left = until - self._clock.monotonic()
         if left > 0:
-            self._clock.sleep(left, waiter.wake)
+            reason = Reason.BACKOFF if retry.retry_after is None else Reason.RETRY_AFTER
+            waiter.sleep(left, reason, retry.retry_after)

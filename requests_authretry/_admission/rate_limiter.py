@@ -13,6 +13,7 @@ from .._core import rate_limit
 from .._core.bounds import POLICY_SETS, URL_KEPT
 from .._core.origin import Origin
 from .._core.rate_limit import AskAgain, Slot, TooLate
+from .._core.records import Reason
 from .._locks import ForkSafeLock
 
 if TYPE_CHECKING:
@@ -216,9 +217,24 @@ class RateLimiter:
             self.update_check_after()
 
     def wait_for_slot(
-        self, key: Key, waiter: Waiter, deadline: float, *, has_sent: bool
+        self,
+        key: Key,
+        waiter: Waiter,
+        deadline: float,
+        *,
+        has_sent: bool,
+        own: tuple[float | None, float] | None,
     ) -> Slot | TooLate:
-        """Wait until a request may be sent, or until the waiter's session is closed."""
+        """Wait until a request may be sent, or until the waiter's session is closed.
+
+        Args:
+            key: The rate limit.
+            waiter: The call that waits.
+            deadline: When the call has to be over, in monotonic seconds.
+            has_sent: Whether the call has sent an attempt before.
+            own: The call's own ``retry_after`` and its end in monotonic seconds. Until then it
+                waits for that, whatever else holds it back. None for a first attempt.
+        """
         try:
             while True:
                 waiter.wake.clear()  # before the look at what may have woken it
@@ -229,7 +245,10 @@ class RateLimiter:
                     decision = queue.ask(waiter, now, deadline, has_sent=has_sent)
                 if not isinstance(decision, AskAgain):
                     return decision
-                self._clock.sleep(decision.seconds, waiter.wake)
+                if own is not None and own[0] is not None and now < own[1]:
+                    waiter.sleep(decision.seconds, Reason.RETRY_AFTER, own[0])
+                else:
+                    waiter.sleep(decision.seconds, decision.reason, decision.retry_after)
         finally:
             if waiter.rank is not None:
                 with self._lock:
@@ -246,14 +265,20 @@ class RateLimiter:
             self.update_check_after()
         return is_over
 
-    def start_cool_down(self, key: Key, until: float) -> bool:
-        """Send nothing before that time; return whether that has to be announced."""
+    def start_cool_down(self, key: Key, until: float, retry_after: float) -> bool:
+        """Send nothing before that time; return whether that has to be announced.
+
+        Args:
+            key: The rate limit.
+            until: The end of the cool-down, in monotonic seconds.
+            retry_after: Seconds that the server asked for.
+        """
         with self._lock:
             now = self._clock.monotonic()
             if until <= now:
                 return False
             queue = self._queue(key)
-            queue.state = rate_limit.with_cool_down(queue.state, until)
+            queue.state = rate_limit.with_cool_down(queue.state, until, retry_after)
             queue.wake_hopeless()
             is_news = queue.state.not_before > queue.announced + _NEWS_SECONDS
             if is_news:

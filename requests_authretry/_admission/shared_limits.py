@@ -51,14 +51,15 @@ class SharedLimits:
 
     def start_cool_down(self, key: Key, seconds: float, status: int | None) -> None:
         """Send nothing for so long, and tell listeners and all who share the store."""
-        seconds = min(seconds, MAX_COOL_DOWN_SECONDS)
-        if not self.limiter.start_cool_down(key, self._clock.monotonic() + seconds):
+        retry_after, seconds = seconds, min(seconds, MAX_COOL_DOWN_SECONDS)
+        until = self._clock.monotonic() + seconds
+        if not self.limiter.start_cool_down(key, until, retry_after):
             return
         self._announce(key, seconds, status)
         if self._store is not None:
-            until = self._clock.time() + seconds
+            end = self._clock.time() + seconds
             # Other processes may not have met the name of the policy yet.
-            self._work({key: until, Key(key.origin, key.credential): until}, key)
+            self._work({key: end, Key(key.origin, key.credential): end}, key)
 
     def look(self, key: Key) -> None:
         """Read other processes' cool-downs in the background; the next look is a second later."""
@@ -108,7 +109,7 @@ class SharedLimits:
         # No process of ours writes a longer one; its end would never come nearer.
         if seconds > MAX_COOL_DOWN_SECONDS:
             return
-        if self.limiter.start_cool_down(key, self._clock.monotonic() + seconds):
+        if self.limiter.start_cool_down(key, self._clock.monotonic() + seconds, seconds):
             self._announce(key, seconds, None)
 
     def _plan_next_look(self) -> None:

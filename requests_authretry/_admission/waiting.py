@@ -3,10 +3,36 @@
 from __future__ import annotations
 
 from threading import Event, Lock
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from threading import Thread
+
+    from .._core.records import Reason
+    from .._protocols import Clock
+
+UNKNOWN_SECONDS = (1.0, 4.0)
+"""A wait of unknown length is told again after so many seconds, each time."""
+
+
+class Wake(Event):
+    """What ends a sleep.
+
+    Attributes:
+        worker: The thread that the sleeping one waits for, None if there is none.
+    """
+
+    worker: Thread | None = None
 
 
 class Waiter:
-    """One call that waits.
+    """One call that waits, in its own thread.
+
+    Args:
+        clock: Sleeps.
+        on_wait: Is told before each sleep what the call waits for, how many seconds (None where
+            nobody knows), and the ``retry_after`` that caused the wait, if any did.
 
     Attributes:
         wake: Ends its sleep, for whatever reason.
@@ -16,11 +42,29 @@ class Waiter:
         rank: Its rank in the queue of a rate limit, None before it has one.
     """
 
-    def __init__(self) -> None:
-        self.wake = Event()
+    def __init__(
+        self, clock: Clock, on_wait: Callable[[Reason, float | None, float | None], None]
+    ) -> None:
+        self._clock, self._on_wait = clock, on_wait
+        self.wake = Wake()
         self.closed = False
         self.released = False
         self.rank: tuple[bool, int] | None = None
+
+    def sleep(self, seconds: float, reason: Reason, retry_after: float | None = None) -> None:
+        """Wait so many seconds, or until another thread wakes this one."""
+        self._on_wait(reason, seconds, retry_after)
+        self._clock.sleep(seconds, self.wake)
+
+    def sleep_at_most(self, seconds: float, reason: Reason) -> None:
+        """Wait until another thread wakes this one, nobody knows when, but no longer than that."""
+        until = self._clock.monotonic() + seconds
+        for part in (*UNKNOWN_SECONDS, seconds):
+            left = until - self._clock.monotonic()
+            if left <= 0 or self.wake.is_set():
+                return
+            self._on_wait(reason, None, None)
+            self._clock.sleep(min(part, left), self.wake)
 
     def close(self) -> None:
         """Wake it because its session was closed."""
@@ -34,18 +78,22 @@ class Waiter:
 
 
 class Waiters:
-    """The waiting calls of one session. Thread-safe."""
+    """The waiting calls of one session. Thread-safe.
+
+    Attributes:
+        is_closed: Whether the session was closed.
+    """
 
     def __init__(self) -> None:
         self._waiters: set[Waiter] = set()
-        self._closed = False
+        self.is_closed = False
         self._lock = Lock()
 
     def add(self, waiter: Waiter) -> None:
         """Add a call that begins to wait; if the session was closed it does not sleep."""
         with self._lock:
             self._waiters.add(waiter)
-            if self._closed:
+            if self.is_closed:
                 waiter.close()
 
     def discard(self, waiter: Waiter) -> None:
@@ -56,7 +104,7 @@ class Waiters:
     def close(self) -> None:
         """Wake all of them because the session was closed."""
         with self._lock:
-            self._closed = True
+            self.is_closed = True
             for waiter in self._waiters:
                 waiter.close()
 

@@ -113,7 +113,9 @@ class AuthRetryAdapter(HTTPAdapter):
                 override.refuse_for_sites()
             shared = shared.overridden(override)
         # Most requests have nothing in their hooks but the user's own.
-        call = Call(shared) if not hooks or len(hooks) == 1 else Call.of(request, shared)
+        waiters = self._waits.waiters
+        is_new = not hooks or len(hooks) == 1
+        call = Call(shared, waiters) if is_new else Call.of(request, shared, waiters)
         if timeout is None:
             timeout = shared.settings.timeout
         options = {
@@ -125,15 +127,19 @@ class AuthRetryAdapter(HTTPAdapter):
         }
         transmit = self.inner.send if self._wraps else self._transmit
         try:
-            response = send_until_done(call, request, transmit, self._waits, options)
-        except BaseException:
+            response = send_until_done(call, request, transmit, options)
+        except BaseException as error:
             call.close()
+            call.log.end(error)
             raise
         response.connection = self
+        log, is_over = call.log, response.status_code not in CREDENTIALS_AT_FAULT
+        log.ended = shared.clock.monotonic()
         # Our hook answers a 401, and makes `elapsed` the time of the last attempt alone.
-        elsewhere = shared.clock.monotonic() - call.log.began - call.log.elapsed
-        if elsewhere > _UNNOTICED or response.status_code in CREDENTIALS_AT_FAULT:
+        if not is_over or log.ended - log.began - log.elapsed > _UNNOTICED:
             put_first(request)
+        if shared.settings.listeners and is_over and not response.is_redirect:
+            log.end(response)
         return response
 
     def _transmit(self, request: PreparedRequest, **options: Any) -> Response:

@@ -1,226 +1,299 @@
-"""What really happened to a call: its records, the events about them, `attempts` and `explain`."""
+"""The record of one call: its attempts and waits, and what listeners, log and people are told."""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from itertools import count, zip_longest
 from typing import TYPE_CHECKING, Any
-
-from requests import Response
 
 from .._core.challenge import StepUp
 from .._core.origin import redacted
-from .._core.records import FINAL, Attempt, Reason, Retry, seconds_text
-from .._events import GaveUp, RefreshDeclined, RetryScheduled, tell
+from .._core.records import FINAL, Attempt, Reason, Retry, Stop, Wait, seconds_text
+from .._events import (
+    AttemptEnded,
+    CallEnded,
+    GaveUp,
+    RefreshDeclined,
+    RetryScheduled,
+    Waiting,
+    say,
+    tell,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from requests import PreparedRequest, Response
 
-    from requests import PreparedRequest, RequestException
-
-    from .._core.records import Stop
     from .._core.unauthorized import Decline
-    from .._events import Listener
+    from .._settings import Settings
 
 CALL = "_authretry_call"
 """Where an answer carries its call, which has its `AttemptLog` as ``log``."""
 
-_ATTEMPTS = "_authretry_attempts"
+STORY = "_authretry_story"
+"""Where an exception carries its `Story`: it may be pickled, and a call may not."""
+
+Story = tuple[tuple["Attempt | Wait", ...], float]
+"""The attempts and waits of a call, in order, and the seconds that the call took."""
+
+LOGGED_SECONDS = 1.0
+"""A wait of at least this length is an INFO line in the log."""
+
+NOTICED_SECONDS = 5.0
+"""A call that waits this long in all says so on stderr, in a REPL or a notebook."""
+
+_numbers = count(1)
+
+
+class _OpenWait:
+    """A wait that is not over.
+
+    Args:
+        reason: What the call waits for.
+        started: When the wait began, in monotonic seconds.
+        retry_after: Seconds that a server asked for, and so caused the wait; None if none did.
+    """
+
+    def __init__(self, reason: Reason, started: float, retry_after: float | None) -> None:
+        self.reason, self.started, self.retry_after = reason, started, retry_after
+        self.is_logged = self.is_noticed = False
 
 
 class AttemptLog:
-    """The attempts of one call. Used by one thread. Times are monotonic seconds.
+    """The attempts and waits of one call. Used by one thread. Times are monotonic seconds.
 
     Attributes:
+        settings: Those of the last attempt.
         began: When the call began.
         started: When the last attempt began.
         elapsed: Seconds from then until its headers came, or until it failed.
-        url: Where it went.
+        ended: When its answer was handed out.
+        request: The request of the last attempt.
         status: The status that came, None if none did or the attempt is in the record already.
         error: The name of the exception's class, None as for ``status``.
         retries: Retries so far; replays and redirects do not count, another call's failed probe
             that stands for a retry does.
-        record: The attempts so far.
     """
 
     # Defaults on the class, as most calls never set them.
-    elapsed = 0.0
-    url: str | None = None
+    elapsed = ended = 0.0
+    request: PreparedRequest | None = None
     status: int | None = None
     error: str | None = None
     retries = 0
-    record: tuple[Attempt, ...] = ()
-    _judged_at = 0.0
+    _number = 0
+    _made: tuple[Attempt, ...] = ()
+    _waits: tuple[Wait, ...] = ()  # since the last attempt that was written down
+    _wait: _OpenWait | None = None
 
-    def __init__(self, began: float) -> None:
-        self.began = self.started = began
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.began = self.started = settings.clock.monotonic()
 
-    def leave_on(self, error: RequestException) -> None:
-        """Let `attempts` find what happened. An exception may be pickled: it gets the records."""
-        error.__dict__[_ATTEMPTS] = self.record
+    def waiting(
+        self,
+        request: PreparedRequest,
+        reason: Reason,
+        seconds: float | None,
+        retry_after: float | None = None,
+    ) -> None:
+        """Note that the call begins to wait, or goes on waiting for the same reason.
 
-    def begin_attempt(self, now: float) -> None:
-        """Note that the next attempt begins only now, after a wait."""
-        self.started = now
+        Args:
+            request: What it wants to send.
+            reason: What it waits for.
+            seconds: How long from now, as far as is known; None where nobody knows.
+            retry_after: Seconds that a server asked for, and so caused the wait; None if none did.
+        """
+        now, wait = self.settings.clock.monotonic(), self._wait
+        event = Waiting(self.number, *_names(request), reason, seconds, retry_after)
+        if wait is None or wait.reason is not reason:
+            self.stop_waiting()
+            self._wait = wait = _OpenWait(reason, now, retry_after)
+            tell(self.settings.listeners, event)
+        length = now - wait.started + (seconds or 0.0)
+        if length < LOGGED_SECONDS:
+            return
+        planned = "" if seconds is None else f" {seconds_text(seconds)}"
+        line = f"{event.method} {event.url} waits{planned}: {reason.value}"
+        if not wait.is_logged:
+            wait.is_logged = True
+            say(line, event)
+        # A REPL and a notebook have a prompt. A script prints what its author wants printed.
+        if self._waited + length >= NOTICED_SECONDS and not wait.is_noticed:
+            wait.is_noticed = True
+            if hasattr(sys, "ps1"):
+                print(f"requests_authretry: {line}", file=sys.stderr, flush=True)  # noqa: T201
+
+    def stop_waiting(self) -> None:
+        """Note that the wait is over, if there is one. An attempt that was to begin begins now."""
+        now = self.settings.clock.monotonic()
+        wait, self._wait = self._wait, None
+        if wait is not None and now > wait.started:
+            started, seconds = wait.started - self.began, now - wait.started
+            self._waits = (*self._waits, Wait(wait.reason, started, seconds, wait.retry_after))
+        if not self.is_open:
+            self.started = now
 
     def count_shared_failure(self) -> None:
         """Count another call's failed probe as a retry of this call."""
         self.retries += 1
 
     @property
+    def number(self) -> int:
+        """The number of the call in this process, the same in all its events."""
+        self._number = self._number or next(_numbers)
+        return self._number
+
+    @property
+    def attempts(self) -> int:
+        """How many attempts are in the record."""
+        return len(self._made)
+
+    @property
+    def _waited(self) -> float:
+        waits = [wait for attempt in self._made for wait in attempt.waits]
+        return sum((wait.seconds for wait in (*waits, *self._waits)), 0.0)
+
+    @property
     def is_open(self) -> bool:
         """Whether the last attempt is not in the record yet."""
         return self.status is not None or self.error is not None
 
-    def headers_received(self, url: str | None, status: int, now: float) -> None:
+    def headers_received(self, request: PreparedRequest, status: int) -> None:
         """Note that the headers of an answer are there."""
-        self.elapsed = now - self.started
-        self.url, self.status = url, status
+        self.elapsed = self.settings.clock.monotonic() - self.started
+        self.request, self.status = request, status
 
-    def failed(self, url: str | None, error: Exception, now: float) -> None:
+    def failed(self, request: PreparedRequest, error: Exception) -> None:
         """Note that the attempt ended in an exception; its time ended with the headers, if any."""
         if self.status is None:
-            self.elapsed = now - self.started
-        self.url, self.status, self.error = url, None, type(error).__name__
+            self.elapsed = self.settings.clock.monotonic() - self.started
+        self.request, self.status, self.error = request, None, type(error).__name__
 
-    def write_down(self, decision: Retry | Stop) -> Attempt:
-        """Add the last attempt to the record."""
+    def write_down(self, decision: Retry | Stop, now: float | None = None) -> Attempt:
+        """Add the last attempt to the record.
+
+        Args:
+            decision: What it leads to.
+            now: When it was over; None: now.
+        """
+        now = self.settings.clock.monotonic() if now is None else now
+        started = self.started - self.began
+        before = tuple(wait for wait in self._waits if wait.started < started)
+        after = self._waits[len(before) :]
+        method, url = _names(self.request)
         attempt = Attempt(
-            number=len(self.record) + 1,
-            url=redacted(self.url),
+            number=self.attempts + 1,
+            url=url,
             status=self.status,
             error=self.error,
-            started=self.started - self.began,
-            elapsed=self.elapsed,
-            delay=decision.delay if isinstance(decision, Retry) else 0.0,
+            started=started,
+            elapsed=now - self.started - sum(wait.seconds for wait in after),
+            delay=0.0,  # `story` knows it
             reason=decision.reason,
             retry_after=decision.retry_after,
+            method=method,
+            waits=before,
         )
-        self.record = (*self.record, attempt)
+        self._made, self._waits = (*self._made, attempt), after
         self.status = self.error = None
+        if self.settings.listeners:
+            tell(self.settings.listeners, AttemptEnded(self.number, attempt))
         return attempt
 
-    def add_retry(
-        self, listeners: Collection[Listener], request: PreparedRequest, retry: Retry, at: float
-    ) -> None:
-        """Write the last attempt down, and tell the listeners of the retry decided on at ``at``."""
+    def add_retry(self, retry: Retry) -> None:
+        """Write the last attempt down, and tell of the retry."""
         attempt = self.write_down(retry)
-        self._judged_at = at
-        said = _said(request, attempt)
-        tell(listeners, RetryScheduled(attempt=attempt.number, delay=retry.delay, **said))
         self.retries += 1
+        event = RetryScheduled(attempt=attempt.number, delay=retry.delay, **_facts(attempt))
+        tell(self.settings.listeners, event)
 
-    def add_stop(
-        self, listeners: Collection[Listener], request: PreparedRequest, stop: Stop, now: float
-    ) -> None:
-        """Write down why the call ends, and tell the listeners.
+    def add_stop(self, stop: Stop) -> None:
+        """Write down why the call ends after its last attempt, and tell of it."""
+        attempt = self._conclude(stop)
+        event = GaveUp(attempts=attempt.number, **_facts(attempt))
+        count = "1 attempt" if event.attempts == 1 else f"{event.attempts} attempts"
+        came = event.status or event.error
+        tell(self.settings.listeners, event)
+        say(f"{event.method} {event.url} {came} after {count}: {stop.reason.value}", event)
 
-        A call that was to retry waited in vain: its last attempt gets the reason and the real wait.
-        """
-        if self.is_open or not self.record:
-            attempt = self.write_down(stop)
-        else:
-            *before, last = self.record
-            waited = max(now - self._judged_at, 0.0)
-            attempt = replace(last, delay=waited, reason=stop.reason, retry_after=stop.retry_after)
-            self.record = (*before, attempt)
-        tell(listeners, GaveUp(attempts=attempt.number, **_said(request, attempt)))
+    def add_refusal(self, request: PreparedRequest, stop: Stop) -> None:
+        """Tell that the call ends before its next attempt was sent."""
+        method, url = _names(request)
+        event = GaveUp(method, url, self.attempts, stop.reason, stop.retry_after, None, None)
+        tell(self.settings.listeners, event)
+        say(f"{method} {url} was not sent: {stop.reason.value}", event)
 
-    def add_refusal(
-        self, listeners: Collection[Listener], request: PreparedRequest, stop: Stop
-    ) -> None:
-        """Tell the listeners that the call ends before its next attempt was sent."""
-        event = GaveUp(
-            method=request.method or "",
-            url=redacted(request.url),
-            attempts=len(self.record),
-            reason=stop.reason,
-            retry_after=stop.retry_after,
-            status=None,
-            error=None,
-        )
-        tell(listeners, event)
-
-    @staticmethod
-    def add_decline(
-        listeners: Collection[Listener], request: PreparedRequest, verdict: Decline
-    ) -> None:
-        """Tell the listeners why no token is renewed."""
+    def add_decline(self, verdict: Decline) -> None:
+        """Write down why a 401 or 403 is handed out, and tell why no token is renewed."""
+        attempt = self._conclude(Stop(verdict.reason))
         challenge = verdict.challenge
-        step_up = None
-        if challenge is not None and verdict.reason is Reason.STEP_UP:
-            step_up = StepUp.from_challenge(challenge)
+        is_step_up = challenge is not None and verdict.reason is Reason.STEP_UP
         event = RefreshDeclined(
-            method=request.method or "",
-            url=redacted(request.url),
+            method=attempt.method,
+            url=attempt.url,
             reason=verdict.reason,
             error=challenge.error if challenge else None,
-            step_up=step_up,
+            step_up=StepUp.from_challenge(challenge) if challenge and is_step_up else None,
         )
-        tell(listeners, event)
+        tell(self.settings.listeners, event)
+        came = attempt.status or attempt.error
+        say(f"{event.method} {event.url} {came} is handed out: {verdict.reason.value}", event)
+
+    def end(self, result: Response | BaseException) -> None:
+        """Note that the call is over: leave its story on an exception, and tell the listeners."""
+        self.ended = now = self.settings.clock.monotonic()
+        self.stop_waiting()
+        status, error = None, None
+        if isinstance(result, BaseException):
+            if STORY in result.__dict__:  # a replay has ended in it before
+                return
+            result.__dict__[STORY] = self.story()
+            error = type(result).__name__
+        else:
+            status = result.status_code
+        if self.settings.listeners:
+            if self.is_open:
+                self.write_down(FINAL, now)
+            _, seconds = self.story()
+            names, waited = _names(self.request), self._waited
+            event = CallEnded(self.number, *names, self.attempts, status, error, seconds, waited)
+            tell(self.settings.listeners, event)
+
+    def story(self) -> Story:
+        """Return what happened so far."""
+        if self.is_open:
+            self.write_down(FINAL, self.ended)
+        steps: list[Attempt | Wait] = []
+        for attempt, following in zip_longest(self._made, self._made[1:]):
+            waits = self._waits if following is None else following.waits
+            delay = sum((wait.seconds for wait in waits), 0.0)
+            steps += [*attempt.waits, replace(attempt, delay=delay)]
+        return (*steps, *self._waits), self.ended - self.began
+
+    def _conclude(self, stop: Stop) -> Attempt:
+        """Return the last attempt, in the record with the reason why it is the last one."""
+        if self.is_open or not self.attempts:
+            return self.write_down(stop)
+        # It was to be retried or replayed; the waits in between were in vain.
+        *before, last = self._made
+        concluded = replace(last, reason=stop.reason, retry_after=stop.retry_after)
+        self._made = (*before, concluded)
+        return concluded
 
 
-def _said(request: PreparedRequest, attempt: Attempt) -> dict[str, Any]:
+def _names(request: PreparedRequest | None) -> tuple[str, str]:
+    """Return the method of a request, and its URL without user, query and fragment."""
+    return ("", "") if request is None else (request.method or "", redacted(request.url))
+
+
+def _facts(attempt: Attempt) -> dict[str, Any]:
     return {
-        "method": request.method or "",
+        "method": attempt.method,
         "url": attempt.url,
         "reason": attempt.reason,
         "retry_after": attempt.retry_after,
         "status": attempt.status,
         "error": attempt.error,
     }
-
-
-def attempts(result: Response | RequestException) -> tuple[Attempt, ...]:
-    """Each attempt of the call that ended in this answer or exception.
-
-    Args:
-        result: What the call returned or raised.
-
-    Returns:
-        The attempts in order, redirects and replays included. An answer that did not come through
-        this library was one attempt; of an exception nothing is known but its ``response``.
-    """
-    if not isinstance(result, Response):
-        made: tuple[Attempt, ...] = result.__dict__.get(_ATTEMPTS, ())
-        # Session.send and raise_for_status raise about an answer that came through us.
-        return made or (() if result.response is None else attempts(result.response))
-    call = result.__dict__.get(CALL)
-    if call is not None:
-        log: AttemptLog = call.log
-        if log.is_open:
-            log.write_down(FINAL)
-        return log.record
-    elapsed = result.elapsed.total_seconds()
-    url = redacted(result.url)
-    return (Attempt(1, url, result.status_code, None, 0.0, elapsed, 0.0, Reason.FINAL),)
-
-
-def explain(result: Response | RequestException) -> str:
-    """Tell people what happened to a call: one line for the whole, one for each attempt.
-
-    Args:
-        result: What the call returned or raised.
-    """
-    made = attempts(result)
-    if not made:
-        return f"{type(result).__name__}: no attempt was made"
-    last = made[-1]
-    count = "1 attempt" if len(made) == 1 else f"{len(made)} attempts"
-    total = last.started + last.elapsed
-    lines = [f"{last.url}: {last.status or last.error} after {count} in {total:.2f} s"]
-    for attempt in made:
-        waited = f", waited {seconds_text(attempt.delay)}" if attempt.reason in _RETRIES else ""
-        asked = attempt.retry_after
-        said = "" if asked is None else f" (the server asked for {seconds_text(asked)})"
-        came = f"{attempt.number}. {attempt.status or attempt.error}"
-        lines.append(f"  {came}: {attempt.reason.value}{waited}{said}")
-    return "\n".join(lines)
-
-
-_RETRIES = {
-    Reason.THROTTLED,
-    Reason.SERVER_ERROR,
-    Reason.UNREACHABLE,
-    Reason.LOST,
-    Reason.STILL_RUNNING,
-}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from functools import partial
 from math import inf
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from .._admission.admission import NO_FAILURE
+from .._admission.waiting import Waiter
 from .._core.bounds import URL_KEPT
 from .._core.http import FIRST_ERROR, PROXY_AUTHENTICATION_REQUIRED, UNAUTHORIZED
 from .._core.records import FINAL, Outcome, Progress, Reason, Retry, Stop
@@ -26,11 +29,12 @@ from .translate import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from requests import PreparedRequest, RequestException, Response
 
     from .._admission.admission import Failed, Permit
+    from .._admission.waiting import Waiters
     from .._shared import SharedState
     from .credentials import Proxies
 
@@ -59,8 +63,10 @@ class Call:
         cookies: What failed attempts have set.
         paid: What its last retry took out of the retry quota.
         previous: The answer that the last one follows: a 401 or a redirect.
+        waiters: The calls of its session that wait, and whether the session was closed.
         until: When the reading of a body ends, in monotonic seconds.
         continues_until: Until when a hop or a replay that follows belongs to this call.
+        is_cut: Whether the session was closed before the answer came that leads on.
     """
 
     # Defaults on the class, as most calls never set them.
@@ -70,39 +76,47 @@ class Call:
     previous: Response | None = None
     until = inf
     continues_until = inf
+    is_cut = False
 
-    def __init__(self, shared: SharedState) -> None:
-        began = shared.clock.monotonic()
-        self.shared = shared
-        self.deadline = began + shared.deadline_seconds
-        self.log = AttemptLog(began)
+    def __init__(self, shared: SharedState, waiters: Waiters) -> None:
+        self.shared, self.waiters = shared, waiters
+        self.log = AttemptLog(shared.settings)
+        self.deadline = self.log.began + shared.deadline_seconds
         self.credentials = Credentials()
 
     @classmethod
-    def of(cls, request: PreparedRequest, shared: SharedState) -> Call:
+    def of(cls, request: PreparedRequest, shared: SharedState, waiters: Waiters) -> Call:
         """Return the call that this request continues, or a new one.
 
         A hop belongs to the call of its redirect if it starts before the deadline, whether requests
         follows the redirect or the caller does. It also does within a second of the redirect, so
         that a redirect after the deadline brings no new deadline.
+
+        Raises:
+            AuthRetryError: The session was closed while the redirect was under way.
         """
         hooks: Any = request.hooks
         call: Call | None = hooks.pop(get_ident(), None)
         if not call:
-            return cls(shared)
+            return cls(shared, waiters)
         if call.repeatable is not None:
             call.repeatable.followed()
-        now = shared.clock.monotonic()
-        if now >= call.continues_until:
-            another = cls(shared)
+        if shared.clock.monotonic() >= call.continues_until:
+            another = cls(shared, waiters)
             another.repeatable = call.repeatable
             return another
         if call.shared.tokens is shared.tokens and call.shared.auth is shared.auth:
             call.credentials.detach()
         else:
             call.credentials = Credentials()
-        call.shared = shared
-        call.log.begin_attempt(now)
+        call.shared, call.log.settings = shared, shared.settings
+        call.log.stop_waiting()
+        if call.is_cut:
+            call.close()
+            error = AuthRetryError("not sent: the session was closed", request=request)
+            call.log.end(error)
+            raise error
+        call.waiters = waiters
         return call
 
     def lead_on(self, response: Response, *, replay: bool = False) -> None:
@@ -112,6 +126,7 @@ class Call:
         if not replay:
             now = self.shared.clock.monotonic()
             self.continues_until = max(self.deadline, now + _FOLLOWED_SECONDS)
+            self.is_cut = self.waiters.is_closed
             self.cookies = None  # requests makes the next hop's cookies anew
             if self.repeatable is not None:
                 self.repeatable.leads_on(request)
@@ -135,7 +150,7 @@ class Call:
             outgoing = self.repeatable.prepare(outgoing, shared.settings.retry)
         if shared.has_credentials:
             outgoing = self.credentials.attach(
-                shared, request, outgoing, proxies, self.deadline, self.log
+                shared, request, outgoing, proxies, self.deadline, partial(self.waiting, request)
             )
         return outgoing
 
@@ -158,7 +173,7 @@ class Call:
         try:
             response = transmit(self.outgoing(request, options["proxies"]), **options)
             status = response.status_code
-            log.headers_received(request.url, status, clock.monotonic())
+            log.headers_received(request, status)
             response.request = request
             if self.credentials.prover is not None:
                 self.credentials.learn_nonce(self.credentials.prover, request.url or "", response)
@@ -178,13 +193,12 @@ class Call:
                 read_body(response, clock, self.until)
         except AuthRetryError as error:  # nothing was sent
             error.request = request
-            log.leave_on(error)
             raise
         except Exception as error:
             failure = as_requests_error(error, request)
             if failure is None:
                 raise
-            log.failed(request.url, failure, clock.monotonic())
+            log.failed(request, failure)
             # If the status has ended the call, that decision stays.
             if decision.reason is Reason.FINAL:
                 failed, decision = self._judge(request, permit, failure_of(failure))
@@ -200,6 +214,17 @@ class Call:
             target = permit.target or target_of(shared, request)
             outcome = Outcome(response.status_code, limits=limits)
             shared.admission.settle(permit, target, self.log.started, outcome)
+
+    @contextmanager
+    def waiting(self, request: PreparedRequest) -> Iterator[Waiter]:
+        """Let the calling thread wait inside the block: `Waiter.closed` says whether to give up."""
+        waiter = Waiter(self.shared.clock, partial(self.log.waiting, request))
+        self.waiters.add(waiter)
+        try:
+            yield waiter
+        finally:
+            self.waiters.discard(waiter)
+            self.log.stop_waiting()
 
     def limited(self, timeout: object) -> object:
         """Return the timeout of the next attempt, clipped to the deadline; set ``until`` too."""
@@ -221,7 +246,7 @@ class Call:
         shared, settings = self.shared, self.shared.settings
         is_replayable = self.is_rewound(request)
         made_key = settings.retry.idempotency_key and lacks_key(request)
-        return decide(
+        decision = decide(
             CallFacts(
                 method=(request.method or "").upper(),
                 deadline=self.deadline,
@@ -239,6 +264,9 @@ class Call:
             shared.clock.monotonic(),
             shared.random(),
         )
+        if isinstance(decision, Retry) and self.waiters.is_closed:
+            return Stop(Reason.CLOSED, decision.retry_after)
+        return decision
 
     def decide_again(self, request: PreparedRequest, failed: Failed) -> Retry | Stop:
         """Count another call's failed probe as this call's own, and decide what follows."""

@@ -10,6 +10,7 @@ from requests.utils import get_netrc_auth, select_proxy
 
 from .._core.http import UNAUTHORIZED, signs_each_request
 from .._core.origin import Origin, redacted
+from .._core.records import Reason
 from .._core.target import Target, path_pattern
 from .._core.unauthorized import has_replayed
 from .._errors import AuthRetryError
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
     from .._core.token import Token
     from .._protocols import Prover
     from .._shared import SharedState
-    from .._tokens.manager import TokenManager
-    from .attempt_log import AttemptLog
+    from .._tokens.manager import TokenManager, Waiting
 
 Proxies = Any
 """What requests hands to an adapter: a proxy's URL by scheme or by scheme and host, or None."""
@@ -41,6 +41,7 @@ class Credentials:
         is_signed: Whether the last attempt was signed by the ``auth`` of the settings.
         replays: How often this call was replayed after a 401.
         fetched: Whether one of the replays had a token that was fetched for it.
+        not_sent: Why the last attempt carried none of ours, if it carried none.
         prover: What made the proof of the last attempt, None if it carried none.
         has_nonce: Whether the last answer brought a nonce for the next proof.
     """
@@ -50,6 +51,7 @@ class Credentials:
     is_signed = False
     replays = 0
     fetched = False
+    not_sent = Reason.NO_TOKEN
     prover: Prover | None = None
     has_nonce = False
     _nonces = 0
@@ -61,7 +63,7 @@ class Credentials:
         outgoing: PreparedRequest,
         proxies: Proxies,
         deadline: float,
-        log: AttemptLog,
+        waiting: Waiting,
     ) -> PreparedRequest:
         """Return the request to send: the outgoing request, or a copy that carries the credential.
 
@@ -71,7 +73,7 @@ class Credentials:
             outgoing: The same, or a copy with what we add besides the credential.
             proxies: As an adapter is given them.
             deadline: When the call has to be over, in monotonic seconds.
-            log: Its attempt begins after a token was waited for.
+            waiting: Lets the calling thread wait for a token.
 
         Raises:
             RefreshFailed: The request needs a token, and none can be had.
@@ -83,19 +85,21 @@ class Credentials:
         # The credential goes only to its origins. This is asked for each attempt and each redirect.
         # A URL that begins with an origin and a slash belongs to it, however it is parsed.
         if not url.startswith(shared.prefixes) and Origin.of(url) not in shared.origins:
+            self.not_sent = Reason.OTHER_ORIGIN
             return outgoing
         if tokens is None:
             if has_own_authorization(request):
+                self.not_sent = Reason.OWN_CREDENTIAL
                 return outgoing
         else:
             is_set = header_of(outgoing, "authorization") is not None
             is_own = is_set and has_own_authorization(outgoing)
             if is_own and not tokens.has_adopted(header_of(request, "authorization")):
+                self.not_sent = Reason.OWN_CREDENTIAL
                 return outgoing
             token = tokens.current
             if token is None:
-                token = tokens.usable(deadline)
-                log.begin_attempt(shared.clock.monotonic())
+                token = tokens.usable(deadline, waiting)
             self.sent = token
             outgoing = with_header(outgoing, "Authorization", token.authorization)
             if tokens.prover is not None and token.scheme == _BOUND:

@@ -128,6 +128,19 @@ def _has_cause(error: BaseException, kinds: tuple[type[BaseException], ...]) -> 
     return False
 
 
+def innermost(error: BaseException) -> BaseException:
+    """Return the exception of requests, urllib3 or the network that the others wrap."""
+    for _ in range(_CHAIN_LIMIT):
+        wrapped = (getattr(error, "reason", None), *error.args)
+        for cause in wrapped:
+            if isinstance(cause, (OSError, wire.HTTPError, HTTPException)):
+                error = cause
+                break
+        else:
+            break
+    return error
+
+
 def as_requests_error(
     error: Exception, request: PreparedRequest
 ) -> requests.RequestException | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from requests import RequestException
@@ -43,24 +44,33 @@ def put_first(request: PreparedRequest) -> None:
 
 
 def on_response(response: Response, **options: Any) -> Response | None:
-    """Set the time the last attempt took, and answer a 401. Answers of others stay as they are."""
+    """Set the time the last attempt took, and answer a 401. Answers of others stay as they are.
+
+    Raises:
+        requests.RequestException: The token cannot be renewed, the replay failed, or the body of
+            the 401 cannot be read.
+    """
     call: Call | None = response.__dict__.get(CALL)
     if call is None:
         return None
     response.elapsed = timedelta(seconds=call.log.elapsed)
-    tokens, sent = call.shared.tokens, call.credentials.sent
-    if tokens is None:
+    if response.status_code not in CREDENTIALS_AT_FAULT:
         return None
-    if response.status_code == UNAUTHORIZED:
-        if sent is not None:
+    credentials, tokens, sent = call.credentials, call.shared.tokens, call.credentials.sent
+    if response.status_code == UNAUTHORIZED and tokens is not None and sent is not None:
+        try:
             return _answer(call, tokens, sent, response, options)
-        # As bare requests hands it out: unread. Its challenges are not for us.
-        _say_declined(call, response, Decline(Reason.NO_TOKEN))
-        return response
-    if response.status_code == FORBIDDEN and sent is not None:
-        verdict = lacks(challenges_of(response), sent.scheme)
+        except BaseException as error:
+            call.log.end(error)
+            raise
+    if response.status_code == FORBIDDEN:
+        verdict = None if sent is None else lacks(challenges_of(response), sent.scheme)
         if verdict is not None:
-            _say_declined(call, response, verdict)
+            call.log.add_decline(verdict)
+    elif not credentials.is_signed:
+        # As bare requests hands it out: unread. Its challenges are not for us.
+        call.log.add_decline(Decline(credentials.not_sent))
+    call.log.end(response)
     return None
 
 
@@ -84,6 +94,8 @@ def _answer(
             has_nonce=credentials.has_nonce,
         )
     )
+    if call.waiters.is_closed and not isinstance(verdict, Decline):
+        verdict = Decline(Reason.CLOSED)
     if isinstance(verdict, Replay):
         if verdict.reason is Reason.REPLAYED:
             credentials.count_replay()
@@ -98,12 +110,12 @@ def _answer(
         try:
             read_body(response, call.shared.clock, call.until)
         except RequestException as error:
-            error.request, log = response.request, call.log
-            log.failed(response.request.url, error, call.shared.clock.monotonic())
-            log.write_down(Stop(verdict.reason))
-            log.leave_on(error)
+            error.request = response.request
+            call.log.failed(response.request, error)
+            call.log.write_down(Stop(verdict.reason))
             raise
-    _say_declined(call, response, verdict)
+    call.log.add_decline(verdict)
+    call.log.end(response)
     return response
 
 
@@ -117,15 +129,14 @@ def _renew(
     """
     context = FetchContext(sent, refused=True, challenge=verdict.challenge)
     try:
-        result = tokens.renew(context, call.deadline)
+        result = tokens.renew(context, call.deadline, partial(call.waiting, response.request))
     except RefreshFailed as error:
         if not verdict.resend:
             return Reason.NOT_REPLAYABLE
-        call.log.write_down(Stop(Reason.REFRESH_FAILED))
         call.close()
         drain(response, call.shared.clock, call.deadline)
+        call.log.write_down(Stop(Reason.REFRESH_FAILED))
         error.request, error.response = response.request, response
-        call.log.leave_on(error)
         raise
     if isinstance(result, Reason):
         return result
@@ -136,9 +147,9 @@ def _renew(
 def _replay(call: Call, refused: Response, reason: Reason, options: dict[str, Any]) -> Response:
     """Send the request again, under the same call and through the same adapter."""
     request = refused.request
-    call.log.write_down(Stop(reason))
     call.take_cookies(request, refused)
     drain(refused, call.shared.clock, call.deadline)
+    call.log.write_down(Stop(reason))
     call.lead_on(refused, replay=True)
     response: Response = refused.connection.send(request, **options)
     response.history = [*refused.history, refused, *response.history]
@@ -146,7 +157,3 @@ def _replay(call: Call, refused: Response, reason: Reason, options: dict[str, An
     if response.status_code == UNAUTHORIZED:
         return on_response(response, **options) or response
     return response
-
-
-def _say_declined(call: Call, response: Response, verdict: Decline) -> None:
-    call.log.add_decline(call.shared.settings.listeners, response.request, verdict)

@@ -27,6 +27,7 @@ from math import exp, inf, sqrt
 from typing import TYPE_CHECKING, Final
 
 from .bounds import POLICIES
+from .records import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -152,6 +153,7 @@ class RateState:
 
     Attributes:
         not_before: The end of the cool-down.
+        asked: The ``retry_after`` that began it, None before there was one.
         rate: Requests a second that passed when the rate was last lowered; inf before the first
             refusal.
         found: Whether the rate was counted under this limit, and not only estimated.
@@ -168,6 +170,7 @@ class RateState:
     """
 
     not_before: float = -inf
+    asked: float | None = None
     rate: float = inf
     found: bool = False
     cut: float = -inf
@@ -210,9 +213,14 @@ class AskAgain:
 
     Attributes:
         seconds: Seconds until the call asks again.
+        reason: What it waits for until then: ``COOL_DOWN`` or ``PACING``.
+        retry_after: Seconds that the server asked for, and so began the cool-down; None if it
+            waits for none.
     """
 
     seconds: float
+    reason: Reason
+    retry_after: float | None = None
 
 
 def ask(
@@ -243,7 +251,10 @@ def ask(
             state = replace(on_sent(state, now), probed=now)
             return state, Slot(state.sent)
         until = probe_at
-    return state, AskAgain(min(until, deadline + OVERDUE) - now)
+    seconds = min(until, deadline + OVERDUE) - now
+    if now < state.not_before:
+        return state, AskAgain(seconds, Reason.COOL_DOWN, state.asked)
+    return state, AskAgain(seconds, Reason.PACING)
 
 
 def opens(state: RateState, now: float) -> float:
@@ -297,9 +308,11 @@ def pace(state: RateState, now: float) -> float:
     return max(state.rate * (1 + slope * past**3), LEAST_RATE)
 
 
-def with_cool_down(state: RateState, until: float) -> RateState:
-    """Extend the cool-down to `until`; if it ends later already, it stays."""
-    return replace(state, not_before=max(state.not_before, until))
+def with_cool_down(state: RateState, until: float, retry_after: float | None = None) -> RateState:
+    """Extend the cool-down to `until`, as a server asked; if it ends later already, it stays."""
+    if until > state.not_before:  # what a store says may be no number
+        return replace(state, not_before=until, asked=retry_after)
+    return state
 
 
 def on_refused(state: RateState, began: float, now: float, estimate: float) -> RateState:

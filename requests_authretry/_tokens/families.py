@@ -70,7 +70,8 @@ class Families:
         self._owners: OrderedDict[Place, tuple[object, object, str]] = OrderedDict()
         self._sending: dict[str, Lock] = {}
         self._spent: set[str] = set()
-        # Reentrant: a source may be collected, and its family dropped, while this thread holds it.
+        # Reentrant: an object of the user's may be collected while this thread holds it, and make
+        # settings then.
         self._lock = ForkSafeLock(self._share_with_parent, reentrant=True)
 
     def of(self, source: object) -> Family:
@@ -171,7 +172,6 @@ class Families:
         A digest is remembered for each that the program brings.
         """
         self._spent.add(digest)
-        self._sending.pop(digest, None)  # who waits for it has it
 
     def forget(self) -> None:
         """Forget all that a new process would not know."""
@@ -220,7 +220,7 @@ def is_constant(source: object) -> bool:
 _PLAIN = {str, bytes, int, float, bool, type(None)}
 
 
-class _Same:
+class _Same:  # noqa: PLW1641 (it is compared, and is no key)
     """Equal to another one for the very same thing alone."""
 
     def __init__(self, thing: object) -> None:
@@ -228,9 +228,6 @@ class _Same:
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Same) and self._thing is other._thing
-
-    def __hash__(self) -> int:
-        return id(self._thing)
 
 
 def _is_full(cell: CellType) -> bool:

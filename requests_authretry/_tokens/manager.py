@@ -19,9 +19,16 @@ from .renewal import NoToken, Renewal, Renewed, Result, hand_out
 from .store_sync import LOCK_SECONDS, StoreSync
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from .._admission.waiting import Waiter
     from .._core.backoff import Backoff
     from .._protocols import Prover
     from .._settings import Settings
+
+    Waiting = Callable[[], AbstractContextManager[Waiter]]
+    """Lets the calling thread wait, inside the block, as part of its call."""
 
 LEAST_SECONDS = 10.0
 """The least time that a source is told it may take."""
@@ -100,11 +107,15 @@ class TokenManager:
         first = self._sync.first
         return first is not None and first.authorization == given
 
-    def usable(self, deadline: float) -> Token:
+    def usable(self, deadline: float, waiting: Waiting) -> Token:
         """Return the token to send now, renewed first if there is none or its time is over.
 
+        Args:
+            deadline: When the caller has to go on, in monotonic seconds.
+            waiting: Lets the calling thread wait for a renewal.
+
         Raises:
-            RefreshFailed: There is none to be had within the deadline (monotonic seconds).
+            RefreshFailed: There is none to be had within the deadline.
         """
         held, now = self.held, self._settings.clock.time()
         token, schedule = held.token, held.schedule
@@ -115,10 +126,10 @@ class TokenManager:
                 if self._renewal is None:
                     self._renew_early(held)
                 return token
-            token = self._renew_in_time(held, token, deadline)
+            token = self._renew_in_time(held, token, deadline, waiting)
             if not token.is_expired(self._settings.clock.time()):
                 return token
-        result = self.renew(FetchContext(token), deadline)
+        result = self.renew(FetchContext(token), deadline, waiting)
         if isinstance(result, Reason):
             raise RefreshFailed(f"{result.value}, so the request was not sent")
         return result
@@ -129,12 +140,14 @@ class TokenManager:
             if self._renewal is None and self.held is held:
                 self._begin(self._complete(FetchContext(held.token, early=True), 0.0))
 
-    def _renew_in_time(self, held: HeldToken, token: Token, deadline: float) -> Token:
+    def _renew_in_time(
+        self, held: HeldToken, token: Token, deadline: float, waiting: Waiting
+    ) -> Token:
         """Return the renewed token, or the old one, which is still valid, if the renewal fails."""
         now = self._settings.clock.monotonic()
         half = (deadline - now) / 2  # the other half is for the request
         try:
-            result = self.renew(FetchContext(token), now + min(half, LEAST_SECONDS))
+            result = self.renew(FetchContext(token), now + min(half, LEAST_SECONDS), waiting)
         except RefreshFailed:
             with self._lock:
                 if self.held is held:  # the renewal goes on: let no other call wait for it
@@ -142,25 +155,30 @@ class TokenManager:
             return token
         return result if isinstance(result, Token) else token
 
-    def renew(self, context: FetchContext, deadline: float) -> Token | Reason:
+    def renew(self, context: FetchContext, deadline: float, waiting: Waiting) -> Token | Reason:
         """Return the token that replaces ``context.stale``, whichever call began its renewal.
 
         Args:
             context: The token that was refused or has expired, and what the server said of it.
             deadline: When the caller has to go on, in monotonic seconds.
+            waiting: Lets the calling thread wait for the renewal.
 
         Returns:
             A token, or why the source gave none.
 
         Raises:
-            RefreshFailed: The source failed, or did not answer within the deadline.
+            RefreshFailed: The source failed, or did not answer within the deadline; or the
+                caller's session was closed meanwhile.
         """
         while True:
             left = max(deadline - self._settings.clock.monotonic(), 0.0)
             joined = self._join(self._complete(context, left))
             if not isinstance(joined, Renewal):
                 return hand_out(joined)
-            self._settings.clock.sleep(left, joined)
+            with waiting() as waiter:
+                joined.let_wait(waiter, left, self._reason_to_wait(joined.context))
+            if waiter.closed:
+                raise RefreshFailed("the session was closed while the call waited for a token")
             if not joined.is_set():
                 raise RefreshFailed(
                     f"no token within the {seconds_text(left)} that were left: the token source "
@@ -172,6 +190,12 @@ class TokenManager:
             ):
                 return hand_out(result)
             # An early renewal makes one try only: this caller needs a real one.
+
+    def _reason_to_wait(self, context: FetchContext) -> Reason:
+        """Return what the callers of a renewal wait for: a source with ``patience`` asks people."""
+        is_patient = getattr(self._settings.token, "patience", None) is not None
+        has_refresh_token = context.stale is not None and context.stale.refresh_token is not None
+        return Reason.SIGN_IN if is_patient and not has_refresh_token else Reason.RENEWAL
 
     def _complete(self, context: FetchContext, left: float) -> FetchContext:
         """Add what the settings say. Later callers wait too, so the source gets time for them."""

@@ -15,6 +15,7 @@ from .._warnings import pointing_here
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .._admission.waiting import Waiter
     from .._core.token import Token
     from .._protocols import FetchContext
 
@@ -46,7 +47,7 @@ class Renewed:
     """
 
     token: Token
-    fetched: bool
+    fetched: bool = False
     is_kept: bool = True
 
 
@@ -73,11 +74,30 @@ class Renewal(threading.Event):
         self.is_second = is_second
         self.worker: threading.Thread | None = None
         self.result: Result = NoToken("its renewal was cut off")
+        self._waiting: list[Waiter] = []
 
     @property
     def is_of_this_thread(self) -> bool:
         """Whether this thread works for it, and would wait for itself."""
         return self in _underway.get()
+
+    def set(self) -> None:
+        """Wake all that wait for it."""
+        super().set()
+        for waiter in tuple(self._waiting):
+            waiter.wake.set()
+
+    def let_wait(self, waiter: Waiter, seconds: float, reason: Reason) -> None:
+        """Let a call wait until the renewal is over, but no longer than so many seconds."""
+        self._waiting.append(waiter)
+        if self.is_set():  # it ended before it could see this waiter
+            waiter.wake.set()
+        waiter.wake.worker = self.worker
+        try:
+            waiter.sleep_at_most(seconds, reason)
+        finally:
+            waiter.wake.worker = None
+            self._waiting.remove(waiter)
 
     def begin(self, work: Callable[[Renewal], None]) -> Renewal:
         """Start the thread, with the context variables of the caller.

@@ -89,15 +89,15 @@ class StoreSync:
         if self.first is not None and context.stale is None:
             found = self._read_newest(self.first, may_write=False).token
             if found is self.first or self._replaces(found, None):
-                return Renewed(found, fetched=False)
+                return Renewed(found)
         try:
             with self._locked(early=context.early) as is_alone:
                 return self._renew_locked(context, is_alone=is_alone)
         except _LockedError:
-            found = self._read_newest(context.stale, may_write=False).token
+            found = self._read_newest(may_write=False).token
             if not self._replaces(found, context.stale):
                 raise
-            return Renewed(found, fetched=False)
+            return Renewed(found)
 
     def _renew_locked(self, context: FetchContext, *, is_alone: bool) -> Renewed | Reason:
         """Take over a newer token of another process, or ask the source."""
@@ -105,13 +105,14 @@ class StoreSync:
         read = self._read_newest(stale, early=context.early)
         found = read.token
         if self._replaces(found, stale):
-            return Renewed(found, fetched=False)
+            return Renewed(found)
         if context.early and found is not None:
-            # While there is time, ask for no token that the store would not keep.
+            # While there is time, ask for no token that the store would not keep. Nobody reads why
+            # an early renewal brought none.
             if not (self._write() if was_kept and found.refresh_token else self.is_kept):
-                raise NoToken("its store does not keep it")
+                raise NoToken
             if not was_kept:
-                return Renewed(found, fetched=False)  # now it is: there was nothing else to do
+                return Renewed(found)  # now it is: there was nothing else to do
         if read.is_shared and not is_alone and found is not None and found.refresh_token:
             raise NoToken(
                 "its store can be read and not locked, and its refresh token is not spent behind "
@@ -137,21 +138,27 @@ class StoreSync:
             others = self._find_others_token(found) if error.error == INVALID_GRANT else None
             if others is None:
                 raise
-            return Renewed(others, fetched=False)
+            return Renewed(others)
         if given is None:
             return Reason.SOURCE_DECLINED
         is_again = (context.early or context.refused) and _is_one_of(given, context.stale, found)
         if is_again and (given == found or not _is_one_of(given, found)):
             return Reason.UNCHANGED
         if kept.generation != before and kept.newest is not None:
-            return Renewed(kept.newest.token, fetched=False)  # another renewal was begun meanwhile
+            return Renewed(kept.newest.token)  # another renewal was begun meanwhile
         renewed = self._keep(given, found)  # the same token may come with another refresh token
         return Reason.UNCHANGED if is_again and context.refused else renewed
 
     def _read_newest(
-        self, ours: Token | None, *, early: bool = False, may_write: bool = True
+        self, ours: Token | None = None, *, early: bool = False, may_write: bool = True
     ) -> _Read:
-        """Read the newest token: the store's, unless the store has lost ours or never got it."""
+        """Read the newest token: the store's, unless the store has lost ours or never got it.
+
+        Args:
+            ours: The token to go on with where nothing newer is known.
+            early: Whether there is time to wait for a store that is out of reach.
+            may_write: Whether a store that has lost the newest token is given it again.
+        """
         kept = self._kept
         try:
             stored = TokenRecord.load(kept.store.read(kept.key))
@@ -207,10 +214,10 @@ class StoreSync:
 
     def _find_others_token(self, spent: Token | None) -> Token | None:
         """Look for the token of another process that spent the same refresh token."""
-        found = self._read_newest(spent).token
+        found = self._read_newest().token
         if not self._replaces(found, spent):
             self._settings.clock.sleep(OTHERS_TOKEN_SECONDS)
-            found = self._read_newest(spent).token
+            found = self._read_newest().token
         return found if self._replaces(found, spent) else None
 
     def _keep(self, fetched: Token, spent: Token | None) -> Renewed:
@@ -314,7 +321,7 @@ class StoreSync:
         warn_of_store(self._kept.store, doing, error)
         tell(self._settings.listeners, StoreFailed(self.key, doing, name))
         if early:
-            raise NoToken("its store is out of reach") from error
+            raise NoToken from error  # nobody reads why an early renewal brought none
 
 
 def _is_one_of(token: Token, *others: Token | None) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import requests
 
-from .._call.attempt_log import attempts, explain
+from .._call.explanation import attempts, explain
 from .._clock import SystemClock
 from .._install.mount import mount
 from .._settings import Settings
@@ -112,7 +112,7 @@ def run(out: TextIO) -> None:
                 print(f"  {scene.name:20} {refusals:23} {told}", file=out, flush=True)
         except requests.RequestException as error:
             raise Fault(f"A call failed: {error!r}") from error
-        explained = explain(response).replace("\n", "\n  ")
+        explained = str(explain(response)).replace("\n", "\n  ")
         print(f"\n{EXPLANATION}\n\n  {explained}\n\n{SUCCESS}", file=out)
 
 
@@ -136,7 +136,8 @@ def _mounted(
     seen, issued, began = len(demo_server.seen), demo_server.issued, clock.time()
     response = _get(session, url)
     took, renewals = clock.time() - began, demo_server.issued - issued
-    waited = sum(attempt.delay for attempt in attempts(response))
+    # A server counts from its refusal, and so before the answer was read.
+    waited = sum(attempt.elapsed + attempt.delay for attempt in attempts(response))
     came = [request.status for request in demo_server.seen[seen:]]
     _expect(scene.name, "what the server said", [*scene.refusals, 200], came)
     _expect(scene.name, "the status", 200, response.status_code)

@@ -111,7 +111,7 @@ def test_a_call_whose_attempts_are_all_covered_ends_with_outage(line: Any) -> No
     [attempt] = attempts(result)
     assert attempt.reason is Reason.OUTAGE
     assert attempt.delay == pytest.approx(2.0, abs=0.1)
-    assert Reason.OUTAGE.value in explain(result)
+    assert Reason.OUTAGE.value in str(explain(result))
 
 
 @pytest.mark.parametrize("left", [14, 0])
@@ -236,4 +236,7 @@ def test_the_wait_of_a_cool_down_is_in_the_record() -> None:
     response = rig.get()
     first, second = attempts(response)
     assert (first.delay, first.retry_after, second.started) == (7.0, 7.0, 7.0)
-    assert "waited 7 s (the server asked for 7 s)" in explain(response)
+    assert [(wait.reason, wait.seconds, wait.retry_after) for wait in second.waits] == [
+        (Reason.RETRY_AFTER, 7.0, 7.0)
+    ]
+    assert "waited 7 s: retry_after, as the server asked" in str(explain(response))

@@ -7,7 +7,6 @@ import logging
 import os
 from contextlib import ExitStack, contextmanager
 from itertools import pairwise
-from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,7 +26,7 @@ from requests_authretry import (
 )
 from requests_authretry._admission.outage_tracker import OutageTracker
 from requests_authretry._admission.rate_limiter import Key, RateLimiter
-from requests_authretry._admission.waiting import Waiter
+from requests_authretry._admission.waiting import Waiter, Wake
 from requests_authretry._core.origin import Origin
 from requests_authretry._core.rate_limit import Slot
 from requests_authretry.testing import FakeClock, ScriptedAdapter
@@ -39,6 +38,7 @@ from tests.support.wire import Wire, answer, chunked
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
+    from threading import Event
 
     from requests import PreparedRequest, Response
 
@@ -163,12 +163,39 @@ def test_a_first_attempt_that_would_come_too_late_is_not_sent() -> None:
     rig = closed(retry=SHORT)
     error = raised(rig.session, API + "/items?key=private")
     assert type(error) is AuthRetryError
-    assert f"the server of {API}/items wants no request for 30 s" in str(error)
+    assert str(error) == (
+        f"not sent: the server of {API}/items wants no request for 30 s, and this call's deadline "
+        "ends before that"
+    )
+    assert error.request is not None
+    assert error.request.url == f"{API}/items?key=private"
+    assert error.response is None
     assert (len(rig.inner.sent), rig.waits, attempts(error)) == (1, [], ())
-    assert "no attempt was made" in explain(error)
+    assert "nothing was sent" in str(explain(error))
     [end] = rig.told(GaveUp)
     assert (end.attempts, end.reason, end.retry_after) == (0, Reason.WAIT_TOO_LONG, 30.0)
     assert (end.status, end.error, end.url) == (None, None, f"{API}/items")
+
+
+def test_a_hop_that_would_come_too_late_is_not_sent() -> None:
+    """The error of a call that ends on the way to a cool-down has the redirect as its response."""
+    elsewhere = "https://other.example.com/"
+    rig = closed((302, {"Location": f"{API}/items"}), retry=SHORT)
+    error = raised(rig.session, elsewhere)
+    assert error.request is not None
+    assert error.request.url == f"{API}/items"
+    assert error.response is not None
+    assert (error.response.status_code, error.response.url) == (302, elsewhere)
+
+
+def test_a_first_attempt_that_gets_no_slot_in_time_is_not_sent() -> None:
+    """A call that pacing would hold back beyond its deadline fails at once, and says so."""
+    rig = Rig(429, *[200] * 4, retry=RetryPolicy(max_attempts=1, deadline=0.05))
+    for _ in range(4):
+        rig.get()
+    assert str(raised(rig.session, API)) == (
+        f"not sent: the server of {API}/ lets too few requests pass before this call's deadline"
+    )
 
 
 BODY, GZIP = b"busy just now", ("Content-Encoding", "gzip")
@@ -311,6 +338,24 @@ def test_of_several_policies_the_tightest_holds() -> None:
     assert rig.waits == [30.0]
 
 
+def test_a_limit_that_the_server_does_not_enforce_is_not_kept() -> None:
+    """A server that serves more requests than it says are left is asked again before the reset."""
+
+    def left(count: int) -> Line:
+        policy = '"default";q=10;w=30'
+        return 200, {"RateLimit-Policy": policy, "RateLimit": f'"default";r={count};t=30'}
+
+    with crowd(left(10), left(9), left(5), left(0), left(0), 200, retry=ONCE) as rig:
+        for path in ("/a", "/b", "/c"):
+            rig.begin(path).result()
+        calls = [rig.begin_held(path) for path in ("/a", "/b")]
+        for path, call in zip(("/a", "/b"), calls, strict=True):
+            rig.flight.let_go(path)
+            assert call.result(120).status_code == 200
+        rig.begin_asleep("/c")
+        assert rig.clock.sleeps[0] < 10
+
+
 def github(resource: str, left: int, seconds: float = 30) -> dict[str, str]:
     """Return GitHub's header fields."""
     return {
@@ -438,7 +483,7 @@ def test_who_is_interrupted_leaves_the_line() -> None:
     assert clock.sleeps == [30.0, 30.0]
 
 
-class ClosedJustNow(Event):
+class ClosedJustNow(Wake):
     """An event whose session is closed at the last moment before its waiter would sleep."""
 
     waiter: Waiter
@@ -451,12 +496,13 @@ class ClosedJustNow(Event):
 
 def test_a_close_just_before_the_wait_is_not_missed() -> None:
     """A call that is about to wait for a cool-down when its session is closed ends too."""
-    clock, waiter, key = FakeClock(), Waiter(), Key(None, "")
+    clock, key = FakeClock(), Key(None, "")
+    waiter = Waiter(clock, lambda *_: None)
     waiter.wake = wake = ClosedJustNow()
     wake.waiter = waiter
     limits = RateLimiter(clock, OutageTracker())
-    limits.start_cool_down(key, 30.0)
-    assert limits.wait_for_slot(key, waiter, 100.0, has_sent=False) == Slot(-1)
+    limits.start_cool_down(key, 30.0, 30.0)
+    assert limits.wait_for_slot(key, waiter, 100.0, has_sent=False, own=None) == Slot(-1)
     assert clock.sleeps == []
 
 

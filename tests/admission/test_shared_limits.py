@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from requests_authretry import CoolingDown, MemoryStore, StoreFailed
+from requests_authretry import CoolingDown, MemoryStore, StoreFailed, Waiting
 from requests_authretry.testing import FakeClock
 from tests.support.limits import ONCE, UNPACED, hint, looks_end, refused_for, target
 from tests.support.sessions import API, Rig
@@ -158,7 +158,7 @@ def test_a_record_that_means_nothing_is_ignored(
         clock.advance(2)
         assert rig.get().status_code == 200
         looks_end()
-    assert (clock.sleeps, rig.events) == ([], [])
+    assert (clock.sleeps, rig.told(Waiting), rig.told(CoolingDown)) == ([], [], [])
     assert rig.adapter._shared.limiter.check_after > clock.monotonic()  # noqa: SLF001 (no queue)
 
 

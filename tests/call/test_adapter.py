@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from requests_authretry._call.translate import clipped
 from requests_authretry.testing import FakeClock, ScriptedAdapter, SystemClock
 from tests.support.scripted import Source
 from tests.support.sessions import API, Recorder, Rig, real, with_adapter
-from tests.support.wire import Wire, answer
+from tests.support.wire import PATIENCE, Wire, answer, drip, head
 
 if TYPE_CHECKING:
     from requests import PreparedRequest
@@ -58,10 +59,14 @@ def test_arguments_that_make_no_sense(arguments: dict[str, Any], fault: str) -> 
 
 
 def test_all_faults_are_named_together() -> None:
-    """Two faults make one exception with two lines."""
+    """Two faults make one exception, which has the arguments and the way out."""
     with pytest.raises(ConfigurationError) as caught:
-        AuthRetryAdapter(inner=HTTPAdapter(), max_retries=3)
+        AuthRetryAdapter(inner=HTTPAdapter(), max_retries=3, pool_maxsize=1)
     assert len(caught.value.faults) == 2
+    assert str(caught.value) == (
+        "AuthRetryAdapter: max_retries, pool_maxsize: the pool is the inner adapter's; "
+        "max_retries would multiply: say RetryPolicy(max_attempts=...) instead"
+    )
 
 
 def test_pool_options_reach_the_pool() -> None:
@@ -79,6 +84,60 @@ def test_an_inner_adapter_gets_all_that_was_given() -> None:
     adapter = AuthRetryAdapter(Settings(clock=FakeClock()), inner=inner)
     adapter.send(requests.Request("GET", API).prepare(), timeout=(3, 4), **GIVEN)
     assert inner.options == [GIVEN | {"timeout": (3, 4)}] * 2
+
+
+def test_an_inner_adapter_gets_the_defaults_of_every_adapter() -> None:
+    """Without options certificates are verified, and nothing streams, as in bare requests."""
+    inner = Recorder(200)
+    AuthRetryAdapter(inner=inner).send(requests.Request("GET", API).prepare())
+    unset = dict.fromkeys(("timeout", "cert", "proxies"))
+    assert inner.options == [{"stream": False, "verify": True, **unset}]
+
+
+def test_options_go_through_one_around_another() -> None:
+    """The adapter at the bottom gets all options, however many of ours are around it."""
+    inner = Recorder(200)
+    adapter = AuthRetryAdapter(inner=AuthRetryAdapter(inner=inner))
+    adapter.send(requests.Request("GET", API).prepare(), timeout=3, **GIVEN)
+    assert inner.options == [GIVEN | {"timeout": 3}]
+
+
+class Slow(Recorder):
+    """An inner adapter that takes its time.
+
+    Args:
+        clock: The clock.
+        seconds: How long it takes.
+    """
+
+    def __init__(self, clock: FakeClock, seconds: float) -> None:
+        super().__init__(200)
+        self._clock, self._seconds = clock, seconds
+
+    def send(self, request: PreparedRequest, *args: Any, **options: Any) -> requests.Response:
+        """Answer after that time."""
+        self._clock.advance(self._seconds)
+        return super().send(request, *args, **options)
+
+
+@pytest.mark.parametrize(
+    ("begins", "elsewhere", "seconds", "hooks"),
+    [(10.0, 0.0, 1.0, 0), (0.0, 0.001, 0.0, 0), (0.0, 0.002, 0.0, 1)],
+    ids=["slow server", "a millisecond", "two milliseconds"],
+)
+def test_a_request_that_goes_well_gets_no_hook(
+    begins: float, elsewhere: float, seconds: float, hooks: int
+) -> None:
+    """Our hook is needed where the call took over a millisecond longer than its last attempt."""
+    clock = FakeClock()
+    clock.advance(begins)
+
+    def fetch() -> str:
+        clock.advance(elsewhere)
+        return "token"
+
+    session = over(Slow(clock, seconds), clock=clock, token=fetch, origins=[API])
+    assert len(session.get(API).request.hooks["response"]) == hooks
 
 
 def test_arguments_may_come_by_position() -> None:
@@ -185,10 +244,23 @@ def test_what_others_read_is_the_inner_ones() -> None:
     adapter = AuthRetryAdapter(inner=inner)
     for name in ("poolmanager", "proxy_manager", "max_retries", "config", "mark", "_pool_maxsize"):
         assert getattr(adapter, name) is getattr(inner, name)
-    for one in (adapter, AuthRetryAdapter()):
-        with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+    for one, name in ((adapter, "HTTPAdapter"), (AuthRetryAdapter(), "AuthRetryAdapter")):
+        with pytest.raises(AttributeError, match=f"^'{name}' object has no attribute 'nothing'$"):
             _ = one.nothing
-        assert not hasattr(one, "__nothing__")
+
+
+class CopiedInItsWay(HTTPAdapter):
+    """An inner adapter that says how it is copied."""
+
+    def __deepcopy__(self, _: dict[int, object]) -> CopiedInItsWay:
+        return CopiedInItsWay()
+
+
+def test_what_python_reads_is_ours() -> None:
+    """A copy is a copy of our adapter, also where the inner one has a method for copies."""
+    other = copy.deepcopy(AuthRetryAdapter(Settings(timeout=7), inner=CopiedInItsWay()))
+    assert (type(other), type(other.inner)) == (AuthRetryAdapter, CopiedInItsWay)
+    assert other.settings.timeout == 7
 
 
 def test_an_attribute_is_looked_for_on_a_raw_object() -> None:
@@ -241,6 +313,14 @@ def test_a_limit_of_another_kind_is_passed_on() -> None:
     three: Any = (1, 2, 3)
     with pytest.raises(ValueError, match="timeout"), real() as session:
         session.get("http://127.0.0.1:9/", timeout=three)
+
+
+def test_without_a_limit_of_reads_a_body_that_makes_progress_outlives_the_call() -> None:
+    """Who limits the connecting alone gets a body whole that takes longer than the deadline."""
+    clock = FakeClock()
+    slow = drip(head(200, ("Content-Length", "9")), tick=lambda: clock.advance(100))
+    with Wire(slow) as wire, real(clock=clock) as session:
+        assert session.get(wire.url, timeout=(PATIENCE, None)).content == b"." * 9
 
 
 def test_a_limit_never_becomes_nothing() -> None:

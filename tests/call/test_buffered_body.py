@@ -420,6 +420,25 @@ def test_a_hop_without_the_setting_gets_the_body_too() -> None:
         assert [seen.body for seen in second.arrived] == [b"abc", b"abc"]
 
 
+def test_a_hop_that_the_caller_follows_late_gets_the_body_too() -> None:
+    """A buffered body is sent with a redirect that is followed after the deadline of its call."""
+    clock = FakeClock()
+    with Wire(MOVED, answer()) as wire, real(retry=SPOOLING, clock=clock) as session:
+        response = session.put(wire.url, data=iter([b"abc", b"def"]), allow_redirects=False)
+        assert response.next is not None
+        clock.advance(3600)
+        assert session.send(response.next).status_code == 200
+        assert [seen.body for seen in wire.arrived] == [b"abcdef"] * 2
+
+
+def test_a_body_is_kept_no_longer_than_it_may_be_needed(made: list[Any]) -> None:
+    """When the answer is handed out, its temporary file is closed, with a token too."""
+    with Wire(answer()) as wire, real(token="t", origins=[wire.url], retry=SPOOLING) as session:
+        response = session.put(wire.url, data=generated())
+        assert response.status_code == 200
+        assert [file.closed for file in made] == [True]
+
+
 def test_a_303_takes_it_away_for_good(made: list[Any]) -> None:
     """No attempt has a body again after a 303 made a GET of a POST."""
     seen = answer(303, b"", ("Location", "/done"))

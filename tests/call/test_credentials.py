@@ -70,7 +70,7 @@ def test_an_authorization_that_the_caller_set_is_left_alone(options: dict[str, A
     assert own.session.get(**options).status_code == 401
     assert own.carried == [authorization(usual)] * 2
     assert source.calls == 0
-    assert [event.reason for event in own.told(RefreshDeclined)] == [Reason.NO_TOKEN]
+    assert [event.reason for event in own.told(RefreshDeclined)] == [Reason.OWN_CREDENTIAL]
 
 
 @pytest.mark.parametrize("where", ["auth", "headers"])
@@ -196,7 +196,7 @@ def test_threads_may_share_a_prepared_request() -> None:
         prepared = session.prepare_request(requests.Request("PUT", wire.url, data=b"order"))
         stories = list(pool.map(send, range(crowd)))
         assert {seen.body for seen in wire.arrived} == {b"order"}
-    ends = [(307, Reason.FINAL), (200, Reason.FINAL)]
+    ends = [(307, Reason.REDIRECT), (200, Reason.FINAL)]
     assert {tuple(story[1:]) for story in stories} == {tuple(ends)}
     assert {story[0] for story in stories} <= {(401, Reason.REFRESHED), (401, Reason.REPLAYED)}
     assert (source.calls, set(prepared.hooks)) == (2, {"response"})

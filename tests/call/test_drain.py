@@ -248,13 +248,15 @@ def test_a_drain_ends_with_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_problem_document_may_veto_a_retry(stream: bool, kind: str) -> None:  # noqa: FBT001
     """Abnormal usage ends the call; the caller gets the body, unread with `stream`."""
     body, events = b'{"type": "https://example.com/types#abnormal-usage-detected"}', list[Any]()
-    with Wire(answer(429, body, ("Content-Type", kind)), answer()) as wire:
-        with real(listeners=[events.append]) as session:
+    headers = ("Content-Type", kind), ("Retry-After", "7")
+    with Wire(answer(429, body, *headers), answer()) as wire:
+        with real(listeners=[events.append], clock=FakeClock()) as session:
             response = session.get(wire.url, stream=stream)
         assert len(wire.arrived) == 1 + stream
     if not stream:
         assert (response.status_code, response.content) == (429, body)
-        assert [each.reason for each in events if isinstance(each, GaveUp)] == [Reason.VETOED]
+        told = [(each.reason, each.retry_after) for each in events if isinstance(each, GaveUp)]
+        assert told == [(Reason.VETOED, 7.0)]
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"type": "about:blank"}', b"[1]", b"not JSON", b""])

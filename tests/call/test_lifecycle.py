@@ -20,8 +20,10 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from requests_authretry import (
+    AttemptEnded,
     AuthRetryAdapter,
     AuthRetryError,
+    CallEnded,
     ConfigurationError,
     FetchContext,
     FileStore,
@@ -33,6 +35,7 @@ from requests_authretry import (
     Settings,
     Token,
     TokenRefreshed,
+    Waiting,
     attempts,
     mount,
 )
@@ -151,6 +154,13 @@ def test_an_adapter_by_itself_goes_through_a_pickle() -> None:
     assert other.poolmanager is not adapter.poolmanager
 
 
+def test_an_adapter_around_another_goes_through_a_pickle() -> None:
+    """It has no pool of its own afterwards either: it uses the inner adapter's."""
+    other = again(AuthRetryAdapter(Settings(timeout=7.0), inner=HTTPAdapter(pool_maxsize=3)))
+    assert (other.settings.timeout, other.inner._pool_maxsize) == (7.0, 3)  # noqa: SLF001
+    assert other.poolmanager is other.inner.poolmanager
+
+
 class Pickling(ScriptedAdapter):
     """An inner adapter that pickles its requests."""
 
@@ -249,8 +259,18 @@ def test_events_of_a_call_show_no_secret() -> None:
     session, _ = scripted(settings(source, listeners=[told.append]), 503, EXPIRED)
     session.get(f"https://api.example.com/get?key={SECRET}#{SECRET}")
     kinds = [type(event) for event in told]
-    assert kinds == [TokenRefreshed, RetryScheduled, RefreshDeclined]
-    assert told[-1].reason is Reason.SOURCE_DECLINED
+    assert kinds == [
+        Waiting,  # for the first token
+        TokenRefreshed,
+        AttemptEnded,
+        RetryScheduled,
+        Waiting,  # for the backoff
+        Waiting,  # for a renewal, in vain
+        AttemptEnded,
+        RefreshDeclined,
+        CallEnded,
+    ]
+    assert told[-2].reason is Reason.SOURCE_DECLINED
     assert SECRET not in repr(told)
     assert again(told) == told
 

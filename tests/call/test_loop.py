@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING
+from weakref import ref
 
 import pytest
 import requests
@@ -10,8 +12,10 @@ from requests.exceptions import ChunkedEncodingError
 from urllib3.exceptions import NewConnectionError, ProtocolError
 
 from requests_authretry import (
+    AttemptEnded,
     AuthRetryError,
     Backoff,
+    CallEnded,
     GaveUp,
     Jitter,
     Reason,
@@ -19,6 +23,7 @@ from requests_authretry import (
     RetryQuota,
     RetryScheduled,
     Settings,
+    Waiting,
     attempts,
     mount,
 )
@@ -28,6 +33,8 @@ from tests.support.sessions import API, AT_ONCE, Rig, raised, real
 from tests.support.wire import PATIENCE, Wire, answer, cut, fin, refusing, rst, says, silence
 
 if TYPE_CHECKING:
+    from threading import Event
+
     from tests.support.wire import End
 
 TWICE = RetryPolicy(max_attempts=2, backoff=AT_ONCE)
@@ -128,7 +135,7 @@ def test_the_server_may_forbid_a_retry(word: str) -> None:
     assert [event.reason for event in rig.told(GaveUp)] == [Reason.VETOED]
 
 
-@pytest.mark.parametrize(("status", "sent"), [(409, 2), (404, 2), (200, 1), (304, 1)])
+@pytest.mark.parametrize(("status", "sent"), [(409, 2), (404, 2), (400, 2), (200, 1), (304, 1)])
 def test_the_server_may_ask_for_a_retry(status: int, sent: int) -> None:
     """An error with x-should-retry: true is retried whatever its status; a success never is."""
     rig = Rig((status, {"x-should-retry": "true"}), 204)
@@ -254,6 +261,13 @@ def test_a_call_that_failed_pays_nothing_back() -> None:
     assert len(rig.inner.sent) == 5
 
 
+def test_a_call_that_ends_with_a_server_error_pays_nothing_back() -> None:
+    """A 500 that the settings do not retry is no success, although it is final."""
+    policy = RetryPolicy(statuses=[503], backoff=AT_ONCE)
+    rig = Rig(503, 500, 503, 200, quota=RetryQuota(capacity=14), retry=policy)
+    assert [rig.get().status_code for _ in range(2)] == [500, 503]
+
+
 def test_who_comes_too_late_to_pay_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     """A retry is not sent if other threads emptied the quota between check and payment."""
     monkeypatch.setattr(RetryQuotas, "pay", lambda *_: False)
@@ -310,8 +324,41 @@ def test_a_listener_that_raises_harms_nobody(caplog: pytest.LogCaptureFixture) -
 
     rig = Rig(503, 200, listeners=[broken, heard.append])
     assert rig.get().status_code == 200
-    assert [type(event) for event in heard] == [RetryScheduled]
+    assert [type(event) for event in heard] == [
+        AttemptEnded,
+        RetryScheduled,
+        Waiting,
+        AttemptEnded,
+        CallEnded,
+    ]
     assert "a listener failed on RetryScheduled" in caplog.text
+
+
+class Watching(FakeClock):
+    """A clock that sees what waiting calls can be woken with.
+
+    Attributes:
+        wakes: Weak references to that.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wakes: list[ref[Event]] = []
+
+    def sleep(self, seconds: float, wake: Event | None = None) -> None:
+        """Look, and go on."""
+        assert wake is not None
+        self.wakes.append(ref(wake))
+        super().sleep(seconds, wake)
+
+
+def test_a_wait_that_is_over_leaves_nothing_behind() -> None:
+    """A session that makes many calls does not keep what their waits could be ended with."""
+    clock = Watching()
+    rig = Rig(503, 200, clock=clock)
+    rig.get()
+    gc.collect()
+    assert [wake() for wake in clock.wakes] == [None]
 
 
 def test_a_listener_closes_the_session() -> None:
@@ -320,6 +367,6 @@ def test_a_listener_closes_the_session() -> None:
     session.mount(API, script)
     settings = Settings(clock=FakeClock(), listeners=[lambda _: session.close()])
     mount(session, settings)
-    with pytest.raises(AuthRetryError, match="closed"):
+    with pytest.raises(AuthRetryError, match=r"^the session was closed during the wait$"):
         session.get(API)
     assert len(script.sent) == 1

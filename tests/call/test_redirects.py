@@ -135,7 +135,7 @@ def test_a_401_from_elsewhere_renews_nothing() -> None:
     response = away.get()
     assert (response.status_code, response.url, source.calls) == (401, EVIL, 1)
     assert away.carried == ["Bearer first", None]
-    assert [event.reason for event in away.told(RefreshDeclined)] == [Reason.NO_TOKEN]
+    assert [event.reason for event in away.told(RefreshDeclined)] == [Reason.OTHER_ORIGIN]
 
 
 def test_a_renewed_token_is_carried_from_then_on() -> None:
@@ -151,6 +151,16 @@ def test_one_401_is_answered_in_a_call() -> None:
     response = tour.get()
     assert (response.status_code, tour.carried[-1]) == (401, "Bearer two")
     assert [event.reason for event in tour.told(RefreshDeclined)] == [Reason.ANSWERED]
+
+
+def test_a_hop_to_another_token_has_a_401_of_its_own() -> None:
+    """Where a site with another token refuses it, that is renewed: the first 401 was not its."""
+    there = "https://there.example.com"
+    sources = {API: Source("one", "two"), there: Source("uno", "due")}
+    sites = [Settings(token=source, origins=[origin]) for origin, source in sources.items()]
+    tour = Rig(401, moved(f"{there}/"), 401, 200, sites=sites)
+    assert tour.get().status_code == 200
+    assert tour.carried == ["Bearer one", "Bearer two", "Bearer uno", "Bearer due"]
 
 
 def test_the_deadline_spans_all_hops() -> None:
@@ -182,15 +192,16 @@ def test_timeouts_are_clipped_over_hops() -> None:
     assert [options["timeout"] for options in inner.options] == [5, 3, 3]
 
 
-def test_a_redirect_that_the_caller_follows_late_is_a_call_of_its_own() -> None:
-    """A caller who sends `response.next` after the deadline begins a new deadline."""
+@pytest.mark.parametrize("seconds", [120, 3600])
+def test_a_redirect_that_the_caller_follows_late_is_a_call_of_its_own(seconds: float) -> None:
+    """A caller who sends `response.next` at the deadline or later begins a new deadline."""
     clock = FakeClock()
     inner = Recorder(moved("/there"), 503, 200)
     session = requests.Session()
     session.mount("https://", AuthRetryAdapter(Settings(clock=clock), inner=inner))
     response = session.get(API, allow_redirects=False, timeout=5)
     assert response.next is not None
-    clock.advance(3600)
+    clock.advance(seconds)
     assert session.send(response.next, timeout=5).status_code == 200
     assert [options["timeout"] for options in inner.options] == [5, 5, 5]
 

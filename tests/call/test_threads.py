@@ -19,6 +19,7 @@ from requests_authretry import (
     RetryQuota,
     Settings,
     TokenRefreshed,
+    attempts,
     mount,
 )
 from requests_authretry._admission.retry_quota import RetryQuotas
@@ -55,6 +56,16 @@ def at_once(work: Callable[[int], T], crowd: int = CROWD) -> list[T]:
 
     with ThreadPoolExecutor(crowd) as pool:
         return list(pool.map(run, range(crowd)))
+
+
+def test_a_request_that_another_thread_has_sent_is_a_new_call() -> None:
+    """A redirect continues the call of the thread that got it, not that of another thread."""
+    session, _ = scripted(settings("token"), (302, {"Location": "/there"}), 200)
+    request = session.prepare_request(requests.Request("GET", URL))
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(session.send, request, allow_redirects=False).result()
+    assert [one.status for one in attempts(first)] == [302]
+    assert [one.status for one in attempts(session.send(request))] == [200]
 
 
 def roomy_session(chosen: Settings) -> requests.Session:

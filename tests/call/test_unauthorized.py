@@ -165,8 +165,8 @@ def test_a_401_whose_body_breaks_is_in_the_record(line: Action, kind: str) -> No
         error, url = raised(session, wire.url), wire.url
     assert error.request is not None
     assert error.request.url == url
-    assert [(one.status, one.error, one.reason) for one in attempts(error)] == [
-        (None, kind, Reason.OTHER_SCHEME)
+    assert [(one.status, one.error, one.reason, one.url) for one in attempts(error)] == [
+        (None, kind, Reason.OTHER_SCHEME, url)
     ]
     assert type(error).__name__ == kind
 

@@ -158,5 +158,5 @@ def test_it_is_said_and_its_challenge_is_not_read(monkeypatch: pytest.MonkeyPatc
             session.get(wire.url)
         assert len(read) == 1
     assert [event.reason for event in told if isinstance(event, RefreshDeclined)] == [
-        Reason.NO_TOKEN
+        Reason.OTHER_ORIGIN
     ]

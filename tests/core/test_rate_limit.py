@@ -34,7 +34,7 @@ from requests_authretry._core.rate_limit import (
     TooLate,
     Window,
 )
-from requests_authretry._core.records import Limit
+from requests_authretry._core.records import Limit, Reason
 from tests.core.drain import Bucket, Drain, FixedWindow
 
 NOW = 1000.0
@@ -412,18 +412,26 @@ def test_a_probe_counts_as_sent() -> None:
     assert sent == replace(rate_limit.on_sent(state, NOW), probed=NOW)
     assert decision == Slot(1)
     assert sent.windows[0].left == -1.0
-    assert rate_limit.ask(sent, 0, NOW, NOW + 5) == (sent, AskAgain(ASKING))
+    assert rate_limit.ask(sent, 0, NOW, NOW + 5) == (sent, AskAgain(ASKING, Reason.PACING))
 
 
 SLOW = RateState(rate=1.0, cut=0.0, opened=0.0, slot=1.0)
 ASKED = {
     "nothing holds it back": (RateState(), 0, Slot(1)),
     "a cool-down beyond the deadline": (RateState(not_before=6.0), 0, TooLate(6.0)),
-    "a cool-down": (RateState(not_before=3.0), 0, AskAgain(3.0)),
-    "a cool-down, and one before it": (RateState(not_before=3.0), 1, AskAgain(3.0 + OVERDUE)),
-    "a pace": (SLOW, 0, AskAgain(1.0)),
-    "a pace, and two before it": (SLOW, 2, AskAgain(3.0 + OVERDUE)),
-    "a slot beyond the deadline": (replace(SLOW, slot=8.0), 0, AskAgain(5.0 + OVERDUE)),
+    "a cool-down": (RateState(not_before=3.0), 0, AskAgain(3.0, Reason.COOL_DOWN)),
+    "a cool-down, and one before it": (
+        RateState(not_before=3.0),
+        1,
+        AskAgain(3.0 + OVERDUE, Reason.COOL_DOWN),
+    ),
+    "a pace": (SLOW, 0, AskAgain(1.0, Reason.PACING)),
+    "a pace, and two before it": (SLOW, 2, AskAgain(3.0 + OVERDUE, Reason.PACING)),
+    "a slot beyond the deadline": (
+        replace(SLOW, slot=8.0),
+        0,
+        AskAgain(5.0 + OVERDUE, Reason.PACING),
+    ),
 }
 
 

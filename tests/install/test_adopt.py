@@ -14,20 +14,25 @@ from requests.auth import AuthBase
 from urllib3.util import Retry
 
 from requests_authretry import (
+    AttemptEnded,
     AuthRetryAdapter,
+    CallEnded,
     ConfigurationError,
     FileStore,
     MemoryStore,
     RefreshDeclined,
+    RefreshFailed,
     RetryPolicy,
     Settings,
     Token,
     TokenRefreshed,
+    Waiting,
     mount,
 )
 from requests_authretry._core.token import TokenRecord
 from requests_authretry._shared import SharedState
 from requests_authretry.testing import FakeClock, ScriptedAdapter
+from tests.support.renewals import Flaky, all_end
 from tests.support.scripted import EXPIRED, ORIGIN, URL, Source, carried, scripted, settings
 
 if TYPE_CHECKING:
@@ -172,7 +177,11 @@ def test_the_same_token_again_is_no_answer() -> None:
     session, below = legacy(adopting(source, listeners=[events.append]), EXPIRED)
     assert session.get(URL).status_code == 401
     assert (len(below.sent), source.calls) == (1, 1)
-    assert [type(event) for event in events] == [RefreshDeclined]
+    assert [type(event) for event in events if not isinstance(event, Waiting)] == [
+        AttemptEnded,
+        RefreshDeclined,
+        CallEnded,
+    ]
 
 
 def test_adopting_is_no_renewal() -> None:
@@ -180,9 +189,11 @@ def test_adopting_is_no_renewal() -> None:
     events: list[object] = []
     session, _ = legacy(adopting(Source("new"), listeners=[events.append]), 200, EXPIRED, 200)
     session.get(URL)
-    assert events == []
     session.get(URL)
-    assert [type(event) for event in events] == [TokenRefreshed]
+    renewed = [index for index, event in enumerate(events) if isinstance(event, TokenRefreshed)]
+    ended = [index for index, event in enumerate(events) if isinstance(event, CallEnded)]
+    assert (len(renewed), len(ended)) == (1, 2)
+    assert ended[0] < renewed[0] < ended[1]
 
 
 def test_the_token_of_a_store_comes_first() -> None:
@@ -193,6 +204,65 @@ def test_the_token_of_a_store_comes_first() -> None:
     session.get(URL)
     session.get(URL)
     assert carried(below) == ["Bearer renewed", "Bearer renewed", "Bearer new"]
+
+
+def test_the_token_of_a_store_is_taken_without_the_lock() -> None:
+    """A restarted process reads the store once: it renews nothing, and tells what it has found."""
+    store, events = Flaky(), list[Any]()
+    store.inner.write(KEY, TokenRecord(Token("renewed"), 5).dump())
+    chosen = adopting(Source("new"), store=store, listeners=[events.append])
+    session, _ = legacy(chosen, 200)
+    session.get(URL)
+    assert store.done == ["read"]
+    assert events == [TokenRefreshed(KEY, adopted=True, expires_at=None)]
+
+
+@pytest.mark.parametrize("failing", [set(), {"read"}], ids=["none", "read"])
+def test_the_header_serves_whatever_the_store_does(failing: set[str]) -> None:
+    """A store that is empty or out of reach changes nothing: the header is sent."""
+    store = Flaky()
+    store.failing = failing
+    session, below = legacy(adopting(Source("new"), store=store), 200)
+    session.get(URL)
+    assert (carried(below), store.done) == ([STALE], ["read"])
+
+
+def test_a_store_that_lost_its_token_is_not_written_without_the_lock() -> None:
+    """Settings that adopt a header use the token of other settings, and leave the store alone."""
+    store, source = Flaky(), Source("new")
+    other, _ = scripted(settings(source, store=store), 200)
+    other.get(URL)
+    store.inner.write(KEY, "")
+    store.done.clear()
+    session, below = legacy(adopting(source, store=store), 200)
+    session.get(URL)
+    assert (carried(below), store.done) == (["Bearer new"], ["read"])
+
+
+def test_a_header_that_could_not_be_renewed_is_renewed_in_the_background() -> None:
+    """The token endpoint asked for 30 s: after that time it is asked, while the header serves."""
+    clock = FakeClock()
+    source = Source(RefreshFailed("busy", retry_after=30.0), "new")
+    session, below = legacy(adopting(source, clock=clock, store=Flaky()), EXPIRED, 200, 200)
+    with pytest.raises(RefreshFailed):
+        session.get(URL)
+    clock.advance(40)
+    session.get(URL)
+    all_end()
+    session.get(URL)
+    assert carried(below) == [STALE, STALE, "Bearer new"]
+
+
+def test_a_refused_header_is_shown_to_the_source() -> None:
+    """Where the record in the store is torn, the source learns which token was refused."""
+    store, source = Flaky(), Source("new")
+    store.inner.write(KEY, "{")
+    session, below = legacy(adopting(source, store=store), EXPIRED, 200)
+    session.get(URL)
+    assert carried(below) == [STALE, "Bearer new"]
+    [context] = source.contexts
+    assert context.stale is not None
+    assert (context.stale.authorization, context.blind) == (STALE, True)
 
 
 def test_a_restart_goes_on_with_the_store(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from requests_authretry import (
+    AttemptEnded,
+    CallEnded,
     FetchContext,
     FileStore,
     MemoryStore,
@@ -14,6 +16,7 @@ from requests_authretry import (
     RefreshDeclined,
     RefreshFailed,
     TokenRefreshed,
+    Waiting,
 )
 from requests_authretry.cli.demo_server import DemoServer, serve
 from requests_authretry.oauth2 import (
@@ -121,7 +124,8 @@ def test_a_plain_403_is_no_event(oidc: OidcServer, demo_server: DemoServer, url:
     with mounted(sources(oidc)["refresh token"], url, listeners=[events.append]) as session:
         demo_server.answer(403)
         assert session.get(f"{url}/get").status_code == 403
-    assert [type(event) for event in events] == [TokenRefreshed]
+    told = [type(event) for event in events]
+    assert told == [Waiting, TokenRefreshed, AttemptEnded, CallEnded]
 
 
 def test_a_chain_of_tokens(oidc: OidcServer, url: str) -> None:

@@ -168,7 +168,7 @@ def test_a_redirect_on_the_same_origin(
     assert reasons(response) == [
         (503, Reason.SERVER_ERROR),
         (401, Reason.REFRESHED),
-        (302, Reason.FINAL),
+        (302, Reason.REDIRECT),
         (200, Reason.FINAL),
     ]
 
@@ -201,7 +201,7 @@ def test_a_wrong(played: Played, clock: FakeClock, user: str) -> None:
     """A wrong password or user is one request and one 401: asking again would change nothing."""
     mount(played.session, steady(clock))
     response = played.session.get(f"{ORIGIN}/basic-auth/ada/{PASSWORD}", auth=(user, "wrong"))
-    assert reasons(response) == [(401, Reason.FINAL)]
+    assert reasons(response) == [(401, Reason.NO_TOKEN)]
     assert response.headers["WWW-Authenticate"] == 'Basic realm="Fake Realm"'
     assert len(played.passed) == 1
 
@@ -262,12 +262,16 @@ def test_all_of_it_is_told(played: Played, demo_server: DemoServer, clock: FakeC
     assert [(each.started, each.delay) for each in attempts(response)] == [
         pytest.approx(pair) for pair in [(0, 3), (3, 0.1), (3.1, 0.2), (3.3, 0), (3.3, 0)]
     ]
-    assert explain(response).splitlines() == [
-        f"{url}: 200 after 5 attempts in 3.30 s",
-        "  1. 429: throttled, waited 3 s (the server asked for 3 s)",
-        "  2. 503: server error, waited 0.1 s",
-        "  3. 503: server error, waited 0.2 s",
-        "  4. 401: token renewed",
-        "  5. 200: final answer",
+    assert str(explain(response)).splitlines() == [
+        f"GET {url}: 200 after 5 attempts in 3.3 s",
+        "  1. 429 in 0 s: throttled (the server asked for 3 s)",
+        "     waited 3 s: retry_after, as the server asked",
+        "  2. 503 in 0 s: server error",
+        "     waited 0.1 s: backoff",
+        "  3. 503 in 0 s: server error",
+        "     waited 0.2 s: backoff",
+        "  4. 401 in 0 s: token renewed",
+        "  5. 200 in 0 s: final answer",
+        "  waited 3.3 s in all",
     ]
     assert played.statuses[1:] == [attempt.status for attempt in attempts(response)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,13 +16,15 @@ from requests_authretry import (
     Store,
     Token,
 )
+from requests_authretry._admission.waiting import Waiter
 from requests_authretry._core.token import TokenRecord
 from requests_authretry._shared import SharedState
 from requests_authretry.testing import FakeClock
 from tests.support.scripted import ORIGIN, settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from requests_authretry._tokens.renewal import Renewal
 
@@ -31,6 +33,11 @@ DOWN = RefreshFailed("the token endpoint is down")
 SPENT = RefreshFailed("the refresh token is not good", error="invalid_grant")
 PATIENCE = 120.0
 """Real seconds that a thread is waited for that must come to its end."""
+
+
+def alone(clock: FakeClock) -> Callable[[], AbstractContextManager[Waiter]]:
+    """What lets a thread wait that belongs to no call."""
+    return lambda: nullcontext(Waiter(clock, lambda *_: None))
 
 
 class Drawn:
@@ -200,7 +207,7 @@ class Desk:
 
     def token(self, patience: float = 120.0) -> Token:
         """The token that a call with so much time would send now."""
-        return self.manager.usable(self.clock.monotonic() + patience)
+        return self.manager.usable(self.clock.monotonic() + patience, alone(self.clock))
 
     def value(self, patience: float = 120.0) -> str:
         """Its text."""
@@ -209,7 +216,7 @@ class Desk:
     def renewed(self, refused: Token, patience: float = 120.0) -> Token | Reason:
         """What a call gets whose token was refused."""
         context = FetchContext(refused, refused=True)
-        return self.manager.renew(context, self.clock.monotonic() + patience)
+        return self.manager.renew(context, self.clock.monotonic() + patience, alone(self.clock))
 
     def waited(self, patience: float = 120.0) -> float:
         """How long a call with so much time waits for its token."""

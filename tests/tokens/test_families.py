@@ -17,6 +17,7 @@ from requests import RequestException
 from requests.adapters import BaseAdapter
 
 from requests_authretry import (
+    AuthRetryAdapter,
     FetchContext,
     FileStore,
     MemoryStore,
@@ -28,11 +29,13 @@ from requests_authretry import (
     override,
 )
 from requests_authretry._tokens import families as module
+from requests_authretry._tokens import store_sync
 from requests_authretry._tokens.families import Families, families
-from requests_authretry.oauth2 import Client, RefreshToken
+from requests_authretry.oauth2 import Client, RefreshToken, _grants
 from requests_authretry.sources import from_credentials
 from requests_authretry.testing import FakeClock, ScriptedAdapter, forget_tokens
 from tests.call.test_lifecycle import Child
+from tests.support.sessions import ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,6 +113,16 @@ def called(settings: Settings, url: str = ONE) -> str | None:
     except RequestException:
         return None
     return str(below.sent[0].headers["Authorization"])
+
+
+def refused(settings: Settings, url: str = ONE) -> str:
+    """What a call through a new session raises, as there is no token."""
+    session = requests.Session()
+    session.mount("https://", ScriptedAdapter())
+    mount(session, settings)
+    with pytest.raises(RefreshFailed) as caught:
+        session.get(url)
+    return str(caught.value)
 
 
 def one_source(server: Rotating) -> list[Settings]:
@@ -219,12 +232,84 @@ def test_a_spent_first_refresh_token_is_refused(
     """Where another store has its successor, it is not sent again; the error names the way out."""
     first, second = STORES[stores](tmp_path)
     assert called(chosen(source(server), **first)) == "Bearer access-0"
-    session = requests.Session()
-    session.mount("https://", ScriptedAdapter())
-    mount(session, chosen(source(server), **second))
-    with pytest.raises(RefreshFailed, match="name one store in all settings that use it"):
-        session.get(ONE)
+    assert refused(chosen(source(server), **second)) == (
+        "the first refresh token was spent in this process, and the store has none that followed "
+        "it: name one store in all settings that use it, or sign in again and give the new refresh "
+        "token"
+    )
     assert server.spent == ["first"]
+
+
+def test_a_first_refresh_token_is_sent_by_one_thread_at_a_time() -> None:
+    """A thread whose time is over while another sends the token does not send it as well."""
+    again = families.sending("digest", 0.0)
+    with families.sending("digest", 0.0), pytest.raises(RefreshFailed) as caught, again:
+        pass
+    assert str(caught.value) == "the first refresh token is being sent by another thread still"
+
+
+@pytest.fixture
+def process(monkeypatch: pytest.MonkeyPatch) -> Families:
+    """A process that has just begun."""
+    begun = Families()
+    for each in (module, store_sync, _grants):
+        monkeypatch.setattr(each, "families", begun, raising=False)
+    return begun
+
+
+@pytest.mark.usefixtures("process")
+def test_a_process_begins_without_tokens(
+    server: Rotating, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It knows no source, no owner of a record, and has warned nobody; it warns once."""
+    carried = [called(chosen(source(server, name))) for name in "ab"]
+    assert carried == ["Bearer access-0", "Bearer access-1"]
+    assert called(chosen(Custom(), store=MemoryStore())) == "Bearer access-1"
+    assert _losses(caplog) >= 1
+
+
+def test_a_warning_comes_again_when_tokens_are_forgotten(
+    server: Rotating, caplog: pytest.LogCaptureFixture
+) -> None:
+    """For tests: as in a new process, a server that rotates is warned of once more."""
+    for number in (1, 2):
+        settings, clock = chosen(source(server, f"first-{number}")), FakeClock()
+        settings = replace(settings, clock=clock)
+        for _ in range(3):
+            assert called(settings) is not None
+            clock.advance(HOUR)
+        assert _losses(caplog) == number
+        forget_tokens()
+
+
+def test_a_refresh_token_that_may_be_lost_is_warned_of(
+    server: Rotating, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without a store, the log says what happens to the newest refresh token, and what to do."""
+    called(chosen(source(server)))
+    [told] = caplog.messages
+    assert told == (
+        "the server gives a new refresh token each time: without Settings(store=...) the last one "
+        "is lost when this process ends, and other processes send spent ones"
+    )
+
+
+def _losses(caplog: pytest.LogCaptureFixture) -> int:
+    """How many warnings say that the newest refresh token may be lost."""
+    begin = "the server gives a new refresh token each time"
+    return sum(message.startswith(begin) for message in caplog.messages)
+
+
+@pytest.mark.parametrize("rotates", [True, False])
+def test_what_cannot_be_lost_is_not_warned_of(
+    rotates: bool,  # noqa: FBT001
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Nobody is warned where a store keeps the refresh token, or where it stays the same."""
+    server, store = Rotating(rotates=rotates), MemoryStore() if rotates else None
+    for name in "ab":
+        assert called(chosen(source(server, name), store=store)) is not None
+    assert _losses(caplog) == 0
 
 
 def test_a_server_named_in_two_ways(server: Rotating) -> None:
@@ -355,18 +440,21 @@ class Custom:
 
     Attributes:
         spent: The refresh tokens it has spent.
+        blind: Whether it was told each time that a newer one may be elsewhere.
     """
 
     life = 1e12
 
     def __init__(self, **attributes: object) -> None:
         self.spent: list[str] = []
+        self.blind: list[bool] = []
         vars(self).update(attributes)
 
     def fetch(self, context: FetchContext) -> Token:
         """Spend the newest refresh token there is."""
         newest = context.stale.refresh_token if context.stale else None
         self.spent.append(newest or "first")
+        self.blind.append(context.blind)
         number = len(self.spent)
         end = context.clock.time() + self.life
         return Token(f"access-{number}", end, refresh_token=f"next-{number}")
@@ -382,6 +470,65 @@ def test_one_object_has_one_token() -> None:
     mine = Custom()
     assert [called(chosen(mine)), called(chosen(mine, OTHER), OTHER)] == ["Bearer access-1"] * 2
     assert mine.spent == ["first"]
+
+
+def test_a_source_whose_tokens_are_kept_elsewhere_is_asked_by_each() -> None:
+    """What the source says now counts, not what it said to other settings of the process."""
+    mine = Custom(is_kept_elsewhere=True)
+    assert [called(chosen(mine)) for _ in range(2)] == ["Bearer access-1", "Bearer access-2"]
+
+
+@pytest.mark.filterwarnings("ignore:.* are two token sources")
+def test_sources_of_one_family_own_a_record_together() -> None:
+    """Equal names of families are one owner of a store's record; another name is another owner."""
+    store = MemoryStore()
+    carried = [called(chosen(Custom(family=name), store=store)) for name in ("a", "a", "b")]
+    assert carried == ["Bearer access-1", "Bearer access-1", None]
+
+
+def test_a_record_with_a_name_has_no_owner() -> None:
+    """Two sources with one ``store_key`` use one record, and nobody is warned."""
+    store, each = MemoryStore(), [Custom(store_key="mine") for _ in range(2)]
+    assert [called(chosen(one, store=store)) for one in each] == ["Bearer access-1"] * 2
+    assert [one.spent for one in each] == [["first"], []]
+
+
+def test_a_store_has_a_record_for_each_origin() -> None:
+    """Two sources without a ``store_key`` own the records of two origins in one store."""
+    store = MemoryStore()
+    for origin in (ONE, OTHER):
+        assert called(chosen(Custom(), origin, store=store), origin) == "Bearer access-1"
+        assert store.read(origin) is not None
+
+
+def test_a_store_without_owner() -> None:
+    """The owner of a record is forgotten with the store, whose address another store may get."""
+    for _ in range(20):
+        assert called(chosen(Custom(), store=MemoryStore())) == "Bearer access-1"
+        gc.collect()
+
+
+class Late:
+    """An object that needs an adapter with a token when it is collected, to say that it ends."""
+
+    def __del__(self) -> None:
+        AuthRetryAdapter(chosen(Custom()))
+
+
+class Dropping(Custom):
+    """A source that leaves something to be collected whenever it is asked who it is."""
+
+    @property
+    def family(self) -> str:
+        """A name."""
+        Late()
+        return "mine"
+
+
+@pytest.mark.usefixtures("process")
+def test_what_is_collected_meanwhile_may_make_settings() -> None:
+    """Python may collect an object of the program in any line, and it may have a token source."""
+    assert ended(lambda: called(chosen(Dropping(), store=MemoryStore()))) == "Bearer access-1"
 
 
 def test_a_method_owns_a_record() -> None:
@@ -460,7 +607,11 @@ def test_a_nameless_source_does_not_begin_twice(stores: str) -> None:
     store, mine = MemoryStore(), Custom()
     first = store if stores == "one" else None
     assert called(chosen(mine, store=first)) == "Bearer access-1"
-    assert called(chosen(mine, OTHER, store=store), OTHER) is None
+    assert refused(chosen(mine, OTHER, store=store), OTHER) == (
+        "no token from the token source: it gave a refresh token in this process that is kept in "
+        "another store or under another name, and would spend its first one again: name one store "
+        "in all settings that use it, and give it a store_key"
+    )
     assert mine.spent == ["first"]
     named = Custom(store_key="mine")
     for origin in (ONE, OTHER):
@@ -568,12 +719,13 @@ def test_a_child_keeps_what_it_has_got_itself() -> None:
 
     def later() -> str:
         mine.spent.clear()
+        mine.blind.clear()
         for _ in range(3):
             called(alone)
             clock.advance(HOUR)
-        return ", ".join(mine.spent)
+        return f"{', '.join(mine.spent)}; {mine.blind}"
 
-    assert Child(later).answer() == "first, next-1, next-2"
+    assert Child(later).answer() == "first, next-1, next-2; [True, False, False]"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import re
 import sys
 import warnings
 from contextlib import suppress
@@ -25,6 +26,7 @@ from requests_authretry import (
     FetchContext,
     FileStore,
     MemoryStore,
+    RefreshFailed,
     RetryPolicy,
     Settings,
     Token,
@@ -289,13 +291,19 @@ def test_a_store_in_an_override_serves_the_token() -> None:
     assert "alice-token" in str(other.read(ORIGIN))
 
 
-def test_a_second_function_is_told_of() -> None:
-    """Two functions with one store and one origin: a warning says what to do."""
+@pytest.mark.parametrize(("second", "name"), [(bobs, "bobs"), (Person(BOB), "Person")])
+def test_a_second_source_is_told_of(second: Any, name: str) -> None:
+    """Two sources with one store and one origin: a warning says what to do."""
     store = MemoryStore()
     mount(requests.Session(), chosen(alices, store))
     mount(requests.Session(), chosen(alices, store, timeout=3))
-    with pytest.warns(UserWarning, match="Give them a store_key"):
-        mount(requests.Session(), chosen(bobs, store))
+    text = (
+        f"alices and {name} are two token sources for {ORIGIN} in one MemoryStore, and have no "
+        "store_key: tokens of the second are kept in memory only. Give them a store_key, the same "
+        "for one identity, else one for each"
+    )
+    with pytest.warns(UserWarning, match=f"^{re.escape(text)}$"):
+        mount(requests.Session(), chosen(second, store))
 
 
 def test_a_second_object_is_refused() -> None:
@@ -306,8 +314,27 @@ def test_a_second_object_is_refused() -> None:
     mount(requests.Session(), chosen(Person(ALICE), store))
     with pytest.warns(UserWarning, match="Give them a store_key"):
         mount(session, chosen(Person(ALICE), store))
-    with pytest.raises(requests.RequestException, match="give them a store_key, the same"):
+    with pytest.raises(RefreshFailed) as refused:
         session.get(ORIGIN)
+    assert str(refused.value) == (
+        "no token from the token source: another token source without a store_key uses this store "
+        "for the same origins, and both may begin with one refresh token: give them a store_key, "
+        "the same for one identity, else one for each"
+    )
+
+
+def test_a_second_object_without_refresh_tokens_is_asked() -> None:
+    """It cannot spend a refresh token of the first: its tokens are in memory, and it is warned of.
+
+    So with two credential objects of an SDK, which keep their refresh tokens themselves.
+    """
+    store, session, below = MemoryStore(), requests.Session(), ScriptedAdapter(200)
+    session.mount("https://", below)
+    mount(requests.Session(), chosen(KINDS["credentials"](ALICE), store))
+    with pytest.warns(UserWarning, match="are two token sources"):
+        mount(session, chosen(KINDS["credentials"](BOB), store))
+    session.get(ORIGIN)
+    assert below.sent[0].headers["Authorization"] == "Bearer bob-token"
 
 
 def test_one_function_made_twice_is_one_source() -> None:
@@ -321,6 +348,20 @@ def test_one_function_made_twice_is_one_source() -> None:
     assert store.read(ORIGIN) is not None
 
 
+def test_a_function_may_need_what_is_not_there_yet() -> None:
+    """A function that captures a name without a value, as in a factory, is a source as any."""
+    session, store = requests.Session(), MemoryStore()
+    session.mount("https://", ScriptedAdapter(200))
+
+    def token() -> str:
+        return value
+
+    mount(session, chosen(token, store))
+    value = f"{BOB}-token"
+    session.get(ORIGIN)
+    assert value in str(store.read(ORIGIN))
+
+
 def of_module(name: str) -> Any:
     """A function whose code is the same in each module, and whose module holds the token."""
     made = ModuleType(name)
@@ -329,13 +370,12 @@ def of_module(name: str) -> Any:
     return made.token
 
 
-def of_dictionary(name: str) -> Any:
-    """A function that captures what is equal for all, and is filled later."""
-    held: dict[str, str] = {}
+def of_list(name: str) -> Any:
+    """A function that captures what is equal for all."""
+    held = [Equal(name)]
 
     def token() -> str:
-        held["token"] = f"{name}-token"
-        return held["token"]
+        return held[0]()
 
     return token
 
@@ -358,7 +398,7 @@ def of_index(index: int) -> Any:
 
 LOOKALIKES: dict[str, Callable[[str], Any]] = {
     "modules": of_module,
-    "dictionaries": of_dictionary,
+    "lists": of_list,
     "equal objects": Equal,
     "a number and a truth": lambda name: of_index(0 if name == ALICE else False),
 }

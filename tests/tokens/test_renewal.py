@@ -49,6 +49,7 @@ from tests.support.renewals import (
     Flaky,
     Issuer,
     Stepped,
+    alone,
     ends,
     in_vain,
     no_thread,
@@ -547,7 +548,7 @@ def test_a_late_401_says_nothing_of_a_newer_token(
     assert isinstance(new, Token)
     clock.advance(HOUR)
     refusal = FetchContext(old, refused=True, challenge=Challenge("Bearer", {"error": "revoked"}))
-    desk.manager.renew(refusal, clock.monotonic() + 30.0)
+    desk.manager.renew(refusal, clock.monotonic() + 30.0, alone(clock))
     retry = desk.settings.retry
     assert issuer.contexts[2] == FetchContext(new, timeout=30.0, retry=retry, clock=clock)
 
@@ -633,7 +634,7 @@ def test_a_server_that_refuses_all_is_asked_five_times(clock: FakeClock, issuer:
     assert (issuer.calls, len(below.sent)) == (6, 13)
     clock.advance(30 - 16)
     assert session.get(URL).status_code == 401
-    assert desk.events[-1].reason is Reason.ANSWERED
+    assert desk.told(RefreshDeclined)[-1].reason is Reason.ANSWERED
     assert issuer.calls == 7
 
 

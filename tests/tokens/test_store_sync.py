@@ -19,6 +19,7 @@ from requests_authretry import (
     FileStore,
     Reason,
     RefreshFailed,
+    Settings,
     StoreFailed,
     Token,
     TokenRefreshed,
@@ -113,6 +114,14 @@ def test_the_store_is_read_inside_its_lock(desk: Desk, store: Flaky, issuer: Iss
     assert store.done == ["lock", "read", "write", "release"]
 
 
+def test_a_record_is_named_by_its_origins(issuer: Issuer, clock: FakeClock, store: Flaky) -> None:
+    """Without a ``store_key`` the name is the sorted origins, whatever order they are given in."""
+    origins = ["https://b.example.com", "https://a.example.com"]
+    session, _ = scripted(Settings(token=issuer, origins=origins, clock=clock, store=store), 200)
+    session.get(origins[0])
+    assert store.inner.read("https://a.example.com https://b.example.com") is not None
+
+
 @pytest.mark.parametrize("moment", [EARLY, LATE, HOUR])
 def test_what_another_has_fetched_is_adopted(
     desk: Desk, other: Desk, issuer: Issuer, clock: FakeClock, moment: float
@@ -182,6 +191,17 @@ def test_a_refused_token_does_not_come_back(
     assert kept[0] == "theirs"
 
 
+def test_a_token_that_is_over_does_not_come_back(
+    desk: Desk, store: Flaky, issuer: Issuer, clock: FakeClock
+) -> None:
+    """Where the store has a newer one that is over, a source that gives that one is no help."""
+    old, over = desk.token(), elsewhere(clock, life=-1)
+    store.put(over, generation(store) + 1)
+    issuer.given = over
+    assert desk.renewed(old) is Reason.UNCHANGED
+    assert store.kept() == ("theirs", generation(store))
+
+
 def test_generations_grow(desk: Desk, store: Flaky, clock: FakeClock) -> None:
     """The later token has the higher number; two in one millisecond, or after a jump back, too."""
     seen = [generation(store)]
@@ -191,6 +211,7 @@ def test_generations_grow(desk: Desk, store: Flaky, clock: FakeClock) -> None:
         desk.renewed(desk.token())
         seen.append(generation(store))
     assert seen == sorted(set(seen))
+    assert seen[1] == seen[0] + 1
 
 
 @pytest.mark.parametrize("lost", ["rolled back", "emptied", "torn"])
@@ -313,6 +334,40 @@ def test_the_token_of_another_process_is_adopted(
     assert [event.adopted for event in desk.told(TokenRefreshed)] == [False, True]
 
 
+class Looking(Issuer):
+    """A source that looks for the token of another, twice, before it renews a refused one."""
+
+    def __init__(self, clock: FakeClock, store: Flaky) -> None:
+        super().__init__(clock)
+        self._store = store
+        self.found: list[Token | None] = []
+
+    def fetch(self, context: FetchContext) -> Any:
+        """Look before and after the other one's token arrives."""
+        if context.refused:
+            self.found.append(context.sibling())
+            self._store.put(elsewhere(self.clock), generation(self._store) + 1)
+            self.found.append(context.sibling())
+        return super().fetch(context)
+
+
+def test_a_source_may_look_for_the_token_of_another(clock: FakeClock, store: Flaky) -> None:
+    """`FetchContext.sibling` gives no token that the source was told of, only another's."""
+    source = Looking(clock, store)
+    desk = Desk(source, clock, store=store)
+    desk.renewed(desk.token())
+    assert [None if each is None else each.value for each in source.found] == [None, "theirs"]
+    assert clock.sleeps == [1.0]
+
+
+def test_a_refused_token_whose_refresh_token_was_spent(desk: Desk, issuer: Issuer) -> None:
+    """After ``invalid_grant`` the refused token in the store is no other process's token."""
+    old = desk.token()
+    issuer.given = SPENT
+    with pytest.raises(RefreshFailed, match="not good"):
+        desk.renewed(old)
+
+
 def test_a_session_that_is_over(desk: Desk, store: Flaky, issuer: Issuer, clock: FakeClock) -> None:
     """Where nobody else has a token, the caller is told what the server said; nothing is lost."""
     clock.advance(HOUR)
@@ -422,6 +477,53 @@ def test_a_store_that_stays_broken(
     assert 100 < store.done.count("lock") < 140
 
 
+class ForeignError(OSError):
+    """An error of the library of a store."""
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(OSError("out of reach"), "out of reach"), (ForeignError("secret"), "ForeignError")],
+)
+def test_a_store_that_fails_is_logged(
+    issuer: Issuer, clock: FakeClock, error: OSError, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A warning says what failed: Python's words, of other errors only their kind."""
+    store = Flaky(error=error)
+    store.failing = {"write"}
+    Desk(issuer, clock, store=store).token()
+    told = f"a token is in memory only: the write of its store failed: {said}"
+    assert told in caplog.messages
+    assert "secret" not in caplog.text
+
+
+def test_a_torn_record_is_told_of(
+    issuer: Issuer, clock: FakeClock, store: Flaky, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who has no newer token says so: the log has the way out, and listeners the kind of error."""
+    store.inner.write(ORIGIN, "{")
+    desk = Desk(issuer, clock, store=store)
+    desk.token()
+    assert desk.told(StoreFailed) == [StoreFailed(ORIGIN, "read", "UnreadableRecordError")]
+    told = (
+        "a token is in memory only: the read of its store failed: the record is torn, or something "
+        "else wrote it: remove it from the store, and sign in again where you have to"
+    )
+    assert told in caplog.messages
+
+
+def test_nothing_early_without_the_lock(clock: FakeClock, store: Flaky) -> None:
+    """A source without refresh tokens is not asked early either, by each that waits for a lock."""
+    source = Source(*(Token(f"access-{n}", clock.time() + n * HOUR) for n in (1, 2)))
+    desk = Desk(source, clock, store=store)
+    desk.token()
+    store.failing = {"lock"}
+    clock.advance(EARLY)
+    desk.token()
+    desk.settle()
+    assert (desk.value(), source.calls, clock.sleeps) == ("access-1", 1, [])
+
+
 @pytest.mark.parametrize("what", ["lock", "read", "write"])
 def test_nothing_early_without_the_store(
     desk: Desk, other: Desk, store: Flaky, issuer: Issuer, what: str
@@ -513,7 +615,7 @@ def test_a_blip_of_the_lock_is_waited_out(
     real, waits = desk.clock.sleep, list[float]()
 
     def sleep(seconds: float, wake: threading.Event | None = None) -> None:
-        if seconds == RELOCK_SECONDS / 5:
+        if wake is None and seconds == RELOCK_SECONDS / 5:  # the caller of the renewal has one
             waits.append(seconds)
             store.failing = set()
         real(seconds, wake)
@@ -522,6 +624,16 @@ def test_a_blip_of_the_lock_is_waited_out(
     assert desk.renewed(old).value == "access-2"
     assert len(waits) == 1
     assert desk.told(StoreFailed) == []
+
+
+def test_a_lock_is_asked_for_during_five_seconds(desk: Desk, store: Flaky) -> None:
+    """A store that cannot be locked is asked once a second, then the renewal goes on without it."""
+    store.failing = {"lock"}
+    store.done.clear()
+    with pytest.raises(RefreshFailed, match="behind the backs"):
+        desk.renewed(desk.token())
+    assert desk.clock.sleeps == [1.0] * 5
+    assert store.done == ["lock"] * 6 + ["read"]
 
 
 def test_a_source_is_told_that_it_is_blind(issuer: Issuer, clock: FakeClock, store: Flaky) -> None:
@@ -589,6 +701,43 @@ def test_another_that_renews_for_long(
     assert issuer.calls == 1
     clock.advance(10)
     assert desk.value() == "access-2"
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_lock_of_another_that_has_renewed(desk: Desk, store: Flaky) -> None:
+    """While it stays locked the store is read: a refused token in it is no help, another one is."""
+    old = desk.token()
+    with store.inner.lock(ORIGIN, 0.0):
+        with pytest.raises(RefreshFailed) as failed:
+            desk.renewed(old)
+        assert str(failed.value) == (
+            "no token from the token source: its store stayed locked by another"
+        )
+        theirs = elsewhere(desk.clock)
+        store.put(theirs, generation(store) + 1)
+        desk.clock.advance(HOUR / 2)
+        assert desk.renewed(old) == theirs
+    assert [event.adopted for event in desk.told(TokenRefreshed)] == [False, True]
+
+
+@pytest.mark.usefixtures("hasty")
+def test_who_waits_for_what_hung_gets_the_newest_token(store: Flaky) -> None:
+    """A renewal that ends after the one that was begun beside it gives its callers that token."""
+    clock = Stepped()
+    issuer = Issuer(clock)
+    desk = Desk(issuer, clock, store=store)
+    with ThreadPoolExecutor(2) as callers:
+        with issuer.hanging():
+            hasty = callers.submit(desk.token, 10.0)
+            assert clock.somebody_waits()
+            patient = callers.submit(desk.token, 200.0)
+            assert clock.somebody_waits()
+            assert issuer.has_begun()
+            clock.advance(61)
+            assert hasty.exception(PATIENCE) is not None
+            with issuer.answering():
+                assert desk.value() == "access-2"
+        assert patient.result(PATIENCE).value == "access-2"
 
 
 @pytest.mark.usefixtures("hasty")
