@@ -96,9 +96,9 @@ def _not_sent(call: Call, request: PreparedRequest, result: Result | None, stop:
     )
     left = max(call.deadline - shared.clock.monotonic(), 0.0)
     raise AuthRetryError(
-        f"not sent: the server of {redacted(request.url)} {why}, and of the deadline of "
-        f"{seconds_text(shared.deadline_seconds)} {seconds_text(left)} are left: "
-        "RetryPolicy(deadline=...) says how long a call may take",
+        f"not sent: the server of {redacted(request.url)} {why}, and this call has "
+        f"{seconds_text(left)} left of its deadline of {seconds_text(shared.deadline_seconds)}; "
+        "RetryPolicy(deadline=...) lets it take longer",
         request=request,
         response=call.previous,
     )

@@ -164,8 +164,8 @@ def test_a_first_attempt_that_would_come_too_late_is_not_sent() -> None:
     error = raised(rig.session, API + "/items?key=private")
     assert type(error) is AuthRetryError
     assert str(error) == (
-        f"not sent: the server of {API}/items wants no request for 30 s, and this call's deadline "
-        "ends before that"
+        f"not sent: the server of {API}/items wants no request for 30 s, and this call has 20 s "
+        "left of its deadline of 20 s; RetryPolicy(deadline=...) lets it take longer"
     )
     assert error.request is not None
     assert error.request.url == f"{API}/items?key=private"
@@ -194,7 +194,8 @@ def test_a_first_attempt_that_gets_no_slot_in_time_is_not_sent() -> None:
     for _ in range(4):
         rig.get()
     assert str(raised(rig.session, API)) == (
-        f"not sent: the server of {API}/ lets too few requests pass before this call's deadline"
+        f"not sent: the server of {API}/ lets too few requests pass, and this call has 0 s left "
+        "of its deadline of 0.05 s; RetryPolicy(deadline=...) lets it take longer"
     )
 
 

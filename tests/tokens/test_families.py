@@ -289,8 +289,10 @@ def test_a_refresh_token_that_may_be_lost_is_warned_of(
     called(chosen(source(server)))
     [told] = caplog.messages
     assert told == (
-        "the server gives a new refresh token each time: without Settings(store=...) the last one "
-        "is lost when this process ends, and other processes send spent ones"
+        "the server gives a new refresh token each time, and no store keeps those of the token "
+        "source RefreshToken: the last one is lost when this process ends, and other processes "
+        "send spent ones. Give Settings(store=...), such as FileStore, and the same one in all "
+        "processes"
     )
 
 
