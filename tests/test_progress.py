@@ -328,12 +328,12 @@ def test_a_listener_that_is_gone_leaves_the_terminal_clean() -> None:
     assert (rig.terminal.seen, rig.terminal.has_cursor) == ([], True)
 
 
-def test_the_readme_shows_what_is_drawn() -> None:
+def test_the_page_shows_what_is_drawn() -> None:
     """The two lines of the example are those that a person sees."""
-    page = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-    [example] = re.findall(r"<!-- progress: terminal -->\n```console\n(.*?)```", page, re.DOTALL)
+    page = (Path(__file__).parent.parent / "docs" / "waits.md").read_text(encoding="utf-8")
+    [example] = re.findall(r"<!-- progress: terminal -->\n```text\n(.*?)```", page, re.DOTALL)
     rig = Rig()
-    rig.wait(1, 27.0)
+    rig.wait(1, 46.0)
     rig.wait(2, None, Reason.RENEWAL, "https://api.example.com/users")
     assert rig.after(4) == example.splitlines()
 

@@ -61,10 +61,9 @@ class Waiter:
         until = self._clock.monotonic() + seconds
         for part in (*UNKNOWN_SECONDS, seconds):
             left = until - self._clock.monotonic()
-            if left <= 0 or self.wake.is_set():
-                return
-            self._on_wait(reason, None, None)
-            self._clock.sleep(min(part, left), self.wake)
+            if left > 0:
+                self._on_wait(reason, None, None)
+                self._clock.sleep(min(part, left), self.wake)
 
     def close(self) -> None:
         """Wake it because its session was closed."""

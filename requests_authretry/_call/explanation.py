@@ -41,6 +41,7 @@ class Explanation:
         error: The name of the exception's class; None if there is none.
         message: What the exception says, without queries and users of URLs; "" if there is none.
         seconds: How long the call took.
+        is_known: Whether the call went through this library, so that its steps are known.
     """
 
     steps: tuple[Attempt | Wait, ...] = ()
@@ -50,6 +51,7 @@ class Explanation:
     error: str | None = None
     message: str = ""
     seconds: float = 0.0
+    is_known: bool = True
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
@@ -91,8 +93,7 @@ class Explanation:
             start = f"  {step.number}. " if isinstance(step, Attempt) else indent
             what, why = self._told(step)
             lines.append(f"{start}{what}: {why}" if is_attempt else f"{start}waited {what}: {why}")
-        if self._sum:
-            lines.append(f"  {self._sum}")
+        lines += [f"  {line}" for line in self._end]
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -105,8 +106,7 @@ class Explanation:
             number = f"{step.number}." if isinstance(step, Attempt) else ""
             cells = (number, what if number else f"waited {what}", why)
             rows.append("".join(f"<td>{escape(cell)}</td>" for cell in cells))
-        if self._sum:
-            rows.append(f"<td></td><td colspan=2>{escape(self._sum)}</td>")
+        rows += [f"<td></td><td colspan=2>{escape(line)}</td>" for line in self._end]
         head = escape(self._headline) + (f"<br>{escape(self.message)}" if self.message else "")
         body = "".join(f"<tr>{row}</tr>" for row in rows)
         return f"<table><caption>{head}</caption>{body}</table>"
@@ -114,21 +114,26 @@ class Explanation:
     @property
     def _headline(self) -> str:
         came = str(self.status or self.error or "no response and no exception")
-        if not self.url:
-            return f"{came}: no request is known"
+        line = f"{self.method} {self.url}: {came}".lstrip() if self.url else came
+        if not self.is_known:
+            return line
         count = len(self.attempts)
-        made = {0: "nothing was sent", 1: "after 1 attempt"}.get(count, f"after {count} attempts")
-        spent = f" in {seconds_text(self.seconds)}" if self.steps else ""
-        return f"{self.method} {self.url}: {came}{' ' if count else ', '}{made}{spent}".strip()
+        if not count:
+            return f"{line}, nothing was sent"
+        made = "1 attempt" if count == 1 else f"{count} attempts"
+        return f"{line} after {made} in {seconds_text(self.seconds)}"
 
     @property
-    def _sum(self) -> str:
+    def _end(self) -> list[str]:
+        """The lines after the steps."""
+        if not self.is_known:
+            return ["this call did not go through requests_authretry"]
         parts = []
         if self.waited:
             parts.append(f"waited {seconds_text(self.waited)} in all")
         if self.rest >= _LEAST_REST:
             parts.append(f"in this library, requests and hooks: {seconds_text(self.rest)}")
-        return "; ".join(parts)
+        return ["; ".join(parts)] if parts else []
 
     def _told(self, step: Attempt | Wait) -> tuple[str, str]:
         """Return what a step was, with its length, and why it was made or why it led on."""
@@ -166,21 +171,24 @@ def explain(result: Response | BaseException | None) -> Explanation:
             ``response`` of many exceptions is, gives an empty explanation.
     """
     if isinstance(result, Response):
+        is_known = bool(result.__dict__.get(CALL))
         steps, seconds = _story_of(result)
         return Explanation(
             steps=steps,
+            is_known=is_known,
             method=_names_of(result)[0],
             url=redacted(result.url),
             status=result.status_code,
             seconds=seconds,
         )
     if result is None:
-        return Explanation()
+        return Explanation(is_known=False)
     story: Story | None = result.__dict__.get(STORY)
-    response = getattr(result, "response", None)
+    response, is_known = getattr(result, "response", None), story is not None
     if story is None and isinstance(response, Response):
         # Session.send and raise_for_status raise about an answer that came through us.
         story = _story_of(response)
+        is_known = bool(response.__dict__.get(CALL))
     steps, seconds = story or ((), 0.0)
     made = [step for step in steps if isinstance(step, Attempt)]
     method, url = _names_of(result)
@@ -190,6 +198,7 @@ def explain(result: Response | BaseException | None) -> Explanation:
         steps=steps,
         method=method,
         url=url,
+        is_known=is_known,
         error=type(result).__name__,
         message=_message(result),
         seconds=seconds,

@@ -87,7 +87,15 @@ def test_foreign_answers_and_exceptions() -> None:
     assert (attempt.status, attempt.url) == (204, "https://other.example.com/x")
     error = requests.ConnectionError("elsewhere")
     assert attempts(error) == ()
-    assert str(explain(error)) == "ConnectionError: no request is known\n  elsewhere"
+    foreign = "  this call did not go through requests_authretry"
+    assert str(explain(error)).splitlines() == ["ConnectionError", "  elsewhere", foreign]
+    assert str(explain(response)).splitlines() == [
+        "https://other.example.com/x: 204",
+        "  1. 204 in 0 s: final answer",
+        foreign,
+    ]
+    assert str(explain(None)).splitlines() == ["no response and no exception", foreign]
+    assert str(explain(ValueError("secret"))).splitlines() == ["ValueError", foreign]
 
 
 def test_an_unmounted_session_leaves_no_trace() -> None:

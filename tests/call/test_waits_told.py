@@ -1,0 +1,215 @@
+"""What listeners, the log and a person at a prompt are told of a call while it waits."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from requests_authretry import (
+    AttemptEnded,
+    Backoff,
+    CallEnded,
+    FetchContext,
+    GaveUp,
+    Jitter,
+    Reason,
+    RefreshFailed,
+    RetryPolicy,
+    Waiting,
+    explain,
+)
+from requests_authretry.testing import FakeClock
+from tests.support.scripted import EXPIRED, Source
+from tests.support.sessions import API, Rig, raised
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BUSY = (429, {"Retry-After": "30"})
+BRIEF = (429, {"Retry-After": "0.9"})
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The lines at INFO."""
+    return [each.getMessage() for each in caplog.records if each.levelno == logging.INFO]
+
+
+@pytest.fixture
+def caplog(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """The log from INFO on."""
+    caplog.set_level(logging.INFO, "requests_authretry")
+    return caplog
+
+
+def test_the_events_of_a_call_have_its_number() -> None:
+    """A call that waits tells when the wait begins, when each attempt is over, and when it ends."""
+    rig = Rig(BUSY, 200, 200)
+    rig.get("/a?key=private")
+    rig.get("/b")
+    [wait] = rig.told(Waiting)
+    assert (wait.method, wait.url) == ("GET", f"{API}/a")
+    assert (wait.reason, wait.seconds, wait.retry_after) == (Reason.RETRY_AFTER, 30.0, 30.0)
+    first, second = rig.told(CallEnded)
+    assert (first.call, first.attempts, first.status, first.error) == (wait.call, 2, 200, None)
+    assert (first.method, first.url, first.seconds, first.waited) == ("GET", f"{API}/a", 30.0, 30.0)
+    assert (second.attempts, second.seconds, second.waited) == (1, 0.0, 0.0)
+    assert second.call > first.call
+    told = [
+        (each.call, each.attempt.status, each.attempt.reason) for each in rig.told(AttemptEnded)
+    ]
+    assert told == [
+        (first.call, 429, Reason.THROTTLED),
+        (first.call, 200, Reason.FINAL),
+        (second.call, 200, Reason.FINAL),
+    ]
+
+
+def test_a_call_ends_once_however_it_ends() -> None:
+    """Redirects, refused tokens and failures are parts of one call, and its end is told once."""
+    moved = (302, {"Location": "/there"})
+    rig = Rig(moved, EXPIRED, 200, token=Source("old", "new"), origins=[API])
+    rig.get()
+    [ended] = rig.told(CallEnded)
+    assert (ended.url, ended.attempts, ended.status) == (f"{API}/there", 3, 200)
+    rig = Rig(EXPIRED, token=Source("old", RefreshFailed("no")), origins=[API])
+    assert type(raised(rig.session, API)) is RefreshFailed
+    [ended] = rig.told(CallEnded)
+    assert (ended.attempts, ended.status, ended.error) == (1, None, "RefreshFailed")
+    rig = Rig(token=Source(RefreshFailed("no")), origins=[API])
+    assert type(raised(rig.session, API)) is RefreshFailed
+    [ended] = rig.told(CallEnded)
+    assert (ended.attempts, ended.status, ended.error) == (0, None, "RefreshFailed")
+    lost = requests.ReadTimeout("silent")
+    policy = RetryPolicy(max_attempts=1)
+    rig = Rig(EXPIRED, lost, token=Source("old", "new"), origins=[API], retry=policy)
+    assert raised(rig.session, API) is lost
+    [ended] = rig.told(CallEnded)
+    assert (ended.attempts, ended.status, ended.error) == (2, None, "ReadTimeout")
+    for status in (401, 403):
+        rig = Rig(status, token=Source("same"), origins=[API])
+        rig.get()
+        assert [(each.attempts, each.status) for each in rig.told(CallEnded)] == [(1, status)]
+
+
+def test_a_wait_of_a_second_is_a_line_for_people(caplog: pytest.LogCaptureFixture) -> None:
+    """The line names the request, the seconds and the reason; machines find these in the record."""
+    Rig(BUSY, 200).get("/a?key=private")
+    assert lines(caplog) == [f"GET {API}/a waits 30 s: retry_after, as the server asked"]
+    fields = vars(caplog.records[0])
+    assert fields["authretry_reason"] == "RETRY_AFTER"
+    assert (fields["authretry_url"], fields["authretry_seconds"]) == (f"{API}/a", 30.0)
+    caplog.clear()
+    Rig(BRIEF, 200).get()
+    assert lines(caplog) == []
+
+
+def test_giving_up_is_a_line_for_people(caplog: pytest.LogCaptureFixture) -> None:
+    """It says what came of how many attempts, and why there is no other."""
+    exact = Backoff(initial=0.1, jitter=Jitter.NONE)
+    rig = Rig(*[503] * 2, retry=RetryPolicy(max_attempts=2, backoff=exact))
+    rig.get()
+    assert lines(caplog) == [f"GET {API}/ 503 after 2 attempts: all attempts are used up"]
+    assert vars(caplog.records[0])["authretry_reason"] == "ATTEMPTS_EXHAUSTED"
+    caplog.clear()
+    rig = Rig(BUSY, retry=RetryPolicy(deadline=20))
+    rig.get()
+    assert lines(caplog) == [f"GET {API}/ 429 after 1 attempt: the wait would not end in time"]
+    caplog.clear()
+    raised(rig.session, API)
+    assert lines(caplog) == [f"GET {API}/ was not sent: the wait would not end in time"]
+    assert [each.attempts for each in rig.told(GaveUp)] == [1, 0]
+
+
+def test_a_401_that_is_handed_out_is_a_line_for_people(caplog: pytest.LogCaptureFixture) -> None:
+    """It says why the token was not renewed."""
+    Rig(401, token=Source("same"), origins=[API]).get()
+    assert lines(caplog) == [
+        f"GET {API}/ 401 is handed out: the token source gave the refused token again"
+    ]
+
+
+class Slow(FakeClock):
+    """A clock that does not wait for a renewal's thread: the source takes as long as it likes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patience = 0.0
+
+
+@pytest.fixture
+def stuck() -> Iterator[Source]:
+    """A token source that gives nothing before the test is over."""
+    go_on = threading.Event()
+
+    class Stuck(Source):
+        def fetch(self, context: FetchContext) -> Any:
+            go_on.wait(60)
+            return super().fetch(context)
+
+    yield Stuck("late")
+    go_on.set()
+
+
+def test_a_wait_for_a_renewal_is_told(stuck: Source, caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody knows how long a renewal takes: its line comes when it has taken a second."""
+    rig = Rig(200, token=stuck, origins=[API], clock=Slow(), retry=RetryPolicy(deadline=20))
+    error = raised(rig.session, API)
+    [wait] = rig.told(Waiting)
+    assert (wait.reason, wait.seconds) == (Reason.RENEWAL, None)
+    assert lines(caplog) == [f"GET {API}/ waits: renewal of the token"]
+    [step] = explain(error).steps
+    assert (step.reason, step.seconds) == (Reason.RENEWAL, 20.0)  # type: ignore[union-attr]
+
+
+def test_a_source_that_asks_a_person_is_a_sign_in(stuck: Source) -> None:
+    """A source with ``patience`` and without a refresh token waits for somebody to sign in."""
+    stuck.patience = 600.0  # type: ignore[attr-defined]
+    rig = Rig(200, token=stuck, origins=[API], clock=Slow(), retry=RetryPolicy(deadline=20))
+    raised(rig.session, API)
+    assert [wait.reason for wait in rig.told(Waiting)] == [Reason.SIGN_IN]
+
+
+SAID = f"requests_authretry: GET {API}/ waits 30 s: retry_after, as the server asked\n"
+
+
+@pytest.mark.parametrize("at_a_prompt", [True, False])
+def test_a_person_at_a_prompt_sees_a_long_wait(
+    at_a_prompt: bool,  # noqa: FBT001
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A REPL and a notebook have `sys.ps1`. There a long wait is printed, and in a script not."""
+    monkeypatch.delattr(sys, "ps1", raising=False)
+    if at_a_prompt:
+        monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+    Rig(BUSY, 200).get()
+    assert capsys.readouterr() == ("", SAID if at_a_prompt else "")
+    Rig((429, {"Retry-After": "3"}), 200).get()
+    assert capsys.readouterr() == ("", "")
+
+
+def test_short_waits_that_take_long_together_are_seen(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A call that has waited for 3 s and now waits for 3 s more says so."""
+    monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+    Rig((429, {"Retry-After": "3"}), (429, {"Retry-After": "3"}), 200).get()
+    told = f"requests_authretry: GET {API}/ waits 3 s: retry_after, as the server asked\n"
+    assert capsys.readouterr().err == told
+
+
+def test_a_renewal_that_takes_long_is_seen(
+    stuck: Source, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A person at a prompt sees after five seconds that a call waits for its token."""
+    monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+    clock = Slow()
+    rig = Rig(200, token=stuck, origins=[API], clock=clock, retry=RetryPolicy(deadline=20))
+    raised(rig.session, API)
+    told = f"requests_authretry: GET {API}/ waits: renewal of the token\n"
+    assert (capsys.readouterr().err, clock.sleeps) == (told, [1.0, 4.0, 15.0])
