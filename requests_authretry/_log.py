@@ -11,6 +11,10 @@ from ._warnings import warn_once
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    Handler = logging.StreamHandler[Any]
+else:
+    Handler = logging.StreamHandler  # which takes no type before Python 3.11
+
 VARIABLE = "REQUESTS_AUTHRETRY_LOG"
 
 LEVELS = {
@@ -27,7 +31,7 @@ _WRITE_NO_SCREEN = (logging.NullHandler, logging.FileHandler)
 _logger = logging.getLogger("requests_authretry")
 
 
-class ShownOnStderr(logging.StreamHandler[Any]):
+class ShownOnStderr(Handler):
     """Writes records to `sys.stderr`, whatever that is at the time.
 
     A record that another handler shows is left to that one: programs set up their logging before

@@ -73,6 +73,9 @@ class Progress(CopiedAsItself):
     same object. A pickle draws on the standard error of the process that loads it, and a forked
     child on its own, or not at all where a ``console`` was given.
 
+    Attributes:
+        shows_waits: True: a REPL or notebook needs no other notice of a long wait.
+
     Args:
         console: Where to draw; None: standard error. If the program draws with rich too, give its
             console: two consoles on one terminal would draw over each other.
@@ -82,6 +85,8 @@ class Progress(CopiedAsItself):
     Raises:
         ImportError: When the module is imported: rich is missing.
     """
+
+    shows_waits = True
 
     def __init__(
         self,
@@ -222,7 +227,7 @@ class _Wait:
         """Return the line for it as it stands now."""
         passed = now - self.began
         if self.planned is None:
-            return _Line(f"{self.text('waits')} ({_rounded(passed)} so far)", None)
+            return _Line(f"{self.text('waits')} ({seconds_text(int(passed))} so far)", None)
         return _Line(self.text(f"waits {_rounded(self.left(now))}"), passed / self.planned)
 
 

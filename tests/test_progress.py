@@ -12,19 +12,29 @@ import sys
 import textwrap
 import threading
 from io import StringIO
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from rich.console import Console
 
-from requests_authretry import Attempt, AttemptEnded, Reason, Settings, TokenRefreshed, Waiting
+from requests_authretry import (
+    Attempt,
+    AttemptEnded,
+    CallEnded,
+    Reason,
+    Settings,
+    TokenRefreshed,
+    Waiting,
+)
 from requests_authretry.progress import Progress
 from requests_authretry.testing import FakeClock
 from tests.support.renewals import PATIENCE
+from tests.support.scripted import scripted
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from requests_authretry._events import Event
 
 ITEMS = "https://api.example.com/items"
 CONTROL = re.compile(r"\x1b\[(\?25[hl]|\d*[A-Z])")
@@ -316,6 +326,61 @@ def test_a_listener_that_is_gone_leaves_the_terminal_clean() -> None:
     del rig.progress
     gc.collect()
     assert (rig.terminal.seen, rig.terminal.has_cursor) == ([], True)
+
+
+def test_the_page_shows_what_is_drawn() -> None:
+    """The two lines of the example are those that a person sees."""
+    page = (Path(__file__).parent.parent / "docs" / "waits.md").read_text(encoding="utf-8")
+    [example] = re.findall(r"<!-- progress: terminal -->\n```text\n(.*?)```", page, re.DOTALL)
+    rig = Rig()
+    rig.wait(1, 46.0)
+    rig.wait(2, None, Reason.RENEWAL, "https://api.example.com/users")
+    assert rig.after(4) == example.splitlines()
+
+
+def test_a_call_is_drawn_while_it_waits(capsys: pytest.CaptureFixture[str]) -> None:
+    """A 429 that asks for 30 s: the line is there when the wait begins, and gone after the call."""
+    rig, seen = Rig(), []
+
+    def look(event: Event) -> None:
+        seen.append((type(event), rig.after(0)))
+
+    chosen = Settings(listeners=[rig.progress, look], clock=rig.clock)
+    session, _ = scripted(chosen, (429, {"Retry-After": "30"}), 200)
+    assert session.get(ITEMS).status_code == 200
+    [lines] = [lines for kind, lines in seen if kind is Waiting]
+    assert lines == [f"GET {ITEMS} waits 30 s: the server asked for it"]
+    assert seen[-1] == (CallEnded, [])
+    assert rig.clock.sleeps == [30.0]
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("is_drawn", [True, False])
+def test_a_repl_says_it_only_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *, is_drawn: bool
+) -> None:
+    """A REPL notes a wait of 30 s on standard error, unless `Progress` draws it there."""
+    monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+    rig = Rig()
+    chosen = Settings(listeners=[rig.progress] if is_drawn else [], clock=rig.clock)
+    scripted(chosen, (429, {"Retry-After": "30"}), 200)[0].get(ITEMS)
+    assert ("waits 30 s" in capsys.readouterr().err) is not is_drawn
+
+
+def test_a_call_that_is_interrupted_is_not_drawn_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C during a wait ends the call, and its line with it."""
+    rig = Rig()
+    chosen = Settings(listeners=[rig.progress], clock=rig.clock)
+    session, _ = scripted(chosen, (429, {"Retry-After": "30"}))
+
+    def interrupt(*_: object) -> None:
+        assert len(rig.after(0)) == 1
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(rig.clock, "sleep", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        session.get(ITEMS)
+    assert rig.after(0) == []
 
 
 # A notebook

@@ -24,6 +24,7 @@ from requests_authretry import (
     MemoryStore,
     RetryScheduled,
     Settings,
+    _warnings,
     override,
 )
 from requests_authretry.keyring import KeyringStore
@@ -295,6 +296,19 @@ def test_a_method_is_one_listener_however_often_it_is_named() -> None:
             scripted(chosen, 503, 200)[0].get(URL)
     assert len(caught) == 1
     assert words(caught)[0].startswith("the listener Counter.fail raised ValueError on ")
+
+
+def test_what_was_warned_of_is_not_remembered_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of very many objects the oldest is forgotten, and may be warned of again."""
+    monkeypatch.setattr(_warnings, "MOST_KNOWN", 2)
+    monkeypatch.setattr(_warnings, "_known", {})
+    counters = [Counter() for _ in range(3)]
+    with shown() as caught:
+        warnings.simplefilter("always")
+        for counter in (*counters, counters[2], counters[0]):
+            chosen = Settings(listeners=[counter.fail], clock=FakeClock())
+            scripted(chosen, 503, 200)[0].get(URL)
+    assert len(caught) == 4
 
 
 @pytest.mark.parametrize("kind", ["function", "method", "object"])

@@ -36,7 +36,7 @@ PACKAGE = "requests_authretry"
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 OLDEST = (
     *("requests==2.28.2", "urllib3==1.26.16", "filelock==3.20.1", "http-sf==1.4.0"),
-    *("oauthlib==3.2.2", "joserfc==1.4.3", "redis==5.2.0", "keyring==24.0.0"),
+    *("oauthlib==3.2.2", "joserfc==1.4.3", "redis==5.2.0", "keyring==24.0.0", "rich==13.3.1"),
     "tomli==2.0.0; python_version < '3.11'",
 )
 # requests 2.28.2 does not take urllib3 2, so these are all that can be put together

@@ -122,7 +122,8 @@ class AttemptLog:
         # A REPL and a notebook have a prompt. A script prints what its author wants printed.
         if self._waited + length >= NOTICED_SECONDS and not wait.is_noticed:
             wait.is_noticed = True
-            if hasattr(sys, "ps1"):
+            is_shown = any(getattr(each, "shows_waits", False) for each in self.settings.listeners)
+            if hasattr(sys, "ps1") and not is_shown:
                 print(f"requests_authretry: {line}", file=sys.stderr, flush=True)  # noqa: T201
 
     def stop_waiting(self) -> None:
