@@ -25,9 +25,9 @@ from .translate import (
     as_requests_error,
     failure_of,
     limited,
-    limits_of,
     outcome_of,
     read_limit,
+    success_of,
 )
 
 if TYPE_CHECKING:
@@ -214,10 +214,10 @@ class Call:
         """Learn from an answer below 400; nearly free while no rate limit or outage is known."""
         shared, limiter = self.shared, self.shared.limiter
         limiter.recent_successes.append(((request.url or "")[:URL_KEPT], self.log.started))
-        limits = limits_of(response, shared.clock.time, shared.limit_headers)
-        if limits or limiter.is_troubled:
+        outcome = success_of(response, shared.clock.time, shared.limit_headers)
+        if outcome is not None or limiter.is_troubled:
             target = permit.target or target_of(shared, request)
-            outcome = Outcome(response.status_code, limits=limits)
+            outcome = outcome or Outcome(response.status_code)
             shared.admission.settle(permit, target, self.log.started, outcome)
 
     @contextmanager

@@ -19,8 +19,8 @@ from urllib3.util import Timeout as WireTimeout
 from .._core.bounds import FIELD
 from .._core.challenge import Challenge, parse_challenges
 from .._core.headers.rate_limit_fields import read_limits
-from .._core.headers.retry_after import read_outcome
-from .._core.records import Failure, Limit, Outcome
+from .._core.headers.retry_after import read_outcome, read_success
+from .._core.records import Failure, Outcome
 from .connections import CUT, LEAST_SECONDS, Seconds, is_unsent
 
 if TYPE_CHECKING:
@@ -60,10 +60,10 @@ def outcome_of(response: Response, now: float, names: frozenset[str]) -> Outcome
     return read_outcome(response.status_code, fields, now, read_limits(fields, now))
 
 
-def limits_of(
+def success_of(
     response: Response, clock: Callable[[], float], names: frozenset[str]
-) -> tuple[Limit, ...]:
-    """Return what an answer says is left of the server's limits; nearly free if it says nothing.
+) -> Outcome | None:
+    """Return what an answer below 400 says of rate limits; None, nearly free, if it says nothing.
 
     Args:
         response: The answer; its body is not touched.
@@ -75,8 +75,9 @@ def limits_of(
     is_usual = type(headers) is CaseInsensitiveDict
     there = headers._store if is_usual else [name.lower() for name in headers]  # noqa: SLF001
     if names.isdisjoint(there):
-        return ()
-    return read_limits(_fields(response, names), clock())
+        return None
+    now, fields = clock(), _fields(response, names)
+    return read_success(response.status_code, fields, now, read_limits(fields, now))
 
 
 def _fields(response: Response, names: frozenset[str]) -> dict[str, list[str]]:

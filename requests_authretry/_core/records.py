@@ -105,6 +105,8 @@ class Outcome:
         throttled: Whether the server says that requests come too fast: a 429, or a 403 as GitHub
             sends it.
         limits: What the server says is left of its rate limits.
+        is_reset: Whether ``retry_after`` is the reset of such a limit, as no other field named a
+            time.
     """
 
     status: int | None = None
@@ -113,6 +115,18 @@ class Outcome:
     should_retry: bool | None = None
     throttled: bool = False
     limits: tuple[Limit, ...] = ()
+    is_reset: bool = False
+
+    @property
+    def limits_to_keep(self) -> tuple[Limit, ...]:
+        """The limits that say when to send.
+
+        `Retry-After` takes precedence over the rate limits of the same refusal (RateLimit header
+        fields draft -11, section 7): a token bucket lets the next request pass long before it is
+        full again.
+        """
+        is_overruled = self.refuses and self.retry_after is not None and not self.is_reset
+        return () if is_overruled else self.limits
 
     @property
     def refuses(self) -> bool:
