@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 from requests.exceptions import ProxyError
-from urllib3.util import Timeout
+from urllib3.util import Timeout, connection
 
 from requests_authretry import Reason, RetryPolicy, Settings, attempts, mount, override
 from requests_authretry._call import translate
@@ -417,3 +417,26 @@ def test_an_override_may_set_the_deadline() -> None:
     ):
         assert type(raised(session, wire.url)) is requests.ReadTimeout
         assert left.wait(PATIENCE)
+
+
+def test_a_handshake_has_what_connecting_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After 119 s of a deadline of 120 s went into connecting, the handshake gets one second."""
+    clock, limits, usual = FakeClock(), list[float | None](), ssl.SSLContext.wrap_socket
+    connect = connection.create_connection
+
+    def slow(*args: Any, **options: Any) -> socket.socket:
+        clock.advance(119)
+        return connect(*args, **options)
+
+    def wrap(context: ssl.SSLContext, sock: socket.socket, *args: Any, **options: Any) -> Any:
+        if not options.get("server_side"):
+            limits.append(sock.gettimeout())
+        return usual(context, sock, *args, **options)
+
+    monkeypatch.setattr(connection, "create_connection", slow)
+    monkeypatch.setattr(ssl.SSLContext, "wrap_socket", wrap)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(CERTIFICATE)
+    with Wire(answer(), tls=server) as wire, user_set(clock) as session:
+        assert session.get(wire.url, verify=str(CERTIFICATE)).status_code == 200
+    assert limits == [1.0]
