@@ -119,8 +119,8 @@ def failure_of(error: requests.RequestException) -> Outcome:
     if nothing_sent or isinstance(error, requests.ConnectTimeout) or has_cause(*_NOT_SENT):
         failure = Failure.UNREACHABLE
     elif isinstance(error, (requests.exceptions.SSLError, requests.exceptions.ProxyError)):
-        # A certificate, an alert and a 407 stay what they are; a connection that was cut does not.
-        failure = Failure.LOST if has_cause(*CUT) else Failure.FATAL
+        # A certificate, an alert and a 407 stay what they are; a connection that was lost does not.
+        failure = Failure.LOST if has_cause(*CUT, TimeoutError) else Failure.FATAL
     elif has_cause(*_CLOSED):
         failure = Failure.FATAL
     elif isinstance(error, (requests.ConnectionError, requests.Timeout, ChunkedEncodingError)):
