@@ -174,7 +174,8 @@ class Admission:
         Returns:
             None if the retry may go on, or why not.
         """
-        if failed.began_cool_down and (retry.retry_after or 0.0) <= MAX_COOL_DOWN_SECONDS:
+        is_asked = retry.delay == retry.retry_after
+        if failed.began_cool_down and is_asked and retry.delay <= MAX_COOL_DOWN_SECONDS:
             return None  # the cool-down takes as long
         until = failed.at + retry.delay
         if retry.retry_after is not None or retry.reason is Reason.THROTTLED:
@@ -246,5 +247,6 @@ class Admission:
     def _sleep_until(self, until: float, waiter: Waiter, retry: Retry) -> None:
         left = until - self._clock.monotonic()
         if left > 0:
-            reason = Reason.BACKOFF if retry.retry_after is None else Reason.RETRY_AFTER
-            waiter.sleep(left, reason, retry.retry_after)
+            is_asked = retry.delay == retry.retry_after
+            reason = Reason.RETRY_AFTER if is_asked else Reason.BACKOFF
+            waiter.sleep(left, reason, retry.retry_after if is_asked else None)

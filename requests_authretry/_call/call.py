@@ -186,10 +186,7 @@ class Call:
                 outcome = outcome_of(response, clock.time(), self.shared.limit_headers)
                 failed, decision = self._judge(request, permit, outcome)
                 if isinstance(decision, Retry):
-                    drain(response, clock, self.deadline)
-                    # The body of a stream is the caller's to read.
-                    if not options["stream"] and forbids_retry(response):
-                        decision = Stop(Reason.VETOED, decision.retry_after)
+                    decision = self._drain(response, decision, stream=options["stream"])
             if isinstance(decision, Retry):
                 return response, decision, failed
             if options["stream"]:
@@ -209,6 +206,16 @@ class Call:
                 failed, decision = self._judge(request, permit, failure_of(failure))
             return failure, decision, failed
         return response, decision, failed
+
+    def _drain(self, response: Response, retry: Retry, *, stream: bool) -> Retry | Stop:
+        """Drain a failed answer; return what its body and the time leave of the decision."""
+        drain(response, self.shared.clock, self.deadline)
+        if self.shared.clock.monotonic() >= self.deadline:
+            return Stop(Reason.WAIT_TOO_LONG, retry.retry_after)
+        # The body of a stream is the caller's to read.
+        if not stream and forbids_retry(response):
+            return Stop(Reason.VETOED, retry.retry_after)
+        return retry
 
     def _learn(self, request: PreparedRequest, response: Response, permit: Permit) -> None:
         """Learn from an answer below 400; nearly free while no rate limit or outage is known."""

@@ -103,9 +103,9 @@ def parse_delay(text: str, date: str, now: float) -> float | None:
     sent = now if dated is None else dated
     if _NUMBER.fullmatch(text):
         number = float(text)
-        for moment in (number, number / 1000):
-            if abs(moment - sent) <= _YEAR:
-                return max(moment - sent, 0.0)
+        for epoch in (number, number / 1000):
+            if abs(epoch - sent) <= _YEAR:
+                return max(epoch - sent, 0.0)
         return min(number, LONGEST)
     delay = parse_duration(text)
     if delay is None:
