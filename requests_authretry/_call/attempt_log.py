@@ -36,10 +36,10 @@ STORY = "_authretry_story"
 Story = tuple[tuple["Attempt | Wait", ...], float]
 """The attempts and waits of a call, in order, and the seconds that the call took."""
 
-LOGGED_SECONDS = 1.0
-"""A wait of at least this length is an INFO line in the log."""
+LOGGED_SECONDS = 0.9
+"""A wait of at least this length is an INFO line in the log: a second of which some has passed."""
 
-NOTICED_SECONDS = 5.0
+NOTICED_SECONDS = 4.9
 """A call that waits this long in all says so on stderr, in a REPL or a notebook."""
 
 _numbers = count(1)

@@ -119,7 +119,7 @@ class Explanation:
             return line
         count = len(self.attempts)
         if not count:
-            return f"{line}, nothing was sent"
+            return line if self.message.startswith("not sent") else f"{line}, nothing was sent"
         made = "1 attempt" if count == 1 else f"{count} attempts"
         return f"{line} after {made} in {seconds_text(self.seconds)}"
 

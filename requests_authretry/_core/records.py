@@ -37,7 +37,7 @@ class Reason(enum.Enum):
     ATTEMPTS_EXHAUSTED = "all attempts are used up"
     NOT_IDEMPOTENT = "it may have been processed, and the method is not idempotent"
     QUOTA_EXHAUSTED = "the retry quota cannot pay"
-    WAIT_TOO_LONG = "the wait would not end in time"
+    WAIT_TOO_LONG = "no attempt fits before the deadline, or within max_retry_after"
     OUTAGE = "outage: no attempt at its endpoint succeeds, as other calls have shown"
     CLOSED = "the session was closed"
     REDIRECT = "redirect"
@@ -63,14 +63,14 @@ class Reason(enum.Enum):
     NO_TOKEN = "no token was sent: the settings have none"  # noqa: S105 (a sentence)
     OTHER_ORIGIN = "no token was sent: its origin is none of the origins"
     OWN_CREDENTIAL = "no token was sent: the request has a credential of its own"
-    ANSWERED = "a 401 of this call was answered already"
+    ANSWERED = "the token was renewed for this call, and refused again"
     OTHER_SCHEME = "the challenge names other schemes"
     INSUFFICIENT_SCOPE = "the token's scope does not suffice"
     INVALID_REQUEST = "the server calls the request invalid"
     STEP_UP = "the server wants a stronger authentication"
     PROOF_REFUSED = "the server does not take the proof of the token's key"
     STORM = "tokens are refused as soon as they are renewed"
-    UNCHANGED = "the token source gave the refused token again"
+    UNCHANGED = "there is no other token: the source gave the refused one again"
     SOURCE_DECLINED = "the token source gave no token"
 
 
