@@ -135,7 +135,7 @@ class AuthRetryAdapter(HTTPAdapter):
             response = send_until_done(call, request, transmit, options)
         except BaseException as error:
             call.close()
-            call.log.end(error)
+            call.log.end(request, error)
             raise
         response.connection = self
         log, is_over = call.log, response.status_code not in CREDENTIALS_AT_FAULT
@@ -144,7 +144,7 @@ class AuthRetryAdapter(HTTPAdapter):
         if not is_over or log.ended - log.began - log.elapsed > _UNNOTICED:
             put_first(request)
         if shared.settings.listeners and is_over and not response.is_redirect:
-            log.end(response)
+            log.end(request, response)
         return response
 
     def _transmit(self, request: PreparedRequest, **options: Any) -> Response:

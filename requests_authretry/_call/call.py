@@ -117,7 +117,7 @@ class Call:
         if call.is_cut:
             call.close()
             error = AuthRetryError("not sent: the session was closed", request=request)
-            call.log.end(error)
+            call.log.end(request, error)
             raise error
         call.waiters = waiters
         return call
@@ -173,8 +173,10 @@ class Call:
         clock, log = self.shared.clock, self.log
         decision: Retry | Stop = FINAL
         failed = NO_FAILURE
+        outgoing: PreparedRequest | None = None
         try:
-            response = transmit(self.outgoing(request, options["proxies"]), **options)
+            outgoing = self.outgoing(request, options["proxies"])
+            response = transmit(outgoing, **options)
             status = response.status_code
             log.headers_received(request, status)
             response.request = request
@@ -196,14 +198,14 @@ class Call:
                 hand_out(response, read_limit(options["timeout"]))
             elif status not in _UNREAD or not self._is_for_hooks(status):
                 read_body(response, clock, self.until)
-        except AuthRetryError as error:  # nothing was sent
-            error.request = request
-            raise
-        except Exception as error:
+        except BaseException as error:
             failure = as_requests_error(error, request)
-            if failure is None:
+            if outgoing is None and isinstance(error, AuthRetryError):  # nothing was sent
                 raise
-            log.failed(request, failure)
+            log.failed(request, failure or error)
+            if failure is None:
+                log.write_down(Stop(Reason.FATAL))
+                raise
             # If the status has ended the call, that decision stays.
             if decision.reason is Reason.FINAL:
                 failed, decision = self._judge(request, permit, failure_of(failure))

@@ -158,7 +158,7 @@ def innermost(error: BaseException) -> BaseException:
 
 
 def as_requests_error(
-    error: Exception, request: PreparedRequest
+    error: BaseException, request: PreparedRequest
 ) -> requests.RequestException | None:
     """Return the exception as one of requests, None if it has nothing to do with the network."""
     if isinstance(error, requests.RequestException):

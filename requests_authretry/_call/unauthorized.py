@@ -61,7 +61,7 @@ def on_response(response: Response, **options: Any) -> Response | None:
         try:
             return _answer(call, tokens, sent, response, options)
         except BaseException as error:
-            call.log.end(error)
+            call.log.end(response.request, error)
             raise
     if response.status_code == FORBIDDEN:
         verdict = None if sent is None else lacks(challenges_of(response), sent.scheme)
@@ -70,7 +70,7 @@ def on_response(response: Response, **options: Any) -> Response | None:
     elif not credentials.is_signed:
         # As bare requests hands it out: unread. Its challenges are not for us.
         call.log.add_decline(Decline(credentials.not_sent))
-    call.log.end(response)
+    call.log.end(response.request, response)
     return None
 
 
@@ -115,7 +115,7 @@ def _answer(
             call.log.write_down(Stop(verdict.reason))
             raise
     call.log.add_decline(verdict)
-    call.log.end(response)
+    call.log.end(response.request, response)
     return response
 
 
@@ -153,7 +153,4 @@ def _replay(call: Call, refused: Response, reason: Reason, options: dict[str, An
     call.lead_on(refused, replay=True)
     response: Response = refused.connection.send(request, **options)
     response.history = [*refused.history, refused, *response.history]
-    response.elapsed = timedelta(seconds=call.log.elapsed)
-    if response.status_code == UNAUTHORIZED:
-        return on_response(response, **options) or response
-    return response
+    return on_response(response, **options) or response
