@@ -172,8 +172,7 @@ class Call:
         """
         clock, log = self.shared.clock, self.log
         decision: Retry | Stop = FINAL
-        failed = NO_FAILURE
-        outgoing: PreparedRequest | None = None
+        failed, outgoing = NO_FAILURE, None
         try:
             outgoing = self.outgoing(request, options["proxies"])
             response = transmit(outgoing, **options)
