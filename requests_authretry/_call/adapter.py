@@ -175,6 +175,10 @@ class AuthRetryAdapter(HTTPAdapter):
         else:
             self.inner.close()
 
+    def share_waits(self, other: AuthRetryAdapter) -> None:
+        """Let `close` end the waits of the adapter whose place this one takes, too."""
+        self._waits = other._waits  # noqa: SLF001 (of this class)
+
     def after_fork(self) -> None:
         """Drop the connections that parent and child would share: their answers would mix."""
         self._waits.waiters = Waiters()

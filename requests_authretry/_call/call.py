@@ -96,7 +96,7 @@ class Call:
         that a redirect after the deadline brings no new deadline.
 
         Raises:
-            AuthRetryError: The session was closed while the redirect was under way.
+            AuthRetryError: The session was closed before the answer had come that leads on.
         """
         hooks: Any = request.hooks
         call: Call | None = hooks.pop(get_ident(), None)
@@ -125,11 +125,10 @@ class Call:
     def lead_on(self, response: Response, *, replay: bool = False) -> None:
         """Let the hop that follows this answer, or the replay, continue this call."""
         request, self.previous = response.request, response
-        self.continues_until = inf
+        self.continues_until, self.is_cut = inf, self.waiters.is_closed
         if not replay:
             now = self.shared.clock.monotonic()
             self.continues_until = max(self.deadline, now + _FOLLOWED_SECONDS)
-            self.is_cut = self.waiters.is_closed
             self.cookies = None  # requests makes the next hop's cookies anew
             if self.repeatable is not None:
                 self.repeatable.leads_on(request)

@@ -11,7 +11,7 @@ from requests import RequestException
 from .._core.http import FORBIDDEN, UNAUTHORIZED
 from .._core.records import Reason, Stop
 from .._core.unauthorized import Decline, Refresh, Refused, Replay, decide_on_401, lacks
-from .._errors import RefreshFailed
+from .._errors import AuthRetryError, RefreshFailed
 from .._protocols import FetchContext
 from .attempt_log import CALL
 from .response_body import drain, read_body
@@ -125,17 +125,19 @@ def _renew(
     """Renew the token; return REFRESHED, or why the request is not sent again.
 
     Raises:
-        RefreshFailed: The renewal failed, and the request could be sent again. It tells of the 401.
+        AuthRetryError: The renewal failed, or the session was closed meanwhile, and the request
+            could be sent again. It tells of the 401.
     """
     context = FetchContext(sent, refused=True, challenge=verdict.challenge)
     try:
         result = tokens.renew(context, call.deadline, partial(call.waiting, response.request))
-    except RefreshFailed as error:
+    except AuthRetryError as error:
         if not verdict.resend:
             return Reason.NOT_REPLAYABLE
         call.close()
         drain(response, call.shared.clock, call.deadline)
-        call.log.write_down(Stop(Reason.REFRESH_FAILED))
+        has_failed = isinstance(error, RefreshFailed)
+        call.log.write_down(Stop(Reason.REFRESH_FAILED if has_failed else Reason.CLOSED))
         error.request, error.response = response.request, response
         raise
     if isinstance(result, Reason):
