@@ -85,6 +85,7 @@ class AttemptLog:
     _made: tuple[Attempt, ...] = ()
     _waits: tuple[Wait, ...] = ()  # since the last attempt that was written down
     _wait: _OpenWait | None = None
+    _is_over = False
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -166,7 +167,7 @@ class AttemptLog:
         self.elapsed = self.settings.clock.monotonic() - self.started
         self.request, self.status = request, status
 
-    def failed(self, request: PreparedRequest, error: Exception) -> None:
+    def failed(self, request: PreparedRequest, error: BaseException) -> None:
         """Note that the attempt ended in an exception; its time ended with the headers, if any."""
         if self.status is None:
             self.elapsed = self.settings.clock.monotonic() - self.started
@@ -242,14 +243,20 @@ class AttemptLog:
         came = attempt.status or attempt.error
         say(f"{event.method} {event.url} {came} is handed out: {verdict.reason.value}", event)
 
-    def end(self, result: Response | BaseException) -> None:
-        """Note that the call is over: leave its story on an exception, and tell the listeners."""
+    def end(self, request: PreparedRequest, result: Response | BaseException) -> None:
+        """Note that the call is over: leave its story on an exception, and tell the listeners.
+
+        Args:
+            request: The last request, whether it was sent or not.
+            result: What the call returns or raises.
+        """
+        if self._is_over:  # its replay has ended before
+            return
+        self._is_over = True
         self.ended = now = self.settings.clock.monotonic()
         self.stop_waiting()
         status, error = None, None
         if isinstance(result, BaseException):
-            if STORY in result.__dict__:  # a replay has ended in it before
-                return
             result.__dict__[STORY] = self.story()
             error = type(result).__name__
         else:
@@ -258,7 +265,7 @@ class AttemptLog:
             if self.is_open:
                 self.write_down(FINAL, now)
             _, seconds = self.story()
-            names, waited = _names(self.request), self._waited
+            names, waited = _names(request), self._waited
             event = CallEnded(self.number, *names, self.attempts, status, error, seconds, waited)
             tell(self.settings.listeners, event)
 

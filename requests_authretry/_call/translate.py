@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from http.client import HTTPException
+from http.client import BadStatusLine, HTTPException
 from io import BytesIO
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -40,6 +40,9 @@ _BESIDE = frozenset({"age", "date"})
 
 _NOT_SENT = (wire.NewConnectionError, wire.ConnectTimeoutError, ConnectionRefusedError)
 _CLOSED = (wire.ClosedPoolError,)
+
+_QUOTING = (BadStatusLine, wire.InvalidChunkLength)
+"""The exceptions that quote what the server sent; that of a closed connection is an OSError too."""
 
 _SWALLOWS = 2
 """The state of urllib3's decoder of gzip in which it ignores the rest: bytes after the end."""
@@ -145,7 +148,20 @@ def _causes(error: BaseException) -> list[BaseException]:
     return [cause for cause in pending if isinstance(cause, BaseException)]
 
 
-def innermost(error: BaseException) -> BaseException:
+def said_by(error: BaseException) -> str:
+    """Return what the exception of the network says that the others wrap.
+
+    Of one that quotes what the server sent it is the name, as that may be a part of a body.
+    """
+    try:
+        cause = _innermost(error)
+        quotes = isinstance(cause, _QUOTING) and not isinstance(cause, OSError)
+        return type(cause).__name__ if quotes else str(cause)
+    except Exception:  # noqa: BLE001 (an exception of others)
+        return ""
+
+
+def _innermost(error: BaseException) -> BaseException:
     """Return the exception of requests, urllib3 or the network that the others wrap."""
     for _ in range(_CHAIN_LIMIT):
         wrapped = (getattr(error, "reason", None), *error.args)
@@ -159,7 +175,7 @@ def innermost(error: BaseException) -> BaseException:
 
 
 def as_requests_error(
-    error: Exception, request: PreparedRequest
+    error: BaseException, request: PreparedRequest
 ) -> requests.RequestException | None:
     """Return the exception as one of requests, None if it has nothing to do with the network."""
     if isinstance(error, requests.RequestException):

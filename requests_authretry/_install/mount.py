@@ -73,6 +73,8 @@ class Mounted(AbstractContextManager["Mounted"]):
                     wrapper = AuthRetryAdapter(settings_for(inner, settings), inner=inner)
                     if isinstance(inner, HTTPAdapter) and inner_retries.switch_off(inner):
                         self._quieted.append(inner)
+                    if inner is not adapter:
+                        wrapper.share_waits(adapter)
                 self._put[place] = wrapper
                 self._found[place] = session.adapters.get(place)
             for place, wrapper in self._put.items():

@@ -18,9 +18,11 @@ from requests_authretry import (
     GaveUp,
     Jitter,
     Reason,
+    RefreshDeclined,
     RefreshFailed,
     RetryPolicy,
     Waiting,
+    attempts,
     explain,
 )
 from requests_authretry.testing import FakeClock
@@ -94,6 +96,32 @@ def test_a_call_ends_once_however_it_ends() -> None:
         rig = Rig(status, token=Source("same"), origins=[API])
         rig.get()
         assert [(each.attempts, each.status) for each in rig.told(CallEnded)] == [(1, status)]
+
+
+def test_a_403_to_the_replay_ends_the_call() -> None:
+    """The new token does not suffice: the call ends once, and listeners hear what is missing."""
+    missing = {"WWW-Authenticate": 'Bearer error="insufficient_scope"'}
+    rig = Rig(EXPIRED, (403, missing), token=Source("old", "new"), origins=[API])
+    assert rig.get().status_code == 403
+    assert [(each.attempts, each.status) for each in rig.told(CallEnded)] == [(2, 403)]
+    assert [each.reason for each in rig.told(RefreshDeclined)] == [Reason.INSUFFICIENT_SCOPE]
+
+
+def test_calls_that_raise_one_exception_end_each() -> None:
+    """An inner adapter may raise the same object again: it tells of the call that ended last."""
+    lost = requests.exceptions.SSLError("bad certificate")
+    rig = Rig(lost, 503, lost)
+    assert raised(rig.session, f"{API}/a") is raised(rig.session, f"{API}/b")
+    assert [each.attempts for each in rig.told(CallEnded)] == [1, 2]
+    assert [attempt.url for attempt in attempts(lost)] == [f"{API}/b"] * 2
+
+
+def test_a_call_that_sends_nothing_tells_what_it_wanted_to_send() -> None:
+    """`CallEnded` names the request that was not sent."""
+    rig = Rig(BUSY, retry=RetryPolicy(deadline=20))
+    rig.get()
+    raised(rig.session, API)
+    assert [(each.method, each.url) for each in rig.told(CallEnded)] == [("GET", f"{API}/")] * 2
 
 
 def test_a_wait_of_a_second_is_a_line_for_people(caplog: pytest.LogCaptureFixture) -> None:
