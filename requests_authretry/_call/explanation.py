@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from html import escape
+from math import fsum
 from typing import TYPE_CHECKING, Any
 
 from requests import RequestException, Response
@@ -61,7 +62,7 @@ class Explanation:
     @property
     def waited(self) -> float:
         """Seconds that the call waited in all."""
-        return sum(step.seconds for step in self.steps if isinstance(step, Wait))
+        return fsum(step.seconds for step in self.steps if isinstance(step, Wait))
 
     @property
     def rest(self) -> float:
