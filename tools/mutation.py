@@ -54,6 +54,8 @@ TESTS = {
         "tests/install/test_adopt.py",
         "tests/oauth2/test_dpop.py",
         "tests/test_override.py",
+        "tests/test_progress.py",
+        "tests/tokens/test_manager.py",
     ),
     f"{PACKAGE}/_tokens": ("tests/tokens", "tests/install/test_adopt.py"),
 }

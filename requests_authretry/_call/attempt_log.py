@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from itertools import count, zip_longest
+from math import fsum
 from typing import TYPE_CHECKING, Any
 
 from .._core.challenge import StepUp
-from .._core.origin import redacted
+from .._core.origin import Origin, redacted
 from .._core.records import FINAL, Attempt, Reason, Retry, Stop, Wait, seconds_text
 from .._events import (
     AttemptEnded,
@@ -54,9 +55,10 @@ class _OpenWait:
         retry_after: Seconds that a server asked for, and so caused the wait; None if none did.
     """
 
+    is_logged = is_noticed = False
+
     def __init__(self, reason: Reason, started: float, retry_after: float | None) -> None:
         self.reason, self.started, self.retry_after = reason, started, retry_after
-        self.is_logged = self.is_noticed = False
 
 
 class AttemptLog:
@@ -66,7 +68,7 @@ class AttemptLog:
         settings: Those of the last attempt.
         began: When the call began.
         started: When the last attempt began.
-        elapsed: Seconds from then until its headers came, or until it failed.
+        elapsed: Seconds that the last headers took to come.
         ended: When its answer was handed out.
         request: The request of the last attempt.
         status: The status that came, None if none did or the attempt is in the record already.
@@ -123,9 +125,9 @@ class AttemptLog:
         # A REPL and a notebook have a prompt. A script prints what its author wants printed.
         if self._waited + length >= NOTICED_SECONDS and not wait.is_noticed:
             wait.is_noticed = True
-            is_shown = any(getattr(each, "shows_waits", False) for each in self.settings.listeners)
+            is_shown = any(getattr(each, "shows_waits", None) for each in self.settings.listeners)
             if hasattr(sys, "ps1") and not is_shown:
-                print(f"requests_authretry: {line}", file=sys.stderr, flush=True)  # noqa: T201
+                print(f"requests_authretry: {line}", file=sys.stderr)  # noqa: T201
 
     def stop_waiting(self) -> None:
         """Note that the wait is over, if there is one. An attempt that was to begin begins now."""
@@ -155,7 +157,7 @@ class AttemptLog:
     @property
     def _waited(self) -> float:
         waits = [wait for attempt in self._made for wait in attempt.waits]
-        return sum((wait.seconds for wait in (*waits, *self._waits)), 0.0)
+        return fsum(wait.seconds for wait in (*waits, *self._waits))
 
     @property
     def is_open(self) -> bool:
@@ -168,9 +170,7 @@ class AttemptLog:
         self.request, self.status = request, status
 
     def failed(self, request: PreparedRequest, error: BaseException) -> None:
-        """Note that the attempt ended in an exception; its time ended with the headers, if any."""
-        if self.status is None:
-            self.elapsed = self.settings.clock.monotonic() - self.started
+        """Note that the attempt ended in an exception."""
         self.request, self.status, self.error = request, None, type(error).__name__
 
     def write_down(self, decision: Retry | Stop, now: float | None = None) -> Attempt:
@@ -185,6 +185,10 @@ class AttemptLog:
         before = tuple(wait for wait in self._waits if wait.started < started)
         after = self._waits[len(before) :]
         method, url = _names(self.request)
+        detail = ""
+        if decision.reason is Reason.OTHER_ORIGIN:
+            origins = ", ".join(self.settings.origins)
+            detail = f"{Origin.of(url)} is none of the origins {origins}"
         attempt = Attempt(
             number=self.attempts + 1,
             url=url,
@@ -197,6 +201,7 @@ class AttemptLog:
             retry_after=decision.retry_after,
             method=method,
             waits=before,
+            detail=detail,
         )
         self._made, self._waits = (*self._made, attempt), after
         self.status = self.error = None
@@ -231,7 +236,7 @@ class AttemptLog:
         """Write down why a 401 or 403 is handed out, and tell why no token is renewed."""
         attempt = self._conclude(Stop(verdict.reason))
         challenge = verdict.challenge
-        is_step_up = challenge is not None and verdict.reason is Reason.STEP_UP
+        is_step_up = verdict.reason is Reason.STEP_UP
         event = RefreshDeclined(
             method=attempt.method,
             url=attempt.url,
@@ -241,7 +246,7 @@ class AttemptLog:
         )
         tell(self.settings.listeners, event)
         came = attempt.status or attempt.error
-        say(f"{event.method} {event.url} {came} is handed out: {verdict.reason.value}", event)
+        say(f"{event.method} {event.url} {came} is handed out: {attempt.why}", event)
 
     def end(self, request: PreparedRequest, result: Response | BaseException) -> None:
         """Note that the call is over: leave its story on an exception, and tell the listeners.
@@ -253,7 +258,7 @@ class AttemptLog:
         if self._is_over:  # its replay has ended before
             return
         self._is_over = True
-        self.ended = now = self.settings.clock.monotonic()
+        self.ended = self.settings.clock.monotonic()
         self.stop_waiting()
         status, error = None, None
         if isinstance(result, BaseException):
@@ -262,8 +267,6 @@ class AttemptLog:
         else:
             status = result.status_code
         if self.settings.listeners:
-            if self.is_open:
-                self.write_down(FINAL, now)
             _, seconds = self.story()
             names, waited = _names(request), self._waited
             event = CallEnded(self.number, *names, self.attempts, status, error, seconds, waited)
@@ -276,7 +279,7 @@ class AttemptLog:
         steps: list[Attempt | Wait] = []
         for attempt, following in zip_longest(self._made, self._made[1:]):
             waits = self._waits if following is None else following.waits
-            delay = sum((wait.seconds for wait in waits), 0.0)
+            delay = fsum(wait.seconds for wait in waits)
             steps += [*attempt.waits, replace(attempt, delay=delay)]
         return (*steps, *self._waits), self.ended - self.began
 

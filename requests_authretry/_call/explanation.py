@@ -6,12 +6,13 @@ import re
 from dataclasses import dataclass
 from datetime import timedelta
 from html import escape
+from math import fsum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from requests import RequestException, Response
 from requests.exceptions import InvalidHeader, InvalidSchema, InvalidURL, MissingSchema
 
-from .._core.origin import Origin, redacted
+from .._core.origin import redacted
 from .._core.records import Attempt, Reason, Wait, seconds_text
 from .attempt_log import CALL, STORY
 from .translate import said_by
@@ -70,7 +71,7 @@ class Explanation:
     @property
     def waited(self) -> float:
         """Seconds that the call waited in all."""
-        return sum(step.seconds for step in self.steps if isinstance(step, Wait))
+        return fsum(step.seconds for step in self.steps if isinstance(step, Wait))
 
     @property
     def rest(self) -> float:
@@ -146,13 +147,11 @@ class Explanation:
 
     def _told(self, step: Attempt | Wait) -> tuple[str, str]:
         """Return what a step was, with its length, and why it was made or why it led on."""
-        asked, why = step.retry_after, step.reason.value
+        asked, why = step.retry_after, step.why
         if asked is not None and step.reason is not Reason.RETRY_AFTER:
             why += f" (the server asked for {seconds_text(asked)})"
         if isinstance(step, Wait):
             return seconds_text(step.seconds), why
-        if step.reason is Reason.OTHER_ORIGIN:
-            why = f"no token was sent: {Origin.of(step.url)} is none of the origins"
         came = f"{step.status or step.error} in {seconds_text(step.elapsed)}"
         is_elsewhere = len({(attempt.method, attempt.url) for attempt in self.attempts}) > 1
         return (f"{step.method} {step.url} {came}" if is_elsewhere else came), why

@@ -61,7 +61,7 @@ class Reason(enum.Enum):
     # Why a 401 was handed out.
     REFRESH_FAILED = "the token could not be renewed"
     NO_TOKEN = "no token was sent: the settings have none"  # noqa: S105 (a sentence)
-    OTHER_ORIGIN = "no token was sent: its origin is none of the origins"
+    OTHER_ORIGIN = "no token was sent"
     OWN_CREDENTIAL = "no token was sent: the request has a credential of its own"
     ANSWERED = "the token was renewed for this call, and refused again"
     OTHER_SCHEME = "the challenge names other schemes"
@@ -209,6 +209,11 @@ class Wait:
     seconds: float
     retry_after: float | None = None
 
+    @property
+    def why(self) -> str:
+        """The reason, for people."""
+        return self.reason.value
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
@@ -228,6 +233,7 @@ class Attempt:
         retry_after: Seconds that the server asked for; None if it named no time.
         method: The request's method.
         waits: The waits before the attempt, after the attempt before it.
+        detail: More about the reason, for people; "" if there is no more.
     """
 
     number: int
@@ -241,3 +247,9 @@ class Attempt:
     retry_after: float | None = None
     method: str = ""
     waits: tuple[Wait, ...] = ()
+    detail: str = ""
+
+    @property
+    def why(self) -> str:
+        """The reason with its detail, for people."""
+        return f"{self.reason.value}: {self.detail}" if self.detail else self.reason.value

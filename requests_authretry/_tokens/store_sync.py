@@ -38,11 +38,12 @@ RELOCK_SECONDS = 5.0
 OTHERS_TOKEN_SECONDS = 1.0
 """How long a renewal whose refresh token another process has spent waits for that one's token."""
 
-_LASTING = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)
+_LASTING: tuple[type[OSError], ...] = (
+    *(FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError),
+    # On Windows, a file that another process has open gives a PermissionError for a moment.
+    *([] if os.name == "nt" else [PermissionError]),
+)
 """How a store fails that was given a wrong place: it is not asked again."""
-
-if os.name != "nt":  # there, a file that another process has open gives a PermissionError
-    _LASTING = (*_LASTING, PermissionError)
 
 _OURS = {"builtins", __name__.partition(".")[0]}
 

@@ -171,7 +171,10 @@ def test_a_first_attempt_that_would_come_too_late_is_not_sent() -> None:
     assert error.request.url == f"{API}/items?key=private"
     assert error.response is None
     assert (len(rig.inner.sent), rig.waits, attempts(error)) == (1, [], ())
-    assert "nothing was sent" in str(explain(error))
+    assert str(explain(error)).splitlines() == [
+        f"GET {API}/items: AuthRetryError",
+        f"  {error}",
+    ]
     [end] = rig.told(GaveUp)
     assert (end.attempts, end.reason, end.retry_after) == (0, Reason.WAIT_TOO_LONG, 30.0)
     assert (end.status, end.error, end.url) == (None, None, f"{API}/items")

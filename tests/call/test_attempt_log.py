@@ -6,16 +6,17 @@ import copy
 import json
 import pickle
 import sys
+from threading import Event
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
 
 import pytest
 import requests
 
-from requests_authretry import Reason, attempts, explain
+from requests_authretry import Reason, Waiting, attempts, explain
 from tests.support.scripted import Source
 from tests.support.sessions import API, Rig, raised, real
-from tests.support.wire import Wire
+from tests.support.wire import PATIENCE, Wire
 
 if TYPE_CHECKING:
     import socket
@@ -56,6 +57,58 @@ def test_the_story_of_a_call() -> None:
         "  waited 3 s in all",
     ]
     assert attempts(response) == attempts(response)
+
+
+@pytest.mark.parametrize("listeners", [[], [print]])
+def test_times_count_from_the_start_of_the_call(listeners: list[object]) -> None:
+    """A call that begins at 100 s on the clock, and waits for 3 s, has waits and attempts at 0."""
+    rig = Rig((429, {"Retry-After": "3"}), 200, listeners=listeners)
+    rig.clock.advance(100.0)
+    response = rig.get()
+    rig.clock.advance(50.0)  # what the caller does with the answer is no part of the call
+    told = explain(response)
+    assert told.seconds == 3.0
+    assert [step.started for step in told.steps] == [0.0, 0.0, 3.0]
+    assert [attempt.elapsed for attempt in told.attempts] == [0.0, 0.0]
+
+
+def test_a_renewal_is_waited_for_after_the_401() -> None:
+    """A 401 that comes at once, and a renewal of 2 s: the wait is not in the time of the 401."""
+    is_waiting = Event()
+
+    def fetch() -> str:
+        assert is_waiting.wait(PATIENCE)
+        is_waiting.clear()
+        rig.clock.advance(2.0)
+        return f"token-{rig.clock.monotonic()}"
+
+    def listen(event: object) -> None:
+        if isinstance(event, Waiting):
+            is_waiting.set()
+
+    rig = Rig(200, 401, 200, token=fetch, origins=[API], listeners=[listen])
+    rig.get()
+    told = explain(rig.get())
+    assert [(step.reason, step.started) for step in told.steps] == [
+        (Reason.REFRESHED, 0.0),
+        (Reason.RENEWAL, 0.0),
+        (Reason.FINAL, 2.0),
+    ]
+    first, second = told.attempts
+    assert (first.elapsed, first.delay, first.waits) == (0.0, 2.0, ())
+    assert [wait.seconds for wait in second.waits] == [2.0]
+
+
+def test_seconds_are_floats() -> None:
+    """A call that has not waited has waited for 0.0 s, also in JSON."""
+    told = explain(Rig(200).get())
+    assert json.dumps([told.waited, told.attempts[0].delay]) == "[0.0, 0.0]"
+
+
+def test_a_request_without_a_method_has_an_empty_one() -> None:
+    """Some adapters send requests that no method was given to; the record names none."""
+    told = explain(Rig(200).session.send(requests.Request(None, API).prepare()))
+    assert (told.method, told.attempts[0].method) == ("", "")
 
 
 def test_an_exception_knows_its_attempts() -> None:

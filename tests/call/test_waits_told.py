@@ -69,6 +69,8 @@ def test_the_events_of_a_call_have_its_number() -> None:
         (first.call, 200, Reason.FINAL),
         (second.call, 200, Reason.FINAL),
     ]
+    # What is waited after an attempt is not known when it ends.
+    assert [each.attempt.delay for each in rig.told(AttemptEnded)] == [0.0, 0.0, 0.0]
 
 
 def test_a_call_ends_once_however_it_ends() -> None:
@@ -132,8 +134,10 @@ def test_a_wait_of_a_second_is_a_line_for_people(caplog: pytest.LogCaptureFixtur
     assert fields["authretry_reason"] == "RETRY_AFTER"
     assert (fields["authretry_url"], fields["authretry_seconds"]) == (f"{API}/a", 30.0)
     caplog.clear()
-    Rig(BRIEF, 200).get()
-    assert lines(caplog) == []
+    rig = Rig(BRIEF, (429, {"Retry-After": "1"}), 200)
+    rig.clock.advance(1000)
+    rig.get()
+    assert lines(caplog) == [f"GET {API}/ waits 1 s: retry_after, as the server asked"]
 
 
 def test_giving_up_is_a_line_for_people(caplog: pytest.LogCaptureFixture) -> None:
@@ -146,19 +150,18 @@ def test_giving_up_is_a_line_for_people(caplog: pytest.LogCaptureFixture) -> Non
     caplog.clear()
     rig = Rig(BUSY, retry=RetryPolicy(deadline=20))
     rig.get()
-    assert lines(caplog) == [f"GET {API}/ 429 after 1 attempt: the wait would not end in time"]
+    assert lines(caplog) == [f"GET {API}/ 429 after 1 attempt: {Reason.WAIT_TOO_LONG.value}"]
     caplog.clear()
     raised(rig.session, API)
-    assert lines(caplog) == [f"GET {API}/ was not sent: the wait would not end in time"]
-    assert [each.attempts for each in rig.told(GaveUp)] == [1, 0]
+    assert lines(caplog) == [f"GET {API}/ was not sent: {Reason.WAIT_TOO_LONG.value}"]
+    told = [(each.method, each.url, each.attempts) for each in rig.told(GaveUp)]
+    assert told == [("GET", f"{API}/", 1), ("GET", f"{API}/", 0)]
 
 
 def test_a_401_that_is_handed_out_is_a_line_for_people(caplog: pytest.LogCaptureFixture) -> None:
     """It says why the token was not renewed."""
     Rig(401, token=Source("same"), origins=[API]).get()
-    assert lines(caplog) == [
-        f"GET {API}/ 401 is handed out: the token source gave the refused token again"
-    ]
+    assert lines(caplog) == [f"GET {API}/ 401 is handed out: {Reason.UNCHANGED.value}"]
 
 
 class Slow(FakeClock):
@@ -229,6 +232,29 @@ def test_short_waits_that_take_long_together_are_seen(
     Rig((429, {"Retry-After": "3"}), (429, {"Retry-After": "3"}), 200).get()
     told = f"requests_authretry: GET {API}/ waits 3 s: retry_after, as the server asked\n"
     assert capsys.readouterr().err == told
+
+
+class Restless(FakeClock):
+    """A clock whose sleeps end after ten seconds, as if somebody had woken the call."""
+
+    def sleep(self, seconds: float, wake: threading.Event | None = None) -> None:
+        """Sleep ten seconds at most."""
+        super().sleep(min(seconds, 10.0), wake)
+
+
+def test_a_wait_that_goes_on_is_told_once(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A call that is woken during its 30 s, and waits on, has one event and one line."""
+    monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+    rig = Rig(BUSY, 200, clock=Restless())
+    [_, step, _] = explain(rig.get()).steps
+    assert (step.reason, step.seconds) == (Reason.RETRY_AFTER, 30.0)  # type: ignore[union-attr]
+    assert [wait.seconds for wait in rig.told(Waiting)] == [30.0]
+    assert len(lines(caplog)) == 1
+    assert capsys.readouterr().err == SAID
 
 
 def test_a_renewal_that_takes_long_is_seen(
