@@ -177,7 +177,7 @@ class AuthRetryAdapter(HTTPAdapter):
 
     def share_waits(self, other: AuthRetryAdapter) -> None:
         """Let `close` end the waits of the adapter whose place this one takes, too."""
-        self._waits = other._waits  # noqa: SLF001 (of this class)
+        self._waits = other._waits
 
     def after_fork(self) -> None:
         """Drop the connections that parent and child would share: their answers would mix."""
