@@ -336,10 +336,11 @@ def test_a_session_that_is_closed_during_a_renewal(clock: FakeClock) -> None:
     """The call that waits for the token ends at once, and says why; nothing is sent."""
     clock.patience = 0.0
     is_over = threading.Event()
-    closing = settings(
-        lambda: is_over.wait(120), clock=clock, listeners=[lambda _: session.close()]
-    )
-    session, below = scripted(closing, 200)
+    session = requests.Session()
+    below = ScriptedAdapter(200)
+    session.mount("https://", below)
+    asked, listeners = (lambda: is_over.wait(120)), [lambda _: session.close()]
+    mount(session, settings(asked, clock=clock, listeners=listeners))
     with pytest.raises(RefreshFailed) as caught:
         session.get(URL)
     is_over.set()
