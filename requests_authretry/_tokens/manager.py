@@ -210,7 +210,7 @@ class TokenManager:
             token, now = self.held.token, clock.monotonic()
             if token is not None and token.value != _value(context.stale):
                 if not token.is_expired(clock.time()):
-                    return Renewed(token, fetched=False)
+                    return Renewed(token)
                 context = replace(context, stale=token, refused=False, challenge=None)
             if failed.result is not None and now < failed.until:
                 return failed.result

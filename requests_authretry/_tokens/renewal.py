@@ -96,7 +96,6 @@ class Renewal(threading.Event):
         try:
             waiter.sleep_at_most(seconds, reason)
         finally:
-            waiter.wake.worker = None
             self._waiting.remove(waiter)
 
     def begin(self, work: Callable[[Renewal], None]) -> Renewal:

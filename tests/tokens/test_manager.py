@@ -22,6 +22,7 @@ from requests_authretry import (
     RetryPolicy,
     Token,
     TokenRefreshed,
+    Waiting,
     attempts,
     mount,
 )
@@ -329,6 +330,48 @@ def test_a_source_that_hangs(clock: FakeClock) -> None:
     session.get(URL)
     assert carried(below) == ["Bearer late"]
     assert len(workers) == 1
+
+
+def test_a_session_that_is_closed_during_a_renewal(clock: FakeClock) -> None:
+    """The call that waits for the token ends at once, and says why; nothing is sent."""
+    clock.patience = 0.0
+    is_over = threading.Event()
+    session = requests.Session()
+    below = ScriptedAdapter(200)
+    session.mount("https://", below)
+    asked, listeners = (lambda: is_over.wait(120)), [lambda _: session.close()]
+    mount(session, settings(asked, clock=clock, listeners=listeners))
+    with pytest.raises(RefreshFailed) as caught:
+        session.get(URL)
+    is_over.set()
+    assert str(caught.value) == "the session was closed while the call waited for a token"
+    assert not below.sent
+
+
+class Patient(Source):
+    """A source that may ask a person."""
+
+    patience = 600.0
+
+
+@pytest.mark.parametrize(
+    ("kind", "refresh_token", "reasons"),
+    [
+        (Source, None, (Reason.RENEWAL, Reason.RENEWAL)),
+        (Source, "spent", (Reason.RENEWAL, Reason.RENEWAL)),
+        (Patient, None, (Reason.SIGN_IN, Reason.SIGN_IN)),
+        (Patient, "spent", (Reason.SIGN_IN, Reason.RENEWAL)),
+    ],
+)
+def test_what_a_call_waits_for_that_waits_for_a_token(
+    clock: FakeClock, kind: type[Source], refresh_token: str | None, reasons: tuple[Reason, ...]
+) -> None:
+    """A source with ``patience`` asks a person, unless there is a refresh token."""
+    told: list[Any] = []
+    source = kind(Token("old", refresh_token=refresh_token), "new")
+    session, _ = scripted(settings(source, clock=clock, listeners=[told.append]), EXPIRED, 200)
+    session.get(URL)
+    assert tuple(each.reason for each in told if isinstance(each, Waiting)) == reasons
 
 
 def test_a_source_on_the_very_session() -> None:

@@ -726,8 +726,10 @@ def test_a_patient_source_is_asked_again_later(
     clock.advance(HOUR)
     with issuer.hanging():
         hung = in_vain(desk, issuer, 299.0)
+        first = desk.renewal
         with pytest.raises(RefreshFailed, match="no token within"):
             desk.token(1.0)
+        assert desk.renewal is first
         assert (issuer.calls, caplog.messages.count(warning)) == (2, 0)
         with issuer.answering():
             assert desk.value() == "access-3"
