@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from itertools import count, zip_longest
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ from .._events import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from requests import PreparedRequest, Response
 
     from .._core.unauthorized import Decline
@@ -123,9 +126,8 @@ class AttemptLog:
         # A REPL and a notebook have a prompt. A script prints what its author wants printed.
         if self._waited + length >= NOTICED_SECONDS and not wait.is_noticed:
             wait.is_noticed = True
-            is_shown = any(getattr(each, "shows_waits", False) for each in self.settings.listeners)
-            if hasattr(sys, "ps1") and not is_shown:
-                print(f"requests_authretry: {line}", file=sys.stderr, flush=True)  # noqa: T201
+            if hasattr(sys, "ps1"):
+                _print(f"requests_authretry: {line}", self.settings.listeners)
 
     def stop_waiting(self) -> None:
         """Note that the wait is over, if there is one. An attempt that was to begin begins now."""
@@ -294,6 +296,14 @@ class AttemptLog:
 def _names(request: PreparedRequest | None) -> tuple[str, str]:
     """Return the method of a request, and its URL without user, query and fragment."""
     return ("", "") if request is None else (request.method or "", redacted(request.url))
+
+
+def _print(line: str, listeners: Collection[object]) -> None:
+    """Print a line on standard error, unless a listener shows waits; never raise."""
+    with suppress(Exception):  # the terminal may be gone
+        is_shown = any(getattr(each, "shows_waits", False) for each in listeners)
+        if not is_shown and sys.stderr is not None:
+            print(line, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _facts(attempt: Attempt) -> dict[str, Any]:
