@@ -67,6 +67,7 @@ class AttemptLog:
 
     Attributes:
         settings: Those of the last attempt.
+        listeners: Those of the settings, and of the settings that the call had before.
         began: When the call began.
         started: When the last attempt began.
         elapsed: Seconds from then until its headers came, or until it failed.
@@ -91,8 +92,18 @@ class AttemptLog:
     _is_over = False
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+        self.settings, self.listeners = settings, settings.listeners
         self.began = self.started = settings.clock.monotonic()
+
+    def go_on(self, settings: Settings) -> None:
+        """Note that the next attempt of the call has these settings: a hop, or a replay.
+
+        Listeners that have heard of the call hear of it until it ends.
+        """
+        if settings is not self.settings:
+            new = (each for each in settings.listeners if each not in self.listeners)
+            self.settings, self.listeners = settings, (*self.listeners, *new)
+        self.stop_waiting()
 
     def waiting(
         self,
@@ -114,7 +125,7 @@ class AttemptLog:
         if wait is None or wait.reason is not reason:
             self.stop_waiting()
             self._wait = wait = _OpenWait(reason, now, retry_after)
-            tell(self.settings.listeners, event)
+            tell(self.listeners, event)
         length = now - wait.started + (seconds or 0.0)
         if length < LOGGED_SECONDS:
             return
@@ -127,7 +138,7 @@ class AttemptLog:
         if self._waited + length >= NOTICED_SECONDS and not wait.is_noticed:
             wait.is_noticed = True
             if hasattr(sys, "ps1"):
-                _print(f"requests_authretry: {line}", self.settings.listeners)
+                _print(f"requests_authretry: {line}", self.listeners)
 
     def stop_waiting(self) -> None:
         """Note that the wait is over, if there is one. An attempt that was to begin begins now."""
@@ -202,8 +213,8 @@ class AttemptLog:
         )
         self._made, self._waits = (*self._made, attempt), after
         self.status = self.error = None
-        if self.settings.listeners:
-            tell(self.settings.listeners, AttemptEnded(self.number, attempt))
+        if self.listeners:
+            tell(self.listeners, AttemptEnded(self.number, attempt))
         return attempt
 
     def add_retry(self, retry: Retry) -> None:
@@ -211,7 +222,7 @@ class AttemptLog:
         attempt = self.write_down(retry)
         self.retries += 1
         event = RetryScheduled(attempt=attempt.number, delay=retry.delay, **_facts(attempt))
-        tell(self.settings.listeners, event)
+        tell(self.listeners, event)
 
     def add_stop(self, stop: Stop) -> None:
         """Write down why the call ends after its last attempt, and tell of it."""
@@ -219,14 +230,14 @@ class AttemptLog:
         event = GaveUp(attempts=attempt.number, **_facts(attempt))
         count = "1 attempt" if event.attempts == 1 else f"{event.attempts} attempts"
         came = event.status or event.error
-        tell(self.settings.listeners, event)
+        tell(self.listeners, event)
         say(f"{event.method} {event.url} {came} after {count}: {stop.reason.value}", event)
 
     def add_refusal(self, request: PreparedRequest, stop: Stop) -> None:
         """Tell that the call ends before its next attempt was sent."""
         method, url = _names(request)
         event = GaveUp(method, url, self.attempts, stop.reason, stop.retry_after, None, None)
-        tell(self.settings.listeners, event)
+        tell(self.listeners, event)
         say(f"{method} {url} was not sent: {stop.reason.value}", event)
 
     def add_decline(self, verdict: Decline) -> None:
@@ -241,7 +252,7 @@ class AttemptLog:
             error=challenge.error if challenge else None,
             step_up=StepUp.from_challenge(challenge) if challenge and is_step_up else None,
         )
-        tell(self.settings.listeners, event)
+        tell(self.listeners, event)
         came = attempt.status or attempt.error
         say(f"{event.method} {event.url} {came} is handed out: {verdict.reason.value}", event)
 
@@ -263,13 +274,13 @@ class AttemptLog:
             error = type(result).__name__
         else:
             status = result.status_code
-        if self.settings.listeners:
+        if self.listeners:
             if self.is_open:
                 self.write_down(FINAL, now)
             _, seconds = self.story()
             names, waited = _names(request), self._waited
             event = CallEnded(self.number, *names, self.attempts, status, error, seconds, waited)
-            tell(self.settings.listeners, event)
+            tell(self.listeners, event)
 
     def story(self) -> Story:
         """Return what happened so far."""

@@ -23,6 +23,7 @@ from requests_authretry import (
     RefreshDeclined,
     RefreshFailed,
     RetryPolicy,
+    Settings,
     Waiting,
     attempts,
     explain,
@@ -107,6 +108,19 @@ def test_a_403_to_the_replay_ends_the_call() -> None:
     assert rig.get().status_code == 403
     assert [(each.attempts, each.status) for each in rig.told(CallEnded)] == [(2, 403)]
     assert [each.reason for each in rig.told(RefreshDeclined)] == [Reason.INSUFFICIENT_SCOPE]
+
+
+@pytest.mark.parametrize("there", [[], ["site"]])
+def test_listeners_hear_of_a_call_until_it_ends(there: list[str]) -> None:
+    """A redirect may lead to a site with other listeners or none: those of before hear the end."""
+    clock, heard = FakeClock(), list[Any]()
+    listeners = [heard.append for _ in there]
+    site = Settings(origins=["https://site.example.com"], clock=clock, listeners=listeners)
+    rig = Rig((302, {"Location": "https://site.example.com/"}), 503, 200, sites=[site], clock=clock)
+    rig.get()
+    [ended] = rig.told(CallEnded)
+    assert (ended.url, ended.attempts) == ("https://site.example.com/", 3)
+    assert [each for each in heard if isinstance(each, CallEnded)] == [ended for _ in there]
 
 
 def test_calls_that_raise_one_exception_end_each() -> None:
