@@ -13,12 +13,14 @@ from requests_authretry import (
     Explanation,
     Reason,
     RefreshFailed,
+    RetryPolicy,
     Wait,
     attempts,
     explain,
 )
 from tests.support.scripted import Source
-from tests.support.sessions import API, Rig, raised
+from tests.support.sessions import API, Rig, raised, real
+from tests.support.wire import refusing
 
 SLOW = (429, {"Retry-After": "3"})
 FOREIGN = "this call did not go through requests_authretry"
@@ -179,6 +181,14 @@ def test_a_foreign_answer_was_one_attempt() -> None:
     response.request = requests.Request("PUT", response.url).prepare()
     only = Attempt(1, f"{API}/x", 204, None, 0.0, 2.0, 0.0, Reason.FINAL, method="PUT")
     assert attempts(response) == (only,)
+
+
+def test_what_is_told_of_a_refused_connection_is_its_cause() -> None:
+    """The exception at the bottom says it, and not the ones of requests and urllib3 around it."""
+    with refusing() as url, real(retry=RetryPolicy(max_attempts=1)) as session:
+        told = explain(raised(session, url)).message
+    assert "Failed to establish a new connection" in told
+    assert "Max retries exceeded" not in told
 
 
 def test_what_an_exception_says_has_neither_users_nor_queries() -> None:
