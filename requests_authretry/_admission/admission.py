@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .._core.http import FIRST_ERROR
+from .._core.http import FIRST_ERROR, OK
 from .._core.rate_limit import MAX_COOL_DOWN_SECONDS, TooLate
 from .._core.records import Outcome, Reason, Stop
 from .._core.target import Target
@@ -174,7 +174,8 @@ class Admission:
         Returns:
             None if the retry may go on, or why not.
         """
-        if failed.began_cool_down and (retry.retry_after or 0.0) <= MAX_COOL_DOWN_SECONDS:
+        is_asked = retry.delay == retry.retry_after
+        if failed.began_cool_down and is_asked and retry.delay <= MAX_COOL_DOWN_SECONDS:
             return None  # the cool-down takes as long
         until = failed.at + retry.delay
         if retry.retry_after is not None or retry.reason is Reason.THROTTLED:
@@ -223,16 +224,17 @@ class Admission:
         refuses, speaks_of_outage = outcome.refuses, outcome.speaks_of_outage
         key = limiter.named(target, outcome.limits)
         began_cool_down = False
-        if outcome.limits and self._limits.pacing:
+        limits = outcome.limits_to_keep
+        if limits and self._limits.pacing:
             number = permit.number if key == permit.key else -1
             succeeded = outcome.status is not None and outcome.status < FIRST_ERROR
-            limiter.on_rate_limit_fields(key, number, outcome.limits, succeeded=succeeded)
-        if refuses:
-            if outcome.retry_after is not None and self._limits.cool_down:
-                began_cool_down = True
-                self._shared_limits.start_cool_down(key, outcome.retry_after, outcome.status)
-            if self._limits.pacing:
-                limiter.on_refused(key, began, outcome)
+            limiter.on_rate_limit_fields(key, number, limits, succeeded=succeeded)
+        asks_for_pause = refuses or outcome.status == OK
+        if asks_for_pause and outcome.retry_after is not None and self._limits.cool_down:
+            began_cool_down = True
+            self._shared_limits.start_cool_down(key, outcome.retry_after, outcome.status)
+        if refuses and self._limits.pacing:
+            limiter.on_refused(key, began, outcome)
         if speaks_of_outage:
             self._outages.on_failure(target.endpoint, began)
             limiter.update_check_after()
@@ -245,5 +247,6 @@ class Admission:
     def _sleep_until(self, until: float, waiter: Waiter, retry: Retry) -> None:
         left = until - self._clock.monotonic()
         if left > 0:
-            reason = Reason.BACKOFF if retry.retry_after is None else Reason.RETRY_AFTER
-            waiter.sleep(left, reason, retry.retry_after)
+            is_asked = retry.delay == retry.retry_after
+            reason = Reason.RETRY_AFTER if is_asked else Reason.BACKOFF
+            waiter.sleep(left, reason, retry.retry_after if is_asked else None)

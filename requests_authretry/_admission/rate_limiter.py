@@ -287,7 +287,7 @@ class RateLimiter:
 
     def on_refused(self, key: Key, began: float, outcome: Outcome) -> None:
         """Lower the rate: the server let fewer requests through than were sent."""
-        if any(limit.remaining < 1 for limit in outcome.limits):
+        if any(limit.remaining < 1 for limit in outcome.limits_to_keep):
             return  # the window says how many may be sent
         with self._lock:
             queue, now = self._queue(key), self._clock.monotonic()

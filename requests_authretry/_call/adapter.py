@@ -135,7 +135,7 @@ class AuthRetryAdapter(HTTPAdapter):
             response = send_until_done(call, request, transmit, options)
         except BaseException as error:
             call.close()
-            call.log.end(error)
+            call.log.end(request, error)
             raise
         response.connection = self
         log, is_over = call.log, response.status_code not in CREDENTIALS_AT_FAULT
@@ -144,7 +144,7 @@ class AuthRetryAdapter(HTTPAdapter):
         if not is_over or log.ended - log.began - log.elapsed > _UNNOTICED:
             put_first(request)
         if shared.settings.listeners and is_over and not response.is_redirect:
-            log.end(response)
+            log.end(request, response)
         return response
 
     def _transmit(self, request: PreparedRequest, **options: Any) -> Response:
@@ -174,6 +174,10 @@ class AuthRetryAdapter(HTTPAdapter):
             super().close()
         else:
             self.inner.close()
+
+    def share_waits(self, other: AuthRetryAdapter) -> None:
+        """Let `close` end the waits of the adapter whose place this one takes, too."""
+        self._waits = other._waits
 
     def after_fork(self) -> None:
         """Drop the connections that parent and child would share: their answers would mix."""

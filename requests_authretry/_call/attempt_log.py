@@ -9,7 +9,7 @@ from math import fsum
 from typing import TYPE_CHECKING, Any
 
 from .._core.challenge import StepUp
-from .._core.origin import redacted
+from .._core.origin import Origin, redacted
 from .._core.records import FINAL, Attempt, Reason, Retry, Stop, Wait, seconds_text
 from .._events import (
     AttemptEnded,
@@ -37,10 +37,10 @@ STORY = "_authretry_story"
 Story = tuple[tuple["Attempt | Wait", ...], float]
 """The attempts and waits of a call, in order, and the seconds that the call took."""
 
-LOGGED_SECONDS = 1.0
-"""A wait of at least this length is an INFO line in the log."""
+LOGGED_SECONDS = 0.9
+"""A wait of at least this length is an INFO line in the log: a second of which some has passed."""
 
-NOTICED_SECONDS = 5.0
+NOTICED_SECONDS = 4.9
 """A call that waits this long in all says so on stderr, in a REPL or a notebook."""
 
 _numbers = count(1)
@@ -87,6 +87,7 @@ class AttemptLog:
     _made: tuple[Attempt, ...] = ()
     _waits: tuple[Wait, ...] = ()  # since the last attempt that was written down
     _wait: _OpenWait | None = None
+    _is_over = False
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -168,7 +169,7 @@ class AttemptLog:
         self.elapsed = self.settings.clock.monotonic() - self.started
         self.request, self.status = request, status
 
-    def failed(self, request: PreparedRequest, error: Exception) -> None:
+    def failed(self, request: PreparedRequest, error: BaseException) -> None:
         """Note that the attempt ended in an exception."""
         self.request, self.status, self.error = request, None, type(error).__name__
 
@@ -184,6 +185,10 @@ class AttemptLog:
         before = tuple(wait for wait in self._waits if wait.started < started)
         after = self._waits[len(before) :]
         method, url = _names(self.request)
+        detail = ""
+        if decision.reason is Reason.OTHER_ORIGIN:
+            origins = ", ".join(self.settings.origins)
+            detail = f"{Origin.of(url)} is none of the origins {origins}"
         attempt = Attempt(
             number=self.attempts + 1,
             url=url,
@@ -196,6 +201,7 @@ class AttemptLog:
             retry_after=decision.retry_after,
             method=method,
             waits=before,
+            detail=detail,
         )
         self._made, self._waits = (*self._made, attempt), after
         self.status = self.error = None
@@ -240,23 +246,29 @@ class AttemptLog:
         )
         tell(self.settings.listeners, event)
         came = attempt.status or attempt.error
-        say(f"{event.method} {event.url} {came} is handed out: {verdict.reason.value}", event)
+        say(f"{event.method} {event.url} {came} is handed out: {attempt.why}", event)
 
-    def end(self, result: Response | BaseException) -> None:
-        """Note that the call is over: leave its story on an exception, and tell the listeners."""
+    def end(self, request: PreparedRequest, result: Response | BaseException) -> None:
+        """Note that the call is over: leave its story on an exception, and tell the listeners.
+
+        Args:
+            request: The last request, whether it was sent or not.
+            result: What the call returns or raises.
+        """
+        if self._is_over:  # its replay has ended before
+            return
+        self._is_over = True
         self.ended = self.settings.clock.monotonic()
         self.stop_waiting()
         status, error = None, None
         if isinstance(result, BaseException):
-            if STORY in result.__dict__:  # a replay has ended in it before
-                return
             result.__dict__[STORY] = self.story()
             error = type(result).__name__
         else:
             status = result.status_code
         if self.settings.listeners:
             _, seconds = self.story()
-            names, waited = _names(self.request), self._waited
+            names, waited = _names(request), self._waited
             event = CallEnded(self.number, *names, self.attempts, status, error, seconds, waited)
             tell(self.settings.listeners, event)
 

@@ -25,9 +25,9 @@ from .translate import (
     as_requests_error,
     failure_of,
     limited,
-    limits_of,
     outcome_of,
     read_limit,
+    success_of,
 )
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Call:
         that a redirect after the deadline brings no new deadline.
 
         Raises:
-            AuthRetryError: The session was closed while the redirect was under way.
+            AuthRetryError: The session was closed before the answer had come that leads on.
         """
         hooks: Any = request.hooks
         call: Call | None = hooks.pop(get_ident(), None)
@@ -117,7 +117,7 @@ class Call:
         if call.is_cut:
             call.close()
             error = AuthRetryError("not sent: the session was closed", request=request)
-            call.log.end(error)
+            call.log.end(request, error)
             raise error
         call.waiters = waiters
         return call
@@ -125,11 +125,10 @@ class Call:
     def lead_on(self, response: Response, *, replay: bool = False) -> None:
         """Let the hop that follows this answer, or the replay, continue this call."""
         request, self.previous = response.request, response
-        self.continues_until = inf
+        self.continues_until, self.is_cut = inf, self.waiters.is_closed
         if not replay:
             now = self.shared.clock.monotonic()
             self.continues_until = max(self.deadline, now + _FOLLOWED_SECONDS)
-            self.is_cut = self.waiters.is_closed
             self.cookies = None  # requests makes the next hop's cookies anew
             if self.repeatable is not None:
                 self.repeatable.leads_on(request)
@@ -172,9 +171,10 @@ class Call:
         """
         clock, log = self.shared.clock, self.log
         decision: Retry | Stop = FINAL
-        failed = NO_FAILURE
+        failed, outgoing = NO_FAILURE, None
         try:
-            response = transmit(self.outgoing(request, options["proxies"]), **options)
+            outgoing = self.outgoing(request, options["proxies"])
+            response = transmit(outgoing, **options)
             status = response.status_code
             log.headers_received(request, status)
             response.request = request
@@ -186,38 +186,45 @@ class Call:
                 outcome = outcome_of(response, clock.time(), self.shared.limit_headers)
                 failed, decision = self._judge(request, permit, outcome)
                 if isinstance(decision, Retry):
-                    drain(response, clock, self.deadline)
-                    # The body of a stream is the caller's to read.
-                    if not options["stream"] and forbids_retry(response):
-                        decision = Stop(Reason.VETOED, decision.retry_after)
+                    decision = self._drain(response, decision, stream=options["stream"])
             if isinstance(decision, Retry):
                 return response, decision, failed
             if options["stream"]:
                 hand_out(response, read_limit(options["timeout"]))
             elif status not in _UNREAD or not self._is_for_hooks(status):
                 read_body(response, clock, self.until)
-        except AuthRetryError as error:  # nothing was sent
-            error.request = request
-            raise
-        except Exception as error:
+        except BaseException as error:
             failure = as_requests_error(error, request)
-            if failure is None:
+            if outgoing is None and isinstance(error, AuthRetryError):  # nothing was sent
                 raise
-            log.failed(request, failure)
+            log.failed(request, failure or error)
+            if failure is None:
+                log.write_down(Stop(Reason.FATAL))
+                raise
             # If the status has ended the call, that decision stays.
             if decision.reason is Reason.FINAL:
                 failed, decision = self._judge(request, permit, failure_of(failure))
             return failure, decision, failed
         return response, decision, failed
 
+    def _drain(self, response: Response, retry: Retry, *, stream: bool) -> Retry | Stop:
+        """Drain a failed answer; return what its body and the time leave of the decision."""
+        drain(response, self.shared.clock, self.deadline)
+        if self.shared.clock.monotonic() >= self.deadline:
+            return Stop(Reason.WAIT_TOO_LONG, retry.retry_after)
+        # The body of a stream is the caller's to read.
+        if not stream and forbids_retry(response):
+            return Stop(Reason.VETOED, retry.retry_after)
+        return retry
+
     def _learn(self, request: PreparedRequest, response: Response, permit: Permit) -> None:
         """Learn from an answer below 400; nearly free while no rate limit or outage is known."""
         shared, limiter = self.shared, self.shared.limiter
         limiter.recent_successes.append(((request.url or "")[:URL_KEPT], self.log.started))
-        limits = limits_of(response, shared.clock.time, shared.limit_headers)
-        if limits or limiter.is_troubled:
+        outcome = success_of(response, shared.clock.time, shared.limit_headers)
+        if outcome is not None or limiter.is_troubled:
             target = permit.target or target_of(shared, request)
-            outcome = Outcome(response.status_code, limits=limits)
+            outcome = outcome or Outcome(response.status_code)
             shared.admission.settle(permit, target, self.log.started, outcome)
 
     @contextmanager

@@ -7,6 +7,7 @@ hand them on, as they are, to the connection. Without `Seconds` everything here 
 from __future__ import annotations
 
 import ssl
+from contextlib import suppress
 from functools import cache
 from http.client import HTTPConnection, HTTPResponse, RemoteDisconnected
 from math import inf
@@ -229,10 +230,11 @@ def _prepare_manager(manager: Any) -> None:
     manager.pool_classes_by_scheme = {name: _pool_class(kind) for name, kind in classes.items()}
     pools = manager.pools
     for pool in filter(None, map(pools.get, pools.keys())):
-        kind: Any = type(pool)
-        pool.__class__ = _pool_class(kind)
-        for connection in filter(None, list(pool.pool.queue) if pool.pool else ()):
-            connection.__class__ = _connection_class(type(connection))
+        with suppress(TypeError):  # the class of something else that stands in for a pool
+            kind: Any = type(pool)
+            pool.__class__ = _pool_class(kind)
+            for connection in filter(None, list(pool.pool.queue) if pool.pool else ()):
+                connection.__class__ = _connection_class(type(connection))
 
 
 @cache

@@ -82,7 +82,8 @@ class Credentials:
 
         Raises:
             RefreshFailed: The request needs a token, and none can be had.
-            AuthRetryError: A proxy would see the credential in the clear.
+            AuthRetryError: A proxy would see the credential in the clear, or the session was closed
+                while the call waited for a token.
         """
         self.sent = self.prover = None
         self.is_signed = False

@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 from html import escape
 from math import fsum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from requests import RequestException, Response
-from requests.exceptions import InvalidHeader
+from requests.exceptions import InvalidHeader, InvalidSchema, InvalidURL, MissingSchema
 
-from .._core.origin import Origin, redacted
+from .._core.origin import redacted
 from .._core.records import Attempt, Reason, Wait, seconds_text
 from .attempt_log import CALL, STORY
-from .translate import innermost
+from .translate import said_by
 
 if TYPE_CHECKING:
     from .attempt_log import AttemptLog, Story
+    from .call import Call
 
-_QUERY = re.compile(r"[?#][^\s'\")>]*")
-_USER = re.compile(r"//[^/\s'\"@]*@")
+_QUERY = re.compile(r"[?#]\S.*", re.DOTALL)
+"""A query to the end of the text: every character that could end it may be a part of it."""
+
+_USER = re.compile(r"//[^/\s]*@")
+
+_QUOTING = (InvalidHeader, InvalidSchema, InvalidURL, MissingSchema)
+"""The exceptions that quote what the caller gave, which is no header and no URL."""
+
+Kind = TypeVar("Kind")
 
 _LEAST_REST = 0.0005
 """Seconds; less than this is not worth a line."""
@@ -120,7 +129,7 @@ class Explanation:
             return line
         count = len(self.attempts)
         if not count:
-            return f"{line}, nothing was sent"
+            return line if self.message.startswith("not sent") else f"{line}, nothing was sent"
         made = "1 attempt" if count == 1 else f"{count} attempts"
         return f"{line} after {made} in {seconds_text(self.seconds)}"
 
@@ -138,13 +147,11 @@ class Explanation:
 
     def _told(self, step: Attempt | Wait) -> tuple[str, str]:
         """Return what a step was, with its length, and why it was made or why it led on."""
-        asked, why = step.retry_after, step.reason.value
+        asked, why = step.retry_after, step.why
         if asked is not None and step.reason is not Reason.RETRY_AFTER:
             why += f" (the server asked for {seconds_text(asked)})"
         if isinstance(step, Wait):
             return seconds_text(step.seconds), why
-        if step.reason is Reason.OTHER_ORIGIN:
-            why = f"no token was sent: {Origin.of(step.url)} is none of the origins"
         came = f"{step.status or step.error} in {seconds_text(step.elapsed)}"
         is_elsewhere = len({(attempt.method, attempt.url) for attempt in self.attempts}) > 1
         return (f"{step.method} {step.url} {came}" if is_elsewhere else came), why
@@ -172,24 +179,23 @@ def explain(result: Response | BaseException | None) -> Explanation:
             ``response`` of many exceptions is, gives an empty explanation.
     """
     if isinstance(result, Response):
-        is_known = bool(result.__dict__.get(CALL))
         steps, seconds = _story_of(result)
         return Explanation(
             steps=steps,
-            is_known=is_known,
+            is_known=_call_of(result) is not None,
             method=_names_of(result)[0],
-            url=redacted(result.url),
-            status=result.status_code,
+            url=_url_of(result),
+            status=_value(result, "status_code", int),
             seconds=seconds,
         )
     if result is None:
         return Explanation(is_known=False)
-    story: Story | None = result.__dict__.get(STORY)
-    response, is_known = getattr(result, "response", None), story is not None
-    if story is None and isinstance(response, Response):
+    story: Story | None = (_value(result, "__dict__", dict) or {}).get(STORY)
+    response, is_known = _value(result, "response", Response), story is not None
+    if story is None and response is not None:
         # Session.send and raise_for_status raise about an answer that came through us.
         story = _story_of(response)
-        is_known = bool(response.__dict__.get(CALL))
+        is_known = _call_of(response) is not None
     steps, seconds = story or ((), 0.0)
     made = [step for step in steps if isinstance(step, Attempt)]
     method, url = _names_of(result)
@@ -207,15 +213,15 @@ def explain(result: Response | BaseException | None) -> Explanation:
 
 
 def _story_of(response: Response) -> Story:
-    call = response.__dict__.get(CALL)
-    if call:
+    call = _call_of(response)
+    if call is not None:
         log: AttemptLog = call.log
         return log.story()
-    elapsed = response.elapsed.total_seconds()
+    elapsed = (_value(response, "elapsed", timedelta) or timedelta()).total_seconds()
     attempt = Attempt(
         number=1,
-        url=redacted(response.url),
-        status=response.status_code,
+        url=_url_of(response),
+        status=_value(response, "status_code", int),
         error=None,
         started=0.0,
         elapsed=elapsed,
@@ -226,22 +232,39 @@ def _story_of(response: Response) -> Story:
     return (attempt,), elapsed
 
 
+def _call_of(response: Response) -> Call | None:
+    """Return the call that ended in an answer; None if it did not go through this library."""
+    return response.__dict__.get(CALL) or None
+
+
 def _names_of(result: object) -> tuple[str, str]:
     """Return the method and the redacted URL of the request that a result is about."""
-    request = getattr(result, "request", None)
-    if request is None:  # of a response that was made by hand
-        return "", ""
-    return request.method or "", redacted(request.url)
+    request = _value(result, "request", object)
+    return _value(request, "method", str) or "", _url_of(request)
 
 
-def _message(error: BaseException) -> str:
+def _url_of(thing: object) -> str:
+    url = _value(thing, "url", str)
+    return "" if url is None else redacted(url)
+
+
+def _value(thing: object, name: str, kind: type[Kind]) -> Kind | None:
+    """Return an attribute of any object; None if there is none, or one of another type."""
+    try:
+        value = getattr(thing, name)
+    except Exception:  # noqa: BLE001 (a property of others)
+        return None
+    return value if isinstance(value, kind) else None
+
+
+def _message(error: object) -> str:
     """Return what an exception of requests, or the one at its bottom, says about the network.
 
-    The text of other exceptions, and of `InvalidHeader`, may hold secrets.
+    The text of other exceptions, and of those that quote what the caller gave, may hold secrets.
     """
-    if not isinstance(error, RequestException) or isinstance(error, InvalidHeader):
+    if not isinstance(error, RequestException) or isinstance(error, _QUOTING):
         return ""
-    return _USER.sub("//", _QUERY.sub("", str(innermost(error))))
+    return _USER.sub("//", _QUERY.sub("", said_by(error)))
 
 
 def _as_dict(step: Attempt | Wait) -> dict[str, Any]:

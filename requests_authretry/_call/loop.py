@@ -76,6 +76,11 @@ def _wait_for_admission(
             decide_again=partial(call.decide_again, request, failed),
         )
     if waiter.closed:
+        stop = Stop(Reason.CLOSED)
+        if result is None:
+            call.log.add_refusal(request, stop)
+        else:
+            call.log.add_stop(stop)
         error = AuthRetryError("the session was closed during the wait", request=request)
         raise error from (result if isinstance(result, RequestException) else None)
     if isinstance(admitted, Permit) and admitted.cost is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from http.client import HTTPException
+from http.client import BadStatusLine, HTTPException
 from io import BytesIO
 from itertools import islice
 from math import inf
@@ -20,8 +20,8 @@ from urllib3.util import Timeout as WireTimeout
 from .._core.bounds import FIELD
 from .._core.challenge import Challenge, parse_challenges
 from .._core.headers.rate_limit_fields import read_limits
-from .._core.headers.retry_after import read_outcome
-from .._core.records import Failure, Limit, Outcome
+from .._core.headers.retry_after import read_outcome, read_success
+from .._core.records import Failure, Outcome
 from .connections import CUT, LEAST_SECONDS, Seconds, is_unsent
 
 if TYPE_CHECKING:
@@ -42,6 +42,9 @@ _BESIDE = frozenset({"age", "date"})
 _NOT_SENT = (wire.NewConnectionError, wire.ConnectTimeoutError, ConnectionRefusedError)
 _CLOSED = (wire.ClosedPoolError,)
 
+_QUOTING = (BadStatusLine, wire.InvalidChunkLength)
+"""The exceptions that quote what the server sent; that of a closed connection is an OSError too."""
+
 _SWALLOWS = 2
 """The state of urllib3's decoder of gzip in which it ignores the rest: bytes after the end."""
 
@@ -61,10 +64,10 @@ def outcome_of(response: Response, now: float, names: frozenset[str]) -> Outcome
     return read_outcome(response.status_code, fields, now, read_limits(fields, now))
 
 
-def limits_of(
+def success_of(
     response: Response, clock: Callable[[], float], names: frozenset[str]
-) -> tuple[Limit, ...]:
-    """Return what an answer says is left of the server's limits; nearly free if it says nothing.
+) -> Outcome | None:
+    """Return what an answer below 400 says of rate limits; None, nearly free, if it says nothing.
 
     Args:
         response: The answer; its body is not touched.
@@ -76,8 +79,9 @@ def limits_of(
     is_usual = type(headers) is CaseInsensitiveDict
     there = headers._store if is_usual else [name.lower() for name in headers]  # noqa: SLF001
     if names.isdisjoint(there):
-        return ()
-    return read_limits(_fields(response, names), clock())
+        return None
+    now, fields = clock(), _fields(response, names)
+    return read_success(response.status_code, fields, now, read_limits(fields, now))
 
 
 def _fields(response: Response, names: frozenset[str]) -> dict[str, list[str]]:
@@ -119,8 +123,8 @@ def failure_of(error: requests.RequestException) -> Outcome:
     if nothing_sent or isinstance(error, requests.ConnectTimeout) or has_cause(*_NOT_SENT):
         failure = Failure.UNREACHABLE
     elif isinstance(error, (requests.exceptions.SSLError, requests.exceptions.ProxyError)):
-        # A certificate, an alert and a 407 stay what they are; a connection that was cut does not.
-        failure = Failure.LOST if has_cause(*CUT) else Failure.FATAL
+        # A certificate, an alert and a 407 stay what they are; a connection that was lost does not.
+        failure = Failure.LOST if has_cause(*CUT, TimeoutError) else Failure.FATAL
     elif has_cause(*_CLOSED):
         failure = Failure.FATAL
     elif isinstance(error, (requests.ConnectionError, requests.Timeout, ChunkedEncodingError)):
@@ -145,7 +149,20 @@ def _causes(error: BaseException) -> list[BaseException]:
     return [cause for cause in pending if isinstance(cause, BaseException)]
 
 
-def innermost(error: BaseException) -> BaseException:
+def said_by(error: BaseException) -> str:
+    """Return what the exception of the network says that the others wrap.
+
+    Of one that quotes what the server sent it is the name, as that may be a part of a body.
+    """
+    try:
+        cause = _innermost(error)
+        quotes = isinstance(cause, _QUOTING) and not isinstance(cause, OSError)
+        return type(cause).__name__ if quotes else str(cause)
+    except Exception:  # noqa: BLE001 (an exception of others)
+        return ""
+
+
+def _innermost(error: BaseException) -> BaseException:
     """Return the exception of requests, urllib3 or the network that the others wrap."""
     for _ in range(_CHAIN_LIMIT):
         wrapped = (getattr(error, "reason", None), *error.args)
@@ -159,7 +176,7 @@ def innermost(error: BaseException) -> BaseException:
 
 
 def as_requests_error(
-    error: Exception, request: PreparedRequest
+    error: BaseException, request: PreparedRequest
 ) -> requests.RequestException | None:
     """Return the exception as one of requests, None if it has nothing to do with the network."""
     if isinstance(error, requests.RequestException):

@@ -11,7 +11,7 @@ from requests import RequestException
 from .._core.http import FORBIDDEN, UNAUTHORIZED
 from .._core.records import Reason, Stop
 from .._core.unauthorized import Decline, Refresh, Refused, Replay, decide_on_401, lacks
-from .._errors import RefreshFailed
+from .._errors import AuthRetryError, RefreshFailed
 from .._protocols import FetchContext
 from .attempt_log import CALL
 from .response_body import drain, read_body
@@ -61,7 +61,7 @@ def on_response(response: Response, **options: Any) -> Response | None:
         try:
             return _answer(call, tokens, sent, response, options)
         except BaseException as error:
-            call.log.end(error)
+            call.log.end(response.request, error)
             raise
     if response.status_code == FORBIDDEN:
         verdict = None if sent is None else lacks(challenges_of(response), sent.scheme)
@@ -70,7 +70,7 @@ def on_response(response: Response, **options: Any) -> Response | None:
     elif not credentials.is_signed:
         # As bare requests hands it out: unread. Its challenges are not for us.
         call.log.add_decline(Decline(credentials.not_sent))
-    call.log.end(response)
+    call.log.end(response.request, response)
     return None
 
 
@@ -115,7 +115,7 @@ def _answer(
             call.log.write_down(Stop(verdict.reason))
             raise
     call.log.add_decline(verdict)
-    call.log.end(response)
+    call.log.end(response.request, response)
     return response
 
 
@@ -125,17 +125,19 @@ def _renew(
     """Renew the token; return REFRESHED, or why the request is not sent again.
 
     Raises:
-        RefreshFailed: The renewal failed, and the request could be sent again. It tells of the 401.
+        AuthRetryError: The renewal failed, or the session was closed meanwhile, and the request
+            could be sent again. It tells of the 401.
     """
     context = FetchContext(sent, refused=True, challenge=verdict.challenge)
     try:
         result = tokens.renew(context, call.deadline, partial(call.waiting, response.request))
-    except RefreshFailed as error:
+    except AuthRetryError as error:
         if not verdict.resend:
             return Reason.NOT_REPLAYABLE
         call.close()
         drain(response, call.shared.clock, call.deadline)
-        call.log.write_down(Stop(Reason.REFRESH_FAILED))
+        has_failed = isinstance(error, RefreshFailed)
+        call.log.write_down(Stop(Reason.REFRESH_FAILED if has_failed else Reason.CLOSED))
         error.request, error.response = response.request, response
         raise
     if isinstance(result, Reason):
@@ -153,7 +155,4 @@ def _replay(call: Call, refused: Response, reason: Reason, options: dict[str, An
     call.lead_on(refused, replay=True)
     response: Response = refused.connection.send(request, **options)
     response.history = [*refused.history, refused, *response.history]
-    response.elapsed = timedelta(seconds=call.log.elapsed)
-    if response.status_code == UNAUTHORIZED:
-        return on_response(response, **options) or response
-    return response
+    return on_response(response, **options) or response

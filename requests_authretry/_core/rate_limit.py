@@ -363,7 +363,9 @@ def on_rate_limit_fields(
             window = replace(window, holds=holds)
         is_news = before is None or before.number < number or window.left < before.left
         known[name] = window if before is None or is_news else before
-    return replace(state, windows=tuple(known.values())[-POLICIES:])
+    state = replace(state, windows=tuple(known.values())[-POLICIES:])
+    # The next request may have been put off by what was guessed of a window that has begun.
+    return replace(state, slot=min(state.slot, now + spacing(state, now)))
 
 
 def name_of(limit: Limit) -> str:

@@ -37,7 +37,7 @@ class Reason(enum.Enum):
     ATTEMPTS_EXHAUSTED = "all attempts are used up"
     NOT_IDEMPOTENT = "it may have been processed, and the method is not idempotent"
     QUOTA_EXHAUSTED = "the retry quota cannot pay"
-    WAIT_TOO_LONG = "the wait would not end in time"
+    WAIT_TOO_LONG = "no attempt fits before the deadline, or within max_retry_after"
     OUTAGE = "outage: no attempt at its endpoint succeeds, as other calls have shown"
     CLOSED = "the session was closed"
     REDIRECT = "redirect"
@@ -61,16 +61,16 @@ class Reason(enum.Enum):
     # Why a 401 was handed out.
     REFRESH_FAILED = "the token could not be renewed"
     NO_TOKEN = "no token was sent: the settings have none"  # noqa: S105 (a sentence)
-    OTHER_ORIGIN = "no token was sent: its origin is none of the origins"
+    OTHER_ORIGIN = "no token was sent"
     OWN_CREDENTIAL = "no token was sent: the request has a credential of its own"
-    ANSWERED = "a 401 of this call was answered already"
+    ANSWERED = "the token was renewed for this call, and refused again"
     OTHER_SCHEME = "the challenge names other schemes"
     INSUFFICIENT_SCOPE = "the token's scope does not suffice"
     INVALID_REQUEST = "the server calls the request invalid"
     STEP_UP = "the server wants a stronger authentication"
     PROOF_REFUSED = "the server does not take the proof of the token's key"
     STORM = "tokens are refused as soon as they are renewed"
-    UNCHANGED = "the token source gave the refused token again"
+    UNCHANGED = "there is no other token: the source gave the refused one again"
     SOURCE_DECLINED = "the token source gave no token"
 
 
@@ -105,6 +105,8 @@ class Outcome:
         throttled: Whether the server says that requests come too fast: a 429, or a 403 as GitHub
             sends it.
         limits: What the server says is left of its rate limits.
+        is_reset: Whether ``retry_after`` is the reset of such a limit, as no other field named a
+            time.
     """
 
     status: int | None = None
@@ -113,6 +115,18 @@ class Outcome:
     should_retry: bool | None = None
     throttled: bool = False
     limits: tuple[Limit, ...] = ()
+    is_reset: bool = False
+
+    @property
+    def limits_to_keep(self) -> tuple[Limit, ...]:
+        """The limits that say when to send.
+
+        `Retry-After` takes precedence over the rate limits of the same refusal (RateLimit header
+        fields draft -11, section 7): a token bucket lets the next request pass long before it is
+        full again.
+        """
+        is_overruled = self.refuses and self.retry_after is not None and not self.is_reset
+        return () if is_overruled else self.limits
 
     @property
     def refuses(self) -> bool:
@@ -195,6 +209,11 @@ class Wait:
     seconds: float
     retry_after: float | None = None
 
+    @property
+    def why(self) -> str:
+        """The reason, for people."""
+        return self.reason.value
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
@@ -214,6 +233,7 @@ class Attempt:
         retry_after: Seconds that the server asked for; None if it named no time.
         method: The request's method.
         waits: The waits before the attempt, after the attempt before it.
+        detail: More about the reason, for people; "" if there is no more.
     """
 
     number: int
@@ -227,3 +247,9 @@ class Attempt:
     retry_after: float | None = None
     method: str = ""
     waits: tuple[Wait, ...] = ()
+    detail: str = ""
+
+    @property
+    def why(self) -> str:
+        """The reason with its detail, for people."""
+        return f"{self.reason.value}: {self.detail}" if self.detail else self.reason.value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from .backoff import Backoff
 from .http import (
@@ -34,6 +34,12 @@ class DefaultDeadline(float):
     It bounds waits and the start of attempts, and ends no read that makes progress.
     """
 
+
+LEAST_RETRY_AFTER: Final = 1.0
+"""Seconds; below that, the delay is the larger one of ``retry_after`` and the backoff."""
+
+LEAST_ATTEMPT: Final = 0.1
+"""Seconds before the deadline in which no attempt begins after a wait."""
 
 _METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A token as RFC 9110 section 5.6.2 defines it."""
@@ -197,12 +203,14 @@ def decide(  # noqa: C901, PLR0911 (one guard and one return a row of the rules)
     cost = call.quota.cost(throttled=throttled)
     if cost > progress.quota:
         return Stop(Reason.QUOTA_EXHAUSTED, retry_after)
-    delay = retry_after
-    if delay is None:
-        delay = policy.backoff.delay(progress.attempt, throttled=throttled, fraction=fraction)
-    elif policy.max_retry_after is not None and delay > policy.max_retry_after:
+    delay = retry_after or 0.0
+    if policy.max_retry_after is not None and delay > policy.max_retry_after:
         return Stop(Reason.WAIT_TOO_LONG, retry_after)
-    if now + delay > call.deadline:
+    # Less than a second, as in `Retry-After: 0`, is not worth an attempt each time.
+    if delay < LEAST_RETRY_AFTER:
+        own = policy.backoff.delay(progress.attempt, throttled=throttled, fraction=fraction)
+        delay = max(delay, own)
+    if now + delay > call.deadline - LEAST_ATTEMPT:
         return Stop(Reason.WAIT_TOO_LONG, retry_after)
     return Retry(delay, _why(call, progress, outcome), cost, retry_after)
 

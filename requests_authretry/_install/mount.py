@@ -64,15 +64,17 @@ class Mounted(AbstractContextManager["Mounted"]):
         self._quieted: list[HTTPAdapter] = []
         with inner_retries.lock:
             for place, adapter in _places(session, prefix):
-                inner = adapter
+                inner, replaced = adapter, None
                 if isinstance(adapter, AuthRetryAdapter) and adapter.inner is not None:
-                    inner = adapter.inner
+                    inner, replaced = adapter.inner, adapter
                 # One wrapper for an adapter that stands at several prefixes, as it was before.
                 wrapper = next((one for one in self._put.values() if one.inner is inner), None)
                 if wrapper is None:
                     wrapper = AuthRetryAdapter(settings_for(inner, settings), inner=inner)
                     if isinstance(inner, HTTPAdapter) and inner_retries.switch_off(inner):
                         self._quieted.append(inner)
+                    if replaced is not None:
+                        wrapper.share_waits(replaced)
                 self._put[place] = wrapper
                 self._found[place] = session.adapters.get(place)
             for place, wrapper in self._put.items():

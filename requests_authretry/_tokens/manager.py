@@ -11,7 +11,7 @@ from .._core import token_schedule as rules
 from .._core.adopt import AUTHORIZATION, adopts, static_token
 from .._core.records import Reason, seconds_text
 from .._core.token import Token
-from .._errors import RefreshFailed
+from .._errors import AuthRetryError, RefreshFailed
 from .._events import TokenRefreshed, logger, tell
 from .._locks import ForkSafeLock
 from .._protocols import FetchContext
@@ -116,6 +116,7 @@ class TokenManager:
 
         Raises:
             RefreshFailed: There is none to be had within the deadline.
+            AuthRetryError: The caller's session was closed meanwhile.
         """
         held, now = self.held, self._settings.clock.time()
         token, schedule = held.token, held.schedule
@@ -167,8 +168,8 @@ class TokenManager:
             A token, or why the source gave none.
 
         Raises:
-            RefreshFailed: The source failed, or did not answer within the deadline; or the
-                caller's session was closed meanwhile.
+            RefreshFailed: The source failed, or did not answer within the deadline.
+            AuthRetryError: The caller's session was closed meanwhile.
         """
         while True:
             left = max(deadline - self._settings.clock.monotonic(), 0.0)
@@ -178,7 +179,7 @@ class TokenManager:
             with waiting() as waiter:
                 joined.let_wait(waiter, left, self._reason_to_wait(joined.context))
             if waiter.closed:
-                raise RefreshFailed("the session was closed while the call waited for a token")
+                raise AuthRetryError("the session was closed while the call waited for a token")
             if not joined.is_set():
                 raise RefreshFailed(
                     f"no token within the {seconds_text(left)} that were left: the token source "

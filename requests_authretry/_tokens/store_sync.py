@@ -8,6 +8,7 @@ assumed (RFC 9700 section 4.14.2).
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -36,6 +37,13 @@ RELOCK_SECONDS = 5.0
 
 OTHERS_TOKEN_SECONDS = 1.0
 """How long a renewal whose refresh token another process has spent waits for that one's token."""
+
+_LASTING: tuple[type[OSError], ...] = (
+    *(FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError),
+    # On Windows, a file that another process has open gives a PermissionError for a moment.
+    *([] if os.name == "nt" else [PermissionError]),
+)
+"""How a store fails that was given a wrong place: it is not asked again."""
 
 _OURS = {"builtins", __name__.partition(".")[0]}
 
@@ -297,7 +305,7 @@ class StoreSync:
             except OSError as error:
                 # A store that is away may be back at once, and another process may be using it.
                 until = clock.monotonic() + RELOCK_SECONDS if until is None else until
-                if early or clock.monotonic() >= until:
+                if early or isinstance(error, _LASTING) or clock.monotonic() >= until:
                     self._go_on_without("lock", error, early=early)
                     return None
             else:

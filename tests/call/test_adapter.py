@@ -392,7 +392,7 @@ def test_closing_ends_a_wait() -> None:
     [error] = raised
     assert type(error) is AuthRetryError
     assert error.request is not None
-    assert [attempt.reason for attempt in attempts(error)] == [Reason.SERVER_ERROR]
+    assert [attempt.reason for attempt in attempts(error)] == [Reason.CLOSED]
     assert (inner.closed, len(inner.sent)) == (True, 1)
 
 

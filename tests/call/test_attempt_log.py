@@ -7,14 +7,19 @@ import json
 import pickle
 import sys
 from threading import Event
+from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 import requests
 
 from requests_authretry import Reason, Waiting, attempts, explain
 from tests.support.scripted import Source
-from tests.support.sessions import API, Rig
-from tests.support.wire import PATIENCE
+from tests.support.sessions import API, Rig, raised, real
+from tests.support.wire import PATIENCE, Wire
+
+if TYPE_CHECKING:
+    import socket
 
 
 def test_one_attempt_that_went_well() -> None:
@@ -109,24 +114,24 @@ def test_a_request_without_a_method_has_an_empty_one() -> None:
 def test_an_exception_knows_its_attempts() -> None:
     """An exception has all attempts, and keeps them in a pickle."""
     rig = Rig(503, requests.ConnectTimeout(), requests.exceptions.SSLError("bad certificate"))
-    with pytest.raises(requests.exceptions.SSLError) as raised:
+    with pytest.raises(requests.exceptions.SSLError) as caught:
         rig.get()
-    told = [(attempt.status, attempt.error) for attempt in attempts(raised.value)]
+    told = [(attempt.status, attempt.error) for attempt in attempts(caught.value)]
     assert told == [(503, None), (None, "ConnectTimeout"), (None, "SSLError")]
-    lines = str(explain(raised.value)).splitlines()
+    lines = str(explain(caught.value)).splitlines()
     assert lines[0].startswith(f"GET {API}/: SSLError after 3 attempts")
     assert lines[1] == "  bad certificate"
-    again = explain(pickle.loads(pickle.dumps(raised.value)))  # noqa: S301 (our own)
-    assert again.steps == explain(raised.value).steps
+    again = explain(pickle.loads(pickle.dumps(caught.value)))  # noqa: S301 (our own)
+    assert again.steps == explain(caught.value).steps
     if sys.version_info >= (3, 11):
-        assert raised.value.__notes__ == ["attempts: 3; sending again cannot help"]
+        assert caught.value.__notes__ == ["attempts: 3; sending again cannot help"]
 
 
 def test_the_exception_of_a_bad_status_knows_its_attempts() -> None:
     """Exceptions from `raise_for_status` and too many redirects have the attempts of the answer."""
-    with pytest.raises(requests.HTTPError) as raised:
+    with pytest.raises(requests.HTTPError) as caught:
         Rig(503, 404).get().raise_for_status()
-    assert [attempt.status for attempt in attempts(raised.value)] == [503, 404]
+    assert [attempt.status for attempt in attempts(caught.value)] == [503, 404]
     rig = Rig(*[(302, {"Location": "/"})] * 3)
     rig.session.max_redirects = 2
     with pytest.raises(requests.TooManyRedirects) as lost:
@@ -177,7 +182,109 @@ def test_answers_and_requests_pickle_as_ever(go_round: object) -> None:
 def test_records_hold_no_secrets_of_the_url() -> None:
     """No record and no explanation shows user, query and fragment."""
     rig = Rig(503, requests.exceptions.SSLError())
-    with pytest.raises(requests.exceptions.SSLError) as raised:
+    with pytest.raises(requests.exceptions.SSLError) as caught:
         rig.get("https://ada:lovelace@api.example.com/x?key=sesame#here")
-    assert {attempt.url for attempt in attempts(raised.value)} == {f"{API}/x"}
-    assert str(explain(raised.value)).startswith(f"GET {API}/x: SSLError after 2 attempts")
+    assert {attempt.url for attempt in attempts(caught.value)} == {f"{API}/x"}
+    assert str(explain(caught.value)).startswith(f"GET {API}/x: SSLError after 2 attempts")
+
+
+class OddError(Exception):
+    """An exception as other libraries raise them: its request may be asked for only sometimes."""
+
+    @property
+    def request(self) -> object:
+        """Fail, as in httpx where no request was set."""
+        raise RuntimeError("no request was set")
+
+    response = request
+
+
+class Mute(requests.RequestException):
+    """An exception that cannot say what it is about."""
+
+    def __str__(self) -> str:
+        """Fail."""
+        raise KeyError("text")
+
+
+class Bare(requests.Response):
+    """An answer that somebody made without `Response.__init__`."""
+
+    def __init__(self) -> None:
+        """Set nothing."""
+
+
+def with_request(request: object) -> Exception:
+    """An exception of others, whose ``request`` is something else."""
+    error = ValueError()
+    error.request = request  # type: ignore[attr-defined]
+    return error
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        OddError(),
+        Mute(),
+        Bare(),
+        with_request("GET /"),
+        with_request(Mock(spec=requests.Request)),
+        requests.Timeout(request=requests.Request(b"GET", b"https://ada:pw@api.example.com/")),  # type: ignore[arg-type]
+        requests.HTTPError(response=Bare()),
+        requests.HTTPError(response=Mock()),
+        Mock(spec=requests.Response),
+        "no answer at all",
+    ],
+)
+def test_explain_takes_anything(result: Any) -> None:
+    """Whatever the attributes of an answer or exception are, there is an explanation."""
+    told = explain(result)
+    assert "did not go through requests_authretry" in str(told)
+    assert "did not go through requests_authretry" in told._repr_html_()
+    assert json.loads(json.dumps(told.to_dict()))["seconds"] == 0.0
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://api.example.com/x?q=it's-sesame",
+        "https://api.example.com/x?filter=(name=ada)&key=sesame",
+        "https://ada:it's-sesame@api.example.com/x",
+        "https://ada:a@sesame@api.example.com/x",
+    ],
+)
+def test_messages_hold_no_secrets_of_the_url(url: str) -> None:
+    """A quote or bracket, which requests leaves in a URL, ends neither its user nor its query."""
+    with pytest.raises(requests.HTTPError) as caught:
+        Rig(404).get(url).raise_for_status()
+    told = explain(caught.value)
+    assert told.message == "404 Client Error: None for url: https://api.example.com/x"
+    assert "sesame" not in f"{told} {told._repr_html_()} {told.to_dict()}"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["ada:sesame@api.example.com", "api/x?key=a sesame", "htp://x/?'sesame"],
+)
+def test_what_is_no_url_is_not_quoted(url: str) -> None:
+    """Nobody knows which part of it is a secret."""
+    with pytest.raises(requests.RequestException) as caught:
+        Rig().session.get(url)
+    assert "sesame" not in str(explain(caught.value))
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"sesame\r\n\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nsesame\r\n"],
+)
+def test_what_is_no_answer_is_not_quoted(sent: bytes) -> None:
+    """A server that answers nonsense may send a part of a body in place of a line."""
+
+    def nonsense(connection: socket.socket, _: object) -> bool:
+        connection.sendall(sent)
+        return False
+
+    with Wire(*[nonsense] * 4) as wire, real() as session:
+        told = explain(raised(session, wire.url))
+    assert told.message in {"BadStatusLine", "InvalidChunkLength"}
+    assert "sesame" not in str(told)

@@ -12,6 +12,7 @@ import requests
 from hypothesis import HealthCheck, example, given
 from hypothesis import settings as checked
 from hypothesis import strategies as st
+from requests.exceptions import ChunkedEncodingError
 from urllib3.exceptions import HTTPError
 
 from requests_authretry import RetryPolicy
@@ -272,7 +273,11 @@ def like_bare(one: Call) -> str:
             kinds = {requests.ConnectionError} if issubclass(bare.first, HTTPError) else kinds
         return "" if ours.first in kinds else "another exception"
     if (ours.first, ours.requests) != (bare.first, bare.requests):
-        return "another outcome"
+        # Bare requests take what they could decode for the whole body. The last of our attempts may
+        # go over a connection that is about to be closed.
+        cut = {ChunkedEncodingError, requests.ConnectionError}
+        is_cut = ours.first in cut and is_encoded(one)
+        return "" if is_cut else "another outcome"
     if isinstance(bare.after, type):
         return ""
     if ours.after != bare.after:
@@ -281,6 +286,11 @@ def like_bare(one: Call) -> str:
     if len(one.answer()) < IN_ONE_PIECE and ours.connections != bare.connections:
         return "other connections"
     return ""
+
+
+def is_encoded(one: Call) -> bool:
+    """Whether the body has a content encoding."""
+    return any(name.lower() == "content-encoding" for name, _ in one.body.lines)
 
 
 def drained(one: Call) -> str:
@@ -336,6 +346,7 @@ CUT_ZSTD = CODINGS["zstd"](b"12345")[:-2]
 @example(sent(200, b"abcdefg", ("Content-Length", "5, 5")))
 @example(sent(200, b"abc", ("Content-Length", "9" * 20)))
 @example(sent(200, CUT_ZSTD, ("Content-Encoding", "zstd"), ("Content-Length", str(len(CUT_ZSTD)))))
+@example(sent(200, b"\x1f\x8b\x08", ("Content-Encoding", "gzip"), ("Content-Length", "3")))
 @example(sent(302, b"abc", ("Content-Length", "5"), allow_redirects=False))
 @example(sent(302, b"5\r\nab", CHUNKS))
 @example(sent(302, b"abc", ("Content-Length", "3"), ("Content-Encoding", "gzip")))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 from requests.exceptions import ProxyError
-from urllib3.util import Timeout
+from urllib3.util import Timeout, connection
 
 from requests_authretry import Reason, RetryPolicy, Settings, attempts, mount, override
 from requests_authretry._call import translate
@@ -209,17 +209,26 @@ def test_an_answer_to_connect_that_drips_ends_with_the_deadline(place: str) -> N
     assert [attempt.reason for attempt in attempts(error)][-1] is not Reason.LOST
 
 
+class SlowFile:
+    """A large file on a slow disk: each read takes nine seconds."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+
+    def __len__(self) -> int:
+        return 1_000_000_000
+
+    def read(self, size: int) -> bytes:
+        """Read a part."""
+        self._clock.advance(9)
+        return bytes(min(size, 9))
+
+
 def test_an_upload_ends_with_the_deadline() -> None:
-    """A body that the caller makes slowly, piece by piece, is sent no further at the deadline."""
-    clock, left = FakeClock(), Event()
-
-    def slow() -> Iterator[bytes]:
-        while True:
-            clock.advance(9)
-            yield b"piece"
-
-    with Wire(until_left(silence(), left)) as wire, user_set(clock) as session:
-        error = ended(lambda: raised(session, wire.url, "PUT", data=slow()))
+    """A body that is sent slowly, piece by piece, is sent no further at the deadline."""
+    clock = FakeClock()
+    with Wire() as wire, user_set(clock) as session:
+        error = ended(lambda: raised(session, wire.url, "PUT", data=SlowFile(clock)))
     assert type(error) is requests.ConnectionError
     assert "the deadline passed while the request was being sent" in str(error)
     assert 120 <= clock.monotonic() < 150
@@ -276,7 +285,7 @@ TWICE = RetryPolicy(max_attempts=2, backoff=AT_ONCE)
 OWN = [(None, None), (30, 30), ((5, 30), 30), ((5, None), None), (Timeout(read=30), 30)]
 
 
-@pytest.mark.parametrize(("timeout", "own"), OWN, ids=str)
+@pytest.mark.parametrize(("timeout", "own"), OWN, ids=range(len(OWN)))
 @pytest.mark.parametrize("deadline", [None, 100], ids=["default", "set"])
 def test_a_stream_has_the_callers_own_time_limit(
     timeout: Any, own: float | None, deadline: float | None
@@ -408,3 +417,26 @@ def test_an_override_may_set_the_deadline() -> None:
     ):
         assert type(raised(session, wire.url)) is requests.ReadTimeout
         assert left.wait(PATIENCE)
+
+
+def test_a_handshake_has_what_connecting_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After 119 s of a deadline of 120 s went into connecting, the handshake gets one second."""
+    clock, limits, usual = FakeClock(), list[float | None](), ssl.SSLContext.wrap_socket
+    connect = connection.create_connection
+
+    def slow(*args: Any, **options: Any) -> socket.socket:
+        clock.advance(119)
+        return connect(*args, **options)
+
+    def wrap(context: ssl.SSLContext, sock: socket.socket, *args: Any, **options: Any) -> Any:
+        if not options.get("server_side"):
+            limits.append(sock.gettimeout())
+        return usual(context, sock, *args, **options)
+
+    monkeypatch.setattr(connection, "create_connection", slow)
+    monkeypatch.setattr(ssl.SSLContext, "wrap_socket", wrap)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(CERTIFICATE)
+    with Wire(answer(), tls=server) as wire, user_set(clock) as session:
+        assert session.get(wire.url, verify=str(CERTIFICATE)).status_code == 200
+    assert limits == [1.0]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from requests_authretry import GaveUp, Reason, RefreshFailed, RetryPolicy
+from requests_authretry import GaveUp, Reason, RefreshFailed, RetryPolicy, attempts
 from requests_authretry._call import response_body
 from requests_authretry._call.response_body import DRAIN_BYTES, DRAIN_SECONDS, drain
 from requests_authretry.testing import FakeClock, SystemClock
@@ -116,6 +116,17 @@ def test_a_chunk_that_does_not_come_costs_the_connection(
     with Wire(stops, answer(200, b"here")) as wire, real() as session:
         assert session.get(wire.url, stream=stream).content == b"here"
         assert wire.connections == 2
+
+
+def test_no_attempt_follows_a_drain_that_used_up_the_deadline() -> None:
+    """A 503 whose body drips until the deadline is handed out: there is no time for a retry."""
+    clock = FakeClock()
+    slow = drip(head(503, ("Content-Length", "3")), tick=lambda: clock.advance(10))
+    policy = RetryPolicy(deadline=5, backoff=AT_ONCE)
+    with Wire(slow, answer(200)) as wire, real(clock=clock, retry=policy) as session:
+        response = session.get(wire.url)
+        assert (response.status_code, len(wire.arrived)) == (503, 1)
+    assert [attempt.reason for attempt in attempts(response)] == [Reason.WAIT_TOO_LONG]
 
 
 def test_a_drain_leaves_the_sockets_time_limit_as_it_was() -> None:

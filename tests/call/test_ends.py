@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
 
 from requests_authretry import (
+    AttemptEnded,
     AuthRetryError,
     FetchContext,
+    GaveUp,
     Reason,
-    RefreshFailed,
     Settings,
+    Token,
+    Waiting,
     attempts,
     explain,
     mount,
 )
-from requests_authretry.testing import ScriptedAdapter
+from requests_authretry.testing import FakeClock, ScriptedAdapter
 from tests.support.scripted import Source
 from tests.support.sessions import API, Rig, raised, real
 from tests.support.wire import PATIENCE, Wire, answer
+
+if TYPE_CHECKING:
+    from requests_authretry._events import Event
 
 
 class Closing(ScriptedAdapter):
@@ -112,10 +118,82 @@ def test_a_call_that_waits_for_its_token_ends_at_once(before: list[int]) -> None
     call.join(PATIENCE)
     go_on.set()
     [error] = raised_there
-    assert type(error) is RefreshFailed
+    assert type(error) is AuthRetryError
     assert "the session was closed" in str(error)
     assert len(below.sent) == len(before)
     assert explain(error).steps[-1].reason is Reason.RENEWAL
+    assert [attempt.reason for attempt in attempts(error)] == [Reason.CLOSED] * len(before)
+
+
+def test_a_call_with_a_token_that_is_still_good_ends_too() -> None:
+    """It waits for the renewal before the token's end, and is not sent when its session closes."""
+    asked, go_on, clock = threading.Event(), threading.Event(), FakeClock()
+
+    def fetch() -> Token:
+        if not below.sent:
+            return Token("old", expires_at=clock.time() + 100.0)
+        asked.set()
+        assert go_on.wait(PATIENCE)
+        return Token("new")
+
+    def close(event: Event) -> None:
+        if isinstance(event, Waiting) and below.sent:
+            session.close()
+
+    session, below = requests.Session(), ScriptedAdapter(200, 200)
+    session.mount("https://", below)
+    mount(session, Settings(token=fetch, origins=[API], clock=clock, listeners=[close]))
+    session.get(API)
+    clock.advance(98.0)
+    clock.patience = 0.0
+    error = raised(session, API)
+    go_on.set()
+    assert "the session was closed" in str(error)
+    assert len(below.sent) == 1
+
+
+def test_a_listener_that_closes_the_session_ends_the_call() -> None:
+    """A 401 is not replayed if its session is closed when listeners hear of it."""
+
+    def close(event: Event) -> None:
+        if isinstance(event, AttemptEnded):
+            rig.session.close()
+
+    rig = Rig(401, 200, token=Source("old", "new"), origins=[API], listeners=[close])
+    error = raised(rig.session, API)
+    assert str(error) == "not sent: the session was closed"
+    assert (len(rig.inner.sent), attempts(error)[0].status) == (1, 401)
+
+
+@pytest.mark.parametrize("answer", [503, (429, {"Retry-After": "9"}), requests.ReadTimeout()])
+def test_the_record_says_that_the_session_was_closed(answer: Any) -> None:
+    """The attempt before a wait that `close` ends was the last; listeners and log are told so."""
+
+    def close(event: Event) -> None:
+        rig.events.append(event)
+        if isinstance(event, Waiting):
+            rig.session.close()
+
+    rig = Rig(answer, listeners=[close])
+    error = raised(rig.session, API)
+    assert type(error) is AuthRetryError
+    assert [attempt.reason for attempt in attempts(error)] == [Reason.CLOSED]
+    assert [each.reason for each in rig.told(GaveUp)] == [Reason.CLOSED]
+
+
+def test_a_call_that_waits_while_its_session_is_mounted_again_ends() -> None:
+    """`close` ends calls that began under settings that were replaced since then."""
+
+    def change(event: Event) -> None:
+        if isinstance(event, Waiting):
+            mount(session)
+            session.close()
+
+    session, below = requests.Session(), ScriptedAdapter((429, {"Retry-After": "9"}), 200)
+    session.mount("https://", below)
+    mount(session, Settings(clock=FakeClock(), listeners=[change]))
+    assert type(raised(session, API)) is AuthRetryError
+    assert len(below.sent) == 1
 
 
 def test_what_was_handed_out_stays_readable() -> None:

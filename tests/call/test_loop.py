@@ -90,16 +90,16 @@ def test_a_wait_that_does_not_fit_ends_the_call_at_once(policy: RetryPolicy, ask
 
 
 @pytest.mark.parametrize(
-    ("policy", "asked"), [(RetryPolicy(), "120"), (RetryPolicy(max_retry_after=10), "10")]
+    ("policy", "asked"), [(RetryPolicy(), "119.9"), (RetryPolicy(max_retry_after=10), "10")]
 )
 def test_a_wait_that_just_fits_is_kept(policy: RetryPolicy, asked: str) -> None:
-    """A wait that ends at the deadline, or equals `max_retry_after`, is still waited for."""
+    """A wait is kept that ends just before the deadline, or is as long as `max_retry_after`."""
     rig = Rig((429, {"Retry-After": asked}), 200, retry=policy)
     assert rig.get().status_code == 200
     assert rig.waits == [float(asked)]
 
 
-@pytest.mark.parametrize("asked", ["-1", "soon", "1e3", "٣", "9" * 5000, "inf", "", "1m0s"])
+@pytest.mark.parametrize("asked", ["-1", "soon", "1e3", "٣", "9" * 5000, "inf", "", "1m 0s"])
 def test_a_malformed_retry_after_counts_as_absent(asked: str) -> None:
     """A malformed Retry-After raises nothing: the wait is our own backoff."""
     own = Backoff(throttled_initial=3.0, jitter=Jitter.NONE)

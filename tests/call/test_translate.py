@@ -29,11 +29,11 @@ from requests_authretry._call.translate import (
     is_cut_encoded,
     leave_connections,
     limited,
-    limits_of,
     no_retries,
     outcome_of,
     read_limit,
     reread,
+    success_of,
     would_retry,
 )
 from requests_authretry._core.bounds import FIELD
@@ -61,6 +61,12 @@ def over_urllib3(*lines: tuple[str, str]) -> Response:
     for name, value in lines:
         headers.add(name, value)
     return answer(CaseInsensitiveDict(headers), SimpleNamespace(headers=headers))
+
+
+def limits_of(response: Any, clock: Any, names: frozenset[str]) -> tuple[Limit, ...]:
+    """The limits of an answer below 400."""
+    outcome = success_of(response, clock, names)
+    return () if outcome is None else outcome.limits
 
 
 def test_limits_of_an_answer_over_urllib3() -> None:

@@ -24,8 +24,8 @@ from requests_authretry import (
     explain,
     mount,
 )
-from requests_authretry.testing import FakeClock
-from tests.support.sessions import API
+from requests_authretry.testing import FakeClock, ScriptedAdapter
+from tests.support.sessions import API, Rig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -177,6 +177,26 @@ def test_waits_and_attempts_are_the_whole_call(part: int) -> None:
     expected = {Reason.BACKOFF, Reason.RETRY_AFTER, Reason.COOL_DOWN, Reason.PACING}
     expected |= {Reason.RENEWAL, Reason.REFRESHED, Reason.REDIRECT, Reason.CLOSED}
     assert reasons >= expected
+
+
+@pytest.mark.parametrize("error", [ValueError("of a body"), KeyboardInterrupt()])
+def test_an_attempt_that_is_cut_off_is_in_the_record(error: BaseException) -> None:
+    """A Ctrl-C, or what a generator as the body raises, ends an attempt that took its time."""
+
+    class Slow(ScriptedAdapter):
+        def send(self, *_: Any, **__: Any) -> requests.Response:
+            rig.clock.advance(3.0)
+            raise error
+
+    rig = Rig()
+    rig.adapter.inner = Slow()
+    with pytest.raises(type(error)) as caught:
+        rig.get("/items")
+    told = explain(caught.value)
+    [attempt] = told.attempts
+    assert (attempt.url, attempt.error) == (f"{API}/items", type(error).__name__)
+    assert (attempt.elapsed, told.seconds, attempt.reason) == (3.0, 3.0, Reason.FATAL)
+    assert [each.attempts for each in rig.told(CallEnded)] == [1]
 
 
 @pytest.mark.parametrize("seed", range(20))

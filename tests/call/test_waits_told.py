@@ -18,9 +18,11 @@ from requests_authretry import (
     GaveUp,
     Jitter,
     Reason,
+    RefreshDeclined,
     RefreshFailed,
     RetryPolicy,
     Waiting,
+    attempts,
     explain,
 )
 from requests_authretry.testing import FakeClock
@@ -98,6 +100,32 @@ def test_a_call_ends_once_however_it_ends() -> None:
         assert [(each.attempts, each.status) for each in rig.told(CallEnded)] == [(1, status)]
 
 
+def test_a_403_to_the_replay_ends_the_call() -> None:
+    """The new token does not suffice: the call ends once, and listeners hear what is missing."""
+    missing = {"WWW-Authenticate": 'Bearer error="insufficient_scope"'}
+    rig = Rig(EXPIRED, (403, missing), token=Source("old", "new"), origins=[API])
+    assert rig.get().status_code == 403
+    assert [(each.attempts, each.status) for each in rig.told(CallEnded)] == [(2, 403)]
+    assert [each.reason for each in rig.told(RefreshDeclined)] == [Reason.INSUFFICIENT_SCOPE]
+
+
+def test_calls_that_raise_one_exception_end_each() -> None:
+    """An inner adapter may raise the same object again: it tells of the call that ended last."""
+    lost = requests.exceptions.SSLError("bad certificate")
+    rig = Rig(lost, 503, lost)
+    assert raised(rig.session, f"{API}/a") is raised(rig.session, f"{API}/b")
+    assert [each.attempts for each in rig.told(CallEnded)] == [1, 2]
+    assert [attempt.url for attempt in attempts(lost)] == [f"{API}/b"] * 2
+
+
+def test_a_call_that_sends_nothing_tells_what_it_wanted_to_send() -> None:
+    """`CallEnded` names the request that was not sent."""
+    rig = Rig(BUSY, retry=RetryPolicy(deadline=20))
+    rig.get()
+    raised(rig.session, API)
+    assert [(each.method, each.url) for each in rig.told(CallEnded)] == [("GET", f"{API}/")] * 2
+
+
 def test_a_wait_of_a_second_is_a_line_for_people(caplog: pytest.LogCaptureFixture) -> None:
     """The line names the request, the seconds and the reason; machines find these in the record."""
     Rig(BUSY, 200).get("/a?key=private")
@@ -122,10 +150,10 @@ def test_giving_up_is_a_line_for_people(caplog: pytest.LogCaptureFixture) -> Non
     caplog.clear()
     rig = Rig(BUSY, retry=RetryPolicy(deadline=20))
     rig.get()
-    assert lines(caplog) == [f"GET {API}/ 429 after 1 attempt: the wait would not end in time"]
+    assert lines(caplog) == [f"GET {API}/ 429 after 1 attempt: {Reason.WAIT_TOO_LONG.value}"]
     caplog.clear()
     raised(rig.session, API)
-    assert lines(caplog) == [f"GET {API}/ was not sent: the wait would not end in time"]
+    assert lines(caplog) == [f"GET {API}/ was not sent: {Reason.WAIT_TOO_LONG.value}"]
     told = [(each.method, each.url, each.attempts) for each in rig.told(GaveUp)]
     assert told == [("GET", f"{API}/", 1), ("GET", f"{API}/", 0)]
 
@@ -133,9 +161,7 @@ def test_giving_up_is_a_line_for_people(caplog: pytest.LogCaptureFixture) -> Non
 def test_a_401_that_is_handed_out_is_a_line_for_people(caplog: pytest.LogCaptureFixture) -> None:
     """It says why the token was not renewed."""
     Rig(401, token=Source("same"), origins=[API]).get()
-    assert lines(caplog) == [
-        f"GET {API}/ 401 is handed out: the token source gave the refused token again"
-    ]
+    assert lines(caplog) == [f"GET {API}/ 401 is handed out: {Reason.UNCHANGED.value}"]
 
 
 class Slow(FakeClock):

@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from requests_authretry import Backoff, Jitter, Reason, RetryPolicy, RetryQuota
 from requests_authretry._core.http import IDEMPOTENT_METHODS
 from requests_authretry._core.records import Failure, Outcome, Progress, Retry, Stop
-from requests_authretry._core.retry import RETRIED, CallFacts, decide
+from requests_authretry._core.retry import (
+    LEAST_ATTEMPT,
+    LEAST_RETRY_AFTER,
+    RETRIED,
+    CallFacts,
+    decide,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -188,6 +194,7 @@ STOPS: dict[str, tuple[Case, Reason]] = {
         Reason.QUOTA_EXHAUSTED,
     ),
     # the wait would end after the deadline, or retry_after is above max_retry_after
+    "retry_after ends too near to the deadline": (Case(retry_after=119.901), Reason.WAIT_TOO_LONG),
     "retry_after ends after the deadline": (Case(retry_after=120.001), Reason.WAIT_TOO_LONG),
     "the backoff ends after the deadline": (Case(now=119.96), Reason.WAIT_TOO_LONG),
     "the time is over": (Case(now=120.5, retry_after=0.0), Reason.WAIT_TOO_LONG),
@@ -226,7 +233,7 @@ RETRIES: dict[str, tuple[Case, Retry]] = {
     "503 with retry_after": (Case(retry_after=7.0), Retry(7.0, Reason.SERVER_ERROR, 14, 7.0)),
     "503 with retry_after 0": (
         Case(retry_after=0.0),
-        Retry(0.0, Reason.SERVER_ERROR, 14, 0.0),
+        Retry(0.05, Reason.SERVER_ERROR, 14, 0.0),
     ),
     "unreachable": (failed(Failure.UNREACHABLE), Retry(0.05, Reason.UNREACHABLE, 14)),
     "lost": (failed(Failure.LOST), Retry(0.05, Reason.LOST, 14)),
@@ -311,9 +318,18 @@ RETRIES: dict[str, tuple[Case, Retry]] = {
     ),
     "14 pay a transient retry": (Case(level=14), Retry(0.05, Reason.SERVER_ERROR, 14)),
     "5 pay a throttled retry": (Case(status=429, level=5), Retry(1.0, Reason.THROTTLED, 5)),
-    "retry_after ends on the deadline": (
-        Case(retry_after=120.0),
-        Retry(120.0, Reason.SERVER_ERROR, 14, 120.0),
+    "retry_after ends a moment before the deadline": (
+        Case(retry_after=119.9),
+        Retry(119.9, Reason.SERVER_ERROR, 14, 119.9),
+    ),
+    "retry_after of a second": (Case(retry_after=1.0), Retry(1.0, Reason.SERVER_ERROR, 14, 1.0)),
+    "retry_after above the backoff": (
+        Case(retry_after=0.9),
+        Retry(0.9, Reason.SERVER_ERROR, 14, 0.9),
+    ),
+    "retry_after below the backoff": (
+        Case(status=429, retry_after=0.9),
+        Retry(1.0, Reason.THROTTLED, 5, 0.9),
     ),
     "retry_after is max_retry_after": (
         Case(policy=SHORT_RETRY_AFTERS, retry_after=9.0),
@@ -459,11 +475,12 @@ def test_a_retry_keeps_every_limit(case: Case) -> None:
     if isinstance(decision, Retry):
         assert case.attempt < case.policy.max_attempts
         assert decision.cost <= case.level
-        assert case.now + decision.delay <= case.deadline
-        if case.retry_after is None:
-            assert 0.0 <= decision.delay <= case.policy.backoff.max_delay
+        assert case.now + decision.delay <= case.deadline - LEAST_ATTEMPT
+        asked = case.retry_after or 0.0
+        if asked < LEAST_RETRY_AFTER:
+            assert asked <= decision.delay <= max(asked, case.policy.backoff.max_delay)
         else:
-            assert decision.delay == case.retry_after
+            assert decision.delay == asked
 
 
 @given(case=cases)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from ..bounds import PROBLEM
 from ..document import read_object
-from ..http import FORBIDDEN, SERVICE_UNAVAILABLE, TOO_MANY_REQUESTS
+from ..http import FORBIDDEN, OK, SERVICE_UNAVAILABLE, TOO_MANY_REQUESTS
 from ..records import Limit, Outcome
 from .names import sort_by_meaning
-from .time_formats import OWS, parse_delay, parse_milliseconds, read_values
+from .time_formats import OWS, parse_delay, parse_milliseconds, parse_number, read_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,8 +30,8 @@ def read_outcome(
     with milliseconds; then, if the answer refuses a request for exhausted limits, their latest
     reset. If a field has several values, the longest counts. A date to retry at is measured from
     the answer's own `Date`, so that a wrong clock at either end does no harm. A date that has
-    passed gives 0.0. A limit that has been reset already names no time. Malformed and absurd values
-    count as absent.
+    passed gives 0.0. A limit that has been reset already names no time. Malformed values count as
+    absent.
 
     Args:
         status: The status code.
@@ -51,11 +51,33 @@ def read_outcome(
     # GitHub sends a 403 where other servers send a 429.
     is_refusal = status == FORBIDDEN and (retry_after is not None or bool(exhausted))
     throttled = status == TOO_MANY_REQUESTS or is_refusal
-    if retry_after is None and (throttled or status == SERVICE_UNAVAILABLE):
-        retry_after = max(exhausted, default=0.0) or None
+    reset = max(exhausted, default=0.0)
+    is_refusal = throttled or status == SERVICE_UNAVAILABLE
+    is_reset = retry_after is None and is_refusal and reset > 0
+    if is_reset:
+        retry_after = reset
     words = {line.strip(OWS).lower() for line in _lines(fields, names.verdicts)}
     should_retry = next((_VERDICTS[word] for word in _VERDICTS if word in words), None)
-    return Outcome(status, None, retry_after, should_retry, throttled, limits)
+    return Outcome(status, None, retry_after, should_retry, throttled, limits, is_reset)
+
+
+def read_success(
+    status: int, fields: Fields, now: float, limits: tuple[Limit, ...] = ()
+) -> Outcome | None:
+    """Read what an answer below 400 asks of the next request; never raises on any text.
+
+    A `Retry-After` above zero on a 200 asks for a pause. On a 201 or 202 it says when to ask for
+    the result, and on a redirect when to follow it (RFC 9110, 10.2.3): none of our business.
+
+    Returns:
+        None if it asks for nothing.
+    """
+    is_fresh = not any(parse_number(line) for line in fields.get("age", ()))
+    asks = status == OK and is_fresh  # a cache may repeat an answer for long
+    retry_after = read_outcome(status, fields, now).retry_after if asks else None
+    if not limits and not retry_after:
+        return None
+    return Outcome(status, retry_after=retry_after or None, limits=limits)
 
 
 def _lines(fields: Fields, names: Iterable[str]) -> list[str]:

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 LONGEST: Final = 100 * 365.25 * 86_400.0
-"""A hundred years in seconds: a number above it counts as absent."""
+"""A hundred years in seconds: a longer ``retry_after`` counts as this, a longer reset as absent."""
+
+_YEAR = 365.25 * 86_400.0
 
 OWS: Final = " \t"
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -73,15 +75,19 @@ def parse_number(text: str) -> float | None:
 
 
 def parse_milliseconds(text: str) -> float | None:
-    """Read milliseconds and return seconds; None if the text is malformed or above `LONGEST`."""
-    number = parse_number(text)
-    return None if number is None else drop_absurd(number / 1000)
+    """Read milliseconds and return seconds, `LONGEST` at most; None if the text is malformed."""
+    text = text.strip(OWS)
+    return min(float(text) / 1000, LONGEST) if _NUMBER.fullmatch(text) else None
 
 
 def parse_delay(text: str, date: str, now: float) -> float | None:
     """Read one value of `Retry-After`: seconds or an HTTP-date (RFC 9110, 10.2.3).
 
-    A fraction of a second is accepted although the RFC does not allow it.
+    Servers also write other times there. These are accepted:
+
+    - a fraction of a second;
+    - a number that lies within a year of now in POSIX seconds or POSIX milliseconds: a moment;
+    - a duration as Go writes it, ``1m30s``, and a moment in ISO 8601.
 
     Args:
         text: The value.
@@ -89,14 +95,26 @@ def parse_delay(text: str, date: str, now: float) -> float | None:
         now: The client's time, in POSIX seconds.
 
     Returns:
-        Seconds from now, None when the value is malformed or above `LONGEST`.
+        Seconds from now, `LONGEST` at most, as a time that is far away is no reason to retry
+        early. 0.0 for a moment that has passed. None when the value is malformed.
     """
-    delay = parse_number(text)
-    return (
-        measure_until(parse_http_date(text, now), date, now)
-        if delay is None
-        else drop_absurd(delay)
-    )
+    text = text.strip(OWS)
+    dated = parse_http_date(date, now)
+    sent = now if dated is None else dated
+    if _NUMBER.fullmatch(text):
+        number = float(text)
+        for epoch in (number, number / 1000):
+            if abs(epoch - sent) <= _YEAR:
+                return max(epoch - sent, 0.0)
+        return min(number, LONGEST)
+    delay = parse_duration(text)
+    if delay is None:
+        moment = parse_iso_date(text)
+        moment = parse_http_date(text, now) if moment is None else moment
+        if moment is None:
+            return None
+        delay = max(moment - sent, 0.0)
+    return min(delay, LONGEST)
 
 
 def parse_reset(text: str, date: str, now: float) -> float | None:
