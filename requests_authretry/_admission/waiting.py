@@ -42,14 +42,14 @@ class Waiter:
         rank: Its rank in the queue of a rate limit, None before it has one.
     """
 
+    closed = released = False
+    rank: tuple[bool, int] | None = None
+
     def __init__(
         self, clock: Clock, on_wait: Callable[[Reason, float | None, float | None], None]
     ) -> None:
         self._clock, self._on_wait = clock, on_wait
         self.wake = Wake()
-        self.closed = False
-        self.released = False
-        self.rank: tuple[bool, int] | None = None
 
     def sleep(self, seconds: float, reason: Reason, retry_after: float | None = None) -> None:
         """Wait so many seconds, or until another thread wakes this one."""
@@ -83,9 +83,10 @@ class Waiters:
         is_closed: Whether the session was closed.
     """
 
+    is_closed = False
+
     def __init__(self) -> None:
         self._waiters: set[Waiter] = set()
-        self.is_closed = False
         self._lock = Lock()
 
     def add(self, waiter: Waiter) -> None:

@@ -112,7 +112,7 @@ class AttemptLog:
         request: PreparedRequest,
         reason: Reason,
         seconds: float | None,
-        retry_after: float | None = None,
+        retry_after: float | None,
     ) -> None:
         """Note that the call begins to wait, or goes on waiting for the same reason.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from http.client import BadStatusLine, HTTPException
 from io import BytesIO
+from itertools import islice
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -141,9 +142,9 @@ def _is_refused_tunnel(cause: BaseException) -> bool:
 def _causes(error: BaseException) -> list[BaseException]:
     """Return an exception and the ones that it wraps, up to a bound."""
     pending: list[object] = [error]
-    for cause in pending:
+    for cause in islice(pending, _CHAIN_LIMIT):
         # requests and urllib3 wrap exceptions in `args` and in `reason`.
-        if isinstance(cause, BaseException) and len(pending) < _CHAIN_LIMIT:
+        if isinstance(cause, BaseException):
             pending += [*cause.args, getattr(cause, "reason", None), cause.__cause__]
     return [cause for cause in pending if isinstance(cause, BaseException)]
 
@@ -265,7 +266,7 @@ def limited(timeout: Any, until: float, clock: Clock) -> Any:
         clock: What tells that time.
     """
     has_end = until < inf
-    left = max(until - clock.monotonic(), LEAST_SECONDS) if has_end else inf
+    left = max(until - clock.monotonic(), LEAST_SECONDS)
 
     def part(given: Any) -> Any:
         if given is None or given is WireTimeout.DEFAULT_TIMEOUT:
@@ -292,7 +293,7 @@ def read_limit(timeout: Any) -> float | None:
     if isinstance(timeout, WireTimeout):
         read = timeout._read  # noqa: SLF001 (as above)
         timeout = read if isinstance(read, Seconds) else timeout.total
-    last = timeout[-1] if isinstance(timeout, tuple) else timeout
+    last = timeout[1] if isinstance(timeout, tuple) else timeout
     return last.given if isinstance(last, Seconds) else None
 
 

@@ -125,6 +125,15 @@ def test_a_covered_retry_costs_nothing(left: int) -> None:
     assert [event.reason for event in down.rig.told(GaveUp)] == [Reason.OUTAGE]
 
 
+def test_a_retry_that_the_end_of_an_outage_releases_costs_nothing() -> None:
+    """A call that waits when another one succeeds goes on, although the quota is empty."""
+    down = Down(503, 200, 200, retry=tries(2), quota=RetryQuota(capacity=14))
+    down.rig.adapter._shared.quotas.pay(Origin.of(API), 14)  # noqa: SLF001 (by others)
+    down.while_waiting(down.rig.get)
+    assert down.rig.get().status_code == 200
+    assert len(down.rig.inner.sent) == 3
+
+
 def test_first_attempts_are_never_held_back() -> None:
     """The first attempt of a call is sent at once, however long nothing has succeeded."""
     down = Down(200, failures=99)

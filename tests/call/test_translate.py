@@ -26,6 +26,7 @@ from requests_authretry._call.translate import (
     failure_of,
     header_line,
     header_lines,
+    is_cut_encoded,
     leave_connections,
     limited,
     no_retries,
@@ -263,6 +264,31 @@ def test_an_answer_that_is_reread_is_the_same_but_for_its_body() -> None:
     assert dict(again.headers) == headers
     assert again._original_response is original  # noqa: SLF001 (requests finds the cookies there)
     assert b"".join(again.stream(2)) == b"kept"
+
+
+ANOTHER, DONE, CUT = (
+    object(),
+    SimpleNamespace(_obj=SimpleNamespace(is_finished=lambda: True)),
+    SimpleNamespace(_obj=SimpleNamespace(is_finished=lambda: False)),
+)
+
+
+@pytest.mark.parametrize(("decoder", "is_cut"), [(ANOTHER, False), (DONE, False), (CUT, True)])
+def test_a_decoder_that_knows_no_end_is_believed(decoder: object, *, is_cut: bool) -> None:
+    """One for brotli says whether it has come to its end; one of somebody else may not."""
+    raw = SimpleNamespace(_decoder=decoder)
+    assert is_cut_encoded(raw, is_empty=False) is is_cut
+
+
+def test_an_answer_without_a_decoder_is_whole() -> None:
+    """An inner adapter without urllib3 may hand out a body that it has decoded itself."""
+    assert Rig((200, {"Content-Encoding": "gzip"}, b"plain")).get().content == b"plain"
+
+
+def test_a_timeout_of_an_adapters_own_kind_is_handed_on() -> None:
+    """An inner adapter may understand what requests does not; of it no limit for reads is known."""
+    with Rig((200, {}, b"body")).get(timeout="soon", stream=True) as response:
+        assert response.raw.read() == b"body"
 
 
 OWN: list[tuple[Any, float | None]] = [
