@@ -7,10 +7,9 @@ from collections import deque
 from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from .._core import rate_limit
-from .._core.bounds import POLICY_SETS, URL_KEPT
+from .._core.bounds import POLICY_SETS
 from .._core.origin import Origin
 from .._core.rate_limit import AskAgain, Slot, TooLate
 from .._core.records import Reason
@@ -36,7 +35,7 @@ _NEWS_SECONDS = 0.05
 
 _SWEEP_SECONDS = 10.0
 _MOST_QUEUES = 1000
-_MOST_ORIGINS, _MOST_SECTIONS = 1000, 100
+_MOST_ORIGINS, _MOST_PREFIXES = 1000, 1000
 
 Policies = tuple[str, ...]
 """Names of policies, sorted."""
@@ -66,11 +65,12 @@ class Named:
     """The policies that one origin has named.
 
     Attributes:
-        sections: The policies it named last for each first part of a path.
+        prefixes: The policies it named for each pattern of a path, and for each beginning of one;
+            None where it named others for others that begin so.
         sets: All sets of policies it ever named, up to the first that is too many.
     """
 
-    sections: Mapping[str, Policies] = field(default_factory=dict)
+    prefixes: Mapping[str, Policies | None] = field(default_factory=dict)
     sets: frozenset[Policies] = frozenset()
 
     @property
@@ -78,10 +78,20 @@ class Named:
         """Whether it names so many policies that their names mean nothing."""
         return len(self.sets) > POLICY_SETS
 
-    def and_for(self, section: str, policies: Policies) -> Named:
+    def expected(self, pattern: str) -> Policies:
+        """Return the policies to expect for a path: those of the most that is known of it."""
+        for prefix in _prefixes(pattern):
+            if prefix in self.prefixes:
+                return self.prefixes[prefix] or ()
+        return ()
+
+    def and_for(self, pattern: str, policies: Policies) -> Named:
         """Return the same with the policies that were named now."""
-        sections = self.sections if len(self.sections) < _MOST_SECTIONS else {}
-        return Named({**sections, section: policies}, self.sets | {policies})
+        prefixes = dict(self.prefixes) if len(self.prefixes) < _MOST_PREFIXES else {}
+        for prefix in _prefixes(pattern):
+            if prefixes.setdefault(prefix, policies) != policies:
+                prefixes[prefix] = None
+        return Named({**prefixes, pattern: policies}, self.sets | {policies})
 
 
 class RateLimitQueue:
@@ -180,17 +190,13 @@ class RateLimiter:
     def key_of(self, target: Target) -> Key:
         """Return the rate limit that a request falls under, as far as the server has named it.
 
-        If the server has named the same policies all over its origin, they are expected anywhere.
-        Otherwise they are expected only where it named them: for the same first part of a path.
+        The policies are expected that the server named for the same path, or for all paths that
+        begin like it: GitHub names one for ``/search/...`` and another for the rest.
         """
         known = self._policies.get(target.origin)
         if known is None or known.tells_nothing:
             return Key(target.origin, target.credential)
-        common = set(known.sections.values())
-        policies = (
-            common.pop() if len(common) == 1 else known.sections.get(_section(target.url), ())
-        )
-        return Key(target.origin, target.credential, policies)
+        return Key(target.origin, target.credential, known.expected(target.endpoint[1]))
 
     def named(self, target: Target, limits: tuple[Limit, ...]) -> Key:
         """Learn the policies that an answer names; return the rate limit of its request now."""
@@ -203,7 +209,7 @@ class RateLimiter:
                 self._policies.clear()
             known = self._policies.get(key.origin, Named())
             if not known.tells_nothing:
-                self._policies[key.origin] = known.and_for(_section(target.url), policies)
+                self._policies[key.origin] = known.and_for(target.endpoint[1], policies)
         return self.key_of(target)
 
     def sweep(self, now: float) -> None:
@@ -347,10 +353,7 @@ class RateLimiter:
         self.update_check_after()
 
 
-def _section(url: str) -> str:
-    """Return the first part of the path: servers name policies for parts of an API."""
-    try:
-        path = urlsplit(url).path
-    except ValueError:  # requests itself refuses the URL when it sends
-        return ""
-    return path[:URL_KEPT].lstrip("/").partition("/")[0]
+def _prefixes(pattern: str) -> list[str]:
+    """Return a pattern of a path and all its beginnings, the longest first and "" last."""
+    parts = pattern.split("/")
+    return ["/".join(parts[:end]) for end in range(len(parts), -1, -1)]

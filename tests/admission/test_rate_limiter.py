@@ -413,6 +413,28 @@ def test_githubs_resources_are_limits_of_their_own() -> None:
     assert rig.waits == [30.0]
 
 
+@pytest.mark.parametrize("base", ["", "/api/v3", "/a/b/c"])
+def test_the_names_of_limits_are_learned_wherever_an_api_begins(base: str) -> None:
+    """GitHub Enterprise has all paths below /api/v3: a refused search holds back no other path."""
+    rig = Rig((200, github("core", 4000)), (200, github("search", 0)), *[200] * 5)
+    rig.get(f"{base}/repos/ada/one")
+    rig.get(f"{base}/search/code")
+    rig.get(f"{base}/repos/ada/two")
+    rig.get(f"{base}/users")
+    assert rig.waits == []
+    rig.get(f"{base}/search/issues")
+    assert rig.waits == [30.0]
+
+
+def test_a_limit_of_the_whole_origin_is_expected_everywhere() -> None:
+    """A server that names one limit for all that it has means a path that is new as well."""
+    rig = Rig((200, github("core", 4000)), (403, github("core", 0)), 200, retry=ONCE)
+    rig.get("/repos/ada/one")
+    rig.get("/repos/ada/two")
+    rig.get("/users")
+    assert rig.waits == [30.0]
+
+
 @pytest.mark.parametrize("headers", [{"Retry-After": "30"}, github("core", 0)])
 def test_a_403_may_be_a_refusal(headers: dict[str, str]) -> None:
     """A 403 that names a time, or an exhausted limit, makes this call and other calls wait."""

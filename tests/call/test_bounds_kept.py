@@ -117,5 +117,8 @@ def test_urls_are_kept_in_part() -> None:
     url = f"{API}/{'s' * 9000}"
     limits.named(target(url), (Limit(0, 9.0, "a"),))
     limits.named(target(API), (Limit(0, 9.0, "b"),))
-    sections = limits._policies[ORIGIN].sections  # noqa: SLF001 (as above)
-    assert max(map(len, sections)) < URL_KEPT
+    prefixes = limits._policies[ORIGIN].prefixes  # noqa: SLF001 (as above)
+    assert max(map(len, prefixes)) <= URL_KEPT
+    for number in range(500):
+        limits.named(target(f"{API}/{'abc'[number % 3]}/{'x' * number}"), (Limit(0, 9.0, "c"),))
+    assert len(limits._policies[ORIGIN].prefixes) <= 1000 + 6  # noqa: SLF001 (as above)
