@@ -46,7 +46,8 @@ KNOWN: Final = (
 """The header fields that are read unless the settings name others."""
 
 MEANINGFUL: Final = (
-    "header names whose meaning shows: they end in retry-after, retry-after-ms or should-retry, "
+    "header names whose meaning shows: they end in retry-after or should-retry, "
+    "where a time may have its unit behind it, -seconds, -milliseconds or -ms, "
     "or are RateLimit, RateLimit-Policy, or are formed as X-RateLimit-Remaining with Limit, "
     "Remaining, Reset, Reset-After, Resource, Bucket or Name"
 )
@@ -54,10 +55,12 @@ MEANINGFUL: Final = (
 _IN_MILLISECONDS = "x-amz-retry-after"  # although its name does not say so
 _NEWEST_FIRST = (RATELIMIT, "x-ratelimit", "x-rate-limit")
 _PREFIX = r"(?:[a-z0-9]+-)*"
-_ANSWER = re.compile(rf"{_PREFIX}(?P<kind>retry-after-ms|retry-after|should-retry)")
+_TIME = r"(?:-(?P<time>seconds|milliseconds|ms))?"
+_ANSWER = re.compile(rf"{_PREFIX}(?:(?P<kind>should-retry)|retry-after{_TIME})")
 _LIMIT = re.compile(
     rf"(?P<family>{_PREFIX}rate-?limit(?:-requests)?)"
-    r"-(?P<part>limit|remaining|reset-after|reset|resource|bucket|name)(?P<unit>(?:-requests)?)"
+    rf"-(?:(?P<part>limit|remaining|resource|bucket|name)|(?P<reset>reset-after|reset){_TIME})"
+    r"(?P<unit>(?:-requests)?)"
 )
 
 
@@ -70,7 +73,8 @@ class Names:
         milliseconds: Names of fields that are read as milliseconds to wait.
         verdicts: Names of fields that say whether to retry.
         families: Groups of names that together describe one limit, the newest form first; each
-            maps a part, such as ``remaining``, to its name.
+            maps a part, such as ``remaining``, to its name. A reset whose name tells the unit is
+            the part ``reset-seconds`` or ``reset-ms``.
     """
 
     seconds: tuple[str, ...]
@@ -86,7 +90,8 @@ def sort_by_meaning(names: frozenset[str]) -> Names:
     families: dict[str, dict[str, str]] = {}
     for name in sorted(names):
         if found := _LIMIT.fullmatch(name):
-            families.setdefault(found["family"] + found["unit"], {})[found["part"]] = name
+            part = found["part"] or _with_unit(found["reset"], found["time"])
+            families.setdefault(found["family"] + found["unit"], {})[part] = name
         else:
             kinds.setdefault(_kind(name), []).append(name)
     # The newest form first, then the families that the settings added, by name.
@@ -110,4 +115,17 @@ def _kind(name: str) -> str:
     if name in {RATELIMIT, POLICY}:
         return name
     found = _ANSWER.fullmatch(name)
-    return "" if found is None else found["kind"]
+    if found is None:
+        return ""
+    # Whatever a time in seconds is called, `Retry-After` is read as seconds as well.
+    time = None if found["time"] == "seconds" else found["time"]
+    return found["kind"] or _with_unit("retry-after", time)
+
+
+def _with_unit(name: str, time: str | None) -> str:
+    """Return what a field is, with the unit of its time if the name tells one."""
+    if time is None:
+        return name
+    is_reset = name.startswith("reset")
+    unit = "seconds" if time == "seconds" else "ms"
+    return f"reset-{unit}" if is_reset else f"{name}-{unit}"

@@ -11,7 +11,7 @@ from ..bounds import POLICIES, POLICY_NAME
 from ..records import Limit
 from ..validation import collection, flag, gathered, members, refuse
 from .names import KNOWN, MEANINGFUL, POLICY, RATELIMIT, is_meaningful, sort_by_meaning
-from .time_formats import drop_absurd, parse_number, parse_reset, read_values
+from .time_formats import drop_absurd, parse_milliseconds, parse_number, parse_reset, read_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -36,10 +36,10 @@ class RateLimits:
             limit, and not only the request that was refused.
         pacing: Whether requests are spread over the window of a rate limit.
         headers: Names of the header fields to read, in upper or lower case. The form of a name
-            tells its meaning: it ends in ``retry-after`` (seconds or a date), ``retry-after-ms`` or
-            ``should-retry``; it is ``RateLimit`` or ``RateLimit-Policy``; or it has the form of
-            ``X-RateLimit-Remaining``, whatever the vendor. With an empty collection no field is
-            read.
+            tells its meaning: it ends in ``retry-after`` (seconds or a date) or ``should-retry``;
+            it is ``RateLimit`` or ``RateLimit-Policy``; or it has the form of
+            ``X-RateLimit-Remaining``, whatever the vendor. A time may have its unit behind it:
+            ``-seconds``, ``-milliseconds`` or ``-ms``. With an empty collection no field is read.
         identity: A function that is given a prepared request, and returns a text that tells apart
             callers whom the server counts apart, or None for the usual way: by the credential of
             the settings, else by ``Authorization``, else by a header with an API key, else by the
@@ -139,8 +139,15 @@ def _read_plain(
     """Read the limit that a family of fields describes; of several values the worst counts."""
     remaining = min(read_values(lines["remaining"], parse_number), default=None)
     parse = partial(parse_reset, date=date, now=now)
-    after, moments = lines.get("reset-after", ()), lines.get("reset", ())
-    reset = max(read_values(after, parse) or read_values(moments, parse), default=None)
+    readers: dict[str, Callable[[str], float | None]] = {
+        "reset-ms": parse_milliseconds,
+        "reset-seconds": parse_number,
+        "reset-after": parse,
+        "reset": parse,
+    }
+    found = (read_values(lines[part], readers[part]) for part in readers if part in lines)
+    reset = max(next(filter(None, found), []), default=None)
+    reset = None if reset is None else drop_absurd(reset)
     windows = _read_policies(lines.get("limit", ()))
     quota = next(iter(windows.values()), _Policy(None)).quota
     policy = {**windows, **policies}.get(quota, _Policy(quota))

@@ -35,6 +35,9 @@ def test_the_known_names_are_sorted() -> None:
         ("acme-api-rate-limit-reset-after", {"reset-after": "acme-api-rate-limit-reset-after"}),
         ("rate-limit-limit", {"limit": "rate-limit-limit"}),
         ("x-ratelimit-bucket", {"bucket": "x-ratelimit-bucket"}),
+        ("x-ratelimit-reset-seconds", {"reset-seconds": "x-ratelimit-reset-seconds"}),
+        ("x-ratelimit-reset-after-ms", {"reset-ms": "x-ratelimit-reset-after-ms"}),
+        ("x-ratelimit-reset-milliseconds", {"reset-ms": "x-ratelimit-reset-milliseconds"}),
     ],
 )
 def test_other_limits(name: str, family: dict[str, str]) -> None:
@@ -57,7 +60,9 @@ def test_a_unit_makes_a_family_of_its_own() -> None:
     [
         ("x-ratelimit-retry-after", "seconds"),
         ("x-retry-after", "seconds"),
+        ("x-retry-after-seconds", "seconds"),
         ("acme-retry-after-ms", "milliseconds"),
+        ("acme-retry-after-milliseconds", "milliseconds"),
         ("x-amz-retry-after", "milliseconds"),
         ("acme-should-retry", "verdicts"),
     ],
@@ -76,6 +81,8 @@ def test_other_waits(name: str, kind: str) -> None:
         "x-foo",
         "Retry-After",
         "retry-after-minutes",
+        "should-retry-seconds",
+        "x-ratelimit-limit-seconds",
         "retry-after ",
         "-retry-after",
         "xretry-after",

@@ -435,3 +435,30 @@ def test_all_faults_are_named_together() -> None:
         "pacing",
         "headers",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reset"),
+    [
+        ("x-ratelimit-reset-seconds", "90", 90.0),
+        ("x-ratelimit-reset-seconds", "1750000000", 1_750_000_000.0),
+        ("x-ratelimit-reset-ms", "90000", 90.0),
+        ("x-ratelimit-reset-after-milliseconds", "90500", 90.5),
+        ("x-ratelimit-reset-seconds", "1m", None),
+    ],
+)
+def test_a_name_may_tell_the_unit_of_a_reset(name: str, value: str, reset: float | None) -> None:
+    """With its unit in the name, a number is never a moment."""
+    fields = {"x-ratelimit-remaining": ["5"], name: [value]}
+    limits = read_limits(fields, 1_750_000_000.0)
+    assert [limit.reset for limit in limits] == ([] if reset is None else [reset])
+
+
+def test_a_reset_with_a_unit_counts_before_one_without() -> None:
+    """The name says for sure what another form has to be guessed from."""
+    fields = {
+        "x-ratelimit-remaining": ["5"],
+        "x-ratelimit-reset": ["7"],
+        "x-ratelimit-reset-ms": ["9000"],
+    }
+    assert [limit.reset for limit in read_limits(fields, 1_750_000_000.0)] == [9.0]
