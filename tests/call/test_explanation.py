@@ -131,7 +131,7 @@ def test_the_origin_that_gets_no_token_is_named() -> None:
     """Who forgot an origin reads which one."""
     response = Rig(401, token=Source("mine"), origins=[API]).get("https://other.example.com/x")
     told = str(explain(response)).splitlines()[1]
-    said = "no token was sent: https://other.example.com is none of the origins"
+    said = f"no token was sent: https://other.example.com is none of the origins {API}"
     assert told == f"  1. 401 in 0 s: {said}"
 
 

@@ -27,13 +27,13 @@ from requests_authretry import (
 )
 from requests_authretry.testing import FakeClock
 from tests.support.scripted import EXPIRED, Source
-from tests.support.sessions import API, Rig, raised
+from tests.support.sessions import API, AT_ONCE, Rig, raised
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BUSY = (429, {"Retry-After": "30"})
-BRIEF = (429, {"Retry-After": "0.9"})
+BRIEF = (429, {"Retry-After": "0.8"})
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -134,10 +134,13 @@ def test_a_wait_of_a_second_is_a_line_for_people(caplog: pytest.LogCaptureFixtur
     assert fields["authretry_reason"] == "RETRY_AFTER"
     assert (fields["authretry_url"], fields["authretry_seconds"]) == (f"{API}/a", 30.0)
     caplog.clear()
-    rig = Rig(BRIEF, (429, {"Retry-After": "1"}), 200)
+    at_once = RetryPolicy(backoff=AT_ONCE)
+    rig = Rig(BRIEF, 200, retry=at_once)
     rig.clock.advance(1000)
     rig.get()
-    assert lines(caplog) == [f"GET {API}/ waits 1 s: retry_after, as the server asked"]
+    assert lines(caplog) == []
+    Rig((429, {"Retry-After": "0.9"}), 200, retry=at_once).get()
+    assert lines(caplog) == [f"GET {API}/ waits 0.9 s: retry_after, as the server asked"]
 
 
 def test_giving_up_is_a_line_for_people(caplog: pytest.LogCaptureFixture) -> None:
