@@ -6,10 +6,12 @@ No event holds a header, a token, a query string or the user part of a URL.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ._warnings import warn_of_async, warn_of_raising
 
@@ -17,8 +19,49 @@ if TYPE_CHECKING:
     from ._core.challenge import StepUp
     from ._core.records import Attempt, Reason
 
-logger = logging.getLogger("requests_authretry")
-logger.addHandler(logging.NullHandler())
+at_work: ContextVar[tuple[object, ...]] = ContextVar("listeners and log at work", default=())
+"""What is told or logs something now, in this thread or task."""
+
+
+def _is_at_work(who: object) -> bool:
+    return any(each is who for each in at_work.get())
+
+
+@contextmanager
+def _working(who: object) -> Iterator[None]:
+    reset = at_work.set((*at_work.get(), who))
+    try:
+        yield
+    finally:
+        at_work.reset(reset)
+
+
+if TYPE_CHECKING:
+    Adapter = logging.LoggerAdapter[logging.Logger]
+else:
+    Adapter = logging.LoggerAdapter  # which takes no type before Python 3.11
+
+
+class _Log(Adapter):
+    """The log. Its handlers are the program's: one that raises breaks no call.
+
+    What a handler sends over the network by itself is not logged: that would have no end.
+    """
+
+    def process(self, msg: Any, kwargs: Any) -> tuple[Any, Any]:
+        """Leave ``extra`` as it is given."""
+        return msg, kwargs
+
+    def log(self, level: int, msg: object, *args: object, **options: Any) -> None:
+        """Log a line, unless a handler of the log is at work further up."""
+        if self.isEnabledFor(level) and not _is_at_work(self):
+            with _working(self), suppress(Exception):
+                # The line is of the function that called this one.
+                self.logger.log(level, msg, *args, stacklevel=2, **options)
+
+
+logging.getLogger("requests_authretry").addHandler(logging.NullHandler())
+logger = _Log(logging.getLogger("requests_authretry"), {})
 
 
 @dataclass(frozen=True)
@@ -226,16 +269,20 @@ def say(line: str, event: Event) -> None:
 def tell(listeners: Iterable[Listener], event: Event) -> None:
     """Log the event and hand it to each listener.
 
-    Of a listener that raises, or is async, the log and a Python warning tell.
+    Of a listener that raises, or is async, the log and a Python warning tell. A listener is told
+    nothing of the calls that it makes itself: that would have no end.
     """
     logger.debug("%r", event)
     for listener in listeners:
+        if _is_at_work(listener):
+            continue
         try:
-            returned = listener(event)
+            with _working(listener):
+                returned = listener(event)
             if isinstance(returned, Coroutine):
                 returned.close()  # else Python warns of it each time, with words of its own
                 warn_of_async(listener)
-        except Exception as error:  # noqa: PERF203 (each by itself)
+        except Exception as error:
             name = type(event).__name__
             logger.exception("a listener failed on %s", name)
             warn_of_raising(listener, error, name)

@@ -94,7 +94,8 @@ class Settings(_BesidesFields, CopiedAsItself):
             origins, for signatures with a timestamp.
         timeout: Seconds, or a pair (connect, read), used where the caller gave none.
         listeners: Functions that are called with each event, in the thread where it happens. One
-            that raises, or is async, costs an `AuthRetryWarning`, and harms no call.
+            that raises, or is async, costs an `AuthRetryWarning`, and harms no call. It is told
+            nothing of the calls that it makes itself.
         allow_http: Whether an origin may be plain http, unencrypted, on another machine.
         adopt: What to take over from existing code: ``"authorization"``, the static header that it
             set becomes the first token, and is replaced once it is refused; ``"retries"``, the

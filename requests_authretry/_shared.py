@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 from ._admission.admission import Admission
@@ -42,6 +43,7 @@ class SharedState:
         limiter: The rate limits that were met.
         random: Draws a number in [0, 1) for jitter.
         admission: Whether and when an attempt may be sent.
+        identity: The name of the caller whose credential these are, as rate limits know it.
         sites: What sites of their own have in place of it, by their origins.
     """
 
@@ -59,6 +61,7 @@ class SharedState:
         self.random = random_of(settings.clock)
         self.admission = Admission(settings, self.quotas, self.sharing)
         self.auth = settings.auth
+        self.identity = _identity(self, base)
         self.deadline_seconds = settings.retry.deadline
         self.ends_reads = not isinstance(settings.retry.deadline, DefaultDeadline)
         self.origins = {Origin.of(origin) for origin in settings.origins}
@@ -114,6 +117,20 @@ def _token_manager(settings: Settings, base: SharedState | None) -> TokenManager
         if settings.token is not old.token or settings.store is old.store:
             settings = replace(settings, store=None)
     return TokenManager(settings)
+
+
+def _identity(shared: SharedState, base: SharedState | None) -> str:
+    """Return the name of the caller whose credential the settings have.
+
+    A credential that an override gives is another caller's. It has a name of its own, by chance
+    unless the token has a name in stores: processes cannot know that they mean the same caller.
+    """
+    if base is not None and shared.tokens is base.tokens and shared.auth is base.auth:
+        return base.identity
+    has_name = base is None or getattr(shared.settings.token, "store_key", None) is not None
+    if has_name:
+        return shared.tokens.key if shared.tokens is not None else ""
+    return token_hex(8)
 
 
 def _inherited(

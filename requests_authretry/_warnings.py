@@ -10,6 +10,7 @@ import logging
 import sys
 import traceback
 import warnings
+from contextlib import suppress
 from contextvars import ContextVar
 from types import MethodType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -74,7 +75,8 @@ def warn_once(subject: object, topic: str, message: str, *, is_logged: bool = Fa
     except Exception:  # noqa: BLE001 (the warning itself, or what shows warnings in this program)
         is_logged = True
     if is_logged:
-        _logger.warning("%s", message)
+        with suppress(Exception):  # a handler of the program's
+            _logger.warning("%s", message)
 
 
 def warn_of_store(store: object, doing: str, error: Exception) -> None:
@@ -131,7 +133,10 @@ def is_async(function: object) -> bool:
 
 def name_of(thing: Any) -> str:
     """Return the name of a function, or of an object's class, for messages; it holds no secret."""
-    return str(getattr(thing, "__qualname__", type(thing).__qualname__))
+    try:
+        return str(thing.__qualname__)
+    except Exception:  # noqa: BLE001 (it has none, or asks others for it)
+        return type(thing).__qualname__
 
 
 def pointing_here(work: Callable[..., object]) -> Callable[..., None]:
@@ -149,7 +154,7 @@ def _is_first(subject: object, topic: str) -> bool:
     """Note a warning; return whether it is the first one of its subject and topic."""
     if isinstance(subject, MethodType):
         # Each look at `thing.method` makes another bound method.
-        topic = f"{subject.__func__.__qualname__} {topic}"
+        topic = f"{name_of(subject.__func__)} {topic}"
         subject = subject.__self__
     place = id(subject)
     with _lock:

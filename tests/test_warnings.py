@@ -13,6 +13,8 @@ import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -296,6 +298,16 @@ def test_a_method_is_one_listener_however_often_it_is_named() -> None:
             scripted(chosen, 503, 200)[0].get(URL)
     assert len(caught) == 1
     assert words(caught)[0].startswith("the listener Counter.fail raised ValueError on ")
+
+
+def test_a_listener_without_a_name_is_warned_of() -> None:
+    """A method that is made of a partial function has none, and that breaks no call."""
+    counter = Counter()
+    listener = MethodType(partial(Counter.fail), counter)
+    with shown() as caught:
+        chosen = Settings(listeners=[listener], clock=FakeClock())
+        assert scripted(chosen, 503, 200)[0].get(URL).status_code == 200
+    assert len(caught) == 1
 
 
 def test_what_was_warned_of_is_not_remembered_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -143,7 +143,7 @@ class AuthRetryAdapter(HTTPAdapter):
         # Our hook answers a 401, and makes `elapsed` the time of the last attempt alone.
         if not is_over or log.ended - log.began - log.elapsed > _UNNOTICED:
             put_first(request)
-        if shared.settings.listeners and is_over and not response.is_redirect:
+        if log.listeners and is_over and not response.is_redirect:
             log.end(request, response)
         return response
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from itertools import count, zip_longest
 from math import fsum
@@ -23,6 +24,8 @@ from .._events import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from requests import PreparedRequest, Response
 
     from .._core.unauthorized import Decline
@@ -66,6 +69,7 @@ class AttemptLog:
 
     Attributes:
         settings: Those of the last attempt.
+        listeners: Those of the settings, and of the settings that the call had before.
         began: When the call began.
         started: When the last attempt began.
         elapsed: Seconds that the last headers took to come.
@@ -90,8 +94,18 @@ class AttemptLog:
     _is_over = False
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+        self.settings, self.listeners = settings, settings.listeners
         self.began = self.started = settings.clock.monotonic()
+
+    def go_on(self, settings: Settings) -> None:
+        """Note that the next attempt of the call has these settings: a hop, or a replay.
+
+        Listeners that have heard of the call hear of it until it ends.
+        """
+        if settings is not self.settings:
+            new = (each for each in settings.listeners if each not in self.listeners)
+            self.settings, self.listeners = settings, (*self.listeners, *new)
+        self.stop_waiting()
 
     def waiting(
         self,
@@ -113,7 +127,7 @@ class AttemptLog:
         if wait is None or wait.reason is not reason:
             self.stop_waiting()
             self._wait = wait = _OpenWait(reason, now, retry_after)
-            tell(self.settings.listeners, event)
+            tell(self.listeners, event)
         length = now - wait.started + (seconds or 0.0)
         if length < LOGGED_SECONDS:
             return
@@ -125,9 +139,8 @@ class AttemptLog:
         # A REPL and a notebook have a prompt. A script prints what its author wants printed.
         if self._waited + length >= NOTICED_SECONDS and not wait.is_noticed:
             wait.is_noticed = True
-            is_shown = any(getattr(each, "shows_waits", None) for each in self.settings.listeners)
-            if hasattr(sys, "ps1") and not is_shown:
-                print(f"requests_authretry: {line}", file=sys.stderr)  # noqa: T201
+            if hasattr(sys, "ps1"):
+                _print(f"requests_authretry: {line}", self.listeners)
 
     def stop_waiting(self) -> None:
         """Note that the wait is over, if there is one. An attempt that was to begin begins now."""
@@ -205,8 +218,8 @@ class AttemptLog:
         )
         self._made, self._waits = (*self._made, attempt), after
         self.status = self.error = None
-        if self.settings.listeners:
-            tell(self.settings.listeners, AttemptEnded(self.number, attempt))
+        if self.listeners:
+            tell(self.listeners, AttemptEnded(self.number, attempt))
         return attempt
 
     def add_retry(self, retry: Retry) -> None:
@@ -214,7 +227,7 @@ class AttemptLog:
         attempt = self.write_down(retry)
         self.retries += 1
         event = RetryScheduled(attempt=attempt.number, delay=retry.delay, **_facts(attempt))
-        tell(self.settings.listeners, event)
+        tell(self.listeners, event)
 
     def add_stop(self, stop: Stop) -> None:
         """Write down why the call ends after its last attempt, and tell of it."""
@@ -222,14 +235,14 @@ class AttemptLog:
         event = GaveUp(attempts=attempt.number, **_facts(attempt))
         count = "1 attempt" if event.attempts == 1 else f"{event.attempts} attempts"
         came = event.status or event.error
-        tell(self.settings.listeners, event)
+        tell(self.listeners, event)
         say(f"{event.method} {event.url} {came} after {count}: {stop.reason.value}", event)
 
     def add_refusal(self, request: PreparedRequest, stop: Stop) -> None:
         """Tell that the call ends before its next attempt was sent."""
         method, url = _names(request)
         event = GaveUp(method, url, self.attempts, stop.reason, stop.retry_after, None, None)
-        tell(self.settings.listeners, event)
+        tell(self.listeners, event)
         say(f"{method} {url} was not sent: {stop.reason.value}", event)
 
     def add_decline(self, verdict: Decline) -> None:
@@ -244,7 +257,7 @@ class AttemptLog:
             error=challenge.error if challenge else None,
             step_up=StepUp.from_challenge(challenge) if challenge and is_step_up else None,
         )
-        tell(self.settings.listeners, event)
+        tell(self.listeners, event)
         came = attempt.status or attempt.error
         say(f"{event.method} {event.url} {came} is handed out: {attempt.why}", event)
 
@@ -266,11 +279,11 @@ class AttemptLog:
             error = type(result).__name__
         else:
             status = result.status_code
-        if self.settings.listeners:
+        if self.listeners:
             _, seconds = self.story()
             names, waited = _names(request), self._waited
             event = CallEnded(self.number, *names, self.attempts, status, error, seconds, waited)
-            tell(self.settings.listeners, event)
+            tell(self.listeners, event)
 
     def story(self) -> Story:
         """Return what happened so far."""
@@ -297,6 +310,14 @@ class AttemptLog:
 def _names(request: PreparedRequest | None) -> tuple[str, str]:
     """Return the method of a request, and its URL without user, query and fragment."""
     return ("", "") if request is None else (request.method or "", redacted(request.url))
+
+
+def _print(line: str, listeners: Collection[object]) -> None:
+    """Print a line on standard error, unless a listener shows waits; never raise."""
+    with suppress(Exception):  # the terminal may be gone
+        is_shown = any(getattr(each, "shows_waits", False) for each in listeners)
+        if not is_shown and sys.stderr is not None:
+            print(line, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _facts(attempt: Attempt) -> dict[str, Any]:

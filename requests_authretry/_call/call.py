@@ -112,8 +112,8 @@ class Call:
             call.credentials.detach()
         else:
             call.credentials = Credentials()
-        call.shared, call.log.settings = shared, shared.settings
-        call.log.stop_waiting()
+        call.shared = shared
+        call.log.go_on(shared.settings)
         if call.is_cut:
             call.close()
             error = AuthRetryError("not sent: the session was closed", request=request)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from requests.auth import _basic_auth_str
 from requests.utils import get_netrc_auth, select_proxy
 
-from .._core.http import UNAUTHORIZED, signs_each_request
+from .._core.http import UNAUTHORIZED
+from .._core.identity import identity_of, name_of
 from .._core.origin import Origin, redacted
 from .._core.records import Reason
 from .._core.target import Target, path_pattern
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from .._core.token import Token
     from .._protocols import Prover
     from .._shared import SharedState
-    from .._tokens.manager import TokenManager
 
 Proxies = Any
 """What requests hands to an adapter: a proxy's URL by scheme or by scheme and host, or None."""
@@ -151,28 +150,31 @@ class Credentials:
 def target_of(shared: SharedState, request: PreparedRequest) -> Target:
     """Return where a request goes, as far as rate limits and outages tell it apart.
 
-    Its ``credential`` is a name that tells the request's credential apart from a few others, and
-    does not give it away.
+    Its ``credential`` is a name that tells callers apart, and does not give the credential away.
     """
     url = request.url or ""
     origin = Origin.of(url)
-    tokens: TokenManager | None = shared.tokens if origin in shared.origins else None
-    given = request.headers.get("Authorization")
-    if tokens is not None and (
-        not has_own_authorization(request)
-        or tokens.has_adopted(header_of(request, "authorization"))
-    ):
-        name = tokens.key
-    elif given is None:
-        name = ""
-    else:
-        if isinstance(given, str):
-            given = given.encode("utf-8", "surrogatepass")
-        scheme = given.partition(b" ")[0].lower().decode("latin-1")
-        # Sixteen bits: enough to tell a few apart, too few to confirm a guess.
-        is_signed = signs_each_request(scheme)
-        name = scheme if is_signed else hashlib.sha256(given).hexdigest()[:4]
-    return Target(url, origin, name, (origin, path_pattern(url)))
+    return Target(url, origin, _identity(shared, request, origin), (origin, path_pattern(url)))
+
+
+def _identity(shared: SharedState, request: PreparedRequest, origin: Origin | None) -> str:
+    """Return the name of the caller that a server counts a request for."""
+    ask = shared.settings.limits.identity
+    if ask is not None:
+        said = ask(request)
+        if said is not None:
+            return name_of(said)
+    given = header_of(request, "authorization")
+    if shared.has_credentials and origin in shared.origins:
+        tokens = shared.tokens
+        if not has_own_authorization(request) or (tokens and tokens.has_adopted(given)):
+            return shared.identity
+    jar = request._cookies or ()  # noqa: SLF001 (only the request keeps them)
+    # A cookie that the caller set for all hosts has no domain; one of an answer always has.
+    cookies = [(cookie.name, cookie.value or "") for cookie in jar if not cookie.domain]
+    if not jar and "Cookie" in request.headers:
+        cookies = [("", str(request.headers["Cookie"]))]
+    return identity_of(given, request.headers, cookies)
 
 
 def has_own_authorization(request: PreparedRequest) -> bool:

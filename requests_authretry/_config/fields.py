@@ -33,9 +33,10 @@ NOT_SETTABLE = {
     "auth": "an object with code of its own",
     "listeners": "functions",
     "clock": "an object with code of its own",
+    "identity": "a function",
     "sites": "the [[site]] tables",
 }
-"""The fields of `Settings` that only code can give, or that have another name, and why."""
+"""The fields that only code can give, or that have another name, and why."""
 
 _BY_NAME = {"token": TOKEN, "store": STORE, "adopt": ADOPT}
 
@@ -82,7 +83,7 @@ def _settings(owner: type[Any], path: Names = ()) -> Iterator[Setting]:
         here, part = (*path, item.name), part_of(item)
         if part is not None:
             yield from _settings(part, here)
-        elif owner is not Settings or item.name not in NOT_SETTABLE:
+        elif item.name not in NOT_SETTABLE:
             kind = _BY_NAME.get(item.name) or BY_ANNOTATION[str(item.type)]
             yield Setting(here, kind, owner)
 

@@ -111,8 +111,8 @@ def _take(table: Mapping[str, Any], path: Names, taker: Taker) -> None:
 
 
 def _unknown(path: Names) -> str:
-    if len(path) == 1 and path[0] in NOT_SETTABLE:
-        return f"cannot be set here, it takes {NOT_SETTABLE[path[0]]}"
+    if path[-1] in NOT_SETTABLE:
+        return f"cannot be set here, it takes {NOT_SETTABLE[path[-1]]}"
     last = len(path) - 1
     beside = {known[last] for known in (*SETTINGS, (SITE,)) if known[:last] == path[:last]}
     return unknown(path[-1], beside, map(".".join, SETTINGS))

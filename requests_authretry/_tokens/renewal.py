@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from .._core.records import Reason
 from .._errors import ConfigurationError, RefreshFailed
+from .._events import at_work
 from .._override import current
 from .._warnings import pointing_here
 
@@ -107,6 +108,7 @@ class Renewal(threading.Event):
         context = copy_context()
         context.run(_underway.set, (*_underway.get(), self))
         context.run(current.set, None)
+        context.run(at_work.set, ())
         # A thread that hangs does not keep the program from ending, one that is at work does.
         _thread(self.wait, EXIT_SECONDS, daemon=False)
         try:

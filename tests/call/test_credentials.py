@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,10 +15,7 @@ from requests_authretry._call.credentials import (
     Credentials,
     has_own_authorization,
     refuse_proxy,
-    target_of,
 )
-from requests_authretry._core.origin import Origin
-from requests_authretry._core.target import Target
 from tests.support.scripted import EXPIRED, Source
 from tests.support.sessions import API, SECRET, Rig, authorization, raised, real
 from tests.support.wire import Wire, answer, fin, says
@@ -430,54 +425,6 @@ def test_an_answer_without_a_nonce_teaches_none(nonce: str | None) -> None:
     credentials, prover = Credentials(), Proofs()
     credentials.learn_nonce(prover, API, brings(401, nonce))
     assert (credentials.has_nonce, prover.learned) == (False, [])
-
-
-# What rate limits are told about a credential
-
-URL = f"{API}/users/42?page=7"
-ELSEWHERE = "https://other.example.com/users/42"
-KEY = "key of the token"
-NAMES: dict[str, tuple[str, Any, str]] = {
-    "none": (URL, None, KEY),
-    "adopted": (URL, "Bearer adopted", KEY),
-    "own": (URL, "Bearer mine", hashlib.sha256(b"Bearer mine").hexdigest()[:4]),
-    "own, as bytes": (URL, b"Bearer mine", hashlib.sha256(b"Bearer mine").hexdigest()[:4]),
-    "half a character": (
-        URL,
-        "Bearer \ud800",
-        hashlib.sha256(b"Bearer \xed\xa0\x80").hexdigest()[:4],
-    ),
-    "signs": (URL, "DIGEST one two", "digest"),
-    "signs, as bytes": (URL, b"Negotiate abc", "negotiate"),
-    "beyond latin-1": (URL, "Grüße abc", hashlib.sha256("Grüße abc".encode()).hexdigest()[:4]),
-    "none elsewhere": (ELSEWHERE, None, ""),
-    "adopted elsewhere": (
-        ELSEWHERE,
-        "Bearer adopted",
-        hashlib.sha256(b"Bearer adopted").hexdigest()[:4],
-    ),
-}
-
-
-@pytest.mark.parametrize(("url", "header", "name"), NAMES.values(), ids=NAMES)
-def test_the_name_of_a_credential(url: str, header: Any, name: str) -> None:
-    """Ours has the key of its token, a foreign one 16 bits of a hash, a signing one its scheme."""
-    tokens = SimpleNamespace(key=KEY, has_adopted=lambda given: given == "Bearer adopted")
-    shared: Any = SimpleNamespace(tokens=tokens, origins={Origin.of(API)})
-    request = requests.Request("GET", url).prepare()
-    if header is not None:
-        request.headers["Authorization"] = header
-    origin = Origin.of(url)
-    assert target_of(shared, request) == Target(url, origin, name, (origin, "/users/*"))
-
-
-def test_the_name_of_a_credential_without_a_token() -> None:
-    """Settings without a token name the caller's own credentials alone."""
-    shared: Any = SimpleNamespace(tokens=None, origins={Origin.of(API)})
-    request = requests.Request("GET", URL).prepare()
-    assert target_of(shared, request).credential == ""
-    request.headers["Authorization"] = "NTLM abc"
-    assert target_of(shared, request).credential == "ntlm"
 
 
 @pytest.mark.usefixtures("netrc")

@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 SCENARIOS = 10_000
 CALLS = 3
 RENEWAL_SECONDS = 0.5
+ERRORS: list[type[BaseException] | None] = [requests.ConnectTimeout, requests.ReadTimeout] * 2 + [
+    ValueError,
+    KeyboardInterrupt,
+]
 
 
 class OwnTime(FakeClock):
@@ -79,7 +83,7 @@ class Fate(BaseAdapter):
         self.clock.advance(self.chance.choice([0.0, 0.0, 0.25, 3.0]))
         if self.chance.random() < 0.02:
             self.session.close()
-        error = self.chance.choice([None] * 6 + [requests.ConnectTimeout, requests.ReadTimeout])
+        error = self.chance.choice([*[None] * 12, *ERRORS])
         if error is not None:
             raise error("of the test")
         status = self.chance.choice([200, 200, 401, 403, 429, 429, 500, 503, 302, 307, 404])
@@ -138,7 +142,7 @@ def adds_up(session: requests.Session, clock: OwnTime, method: str) -> tuple[Any
     began = clock.monotonic()
     try:
         result: Any = session.request(method, f"{API}/items/{id(clock) % 3}")
-    except requests.RequestException as error:
+    except (requests.RequestException, ValueError, KeyboardInterrupt) as error:
         result = error
     took = clock.monotonic() - began
     told = explain(result)
@@ -167,13 +171,16 @@ def test_waits_and_attempts_are_the_whole_call(part: int) -> None:
     """
     reasons = set()
     for seed in range(part * SCENARIOS // 10, (part + 1) * SCENARIOS // 10):
-        chance, events = Random(seed), list[Any]()  # noqa: S311 (as below)
+        chance, events, led_on = Random(seed), list[Any](), 0  # noqa: S311 (as below)
         session, clock = mounted(chance, events)
         for _ in range(CALLS):
             steps = adds_up(session, clock, chance.choice(["GET", "POST", "PUT"]))
             reasons |= {step.reason for step in steps}
+            led_on += steps[-1:] != () and steps[-1].reason is Reason.REDIRECT
         ended = [event for event in events if isinstance(event, CallEnded)]
         assert len({event.call for event in ended}) == len(ended)
+        # A redirect that nobody follows ends no call.
+        assert not events or len(ended) >= CALLS - led_on
     expected = {Reason.BACKOFF, Reason.RETRY_AFTER, Reason.COOL_DOWN, Reason.PACING}
     expected |= {Reason.RENEWAL, Reason.REFRESHED, Reason.REDIRECT, Reason.CLOSED}
     assert reasons >= expected

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+from contextlib import ExitStack
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,6 +23,7 @@ from requests_authretry import (
     RefreshDeclined,
     RefreshFailed,
     RetryPolicy,
+    Settings,
     Waiting,
     attempts,
     explain,
@@ -30,7 +33,7 @@ from tests.support.scripted import EXPIRED, Source
 from tests.support.sessions import API, AT_ONCE, Rig, raised
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 BUSY = (429, {"Retry-After": "30"})
 BRIEF = (429, {"Retry-After": "0.8"})
@@ -107,6 +110,19 @@ def test_a_403_to_the_replay_ends_the_call() -> None:
     assert rig.get().status_code == 403
     assert [(each.attempts, each.status) for each in rig.told(CallEnded)] == [(2, 403)]
     assert [each.reason for each in rig.told(RefreshDeclined)] == [Reason.INSUFFICIENT_SCOPE]
+
+
+@pytest.mark.parametrize("there", [[], ["site"]])
+def test_listeners_hear_of_a_call_until_it_ends(there: list[str]) -> None:
+    """A redirect may lead to a site with other listeners or none: those of before hear the end."""
+    clock, heard = FakeClock(), list[Any]()
+    listeners = [heard.append for _ in there]
+    site = Settings(origins=["https://site.example.com"], clock=clock, listeners=listeners)
+    rig = Rig((302, {"Location": "https://site.example.com/"}), 503, 200, sites=[site], clock=clock)
+    rig.get()
+    [ended] = rig.told(CallEnded)
+    assert (ended.url, ended.attempts) == ("https://site.example.com/", 3)
+    assert [each for each in heard if isinstance(each, CallEnded)] == [ended for _ in there]
 
 
 def test_calls_that_raise_one_exception_end_each() -> None:
@@ -275,3 +291,104 @@ def test_a_renewal_that_takes_long_is_seen(
     raised(rig.session, API)
     told = f"requests_authretry: GET {API}/ waits: renewal of the token\n" * (deadline > 5)
     assert (capsys.readouterr().err, clock.sleeps) == (told, sleeps)
+
+
+class Gone(StringIO):
+    """The standard error of a terminal that is gone."""
+
+    def write(self, _: str) -> int:
+        """Fail."""
+        raise BrokenPipeError
+
+
+@pytest.mark.parametrize("stderr", [Gone(), None])
+def test_a_terminal_that_is_gone_breaks_no_call(
+    stderr: StringIO | None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """At a prompt whose standard error fails, or is None, a long wait goes on; nothing is shown."""
+    monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+    monkeypatch.setattr(sys, "stderr", stderr)
+    rig = Rig(BUSY, 200)
+    assert rig.get().status_code == 200
+    assert capsys.readouterr().out == ""
+
+
+class Fails(logging.Handler):
+    """A handler that sends records to a service that is down."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Fail."""
+        raise ConnectionError(record)
+
+
+class Sends(logging.Handler):
+    """A handler that posts records with the session that they are about."""
+
+    rig: Rig
+    posted = 0
+
+    def __init__(self) -> None:
+        """Post the lines of this thread: renewals of other tests may end meanwhile."""
+        super().__init__()
+        self.thread = threading.get_ident()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Post the record."""
+        self.posted += record.thread == self.thread
+        if record.thread == self.thread and self.posted < 20:
+            self.rig.session.post(API, data=record.getMessage())
+
+
+@pytest.fixture
+def handler(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[logging.Handler], None]]:
+    """A function that gives the log a handler, as long as the test lasts."""
+    caplog.set_level(logging.DEBUG, "requests_authretry")
+    with ExitStack() as handlers:
+        log = logging.getLogger("requests_authretry")
+
+        def add(one: logging.Handler) -> None:
+            log.addHandler(one)
+            handlers.callback(log.removeHandler, one)
+
+        yield add
+
+
+def test_a_handler_that_raises_breaks_no_call(
+    handler: Callable[[logging.Handler], None],
+) -> None:
+    """A program's handler may fail on a line of ours, and the call goes on."""
+    handler(Fails())
+    rig = Rig(BUSY, 503, EXPIRED, 200, token=Source("old", "new"), origins=[API])
+    assert rig.get().status_code == 200
+
+
+def test_what_a_handler_sends_is_not_logged(
+    handler: Callable[[logging.Handler], None],
+) -> None:
+    """A handler that posts each line would else have new lines to post for ever."""
+    sends = Sends()
+    sends.rig = rig = Rig(503, *[200] * 20)
+    handler(sends)
+    rig.get()
+    # In the first call a wait, a retry, two attempts and the end; in each other an attempt, an end.
+    assert sends.posted == 5
+
+
+def test_a_listener_is_not_told_of_the_calls_that_it_makes() -> None:
+    """Each of its calls would else be news for it, for ever; other listeners hear of them."""
+    told: list[Any] = []
+
+    def reports(event: Any) -> None:
+        told.append(event)
+        if isinstance(event, CallEnded) and len(told) < 20:
+            rig.session.post(f"{API}/metrics")
+
+    heard: list[Any] = []
+    rig = Rig(*[200] * 4, listeners=[reports, heard.append])
+    rig.get()
+    rig.get()
+    assert [event.method for event in told if isinstance(event, CallEnded)] == ["GET"] * 2
+    methods = [event.method for event in heard if isinstance(event, CallEnded)]
+    assert methods == ["POST", "GET"] * 2

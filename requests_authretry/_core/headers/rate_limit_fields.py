@@ -14,7 +14,7 @@ from .names import KNOWN, MEANINGFUL, POLICY, RATELIMIT, is_meaningful, sort_by_
 from .time_formats import drop_absurd, parse_number, parse_reset, read_values
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from .names import Fields
 
@@ -40,6 +40,10 @@ class RateLimits:
             ``should-retry``; it is ``RateLimit`` or ``RateLimit-Policy``; or it has the form of
             ``X-RateLimit-Remaining``, whatever the vendor. With an empty collection no field is
             read.
+        identity: A function that is given a prepared request, and returns a text that tells apart
+            callers whom the server counts apart, or None for the usual way: by the credential of
+            the settings, else by ``Authorization``, else by a header with an API key, else by the
+            cookies that the caller set. The text is kept as a hash alone. None: the usual way.
 
     Raises:
         ConfigurationError: A field cannot work; the error names all faults together.
@@ -48,6 +52,7 @@ class RateLimits:
     cool_down: bool = True
     pacing: bool = True
     headers: Collection[str] = KNOWN
+    identity: Callable[[Any], str | None] | None = None
 
     def __post_init__(self) -> None:
         """Freeze the names, refuse values that cannot work, and name all faults together."""
@@ -61,6 +66,9 @@ class RateLimits:
     def _faults(self) -> Iterable[str | None]:
         yield flag("cool_down", self.cool_down)
         yield flag("pacing", self.pacing)
+        ask: object = self.identity
+        if ask is not None and not callable(ask):
+            yield f"identity must be a function of a request, not {type(ask).__name__}"
         yield collection("headers", self.headers) or members(
             "headers", self.headers, is_meaningful, MEANINGFUL
         )
