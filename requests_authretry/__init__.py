@@ -20,7 +20,7 @@ from ._core.quota import RetryQuota
 from ._core.records import Attempt, Reason, Wait
 from ._core.retry import RetryPolicy
 from ._core.token import Token
-from ._errors import AuthRetryError, AuthRetryWarning, ConfigurationError, RefreshFailed
+from ._errors import AuthRetryError, ConfigurationError, RefreshFailed
 from ._events import (
     AttemptEnded,
     CallEnded,
@@ -39,6 +39,7 @@ from ._override import override
 from ._protocols import Clock, FetchContext, Store, TokenSource
 from ._settings import Reader as _Reader
 from ._settings import Settings
+from ._warnings import AuthRetryWarning
 from .stores import FileStore, MemoryStore
 
 __all__ = [

@@ -6,9 +6,6 @@
         AuthRetryError              what this library itself has to say
             RefreshFailed           no new token: the request was not sent, or its 401 stands
 
-    UserWarning
-        AuthRetryWarning            what a developer can cure, seen once and never raised
-
 All other errors that reach the caller are those of bare requests.
 """
 
@@ -23,7 +20,7 @@ from ._core.validation import ConfigurationError
 INVALID_GRANT = "invalid_grant"
 """RFC 6749 section 5.2: the refresh token is spent, or was never any good."""
 
-__all__ = ["AuthRetryError", "AuthRetryWarning", "ConfigurationError", "RefreshFailed"]
+__all__ = ["AuthRetryError", "ConfigurationError", "RefreshFailed"]
 
 
 class AuthRetryError(requests.RequestException):
@@ -58,11 +55,3 @@ class RefreshFailed(AuthRetryError):  # noqa: N818 (the field's own word)
         super().__init__(*args, **kwargs)
         self.error = error
         self.retry_after = retry_after
-
-
-class AuthRetryWarning(UserWarning):
-    """The category of all warnings of this library: what a developer can cure.
-
-    Each comes once for a store, a source or a listener. Where warnings are errors (``-W error``)
-    the message is logged instead: no call fails because of a warning.
-    """

@@ -16,7 +16,6 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import ref
 
-from ._errors import AuthRetryWarning
 from ._locks import ForkSafeLock
 
 if TYPE_CHECKING:
@@ -36,6 +35,14 @@ _PASSED_OVER = {
 _logger = logging.getLogger(_OURS)
 _lock = ForkSafeLock(reentrant=True)  # a destructor that runs meanwhile may warn as well
 _known: dict[int, tuple[object, set[str]]] = {}
+
+
+class AuthRetryWarning(UserWarning):
+    """The category of all warnings of this library: what a developer can cure.
+
+    Each comes once for a store, a source or a listener. Where warnings are errors (``-W error``)
+    the message is logged instead: no call fails because of a warning.
+    """
 
 
 class _Place(NamedTuple):

@@ -31,7 +31,7 @@ def python(
     return subprocess.run(  # noqa: S603 (ours)
         [sys.executable, *map(str, arguments)],
         cwd=folder,
-        env={**os.environ, "PYTHONFAULTHANDLER": "", **variables},
+        env={**os.environ, "PYTHONFAULTHANDLER": "1", **variables},
         input=given,
         capture_output=True,
         text=True,

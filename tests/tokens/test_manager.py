@@ -14,6 +14,7 @@ import pytest
 import requests
 
 from requests_authretry import (
+    AuthRetryError,
     FetchContext,
     MemoryStore,
     Reason,
@@ -341,7 +342,7 @@ def test_a_session_that_is_closed_during_a_renewal(clock: FakeClock) -> None:
     session.mount("https://", below)
     asked, listeners = (lambda: is_over.wait(120)), [lambda _: session.close()]
     mount(session, settings(asked, clock=clock, listeners=listeners))
-    with pytest.raises(RefreshFailed) as caught:
+    with pytest.raises(AuthRetryError) as caught:
         session.get(URL)
     is_over.set()
     assert str(caught.value) == "the session was closed while the call waited for a token"
