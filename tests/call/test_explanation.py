@@ -127,6 +127,15 @@ def test_a_call_that_only_waited_has_no_room_for_numbers() -> None:
     ]
 
 
+def test_it_is_said_once_that_nothing_was_sent() -> None:
+    """An exception that says it itself has no second word of it in the line above."""
+    rig = Rig((429, {"Retry-After": "30"}), retry=RetryPolicy(deadline=20))
+    rig.get()
+    first, second = str(explain(raised(rig.session, API))).splitlines()[:2]
+    assert first == f"GET {API}/: AuthRetryError"
+    assert second.startswith("  not sent: ")
+
+
 def test_the_origin_that_gets_no_token_is_named() -> None:
     """Who forgot an origin reads which one."""
     response = Rig(401, token=Source("mine"), origins=[API]).get("https://other.example.com/x")
