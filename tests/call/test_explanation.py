@@ -200,6 +200,20 @@ def test_what_is_told_of_a_refused_connection_is_its_cause() -> None:
     assert "Max retries exceeded" not in told
 
 
+class Speechless(requests.ConnectionError):
+    """An exception of somebody else that cannot be shown."""
+
+    def __str__(self) -> str:
+        """Fail."""
+        raise ValueError("of the test")
+
+
+def test_an_exception_that_cannot_be_shown_says_nothing() -> None:
+    """Its name and its attempts are told all the same."""
+    told = explain(Speechless("private"))
+    assert (told.error, told.message) == ("Speechless", "")
+
+
 def test_what_an_exception_says_has_neither_users_nor_queries() -> None:
     """They are cut out of URLs in its text, and nothing takes their place."""
     said = "no certificate of https://ada:lovelace@api.example.com/x?key=sesame"

@@ -228,6 +228,15 @@ def test_a_cause_is_found_beside_and_below_others() -> None:
     assert failure_of(without) == Outcome(failure=Failure.LOST)
 
 
+@pytest.mark.parametrize("kind", [SSLError, requests.exceptions.ProxyError])
+def test_a_handshake_that_took_too_long_is_a_lost_connection(kind: type[Exception]) -> None:
+    """A TLS handshake or a proxy that timed out may do better; a refusal of either stays one."""
+    error: Any = kind(TimeoutError("timed out"))
+    assert failure_of(error) == Outcome(failure=Failure.LOST)
+    error = kind("refused")
+    assert failure_of(error) == Outcome(failure=Failure.FATAL)
+
+
 BODY_ERRORS: list[tuple[Exception, type[Exception]]] = [
     (wire.ProtocolError("cut"), ChunkedEncodingError),
     (wire.DecodeError("no gzip"), ContentDecodingError),
