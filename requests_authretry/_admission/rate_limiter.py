@@ -107,12 +107,13 @@ class RateLimitQueue:
         A call that has sent an attempt goes before new calls; among equals, the first to come goes
         first.
         """
-        if waiter.rank is None:
+        rank = waiter.rank
+        if rank is None or waiter not in self._deadlines:  # it is new, or comes of a fork
             self._arrivals += 1
-            waiter.rank = (not has_sent, self._arrivals)
-            insort(self._line, (waiter.rank, waiter), key=lambda each: each[0])
+            waiter.rank = rank = (not has_sent, self._arrivals)
+            insort(self._line, (rank, waiter), key=lambda each: each[0])
             self._deadlines[waiter] = deadline
-        place = bisect_left(self._line, waiter.rank, key=lambda each: each[0])
+        place = bisect_left(self._line, rank, key=lambda each: each[0])
         self.state, decision = rate_limit.ask(self.state, place, now, deadline)
         if not isinstance(decision, AskAgain):
             self.drop(waiter)
@@ -120,7 +121,7 @@ class RateLimitQueue:
 
     def drop(self, waiter: Waiter) -> None:
         """Take a waiter out of the queue, and wake the one that is first now."""
-        if waiter.rank is None:
+        if waiter.rank is None or waiter not in self._deadlines:  # it comes of a fork
             return
         place = bisect_left(self._line, waiter.rank, key=lambda each: each[0])
         del self._line[place], self._deadlines[waiter]

@@ -93,7 +93,8 @@ class Call:
 
         A hop belongs to the call of its redirect if it starts before the deadline, whether requests
         follows the redirect or the caller does. It also does within a second of the redirect, so
-        that a redirect after the deadline brings no new deadline.
+        that a redirect after the deadline brings no new deadline. A request that was redirected and
+        is sent again as it was begins a new call.
 
         Raises:
             AuthRetryError: The session was closed before the answer had come that leads on.
@@ -104,7 +105,9 @@ class Call:
             return cls(shared, waiters)
         if call.repeatable is not None:
             call.repeatable.followed()
-        if shared.clock.monotonic() >= call.continues_until:
+        is_hop = call.continues_until < inf
+        is_repeated = is_hop and call.previous is not None and call.previous.request is request
+        if is_repeated or shared.clock.monotonic() >= call.continues_until:
             another = cls(shared, waiters)
             another.repeatable = call.repeatable
             return another
@@ -195,8 +198,8 @@ class Call:
                 read_body(response, clock, self.until)
         except BaseException as error:
             failure = as_requests_error(error, request)
-            if outgoing is None and isinstance(error, AuthRetryError):  # nothing was sent
-                raise
+            if outgoing is None and (failure is None or isinstance(error, AuthRetryError)):
+                raise  # nothing was sent
             log.failed(request, failure or error)
             if failure is None:
                 log.write_down(Stop(Reason.FATAL))

@@ -21,6 +21,7 @@ from requests_authretry import (
     RetryPolicy,
     RetryQuota,
     RetryScheduled,
+    Waiting,
     attempts,
     explain,
 )
@@ -567,6 +568,25 @@ def test_a_child_knows_of_its_parents_cool_down() -> None:
         assert child.answer() == "200 [10.0]"
         rig.clock.advance(10)
         assert ahead.result(120).status_code == 200
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_a_call_that_forks_while_it_waits_goes_on_in_both_processes() -> None:
+    """A listener may fork: the child's copy of the call waits in the child's queue."""
+    children: list[int] = []
+
+    def fork(event: object) -> None:
+        if isinstance(event, Waiting) and not children:
+            children.append(os.fork())
+
+    def call() -> str:
+        status = Rig((429, {"Retry-After": "3"}), 200, listeners=[fork]).get().status_code
+        if children == [0]:
+            os._exit(status != 200)
+        return f"{status} {os.waitpid(children[0], 0)[1]}"
+
+    assert Child(call).answer() == "200 0"
 
 
 @contextmanager

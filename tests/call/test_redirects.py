@@ -260,3 +260,12 @@ def test_redirects_of_a_connection_that_breaks() -> None:
         wire.then(answer(302, b"", ("Location", "/there")), says(end=fin), answer(200, b"here"))
         assert session.get(wire.url).content == b"here"
         assert [seen.target for seen in wire.arrived] == ["/", "/there", "/there"]
+
+
+def test_a_redirected_request_that_is_sent_again_begins_a_new_call() -> None:
+    """A program that polls with one prepared request, and follows nothing, gets new deadlines."""
+    tour = rig(*[moved("/login")] * 3, 200)
+    prepared = requests.Request("GET", API).prepare()
+    for _ in range(4):
+        response = tour.session.send(prepared, allow_redirects=False)
+        assert len(attempts(response)) == 1

@@ -25,6 +25,7 @@ from requests_authretry import (
     mount,
 )
 from requests_authretry.testing import FakeClock, ScriptedAdapter
+from tests.support.scripted import Source
 from tests.support.sessions import API, Rig
 
 if TYPE_CHECKING:
@@ -204,6 +205,21 @@ def test_an_attempt_that_is_cut_off_is_in_the_record(error: BaseException) -> No
     assert (attempt.url, attempt.error) == (f"{API}/items", type(error).__name__)
     assert (attempt.elapsed, told.seconds, attempt.reason) == (3.0, 3.0, Reason.FATAL)
     assert [each.attempts for each in rig.told(CallEnded)] == [1]
+
+
+def test_a_wait_that_is_cut_off_sends_nothing() -> None:
+    """After a Ctrl-C while a call waits for its token, the wait is all of its record."""
+
+    class Cut(FakeClock):
+        def sleep(self, seconds: float, _: Event | None = None) -> None:
+            self.advance(min(seconds, 0.5))
+            raise KeyboardInterrupt
+
+    rig = Rig(clock=Cut(), token=Source("new"), origins=[API])
+    with pytest.raises(KeyboardInterrupt) as caught:
+        rig.get()
+    [step] = explain(caught.value).steps
+    assert (step.reason, rig.inner.sent) == (Reason.RENEWAL, [])
 
 
 @pytest.mark.parametrize("seed", range(20))
