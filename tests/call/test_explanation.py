@@ -138,9 +138,12 @@ def test_it_is_said_once_that_nothing_was_sent() -> None:
 
 def test_the_origin_that_gets_no_token_is_named() -> None:
     """Who forgot an origin reads which one."""
-    response = Rig(401, token=Source("mine"), origins=[API]).get("https://other.example.com/x")
+    mine = [API, "https://login.example.com"]
+    response = Rig(401, token=Source("mine"), origins=mine).get("https://other.example.com/x")
     told = str(explain(response)).splitlines()[1]
-    said = f"no token was sent: https://other.example.com is none of the origins {API}"
+    said = (
+        f"no token was sent: https://other.example.com is none of the origins {mine[0]}, {mine[1]}"
+    )
     assert told == f"  1. 401 in 0 s: {said}"
 
 

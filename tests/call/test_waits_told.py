@@ -6,7 +6,8 @@ import logging
 import sys
 import threading
 from contextlib import ExitStack
-from io import StringIO
+from dataclasses import replace
+from io import BytesIO, StringIO, TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -173,14 +174,25 @@ def test_giving_up_is_a_line_for_people(caplog: pytest.LogCaptureFixture) -> Non
     caplog.clear()
     raised(rig.session, API)
     assert lines(caplog) == [f"GET {API}/ was not sent: {Reason.WAIT_TOO_LONG.value}"]
-    told = [(each.method, each.url, each.attempts) for each in rig.told(GaveUp)]
-    assert told == [("GET", f"{API}/", 1), ("GET", f"{API}/", 0)]
+    expected = GaveUp("GET", f"{API}/", 1, Reason.WAIT_TOO_LONG, 30.0, 429, None)
+    assert rig.told(GaveUp) == [expected, replace(expected, attempts=0, status=None)]
 
 
 def test_a_401_that_is_handed_out_is_a_line_for_people(caplog: pytest.LogCaptureFixture) -> None:
     """It says why the token was not renewed."""
     Rig(401, token=Source("same"), origins=[API]).get()
     assert lines(caplog) == [f"GET {API}/ 401 is handed out: {Reason.UNCHANGED.value}"]
+
+
+def test_a_token_whose_scope_does_not_suffice_is_told_as_the_server_says_it() -> None:
+    """The event has the error code of the challenge; a wrong scope asks for no other sign-in."""
+    lacking = {"WWW-Authenticate": 'Bearer error="insufficient_scope", scope="mail"'}
+    rig = Rig((401, lacking), token=Source("mine"), origins=[API])
+    rig.get()
+    [declined] = rig.told(RefreshDeclined)
+    assert declined == RefreshDeclined(
+        "GET", f"{API}/", Reason.INSUFFICIENT_SCOPE, "insufficient_scope", None
+    )
 
 
 class Slow(FakeClock):
@@ -251,6 +263,15 @@ def test_short_waits_that_take_long_together_are_seen(
     Rig((429, {"Retry-After": "3"}), (429, {"Retry-After": "3"}), 200).get()
     told = f"requests_authretry: GET {API}/ waits 3 s: retry_after, as the server asked\n"
     assert capsys.readouterr().err == told
+
+
+def test_the_notice_of_a_long_wait_is_seen_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wait of 4.9 s is long; a notebook's stream may keep what is not flushed for later."""
+    arrived = BytesIO()
+    monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+    monkeypatch.setattr(sys, "stderr", TextIOWrapper(arrived))
+    Rig((429, {"Retry-After": "4.9"}), 200).get()
+    assert arrived.getvalue() == SAID.replace("30 s", "4.9 s").encode()
 
 
 class Restless(FakeClock):
