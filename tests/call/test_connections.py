@@ -102,6 +102,24 @@ def test_pools_are_prepared_once() -> None:
         assert adapter.poolmanager.pool_classes_by_scheme == before
 
 
+class StandIn:
+    """What somebody has put in the place of a pool."""
+
+    __slots__ = ("pool",)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def test_what_stands_in_for_a_pool_is_left_alone() -> None:
+    """An object whose class cannot be exchanged stays as it is, and its session is mounted."""
+    with requests.Session() as session:
+        adapter: Any = session.get_adapter("http://")
+        adapter.poolmanager.pools["mine"] = StandIn()
+        mount(session)
+        assert type(adapter.poolmanager.pools["mine"]) is StandIn
+
+
 class Slotted:
     """An adapter without a dictionary of its own."""
 
