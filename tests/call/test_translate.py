@@ -326,6 +326,13 @@ def test_the_callers_own_limit_for_reads_is_known(
     assert read_limit(limited(timeout, until, FakeClock())) == own
 
 
+def test_an_attempt_has_what_is_left_of_the_deadline() -> None:
+    """Two seconds after the start of a call that has five, three are left for each part."""
+    clock = FakeClock()
+    clock.advance(2.0)
+    assert limited((None, 4), 5.0, clock) == (3.0, 3.0)
+
+
 @pytest.mark.parametrize("timeout", [(), (5,), (1, 2, 3), ("soon", 5), (5, "soon")], ids=str)
 def test_a_pair_that_is_none_is_refused_as_in_bare_requests(timeout: Any) -> None:
     """A tuple that is no pair of numbers raises what requests and urllib3 raise for it."""
