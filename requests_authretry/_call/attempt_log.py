@@ -83,7 +83,7 @@ class AttemptLog:
 
     # Defaults on the class, as most calls never set them.
     elapsed = ended = 0.0
-    request: PreparedRequest | None = None
+    request: PreparedRequest
     status: int | None = None
     error: str | None = None
     retries = 0
@@ -307,15 +307,15 @@ class AttemptLog:
         return concluded
 
 
-def _names(request: PreparedRequest | None) -> tuple[str, str]:
+def _names(request: PreparedRequest) -> tuple[str, str]:
     """Return the method of a request, and its URL without user, query and fragment."""
-    return ("", "") if request is None else (request.method or "", redacted(request.url))
+    return request.method or "", redacted(request.url)
 
 
 def _print(line: str, listeners: Collection[object]) -> None:
     """Print a line on standard error, unless a listener shows waits; never raise."""
     with suppress(Exception):  # the terminal may be gone
-        is_shown = any(getattr(each, "shows_waits", False) for each in listeners)
+        is_shown = any(getattr(each, "shows_waits", None) for each in listeners)
         if not is_shown and sys.stderr is not None:
             print(line, file=sys.stderr, flush=True)  # noqa: T201
 

@@ -83,7 +83,7 @@ class Seconds(float):
         return inf if self.clock is None else self.until - self.clock.monotonic()
 
     def answer(self, *args: Any, **options: Any) -> Answer:
-        """Make an answer that ends at the deadline."""
+        """Make an answer that ends at the deadline, if there is one."""
         answer = Answer(*args, **options)
         reader = Reader.of(answer)
         if reader is not None and self.clock is not None:
@@ -107,8 +107,7 @@ class Seconds(float):
 
     def limit_handshakes(self, sock: Any) -> None:
         """Give a socket that was just connected the time limit of its handshakes."""
-        if self.until < inf:
-            sock.settimeout(min(float(self), max(self.left(), LEAST_SECONDS)))
+        sock.settimeout(min(float(self), max(self.left(), LEAST_SECONDS)))
 
 
 class Reader(SocketIO):
@@ -198,7 +197,7 @@ class Answer(HTTPResponse):
 
 def is_unsent(error: BaseException) -> bool:
     """Whether an exception ended an attempt before anything of its request was sent."""
-    return _UNSENT in error.__dict__
+    return error.__dict__.get(_UNSENT) is True
 
 
 def prepare(adapter: object) -> None:
@@ -292,7 +291,7 @@ class _Bounded(_Base):
 
     def _tunnel(self) -> None:
         seconds = self.timeout
-        if type(seconds) is not Seconds or seconds.clock is None:
+        if type(seconds) is not Seconds:
             super()._tunnel()
             return
         self.response_class = seconds.answer
@@ -304,11 +303,8 @@ class _Bounded(_Base):
 
     def connect(self) -> None:
         """Connect, and mark an exception that ends the attempt before anything was sent."""
-        seconds = self.timeout
         try:
             super().connect()
-            if type(seconds) is Seconds:
-                seconds.limit_writes(self.sock)
         except (*CUT, TimeoutError) as error:
             error.__dict__[_UNSENT] = True
             raise
@@ -325,7 +321,7 @@ class _Bounded(_Base):
         seconds = self.timeout
         if type(seconds) is not Seconds:
             return super().getresponse()
-        self.response_class = Answer if seconds.clock is None else seconds.answer
+        self.response_class = seconds.answer
         try:
             return super().getresponse()
         finally:

@@ -25,6 +25,7 @@ DRAIN_BYTES = 65_536
 DRAIN_SECONDS = 1.0
 PROBLEM = "application/problem+json"
 """RFC 9457."""
+_ENCODING, _TYPE = "Content-Encoding", "Content-Type"
 _CHUNK = 65_536
 _UNDERSTOOD = {HTTPResponse, Answer}
 
@@ -76,7 +77,7 @@ def _read(response: Response, answer: Any, most: float) -> None:
     if _is_small_and_plain(response, answer):
         # A single read takes far fewer instructions than the loop of `content`.
         try:
-            _keep(response, response.raw.read(decode_content=True))
+            _keep(response, response.raw.read())
         except Exception as error:
             translated = body_error(error)
             if translated is None:
@@ -85,9 +86,7 @@ def _read(response: Response, answer: Any, most: float) -> None:
         return
     try:
         is_empty = not response.content
-        if "Content-Encoding" in response.headers and is_cut_encoded(
-            response.raw, is_empty=is_empty
-        ):
+        if _ENCODING in response.headers and is_cut_encoded(response.raw, is_empty=is_empty):
             raise ChunkedEncodingError("the body ends in the middle of its content encoding")
     except _FORGIVEN:
         if not response.is_redirect:
@@ -108,13 +107,13 @@ def _is_small_and_plain(response: Response, answer: Any) -> bool:
         and not raw.chunked
         # urllib3 1.26 does not mind a body that is cut, in pieces.
         and raw.enforce_content_length
-        and "Content-Encoding" not in raw.headers
+        and _ENCODING not in raw.headers
     )
 
 
 def forbids_retry(response: Response) -> bool:
     """Whether the body, drained already, is a problem document that forbids a retry."""
-    kind = header_line(response, "Content-Type").partition(";")[0].strip().lower()
+    kind = header_line(response, _TYPE).partition(";")[0].strip().lower()
     body = response._content  # noqa: SLF001 (`content` would read what nobody has read)
     return kind == PROBLEM and isinstance(body, bytes) and is_abuse(body)
 
@@ -136,7 +135,7 @@ def drain(response: Response, clock: Clock, deadline: float) -> None:
         _keep(response, b"")
         return
     response.raw.release_conn()
-    if "Content-Encoding" in response.headers:
+    if _ENCODING in response.headers:
         response.raw = reread(response.raw, body)
     else:
         _keep(response, body)
@@ -145,13 +144,11 @@ def drain(response: Response, clock: Clock, deadline: float) -> None:
 def _drained(response: Response, clock: Clock, until: float) -> bytes | None:
     """Return the rest of the body; None if it is too much, or takes too long."""
     answer = _on_the_wire(response)
-    connection = getattr(response.raw, "connection", None)
+    connection = response.raw.connection
     reader = Reader.of(answer)
     if type(answer) not in _UNDERSTOOD or connection is None or until <= clock.monotonic():
         return None  # a stand-in may lack something
-    if reader is None:
-        return b"" if answer.isclosed() else None
-    if answer.chunked != response.raw.chunked:
+    if reader is None or answer.chunked != response.raw.chunked:
         return None  # http.client and urllib3 understand some headers differently
     socket, limit = connection.sock, reader.limit
     reader.end_at(until, clock)

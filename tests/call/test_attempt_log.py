@@ -27,6 +27,7 @@ def test_one_attempt_that_went_well() -> None:
     response = Rig(200).get()
     [attempt] = attempts(response)
     assert (attempt.number, attempt.status, attempt.reason) == (1, 200, Reason.FINAL)
+    assert attempt.detail == ""
     assert str(explain(response)).splitlines() == [
         f"GET {API}/: 200 after 1 attempt in 0 s",
         "  1. 200 in 0 s: final answer",

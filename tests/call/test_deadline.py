@@ -209,6 +209,19 @@ def test_an_answer_to_connect_that_drips_ends_with_the_deadline(place: str) -> N
     assert [attempt.reason for attempt in attempts(error)][-1] is not Reason.LOST
 
 
+@pytest.mark.usefixtures("_tunnels")
+def test_a_handshake_through_a_tunnel_ends_with_the_deadline() -> None:
+    """A server behind a proxy that says nothing after CONNECT is left at the deadline."""
+
+    def opens(connection: socket.socket, over: Event) -> bool:
+        connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        return silence()(connection, over)
+
+    with Wire(opens) as wire, real(retry=RetryPolicy(deadline=0.2)) as session:
+        error = ended(lambda: raised(session, API, proxies={"https": wire.url}))
+    assert isinstance(error, (requests.Timeout, ProxyError))
+
+
 class SlowFile:
     """A large file on a slow disk: each read takes nine seconds."""
 

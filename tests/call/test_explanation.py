@@ -127,11 +127,23 @@ def test_a_call_that_only_waited_has_no_room_for_numbers() -> None:
     ]
 
 
+def test_it_is_said_once_that_nothing_was_sent() -> None:
+    """An exception that says it itself has no second word of it in the line above."""
+    rig = Rig((429, {"Retry-After": "30"}), retry=RetryPolicy(deadline=20))
+    rig.get()
+    first, second = str(explain(raised(rig.session, API))).splitlines()[:2]
+    assert first == f"GET {API}/: AuthRetryError"
+    assert second.startswith("  not sent: ")
+
+
 def test_the_origin_that_gets_no_token_is_named() -> None:
     """Who forgot an origin reads which one."""
-    response = Rig(401, token=Source("mine"), origins=[API]).get("https://other.example.com/x")
+    mine = [API, "https://login.example.com"]
+    response = Rig(401, token=Source("mine"), origins=mine).get("https://other.example.com/x")
     told = str(explain(response)).splitlines()[1]
-    said = f"no token was sent: https://other.example.com is none of the origins {API}"
+    said = (
+        f"no token was sent: https://other.example.com is none of the origins {mine[0]}, {mine[1]}"
+    )
     assert told == f"  1. 401 in 0 s: {said}"
 
 
@@ -189,6 +201,20 @@ def test_what_is_told_of_a_refused_connection_is_its_cause() -> None:
         told = explain(raised(session, url)).message
     assert "Failed to establish a new connection" in told
     assert "Max retries exceeded" not in told
+
+
+class Speechless(requests.ConnectionError):
+    """An exception of somebody else that cannot be shown."""
+
+    def __str__(self) -> str:
+        """Fail."""
+        raise ValueError("of the test")
+
+
+def test_an_exception_that_cannot_be_shown_says_nothing() -> None:
+    """Its name and its attempts are told all the same."""
+    told = explain(Speechless("private"))
+    assert (told.error, told.message) == ("Speechless", "")
 
 
 def test_what_an_exception_says_has_neither_users_nor_queries() -> None:

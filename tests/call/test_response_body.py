@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from dataclasses import replace
 from importlib.metadata import version
 from io import BytesIO
 from math import inf
@@ -13,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 from requests.exceptions import ChunkedEncodingError, ContentDecodingError
+from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
-from requests_authretry import Reason, RetryPolicy, attempts
+from requests_authretry import AuthRetryAdapter, Reason, RetryPolicy, Settings, attempts
 from requests_authretry._call.response_body import TooLarge, read_body
-from requests_authretry.testing import FakeClock
-from tests.support.sessions import AT_ONCE, raised, real
+from requests_authretry.testing import FakeClock, ScriptedAdapter
+from tests.support.sessions import API, AT_ONCE, raised, real, with_adapter
 from tests.support.wire import Wire, answer, chunked, cut, drip, fin, head, rst, says
 
 if TYPE_CHECKING:
@@ -298,3 +300,86 @@ def test_an_answer_that_comes_late_is_still_an_answer(whole: str, timeout: float
     with Wire(BODIES[whole], late) as wire, real(clock=clock) as session:
         soon = session.get(wire.url).content
         assert session.get(wire.url, timeout=timeout).content == soon
+
+
+class Scripted(ScriptedAdapter):
+    """An inner adapter whose first answer is made by hand."""
+
+    def __init__(self, first: requests.Response) -> None:
+        super().__init__(200)
+        self.first: requests.Response | None = first
+
+    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
+        """Answer."""
+        first, self.first = self.first, None
+        if first is None:
+            return super().send(request)
+        first.url = request.url or ""
+        return first
+
+
+def by_hand(first: requests.Response, clock: FakeClock) -> requests.Session:
+    """Return a session whose first answer is this one, and the next one a 200."""
+    settings = Settings(clock=clock, retry=replace(SHORT, max_attempts=2))
+    return with_adapter(AuthRetryAdapter(settings, inner=Scripted(first)))
+
+
+class Failing(BytesIO):
+    """A body that fails after a while."""
+
+    def __init__(self, error: Exception, clock: FakeClock, seconds: float) -> None:
+        super().__init__()
+        self.failure, self.clock, self.seconds = error, clock, seconds
+
+    def stream(self, *_: Any, **__: Any) -> Any:
+        """Fail."""
+        self.clock.advance(self.seconds)
+        raise self.failure
+
+
+SLOW = ReadTimeoutError(None, "/", "slow")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds", "kind"),
+    [
+        (ProtocolError("cut"), 119.9, None),
+        (ProtocolError("cut"), 200.0, ChunkedEncodingError),
+        (SLOW, 119.9, None),
+        (SLOW, 119.999, requests.ConnectionError),
+        (SLOW, 119.9999, requests.ReadTimeout),
+        (SLOW, 200.0, requests.ReadTimeout),
+    ],
+)
+def test_only_a_read_that_ends_with_the_deadline_has_ended_by_it(
+    error: Exception, seconds: float, kind: type[Exception] | None
+) -> None:
+    """A lost body stays a lost one after the deadline; a read timeout before it is another's."""
+    clock = FakeClock()
+    first = requests.Response()
+    first.status_code, first.raw = 200, Failing(error, clock, seconds)
+    with by_hand(first, clock) as session:
+        if kind is None:
+            assert session.get(API).status_code == 200
+        else:
+            assert type(raised(session, API)) is kind
+
+
+def test_a_failed_answer_without_a_body_is_retried() -> None:
+    """An inner adapter may answer 503 and leave `Response.raw` as it is."""
+    first = requests.Response()
+    first.status_code = 503
+    with by_hand(first, FakeClock()) as session:
+        assert session.get(API).status_code == 200
+
+
+def test_a_failed_answer_that_was_read_before_keeps_its_body() -> None:
+    """A body that the inner adapter has read vetoes a retry, and is handed out."""
+    body = b'{"type": "https://example.com/types#abnormal-usage-detected"}'
+    first = requests.Response()
+    first.status_code, first.raw = 429, BytesIO(body)
+    first.headers["Content-Type"] = "application/problem+json"
+    assert first.content == body
+    with by_hand(first, FakeClock()) as session:
+        response = session.get(API)
+    assert (response.status_code, response.content) == (429, body)

@@ -228,6 +228,15 @@ def test_a_cause_is_found_beside_and_below_others() -> None:
     assert failure_of(without) == Outcome(failure=Failure.LOST)
 
 
+@pytest.mark.parametrize("kind", [SSLError, requests.exceptions.ProxyError])
+def test_a_handshake_that_took_too_long_is_a_lost_connection(kind: type[Exception]) -> None:
+    """A TLS handshake or a proxy that timed out may do better; a refusal of either stays one."""
+    error: Any = kind(TimeoutError("timed out"))
+    assert failure_of(error) == Outcome(failure=Failure.LOST)
+    error = kind("refused")
+    assert failure_of(error) == Outcome(failure=Failure.FATAL)
+
+
 BODY_ERRORS: list[tuple[Exception, type[Exception]]] = [
     (wire.ProtocolError("cut"), ChunkedEncodingError),
     (wire.DecodeError("no gzip"), ContentDecodingError),
@@ -315,6 +324,13 @@ def test_the_callers_own_limit_for_reads_is_known(
 ) -> None:
     """From the limit of an attempt, the part that the caller gave for reads can be told."""
     assert read_limit(limited(timeout, until, FakeClock())) == own
+
+
+def test_an_attempt_has_what_is_left_of_the_deadline() -> None:
+    """Two seconds after the start of a call that has five, three are left for each part."""
+    clock = FakeClock()
+    clock.advance(2.0)
+    assert limited((None, 4), 5.0, clock) == (3.0, 3.0)
 
 
 @pytest.mark.parametrize("timeout", [(), (5,), (1, 2, 3), ("soon", 5), (5, "soon")], ids=str)

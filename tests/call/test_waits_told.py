@@ -6,7 +6,8 @@ import logging
 import sys
 import threading
 from contextlib import ExitStack
-from io import StringIO
+from dataclasses import replace
+from io import BytesIO, StringIO, TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -30,13 +31,13 @@ from requests_authretry import (
 )
 from requests_authretry.testing import FakeClock
 from tests.support.scripted import EXPIRED, Source
-from tests.support.sessions import API, Rig, raised
+from tests.support.sessions import API, AT_ONCE, Rig, raised
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 BUSY = (429, {"Retry-After": "30"})
-BRIEF = (429, {"Retry-After": "0.9"})
+BRIEF = (429, {"Retry-After": "0.8"})
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -150,10 +151,13 @@ def test_a_wait_of_a_second_is_a_line_for_people(caplog: pytest.LogCaptureFixtur
     assert fields["authretry_reason"] == "RETRY_AFTER"
     assert (fields["authretry_url"], fields["authretry_seconds"]) == (f"{API}/a", 30.0)
     caplog.clear()
-    rig = Rig(BRIEF, (429, {"Retry-After": "1"}), 200)
+    at_once = RetryPolicy(backoff=AT_ONCE)
+    rig = Rig(BRIEF, 200, retry=at_once)
     rig.clock.advance(1000)
     rig.get()
-    assert lines(caplog) == [f"GET {API}/ waits 1 s: retry_after, as the server asked"]
+    assert lines(caplog) == []
+    Rig((429, {"Retry-After": "0.9"}), 200, retry=at_once).get()
+    assert lines(caplog) == [f"GET {API}/ waits 0.9 s: retry_after, as the server asked"]
 
 
 def test_giving_up_is_a_line_for_people(caplog: pytest.LogCaptureFixture) -> None:
@@ -170,14 +174,25 @@ def test_giving_up_is_a_line_for_people(caplog: pytest.LogCaptureFixture) -> Non
     caplog.clear()
     raised(rig.session, API)
     assert lines(caplog) == [f"GET {API}/ was not sent: {Reason.WAIT_TOO_LONG.value}"]
-    told = [(each.method, each.url, each.attempts) for each in rig.told(GaveUp)]
-    assert told == [("GET", f"{API}/", 1), ("GET", f"{API}/", 0)]
+    expected = GaveUp("GET", f"{API}/", 1, Reason.WAIT_TOO_LONG, 30.0, 429, None)
+    assert rig.told(GaveUp) == [expected, replace(expected, attempts=0, status=None)]
 
 
 def test_a_401_that_is_handed_out_is_a_line_for_people(caplog: pytest.LogCaptureFixture) -> None:
     """It says why the token was not renewed."""
     Rig(401, token=Source("same"), origins=[API]).get()
     assert lines(caplog) == [f"GET {API}/ 401 is handed out: {Reason.UNCHANGED.value}"]
+
+
+def test_a_token_whose_scope_does_not_suffice_is_told_as_the_server_says_it() -> None:
+    """The event has the error code of the challenge; a wrong scope asks for no other sign-in."""
+    lacking = {"WWW-Authenticate": 'Bearer error="insufficient_scope", scope="mail"'}
+    rig = Rig((401, lacking), token=Source("mine"), origins=[API])
+    rig.get()
+    [declined] = rig.told(RefreshDeclined)
+    assert declined == RefreshDeclined(
+        "GET", f"{API}/", Reason.INSUFFICIENT_SCOPE, "insufficient_scope", None
+    )
 
 
 class Slow(FakeClock):
@@ -248,6 +263,15 @@ def test_short_waits_that_take_long_together_are_seen(
     Rig((429, {"Retry-After": "3"}), (429, {"Retry-After": "3"}), 200).get()
     told = f"requests_authretry: GET {API}/ waits 3 s: retry_after, as the server asked\n"
     assert capsys.readouterr().err == told
+
+
+def test_the_notice_of_a_long_wait_is_seen_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wait of 4.9 s is long; a notebook's stream may keep what is not flushed for later."""
+    arrived = BytesIO()
+    monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+    monkeypatch.setattr(sys, "stderr", TextIOWrapper(arrived))
+    Rig((429, {"Retry-After": "4.9"}), 200).get()
+    assert arrived.getvalue() == SAID.replace("30 s", "4.9 s").encode()
 
 
 class Restless(FakeClock):
