@@ -157,7 +157,7 @@ def test_a_deadline_is_kept_on_a_connection_that_is_used_again() -> None:
         error = ended(lambda: raised(session, wire.url))
         assert left.wait(PATIENCE)
         assert wire.connections == 1
-    assert 1120 <= clock.monotonic() < 1150
+    assert clock.monotonic() >= 1120
     assert type(error) is requests.ReadTimeout
 
 
