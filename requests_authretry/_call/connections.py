@@ -294,9 +294,20 @@ class _Bounded(_Base):
         if type(seconds) is not Seconds:
             super()._tunnel()
             return
-        self.response_class = seconds.answer
+        answers: list[Answer] = []
+
+        def answer(*args: Any, **options: Any) -> Answer:
+            answers.append(seconds.answer(*args, **options))
+            return answers[-1]
+
+        self.response_class = answer
         try:
             super()._tunnel()
+        except BaseException:
+            # Before Python 3.11 http.client leaves the answer open, and with it the socket.
+            for each in answers:
+                each.close()
+            raise
         finally:
             del self.response_class
         seconds.limit_handshakes(self.sock)
