@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import warnings
 from contextlib import ExitStack
 from itertools import count
 from typing import TYPE_CHECKING, TypeVar
@@ -75,7 +76,10 @@ def pytest_runtest_logfinish() -> None:
     loaded and at the reports of all tests before.
     """
     if next(_finished) % 50 == 0:
-        gc.collect()
+        # What an earlier test left open would be held against the next one.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
         gc.freeze()
 
 
