@@ -174,8 +174,8 @@ class Admission:
         Returns:
             None if the retry may go on, or why not.
         """
-        is_asked = retry.delay == retry.retry_after
-        if failed.began_cool_down and is_asked and retry.delay <= MAX_COOL_DOWN_SECONDS:
+        is_short = retry.delay <= MAX_COOL_DOWN_SECONDS
+        if failed.began_cool_down and retry.is_as_asked and is_short:
             return None  # the cool-down takes as long
         until = failed.at + retry.delay
         if retry.retry_after is not None or retry.reason is Reason.THROTTLED:
@@ -247,6 +247,7 @@ class Admission:
     def _sleep_until(self, until: float, waiter: Waiter, retry: Retry) -> None:
         left = until - self._clock.monotonic()
         if left > 0:
-            is_asked = retry.delay == retry.retry_after
-            reason = Reason.RETRY_AFTER if is_asked else Reason.BACKOFF
-            waiter.sleep(left, reason, retry.retry_after if is_asked else None)
+            if retry.is_as_asked:
+                waiter.sleep(left, Reason.RETRY_AFTER, retry.retry_after)
+            else:
+                waiter.sleep(left, Reason.BACKOFF)

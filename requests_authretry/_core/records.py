@@ -174,6 +174,11 @@ class Retry:
     cost: int
     retry_after: float | None = None
 
+    @property
+    def is_as_asked(self) -> bool:
+        """Whether the delay is the server's ``retry_after``, and not a longer backoff."""
+        return self.delay == self.retry_after
+
 
 @dataclass(frozen=True, slots=True)
 class Stop:

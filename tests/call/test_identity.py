@@ -181,6 +181,18 @@ def test_a_function_may_tell_callers_apart() -> None:
     assert pair.waits(headers={"X-Tenant": "alice"})
 
 
+def test_an_exception_of_the_function_ends_the_call() -> None:
+    """It is the caller's own fault, and is raised as it is."""
+
+    def broken(request: requests.PreparedRequest) -> str | None:
+        raise LookupError(request.method)
+
+    pair = Pair(limits=RateLimits(identity=broken))
+    with pytest.raises(LookupError, match="GET"):
+        pair.sessions[0].get(API)
+    assert len(pair.below.sent) == 1
+
+
 def test_an_identity_that_is_no_function_is_refused() -> None:
     """The error names what is needed."""
     with pytest.raises(ConfigurationError, match="identity must be a function of a request"):
