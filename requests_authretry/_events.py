@@ -171,12 +171,15 @@ class CoolingDown:
         seconds: How long, from now.
         status: The status code of the refusal, None where another process got it, and the store
             passed it on.
+        endpoint: The method and path pattern that it closes, as ``GET /users/*``; "" where it
+            closes the policy, or the whole origin.
     """
 
     origin: str
     policy: str
     seconds: float
     status: int | None
+    endpoint: str = ""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from requests_authretry import (
     explain,
 )
 from requests_authretry._admission.outage_tracker import OutageTracker
-from requests_authretry._admission.rate_limiter import Key, RateLimiter
+from requests_authretry._admission.rate_limiter import RateLimiter
 from requests_authretry._admission.waiting import Waiter, Wake
 from requests_authretry._core.origin import Origin
 from requests_authretry._core.rate_limit import Slot
@@ -502,7 +502,7 @@ def test_closing_the_session_ends_each_wait(script: list[Line], before: int) -> 
         assert type(error) is AuthRetryError
         assert "closed" in str(error)
         assert len(attempts(error)) == 1
-        assert quotas.level(Origin.of(API)) == RetryQuota().capacity
+        assert quotas.level(API) == RetryQuota().capacity
         assert len(rig.flight.sent) == before + 1
 
 

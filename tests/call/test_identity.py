@@ -20,13 +20,14 @@ from requests_authretry import (
 )
 from requests_authretry._core.identity import name_of
 from requests_authretry.testing import FakeClock, ScriptedAdapter
+from tests.support.limits import hint
 from tests.support.sessions import API
 from tests.support.wire import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-REFUSED = (429, {"Retry-After": "30"})
+REFUSED = hint(30)
 ONCE = RetryPolicy(max_attempts=1)
 AWS = "AWS4-HMAC-SHA256 Credential={}/20260101/eu/s3/aws4_request, Signature={}"
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from requests_authretry import RateLimits, RetryPolicy
-from requests_authretry._core.origin import Origin
-from requests_authretry._core.target import Target, path_pattern
+from requests_authretry._core.target import Target, endpoint_of, origin_name
 from requests_authretry.testing import FakeClock, ScriptedAdapter
 from tests.support.sessions import Rig
 
@@ -28,12 +27,13 @@ PATIENCE = 120.0
 
 ONCE = RetryPolicy(max_attempts=1)
 UNPACED = RateLimits(pacing=False)
+POLICY = {"RateLimit": '"all";r=1;t=60'}
 
 
 def target(url: str) -> Target:
     """Return where a request without a credential goes."""
-    origin = Origin.of(url)
-    return Target(url, origin, "", (origin, path_pattern(url)))
+    origin = origin_name(url)
+    return Target(origin, "", (origin, endpoint_of("GET", url)))
 
 
 class StandingClock(FakeClock):
@@ -157,8 +157,12 @@ def crowd(*script: Line, **settings: Any) -> Iterator[Crowd]:
 
 
 def hint(seconds: float, status: int = 429, **headers: str) -> Line:
-    """An answer that refuses, and says for how long."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    """An answer that refuses, and says for how long.
+
+    Unless other headers are given it names the policy that covers all of the origin, so that no
+    test attempt is sent.
+    """
+    named = {name.replace("_", "-"): value for name, value in headers.items()} or POLICY
     return status, {"Retry-After": f"{seconds:g}", **named}
 
 
