@@ -64,7 +64,7 @@ class Failed:
     outcome: Outcome
 
 
-NO_FAILURE = Failed(Target("", "", ("", "")), 0.0, Outcome())
+NO_FAILURE = Failed(Target("", "", "", ""), 0.0, Outcome())
 """The failure of a call in which nothing has failed."""
 
 

@@ -11,7 +11,7 @@ from .._core import rate_limit
 from .._core.rate_limit import AskAgain, RateState, Slot, TooLate
 from .._core.records import Reason
 from .._core.scope import LEARNT_SECONDS, Reach, Scope
-from .._core.target import endpoint_of, origin_name
+from .._core.target import origin_name, path_pattern
 from .._locks import ForkSafeLock
 from .table import Table
 
@@ -166,9 +166,9 @@ class RateLimiter:
         begin like it: GitHub names one for ``/search/...`` and another for the rest.
         """
         origin, who = target.origin, target.credential
-        scopes = (Scope(origin, who), Scope(origin, who, "", target.endpoint[1]))
+        scopes = (Scope(origin, who), Scope.of_endpoint(target))
         now = self._clock.monotonic()
-        for prefix in _prefixes(target.endpoint[1]):
+        for prefix in _prefixes(target.path):
             names = self._names.get((origin, prefix), now, None)
             if names is not None:
                 return (*scopes, *(Scope(origin, who, name) for name in names))
@@ -179,11 +179,11 @@ class RateLimiter:
         names = tuple(sorted({limit.name for limit in limits} - {""}))
         if not names:
             return
-        origin, (path, *beginnings) = target.origin, _prefixes(target.endpoint[1])
+        origin, (path, *beginnings) = target.origin, _prefixes(target.path)
         now = self._clock.monotonic()
+        if self._names.get((origin, path), now, None) == names:
+            return
         with self._lock:
-            if self._names.get((origin, path), now, None) == names:
-                return
             for beginning in beginnings:
                 known = self._names.get((origin, beginning), now, None)
                 # Where paths that begin alike have different policies, the beginning has none.
@@ -268,7 +268,7 @@ class RateLimiter:
         if names:
             spent = {limit.name for limit in limits if limit.remaining < 1} - {""}
             return tuple(Scope(origin, who, name) for name in sorted(spent or names))
-        now, endpoint = self._clock.monotonic(), Scope(origin, who, "", target.endpoint[1])
+        now, endpoint = self._clock.monotonic(), Scope.of_endpoint(target)
         is_wide = self._reaches.get((origin, who), now, Reach()).is_wide(now)
         return (Scope(origin, who), endpoint) if is_wide else (endpoint,)
 
@@ -279,7 +279,7 @@ class RateLimiter:
             whole = self._queues.get(Scope(*at))
             may_widen = whole is None or now >= whole.state.narrowed_until
             reach = self._reaches.get(at, now, Reach()).on_refused(
-                target.endpoint[1], began, now, now + seconds, may_widen=may_widen
+                target, began, now, now + seconds, may_widen=may_widen
             )
             self._reaches.put(at, reach, now)
 
@@ -416,7 +416,7 @@ class RateLimiter:
             span = max(now - successes[0][2], 0.001)  # older ones are forgotten already
         passed = sum(
             origin_name(url) == scope.origin
-            and (not scope.endpoint or endpoint_of(method, url) == scope.endpoint)
+            and scope.endpoint in {"", f"{method} {path_pattern(url)}"}
             for method, url, sent in successes
             if sent > now - span
         )
@@ -463,7 +463,7 @@ def _ask(
     return None, numbers
 
 
-def _prefixes(endpoint: str) -> list[str]:
-    """Return the pattern of an endpoint's path and its beginnings, the longest first, "" last."""
-    parts = endpoint.partition(" ")[2].split("/")
+def _prefixes(path: str) -> list[str]:
+    """Return the pattern of a path and its beginnings, the longest first and "" last."""
+    parts = path.split("/")
     return ["/".join(parts[:end]) for end in range(len(parts), -1, -1)]

@@ -12,7 +12,7 @@ from .._core.http import UNAUTHORIZED
 from .._core.identity import identity_of, name_of
 from .._core.origin import Origin, redacted
 from .._core.records import Reason
-from .._core.target import Target, endpoint_of, origin_name
+from .._core.target import Target, origin_name, path_pattern
 from .._core.unauthorized import has_replayed
 from .._errors import AuthRetryError
 from .outgoing import header_of, with_header, with_own_headers
@@ -153,9 +153,8 @@ def target_of(shared: SharedState, request: PreparedRequest) -> Target:
     Its ``credential`` is a name that tells callers apart, and does not give the credential away.
     """
     url = request.url or ""
-    origin = origin_name(url)
-    endpoint = origin, endpoint_of(request.method, url)
-    return Target(origin, _identity(shared, request), endpoint)
+    credential = _identity(shared, request)
+    return Target(origin_name(url), credential, request.method or "", path_pattern(url))
 
 
 def _identity(shared: SharedState, request: PreparedRequest) -> str:

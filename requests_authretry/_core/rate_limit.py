@@ -160,7 +160,7 @@ class RateState:
     Attributes:
         not_before: The end of the cool-down.
         asked: The ``retry_after`` that began it, None before there was one.
-        closed: When it began.
+        closed: When it began, inf if no test attempt may be sent.
         is_tested: Whether its test attempt was sent, or none may be.
         narrowed_until: Until when a refusal begins no cool-down, as a test attempt passed.
         rate: Requests a second that passed when the rate was last lowered; inf before the first
@@ -339,7 +339,7 @@ def with_cool_down(
     if until <= state.not_before or (may_test and now < state.narrowed_until):
         return state
     if now >= state.not_before:
-        state = replace(state, closed=now, is_tested=not may_test)
+        state = replace(state, closed=now if may_test else inf, is_tested=not may_test)
     return replace(state, not_before=until, asked=retry_after)
 
 

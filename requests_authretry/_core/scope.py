@@ -11,7 +11,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import inf
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from .target import Target
 
 LEARNT_SECONDS: Final = 600.0
 """Seconds for which a scope that evidence has made wider or narrower stays so."""
@@ -32,6 +35,11 @@ class Scope(NamedTuple):
     policy: str = ""
     endpoint: str = ""
 
+    @classmethod
+    def of_endpoint(cls, target: Target) -> Scope:
+        """Return the scope that is the endpoint of a request."""
+        return cls(target.origin, target.credential, "", f"{target.method} {target.path}")
+
     def __str__(self) -> str:
         """Return the key of its cool-down in a store."""
         kind = "policy" if self.policy else "endpoint" if self.endpoint else "origin"
@@ -44,7 +52,7 @@ class Reach:
     """How far refusals without a name reach at one origin. Times are monotonic seconds.
 
     Attributes:
-        endpoint: The refused endpoint whose cool-down ends last.
+        endpoint: Method and path of the refusal whose cool-down ends last.
         refused: When its refusal arrived.
         until: When its cool-down ends.
         wide_until: Until when a refusal closes the whole origin.
@@ -60,18 +68,19 @@ class Reach:
         return now < self.wide_until
 
     def on_refused(
-        self, endpoint: str, began: float, now: float, until: float, *, may_widen: bool
+        self, target: Target, began: float, now: float, until: float, *, may_widen: bool
     ) -> Reach:
         """Learn from a refusal without a name.
 
         Args:
-            endpoint: The endpoint that refused.
+            target: Where the request went.
             began: When the request was sent. One that left before another refusal arrived is no
                 evidence that both come of one limit.
             now: When the refusal arrived.
             until: When the cool-down ends that it asks for.
             may_widen: False where a test attempt has shown that a limit does not cover the origin.
         """
+        endpoint = Scope.of_endpoint(target).endpoint
         is_second = endpoint != self.endpoint and self.refused <= began and now < self.until
         is_wide = may_widen and (is_second or self.is_wide(now))
         wide_until = now + LEARNT_SECONDS if is_wide else self.wide_until

@@ -11,11 +11,10 @@ from .bounds import URL_KEPT
 from .origin import Origin
 
 Endpoint = tuple[str, str]
-"""The name of an origin, and a method with the pattern of a path: ``GET /users/*``."""
+"""The name of an origin and the pattern of a path there. An outage concerns one endpoint."""
 
 _BEGINNING = re.compile(r"[^/?#]*//[^/?#]*")
 _IDENTIFIER = re.compile(r".*\d|.{21}")
-"""A part of a path with a digit or with more than 20 characters."""
 
 _PARTS = 6
 """Parts of a path that distinguish endpoints, the empty part before the first slash included."""
@@ -28,12 +27,19 @@ class Target:
     Attributes:
         origin: The name of the URL's origin, see `origin_name`.
         credential: A name for the credential that the attempt carries; the name is not secret.
-        endpoint: The endpoint at that origin.
+        method: The method of the request.
+        path: The pattern of the URL's path, see `path_pattern`.
     """
 
     origin: str
     credential: str
-    endpoint: Endpoint
+    method: str
+    path: str
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The endpoint that an outage concerns, whatever the method."""
+        return self.origin, self.path
 
 
 def origin_name(url: str) -> str:
@@ -55,16 +61,15 @@ def _origin_name(beginning: str) -> str:
     return beginning.lower() if origin is None else str(origin)
 
 
-def endpoint_of(method: str | None, url: str) -> str:
-    """Return a request's method and the pattern of its path: ``GET /users/*/posts``.
+def path_pattern(url: str) -> str:
+    """Return the beginning of a URL's path, with "*" for each part that is taken for an identifier.
 
-    Only five parts of the path count. A part with a digit, or with more than 20 characters, is
-    taken for an identifier: "*" stands in its place.
+    A part with a digit or with more than 20 characters is taken for one: ``/users/42/posts`` is
+    ``/users/*/posts``. Only five parts count.
     """
     try:
         path = urlsplit(url).path
     except ValueError:  # requests refuses such a URL when it sends
-        path = ""
+        return ""
     parts = path[:URL_KEPT].split("/")[:_PARTS]
-    pattern = "/".join("*" if _IDENTIFIER.match(part) else part for part in parts)
-    return f"{method} {pattern}"
+    return "/".join("*" if _IDENTIFIER.match(part) else part for part in parts)

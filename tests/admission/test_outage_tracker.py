@@ -20,7 +20,6 @@ from requests_authretry import (
     attempts,
     explain,
 )
-from requests_authretry._core.origin import Origin
 from requests_authretry._core.outage import DOWN, SPACING
 from requests_authretry.testing import FakeClock
 from tests.support.limits import ONCE, crowd, hint, target

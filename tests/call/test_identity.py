@@ -213,6 +213,6 @@ def test_no_credential_is_in_a_shared_record() -> None:
     pair = Pair(store=Seen())
     pair.sessions[0].get(API, headers={"X-API-Key": "sesame-4711"})
     assert is_there.wait(PATIENCE)
-    assert pushed == [f"cool-down {API} {name_of('x-api-key', 'sesame-4711')}"]
+    assert pushed == [f"cool-down policy {API} {name_of('x-api-key', 'sesame-4711')} all"]
     assert "sesame" not in pushed[0]
     assert len(name_of("x-api-key", "sesame-4711")) == 16
