@@ -69,11 +69,11 @@ def test_a_store_gets_only_so_many_keys(monkeypatch: pytest.MonkeyPatch) -> None
     store = PushedTo()
     script = [
         hint(30, X_RateLimit_Remaining="0", X_RateLimit_Reset="30", X_RateLimit_Resource=name)
-        for name in (f"{number}-".ljust(900, "r") for number in range(20 * 3))
+        for name in (f"{number}-".ljust(900, "r") for number in range(60))
     ]
     rig = Rig(*script, retry=ONCE, store=store)
     for number in range(len(script)):
-        rig.get(f"/{'a' * number}")
+        rig.get(f"/{'a' * (number % 20)}/{'b' * (number // 20)}")
     looks_end()
     assert 20 <= len(store.keys) <= 22  # the first two are over when the others come
     assert max(map(len, store.keys)) < 200
