@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from .._core.rate_limit import MAX_COOL_DOWN_SECONDS
+from .._core.validation import is_finite
 from .._events import CoolingDown, StoreFailed, logger, tell
 from .._locks import ForkSafeLock
 from .._warnings import pointing_here, warn_of_store
@@ -57,9 +58,8 @@ class SharedLimits:
             return
         self._announce(key, seconds, status)
         if self._store is not None:
-            end = self._clock.time() + seconds
             # Other processes may not have met the name of the policy yet.
-            self._work({key: end, Key(key.origin, key.credential): end}, key)
+            self._work({key: until, Key(key.origin, key.credential): until}, key)
 
     def look(self, key: Key) -> None:
         """Read other processes' cool-downs in the background; the next look is a second later."""
@@ -95,19 +95,15 @@ class SharedLimits:
                     self._is_working = False
                     return
             for key, until in untold.items():
-                now = self._clock.time()
-                self._ask_store("push", methodcaller("push", str(key), until, now))
+                seconds = until - self._clock.monotonic()
+                self._ask_store("push", methodcaller("push", str(key), seconds))
             for key in watched:
-                self._adopt(key, self._ask_store("read", methodcaller("read", str(key))))
+                self._adopt(key, self._ask_store("read", methodcaller("push", str(key), 0.0)))
 
-    def _adopt(self, key: Key, record: object) -> None:
+    def _adopt(self, key: Key, seconds: object) -> None:
         """Start the cool-down that another process has put into the store."""
-        try:
-            seconds = float(str(record)) - self._clock.time()
-        except ValueError:
-            return
-        # No process of ours writes a longer one; its end would never come nearer.
-        if seconds > MAX_COOL_DOWN_SECONDS:
+        # Users bring stores; one that says more than an hour never comes to an end.
+        if not is_finite(seconds) or seconds > MAX_COOL_DOWN_SECONDS:
             return
         if self.limiter.start_cool_down(key, self._clock.monotonic() + seconds, seconds):
             self._announce(key, seconds, None)
