@@ -50,10 +50,10 @@ class Elsewhere:
         """Exclude others."""
         return self._store.lock(key, timeout)
 
-    def push(self, key: str, until: float, now: float) -> float:
+    def push(self, key: str, seconds: float) -> float:
         """Move a time forward."""
         self._note("push")
-        return self._store.push(key, until, now)
+        return self._store.push(key, seconds)
 
 
 def process(clock: FakeClock, store: object, *script: Any) -> Rig:
