@@ -115,8 +115,10 @@ HOUR = 3_600_000
 
 @pytest.mark.parametrize("decode", [True, False])
 def test_the_life_of_a_cool_down(
-    redis_server: RedisServer, client: redis.Redis, decode: bool
-) -> None:  # noqa: FBT001 (a case)
+    redis_server: RedisServer,
+    client: redis.Redis,
+    decode: bool,  # noqa: FBT001 (a case)
+) -> None:
     """A cool-down is a key that lives as long; its life is what is left, by the server's clock."""
     with redis.Redis.from_url(redis_server.url, decode_responses=decode) as chosen:
         store = RedisStore(chosen, ttl=5.0)

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import threading
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from requests_authretry import CoolingDown, MemoryStore, StoreFailed, Waiting
+from requests_authretry import (
+    CoolingDown,
+    FileStore,
+    MemoryStore,
+    RetryPolicy,
+    StoreFailed,
+    Waiting,
+)
+from requests_authretry.redis import RedisStore
 from requests_authretry.testing import FakeClock
 from tests.support.limits import ONCE, UNPACED, hint, looks_end, refused_for, target
 from tests.support.sessions import API, Rig
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from requests_authretry import Store
+    from tests.servers.redis import RedisServer
 
 KEY = f"cool-down {API}"
 """What a limit without names and credentials is kept under."""
@@ -23,42 +36,41 @@ class Elsewhere:
     """The store as another process has it: the same records behind a separate object.
 
     Attributes:
-        asked: The operations that were called, each with its thread.
+        asked: The pushes, each with its key, its seconds and its thread.
         fault: The exception that it raises.
+        answer: What it answers in place of the store; None: what the store says.
     """
 
-    def __init__(self, store: MemoryStore) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self.asked: list[tuple[str, str]] = []
+        self.asked: list[tuple[str, float, str]] = []
         self.fault: Exception | None = None
-
-    def _note(self, what: str) -> None:
-        self.asked.append((what, threading.current_thread().name))
-        if self.fault is not None:
-            raise self.fault
+        self.answer: object = None
 
     def read(self, key: str) -> str | None:
         """Return a record."""
-        self._note("read")
         return self._store.read(key)
 
     def write(self, key: str, record: str) -> None:
         """Keep a record."""
         self._store.write(key, record)
 
-    def lock(self, key: str, timeout: float) -> AbstractContextManager[None]:
+    def lock(self, key: str, timeout: float) -> AbstractContextManager[object]:
         """Exclude others."""
         return self._store.lock(key, timeout)
 
     def push(self, key: str, seconds: float) -> float:
-        """Move a time forward."""
-        self._note("push")
-        return self._store.push(key, seconds)
+        """Extend a cool-down."""
+        self.asked.append((key, seconds, threading.current_thread().name))
+        if self.fault is not None:
+            raise self.fault
+        answer: Any = self.answer
+        return self._store.push(key, seconds) if answer is None else answer
 
 
-def process(clock: FakeClock, store: object, *script: Any) -> Rig:
+def process(clock: FakeClock, store: object, *script: Any, retry: RetryPolicy = ONCE) -> Rig:
     """Make a session as another process has it."""
-    return Rig(*script, clock=clock, store=store, retry=ONCE, limits=UNPACED)
+    return Rig(*script, clock=clock, store=store, retry=retry, limits=UNPACED)
 
 
 @pytest.fixture
@@ -68,9 +80,9 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def store() -> MemoryStore:
+def store(clock: FakeClock) -> MemoryStore:
     """Return the content of the store."""
-    return MemoryStore()
+    return MemoryStore(clock)
 
 
 @pytest.fixture
@@ -80,12 +92,65 @@ def there(store: MemoryStore) -> Elsewhere:
 
 
 def test_the_refused_tells_all_others(clock: FakeClock, store: MemoryStore) -> None:
-    """The time is put into the store once, as POSIX time, and not in the thread of a call."""
+    """The seconds are put into the store once, and not in the thread of a call."""
     rig = process(clock, seen := Elsewhere(store), hint(30), hint(30))
     refused_for(rig)
     looks_end()
-    assert store.read(KEY) == repr(clock.time() + 30)
-    assert seen.asked == [("push", "requests_authretry look")]
+    assert store.push(KEY, 0.0) == 30.0
+    assert seen.asked == [(KEY, 30.0, "requests_authretry look")]
+
+
+def test_a_store_that_is_slow_is_told_what_is_left(clock: FakeClock, store: MemoryStore) -> None:
+    """Of 30 s that begin while the store takes 20 s for another push, it is told of ten."""
+    went_on, began = Event(), Event()
+
+    class Slow(Elsewhere):
+        def push(self, key: str, seconds: float) -> float:
+            left = super().push(key, seconds)
+            began.set()
+            assert went_on.wait(120)
+            return left
+
+    rig = process(clock, seen := Slow(store), hint(600), hint(30))
+    refused_for(rig, path="https://other.example.com")
+    assert began.wait(120)
+    refused_for(rig)
+    clock.advance(20)
+    went_on.set()
+    looks_end()
+    assert [(key, seconds) for key, seconds, _ in seen.asked][1:] == [(KEY, 10.0)]
+
+
+STORES = ["memory", "file", "redis"]
+
+
+@pytest.fixture(params=STORES)
+def both(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Store, Store]:
+    """Every store in turn as two machines have it, each with an object of its own."""
+    if request.param == "redis":
+        server: RedisServer = request.getfixturevalue("redis_server")
+        return RedisStore(server.url), RedisStore(server.url)
+    if request.param == "file":
+        return FileStore(tmp_path / "store.json"), FileStore(tmp_path / "store.json")
+    memory: Any = MemoryStore()
+    return memory, Elsewhere(memory)
+
+
+@pytest.mark.parametrize("fast", [-300.0, 0.0, 300.0, 1e8])
+def test_clocks_that_differ_change_no_cool_down(fast: float, both: tuple[Store, Store]) -> None:
+    """A machine whose clock is 300 s fast and is told 1000 s makes that no 1300 s for others.
+
+    The stores count real seconds: at most 250 of them pass before the other machine looks.
+    """
+    right = FakeClock(1e9)
+    refused_for(process(FakeClock(1e9 + fast), both[0], hint(1000)))
+    looks_end()
+    rig = process(right, both[1], 200, retry=RetryPolicy(deadline=3600))
+    right.advance(1)
+    assert rig.get().status_code == 200
+    looks_end()
+    [event] = rig.told(CoolingDown)
+    assert event.seconds == pytest.approx(875.0, abs=125.001)
 
 
 def test_others_hold_back_too(clock: FakeClock, store: MemoryStore, there: Elsewhere) -> None:
@@ -122,7 +187,7 @@ def test_a_look_is_taken_once_a_second_while_requests_are_sent(
         rig.get()
         looks_end()
         clock.advance(0.1)
-    assert there.asked == [("read", "requests_authretry look")] * 3
+    assert there.asked == [(KEY, 0.0, "requests_authretry look")] * 3
 
 
 @pytest.mark.parametrize("fault", [OSError("no route to secret"), TimeoutError(), KeyError("x")])
@@ -144,22 +209,41 @@ def test_a_store_that_fails_costs_an_event(
     assert clock.sleeps == ([] if doing == "read" else [28.0])
 
 
-@pytest.mark.parametrize(
-    "record",
-    ["soon", "", "nan", "inf", "-inf", "-5", "1e300", "999999999", "1000003700", "1000000001.5"],
-)
-def test_a_record_that_means_nothing_is_ignored(
-    clock: FakeClock, store: MemoryStore, there: Elsewhere, record: str
-) -> None:
-    """A record that is not a time, is past, or more than an hour ahead is ignored silently."""
-    store.write(KEY, record)
+def is_ignored(clock: FakeClock, there: Elsewhere) -> bool:
+    """Whether a process goes on as if it heard of no cool-down, and says nothing."""
     rig = process(clock, there, *[200] * 3)
     for _ in range(3):
         clock.advance(2)
         assert rig.get().status_code == 200
         looks_end()
-    assert (clock.sleeps, rig.told(Waiting), rig.told(CoolingDown)) == ([], [], [])
     assert rig.adapter._shared.limiter.check_after > clock.monotonic()  # noqa: SLF001 (no queue)
+    return (clock.sleeps, rig.told(Waiting), rig.told(CoolingDown)) == ([], [], [])
+
+
+@pytest.mark.parametrize(
+    "record",
+    ["soon", "", "nan", "inf", "-5", "1e300", "1000000001.5", "{}", '{"version": 9, "until": 7}'],
+)
+def test_a_record_that_means_nothing_is_ignored(
+    clock: FakeClock, store: MemoryStore, there: Elsewhere, record: str
+) -> None:
+    """Text that is no cool-down, or one of another release, is ignored silently, and stays."""
+    store.write(KEY, record)
+    assert is_ignored(clock, there)
+    assert store.read(KEY) == record
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [0.0, -5.0, float("nan"), float("inf"), 3600.5, 1e308, 10**400, "30", b"30", True, [30.0]],
+    ids=lambda answer: f"{answer!r:.9}",
+)
+def test_a_store_that_answers_nonsense_is_ignored(
+    clock: FakeClock, there: Elsewhere, answer: object
+) -> None:
+    """A user's store may answer no number, or days: nobody waits for that."""
+    there.answer = answer
+    assert is_ignored(clock, there)
 
 
 def test_a_hint_of_hours_is_shared_as_one_hour(

@@ -485,11 +485,11 @@ def test_copies_share_cool_downs(store: Store) -> None:
 class Stopped(SystemClock):
     """A clock of the user's that can be pickled: it stands at noon."""
 
-    def monotonic(self) -> float:  # type: ignore[override]
+    def monotonic(self) -> float:
         """Return the same seconds always."""
         return 43_200.0
 
-    time = monotonic  # type: ignore[assignment]
+    time = monotonic
 
 
 def test_copies_have_the_clock(tmp_path: Path) -> None:

@@ -472,7 +472,7 @@ def test_odd_cool_downs_are_replaced(path: Path, odd: object) -> None:
     "foreign", [raw(1e9), raw(7200.0), raw(1e300, NOW + 1e9), raw(60.0, 1e300)]
 )
 def test_a_foreign_cool_down_ends_within_an_hour(path: Path, foreign: object) -> None:
-    """A record of seconds or times that no push has kept lasts an hour at most, and then is over."""
+    """A record of seconds or times that no push has kept is over after an hour at most."""
     path.write_text(json.dumps({"requests_authretry": {"key": foreign}}))
     clock = FakeClock(NOW)
     store = FileStore(path, clock)
