@@ -30,9 +30,6 @@ _SUCCESSES_KEPT = 512
 _MEASURED_SECONDS = 1.0
 """The time before that refusal in which successes are counted."""
 
-_NEWS_SECONDS = 0.05
-"""A cool-down is announced again only if it ends so much later than announced."""
-
 _SWEEP_SECONDS = 10.0
 _MOST_QUEUES = 1000
 _MOST_ORIGINS, _MOST_PREFIXES = 1000, 1000
@@ -287,7 +284,7 @@ class RateLimiter:
             queue = self._queue(key)
             queue.state = rate_limit.with_cool_down(queue.state, until, retry_after)
             queue.wake_hopeless()
-            is_news = queue.state.not_before > queue.announced + _NEWS_SECONDS
+            is_news = queue.state.not_before > queue.announced + rate_limit.SAME_COOL_DOWN_SECONDS
             if is_news:
                 queue.announced = queue.state.not_before
             return is_news

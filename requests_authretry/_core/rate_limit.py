@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 MAX_COOL_DOWN_SECONDS: Final = 3600.0
 """Seconds that a cool-down holds back other calls, at most; then one of these calls is sent."""
 
+SAME_COOL_DOWN_SECONDS: Final = 0.5
+"""A cool-down that ends so little later is still the same one. A process hears of its own cool-down
+again from the store, and each way took time."""
+
 LEAST_RATE: Final = 0.05
 """Requests a second that are always allowed, however often the server refuses."""
 
@@ -311,7 +315,8 @@ def pace(state: RateState, now: float) -> float:
 def with_cool_down(state: RateState, until: float, retry_after: float | None = None) -> RateState:
     """Extend the cool-down to `until`, as a server asked; if it ends later already, it stays."""
     if until > state.not_before:  # what a store says may be no number
-        return replace(state, not_before=until, asked=retry_after)
+        is_same = until <= state.not_before + SAME_COOL_DOWN_SECONDS
+        return replace(state, not_before=until, asked=state.asked if is_same else retry_after)
     return state
 
 

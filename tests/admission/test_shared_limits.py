@@ -171,6 +171,30 @@ def test_others_hold_back_too(clock: FakeClock, store: MemoryStore, there: Elsew
     assert event.seconds == pytest.approx(29.0)
 
 
+@pytest.mark.parametrize("each_way", [0.001, 0.2])
+def test_the_refused_does_not_hear_of_another_cool_down(
+    clock: FakeClock, store: MemoryStore, each_way: float
+) -> None:
+    """A store that takes 0.2 s each way makes the end a bit later, and no other cool-down of it."""
+
+    class Far(Elsewhere):
+        def push(self, key: str, seconds: float) -> float:
+            clock.advance(each_way)
+            left = super().push(key, seconds)
+            clock.advance(each_way)
+            return left
+
+    rig = process(clock, Far(store), hint(30), 200)
+    assert rig.get().status_code == 429
+    looks_end()
+    clock.advance(1)
+    rig.adapter._shared.sharing.look(_key(rig))  # noqa: SLF001 (as a request does)
+    looks_end()
+    rig.get()
+    assert [event.seconds for event in rig.told(CoolingDown)] == [30.0]
+    assert [event.retry_after for event in rig.told(Waiting)] == [30.0]
+
+
 def test_a_look_is_taken_once_a_second_while_requests_are_sent(
     clock: FakeClock, there: Elsewhere
 ) -> None:
