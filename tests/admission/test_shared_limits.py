@@ -7,6 +7,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import redis
 
 from requests_authretry import (
     CoolingDown,
@@ -22,11 +23,11 @@ from tests.support.limits import ONCE, UNPACED, hint, looks_end, refused_for, ta
 from tests.support.sessions import API, Rig
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     from requests_authretry import Store
-    from tests.servers.redis import RedisServer
 
 KEY = f"cool-down {API}"
 """What a limit without names and credentials is kept under."""
@@ -121,19 +122,18 @@ def test_a_store_that_is_slow_is_told_what_is_left(clock: FakeClock, store: Memo
     assert [(key, seconds) for key, seconds, _ in seen.asked][1:] == [(KEY, 10.0)]
 
 
-STORES = ["memory", "file", "redis"]
-
-
-@pytest.fixture(params=STORES)
-def both(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Store, Store]:
+@pytest.fixture(params=["memory", "file", "redis"])
+def both(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Store, Store]]:
     """Every store in turn as two machines have it, each with an object of its own."""
     if request.param == "redis":
-        server: RedisServer = request.getfixturevalue("redis_server")
-        return RedisStore(server.url), RedisStore(server.url)
-    if request.param == "file":
-        return FileStore(tmp_path / "store.json"), FileStore(tmp_path / "store.json")
-    memory: Any = MemoryStore()
-    return memory, Elsewhere(memory)
+        url = request.getfixturevalue("redis_server").url
+        with redis.Redis.from_url(url) as one, redis.Redis.from_url(url) as other:
+            yield RedisStore(one), RedisStore(other)
+    elif request.param == "file":
+        yield FileStore(tmp_path / "store.json"), FileStore(tmp_path / "store.json")
+    else:
+        memory = MemoryStore()
+        yield memory, Elsewhere(memory)
 
 
 @pytest.mark.parametrize("fast", [-300.0, 0.0, 300.0, 1e8])
