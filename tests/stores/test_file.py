@@ -487,15 +487,15 @@ def test_a_file_of_two_releases(path: Path) -> None:
     The release before this one keeps the end of a cool-down in POSIX seconds, an hour at most.
     """
     later = {"kind": "cool-down", "version": 2, "ends": "at noon"}
-    numbers = {"soon": NOW + 1.0, "later": NOW + 1800.0, "never": NOW + 1e9, "inf": INF, "nan": NAN}
-    kept = {"newer": later, "token": RECORD, **numbers}
-    path.write_text(json.dumps({"requests_authretry": kept}))
+    numbers = {"over": NOW + 1.0, "never over": NOW + 3601.5, "inf": INF, "nan": NAN}
+    kept = {"newer": later, "token": RECORD, "soon over": NOW + 1.5, "in an hour": NOW + 3601.0}
+    path.write_text(json.dumps({"requests_authretry": {**kept, **numbers}}))
     clock = FakeClock(NOW)
     clock.advance(1.0)
     FileStore(path, clock).push("key", 60.0)
     after = json.loads(path.read_text())["requests_authretry"]
     assert after.pop("key")["seconds"] == 60.0
-    assert after == {"newer": later, "token": RECORD, "later": NOW + 1800.0}
+    assert after == kept
 
 
 @pytest.mark.parametrize(
