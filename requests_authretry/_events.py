@@ -152,7 +152,8 @@ class StoreFailed:
 
     Attributes:
         key: The name the store keeps the token under, or ``cool-down``.
-        doing: The operation that failed: ``lock``, ``read``, ``write`` or ``push``.
+        doing: What failed: ``lock``, ``read``, ``write`` or ``push``. A cool-down is read by a push
+            of 0.0 seconds: that is ``read``, too.
         error: The name of the exception's class.
     """
 

@@ -30,11 +30,9 @@ _SUCCESSES_KEPT = 512
 _MEASURED_SECONDS = 1.0
 """The time before that refusal in which successes are counted."""
 
-_NEWS_SECONDS = 0.05
-"""A cool-down is announced again only if it ends so much later than announced."""
-
 _SWEEP_SECONDS, _SWEPT = 1.0, 100
 """Each second so many rate limits are looked at, whether they still hold back any call."""
+
 
 _MOST_QUEUES = 10_000
 _MOST_ANNOUNCED = 1000
@@ -304,7 +302,7 @@ class RateLimiter:
                 queue.state, until, now, retry_after, may_test=may_test and not scope.policy
             )
             queue.wake_hopeless()
-            is_news = queue.state.not_before > queue.announced + _NEWS_SECONDS
+            is_news = queue.state.not_before > queue.announced + rate_limit.SAME_COOL_DOWN_SECONDS
             if is_news:
                 queue.announced = queue.state.not_before
             return is_news and self._origins[scope.origin] <= _MOST_ANNOUNCED

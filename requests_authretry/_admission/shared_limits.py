@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from .._core.rate_limit import MAX_COOL_DOWN_SECONDS
+from .._core.validation import is_finite
 from .._events import CoolingDown, StoreFailed, logger, tell
 from .._locks import ForkSafeLock
 from .._warnings import pointing_here, warn_of_store
@@ -72,8 +73,7 @@ class SharedLimits:
             return
         self._announce(news[0], seconds, status)
         if self._store is not None:
-            end = self._clock.time() + seconds
-            self._work(dict.fromkeys(news, end), news)
+            self._work(dict.fromkeys(news, until), news)
 
     def look(self, scopes: Iterable[Scope]) -> None:
         """Read other processes' cool-downs in the background; the next look is a second later."""
@@ -110,19 +110,16 @@ class SharedLimits:
                     self._is_working = False
                     return
             for scope, until in untold.items():
-                now = self._clock.time()
-                self._ask_store("push", methodcaller("push", str(scope), until, now))
+                seconds = until - self._clock.monotonic()
+                self._ask_store("push", methodcaller("push", str(scope), seconds))
             for scope in watched:
-                self._adopt(scope, self._ask_store("read", methodcaller("read", str(scope))))
+                left = self._ask_store("read", methodcaller("push", str(scope), 0.0))
+                self._adopt(scope, left)
 
-    def _adopt(self, scope: Scope, record: object) -> None:
+    def _adopt(self, scope: Scope, seconds: object) -> None:
         """Start the cool-down that another process has put into the store."""
-        try:
-            seconds = float(str(record)) - self._clock.time()
-        except ValueError:
-            return
-        # No process of ours writes a longer one; its end would never come nearer.
-        if seconds > MAX_COOL_DOWN_SECONDS:
+        # Users bring stores; one that says more than an hour never comes to an end.
+        if not is_finite(seconds) or seconds > MAX_COOL_DOWN_SECONDS:
             return
         until = self._clock.monotonic() + seconds
         if self.limiter.start_cool_down(scope, until, seconds, may_test=True):

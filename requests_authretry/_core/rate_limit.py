@@ -43,6 +43,10 @@ if TYPE_CHECKING:
 MAX_COOL_DOWN_SECONDS: Final = 3600.0
 """Seconds that a cool-down holds back other calls, at most; then one of these calls is sent."""
 
+SAME_COOL_DOWN_SECONDS: Final = 0.5
+"""A cool-down that ends so little later is still the same one. A process hears of its own cool-down
+again from the store, and each way took time."""
+
 LEAST_RATE: Final = 0.05
 """Requests a second that are always allowed, however often the server refuses."""
 
@@ -338,6 +342,8 @@ def with_cool_down(
     """
     if until <= state.not_before or (may_test and now < state.narrowed_until):
         return state
+    if until <= state.not_before + SAME_COOL_DOWN_SECONDS:
+        return replace(state, not_before=until)
     if now >= state.not_before:
         state = replace(state, closed=now if may_test else inf, is_tested=not may_test)
     return replace(state, not_before=until, asked=retry_after)

@@ -49,10 +49,11 @@ class Down:
     """
 
     def __init__(self, *script: Line, failures: int = DOWN, **settings: Any) -> None:
-        shared: dict[str, Any] = {"clock": FakeClock(), "store": MemoryStore()}
+        clock: Any = FakeClock()
+        shared: dict[str, Any] = {"clock": clock, "store": MemoryStore(clock)}
         self.rig = Rig(*script, **{**shared, **settings})
         self.other = Rig(*[503] * 200, retry=ONCE, **shared)
-        self.clock = shared["clock"]
+        self.clock = clock
         self.fail(failures)
 
     def fail(self, times: int = 1) -> None:

@@ -31,7 +31,16 @@ from requests_authretry._admission.waiting import Waiter, Wake
 from requests_authretry._core.scope import Scope
 from requests_authretry.testing import FakeClock, ScriptedAdapter
 from tests.call.test_lifecycle import Child
-from tests.support.limits import ONCE, POLICY, UNPACED, crowd, hint, refused_for, target
+from tests.support.limits import (
+    ONCE,
+    POLICY,
+    UNPACED,
+    StandingClock,
+    crowd,
+    hint,
+    refused_for,
+    target,
+)
 from tests.support.sessions import API, AT_ONCE, Rig, raised, real
 from tests.support.wire import Wire, answer, chunked
 
@@ -75,9 +84,10 @@ def test_a_refusal_holds_back_all_calls(status: int) -> None:
 @pytest.mark.parametrize(("shared", "waits"), [(True, [30.0]), (False, [])])
 def test_other_settings_are_held_through_one_store(shared: bool, waits: list[float]) -> None:  # noqa: FBT001
     """A refusal of one settings object holds at once for all that name the same store object."""
-    clock, store = FakeClock(), MemoryStore()
+    clock = FakeClock()
+    store = MemoryStore(clock)
     closed(clock=clock, store=store)
-    other = Rig(200, clock=clock, store=store if shared else MemoryStore())
+    other = Rig(200, clock=clock, store=store if shared else MemoryStore(clock))
     assert other.get().status_code == 200
     assert clock.sleeps == waits
 
@@ -216,14 +226,14 @@ BUSY: dict[str, Action] = {
 @pytest.mark.parametrize("busy", BUSY.values(), ids=BUSY)
 def test_a_retry_that_would_come_too_late_hands_out_its_answer(busy: Action, stream: bool) -> None:  # noqa: FBT001
     """A refusal of another call during the backoff makes a late retry hand out its whole answer."""
-    clock, store, told = FakeClock(), MemoryStore(), list[object]()
+    clock, told = FakeClock(), list[object]()
 
     def refuse(event: object) -> None:
         told.append(event)
         if isinstance(event, RetryScheduled):
             other.get(wire.url)
 
-    shared: Any = {"clock": clock, "store": store}
+    shared: Any = {"clock": clock, "store": MemoryStore(clock)}
     refused = answer(429, b"", ("Retry-After", "30"))
     with (
         Wire(busy, refused) as wire,
@@ -507,11 +517,11 @@ def test_closing_the_session_ends_each_wait(script: list[Line], before: int) -> 
 
 def test_closing_the_session_ends_a_newcomers_wait() -> None:
     """A call that was not sent yet ends too, the queue behind it moves on, and others go on."""
-    store = MemoryStore()
-    with crowd(hint(10), retry=ONCE, limits=UNPACED, store=store) as rig:
+    clock = StandingClock()
+    shared: Any = {"clock": clock, "store": MemoryStore(clock), "limits": UNPACED}
+    with crowd(hint(10), retry=ONCE, **shared) as rig:
         rig.begin("/refused").result()
-        other_options: Any = {"clock": rig.clock, "store": store, "limits": UNPACED}
-        with crowd(200, **other_options) as other:
+        with crowd(200, **shared) as other:
             gone, stays = rig.begin_asleep("/gone"), other.begin_asleep("/stays")
             rig.session.close()
             assert type(gone.exception(120)) is AuthRetryError

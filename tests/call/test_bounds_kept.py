@@ -36,11 +36,11 @@ class PushedTo(MemoryStore):
         self.opened = Event()
         self.opened.set()
 
-    def push(self, key: str, until: float, now: float) -> float:
+    def push(self, key: str, seconds: float) -> float:
         """Record the key."""
         self.opened.wait()
         self.keys.add(key)
-        return super().push(key, until, now)
+        return super().push(key, seconds)
 
 
 def test_names_of_policies_are_forgotten() -> None:

@@ -205,10 +205,10 @@ def test_no_credential_is_in_a_shared_record() -> None:
     pushed, is_there = list[str](), Event()
 
     class Seen(MemoryStore):
-        def push(self, key: str, until: float, now: float) -> float:
+        def push(self, key: str, seconds: float) -> float:
             pushed.append(key)
             is_there.set()
-            return super().push(key, until, now)
+            return super().push(key, seconds)
 
     pair = Pair(store=Seen())
     pair.sessions[0].get(API, headers={"X-API-Key": "sesame-4711"})

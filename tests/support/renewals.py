@@ -167,10 +167,10 @@ class Flaky:
             yield
         self._does("release")
 
-    def push(self, key: str, until: float, now: float) -> float:
+    def push(self, key: str, seconds: float) -> float:
         """As the inner one."""
         self._does("push")
-        return self.inner.push(key, until, now)
+        return self.inner.push(key, seconds)
 
     def _does(self, what: str) -> None:
         self.done.append(what)
