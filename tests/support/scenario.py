@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from itertools import count
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import requests
@@ -59,7 +59,7 @@ class Request:
         caller: The name of the call.
         name: Its method and path, or its method and URL at another origin than `API`.
         headers: Its header fields.
-        number: How many requests of this name came before.
+        number: How many requests came before that have the same row of the table.
     """
 
     time: float
@@ -101,6 +101,14 @@ def closed_until(end: float, *, takes: float | None = None) -> Server:
         return Answer(takes=takes)
 
     return answer
+
+
+class Sends(Protocol):
+    """A session, or what makes the calls of one."""
+
+    @property
+    def request(self) -> Callable[..., requests.Response]:
+        """The method of `requests.Session`."""
 
 
 class World(BaseAdapter):
@@ -164,9 +172,7 @@ class World(BaseAdapter):
         mount(session, settings or self.settings())
         return session
 
-    def call(
-        self, at: float, name: str, request: str, session: requests.Session, **options: Any
-    ) -> None:
+    def call(self, at: float, name: str, request: str, session: Sends, **options: Any) -> None:
         """Add a call.
 
         Args:
@@ -180,7 +186,7 @@ class World(BaseAdapter):
         url = path if "://" in path else API + path
 
         def made() -> None:
-            self._began[name] = self.turns.now, next(self._order)
+            self._began[name], self._orders[name] = (self.turns.now, next(self._order)), []
             try:
                 self.results[name] = session.request(method, url, **options)
             except requests.RequestException as error:
@@ -206,11 +212,9 @@ class World(BaseAdapter):
         """Answer a request, as the inner adapter of all sessions."""
         caller, url = threading.current_thread().name, request.url or ""
         name = f"{request.method} {url.removeprefix(API)}"
-        number = self._numbers.get(name, 0)
-        self._numbers[name] = number + 1
-        self._orders.setdefault(caller, []).append(next(self._order))
-        reply = self._reply(Request(self.turns.now, caller, name, request.headers, number))
-        answer = Answer(reply) if isinstance(reply, int) else reply
+        if caller in self._began:
+            self._orders[caller].append(next(self._order))
+        answer = self._answer(caller, name, request.headers)
         self.sent.append(Sent(self.turns.now, caller, name, answer.status))
         takes = self._takes if answer.takes is None else answer.takes
         if takes:
@@ -224,14 +228,19 @@ class World(BaseAdapter):
     def close(self) -> None:
         """Do nothing: the server goes on when a session is closed."""
 
-    def _reply(self, request: Request) -> Reply:
-        if callable(self._answers):
-            return self._answers(request)
-        path = urlsplit(request.name.partition(" ")[2]).path
-        replies = self._answers.get(request.name) or self._answers.get(path) or (200,)
-        if callable(replies):
-            return replies(request)
-        return replies[min(request.number, len(replies) - 1)]
+    def _answer(self, caller: str, name: str, headers: Mapping[str, Any]) -> Answer:
+        """Return the answer to a request of this method and path."""
+        row, replies = "", self._answers
+        if isinstance(replies, Mapping):
+            path = urlsplit(name.partition(" ")[2]).path
+            row = name if name in replies else path
+        number = self._numbers[row] = self._numbers.get(row, -1) + 1
+        found = replies.get(row, (200,)) if isinstance(replies, Mapping) else replies
+        if callable(found):
+            reply = found(Request(self.turns.now, caller, name, headers, number))
+        else:
+            reply = found[min(number, len(found) - 1)]
+        return Answer(reply) if isinstance(reply, int) else reply
 
     def _lines(self, name: str) -> list[tuple[float, int, str]]:
         """Return the lines of one call, each with its time and its place among those of that time.
@@ -241,7 +250,7 @@ class World(BaseAdapter):
         """
         told = explain(self.results[name])
         began, order = self._began[name]
-        orders = iter(self._orders.get(name, ()))
+        orders = iter(self._orders[name])
         lines: list[tuple[float, int, str]] = []
         attempts: list[Sent] = []
 

@@ -20,7 +20,7 @@ from requests_authretry import MemoryStore
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PATIENCE = 10.0
+PATIENCE = 5.0
 """Real seconds without any step after which the threads count as stuck."""
 
 BEGAN = 1_000_000_000.0
@@ -152,11 +152,12 @@ class Turns:
         runner.turn.acquire()
         with suppress(_Over):
             try:
-                if self._fault is not None:
-                    return
-                work()
+                if self._fault is None:
+                    work()
             except Exception:  # noqa: BLE001 (the test fails with it)
                 self._fail(f"{runner.thread.name} failed:\n{traceback.format_exc()}")
+            if self._fault is not None:
+                return
             self._runners.remove(runner)
             # The number of a thread that has ended is given to another one.
             del self._by_number[threading.get_ident()]
