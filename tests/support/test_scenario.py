@@ -126,7 +126,7 @@ def test_a_thread_that_waits_for_anything_but_the_clock_fails_the_scenario() -> 
     turns.add("A", 0, hold)
     turns.add("B", 0, want)
     with pytest.raises(
-        AssertionError, match="B neither sleeps on the clock nor ends(.|\n)*in want"
+        AssertionError, match=r"B neither sleeps on the clock nor ends(.|\n)*in want"
     ):
         turns.run()
     lock.release()  # B ends
