@@ -1,0 +1,1095 @@
+"""Rate limits as scenarios: who calls when, what the server answers, and what happens.
+
+Each test is a rule. Its first table says what the server answers to which path, its second one
+which calls are made (seconds, name of the call, request), and its timeline what happens.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections import OrderedDict, deque
+from contextlib import suppress
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from requests_authretry import Backoff, Jitter, RateLimits, RetryPolicy, override
+from tests.support.limits import ONCE, UNPACED
+from tests.support.scenario import Answer, World, closed_until, refused, timeline
+from tests.support.sessions import API
+from tests.support.virtual_time import BEGAN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from requests_authretry import Settings
+    from tests.support.scenario import Replies, Reply, Request, Sends
+
+    Call = tuple[float, str, str]
+
+SCOPES = pytest.mark.xfail(
+    reason="the scope of a rate limit is not learned yet", strict=True, raises=AssertionError
+)
+DURATIONS = pytest.mark.xfail(
+    reason="stores keep the end of a cool-down, and not its length",
+    strict=True,
+    raises=AssertionError,
+)
+TWO_SECONDS = Backoff(initial=2.0, throttled_initial=2.0, multiplier=1.0, jitter=Jitter.NONE)
+NAMELESS = "abcdefghijklmnopqrstu"
+"""A part of a path with 21 characters."""
+
+
+def happens(
+    answers: Mapping[str, Replies], *calls: Call, takes: float = 0.0, **settings: Any
+) -> list[str]:
+    """Return the timeline of calls of one session, without pacing unless the settings have it."""
+    world = World(answers, takes=takes)
+    session = world.session(world.settings(**{"limits": UNPACED, **settings}))
+    for at, name, request in calls:
+        world.call(at, name, request, session)
+    return world.run()
+
+
+def resource(name: str, left: int, seconds: float) -> dict[str, str]:
+    """Return GitHub's header fields, of an answer at the beginning."""
+    return {
+        "X-RateLimit-Limit": "5000",
+        "X-RateLimit-Remaining": str(left),
+        "X-RateLimit-Reset": f"{BEGAN + seconds:.0f}",
+        "X-RateLimit-Resource": name,
+    }
+
+
+def bucket(name: str, left: int, seconds: float) -> dict[str, str]:
+    """Return Discord's header fields."""
+    return {
+        "X-RateLimit-Limit": "5",
+        "X-RateLimit-Remaining": str(left),
+        "X-RateLimit-Reset-After": f"{seconds:g}",
+        "X-RateLimit-Bucket": name,
+    }
+
+
+def policy(name: str, left: int, seconds: float) -> dict[str, str]:
+    """Return the header fields of the RateLimit draft."""
+    return {
+        "RateLimit-Policy": f'"{name}";q=100;w=60',
+        "RateLimit": f'"{name}";r={left};t={seconds:g}',
+    }
+
+
+# 1. The scope of a rate limit is learned.
+
+
+@SCOPES
+def test_a_refusal_closes_its_endpoint_and_no_other() -> None:
+    """After a refusal of GET /orders, other paths and methods are sent at once."""
+    assert happens(
+        {"GET /orders": [refused(10), 200]},
+        (0, "A", "GET /orders"),
+        (1, "B", "GET /users"),
+        (1, "C", "POST /orders"),
+        (1, "D", "GET /orders/items"),
+        (1, "E", "GET https://other.example.com/orders"),
+    ) == timeline("""
+        0   A  GET /orders -> 429
+        0   A  waits 10 s: retry_after
+        1   B  GET /users -> 200
+        1   C  POST /orders -> 200
+        1   D  GET /orders/items -> 200
+        1   E  GET https://other.example.com/orders -> 200
+        10  A  GET /orders -> 200
+    """)
+
+
+@SCOPES
+def test_identifiers_in_a_path_make_no_endpoints_of_their_own() -> None:
+    """/orders/17 and /orders/<21 letters> are one endpoint, /orders/latest is another."""
+    closed = closed_until(10)
+    assert happens(
+        {"/orders/17": closed, "/orders/18": closed},
+        (0, "A", "GET /orders/17"),
+        (1, "B", "GET /orders/18"),
+        (2, "C", "GET /orders/v2x"),
+        (2, "D", f"GET /orders/{NAMELESS}"),
+        (2, "E", "GET /orders/latest"),
+        (2, "F", f"GET /orders/{NAMELESS[:20]}"),
+    ) == timeline(f"""
+        0   A  GET /orders/17 -> 429
+        0   A  waits 10 s: retry_after
+        1   B  GET /orders/18 -> 429
+        1   B  waits 9 s: retry_after
+        2   C  waits 8 s: cool-down
+        2   D  waits 8 s: cool-down
+        2   E  GET /orders/latest -> 200
+        2   F  GET /orders/{NAMELESS[:20]} -> 200
+        10  A  GET /orders/17 -> 200
+        10  B  GET /orders/18 -> 200
+        10  C  GET /orders/v2x -> 200
+        10  D  GET /orders/{NAMELESS} -> 200
+    """)
+
+
+@SCOPES
+def test_one_other_call_is_sent_as_a_test_and_if_it_is_refused_no_more_until_the_end() -> None:
+    """B is the test, and is refused: C and D wait for the end of the cool-down."""
+    assert happens(
+        {"/orders": closed_until(10)},
+        (0, "A", "GET /orders"),
+        (1, "B", "GET /orders"),
+        (2, "C", "GET /orders"),
+        (3, "D", "GET /orders"),
+    ) == timeline("""
+        0   A  GET /orders -> 429
+        0   A  waits 10 s: retry_after
+        1   B  GET /orders -> 429
+        1   B  waits 9 s: retry_after
+        2   C  waits 8 s: cool-down
+        3   D  waits 7 s: cool-down
+        10  A  GET /orders -> 200
+        10  B  GET /orders -> 200
+        10  C  GET /orders -> 200
+        10  D  GET /orders -> 200
+    """)
+
+
+@SCOPES
+def test_the_latest_end_that_a_refusal_named_is_the_end() -> None:
+    """The refused test is told 20 s: A and C wait until then, too."""
+    assert happens(
+        {"/orders": [refused(10), refused(20), 200]},
+        (0, "A", "GET /orders"),
+        (1, "B", "GET /orders"),
+        (2, "C", "GET /orders"),
+    ) == timeline("""
+        0   A  GET /orders -> 429
+        0   A  waits 10 s: retry_after
+        1   B  GET /orders -> 429
+        1   B  waits 20 s: retry_after
+        2   C  waits 19 s: cool-down
+        10  A  waits 11 s: cool-down
+        21  A  GET /orders -> 200
+        21  B  GET /orders -> 200
+        21  C  GET /orders -> 200
+    """)
+
+
+@SCOPES
+def test_after_the_end_of_a_cool_down_a_new_one_has_a_test_of_its_own() -> None:
+    """B is the test of the first cool-down, and D the test of the second one."""
+    assert happens(
+        {"/orders": [refused(10), refused(9), 200, 200, refused(10), refused(9), 200]},
+        (0, "A", "GET /orders"),
+        (1, "B", "GET /orders"),
+        (20, "C", "GET /orders"),
+        (21, "D", "GET /orders"),
+        (22, "E", "GET /orders"),
+    ) == timeline("""
+        0   A  GET /orders -> 429
+        0   A  waits 10 s: retry_after
+        1   B  GET /orders -> 429
+        1   B  waits 9 s: retry_after
+        10  A  GET /orders -> 200
+        10  B  GET /orders -> 200
+        20  C  GET /orders -> 429
+        20  C  waits 10 s: retry_after
+        21  D  GET /orders -> 429
+        21  D  waits 9 s: retry_after
+        22  E  waits 8 s: cool-down
+        30  C  GET /orders -> 200
+        30  D  GET /orders -> 200
+        30  E  GET /orders -> 200
+    """)
+
+
+@SCOPES
+def test_if_the_test_passes_only_the_refused_call_waits() -> None:
+    """The server refuses /orders/1 alone: after the test of /orders/2 all others are sent."""
+    assert happens(
+        {"/orders/1": [refused(10), 200]},
+        (0, "A", "GET /orders/1"),
+        (1, "B", "GET /orders/2"),
+        (2, "C", "GET /orders/3"),
+        (2, "D", "GET /orders/4"),
+    ) == timeline("""
+        0   A  GET /orders/1 -> 429
+        0   A  waits 10 s: retry_after
+        1   B  GET /orders/2 -> 200
+        2   C  GET /orders/3 -> 200
+        2   D  GET /orders/4 -> 200
+        10  A  GET /orders/1 -> 200
+    """)
+
+
+@SCOPES
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (
+            Answer(200, takes=3),
+            """
+            0   A  GET /orders/1 -> 429
+            0   A  waits 10 s: retry_after
+            1   B  GET /orders/2 -> 200 after 3 s
+            2   C  waits 2 s: cool-down
+            3   D  waits 1 s: cool-down
+            4   C  GET /orders/3 -> 200
+            4   D  GET /orders/4 -> 200
+            10  A  GET /orders/1 -> 200
+            """,
+        ),
+        (
+            refused(6, takes=3),
+            """
+            0   A  GET /orders/1 -> 429
+            0   A  waits 10 s: retry_after
+            1   B  GET /orders/2 -> 429 after 3 s
+            2   C  waits 8 s: cool-down
+            3   D  waits 7 s: cool-down
+            4   B  waits 6 s: retry_after
+            10  A  GET /orders/1 -> 200
+            10  B  GET /orders/2 -> 200
+            10  C  GET /orders/3 -> 200
+            10  D  GET /orders/4 -> 200
+            """,
+        ),
+    ],
+    ids=["passes", "refused"],
+)
+def test_others_wait_while_the_test_is_under_way(answer: Answer, expected: str) -> None:
+    """B's answer takes 3 s: C and D wait for it. If it passes they go at once, else at the end."""
+    assert happens(
+        {"/orders/1": [refused(10), 200], "/orders/2": [answer, 200]},
+        (0, "A", "GET /orders/1"),
+        (1, "B", "GET /orders/2"),
+        (2, "C", "GET /orders/3"),
+        (3, "D", "GET /orders/4"),
+    ) == timeline(expected)
+
+
+@SCOPES
+def test_a_retry_is_no_test() -> None:
+    """B is a retry whose backoff ends during the cool-down. It waits, and C is the test."""
+    assert happens(
+        {"/orders/1": [refused(10), 200], "/orders/2": [503, 200]},
+        (0, "B", "GET /orders/2"),
+        (1, "A", "GET /orders/1"),
+        (3, "C", "GET /orders/3"),
+        retry=RetryPolicy(backoff=TWO_SECONDS),
+    ) == timeline("""
+        0   B  GET /orders/2 -> 503
+        0   B  waits 2 s: backoff
+        1   A  GET /orders/1 -> 429
+        1   A  waits 10 s: retry_after
+        2   B  waits 1 s: cool-down
+        3   C  GET /orders/3 -> 200
+        3   B  GET /orders/2 -> 200
+        11  A  GET /orders/1 -> 200
+    """)
+
+
+@SCOPES
+def test_the_scope_widens_to_the_origin_when_a_second_endpoint_is_refused() -> None:
+    """/orders and /users are refused: /items is the test, and is refused, so that /stock waits."""
+    closed = closed_until(10)
+    assert happens(
+        {"/orders": closed, "/users": closed, "/items": closed},
+        (0, "A", "GET /orders"),
+        (1, "B", "GET /users"),
+        (2, "C", "GET /items"),
+        (3, "D", "GET /stock"),
+        (4, "E", "POST /orders"),
+        (4, "F", "GET https://other.example.com/stock"),
+    ) == timeline("""
+        0   A  GET /orders -> 429
+        0   A  waits 10 s: retry_after
+        1   B  GET /users -> 429
+        1   B  waits 9 s: retry_after
+        2   C  GET /items -> 429
+        2   C  waits 8 s: retry_after
+        3   D  waits 7 s: cool-down
+        4   E  waits 6 s: cool-down
+        4   F  GET https://other.example.com/stock -> 200
+        10  A  GET /orders -> 200
+        10  B  GET /users -> 200
+        10  C  GET /items -> 200
+        10  D  GET /stock -> 200
+        10  E  POST /orders -> 200
+    """)
+
+
+@SCOPES
+def test_an_origin_whose_test_passes_narrows_to_the_refused_endpoints() -> None:
+    """/orders and /users are refused, and the test of /items passes: /stock is sent at once."""
+    closed = closed_until(10)
+    assert happens(
+        {"/orders": closed, "/users": closed},
+        (0, "A", "GET /orders"),
+        (1, "B", "GET /users"),
+        (2, "C", "GET /items"),
+        (3, "D", "GET /stock"),
+        (3, "E", "POST /orders"),
+    ) == timeline("""
+        0   A  GET /orders -> 429
+        0   A  waits 10 s: retry_after
+        1   B  GET /users -> 429
+        1   B  waits 9 s: retry_after
+        2   C  GET /items -> 200
+        3   D  GET /stock -> 200
+        3   E  POST /orders -> 200
+        10  A  GET /orders -> 200
+        10  B  GET /users -> 200
+    """)
+
+
+@SCOPES
+def test_a_success_of_a_request_that_left_before_the_refusal_arrived_is_no_test() -> None:
+    """B was under way when A's refusal arrived: C is the test, and D waits for C's answer."""
+    assert happens(
+        {"/orders/1": [refused(10, takes=1), 200], "/orders/2": [Answer(200, takes=2.5)]},
+        (0, "A", "GET /orders/1"),
+        (0.5, "B", "GET /orders/2"),
+        (4, "C", "GET /orders/3"),
+        (5, "D", "GET /orders/4"),
+        takes=2,
+    ) == timeline("""
+        0    A  GET /orders/1 -> 429 after 1 s
+        0.5  B  GET /orders/2 -> 200 after 2.5 s
+        1    A  waits 10 s: retry_after
+        4    C  GET /orders/3 -> 200 after 2 s
+        5    D  waits 1 s: cool-down
+        6    D  GET /orders/4 -> 200 after 2 s
+        11   A  GET /orders/1 -> 200 after 2 s
+    """)
+
+
+@SCOPES
+def test_a_refusal_of_a_request_that_left_before_the_first_one_arrived_is_no_test() -> None:
+    """B was under way when A's refusal arrived, and was refused too: C is the test all the same."""
+    assert happens(
+        {"/orders/1": [refused(10, takes=1), 200], "/orders/2": [refused(8, takes=2.5), 200]},
+        (0, "A", "GET /orders/1"),
+        (0.5, "B", "GET /orders/2"),
+        (4, "C", "GET /orders/3"),
+        (5, "D", "GET /orders/4"),
+        takes=2,
+    ) == timeline("""
+        0    A  GET /orders/1 -> 429 after 1 s
+        0.5  B  GET /orders/2 -> 429 after 2.5 s
+        1    A  waits 10 s: retry_after
+        3    B  waits 8 s: retry_after
+        4    C  GET /orders/3 -> 200 after 2 s
+        5    D  waits 1 s: cool-down
+        6    D  GET /orders/4 -> 200 after 2 s
+        11   A  GET /orders/1 -> 200 after 2 s
+        11   B  GET /orders/2 -> 200 after 2 s
+    """)
+
+
+@SCOPES
+def test_two_endpoints_that_were_refused_together_do_not_widen_the_scope() -> None:
+    """B left before A's refusal had arrived: /items and /stock are both sent at once."""
+    assert happens(
+        {"/orders": [refused(10, takes=1), 200], "/users": [refused(8, takes=2), 200]},
+        (0, "A", "GET /orders"),
+        (0.5, "B", "GET /users"),
+        (4, "C", "GET /items"),
+        (4, "D", "GET /stock"),
+        takes=1,
+    ) == timeline("""
+        0     A  GET /orders -> 429 after 1 s
+        0.5   B  GET /users -> 429 after 2 s
+        1     A  waits 10 s: retry_after
+        2.5   B  waits 8 s: retry_after
+        4     C  GET /items -> 200 after 1 s
+        4     D  GET /stock -> 200 after 1 s
+        10.5  B  GET /users -> 200 after 1 s
+        11    A  GET /orders -> 200 after 1 s
+    """)
+
+
+@SCOPES
+@pytest.mark.parametrize(
+    ("minutes", "expected"),
+    [
+        (
+            5,
+            """
+            302  D  GET /orders/3 -> 200 after 1 s
+            302  E  GET /orders/4 -> 200 after 1 s
+            """,
+        ),
+        (
+            11,
+            """
+            662  D  GET /orders/3 -> 200 after 1 s
+            662  E  waits 1 s: cool-down
+            663  E  GET /orders/4 -> 200 after 1 s
+            """,
+        ),
+    ],
+)
+def test_an_endpoint_stays_narrowed_to_single_calls_for_ten_minutes(
+    minutes: int, expected: str
+) -> None:
+    """B's test has passed. At the next refusal of /orders/1 within ten minutes no other waits."""
+    begun = minutes * 60.0
+    happened = happens(
+        {"/orders/1": [refused(10), 200, refused(10), 200]},
+        (0, "A", "GET /orders/1"),
+        (2, "B", "GET /orders/2"),
+        (begun, "C", "GET /orders/1"),
+        (begun + 2, "D", "GET /orders/3"),
+        (begun + 2, "E", "GET /orders/4"),
+        takes=1,
+    )
+    assert [line for line in happened if line.split()[1] in "DE"] == timeline(expected)
+
+
+@SCOPES
+@pytest.mark.parametrize(
+    ("minutes", "expected"),
+    [
+        (
+            5,
+            """
+            304  F  GET /items -> 200 after 1 s
+            304  G  GET /stock -> 200 after 1 s
+            """,
+        ),
+        (
+            11,
+            """
+            664  F  GET /items -> 200 after 1 s
+            664  G  waits 1 s: cool-down
+            665  G  GET /stock -> 200 after 1 s
+            """,
+        ),
+    ],
+)
+def test_an_origin_stays_narrowed_to_endpoints_for_ten_minutes(minutes: int, expected: str) -> None:
+    """C's test of the origin has passed: two refused endpoints do not close it in ten minutes."""
+    begun = minutes * 60.0
+    twice: list[Reply] = [refused(20), 200, refused(20), 200]
+    happened = happens(
+        {"/orders": twice, "/users": twice},
+        (0, "A", "GET /orders"),
+        (2, "B", "GET /users"),
+        (4, "C", "GET /items"),
+        (begun, "D", "GET /orders"),
+        (begun + 2, "E", "GET /users"),
+        (begun + 4, "F", "GET /items"),
+        (begun + 4, "G", "GET /stock"),
+        takes=1,
+    )
+    assert [line for line in happened if line.split()[1] in "FG"] == timeline(expected)
+
+
+@SCOPES
+def test_each_process_may_send_one_test() -> None:
+    """D and B are the tests of two processes that share a store: both are refused, E and F wait."""
+    closed = closed_until(11.5)
+    world = World({"/orders": lambda request: closed(request) if request.number else 200})
+    here = world.session(world.settings(store=world.store, limits=UNPACED))
+    there = world.session(world.settings(store=world.store, limits=UNPACED, clock=world.process()))
+    world.call(1, "X", "GET /orders", there)
+    world.call(1.5, "A", "GET /orders", here)
+    world.call(2.5, "Y", "GET /health", there)
+    world.call(3, "D", "GET /orders", here)
+    world.call(3, "B", "GET /orders", there)
+    world.call(4, "E", "GET /orders", here)
+    world.call(4, "F", "GET /orders", there)
+    assert world.run() == timeline("""
+        1     X  GET /orders -> 200
+        1.5   A  GET /orders -> 429
+        1.5   A  waits 10 s: retry_after
+        2.5   Y  GET /health -> 200
+        3     D  GET /orders -> 429
+        3     D  waits 8.5 s: retry_after
+        3     B  GET /orders -> 429
+        3     B  waits 8.5 s: retry_after
+        4     E  waits 7.5 s: cool-down
+        4     F  waits 7.5 s: cool-down
+        11.5  A  GET /orders -> 200
+        11.5  D  GET /orders -> 200
+        11.5  E  GET /orders -> 200
+        11.5  B  GET /orders -> 200
+        11.5  F  GET /orders -> 200
+    """)
+
+
+@SCOPES
+def test_a_narrower_scope_lifts_the_cool_down_and_not_the_pace() -> None:
+    """After B's test has passed, twenty calls wait for no cool-down, and are spread by the pace."""
+    happened = happens(
+        {"/orders/1": [refused(10), 200]},
+        (0, "A", "GET /orders/1"),
+        (1, "B", "GET /orders/2"),
+        *[(2, f"C{number}", f"GET /orders/{number + 3}") for number in range(20)],
+        limits=RateLimits(),
+    )
+    of_others = [line for line in happened if line.split()[1][0] == "C"]
+    waits = {line.rpartition(": ")[2] for line in of_others if "waits" in line}
+    times = [float(line.split()[0]) for line in of_others if "->" in line]
+    assert waits == {"pacing"}
+    assert (len(times), min(times)) == (20, 2.0)
+    assert 3.0 < max(times) < 10.0
+
+
+@SCOPES
+def test_an_endpoint_with_a_window_of_its_own_stops_no_other_one() -> None:
+    """Search is closed for 880 s, as at Twitter: users go on, and one more search goes and asks."""
+    assert happens(
+        {"/2/tweets/search/recent": [refused(880)]},
+        (0, "A", "GET /2/tweets/search/recent"),
+        (1, "B", "GET /2/users/me"),
+        (2, "C", "GET /2/tweets/search/recent"),
+        (3, "D", "GET /2/tweets/search/recent"),
+        (4, "E", "GET /2/users/17"),
+    ) == timeline("""
+        0  A  GET /2/tweets/search/recent -> 429
+        0  A  ends with 429: no attempt fits before the deadline
+        1  B  GET /2/users/me -> 200
+        2  C  GET /2/tweets/search/recent -> 429
+        2  C  ends with 429: no attempt fits before the deadline
+        3  D  is not sent
+        4  E  GET /2/users/17 -> 200
+    """)
+
+
+# 1, continued: what the server names is a scope, whatever the path looks like.
+
+
+@pytest.mark.parametrize("base", ["", "/api/v3", "/api/v10"])
+@pytest.mark.parametrize("named", [resource, bucket, policy])
+@pytest.mark.parametrize("status", [403, 429])
+def test_a_limit_that_the_server_names_is_a_scope_and_is_not_tested(
+    status: int, named: Callable[[str, int, float], dict[str, str]], base: str
+) -> None:
+    """The limit "search" is used up for 30 s: D and E wait, and C has the limit "core"."""
+    assert happens(
+        {
+            f"{base}/repos": [Answer(200, named("core", 90, 30))],
+            f"{base}/search/code": [Answer(status, named("search", 0, 30)), 200],
+        },
+        (0, "A", f"GET {base}/repos"),
+        (0, "B", f"GET {base}/search/code"),
+        (1, "C", f"GET {base}/repos"),
+        (2, "D", f"GET {base}/search/issues"),
+        (3, "E", f"POST {base}/search/code"),
+    ) == timeline(f"""
+        0   A  GET {base}/repos -> 200
+        0   B  GET {base}/search/code -> {status}
+        0   B  waits 30 s: retry_after
+        1   C  GET {base}/repos -> 200
+        2   D  waits 28 s: cool-down
+        3   E  waits 27 s: cool-down
+        30  B  GET {base}/search/code -> 200
+        30  D  GET {base}/search/issues -> 200
+        30  E  POST {base}/search/code -> 200
+    """)
+
+
+SEARCH = policy("search", 0, 10)
+
+
+def used_up(seconds: float) -> list[Reply]:
+    """Return a refusal that names the limit "search", after 3 s; then 200."""
+    return [Answer(429, {"Retry-After": f"{seconds:g}", **SEARCH}, takes=3), 200]
+
+
+def test_refused_calls_go_before_new_ones_of_their_scope() -> None:
+    """N waits for longer than C, and goes after all that were refused, who go in their order."""
+    assert happens(
+        {"/search/a": used_up(10), "/search/b": used_up(9), "/search/c": used_up(8)},
+        (0, "A", "GET /search/a"),
+        (1, "B", "GET /search/b"),
+        (4.5, "N", "GET /search/n"),
+        (2, "C", "GET /search/c"),
+    ) == timeline("""
+        0    A  GET /search/a -> 429 after 3 s
+        1    B  GET /search/b -> 429 after 3 s
+        2    C  GET /search/c -> 429 after 3 s
+        3    A  waits 10 s: retry_after
+        4    B  waits 9 s: retry_after
+        4.5  N  waits 8.5 s: cool-down
+        5    C  waits 8 s: retry_after
+        13   A  GET /search/a -> 200
+        13   B  GET /search/b -> 200
+        13   C  GET /search/c -> 200
+        13   N  GET /search/n -> 200
+    """)
+
+
+@pytest.mark.parametrize(
+    ("fields", "other"),
+    [
+        pytest.param(SEARCH, "GET /core", id="another policy"),
+        pytest.param({}, "GET /users", id="another endpoint", marks=SCOPES),
+    ],
+)
+def test_refused_calls_never_delay_those_of_another_scope(
+    fields: dict[str, str], other: str
+) -> None:
+    """Ten refused calls are sent at a pace from 11 s on. N, of another scope, is sent at once."""
+    server = {"/core": [Answer(200, policy("core", 90, 10))]}
+    refusals: list[Reply] = [Answer(429, {"Retry-After": "10", **fields}, takes=1), 200]
+    ten = [(0.0, f"R{number}", f"GET /search/{number}") for number in range(10)]
+    happened = happens(
+        {**server, **{f"/search/{number}": refusals for number in range(10)}},
+        (0, "A", "GET /core"),
+        *ten,
+        (11.1, "N", other),
+        limits=RateLimits(),
+    )
+    assert [line for line in happened if " N " in line] == [f"11.1 N {other} -> 200"]
+    last = happened[-1].split()
+    assert (last[1], float(last[0]) > 11.4) == ("R9", True)
+
+
+def test_a_first_attempt_that_would_come_too_late_is_not_sent() -> None:
+    """The server named the limit, which is closed for 10 s: C has 5 s, is not tested nor sent."""
+    assert happens(
+        {"/search/a": used_up(10)},
+        (0, "A", "GET /search/a"),
+        (4, "C", "GET /search/c"),
+        retry=RetryPolicy(max_attempts=1, deadline=5),
+    ) == timeline("""
+        0  A  GET /search/a -> 429 after 3 s
+        3  A  ends with 429: all attempts are used up
+        4  C  is not sent
+    """)
+
+
+@pytest.mark.parametrize(
+    ("status", "fields", "waits"),
+    [
+        (429, {"Retry-After": "10"}, True),
+        (503, {"Retry-After": "10"}, True),
+        (403, {"Retry-After": "10"}, True),
+        (429, policy("search", 0, 10), True),
+        (403, policy("search", 0, 10), True),
+        (503, {}, False),
+        (403, {}, False),
+        (500, {"Retry-After": "10"}, False),
+        (502, {"Retry-After": "10"}, False),
+    ],
+)
+def test_a_refusal_holds_back_its_scope_and_another_failure_does_not(
+    status: int,
+    fields: dict[str, str],
+    waits: bool,  # noqa: FBT001
+) -> None:
+    """A 429, and a 503 or 403 with a time, hold back B, which has the same limit."""
+    named = {**policy("search", 90, 10), **fields}
+    happened = happens(
+        {"/search/a": [Answer(status, named)]},
+        (0, "A", "GET /search/a"),
+        (2, "B", "GET /search/b"),
+        retry=ONCE,
+    )
+    held = ["2 B waits 8 s: cool-down", "10 B GET /search/b -> 200"]
+    assert happened[-2:] == held if waits else happened[-1] == "2 B GET /search/b -> 200"
+
+
+# 2. Callers with other credentials never hold one another back.
+
+
+class Overridden:
+    """A session whose calls are made in one block with other settings."""
+
+    def __init__(self, session: requests.Session, **changes: Any) -> None:
+        self._session = session
+        with override(**changes):
+            self._block = copy_context()
+
+    def request(self, *args: Any, **options: Any) -> requests.Response:
+        """Send from the block."""
+        return self._block.copy().run(self._session.request, *args, **options)
+
+
+class Key(requests.auth.AuthBase):
+    """Signs with a key in a header."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Add the header."""
+        request.headers["X-API-Key"] = self._key
+        return request
+
+
+def by_header(name: str, form: str = "{}") -> Callable[[World, Settings, str], Sends]:
+    """Return what makes a session whose requests have a header."""
+    return lambda world, settings, who: world.session(settings, {name: form.format(who)})
+
+
+def by_auth(world: World, settings: Settings, who: str) -> Sends:
+    """Return a session with a name and a password."""
+    session = world.session(settings)
+    session.auth = (who, "password")
+    return session
+
+
+def by_cookie(world: World, settings: Settings, who: str) -> Sends:
+    """Return a session with a cookie."""
+    session = world.session(settings)
+    session.cookies.set("sid", who)
+    return session
+
+
+WAYS: dict[str, Callable[[World, Settings, str], Sends]] = {
+    "Authorization": by_header("Authorization", "Bearer {}"),
+    "X-API-Key": by_header("X-API-Key"),
+    "PRIVATE-TOKEN": by_header("PRIVATE-TOKEN"),
+    "AWS4": by_header(
+        "Authorization", "AWS4-HMAC-SHA256 Credential={}/x/aws4_request, Signature=1"
+    ),
+    "Basic": by_auth,
+    "cookie": by_cookie,
+    "override(token)": lambda world, settings, who: Overridden(
+        world.session(settings), token=who, origins=[API]
+    ),
+    "override(auth)": lambda world, settings, who: Overridden(
+        world.session(settings), auth=Key(who), origins=[API]
+    ),
+}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_a_refusal_of_one_caller_holds_back_no_other(
+    way: Callable[[World, Settings, str], Sends],
+) -> None:
+    """Alice's limit is used up for 30 s. Bob, with the same settings, goes on; Alice waits."""
+    refusal = Answer(429, {"Retry-After": "30", **policy("search", 0, 30)})
+    world = World({"/orders": [refusal, 200]})
+    settings = world.settings(limits=UNPACED)
+    alice, bob = way(world, settings, "alice"), way(world, settings, "bob")
+    world.call(0, "Alice", "GET /orders", alice)
+    world.call(1, "Bob", "GET /orders", bob)
+    world.call(2, "Alice-again", "GET /orders", alice)
+    world.call(2, "Bob-again", "GET /orders", bob)
+    assert world.run() == timeline("""
+        0   Alice        GET /orders -> 429
+        0   Alice        waits 30 s: retry_after
+        1   Bob          GET /orders -> 200
+        2   Alice-again  waits 28 s: cool-down
+        2   Bob-again    GET /orders -> 200
+        30  Alice        GET /orders -> 200
+        30  Alice-again  GET /orders -> 200
+    """)
+
+
+# 3. `retry_after`: what the server may say, and what a call does then.
+
+IN_SEVEN_SECONDS = "Sun, 09 Sep 2001 01:46:47 GMT"
+"""A date 7 s after the beginning of every world."""
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        pytest.param({"Retry-After": "2"}, "2 s: retry_after", id="seconds"),
+        pytest.param({"Retry-After": "1.5"}, "1.5 s: retry_after", id="a fraction"),
+        pytest.param({"Retry-After": IN_SEVEN_SECONDS}, "7 s: retry_after", id="a date"),
+        pytest.param({"Retry-After": "2001-09-09T01:46:47Z"}, "7 s: retry_after", id="ISO 8601"),
+        pytest.param({"Retry-After": f"{BEGAN + 7:.0f}"}, "7 s: retry_after", id="epoch"),
+        pytest.param({"Retry-After": f"{BEGAN + 7:.0f}000"}, "7 s: retry_after", id="epoch in ms"),
+        pytest.param({"Retry-After": "1m30s"}, "90 s: retry_after", id="a duration"),
+        pytest.param({"Retry-After-Ms": "2500"}, "2.5 s: retry_after", id="milliseconds"),
+        pytest.param(
+            {"Retry-After": "2", **policy("a", 0, 60)}, "2 s: retry_after", id="before a reset"
+        ),
+        pytest.param(
+            {"Retry-After": "60", **policy("a", 0, 2)}, "60 s: retry_after", id="after a reset"
+        ),
+        pytest.param(
+            {"Retry-After": "2", **resource("a", 0, 900)}, "2 s: retry_after", id="before an epoch"
+        ),
+        pytest.param(policy("a", 0, 7), "7 s: retry_after", id="a reset alone"),
+        pytest.param({"Retry-After": "0"}, "0.5 s: backoff", id="zero"),
+        pytest.param({"Retry-After": "0.2"}, "0.5 s: backoff", id="less than the backoff"),
+        pytest.param({"Retry-After": "0.7"}, "0.7 s: retry_after", id="more than the backoff"),
+        pytest.param(
+            {"Retry-After": f"{BEGAN - 7:.0f}"}, "0.5 s: backoff", id="an epoch that passed"
+        ),
+        pytest.param(
+            {"Retry-After": "Sun, 09 Sep 2001 01:46:33 GMT"},
+            "0.5 s: backoff",
+            id="a date that passed",
+        ),
+        pytest.param({"Retry-After": "-5"}, "0.5 s: backoff", id="negative"),
+        pytest.param({"Retry-After": "soon"}, "0.5 s: backoff", id="malformed"),
+        pytest.param({}, "0.5 s: backoff", id="nothing"),
+    ],
+)
+def test_a_refused_call_waits_as_long_as_the_server_says(
+    fields: dict[str, str], expected: str
+) -> None:
+    """`Retry-After: 2` beside a reset in 60 s is a wait of 2 s; 0 is a backoff of 0.5 s here."""
+    seconds = expected.partition(" ")[0]
+    server: list[Reply] = [Answer(429, fields), 200]
+    assert happens({"/orders": server}, (0, "A", "GET /orders")) == timeline(f"""
+        0          A  GET /orders -> 429
+        0          A  waits {expected}
+        {seconds}  A  GET /orders -> 200
+    """)
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "is_waited"),
+    [("9.9", True), ("9.95", False), ("10", False), ("100000", False)],
+)
+def test_a_wait_that_ends_less_than_a_tenth_before_the_deadline_is_too_long(
+    retry_after: str,
+    is_waited: bool,  # noqa: FBT001
+) -> None:
+    """Of a deadline of 10 s, 9.9 s are waited; with 9.95 s and more the call ends at once."""
+    expected = f"""
+        0              A  GET /orders -> 429
+        0              A  waits {retry_after} s: retry_after
+        {retry_after}  A  GET /orders -> 200
+    """
+    too_long = """
+        0  A  GET /orders -> 429
+        0  A  ends with 429: no attempt fits before the deadline
+    """
+    assert happens(
+        {"/orders": [refused(retry_after), 200]},
+        (0, "A", "GET /orders"),
+        retry=RetryPolicy(deadline=10),
+    ) == timeline(expected if is_waited else too_long)
+
+
+@pytest.mark.parametrize("seconds", ["4000", "10000000000", f"{BEGAN + 4000:.0f}", "9" * 400])
+def test_a_number_of_seconds_however_large_is_never_waited_for_less(seconds: str) -> None:
+    """A call that has a day is told to wait for an hour and more: it does, or it ends at once."""
+    happened = happens(
+        {"/orders": [refused(seconds), 200]},
+        (0, "A", "GET /orders"),
+        retry=RetryPolicy(deadline=86_400),
+    )
+    is_short = float(seconds) in {4000, BEGAN + 4000}
+    waited = ["0 A waits 4000 s: retry_after", "4000 A GET /orders -> 200"]
+    ended = ["0 A ends with 429: no attempt fits before the deadline"]
+    assert happened[1:] == (waited if is_short else ended)
+
+
+def test_a_200_with_retry_after_delays_the_next_request_of_that_scope() -> None:
+    """A's answer is 200 and names 7 s: B waits for the rest of them."""
+    assert happens(
+        {"/orders": [Answer(200, {"Retry-After": "7"}), 200]},
+        (0, "A", "GET /orders"),
+        (1, "B", "GET /orders"),
+    ) == timeline("""
+        0  A  GET /orders -> 200
+        1  B  waits 6 s: cool-down
+        7  B  GET /orders -> 200
+    """)
+
+
+@SCOPES
+def test_a_200_with_retry_after_delays_no_request_of_another_scope() -> None:
+    """A's answer is 200 and names 7 s: B goes to another endpoint, at once."""
+    assert happens(
+        {"/orders": [Answer(200, {"Retry-After": "7"}), 200]},
+        (0, "A", "GET /orders"),
+        (1, "B", "GET /users"),
+    ) == timeline("""
+        0  A  GET /orders -> 200
+        1  B  GET /users -> 200
+    """)
+
+
+@pytest.mark.parametrize(
+    ("status", "fields"),
+    [
+        (200, {"Retry-After": "0"}),
+        (200, {"Retry-After": "7", "Age": "3"}),
+        (201, {"Retry-After": "7"}),
+        (202, {"Retry-After": "7"}),
+        (304, {"Retry-After": "7"}),
+        (404, {"Retry-After": "7"}),
+    ],
+)
+def test_retry_after_of_other_answers_delays_no_request(
+    status: int, fields: dict[str, str]
+) -> None:
+    """A 202 says when its result will be there, and a cache repeats an old time: B goes at once."""
+    assert happens(
+        {"/orders": [Answer(status, fields)]},
+        (0, "A", "GET /orders"),
+        (1, "B", "GET /orders"),
+    ) == timeline(f"""
+        0  A  GET /orders -> {status}
+        1  B  GET /orders -> {status}
+    """)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_retry_after_of_a_redirect_delays_neither_the_hop_nor_the_next_request(status: int) -> None:
+    """A redirect says when to follow it: the hop goes at once, and so does B."""
+    moved = Answer(status, {"Retry-After": "7", "Location": "/there"})
+    assert happens(
+        {"/orders": [moved]}, (0, "A", "GET /orders"), (1, "B", "GET /orders")
+    ) == timeline(f"""
+        0  A  GET /orders -> {status}
+        0  A  GET /there -> 200
+        1  B  GET /orders -> {status}
+        1  B  GET /there -> 200
+    """)
+
+
+# 4. The windows of a limit.
+
+
+def window(left: int, until: int, quota: int, length: int) -> Answer:
+    """Return an answer that says what is left of a window, and when it ends."""
+    return Answer(
+        200,
+        {
+            "RateLimit-Policy": f'"all";q={quota};w={length}',
+            "RateLimit": f'"all";r={left};t={until}',
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("quota", "length"),
+    [(100, 3600), (1000, 86_400), (5000, 86_400), (1_000_000, 31_536_000)],
+)
+def test_a_window_that_begins_again_is_full_as_soon_as_an_answer_says_so(
+    quota: int, length: int
+) -> None:
+    """A third of the day's 1000 is left at 0 s, and the day ends at 5 s: C, D and E do not wait."""
+    assert happens(
+        {
+            "/orders": [
+                window(quota // 3, 5, quota, length),
+                window(quota - 1, length - 1, quota, length),
+                window(quota - 2, length - 2, quota, length),
+            ]
+        },
+        (0, "A", "GET /orders"),
+        (6, "B", "GET /orders"),
+        (6.1, "C", "GET /orders"),
+        (6.1, "D", "GET /orders"),
+        (6.2, "E", "GET /orders"),
+        limits=RateLimits(),
+    ) == timeline("""
+        0    A  GET /orders -> 200
+        6    B  GET /orders -> 200
+        6.1  C  GET /orders -> 200
+        6.1  D  GET /orders -> 200
+        6.2  E  GET /orders -> 200
+    """)
+
+
+def test_nothing_is_sent_before_the_end_of_a_window_with_nothing_left() -> None:
+    """The server says at 0 s that nothing is left for 30 s: B and C wait for the new window."""
+    assert happens(
+        {"/orders": [window(0, 30, 10, 60), window(9, 60, 10, 60)]},
+        (0, "A", "GET /orders"),
+        (10, "B", "GET /orders"),
+        (20, "C", "GET /orders"),
+        limits=RateLimits(),
+    ) == timeline("""
+        0   A  GET /orders -> 200
+        10  B  waits 20 s: pacing
+        20  C  waits 10 s: pacing
+        30  B  GET /orders -> 200
+        30  C  GET /orders -> 200
+    """)
+
+
+# 5. Processes that share a store.
+
+
+@pytest.mark.parametrize(
+    "ahead",
+    [
+        0.0,
+        pytest.param(300.0, marks=DURATIONS),
+        pytest.param(-300.0, marks=DURATIONS),
+    ],
+)
+def test_another_process_waits_as_long_whatever_the_clocks_say(ahead: float) -> None:
+    """A's machine has a clock that is 300 s fast, or slow. B, on another machine, waits too."""
+    answer = Answer(200, policy("search", 90, 60))
+    refusal = Answer(429, {"Retry-After": "10", **policy("search", 0, 10)})
+    world = World({"/search": [answer, refusal, 200]})
+    here = world.session(
+        world.settings(store=world.store, limits=UNPACED, clock=world.process(ahead=ahead))
+    )
+    there = world.session(world.settings(store=world.store, limits=UNPACED))
+    world.call(1, "X", "GET /search", there)
+    world.call(1.5, "A", "GET /search", here)
+    world.call(2.5, "Y", "GET /health", there)
+    world.call(3, "B", "GET /search", there)
+    assert world.run() == timeline("""
+        1     X  GET /search -> 200
+        1.5   A  GET /search -> 429
+        1.5   A  waits 10 s: retry_after
+        2.5   Y  GET /health -> 200
+        3     B  waits 8.5 s: cool-down
+        11.5  A  GET /search -> 200
+        11.5  B  GET /search -> 200
+    """)
+
+
+# 6. Every table is bounded.
+
+FEW, MANY = 400, 1100
+"""Every table has a thousand entries at most."""
+
+
+def held() -> int:
+    """Return how many objects there are in this process, and entries of tables."""
+    gc.collect()
+    objects = gc.get_objects()
+    tables = (dict, list, set, deque, OrderedDict)
+    return len(objects) + sum(len(each) for each in objects if type(each) in tables)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("status", "url", "field"),
+    [
+        pytest.param(429, f"{API}/{{}}", "", id="endpoints that refuse"),
+        pytest.param(500, f"{API}/{{}}", "", id="endpoints that fail"),
+        pytest.param(429, "https://{}.example.com/", "", id="origins that refuse"),
+        pytest.param(500, "https://{}.example.com/", "", id="origins that fail"),
+        pytest.param(429, f"{API}/", "X-API-Key", id="callers that are refused"),
+        pytest.param(200, f"{API}/", "X-API-Key", id="callers that are delayed"),
+        pytest.param(429, f"{API}/", "X-Policy", id="policies that refuse"),
+        pytest.param(200, f"{API}/", "X-Policy", id="policies that are named"),
+    ],
+)
+def test_what_is_known_of_limits_is_bounded(status: int, url: str, field: str) -> None:
+    """After 1100 endpoints, origins, callers or policies, 400 more take hardly any room."""
+
+    def server(request: Request) -> Reply:
+        named = policy(request.headers["X-Policy"], 0, 60) if field == "X-Policy" else {}
+        return Answer(status, {"Retry-After": "3600", **named})
+
+    def meet(first: int, count: int) -> None:
+        for number in range(first, first + count):
+            name = "".join("abcdefghij"[int(digit)] for digit in str(number))
+            request = requests.Request("GET", API).prepare()
+            request.url = url.format(name)
+            request.headers[field or "X-Other"] = name
+            with suppress(requests.RequestException):
+                session.send(request)
+        world.sent.clear()
+        counts.append(held())
+
+    world, counts = World(server), list[int]()
+    session = world.session(world.settings(retry=ONCE))
+    world.caller("A", lambda: meet(1000, MANY))
+    world.caller("B", lambda: meet(1000 + MANY, FEW))
+    world.run()
+    assert counts[1] - counts[0] < FEW / 2
