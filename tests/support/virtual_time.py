@@ -20,6 +20,8 @@ from requests_authretry import MemoryStore
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from requests_authretry import Clock
+
 PATIENCE = 5.0
 """Real seconds without any step after which the threads count as stuck."""
 
@@ -287,8 +289,8 @@ class VirtualClock:
 class VirtualStore(MemoryStore):
     """A store that several processes share: the library's own threads use it one after another."""
 
-    def __init__(self, turns: Turns) -> None:
-        super().__init__()
+    def __init__(self, turns: Turns, clock: Clock) -> None:
+        super().__init__(clock)
         self._turns = turns
 
     def read(self, *args: Any) -> Any:
