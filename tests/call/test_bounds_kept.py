@@ -39,7 +39,8 @@ class PushedTo(MemoryStore):
     def push(self, key: str, seconds: float) -> float:
         """Record the key."""
         self.opened.wait()
-        self.keys.add(key)
+        if seconds:
+            self.keys.add(key)
         return super().push(key, seconds)
 
 
