@@ -66,11 +66,13 @@ class RateLimitQueue:
     Attributes:
         state: What is known of the rate limit.
         announced: End of the cool-down that was last announced, in monotonic seconds.
+        lifted_until: When the cool-down would have ended that a user lifted; the store may still
+            keep it.
     """
 
     def __init__(self, state: RateState) -> None:
         self.state = state
-        self.announced = state.not_before
+        self.announced = self.lifted_until = state.not_before
         self._line: list[tuple[bool, int, Waiter]] = []
 
     def place(self, waiter: Waiter) -> int:
@@ -307,6 +309,13 @@ class RateLimiter:
                 queue.announced = queue.state.not_before
             return is_news and self._origins[scope.origin] <= _MOST_ANNOUNCED
 
+    def adopt_cool_down(self, scope: Scope, until: float, seconds: float) -> bool:
+        """Start the cool-down of another process, unless a user lifted it; as `start_cool_down`."""
+        queue = self._queues.get(scope)
+        if queue is not None and until <= queue.lifted_until + rate_limit.SAME_COOL_DOWN_SECONDS:
+            return False
+        return self.start_cool_down(scope, until, seconds, may_test=True)
+
     def on_refused(self, scope: Scope, began: float) -> None:
         """Lower the rate: the server let fewer requests through than were sent."""
         with self._lock:
@@ -367,6 +376,20 @@ class RateLimiter:
                     if not scope.endpoint:
                         self._reaches.put((target.origin, target.credential), Reach(), now)
 
+    def states(self) -> list[tuple[Scope, RateState]]:
+        """Return what is known of each rate limit."""
+        with self._lock:
+            return [(scope, queue.state) for scope, queue in self._queues.items()]
+
+    def lift(self, scope: Scope, kind: str) -> None:
+        """Forget the cool-down, the pace or the windows of a scope, and have waiting calls ask."""
+        with self._lock:
+            queue, now = self._queues.get(scope), self._clock.monotonic()
+            if queue is not None:
+                queue.lifted_until = queue.state.not_before
+                queue.state = rate_limit.lifted(queue.state, kind, now)
+                queue.wake_first()
+
     def _queues_of(self, target: Target, now: float) -> dict[Scope, RateLimitQueue]:
         """Return the queues that may hold back a request; forget those that hold back none."""
         found = {}
@@ -379,6 +402,7 @@ class RateLimiter:
         """Forget a queue in which no call has to wait any more; return whether it is gone."""
         queue = self._queues[scope]
         is_over = queue.is_empty and rate_limit.is_over(queue.state, now)
+        is_over = is_over and now >= queue.lifted_until
         if is_over:
             self._drop(scope)
             self.update_check_after()

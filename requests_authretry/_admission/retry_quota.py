@@ -35,6 +35,15 @@ class RetryQuotas:
         """Return the units left for retries at an origin."""
         return self._levels.get(origin, self._quota.capacity)
 
+    def levels(self) -> dict[str, int]:
+        """Return the units that are left at each origin whose quota is less than full."""
+        return self._levels.copy()
+
+    def refill(self, origin: str) -> None:
+        """Fill the quota of an origin."""
+        with self._lock:
+            self._keep(origin, self._quota.capacity)
+
     def pay(self, origin: str, cost: int) -> bool:
         """Take a retry's cost out; return whether there was enough left."""
         with self._lock:

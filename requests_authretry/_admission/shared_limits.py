@@ -122,7 +122,7 @@ class SharedLimits:
         if not is_finite(seconds) or seconds > MAX_COOL_DOWN_SECONDS:
             return
         until = self._clock.monotonic() + seconds
-        if self.limiter.start_cool_down(scope, until, seconds, may_test=True):
+        if self.limiter.adopt_cool_down(scope, until, seconds):
             self._announce(scope, seconds, None)
 
     def _plan_next_look(self) -> None:

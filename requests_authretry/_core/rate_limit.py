@@ -28,7 +28,7 @@ requests that the server lets pass:
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import exp, inf, sqrt
+from math import exp, inf, log2, sqrt
 from typing import TYPE_CHECKING, Final
 
 from .bounds import POLICIES
@@ -328,6 +328,23 @@ def pace(state: RateState, now: float) -> float:
     return max(state.rate * (1 + slope * past**3), LEAST_RATE)
 
 
+def pace_ends(state: RateState) -> float:
+    """Return when the rate has grown so far that it holds no call back any more."""
+    if not state.found:
+        return state.opened + DOUBLING * log2(FORGOTTEN)
+    plateau = min(PLATEAU + RARER * (state.opened - state.cut), LONGEST_PLATEAU)
+    return state.opened + plateau * (2 + log2(FORGOTTEN / (1 + GROWTH)) / STEEP)
+
+
+def lifted(state: RateState, kind: str, now: float) -> RateState:
+    """Return the state without its cool-down, its pace or its windows."""
+    if kind == "cool-down":
+        return replace(state, not_before=min(state.not_before, now), closed=inf, is_tested=True)
+    if kind == "pace":
+        return replace(state, rate=inf, found=False, passing=0.0, slot=min(state.slot, now))
+    return replace(state, windows=(), slot=min(state.slot, now))
+
+
 def with_cool_down(
     state: RateState, until: float, now: float, retry_after: float | None, *, may_test: bool
 ) -> RateState:
@@ -458,7 +475,7 @@ def on_success(state: RateState, now: float) -> RateState:
 
 def is_over(state: RateState, now: float) -> bool:
     """Whether no call needs to wait for this rate limit any more."""
-    is_fast = state.rate == inf or pace(state, now) > FORGOTTEN * state.rate
+    is_fast = state.rate == inf or now > pace_ends(state)
     closed_until = max(state.not_before, state.narrowed_until)
     return is_fast and now >= closed_until and all(window.is_over(now) for window in state.windows)
 

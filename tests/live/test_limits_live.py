@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from requests_authretry import Store
     from tests.servers.nginx import Arrival, NginxServer
 
 TOLD, OTHER = "127.0.0.1", "127.0.0.2"
@@ -141,14 +140,11 @@ def test_a_limit_of_which_nothing_is_said(nginx: NginxServer) -> None:
     assert len(log) <= 3 * len(answers)
 
 
-@pytest.fixture(params=["memory", "file", "redis"])
+@pytest.fixture(params=["file", "redis"])
 def callers(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callers]:
-    """Callers that share a store: processes, or threads where it is in memory."""
-    store: Store | str = MemoryStore()
-    if request.param == "file":
-        store = str(tmp_path / "store.json")
-    elif request.param == "redis":
-        store = request.getfixturevalue("redis_server").url
+    """Return callers in processes of their own, which share a store."""
+    is_file = request.param == "file"
+    store = str(tmp_path / "store.json") if is_file else request.getfixturevalue("redis_server").url
     with Callers(store, tmp_path / "stop") as begun:
         yield begun
 
