@@ -33,6 +33,7 @@ from ._events import (
     Waiting,
 )
 from ._install.install import Installed, install
+from ._install.limits import KnownLimit, Limits
 from ._install.mount import Mounted, mount
 from ._log import show_log as _show_log
 from ._override import override
@@ -60,6 +61,8 @@ __all__ = [
     "GaveUp",
     "Installed",
     "Jitter",
+    "KnownLimit",
+    "Limits",
     "MemoryStore",
     "Mounted",
     "RateLimits",

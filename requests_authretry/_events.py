@@ -152,7 +152,8 @@ class StoreFailed:
 
     Attributes:
         key: The name the store keeps the token under, or ``cool-down``.
-        doing: The operation that failed: ``lock``, ``read``, ``write`` or ``push``.
+        doing: What failed: ``lock``, ``read``, ``write`` or ``push``. A cool-down is read by a push
+            of 0.0 seconds: that is ``read``, too.
         error: The name of the exception's class.
     """
 
@@ -171,12 +172,15 @@ class CoolingDown:
         seconds: How long, from now.
         status: The status code of the refusal, None where another process got it, and the store
             passed it on.
+        endpoint: The method and path pattern that it closes, as ``GET /users/*``; "" where it
+            closes the policy, or the whole origin.
     """
 
     origin: str
     policy: str
     seconds: float
     status: int | None
+    endpoint: str = ""
 
 
 @dataclass(frozen=True)

@@ -175,22 +175,30 @@ class Store(Protocol):
             OSError: The key cannot be locked: the store is out of reach, or has no locks.
         """
 
-    def push(self, key: str, until: float, now: float) -> float:
-        """Keep a cool-down: move its end forward, never back.
+    def push(self, key: str, seconds: float) -> float:
+        """Extend a cool-down, so that it lasts at least ``seconds`` from now; return what is left.
+
+        Seconds are handed over and no times, as the clocks of two machines need not agree: the
+        store counts them by a clock of its own. ``push(key, 0.0)`` extends nothing, keeps nothing
+        under a key that has no cool-down, and so reads what is left.
 
         The order of pushes does not matter, and the caller needs no lock: of two pushes at once the
-        later time stays, and no record that is written meanwhile is lost. A record under the key
-        that is no number is replaced. `read` returns the time as its ``repr`` until it has passed;
-        then the store may forget it.
+        longer one stays, and no record that is written meanwhile is lost. A cool-down that is over
+        is forgotten.
+
+        The record has a format version, as two releases may share a store. A record in a format
+        that this release does not know, and a token, counts as no cool-down: it is left as it is,
+        and nothing is kept. So does a number, which the release before this one kept, or text that
+        is no record (a JSON object); a push that extends the cool-down replaces it.
 
         Args:
             key: The key of the record.
-            until: The end of the cool-down, in POSIX seconds, finite.
-            now: The caller's time, in POSIX seconds, as stores read no clock.
+            seconds: How long the cool-down lasts at least, from now. More than an hour, or
+                infinity, counts as an hour; less than zero, or NaN, as 0.0.
 
         Returns:
-            The later of ``until`` and the time that is there.
+            The longer of ``seconds`` and what was left, in seconds from 0.0, no cool-down, to 3600.
 
         Raises:
-            OSError: The time could not be kept; the record that was there stays.
+            OSError: The cool-down could not be kept or read; the record that was there stays.
         """

@@ -69,7 +69,7 @@ class KeyringStore(CopiedAsItself):
     ) -> None:
         self._service = service
         self._backend = backend
-        self._times = MemoryStore()
+        self._cool_downs = MemoryStore()
 
     def read(self, key: str) -> str | None:
         """Return the record under a key, None when there is none.
@@ -78,8 +78,6 @@ class KeyringStore(CopiedAsItself):
             OSError: There is no keyring, or it stays closed.
             TimeoutError: Another process is using it and does not end.
         """
-        if time := self._times.read(key):
-            return time
         record = self._asked("get_password", _user(key))
         return record if isinstance(record, str) else None
 
@@ -91,8 +89,6 @@ class KeyringStore(CopiedAsItself):
             TimeoutError: Another process is using it and does not end.
         """
         self._asked("set_password", _user(key), record)
-        if self._times.read(key):
-            self._times.write(key, "")  # a time that was there hides the record no more
 
     def lock(self, key: str, timeout: float) -> AbstractContextManager[None]:
         """Exclude every other thread and process of this user that locks this key.
@@ -101,9 +97,9 @@ class KeyringStore(CopiedAsItself):
         """
         return lock_file(_lock_path(f"{self._service}\0{key}"), timeout)
 
-    def push(self, key: str, until: float, now: float) -> float:
+    def push(self, key: str, seconds: float) -> float:
         """Extend a cool-down, as `Store.push` says, in memory; the keyring is not asked."""
-        return self._times.push(key, until, now)
+        return self._cool_downs.push(key, seconds)
 
     @property
     def place(self) -> tuple[object, ...]:

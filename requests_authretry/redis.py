@@ -5,6 +5,7 @@ Needs the extra: ``pip install 'requests-authretry[redis]'``.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from contextlib import contextmanager, suppress
@@ -15,8 +16,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from ._core.copying import CopiedAsItself
+from ._core.rate_limit import MAX_COOL_DOWN_SECONDS
 from ._core.token import secret
 from ._core.validation import instance, refuse, seconds
+from .stores._cool_downs import FORMAT, bounded
 from .stores._lockfile import file_name
 
 try:
@@ -48,16 +51,28 @@ _LEAST_LOCK_TTL = 0.1
 
 _PUSH = """
 local there = redis.pcall('GET', KEYS[1])
-if type(there) == 'string' and there:find('^[%d.e+-]+$') then
-    local time = tonumber(there)
-    if time and time >= tonumber(ARGV[1]) and time < math.huge then
-        return there
+local asked, most = tonumber(ARGV[2]), tonumber(ARGV[3])
+local life, left = 0, 0
+if type(there) == 'string' and there:find('^%s*{') then
+    local is_json, record = pcall(cjson.decode, there)
+    if is_json and (record.kind ~= ARGV[4] or record.version ~= tonumber(ARGV[5])) then
+        return asked
+    elseif is_json and type(record.seconds) == 'number' then
+        life = math.max(redis.call('PTTL', KEYS[1]), 0)
+        left = math.max(math.min(life, math.ceil(record.seconds * 1000), most), 0)
     end
 end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return ARGV[1]
+if asked > left then
+    redis.call('SET', KEYS[1], ARGV[1], 'PX', asked)
+elseif left < life then
+    redis.call('PEXPIRE', KEYS[1], left)
+end
+return math.max(asked, left)
 """
-"""Replaces an earlier time, and what is no number for Python: Lua also takes hexadecimal ones."""
+"""Extends a cool-down: its life in Redis is what it still lasts, by the server's clock alone.
+
+The record has the seconds too: a server whose clock was set back lengthens the life of its keys.
+"""
 
 
 class RedisStore(CopiedAsItself):
@@ -143,21 +158,20 @@ class RedisStore(CopiedAsItself):
         with _held(lock, self._lock_ttl):
             yield
 
-    def push(self, key: str, until: float, now: float) -> float:
+    def push(self, key: str, seconds: float) -> float:
         """Extend a cool-down, as `Store.push` says; once it is over, Redis drops it by itself.
 
-        How far the clocks of machines and server are apart does not change when it is dropped.
+        The time is the server's, to the millisecond: how far the clocks of machines are apart is no
+        matter.
 
         Raises:
             OSError: The server is out of reach, or refuses.
         """
-
-        def push() -> float:
-            life = max(math.ceil((until - now) * 1000), 1)
-            name, time = self._prefix + key, repr(float(until))
-            return float(self._redis().eval(_PUSH, 1, name, time, life))
-
-        return _asked(push)
+        asked = math.ceil(bounded(seconds) * 1000)
+        most = math.ceil(MAX_COOL_DOWN_SECONDS * 1000)
+        record = json.dumps({**FORMAT, "seconds": asked / 1000})
+        arguments = (self._prefix + key, record, asked, most, *FORMAT.values())
+        return float(_asked(lambda: int(self._redis().eval(_PUSH, 1, *arguments))) / 1000)
 
     @property
     def place(self) -> tuple[object, ...]:

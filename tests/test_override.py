@@ -21,6 +21,7 @@ from requests_authretry import (
     override,
 )
 from requests_authretry.testing import FakeClock, ScriptedAdapter
+from tests.support.limits import hint
 from tests.support.scripted import EXPIRED, URL, Source, scripted, settings
 from tests.support.sessions import AT_ONCE
 
@@ -145,7 +146,7 @@ def test_a_cool_down_is_shared() -> None:
     """A limit that was met inside holds outside, and the other way round."""
     clock = FakeClock()
     chosen = Settings(retry=FOUR, clock=clock)
-    session, _ = scripted(chosen, (429, {"Retry-After": "30"}), 200)
+    session, _ = scripted(chosen, hint(30), 200)
     with override(retry=ONCE):
         assert session.get(URL).status_code == 429
     assert session.get(URL).status_code == 200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 import pickle
 import signal
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 SECRET = "s3cret-of-the-user"
 PASSWORD = "p4ssword"
-NOW = 1_000_000_000.0
 NAME = "requests_authretry:key"
 """Of the record under "key" in Redis."""
 
@@ -54,7 +54,8 @@ def calls(store: RedisStore) -> tuple[Callable[[], object], ...]:
     return (
         lambda: store.read("key"),
         lambda: store.write("key", SECRET),
-        lambda: store.push("key", NOW + 60.0, NOW),
+        lambda: store.push("key", 60.0),
+        lambda: store.push("key", 0.0),
         store.lock("key", 0.0).__enter__,
     )
 
@@ -106,48 +107,115 @@ def test_what_is_no_text(redis_server: RedisServer, command: Any, decode: bool) 
         assert store.read("key") == SECRET
 
 
-# Times
+# Cool-downs
+
+HOUR = 3_600_000
+"""Milliseconds."""
 
 
 @pytest.mark.parametrize("decode", [True, False])
-def test_the_end_of_a_time(redis_server: RedisServer, client: redis.Redis, decode: bool) -> None:  # noqa: FBT001 (a case)
-    """A time lives until it is over, by whatever clock; an earlier one changes nothing."""
+def test_the_life_of_a_cool_down(
+    redis_server: RedisServer,
+    client: redis.Redis,
+    decode: bool,  # noqa: FBT001 (a case)
+) -> None:
+    """A cool-down is a key that lives as long; its life is what is left, by the server's clock."""
     with redis.Redis.from_url(redis_server.url, decode_responses=decode) as chosen:
         store = RedisStore(chosen, ttl=5.0)
-        assert store.push("key", NOW + 1000.5, NOW) == NOW + 1000.5
+        assert store.push("key", 1000.5) == 1000.5
         assert 900_000 < int(client.pttl(NAME)) <= 1_000_500
         client.pexpire(NAME, 500_000)
-        assert store.push("key", NOW + 900.0, NOW) == NOW + 1000.5
+        for seconds in (0.0, 300.0):
+            assert 400.0 < store.push("key", seconds) <= 500.0
         assert 400_000 < int(client.pttl(NAME)) <= 500_000
-        assert store.push("key", NOW + 2000.0, NOW) == NOW + 2000.0
+        assert store.push("key", 2000.0) == 2000.0
         assert 1_900_000 < int(client.pttl(NAME)) <= 2_000_000
         assert client.keys("*") == [NAME.encode()]
 
 
-def test_a_time_that_is_over(redis_server: RedisServer, client: redis.Redis) -> None:
-    """A time that has passed leaves nothing in Redis, and is returned all the same."""
-    assert RedisStore(redis_server.url).push("key", NOW - 60.0, NOW) == NOW - 60.0
+def test_a_look_keeps_nothing_in_redis(redis_server: RedisServer, client: redis.Redis) -> None:
+    """A push of zero makes no key, whether there is one under another name or not."""
+    store = RedisStore(redis_server.url)
+    assert store.push("key", 0.0) == 0.0
+    store.push("another", 60.0)
+    assert store.push("key", 0.0) == 0.0
+    assert client.keys("*") == [b"requests_authretry:another"]
+
+
+def test_a_cool_down_that_is_over(redis_server: RedisServer, client: redis.Redis) -> None:
+    """A cool-down of a millisecond leaves nothing in Redis, and can be begun again."""
+    store = RedisStore(redis_server.url)
+    assert store.push("key", 0.0001) == 0.001
     while client.exists(NAME):
         SystemClock().sleep(0.001)
+    assert [store.push("key", seconds) for seconds in (0.0, 60.0)] == [0.0, 60.0]
 
 
 @pytest.mark.parametrize("command", [("LPUSH", NAME, "x"), ("SET", NAME, b"\xff\xfe")])
-def test_no_time(redis_server: RedisServer, client: Any, command: Any) -> None:
-    """A list, or bytes that are no text, are replaced by a time."""
+def test_no_cool_down(redis_server: RedisServer, client: Any, command: Any) -> None:
+    """A list, or bytes that are no text, count for nothing and are replaced by a cool-down."""
     client.execute_command(*command)
     store = RedisStore(redis_server.url)
-    assert store.push("key", NOW + 60.0, NOW) == NOW + 60.0
-    assert store.read("key") == repr(NOW + 60.0)
+    assert store.push("key", 0.0) == 0.0
+    assert client.type(NAME) == (b"list" if "LPUSH" in command else b"string")
+    assert store.push("key", 60.0) == 60.0
+    assert 50.0 < store.push("key", 0.0) <= 60.0
 
 
-@pytest.mark.parametrize("until", [float("inf"), float("nan"), 1e300])
-def test_a_time_without_end(redis_server: RedisServer, until: float) -> None:
-    """A time that Redis cannot count to is an `OSError`, and leaves what is there."""
+@pytest.mark.parametrize("life", [HOUR, 10 * HOUR, None])
+def test_a_life_that_something_lengthened(
+    redis_server: RedisServer, client: redis.Redis, life: int | None
+) -> None:
+    """A server whose clock was set back keeps a key for long: the cool-down ends all the same."""
     store = RedisStore(redis_server.url)
-    store.push("key", NOW + 60.0, NOW)
-    with pytest.raises(OSError, match="Redis failed"):
-        store.push("key", until, NOW)
-    assert store.read("key") == repr(NOW + 60.0)
+    store.push("key", 60.0)
+    client.pexpire(NAME, life) if life else client.persist(NAME)
+    assert store.push("key", 0.0) == (60.0 if life else 0.0)
+    assert int(client.pttl(NAME)) <= 60_000
+    assert store.push("key", 90.0) == 90.0
+    assert 80_000 < int(client.pttl(NAME)) <= 90_000
+
+
+def record_of(**fields: object) -> str:
+    """Return a cool-down as Redis has it, with other fields."""
+    return json.dumps({"kind": "cool-down", "version": 1, **fields})
+
+
+@pytest.mark.parametrize("seconds", [1e9, float("inf"), 7200])
+def test_a_foreign_record_lasts_an_hour_at_most(
+    redis_server: RedisServer, client: redis.Redis, seconds: float
+) -> None:
+    """A record of a million hours is cut to one hour from now."""
+    client.set(NAME, record_of(seconds=seconds), px=10 * HOUR)
+    assert RedisStore(redis_server.url).push("key", 0.0) == 3600.0
+    assert 3_500_000 < int(client.pttl(NAME)) <= HOUR
+
+
+@pytest.mark.parametrize("odd", ["60", None, True, [60], {}, -1, float("-inf"), 0])
+def test_a_record_without_seconds(
+    redis_server: RedisServer, client: redis.Redis, odd: object
+) -> None:
+    """A record of our format that says no seconds counts for nothing, and is replaced."""
+    client.set(NAME, record_of(seconds=odd), px=HOUR)
+    store = RedisStore(redis_server.url)
+    assert store.push("key", 0.0) == 0.0
+    assert store.push("key", 60.0) == 60.0
+    assert 50.0 < store.push("key", 0.0) <= 60.0
+
+
+def test_a_record_of_another_release_keeps_its_life(
+    redis_server: RedisServer, client: redis.Redis
+) -> None:
+    """Neither value nor life of a cool-down in another format are touched."""
+    newer = record_of(version=2, seconds=9)
+    client.set(NAME, newer, px=HOUR)
+    store = RedisStore(redis_server.url)
+    assert [store.push("key", seconds) for seconds in (0.0, 3600.0, 0.0)] == [0.0, 3600.0, 0.0]
+    assert client.get(NAME) == newer.encode()
+    assert 3_500_000 < int(client.pttl(NAME)) <= HOUR
+    client.set(NAME, newer)
+    store.push("key", 60.0)
+    assert int(client.pttl(NAME)) == -1
 
 
 # The life of a lock

@@ -1,26 +1,27 @@
 """Decides whether and when an attempt may be sent, and learns from what came back.
 
-`Admission.acquire` waits, in this order, for the call's own backoff or ``retry_after``, for the end
-of an outage at the endpoint, and for the rate limit. Then it takes the cost of a retry out of the
-retry quota. `Admission.settle` tells the rate limiter, the outage tracker and the store what an
-attempt brought.
+`Admission.acquire` waits for the end of an outage at the endpoint, for the call's own backoff or
+``retry_after``, and for the rate limits. Then it takes the cost of a retry out of the retry quota.
+`Admission.settle` tells the rate limiter, the outage tracker and the store what an attempt brought.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING
 
 from .._core.http import FIRST_ERROR, OK
-from .._core.rate_limit import MAX_COOL_DOWN_SECONDS, TooLate
+from .._core.rate_limit import TooLate
 from .._core.records import Outcome, Reason, Stop
 from .._core.target import Target
-from .rate_limiter import Key
+from .rate_limiter import OwnWait
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from .._core.records import Retry
+    from .._core.scope import Scope
     from .._core.target import Endpoint
     from .._settings import Settings
     from .rate_limiter import RateLimiter
@@ -35,14 +36,12 @@ class Permit:
 
     Attributes:
         target: Where the attempt goes, None where nothing had to be asked.
-        key: The rate limit that was asked, None where none had to be.
-        number: The attempt's number at that rate limit, -1 if it held nothing back.
+        numbers: The attempt's number at each rate limit that knows of it.
         cost: What the retry took out of the retry quota, None if it took nothing.
     """
 
     target: Target | None = None
-    key: Key | None = None
-    number: int = -1
+    numbers: Mapping[Scope, int] = field(default_factory=dict)
     cost: int | None = None
 
 
@@ -56,22 +55,16 @@ class Failed:
 
     Attributes:
         target: Where it went.
-        key: The rate limit it fell under, as far as its answer told.
         at: When it was judged, in monotonic seconds.
         outcome: What it brought.
-        began_cool_down: Whether its answer's ``retry_after`` began a cool-down of that rate limit.
     """
 
     target: Target
-    key: Key
     at: float
     outcome: Outcome
-    began_cool_down: bool
 
 
-NO_FAILURE = Failed(
-    Target("", None, "", (None, "")), Key(None, ""), 0.0, Outcome(), began_cool_down=False
-)
+NO_FAILURE = Failed(Target("", "", "", ""), 0.0, Outcome())
 """The failure of a call in which nothing has failed."""
 
 
@@ -120,34 +113,34 @@ class Admission:
         Returns:
             The permit, or why nothing may be sent.
         """
-        now = self._clock.monotonic()
-        self.limiter.sweep(now)
-        key = self.limiter.key_of(target) if retry is None else failed.key
-        if self._limits.cool_down and now >= self.limiter.look_at:
-            self._shared_limits.look(key)
+        now, limits, own = self._clock.monotonic(), self._limits, None
+        if limits.cool_down and now >= self.limiter.look_at:
+            self._shared_limits.look(self.limiter.covering(target))
         if retry is None:
             self._outages.on_probe_sent(target.endpoint, now)
+        elif retry.retry_after is not None or retry.reason is Reason.THROTTLED:
+            reason = Reason.RETRY_AFTER if retry.is_as_asked else Reason.BACKOFF
+            asked = retry.retry_after if retry.is_as_asked else None
+            own = OwnWait(failed.at + retry.delay, reason, asked)
         else:
-            stop = self._wait_for_retry(
+            stop = self._wait_for_outage(
                 failed, retry, target.endpoint, waiter, deadline, decide_again
             )
             if stop is not None:
                 return stop
-        number = -1
-        if self._limits.cool_down or self._limits.pacing:
-            own = None if retry is None else (retry.retry_after, failed.at + retry.delay)
-            slot = self.limiter.wait_for_slot(key, waiter, deadline, has_sent=has_sent, own=own)
-            if isinstance(slot, TooLate):
-                return Stop(Reason.WAIT_TOO_LONG, slot.opens_in)
-            number = slot.number
-        if retry is None or waiter.closed:
-            return Permit(target, key, number)
-        if retry.retry_after is not None:  # the rate limiter may have shortened its own wait
-            self._sleep_until(failed.at + retry.delay, waiter, retry)
-        if waiter.released:  # one probe at a time, and few retries after an outage: these are free
-            return Permit(target, key, number)
+        numbers = self.limiter.wait_for_slot(
+            target if limits.cool_down or limits.pacing else None,
+            waiter,
+            has_sent=has_sent,
+            own=own,
+        )
+        if isinstance(numbers, TooLate):
+            return Stop(Reason.WAIT_TOO_LONG, numbers.opens_in)
+        # One probe at a time, and few retries after an outage: these are free.
+        if retry is None or waiter.closed or waiter.released:
+            return Permit(target, numbers)
         if self.quotas.pay(target.origin, retry.cost):
-            return Permit(target, key, number, retry.cost)
+            return Permit(target, numbers, retry.cost)
         return Stop(Reason.QUOTA_EXHAUSTED, retry.retry_after)
 
     def affordable(self, target: Target) -> int:
@@ -160,7 +153,7 @@ class Admission:
             return self.quotas.capacity
         return self.quotas.level(target.origin)
 
-    def _wait_for_retry(  # noqa: PLR0913, PLR0917 (see `acquire`)
+    def _wait_for_outage(  # noqa: PLR0913, PLR0917 (see `acquire`)
         self,
         failed: Failed,
         retry: Retry,
@@ -169,18 +162,12 @@ class Admission:
         deadline: float,
         decide_again: Callable[[], Retry | Stop],
     ) -> Stop | None:
-        """Wait for ``retry_after`` or the backoff, and as long as an outage lasts.
+        """Wait for the backoff, and as long as an outage lasts.
 
         Returns:
             None if the retry may go on, or why not.
         """
-        is_short = retry.delay <= MAX_COOL_DOWN_SECONDS
-        if failed.began_cool_down and retry.is_as_asked and is_short:
-            return None  # the cool-down takes as long
         until = failed.at + retry.delay
-        if retry.retry_after is not None or retry.reason is Reason.THROTTLED:
-            self._sleep_until(until, waiter, retry)
-            return None
         outages, has_waited, reason = self._outages, False, Reason.BACKOFF
         with outages.waiting(endpoint, waiter, failed.at):
             while True:
@@ -220,34 +207,27 @@ class Admission:
         Returns:
             What a retry has to know of it.
         """
-        now, limiter = self._clock.monotonic(), self.limiter
+        now, limiter, limits = self._clock.monotonic(), self.limiter, outcome.limits
         refuses, speaks_of_outage = outcome.refuses, outcome.speaks_of_outage
-        key = limiter.named(target, outcome.limits)
-        began_cool_down = False
-        limits = outcome.limits_to_keep
-        if limits and self._limits.pacing:
-            number = permit.number if key == permit.key else -1
-            succeeded = outcome.status is not None and outcome.status < FIRST_ERROR
-            limiter.on_rate_limit_fields(key, number, limits, succeeded=succeeded)
-        asks_for_pause = refuses or outcome.status == OK
-        if asks_for_pause and outcome.retry_after is not None and self._limits.cool_down:
-            began_cool_down = True
-            self._shared_limits.start_cool_down(key, outcome.retry_after, outcome.status)
-        if refuses and self._limits.pacing:
-            limiter.on_refused(key, began, outcome)
+        succeeded = outcome.status is not None and outcome.status < FIRST_ERROR
+        limiter.learn_names(target, limits)
+        if outcome.limits_to_keep and self._limits.pacing:
+            limiter.on_rate_limit_fields(target, permit.numbers, limits, succeeded=succeeded)
+        seconds = outcome.retry_after if self._limits.cool_down else None
+        if seconds and (refuses or outcome.status == OK):
+            if refuses and not any(limit.name for limit in limits):
+                limiter.learn_reach(target, began, seconds)
+            self._shared_limits.start_cool_down(
+                limiter.scopes_of(target, limits), seconds, outcome.status, may_test=refuses
+            )
+        # Where the server says that nothing is left, its window says how many may be sent.
+        if refuses and self._limits.pacing and not outcome.says_nothing_is_left:
+            limiter.on_refused(limiter.scopes_of(target, limits)[0], began)
         if speaks_of_outage:
             self._outages.on_failure(target.endpoint, began)
             limiter.update_check_after()
         elif speaks_of_outage is False and limiter.is_troubled and not refuses:
-            limiter.on_success(key)
+            limiter.on_passed(target, began if succeeded else -inf)
             self._outages.on_success(target.endpoint, began, now)
             limiter.update_check_after()
-        return Failed(target, key, now, outcome, began_cool_down)
-
-    def _sleep_until(self, until: float, waiter: Waiter, retry: Retry) -> None:
-        left = until - self._clock.monotonic()
-        if left > 0:
-            if retry.is_as_asked:
-                waiter.sleep(left, Reason.RETRY_AFTER, retry.retry_after)
-            else:
-                waiter.sleep(left, Reason.BACKOFF)
+        return Failed(target, now, outcome)

@@ -23,6 +23,7 @@ class OutageTracker:
 
     Attributes:
         troubled: Whether any endpoint failed since it last succeeded. Reading it takes no lock.
+        origins: How many such endpoints each origin has.
     """
 
     def __init__(self) -> None:
@@ -30,6 +31,7 @@ class OutageTracker:
         self._waiting: dict[Endpoint, dict[Waiter, float]] = {}
         self._lock = ForkSafeLock(self._forget_waiting)
         self.troubled = False
+        self.origins: dict[str, int] = {}
 
     def on_probe_sent(self, endpoint: Endpoint, now: float) -> None:
         """Let a first attempt be the probe if the endpoint is down."""
@@ -42,9 +44,11 @@ class OutageTracker:
         """Count an attempt that failed by the server's fault and began at ``began``."""
         with self._lock:
             if len(self._health) < _MOST_ENDPOINTS or endpoint in self._health:
+                self.troubled = True
+                if endpoint not in self._health:
+                    self.origins[endpoint[0]] = self.origins.get(endpoint[0], 0) + 1
                 health = self._health.get(endpoint, Health())
                 self._health[endpoint] = outage.on_failure(health, began)
-                self.troubled = True
 
     def on_success(self, endpoint: Endpoint, began: float, now: float) -> None:
         """Count an answer, and release some retries that have waited since the outage."""
@@ -60,8 +64,14 @@ class OutageTracker:
                 del waiting[waiter]
                 waiter.release()
             if not ready and not waiting:
-                del self._health[endpoint]
-                self.troubled = bool(self._health)
+                self._forget(endpoint)
+
+    def _forget(self, endpoint: Endpoint) -> None:
+        del self._health[endpoint]
+        self.origins[endpoint[0]] -= 1
+        if not self.origins[endpoint[0]]:
+            del self.origins[endpoint[0]]
+        self.troubled = bool(self._health)
 
     def is_down(self, endpoint: Endpoint) -> bool:
         """Whether the endpoint only fails."""
@@ -97,8 +107,7 @@ class OutageTracker:
             stale = [each for each, health in self._health.items() if health.probed < old]
             for endpoint in stale:
                 if endpoint not in self._waiting:
-                    del self._health[endpoint]
-            self.troubled = bool(self._health)
+                    self._forget(endpoint)
 
     @contextmanager
     def waiting(self, endpoint: Endpoint, waiter: Waiter, since: float) -> Iterator[None]:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections import deque
-from dataclasses import dataclass, field
+from collections import OrderedDict, deque
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .._core import rate_limit
-from .._core.bounds import POLICY_SETS
-from .._core.origin import Origin
-from .._core.rate_limit import AskAgain, Slot, TooLate
+from .._core.rate_limit import AskAgain, RateState, Slot, TooLate
 from .._core.records import Reason
+from .._core.scope import LEARNT_SECONDS, Reach, Scope
+from .._core.target import origin_name, path_pattern
 from .._locks import ForkSafeLock
+from .table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-    from .._core.records import Limit, Outcome
+    from .._core.records import Limit
     from .._core.target import Target
     from .._protocols import Clock
     from .outage_tracker import OutageTracker
@@ -30,68 +30,34 @@ _SUCCESSES_KEPT = 512
 _MEASURED_SECONDS = 1.0
 """The time before that refusal in which successes are counted."""
 
-_NEWS_SECONDS = 0.05
-"""A cool-down is announced again only if it ends so much later than announced."""
-
-_SWEEP_SECONDS = 10.0
-_MOST_QUEUES = 1000
-_MOST_ORIGINS, _MOST_PREFIXES = 1000, 1000
-
-Policies = tuple[str, ...]
-"""Names of policies, sorted."""
+_SWEEP_SECONDS, _SWEPT = 1.0, 100
+"""Each second so many rate limits are looked at, whether they still hold back any call."""
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
-    """Names one rate limit: what a server counts together.
+_MOST_QUEUES = 10_000
+_MOST_ANNOUNCED = 1000
+"""Rate limits of one origin whose cool-downs are announced and shared. A server may name limits
+without end."""
 
-    Attributes:
-        origin: Where requests go.
-        credential: What tells their credentials apart; it is no secret.
-        policies: The names of the policies that the server applies there.
-    """
+_MOST_NAMES, _NAMED_SECONDS = 10_000, 3600.0
+_MOST_REACHES = 1000
 
-    origin: Origin | None
-    credential: str
-    policies: Policies = ()
-
-    def __str__(self) -> str:
-        """Return the key of its cool-down in a store."""
-        return " ".join(("cool-down", str(self.origin), self.credential, *self.policies)).strip()
+Names = tuple[str, ...] | None
+"""Names of policies, sorted; None where none is known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
-    """The policies that one origin has named.
+class OwnWait(NamedTuple):
+    """What a retry waits for, whatever holds back other calls.
 
     Attributes:
-        prefixes: The policies it named for each pattern of a path, and for each beginning of one;
-            None where it named others for others that begin so.
-        sets: All sets of policies it ever named, up to the first that is too many.
+        until: When it may be sent, in monotonic seconds.
+        reason: ``RETRY_AFTER`` or ``BACKOFF``.
+        retry_after: Seconds that the server asked for, None for a backoff.
     """
 
-    prefixes: Mapping[str, Policies | None] = field(default_factory=dict)
-    sets: frozenset[Policies] = frozenset()
-
-    @property
-    def tells_nothing(self) -> bool:
-        """Whether it names so many policies that their names mean nothing."""
-        return len(self.sets) > POLICY_SETS
-
-    def expected(self, pattern: str) -> Policies:
-        """Return the policies to expect for a path: those of the most that is known of it."""
-        for prefix in _prefixes(pattern):
-            if prefix in self.prefixes:
-                return self.prefixes[prefix] or ()
-        return ()
-
-    def and_for(self, pattern: str, policies: Policies) -> Named:
-        """Return the same with the policies that were named now."""
-        prefixes = dict(self.prefixes) if len(self.prefixes) < _MOST_PREFIXES else {}
-        for prefix in _prefixes(pattern):
-            if prefixes.setdefault(prefix, policies) != policies:
-                prefixes[prefix] = None
-        return Named({**prefixes, pattern: policies}, self.sets | {policies})
+    until: float
+    reason: Reason
+    retry_after: float | None
 
 
 class RateLimitQueue:
@@ -100,56 +66,52 @@ class RateLimitQueue:
     Attributes:
         state: What is known of the rate limit.
         announced: End of the cool-down that was last announced, in monotonic seconds.
+        lifted_until: When the cool-down would have ended that a user lifted; the store may still
+            keep it.
     """
 
-    def __init__(self, state: rate_limit.RateState) -> None:
+    def __init__(self, state: RateState) -> None:
         self.state = state
-        self.announced = state.not_before
-        self._line: list[tuple[tuple[bool, int], Waiter]] = []
-        self._deadlines: dict[Waiter, float] = {}
-        self._arrivals = 0
+        self.announced = self.lifted_until = state.not_before
+        self._line: list[tuple[bool, int, Waiter]] = []
 
-    def ask(
-        self, waiter: Waiter, now: float, deadline: float, *, has_sent: bool
-    ) -> Slot | AskAgain | TooLate:
-        """Take a slot for this waiter if it may send now.
+    def place(self, waiter: Waiter) -> int:
+        """Return how many calls wait before this one."""
+        while self._line and self._line[0][2].is_over:  # an exception ended its call
+            del self._line[0]
+        return bisect_left(self._line, waiter.rank)
 
-        A call that has sent an attempt goes before new calls; among equals, the first to come goes
-        first.
-        """
-        rank = waiter.rank
-        if rank is None or waiter not in self._deadlines:  # it is new, or comes of a fork
-            self._arrivals += 1
-            waiter.rank = rank = (not has_sent, self._arrivals)
-            insort(self._line, (rank, waiter), key=lambda each: each[0])
-            self._deadlines[waiter] = deadline
-        place = bisect_left(self._line, rank, key=lambda each: each[0])
-        self.state, decision = rate_limit.ask(self.state, place, now, deadline)
-        if not isinstance(decision, AskAgain):
-            self.drop(waiter)
-        return decision
+    def enter(self, waiter: Waiter) -> None:
+        """Let a call wait in the queue."""
+        if not self._holds(waiter):
+            insort(self._line, (*waiter.rank, waiter))
 
-    def drop(self, waiter: Waiter) -> None:
-        """Take a waiter out of the queue, and wake the one that is first now."""
-        if waiter.rank is None or waiter not in self._deadlines:  # it comes of a fork
-            return
-        place = bisect_left(self._line, waiter.rank, key=lambda each: each[0])
-        del self._line[place], self._deadlines[waiter]
-        waiter.rank = None
-        if place == 0:
-            self.wake_first()
+    def leave(self, waiter: Waiter) -> None:
+        """Take a call out of the queue, and wake the one that is first now."""
+        if self._holds(waiter):
+            place = bisect_left(self._line, waiter.rank)
+            del self._line[place]
+            if place == 0:
+                self.wake_first()
 
     def wake_first(self) -> None:
-        """Have the first waiter ask again: it may be let through earlier than it was told."""
+        """Have the first call ask again: it may be let through earlier than it was told."""
         if self._line:
-            self._line[0][1].wake.set()
+            self._line[0][2].wake.set()
 
     def wake_hopeless(self) -> None:
-        """Wake the waiters whose deadline comes before the end of the cool-down."""
-        until = self.state.not_before
-        for waiter, deadline in self._deadlines.items():
-            if until > deadline:
+        """Wake the calls whose deadline comes before the end of the cool-down."""
+        for *_, waiter in self._line:
+            if self.state.not_before > waiter.deadline:
                 waiter.wake.set()
+
+    def _holds(self, waiter: Waiter) -> bool:
+        place = bisect_left(self._line, waiter.rank)
+        return place < len(self._line) and self._line[place][2] is waiter
+
+    def clear(self) -> None:
+        """Forget the calls that wait."""
+        self._line = []
 
     @property
     def is_empty(self) -> bool:
@@ -166,194 +128,364 @@ class RateLimiter:
         is_troubled: Whether any rate limit or outage is known, so that an answer may be news.
         outages: The health of each endpoint that fails.
         look_at: When to look into the store next, inf where no store is shared.
-        recent_successes: URLs of the last answers below 400, and when their requests were sent.
+        recent_successes: Method, URL and start of the last requests with answers below 400.
     """
 
     def __init__(self, clock: Clock, outages: OutageTracker) -> None:
         self._clock = clock
-        self._queues: dict[Key, RateLimitQueue] = {}
-        self._policies: dict[Origin | None, Named] = {}
+        self._queues: OrderedDict[Scope, RateLimitQueue] = OrderedDict()
+        self._origins: dict[str, int] = {}  # how many of the queues each origin has
+        self._names: Table[tuple[str, str], Names] = Table(_MOST_NAMES, _NAMED_SECONDS)
+        self._reaches: Table[tuple[str, str], Reach] = Table(_MOST_REACHES, LEARNT_SECONDS)
         self._sweep_at = clock.monotonic() + _SWEEP_SECONDS
         self._sent = 0  # the highest number of dropped queues: no number is given out twice
+        self._arrivals = 0
         self._lock = ForkSafeLock(self._forget_waiting)
         self.look_at = inf
         self.check_after = inf
         self.outages = outages
         self.is_troubled = False
-        self.recent_successes: deque[tuple[str, float]] = deque(maxlen=_SUCCESSES_KEPT)
+        self.recent_successes: deque[tuple[str, str, float]] = deque(maxlen=_SUCCESSES_KEPT)
 
     def update_check_after(self) -> None:
         """Update which requests skip the limiter."""
         self.is_troubled = bool(self._queues) or self.outages.troubled
         self.check_after = -inf if self.is_troubled else self.look_at
 
-    def key_of(self, target: Target) -> Key:
-        """Return the rate limit that a request falls under, as far as the server has named it.
+    def concerns(self, url: str, now: float) -> bool:
+        """Whether a rate limit or an outage is known at the origin of a URL, or a look is due."""
+        self.sweep(now)
+        origin = origin_name(url)
+        is_known = origin in self._origins or origin in self.outages.origins
+        return is_known or now >= self.look_at
+
+    def covering(self, target: Target) -> tuple[Scope, ...]:
+        """Return the scopes that may cover a request, the origin first.
 
         The policies are expected that the server named for the same path, or for all paths that
         begin like it: GitHub names one for ``/search/...`` and another for the rest.
         """
-        known = self._policies.get(target.origin)
-        if known is None or known.tells_nothing:
-            return Key(target.origin, target.credential)
-        return Key(target.origin, target.credential, known.expected(target.endpoint[1]))
+        origin, who = target.origin, target.credential
+        scopes = (Scope(origin, who), Scope.of_endpoint(target))
+        now = self._clock.monotonic()
+        for prefix in _prefixes(target.path):
+            names = self._names.get((origin, prefix), now, None)
+            if names is not None:
+                return (*scopes, *(Scope(origin, who, name) for name in names))
+        return scopes
 
-    def named(self, target: Target, limits: tuple[Limit, ...]) -> Key:
-        """Learn the policies that an answer names; return the rate limit of its request now."""
-        key = self.key_of(target)
-        policies = tuple(sorted({rate_limit.name_of(limit) for limit in limits} - {""}))
-        if not policies or policies == key.policies:
-            return key
+    def learn_names(self, target: Target, limits: Iterable[Limit]) -> None:
+        """Expect the policies that an answer names at its path, and at paths that begin like it."""
+        names = tuple(sorted({limit.name for limit in limits} - {""}))
+        if not names:
+            return
+        origin, (path, *beginnings) = target.origin, _prefixes(target.path)
+        now = self._clock.monotonic()
+        if self._names.get((origin, path), now, None) == names:
+            return
         with self._lock:
-            if len(self._policies) >= _MOST_ORIGINS:
-                self._policies.clear()
-            known = self._policies.get(key.origin, Named())
-            if not known.tells_nothing:
-                self._policies[key.origin] = known.and_for(target.endpoint[1], policies)
-        return self.key_of(target)
+            for beginning in beginnings:
+                known = self._names.get((origin, beginning), now, None)
+                # Where paths that begin alike have different policies, the beginning has none.
+                self._names.put((origin, beginning), names if known in {None, names} else (), now)
+            self._names.put((origin, path), names, now)
 
     def sweep(self, now: float) -> None:
-        """Forget, every ten seconds, the rate limits and outages that hold back no call."""
+        """Forget rate limits and outages that hold back no call; look at some each second."""
         if now < self._sweep_at:
             return
         self._sweep_at = now + _SWEEP_SECONDS
         self.outages.sweep(now)
         with self._lock:
-            for key, queue in tuple(self._queues.items()):
-                self._drop_if_over(key, queue, now)
+            for _ in range(min(_SWEPT, len(self._queues))):
+                oldest = next(iter(self._queues))
+                self._queues.move_to_end(oldest)
+                self._drop_if_over(oldest, now)
             self.update_check_after()
 
     def wait_for_slot(
-        self,
-        key: Key,
-        waiter: Waiter,
-        deadline: float,
-        *,
-        has_sent: bool,
-        own: tuple[float | None, float] | None,
-    ) -> Slot | TooLate:
+        self, target: Target | None, waiter: Waiter, *, has_sent: bool, own: OwnWait | None
+    ) -> Mapping[Scope, int] | TooLate:
         """Wait until a request may be sent, or until the waiter's session is closed.
 
+        A request needs a slot of each rate limit that may cover it. While it waits, it stands in
+        the queue of the one that takes longest. A call that has sent an attempt goes before new
+        calls; among equals, the first to come goes first.
+
         Args:
-            key: The rate limit.
+            target: Where the request goes, None where the settings keep no rate limits.
             waiter: The call that waits.
-            deadline: When the call has to be over, in monotonic seconds.
             has_sent: Whether the call has sent an attempt before.
-            own: The call's own ``retry_after`` and its end in monotonic seconds. Until then it
-                waits for that, whatever else holds it back. None for a first attempt.
+            own: What the call waits for whatever the rate limits say, None for nothing.
+
+        Returns:
+            The number of the request at each rate limit that knows of it, or why it is too late.
         """
+        with self._lock:
+            self._arrivals += 1
+            waiter.rank = not has_sent, self._arrivals
+        standing: RateLimitQueue | None = None
         try:
             while True:
                 waiter.wake.clear()  # before the look at what may have woken it
                 with self._lock:
-                    queue, now = self._queues.get(key), self._clock.monotonic()
-                    if waiter.closed or queue is None or self._drop_if_over(key, queue, now):
-                        return Slot(-1)
-                    decision = queue.ask(waiter, now, deadline, has_sent=has_sent)
-                if not isinstance(decision, AskAgain):
-                    return decision
-                if own is not None and own[0] is not None and now < own[1]:
-                    waiter.sleep(decision.seconds, Reason.RETRY_AFTER, own[0])
+                    if waiter.closed:
+                        return {}
+                    now = self._clock.monotonic()
+                    queues = {} if target is None else self._queues_of(target, now)
+                    is_bound = own is not None and now < own.until
+                    ends = (queue.state.not_before for queue in queues.values())
+                    answer: AskAgain | TooLate | dict[Scope, int]
+                    if own is not None and is_bound and own.until > max(ends, default=-inf):
+                        slowest, answer = None, AskAgain(own.until - now, own.reason)
+                    else:
+                        slowest, answer = _ask(queues, waiter, now, may_test=not has_sent)
+                    if standing is not slowest:
+                        if standing is not None:
+                            standing.leave(waiter)
+                        if slowest is not None:
+                            slowest.enter(waiter)
+                        standing = slowest
+                if not isinstance(answer, AskAgain):
+                    return answer
+                if own is not None and is_bound:
+                    waiter.sleep(answer.seconds, own.reason, own.retry_after)
                 else:
-                    waiter.sleep(decision.seconds, decision.reason, decision.retry_after)
+                    waiter.sleep(answer.seconds, answer.reason, answer.retry_after)
         finally:
-            if waiter.rank is not None:
+            if standing is not None:
                 with self._lock:
-                    queue = self._queues.get(key)
-                    if queue is not None:
-                        queue.drop(waiter)
+                    standing.leave(waiter)
 
-    def _drop_if_over(self, key: Key, queue: RateLimitQueue, now: float) -> bool:
-        """Forget a queue in which no call has to wait any more; return whether it is gone."""
-        is_over = queue.is_empty and rate_limit.is_over(queue.state, now)
-        if is_over:
-            del self._queues[key]
-            self._sent = max(self._sent, queue.state.sent)
-            self.update_check_after()
-        return is_over
+    def scopes_of(self, target: Target, limits: Iterable[Limit]) -> tuple[Scope, ...]:
+        """Return the scopes that a refusal closes, the widest first.
 
-    def start_cool_down(self, key: Key, until: float, retry_after: float) -> bool:
+        They are the policies that its answer names, if it names some that are used up only these.
+        Otherwise it is the endpoint, and the origin while refusals close all of it.
+        """
+        origin, who = target.origin, target.credential
+        names = {limit.name for limit in limits} - {""}
+        if names:
+            spent = {limit.name for limit in limits if limit.remaining < 1} - {""}
+            return tuple(Scope(origin, who, name) for name in sorted(spent or names))
+        now, endpoint = self._clock.monotonic(), Scope.of_endpoint(target)
+        is_wide = self._reaches.get((origin, who), now, Reach()).is_wide(now)
+        return (Scope(origin, who), endpoint) if is_wide else (endpoint,)
+
+    def learn_reach(self, target: Target, began: float, seconds: float) -> None:
+        """Learn from a refusal without a name whether the limit covers more than an endpoint."""
+        at, now = (target.origin, target.credential), self._clock.monotonic()
+        with self._lock:
+            whole = self._queues.get(Scope(*at))
+            may_widen = whole is None or now >= whole.state.narrowed_until
+            reach = self._reaches.get(at, now, Reach()).on_refused(
+                target, began, now, now + seconds, may_widen=may_widen
+            )
+            self._reaches.put(at, reach, now)
+
+    def start_cool_down(
+        self, scope: Scope, until: float, retry_after: float, *, may_test: bool
+    ) -> bool:
         """Send nothing before that time; return whether that has to be announced.
 
         Args:
-            key: The rate limit.
+            scope: What is closed.
             until: The end of the cool-down, in monotonic seconds.
             retry_after: Seconds that the server asked for.
+            may_test: Whether a test attempt may be sent meanwhile. It never may where the server
+                named the policy.
         """
         with self._lock:
             now = self._clock.monotonic()
             if until <= now:
                 return False
-            queue = self._queue(key)
-            queue.state = rate_limit.with_cool_down(queue.state, until, retry_after)
+            queue = self._queue(scope)
+            queue.state = rate_limit.with_cool_down(
+                queue.state, until, now, retry_after, may_test=may_test and not scope.policy
+            )
             queue.wake_hopeless()
-            is_news = queue.state.not_before > queue.announced + _NEWS_SECONDS
+            is_news = queue.state.not_before > queue.announced + rate_limit.SAME_COOL_DOWN_SECONDS
             if is_news:
                 queue.announced = queue.state.not_before
-            return is_news
+            return is_news and self._origins[scope.origin] <= _MOST_ANNOUNCED
 
-    def on_refused(self, key: Key, began: float, outcome: Outcome) -> None:
+    def adopt_cool_down(self, scope: Scope, until: float, seconds: float) -> bool:
+        """Start the cool-down of another process, unless a user lifted it; as `start_cool_down`."""
+        queue = self._queues.get(scope)
+        if queue is not None and until <= queue.lifted_until + rate_limit.SAME_COOL_DOWN_SECONDS:
+            return False
+        return self.start_cool_down(scope, until, seconds, may_test=True)
+
+    def on_refused(self, scope: Scope, began: float) -> None:
         """Lower the rate: the server let fewer requests through than were sent."""
-        if any(limit.remaining < 1 for limit in outcome.limits_to_keep):
-            return  # the window says how many may be sent
         with self._lock:
-            queue, now = self._queue(key), self._clock.monotonic()
+            queue, now = self._queue(scope), self._clock.monotonic()
             passing = 0.0
             if queue.state.rate == inf:  # nobody has counted yet: estimate what passed just now
-                successes = self.recent_successes.copy()
-                span = _MEASURED_SECONDS
-                if len(successes) == _SUCCESSES_KEPT and successes[0][1] > now - span:
-                    span = max(now - successes[0][1], 0.001)  # older ones are forgotten already
-                recent = (url for url, sent in successes if sent > now - span)
-                passing = sum(Origin.of(url) == key.origin for url in recent) / span
+                passing = self._recent_rate(scope, now)
             queue.state = rate_limit.on_refused(queue.state, began, now, passing)
 
     def on_rate_limit_fields(
-        self, key: Key, number: int, limits: tuple[Limit, ...], *, succeeded: bool
+        self,
+        target: Target,
+        numbers: Mapping[Scope, int],
+        limits: Iterable[Limit],
+        *,
+        succeeded: bool,
     ) -> None:
-        """Learn what the answer to the request of that number says is left."""
-        limits = tuple(limit for limit in limits if limit.quota != 0)  # a quota of 0 is an error
-        if key not in self._queues and rate_limit.is_plenty(limits):
-            return
-        with self._lock:
-            queue, now = self._queue(key), self._clock.monotonic()
-            queue.state = rate_limit.on_rate_limit_fields(
-                queue.state, number, limits, now, succeeded=succeeded
-            )
-            queue.wake_first()
+        """Learn what an answer says is left.
 
-    def on_success(self, key: Key) -> None:
-        """Count an answer that does not refuse the request."""
-        with self._lock:
-            queue = self._queues.get(key)
-            if queue is not None:
-                queue.state = rate_limit.on_success(queue.state, self._clock.monotonic())
+        Args:
+            target: Where the request went.
+            numbers: Its numbers, see `wait_for_slot`.
+            limits: What the answer says; a limit without a name is one of the endpoint, or of the
+                origin while refusals close all of it.
+            succeeded: Whether the server let the request pass.
+        """
+        unnamed = self.scopes_of(target, ())[0]
+        by_scope: dict[Scope, list[Limit]] = {}
+        for limit in limits:
+            if limit.quota != 0:  # a quota of 0 is an error
+                named = Scope(target.origin, target.credential, limit.name)
+                by_scope.setdefault(named if limit.name else unnamed, []).append(limit)
+        for scope, told in by_scope.items():
+            if scope not in self._queues and rate_limit.is_plenty(told):
+                continue
+            with self._lock:
+                queue, now = self._queue(scope), self._clock.monotonic()
+                queue.state = rate_limit.on_rate_limit_fields(
+                    queue.state, numbers.get(scope, -1), told, now, succeeded=succeeded
+                )
+                queue.wake_first()
 
-    def _queue(self, key: Key) -> RateLimitQueue:
-        """Return the queue of a rate limit; make room for a new one among too many."""
-        if key not in self._queues and len(self._queues) >= _MOST_QUEUES:
+    def on_passed(self, target: Target, began: float) -> None:
+        """Count a request that the server let pass, and was sent at ``began``.
+
+        If it was sent during a cool-down, the limit covers less than the scope that is closed.
+        """
+        with self._lock:
             now = self._clock.monotonic()
-            opens = {
-                each: rate_limit.opens(queue.state, now)
-                for each, queue in self._queues.items()
-                if queue.is_empty
-            }
-            if opens:
-                dropped = self._queues.pop(min(opens, key=opens.__getitem__))
-                self._sent = max(self._sent, dropped.state.sent)
-        queue = self._queues.setdefault(
-            key, RateLimitQueue(rate_limit.RateState(first=self._sent, sent=self._sent))
-        )
-        self.update_check_after()
+            for scope, queue in self._queues_of(target, now).items():
+                queue.state = rate_limit.on_success(queue.state, now)
+                if scope.policy:
+                    continue
+                state = rate_limit.on_passed(queue.state, began, now)
+                if state is not queue.state:
+                    queue.state = state
+                    queue.wake_first()
+                    if not scope.endpoint:
+                        self._reaches.put((target.origin, target.credential), Reach(), now)
+
+    def states(self) -> list[tuple[Scope, RateState]]:
+        """Return what is known of each rate limit."""
+        with self._lock:
+            return [(scope, queue.state) for scope, queue in self._queues.items()]
+
+    def lift(self, scope: Scope, kind: str) -> None:
+        """Forget the cool-down, the pace or the windows of a scope, and have waiting calls ask."""
+        with self._lock:
+            queue, now = self._queues.get(scope), self._clock.monotonic()
+            if queue is not None:
+                queue.lifted_until = queue.state.not_before
+                queue.state = rate_limit.lifted(queue.state, kind, now)
+                queue.wake_first()
+
+    def _queues_of(self, target: Target, now: float) -> dict[Scope, RateLimitQueue]:
+        """Return the queues that may hold back a request; forget those that hold back none."""
+        found = {}
+        for scope in self.covering(target):
+            if scope in self._queues and not self._drop_if_over(scope, now):
+                found[scope] = self._queues[scope]
+        return found
+
+    def _drop_if_over(self, scope: Scope, now: float) -> bool:
+        """Forget a queue in which no call has to wait any more; return whether it is gone."""
+        queue = self._queues[scope]
+        is_over = queue.is_empty and rate_limit.is_over(queue.state, now)
+        is_over = is_over and now >= queue.lifted_until
+        if is_over:
+            self._drop(scope)
+            self.update_check_after()
+        return is_over
+
+    def _drop(self, scope: Scope) -> None:
+        self._sent = max(self._sent, self._queues.pop(scope).state.sent)
+        self._origins[scope.origin] -= 1
+        if not self._origins[scope.origin]:
+            del self._origins[scope.origin]
+
+    def _queue(self, scope: Scope) -> RateLimitQueue:
+        """Return the queue of a scope; forget an old one if a new one is too many."""
+        queue = self._queues.get(scope)
+        if queue is not None:
+            return queue
+        if len(self._queues) >= _MOST_QUEUES:
+            oldest = next(iter(self._queues))
+            if self._queues[oldest].is_empty:
+                self._drop(oldest)
+            else:
+                self._queues.move_to_end(oldest)
+        # Have requests ask first, then make what they ask: an exception between them does no harm.
+        self.is_troubled, self.check_after = True, -inf
+        self._origins[scope.origin] = self._origins.get(scope.origin, 0) + 1
+        queue = self._queues[scope] = RateLimitQueue(RateState(first=self._sent, sent=self._sent))
         return queue
+
+    def _recent_rate(self, scope: Scope, now: float) -> float:
+        """Return the requests a second that passed in this scope just now."""
+        successes, span = self.recent_successes.copy(), _MEASURED_SECONDS
+        if len(successes) == _SUCCESSES_KEPT and successes[0][2] > now - span:
+            span = max(now - successes[0][2], 0.001)  # older ones are forgotten already
+        passed = sum(
+            origin_name(url) == scope.origin
+            and scope.endpoint in {"", f"{method} {path_pattern(url)}"}
+            for method, url, sent in successes
+            if sent > now - span
+        )
+        return passed / span
 
     def _forget_waiting(self) -> None:
         """Forget the waiting threads: they are not in the child process."""
-        self._queues = {key: RateLimitQueue(queue.state) for key, queue in self._queues.items()}
+        for queue in self._queues.values():
+            queue.clear()
         self.update_check_after()
 
 
-def _prefixes(pattern: str) -> list[str]:
-    """Return a pattern of a path and all its beginnings, the longest first and "" last."""
-    parts = pattern.split("/")
+def _ask(
+    queues: Mapping[Scope, RateLimitQueue], waiter: Waiter, now: float, *, may_test: bool
+) -> tuple[RateLimitQueue | None, AskAgain | TooLate | dict[Scope, int]]:
+    """Take a slot of each rate limit, if all of them have one for this call.
+
+    Returns:
+        The queue to wait in, None for none; and when to ask again, or the number of the request at
+        each rate limit.
+    """
+    slowest, longest = None, AskAgain(0.0, Reason.PACING)
+    states: list[tuple[RateLimitQueue, RateState]] = []
+    numbers: dict[Scope, int] = {}
+    for scope, queue in queues.items():
+        state, answer = rate_limit.ask(
+            queue.state,
+            queue.place(waiter),
+            now,
+            waiter.deadline,
+            may_test=may_test and not scope.policy,
+        )
+        if isinstance(answer, TooLate):
+            return None, answer
+        if isinstance(answer, Slot):
+            states.append((queue, state))
+            numbers[scope] = answer.number
+        elif slowest is None or answer.seconds > longest.seconds:
+            slowest, longest = queue, answer
+    if slowest is not None:
+        return slowest, longest
+    for queue, state in states:
+        queue.state = state
+    return None, numbers
+
+
+def _prefixes(path: str) -> list[str]:
+    """Return the pattern of a path and its beginnings, the longest first and "" last."""
+    parts = path.split("/")
     return ["/".join(parts[:end]) for end in range(len(parts), -1, -1)]

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from .._locks import ForkSafeLock
 
 if TYPE_CHECKING:
-    from .._core.origin import Origin
     from .._core.quota import RetryQuota
 
 _MOST_ORIGINS = 1000
@@ -23,7 +22,7 @@ class RetryQuotas:
 
     def __init__(self, quota: RetryQuota) -> None:
         self._quota = quota
-        self._levels: dict[Origin | None, int] = {}
+        self._levels: dict[str, int] = {}
         self._lock = ForkSafeLock()
         self.dented = False
 
@@ -32,11 +31,20 @@ class RetryQuotas:
         """Return the units of a full quota."""
         return self._quota.capacity
 
-    def level(self, origin: Origin | None) -> int:
+    def level(self, origin: str) -> int:
         """Return the units left for retries at an origin."""
         return self._levels.get(origin, self._quota.capacity)
 
-    def pay(self, origin: Origin | None, cost: int) -> bool:
+    def levels(self) -> dict[str, int]:
+        """Return the units that are left at each origin whose quota is less than full."""
+        return self._levels.copy()
+
+    def refill(self, origin: str) -> None:
+        """Fill the quota of an origin."""
+        with self._lock:
+            self._keep(origin, self._quota.capacity)
+
+    def pay(self, origin: str, cost: int) -> bool:
         """Take a retry's cost out; return whether there was enough left."""
         with self._lock:
             left = self.level(origin) - cost
@@ -45,12 +53,12 @@ class RetryQuotas:
             self._keep(origin, left)
             return True
 
-    def pay_back(self, origin: Origin | None, last_cost: int | None) -> None:
+    def pay_back(self, origin: str, last_cost: int | None) -> None:
         """Put back what a call earned that ended well."""
         with self._lock:
             self._keep(origin, self._quota.paid_back(self.level(origin), last_cost))
 
-    def _keep(self, origin: Origin | None, level: int) -> None:
+    def _keep(self, origin: str, level: int) -> None:
         """Remember a level that is less than full, and forget the oldest of too many."""
         if level < self._quota.capacity:
             self._levels[origin] = level

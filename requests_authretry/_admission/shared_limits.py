@@ -8,22 +8,24 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from .._core.rate_limit import MAX_COOL_DOWN_SECONDS
+from .._core.validation import is_finite
 from .._events import CoolingDown, StoreFailed, logger, tell
 from .._locks import ForkSafeLock
 from .._warnings import pointing_here, warn_of_store
 from .outage_tracker import OutageTracker
-from .rate_limiter import Key, RateLimiter
+from .rate_limiter import RateLimiter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable
 
+    from .._core.scope import Scope
     from .._events import Listener
     from .._protocols import Clock, Store
 
 LOOK_SECONDS = 1.0
 """The time between two looks into the store, while requests are sent."""
 
-_MOST_KEYS = 100
+_MOST_WATCHED = 100
 _MOST_UNTOLD = 1000
 """Cool-downs that wait for a store which does not answer; more stay in this process."""
 
@@ -42,39 +44,52 @@ class SharedLimits:
     def __init__(self, store: Store | None, clock: Clock, listeners: Collection[Listener]) -> None:
         self._store, self._clock, self._listeners = store, clock, listeners
         self.limiter = _limiter_of(store, clock)
-        self._watched: dict[Key, None] = {}
-        self._untold: dict[Key, float] = {}
+        self._watched: dict[Scope, None] = {}
+        self._untold: dict[Scope, float] = {}
         self._lock = ForkSafeLock(self._forget_thread)
         self._is_working = self._is_due = False
         if store is not None:
             self._plan_next_look()
 
-    def start_cool_down(self, key: Key, seconds: float, status: int | None) -> None:
-        """Send nothing for so long, and tell listeners and all who share the store."""
+    def start_cool_down(
+        self, scopes: Iterable[Scope], seconds: float, status: int | None, *, may_test: bool
+    ) -> None:
+        """Close scopes for so long; tell listeners, of the first one, and all who share the store.
+
+        Args:
+            scopes: What a server has closed, the widest first.
+            seconds: Seconds that it asked for; a cool-down takes an hour at most.
+            status: The status of its answer.
+            may_test: Whether a test attempt may be sent meanwhile.
+        """
         retry_after, seconds = seconds, min(seconds, MAX_COOL_DOWN_SECONDS)
         until = self._clock.monotonic() + seconds
-        if not self.limiter.start_cool_down(key, until, retry_after):
+        news = [
+            scope
+            for scope in scopes
+            if self.limiter.start_cool_down(scope, until, retry_after, may_test=may_test)
+        ]
+        if not news:
             return
-        self._announce(key, seconds, status)
+        self._announce(news[0], seconds, status)
         if self._store is not None:
-            end = self._clock.time() + seconds
-            # Other processes may not have met the name of the policy yet.
-            self._work({key: end, Key(key.origin, key.credential): end}, key)
+            self._work(dict.fromkeys(news, until), news)
 
-    def look(self, key: Key) -> None:
+    def look(self, scopes: Iterable[Scope]) -> None:
         """Read other processes' cool-downs in the background; the next look is a second later."""
         self._plan_next_look()
         self._is_due = True
-        self._work({}, key)
+        self._work({}, scopes)
 
-    def _work(self, untold: dict[Key, float], watched: Key) -> None:
+    def _work(self, untold: dict[Scope, float], watched: Iterable[Scope]) -> None:
         with self._lock:
             if len(self._untold) < _MOST_UNTOLD:
                 self._untold |= untold
-            self._watched.pop(watched, None)
-            self._watched[watched] = None
-            if len(self._watched) > _MOST_KEYS:
-                del self._watched[next(iter(self._watched))]
+            for scope in watched:
+                self._watched.pop(scope, None)
+                self._watched[scope] = None
+                if len(self._watched) > _MOST_WATCHED:
+                    del self._watched[next(iter(self._watched))]
             if self._is_working:
                 return
             self._is_working = True
@@ -94,23 +109,21 @@ class SharedLimits:
                 if not untold and not watched:
                     self._is_working = False
                     return
-            for key, until in untold.items():
-                now = self._clock.time()
-                self._ask_store("push", methodcaller("push", str(key), until, now))
-            for key in watched:
-                self._adopt(key, self._ask_store("read", methodcaller("read", str(key))))
+            for scope, until in untold.items():
+                seconds = until - self._clock.monotonic()
+                self._ask_store("push", methodcaller("push", str(scope), seconds))
+            for scope in watched:
+                left = self._ask_store("read", methodcaller("push", str(scope), 0.0))
+                self._adopt(scope, left)
 
-    def _adopt(self, key: Key, record: object) -> None:
+    def _adopt(self, scope: Scope, seconds: object) -> None:
         """Start the cool-down that another process has put into the store."""
-        try:
-            seconds = float(str(record)) - self._clock.time()
-        except ValueError:
+        # Users bring stores; one that says more than an hour never comes to an end.
+        if not is_finite(seconds) or seconds > MAX_COOL_DOWN_SECONDS:
             return
-        # No process of ours writes a longer one; its end would never come nearer.
-        if seconds > MAX_COOL_DOWN_SECONDS:
-            return
-        if self.limiter.start_cool_down(key, self._clock.monotonic() + seconds, seconds):
-            self._announce(key, seconds, None)
+        until = self._clock.monotonic() + seconds
+        if self.limiter.adopt_cool_down(scope, until, seconds):
+            self._announce(scope, seconds, None)
 
     def _plan_next_look(self) -> None:
         self.limiter.look_at = self._clock.monotonic() + LOOK_SECONDS
@@ -129,8 +142,8 @@ class SharedLimits:
             tell(self._listeners, StoreFailed("cool-down", doing, name))
             return None
 
-    def _announce(self, key: Key, seconds: float, status: int | None) -> None:
-        event = CoolingDown(str(key.origin), " ".join(key.policies), seconds, status)
+    def _announce(self, scope: Scope, seconds: float, status: int | None) -> None:
+        event = CoolingDown(scope.origin, scope.policy, seconds, status, scope.endpoint)
         tell(self._listeners, event)
 
     def _forget_thread(self) -> None:

@@ -31,6 +31,7 @@ class Waiter:
 
     Args:
         clock: Sleeps.
+        deadline: When the call has to be over, in monotonic seconds.
         on_wait: Is told before each sleep what the call waits for, how many seconds (None where
             nobody knows), and the ``retry_after`` that caused the wait, if any did.
 
@@ -39,16 +40,21 @@ class Waiter:
         closed: Whether its session was closed.
         released: Whether its retry may be sent, as the probe of an outage or after its end. Such a
             retry costs no quota.
-        rank: Its rank in the queue of a rate limit, None before it has one.
+        deadline: When the call has to be over, in monotonic seconds.
+        rank: Its rank in the queues of rate limits.
+        is_over: Whether the call waits no more, so that no queue should hold it.
     """
 
-    closed = released = False
-    rank: tuple[bool, int] | None = None
+    closed = released = is_over = False
+    rank = (True, 0)
 
     def __init__(
-        self, clock: Clock, on_wait: Callable[[Reason, float | None, float | None], None]
+        self,
+        clock: Clock,
+        deadline: float,
+        on_wait: Callable[[Reason, float | None, float | None], None],
     ) -> None:
-        self._clock, self._on_wait = clock, on_wait
+        self._clock, self.deadline, self._on_wait = clock, deadline, on_wait
         self.wake = Wake()
 
     def sleep(self, seconds: float, reason: Reason, retry_after: float | None = None) -> None:

@@ -223,9 +223,11 @@ class Call:
     def _learn(self, request: PreparedRequest, response: Response, permit: Permit) -> None:
         """Learn from an answer below 400; nearly free while no rate limit or outage is known."""
         shared, limiter = self.shared, self.shared.limiter
-        limiter.recent_successes.append(((request.url or "")[:URL_KEPT], self.log.started))
+        url = request.url or ""
+        sent = request.method or "", url[:URL_KEPT], self.log.started
+        limiter.recent_successes.append(sent)
         outcome = success_of(response, shared.clock.time, shared.limit_headers)
-        if outcome is not None or limiter.is_troubled:
+        if outcome is not None or (limiter.is_troubled and limiter.concerns(url, self.log.started)):
             target = permit.target or target_of(shared, request)
             outcome = outcome or Outcome(response.status_code)
             shared.admission.settle(permit, target, self.log.started, outcome)
@@ -233,11 +235,12 @@ class Call:
     @contextmanager
     def waiting(self, request: PreparedRequest) -> Iterator[Waiter]:
         """Let the calling thread wait inside the block: `Waiter.closed` says whether to give up."""
-        waiter = Waiter(self.shared.clock, partial(self.log.waiting, request))
+        waiter = Waiter(self.shared.clock, self.deadline, partial(self.log.waiting, request))
         self.waiters.add(waiter)
         try:
             yield waiter
         finally:
+            waiter.is_over = True
             self.waiters.discard(waiter)
             self.log.stop_waiting()
 

@@ -12,7 +12,7 @@ from .._core.http import UNAUTHORIZED
 from .._core.identity import identity_of, name_of
 from .._core.origin import Origin, redacted
 from .._core.records import Reason
-from .._core.target import Target, path_pattern
+from .._core.target import Target, origin_name, path_pattern
 from .._core.unauthorized import has_replayed
 from .._errors import AuthRetryError
 from .outgoing import header_of, with_header, with_own_headers
@@ -153,11 +153,11 @@ def target_of(shared: SharedState, request: PreparedRequest) -> Target:
     Its ``credential`` is a name that tells callers apart, and does not give the credential away.
     """
     url = request.url or ""
-    origin = Origin.of(url)
-    return Target(url, origin, _identity(shared, request, origin), (origin, path_pattern(url)))
+    credential = _identity(shared, request)
+    return Target(origin_name(url), credential, request.method or "", path_pattern(url))
 
 
-def _identity(shared: SharedState, request: PreparedRequest, origin: Origin | None) -> str:
+def _identity(shared: SharedState, request: PreparedRequest) -> str:
     """Return the name of the caller that a server counts a request for."""
     ask = shared.settings.limits.identity
     if ask is not None:
@@ -165,7 +165,7 @@ def _identity(shared: SharedState, request: PreparedRequest, origin: Origin | No
         if said is not None:
             return name_of(said)
     given = header_of(request, "authorization")
-    if shared.has_credentials and origin in shared.origins:
+    if shared.has_credentials and Origin.of(request.url or "") in shared.origins:
         tokens = shared.tokens
         if not has_own_authorization(request) or (tokens and tokens.has_adopted(given)):
             return shared.identity

@@ -9,8 +9,9 @@ from requests import RequestException, Response
 
 from .._admission.admission import FREE, NO_FAILURE, Permit
 from .._core.http import FIRST_REDIRECT, FIRST_SERVER_ERROR
-from .._core.origin import Origin, redacted
+from .._core.origin import redacted
 from .._core.records import FINAL, Reason, Retry, Stop, seconds_text
+from .._core.target import origin_name
 from .._errors import AuthRetryError
 from .attempt_log import CALL
 from .credentials import target_of
@@ -32,12 +33,14 @@ def send_until_done(
 ) -> Response:
     """Send until the rules say stop: return the last response, or raise the last failure."""
     shared, log, timeout = call.shared, call.log, options["timeout"]
+    limiter, url = shared.limiter, request.url or ""
     retry: Retry | None = None
     failed, result = NO_FAILURE, None
     while True:
         permit = FREE
         # On the healthy path admission is this comparison.
-        if retry is not None or log.started >= shared.limiter.check_after:
+        is_asked = log.started >= limiter.check_after and limiter.concerns(url, log.started)
+        if retry is not None or is_asked:
             admitted = _wait_for_admission(call, request, failed, retry, result)
             if isinstance(admitted, Stop):
                 return _not_sent(call, request, result, admitted)
@@ -115,7 +118,7 @@ def _finish(call: Call, request: PreparedRequest, result: Result, stop: Stop) ->
     if stop is not FINAL and stop.reason is not Reason.FINAL:
         log.add_stop(stop)
     elif shared.quotas.dented and log.status is not None and log.status < FIRST_SERVER_ERROR:
-        shared.quotas.pay_back(Origin.of(request.url or ""), call.paid)
+        shared.quotas.pay_back(origin_name(request.url or ""), call.paid)
     if not isinstance(result, Response):
         if hasattr(result, "add_note"):  # Python 3.11
             result.add_note(f"attempts: {log.attempts}; {stop.reason.value}")

@@ -36,10 +36,6 @@ POLICIES: Final = 20
 """Policies that are read from one answer, and policies that are remembered of one rate limit. The
 examples in the drafts of RateLimit have two at most."""
 
-POLICY_SETS: Final = 20
-"""Sets of policies that one origin may name. If it names more, they do not distinguish rate limits
-any longer."""
-
 POLICY_NAME: Final = 100
 """Characters of a policy's name, which becomes part of a key in the store."""
 

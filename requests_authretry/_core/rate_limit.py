@@ -1,7 +1,12 @@
 """Cool-down and pacing: when the next request may be sent.
 
-A `RateState` holds the knowledge about one rate limit: the limit of an origin, a credential and, if
-the server names them, its policies. `ask` decides whether a waiting call may send now.
+A `RateState` holds the knowledge about one rate limit: what is known of one scope. `ask` decides
+whether a waiting call may send now.
+
+A refusal that names a time begins a cool-down. During the cool-down one other call may send a test
+attempt, unless the server named the policy that refused. If the test attempt passes, the limit
+covers less than its scope: the cool-down ends, and for ten minutes refusals begin no other one
+here. The pace stays.
 
 If the server says how many requests are left in a window, these are spread evenly over the rest of
 the window. The first half of a window is free, so that a short job is not slowed down. If the
@@ -23,11 +28,12 @@ requests that the server lets pass:
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import exp, inf, sqrt
+from math import exp, inf, log2, sqrt
 from typing import TYPE_CHECKING, Final
 
 from .bounds import POLICIES
 from .records import Reason
+from .scope import LEARNT_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,6 +42,10 @@ if TYPE_CHECKING:
 
 MAX_COOL_DOWN_SECONDS: Final = 3600.0
 """Seconds that a cool-down holds back other calls, at most; then one of these calls is sent."""
+
+SAME_COOL_DOWN_SECONDS: Final = 0.5
+"""A cool-down that ends so little later is still the same one. A process hears of its own cool-down
+again from the store, and each way took time."""
 
 LEAST_RATE: Final = 0.05
 """Requests a second that are always allowed, however often the server refuses."""
@@ -154,6 +164,9 @@ class RateState:
     Attributes:
         not_before: The end of the cool-down.
         asked: The ``retry_after`` that began it, None before there was one.
+        closed: When it began, inf if no test attempt may be sent.
+        is_tested: Whether its test attempt was sent, or none may be.
+        narrowed_until: Until when a refusal begins no cool-down, as a test attempt passed.
         rate: Requests a second that passed when the rate was last lowered; inf before the first
             refusal.
         found: Whether the rate was counted under this limit, and not only estimated.
@@ -171,6 +184,9 @@ class RateState:
 
     not_before: float = -inf
     asked: float | None = None
+    closed: float = inf
+    is_tested: bool = True
+    narrowed_until: float = -inf
     rate: float = inf
     found: bool = False
     cut: float = -inf
@@ -224,7 +240,7 @@ class AskAgain:
 
 
 def ask(
-    state: RateState, place: int, now: float, deadline: float
+    state: RateState, place: int, now: float, deadline: float, *, may_test: bool
 ) -> tuple[RateState, Slot | AskAgain | TooLate]:
     """Decide whether a waiting call may send a request now.
 
@@ -233,10 +249,14 @@ def ask(
         place: How many calls wait before this one.
         now: The monotonic clock.
         deadline: When the call has to be over.
+        may_test: Whether the call may be the test attempt of a cool-down.
 
     Returns:
         The decision, and the state after it: a `Slot` counts as sent.
     """
+    if may_test and not state.is_tested and now < min(state.not_before, deadline):
+        state = replace(on_sent(state, now), is_tested=True)
+        return state, Slot(state.sent)
     if state.not_before > deadline or now > deadline:
         return state, TooLate(max(blocked_until(state, now) - now, 0.0))
     wait = max(opens(state, now) - now, 0.0)
@@ -308,11 +328,56 @@ def pace(state: RateState, now: float) -> float:
     return max(state.rate * (1 + slope * past**3), LEAST_RATE)
 
 
-def with_cool_down(state: RateState, until: float, retry_after: float | None = None) -> RateState:
-    """Extend the cool-down to `until`, as a server asked; if it ends later already, it stays."""
-    if until > state.not_before:  # what a store says may be no number
-        return replace(state, not_before=until, asked=retry_after)
-    return state
+def pace_ends(state: RateState) -> float:
+    """Return when the rate has grown so far that it holds no call back any more."""
+    if not state.found:
+        return state.opened + DOUBLING * log2(FORGOTTEN)
+    plateau = min(PLATEAU + RARER * (state.opened - state.cut), LONGEST_PLATEAU)
+    return state.opened + plateau * (2 + log2(FORGOTTEN / (1 + GROWTH)) / STEEP)
+
+
+def lifted(state: RateState, kind: str, now: float) -> RateState:
+    """Return the state without its cool-down, its pace or its windows."""
+    if kind == "cool-down":
+        return replace(state, not_before=min(state.not_before, now), closed=inf, is_tested=True)
+    if kind == "pace":
+        return replace(state, rate=inf, found=False, passing=0.0, slot=min(state.slot, now))
+    return replace(state, windows=(), slot=min(state.slot, now))
+
+
+def with_cool_down(
+    state: RateState, until: float, now: float, retry_after: float | None, *, may_test: bool
+) -> RateState:
+    """Return the state with a cool-down that ends at ``until`` or later.
+
+    Args:
+        state: The state before.
+        until: When the cool-down ends that a server asked for.
+        now: The monotonic clock.
+        retry_after: Seconds that the server asked for.
+        may_test: Whether one test attempt may be sent meanwhile.
+    """
+    if until <= state.not_before or (may_test and now < state.narrowed_until):
+        return state
+    if until <= state.not_before + SAME_COOL_DOWN_SECONDS:
+        return replace(state, not_before=until)
+    if now >= state.not_before:
+        state = replace(state, closed=now if may_test else inf, is_tested=not may_test)
+    return replace(state, not_before=until, asked=retry_after)
+
+
+def on_passed(state: RateState, began: float, now: float) -> RateState:
+    """End the cool-down if a request passed that was sent at ``began``, after the refusal came."""
+    if not state.closed <= began or now >= state.not_before:
+        return state
+    return replace(
+        state,
+        not_before=now,
+        narrowed_until=now + LEARNT_SECONDS,
+        opened=min(state.opened, now),
+        counted=min(state.counted, now),
+        counting=min(state.counting, now),
+    )
 
 
 def on_refused(state: RateState, began: float, now: float, estimate: float) -> RateState:
@@ -410,10 +475,9 @@ def on_success(state: RateState, now: float) -> RateState:
 
 def is_over(state: RateState, now: float) -> bool:
     """Whether no call needs to wait for this rate limit any more."""
-    is_fast = state.rate == inf or pace(state, now) > FORGOTTEN * state.rate
-    return (
-        is_fast and now >= state.not_before and all(window.is_over(now) for window in state.windows)
-    )
+    is_fast = state.rate == inf or now > pace_ends(state)
+    closed_until = max(state.not_before, state.narrowed_until)
+    return is_fast and now >= closed_until and all(window.is_over(now) for window in state.windows)
 
 
 def _measured_rate(state: RateState, now: float) -> float:

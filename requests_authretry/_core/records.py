@@ -129,6 +129,11 @@ class Outcome:
         return () if is_overruled else self.limits
 
     @property
+    def says_nothing_is_left(self) -> bool:
+        """Whether a limit that says when to send is used up."""
+        return any(limit.remaining < 1 for limit in self.limits_to_keep)
+
+    @property
     def refuses(self) -> bool:
         """Whether the server wants fewer requests from all callers, not only to refuse this one."""
         return self.throttled or (

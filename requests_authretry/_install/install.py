@@ -23,6 +23,7 @@ from .._locks import ForkSafeLock
 from .._settings import Settings
 from .._tokens.renewal import is_renewing
 from .inner_retries import inner_retries, settings_for
+from .limits import Limits
 from .patches import Patches, is_met
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def install(settings: Settings | None = None) -> Installed:
         settings: What to do; the defaults retry and know no token.
 
     Returns:
-        A context manager with ``uninstall()``.
+        A context manager with ``uninstall()`` and ``limits``.
 
     Raises:
         ConfigurationError: ``settings`` is no `Settings`.
@@ -66,6 +67,11 @@ class Installed(AbstractContextManager["Installed"]):
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         _process.begin(self)
+
+    @property
+    def limits(self) -> Limits:
+        """What holds back calls now: cool-downs, paces, windows and the retry quota."""
+        return Limits(self.settings)
 
     def uninstall(self) -> None:
         """Undo this `install`, and with the last one restore all classes and sessions.

@@ -14,6 +14,7 @@ from .._core.validation import instance, refuse
 from .._errors import ConfigurationError
 from .._settings import Settings
 from .inner_retries import inner_retries, settings_for
+from .limits import Limits
 
 if TYPE_CHECKING:
     from requests.adapters import BaseAdapter
@@ -33,7 +34,7 @@ def mount(
         prefix: Only for URLs that begin so, as in `requests.Session.mount`; None: for all.
 
     Returns:
-        A context manager with ``unmount()``.
+        A context manager with ``unmount()`` and ``limits``.
 
     Raises:
         ConfigurationError: The session is none, or has no adapter for the prefix.
@@ -58,7 +59,7 @@ class Mounted(AbstractContextManager["Mounted"]):
     def __init__(
         self, session: requests.Session, settings: Settings, prefix: str | None = None
     ) -> None:
-        self._session = session
+        self._session, self._settings = session, settings
         self._put: dict[str, AuthRetryAdapter] = {}
         self._found: dict[str, BaseAdapter | None] = {}
         self._quieted: list[HTTPAdapter] = []
@@ -79,6 +80,11 @@ class Mounted(AbstractContextManager["Mounted"]):
                 self._found[place] = session.adapters.get(place)
             for place, wrapper in self._put.items():
                 _put(session, place, wrapper)
+
+    @property
+    def limits(self) -> Limits:
+        """What holds back calls now: cool-downs, paces, windows and the retry quota."""
+        return Limits(self._settings)
 
     def unmount(self) -> None:
         """Put back the adapters that `mount` found, except where another was mounted since.

@@ -10,11 +10,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .._clock import SystemClock
+from .._core.copying import CopiedAsItself
+from ._cool_downs import as_text, bounded, pushed
 from ._lockfile import file_name, lock_file
-from ._times import as_text, pushed
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
+
+    from .._protocols import Clock
 
 _MARK = "requests_authretry"
 _BEGIN = f'{{"{_MARK}"'.encode()
@@ -32,7 +36,7 @@ class _TornError(OSError):
     """The file was ours and cannot be read: the next record replaces it."""
 
 
-class FileStore:
+class FileStore(CopiedAsItself):
     """Keeps tokens and cool-downs in a file, for later runs and all processes that name its path.
 
     Only its owner can read the file, from the first byte on. The file is replaced as a whole: no
@@ -47,10 +51,15 @@ class FileStore:
         path: The file; ``~`` is the home directory. Missing folders are made, for the owner only.
             Lock files beside it stay there, and so do tokens, until you remove the file;
             cool-downs that are over are dropped by the next one.
+        clock: Counts the seconds of cool-downs, by its ``time()``, which all processes of a machine
+            share; None: the system clock. A clock that is set back makes no cool-down longer than
+            it was, and one that is set forward may end it. Give tests their own clock, as with
+            `MemoryStore`.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], clock: Clock | None = None) -> None:
         self.path = Path(path).expanduser()
+        self._clock: Clock = SystemClock() if clock is None else clock
 
     def read(self, key: str) -> str | None:
         """Return the record under a key, None when there is none.
@@ -78,19 +87,26 @@ class FileStore:
         """
         return lock_file(f"{self.path}.{file_name(key)}.lock", timeout)
 
-    def push(self, key: str, until: float, now: float) -> float:
+    def push(self, key: str, seconds: float) -> float:
         """Extend a cool-down, as `Store.push` says, and drop those that are over.
 
         Raises:
-            OSError: The file cannot be written, or is not ours.
+            OSError: The file cannot be written, or is not ours. Where ``seconds`` is 0.0, it cannot
+                be read.
             TimeoutError: Another process is writing and does not end within a second.
         """
+        if not bounded(seconds):
+            # Processes look often, and the file is whole at any time: no lock, and nothing written.
+            records = self._records()
+            left, kept = pushed(records, key, 0.0, self._clock.time())
+            if kept is records:
+                return left
         with lock_file(f"{self.path}.lock", _PUSH_TIMEOUT):
             records = self._kept_records()
-            later, kept = pushed(records, key, until, now)
-            if kept != records:
+            left, kept = pushed(records, key, seconds, self._clock.time())
+            if kept is not records:
                 self._replace(kept)
-        return later
+        return left
 
     @property
     def place(self) -> tuple[str, str]:
@@ -146,7 +162,7 @@ class FileStore:
             os.close(descriptor)
 
     def _replace(self, records: dict[str, object]) -> None:
-        # A power cut may take times, but no token that stands beside them.
+        # A power cut may take cool-downs, but no token that stands beside them.
         is_durable = any(isinstance(record, str) for record in records.values())
         # mkstemp makes the file 0600 and its name cannot be guessed.
         descriptor, name = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.parent)

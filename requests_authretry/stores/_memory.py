@@ -6,22 +6,32 @@ from contextlib import contextmanager
 from threading import TIMEOUT_MAX, Lock
 from typing import TYPE_CHECKING
 
+from .._clock import SystemClock
 from .._core.copying import CopiedAsItself
 from .._locks import ForkSafeLock
-from ._times import as_text, pushed
+from ._cool_downs import as_text, pushed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from .._protocols import Clock
 
 
 class MemoryStore(CopiedAsItself):
     """Keeps tokens and cool-downs for the life of the process, for all settings that name it.
 
     Safe to use from many threads. A copy in memory is the same store, so that a deep-copied
-    session goes on sharing its token; a pickle carries nothing and makes an empty store.
+    session goes on sharing its token; a pickle carries no record and makes an empty store.
+
+    Args:
+        clock: Counts the seconds of cool-downs, by its ``monotonic()``; None: the system clock.
+            Where ``Settings(clock=...)`` has a clock of its own, as in tests with
+            `requests_authretry.testing.FakeClock`, give the store the same one: else a cool-down
+            goes on here when it is over there.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock: Clock = SystemClock() if clock is None else clock
         self._records: dict[str, object] = {}
         self._lock = ForkSafeLock(self._free_keys)
         self._key_locks: dict[str, Lock] = {}
@@ -47,16 +57,16 @@ class MemoryStore(CopiedAsItself):
         finally:
             lock.release()
 
-    def push(self, key: str, until: float, now: float) -> float:
+    def push(self, key: str, seconds: float) -> float:
         """Extend a cool-down, as `Store.push` says, and forget those that are over."""
         with self._lock:
-            later, self._records = pushed(self._records, key, until, now)
-        return later
+            left, self._records = pushed(self._records, key, seconds, self._clock.monotonic())
+        return left
 
     def _free_keys(self) -> None:
         """Forget the locks that threads of a parent process hold."""
         self._key_locks = {}
 
-    def __reduce__(self) -> tuple[type[MemoryStore], tuple[()]]:
-        """A pickle carries no secret."""
-        return type(self), ()
+    def __reduce__(self) -> tuple[type[MemoryStore], tuple[Clock, ...]]:
+        """A pickle carries no secret: only the clock, where one was given."""
+        return type(self), () if self._clock == SystemClock() else (self._clock,)

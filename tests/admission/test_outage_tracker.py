@@ -20,7 +20,6 @@ from requests_authretry import (
     attempts,
     explain,
 )
-from requests_authretry._core.origin import Origin
 from requests_authretry._core.outage import DOWN, SPACING
 from requests_authretry.testing import FakeClock
 from tests.support.limits import ONCE, crowd, hint, target
@@ -50,10 +49,11 @@ class Down:
     """
 
     def __init__(self, *script: Line, failures: int = DOWN, **settings: Any) -> None:
-        shared: dict[str, Any] = {"clock": FakeClock(), "store": MemoryStore()}
+        clock: Any = FakeClock()
+        shared: dict[str, Any] = {"clock": clock, "store": MemoryStore(clock)}
         self.rig = Rig(*script, **{**shared, **settings})
         self.other = Rig(*[503] * 200, retry=ONCE, **shared)
-        self.clock = shared["clock"]
+        self.clock = clock
         self.fail(failures)
 
     def fail(self, times: int = 1) -> None:
@@ -118,7 +118,7 @@ def test_a_call_whose_attempts_are_all_covered_ends_with_outage(line: Any) -> No
 def test_a_covered_retry_costs_nothing(left: int) -> None:
     """A call that waits in an outage needs nothing in the quota, and takes nothing from it."""
     down = Down(503, retry=tries(3), quota=RetryQuota(capacity=14))
-    down.rig.adapter._shared.quotas.pay(Origin.of(API), 14 - left)  # noqa: SLF001 (by others)
+    down.rig.adapter._shared.quotas.pay(API, 14 - left)  # noqa: SLF001 (by others)
     down.while_waiting(down.fail, down.fail)
     down.rig.get()
     assert level(down.rig) == left
@@ -128,7 +128,7 @@ def test_a_covered_retry_costs_nothing(left: int) -> None:
 def test_a_retry_that_the_end_of_an_outage_releases_costs_nothing() -> None:
     """A call that waits when another one succeeds goes on, although the quota is empty."""
     down = Down(503, 200, 200, retry=tries(2), quota=RetryQuota(capacity=14))
-    down.rig.adapter._shared.quotas.pay(Origin.of(API), 14)  # noqa: SLF001 (by others)
+    down.rig.adapter._shared.quotas.pay(API, 14)  # noqa: SLF001 (by others)
     down.while_waiting(down.rig.get)
     assert down.rig.get().status_code == 200
     assert len(down.rig.inner.sent) == 3
@@ -203,7 +203,7 @@ def test_the_first_success_lets_go_of_those_that_wait() -> None:
 
 def level(rig: Rig) -> int:
     """Return the units left in the retry quota of the API."""
-    return rig.adapter._shared.quotas.level(Origin.of(API))  # noqa: SLF001 (told nowhere)
+    return rig.adapter._shared.quotas.level(API)  # noqa: SLF001 (told nowhere)
 
 
 def test_a_retry_is_paid_when_it_leaves() -> None:

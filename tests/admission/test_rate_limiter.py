@@ -26,13 +26,21 @@ from requests_authretry import (
     explain,
 )
 from requests_authretry._admission.outage_tracker import OutageTracker
-from requests_authretry._admission.rate_limiter import Key, RateLimiter
+from requests_authretry._admission.rate_limiter import RateLimiter
 from requests_authretry._admission.waiting import Waiter, Wake
-from requests_authretry._core.origin import Origin
-from requests_authretry._core.rate_limit import Slot
+from requests_authretry._core.scope import Scope
 from requests_authretry.testing import FakeClock, ScriptedAdapter
 from tests.call.test_lifecycle import Child
-from tests.support.limits import ONCE, UNPACED, crowd, hint, refused_for
+from tests.support.limits import (
+    ONCE,
+    POLICY,
+    UNPACED,
+    StandingClock,
+    crowd,
+    hint,
+    refused_for,
+    target,
+)
 from tests.support.sessions import API, AT_ONCE, Rig, raised, real
 from tests.support.wire import Wire, answer, chunked
 
@@ -76,9 +84,10 @@ def test_a_refusal_holds_back_all_calls(status: int) -> None:
 @pytest.mark.parametrize(("shared", "waits"), [(True, [30.0]), (False, [])])
 def test_other_settings_are_held_through_one_store(shared: bool, waits: list[float]) -> None:  # noqa: FBT001
     """A refusal of one settings object holds at once for all that name the same store object."""
-    clock, store = FakeClock(), MemoryStore()
+    clock = FakeClock()
+    store = MemoryStore(clock)
     closed(clock=clock, store=store)
-    other = Rig(200, clock=clock, store=store if shared else MemoryStore())
+    other = Rig(200, clock=clock, store=store if shared else MemoryStore(clock))
     assert other.get().status_code == 200
     assert clock.sleeps == waits
 
@@ -144,7 +153,7 @@ def test_no_credential_is_given_away(ours: bool, caplog: pytest.LogCaptureFixtur
     rig.get(headers={} if ours else OWN)
     rig.get(headers={} if ours else OWN)
     kept = {name: store.read(name) for name in store._records}  # noqa: SLF001 (all that is there)
-    assert any(name.startswith(f"cool-down {API}") for name in kept)
+    assert any(name.startswith(f"cool-down policy {API}") for name in kept)
     cooling = {name: record for name, record in kept.items() if name.startswith("cool-down")}
     queues = rig.adapter._shared.limiter._queues  # noqa: SLF001 (the keys)
     assert secret not in f"{cooling} {rig.events} {queues} {caplog.text}"
@@ -217,14 +226,14 @@ BUSY: dict[str, Action] = {
 @pytest.mark.parametrize("busy", BUSY.values(), ids=BUSY)
 def test_a_retry_that_would_come_too_late_hands_out_its_answer(busy: Action, stream: bool) -> None:  # noqa: FBT001
     """A refusal of another call during the backoff makes a late retry hand out its whole answer."""
-    clock, store, told = FakeClock(), MemoryStore(), list[object]()
+    clock, told = FakeClock(), list[object]()
 
     def refuse(event: object) -> None:
         told.append(event)
         if isinstance(event, RetryScheduled):
             other.get(wire.url)
 
-    shared: Any = {"clock": clock, "store": store}
+    shared: Any = {"clock": clock, "store": MemoryStore(clock)}
     refused = answer(429, b"", ("Retry-After", "30"))
     with (
         Wire(busy, refused) as wire,
@@ -260,7 +269,7 @@ def test_first_come_first_served() -> None:
     with crowd(hint(10), *[200] * 5, retry=ONCE, limits=UNPACED) as rig:
         rig.begin("/refused").result()
         calls = [rig.begin_asleep(f"/{number}") for number in range(5)]
-        rig.clock.advance(10)
+        rig.advance_in_turns(10)
         assert [call.result(120).status_code for call in calls] == [200] * 5
         assert rig.flight.paths == ["/refused", "/0", "/1", "/2", "/3", "/4"]
 
@@ -272,7 +281,7 @@ def test_the_refused_go_before_newcomers() -> None:
         calls = [rig.begin_asleep("/first"), rig.begin_asleep("/new")]
         rig.flight.let_go("/second")
         rig.fell_asleep()
-        rig.clock.advance(10)
+        rig.advance_in_turns(10)
         assert [call.result(120).status_code for call in (*calls, second)] == [200] * 3
         assert rig.flight.paths[2:] == ["/first", "/second", "/new"]
 
@@ -435,7 +444,7 @@ def test_a_limit_of_the_whole_origin_is_expected_everywhere() -> None:
     assert rig.waits == [30.0]
 
 
-@pytest.mark.parametrize("headers", [{"Retry-After": "30"}, github("core", 0)])
+@pytest.mark.parametrize("headers", [{"Retry-After": "30", **POLICY}, github("core", 0)])
 def test_a_403_may_be_a_refusal(headers: dict[str, str]) -> None:
     """A 403 that names a time, or an exhausted limit, makes this call and other calls wait."""
     rig = Rig((403, headers), 200)
@@ -502,17 +511,17 @@ def test_closing_the_session_ends_each_wait(script: list[Line], before: int) -> 
         assert type(error) is AuthRetryError
         assert "closed" in str(error)
         assert len(attempts(error)) == 1
-        assert quotas.level(Origin.of(API)) == RetryQuota().capacity
+        assert quotas.level(API) == RetryQuota().capacity
         assert len(rig.flight.sent) == before + 1
 
 
 def test_closing_the_session_ends_a_newcomers_wait() -> None:
     """A call that was not sent yet ends too, the queue behind it moves on, and others go on."""
-    store = MemoryStore()
-    with crowd(hint(10), retry=ONCE, limits=UNPACED, store=store) as rig:
+    clock = StandingClock()
+    shared: Any = {"clock": clock, "store": MemoryStore(clock), "limits": UNPACED}
+    with crowd(hint(10), retry=ONCE, **shared) as rig:
         rig.begin("/refused").result()
-        other_options: Any = {"clock": rig.clock, "store": store, "limits": UNPACED}
-        with crowd(200, **other_options) as other:
+        with crowd(200, **shared) as other:
             gone, stays = rig.begin_asleep("/gone"), other.begin_asleep("/stays")
             rig.session.close()
             assert type(gone.exception(120)) is AuthRetryError
@@ -554,13 +563,13 @@ class ClosedJustNow(Wake):
 
 def test_a_close_just_before_the_wait_is_not_missed() -> None:
     """A call that is about to wait for a cool-down when its session is closed ends too."""
-    clock, key = FakeClock(), Key(None, "")
-    waiter = Waiter(clock, lambda *_: None)
+    clock, goal = FakeClock(), target(API)
+    waiter = Waiter(clock, 100.0, lambda *_: None)
     waiter.wake = wake = ClosedJustNow()
     wake.waiter = waiter
     limits = RateLimiter(clock, OutageTracker())
-    limits.start_cool_down(key, 30.0, 30.0)
-    assert limits.wait_for_slot(key, waiter, 100.0, has_sent=False, own=None) == Slot(-1)
+    limits.start_cool_down(Scope(API, ""), 30.0, 30.0, may_test=False)
+    assert limits.wait_for_slot(goal, waiter, has_sent=False, own=None) == {}
     assert clock.sleeps == []
 
 
@@ -661,7 +670,7 @@ def test_a_cool_down_is_told_once() -> None:
             rig.flight.let_go(f"/{number}")
             call.result(120)
             rig.clock.advance(0.01)
-        assert rig.told(CoolingDown) == [CoolingDown(API, "", s, 429) for s in (10.0, 20.0)]
+        assert rig.told(CoolingDown) == [CoolingDown(API, "all", s, 429) for s in (10.0, 20.0)]
 
 
 def test_each_cool_down_is_told() -> None:

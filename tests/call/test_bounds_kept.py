@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from threading import Event
-
-import pytest
+from typing import TYPE_CHECKING
 
 from requests_authretry import CoolingDown, MemoryStore, RetryQuota
-from requests_authretry._admission import shared_limits
+from requests_authretry._admission import rate_limiter, shared_limits
 from requests_authretry._admission.outage_tracker import OutageTracker
-from requests_authretry._admission.rate_limiter import Key, RateLimiter
+from requests_authretry._admission.rate_limiter import RateLimiter
 from requests_authretry._admission.retry_quota import RetryQuotas
-from requests_authretry._core.bounds import POLICY_SETS, URL_KEPT
-from requests_authretry._core.origin import Origin
+from requests_authretry._core.bounds import URL_KEPT
 from requests_authretry._core.records import Limit
+from requests_authretry._core.scope import Scope
 from requests_authretry._shared import SharedState
 from requests_authretry.testing import FakeClock
 from tests.support.limits import ONCE, hint, looks_end, target
 from tests.support.sessions import API, Rig
 
-ORIGIN = Origin("https", "api.example.com", 443)
+if TYPE_CHECKING:
+    import pytest
 
 
 class PushedTo(MemoryStore):
@@ -36,48 +36,47 @@ class PushedTo(MemoryStore):
         self.opened = Event()
         self.opened.set()
 
-    def push(self, key: str, until: float, now: float) -> float:
+    def push(self, key: str, seconds: float) -> float:
         """Record the key."""
         self.opened.wait()
-        self.keys.add(key)
-        return super().push(key, until, now)
+        if seconds:
+            self.keys.add(key)
+        return super().push(key, seconds)
 
 
-@pytest.mark.parametrize("sections", [1, 3, 200])
-def test_only_so_many_sets_of_policies_are_told_apart(sections: int) -> None:
-    """A server that names a new policy with each answer has one limit, as if it named none."""
+def test_names_of_policies_are_forgotten() -> None:
+    """A server that names a new policy at each path leaves ten thousand names."""
     limits = RateLimiter(FakeClock(), OutageTracker())
-    seen = set()
-    for number in range(500):
-        url, told = f"{API}/s{number % sections}", (Limit(0, 9.0, f"policy {number}"),)
-        seen.add(limits.named(target(url), told).policies)
-    assert len(seen) <= POLICY_SETS + 1
-    assert limits.key_of(target(f"{API}/s0")).policies == ()
+    for number in range(5000):
+        path = f"{API}/{'abcde'[number % 5] * (number % 19)}/{'x' * (number // 19 % 20)}/{number}"
+        limits.learn_names(target(path), (Limit(0, 9.0, f"policy {number}"),))
+    assert len(limits._names) <= 10_000  # noqa: SLF001 (nothing else shows it)
+    assert limits.covering(target(path))[-1].policy == "policy 4999"
 
 
-def test_a_few_sets_of_policies_are_told_apart_for_ever() -> None:
-    """A server that names its twenty sets again and again keeps twenty limits."""
+def test_many_policies_are_told_apart() -> None:
+    """A server that names 500 policies at 500 paths has 500 limits."""
     limits = RateLimiter(FakeClock(), OutageTracker())
-    for number in range(500):
-        name = f"policy {number % POLICY_SETS}"
-        url = f"{API}/s{number % POLICY_SETS}"
-        limits.named(target(url), (Limit(0, 9.0, name),))
-        assert limits.key_of(target(url)).policies == (name,)
+    urls = [f"{API}/{'a' * (number % 20)}/{'b' * (number // 20)}" for number in range(300)]
+    for number, url in enumerate(urls):
+        limits.learn_names(target(url), (Limit(0, 9.0, f"policy {number}"),))
+    names = [limits.covering(target(url))[-1].policy for url in urls]
+    assert names == [f"policy {number}" for number in range(300)]
 
 
-def test_a_store_gets_only_so_many_keys() -> None:
-    """An origin gets few and short keys, however the server names its policies."""
+def test_a_store_gets_only_so_many_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An origin gets so many and short keys at a time, however the server names its policies."""
+    monkeypatch.setattr(rate_limiter, "_MOST_ANNOUNCED", 20)
     store = PushedTo()
     script = [
         hint(30, X_RateLimit_Remaining="0", X_RateLimit_Reset="30", X_RateLimit_Resource=name)
         for name in (f"{number}-".ljust(900, "r") for number in range(60))
     ]
     rig = Rig(*script, retry=ONCE, store=store)
-    for _ in script:
-        rig.get()
-        rig.clock.sleep(60)
+    for number in range(len(script)):
+        rig.get(f"/{'a' * (number % 20)}/{'b' * (number // 20)}")
     looks_end()
-    assert 2 < len(store.keys) <= POLICY_SETS + 2
+    assert 20 <= len(store.keys) <= 22  # the first two are over when the others come
     assert max(map(len, store.keys)) < 200
     assert max(len(event.policy) for event in rig.told(CoolingDown)) <= 100
 
@@ -90,8 +89,8 @@ def test_only_so_many_cool_downs_wait_for_a_store(monkeypatch: pytest.MonkeyPatc
     rig = Rig(retry=ONCE, store=store)
     sharing = SharedState.of(rig.adapter.settings).sharing
     for number in range(50):
-        key = Key(Origin("https", f"h{number}.example.com", 443), "")
-        sharing.start_cool_down(key, 30.0, 429)
+        scope = Scope(f"https://h{number}.example.com", "")
+        sharing.start_cool_down([scope], 30.0, 429, may_test=True)
     assert len(sharing._untold) <= 10 + 1  # noqa: SLF001 (nothing else shows it)
     store.opened.set()
     looks_end()
@@ -100,7 +99,7 @@ def test_only_so_many_cool_downs_wait_for_a_store(monkeypatch: pytest.MonkeyPatc
 def test_only_so_many_origins_have_a_quota() -> None:
     """Endless dead origins leave a thousand quotas, and the newest are right."""
     quotas = RetryQuotas(RetryQuota(capacity=100))
-    origins = [Origin("https", f"h{number}.example.com", 443) for number in range(3000)]
+    origins = [f"https://h{number}.example.com" for number in range(3000)]
     for origin in origins:
         assert quotas.pay(origin, 14)
     assert len(quotas._levels) == 1000  # noqa: SLF001 (as above)
@@ -113,12 +112,7 @@ def test_urls_are_kept_in_part() -> None:
     rig = Rig((302, {"Location": "/".ljust(9000, "a")}, b""), 200, 429)
     rig.get()
     limits = SharedState.of(rig.adapter.settings).limiter
-    assert max(len(url) for url, _ in limits.recent_successes) == URL_KEPT
-    url = f"{API}/{'s' * 9000}"
-    limits.named(target(url), (Limit(0, 9.0, "a"),))
-    limits.named(target(API), (Limit(0, 9.0, "b"),))
-    prefixes = limits._policies[ORIGIN].prefixes  # noqa: SLF001 (as above)
-    assert max(map(len, prefixes)) <= URL_KEPT
-    for number in range(500):
-        limits.named(target(f"{API}/{'abc'[number % 3]}/{'x' * number}"), (Limit(0, 9.0, "c"),))
-    assert len(limits._policies[ORIGIN].prefixes) <= 1000 + 6  # noqa: SLF001 (as above)
+    assert max(len(url) for _, url, _ in limits.recent_successes) == URL_KEPT
+    limits.learn_names(target(f"{API}/{'s/' * 9000}"), (Limit(0, 9.0, "a"),))
+    kept = limits._names._entries  # noqa: SLF001 (as above)
+    assert max(len(path) for _, path in kept) <= URL_KEPT

@@ -18,6 +18,7 @@ from requests_authretry import (
     attempts,
     explain,
 )
+from tests.support.limits import hint
 from tests.support.scripted import Source
 from tests.support.sessions import API, Rig, raised, real
 from tests.support.wire import refusing
@@ -129,7 +130,7 @@ def test_a_call_that_only_waited_has_no_room_for_numbers() -> None:
 
 def test_it_is_said_once_that_nothing_was_sent() -> None:
     """An exception that says it itself has no second word of it in the line above."""
-    rig = Rig((429, {"Retry-After": "30"}), retry=RetryPolicy(deadline=20))
+    rig = Rig(hint(30), retry=RetryPolicy(deadline=20))
     rig.get()
     first, second = str(explain(raised(rig.session, API))).splitlines()[:2]
     assert first == f"GET {API}/: AuthRetryError"

@@ -20,13 +20,14 @@ from requests_authretry import (
 )
 from requests_authretry._core.identity import name_of
 from requests_authretry.testing import FakeClock, ScriptedAdapter
+from tests.support.limits import hint
 from tests.support.sessions import API
 from tests.support.wire import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-REFUSED = (429, {"Retry-After": "30"})
+REFUSED = hint(30)
 ONCE = RetryPolicy(max_attempts=1)
 AWS = "AWS4-HMAC-SHA256 Credential={}/20260101/eu/s3/aws4_request, Signature={}"
 
@@ -204,14 +205,14 @@ def test_no_credential_is_in_a_shared_record() -> None:
     pushed, is_there = list[str](), Event()
 
     class Seen(MemoryStore):
-        def push(self, key: str, until: float, now: float) -> float:
+        def push(self, key: str, seconds: float) -> float:
             pushed.append(key)
             is_there.set()
-            return super().push(key, until, now)
+            return super().push(key, seconds)
 
     pair = Pair(store=Seen())
     pair.sessions[0].get(API, headers={"X-API-Key": "sesame-4711"})
     assert is_there.wait(PATIENCE)
-    assert pushed == [f"cool-down {API} {name_of('x-api-key', 'sesame-4711')}"]
+    assert pushed == [f"cool-down policy {API} {name_of('x-api-key', 'sesame-4711')} all"]
     assert "sesame" not in pushed[0]
     assert len(name_of("x-api-key", "sesame-4711")) == 16

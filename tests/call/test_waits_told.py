@@ -30,6 +30,7 @@ from requests_authretry import (
     explain,
 )
 from requests_authretry.testing import FakeClock
+from tests.support.limits import hint
 from tests.support.scripted import EXPIRED, Source
 from tests.support.sessions import API, AT_ONCE, Rig, raised
 
@@ -137,7 +138,7 @@ def test_calls_that_raise_one_exception_end_each() -> None:
 
 def test_a_call_that_sends_nothing_tells_what_it_wanted_to_send() -> None:
     """`CallEnded` names the request that was not sent."""
-    rig = Rig(BUSY, retry=RetryPolicy(deadline=20))
+    rig = Rig(hint(30), retry=RetryPolicy(deadline=20))
     rig.get()
     raised(rig.session, API)
     assert [(each.method, each.url) for each in rig.told(CallEnded)] == [("GET", f"{API}/")] * 2
@@ -168,7 +169,7 @@ def test_giving_up_is_a_line_for_people(caplog: pytest.LogCaptureFixture) -> Non
     assert lines(caplog) == [f"GET {API}/ 503 after 2 attempts: all attempts are used up"]
     assert vars(caplog.records[0])["authretry_reason"] == "ATTEMPTS_EXHAUSTED"
     caplog.clear()
-    rig = Rig(BUSY, retry=RetryPolicy(deadline=20))
+    rig = Rig(hint(30), retry=RetryPolicy(deadline=20))
     rig.get()
     assert lines(caplog) == [f"GET {API}/ 429 after 1 attempt: {Reason.WAIT_TOO_LONG.value}"]
     caplog.clear()

@@ -136,7 +136,9 @@ class Drain:
             self.state = rate_limit.on_success(self.state, now)
             return
         if outcome.retry_after is not None:
-            self.state = rate_limit.with_cool_down(self.state, now + outcome.retry_after)
+            self.state = rate_limit.with_cool_down(
+                self.state, now + outcome.retry_after, now, outcome.retry_after, may_test=False
+            )
         if not outcome.limits:
             recent = sum(left > now - MEASURED for left in self.passed) / MEASURED
             self.state = rate_limit.on_refused(self.state, began, now, recent)

@@ -73,8 +73,13 @@ def flows(draw: st.DrawFn) -> RateState:
         elif step == "l":
             state = rate_limit.on_sent(state, now)
         else:
-            state = rate_limit.with_cool_down(state, now + number)
+            state = cooling(state, now + number, now)
     return replace(state, windows=tuple(draw(st.lists(windows, max_size=2))))
+
+
+def cooling(state: RateState, until: float, now: float = NOW) -> RateState:
+    """Return a state with a cool-down without a test attempt."""
+    return rate_limit.with_cool_down(state, until, now, until - now, may_test=False)
 
 
 def burst(state: RateState, now: float) -> int:
@@ -102,7 +107,7 @@ def gaps(state: RateState, now: float, number: int) -> list[float]:
 def test_cool_downs_merge_in_any_order(untils: list[float]) -> None:
     """A cool-down never becomes shorter, and the latest end counts in whatever order."""
     for order in permutations(untils):
-        assert reduce(rate_limit.with_cool_down, order, RateState()).not_before == max(untils)
+        assert reduce(cooling, order, RateState()).not_before == max(untils)
 
 
 @given(flows(), TIMES)
@@ -170,9 +175,7 @@ def test_the_second_refusal_counts_what_passed() -> None:
 
 def test_what_passed_after_a_cool_down_counts_with_the_pause() -> None:
     """Counting starts again when a cool-down ends; the rate combines both means of what passed."""
-    state = rate_limit.on_refused(
-        rate_limit.with_cool_down(FOUND, NOW + 13), NOW + 10, NOW + 10, 0.0
-    )
+    state = rate_limit.on_refused(cooling(FOUND, NOW + 13), NOW + 10, NOW + 10, 0.0)
     assert (state.opened, state.counted, state.counting) == (NOW + 13,) * 3
     assert state.passing == 0.0
     state, now = replace(state, rate=20.0), NOW + 13
@@ -233,16 +236,14 @@ def test_a_cool_down_and_a_request_are_a_rate(pause: float, rate: float) -> None
     However short the cool-down, one request a second is allowed.
     """
     slow = replace(FOUND, rate=LEAST_RATE)
-    state = rate_limit.on_refused(rate_limit.with_cool_down(slow, NOW + pause), NOW, NOW, 0.0)
+    state = rate_limit.on_refused(cooling(slow, NOW + pause), NOW, NOW, 0.0)
     assert state.rate == pytest.approx(rate)
 
 
 def test_an_outage_lowers_the_rate_once() -> None:
     """A second refusal does not change the rate if nothing passed between two cool-downs."""
-    first = rate_limit.on_refused(rate_limit.with_cool_down(FOUND, NOW + 5), NOW, NOW, 0.0)
-    second = rate_limit.on_refused(
-        rate_limit.with_cool_down(first, NOW + 15), NOW + 5, NOW + 6, 0.0
-    )
+    first = rate_limit.on_refused(cooling(FOUND, NOW + 5), NOW, NOW, 0.0)
+    second = rate_limit.on_refused(cooling(first, NOW + 15), NOW + 5, NOW + 6, 0.0)
     assert second.rate == first.rate < FOUND.rate
     assert second.opened == NOW + 15
 
@@ -254,7 +255,7 @@ def test_the_least_rate_holds_after_any_number_of_refusals() -> None:
         now = NOW + number * (MAX_COOL_DOWN_SECONDS + 20)
         state = rate_limit.on_success(state, now)
         state = rate_limit.on_refused(
-            rate_limit.with_cool_down(state, now + MAX_COOL_DOWN_SECONDS), now, now, 0.0
+            cooling(state, now + MAX_COOL_DOWN_SECONDS, now), now, now, 0.0
         )
     assert state.rate == rate_limit.pace(state, now) == LEAST_RATE
     paces = [rate_limit.pace(state, state.opened + after) for after in range(600)]
@@ -408,11 +409,14 @@ def test_who_would_come_too_late_asks(state: RateState, at: float | None) -> Non
 def test_a_probe_counts_as_sent() -> None:
     """A call that would wait beyond its deadline is sent early, and the next one asks later."""
     state = RateState(windows=(SPENT,))
-    sent, decision = rate_limit.ask(state, 0, NOW, NOW + 5)
+    sent, decision = rate_limit.ask(state, 0, NOW, NOW + 5, may_test=False)
     assert sent == replace(rate_limit.on_sent(state, NOW), probed=NOW)
     assert decision == Slot(1)
     assert sent.windows[0].left == -1.0
-    assert rate_limit.ask(sent, 0, NOW, NOW + 5) == (sent, AskAgain(ASKING, Reason.PACING))
+    assert rate_limit.ask(sent, 0, NOW, NOW + 5, may_test=False) == (
+        sent,
+        AskAgain(ASKING, Reason.PACING),
+    )
 
 
 SLOW = RateState(rate=1.0, cut=0.0, opened=0.0, slot=1.0)
@@ -438,14 +442,17 @@ ASKED = {
 @pytest.mark.parametrize(("state", "place", "expected"), ASKED.values(), ids=ASKED)
 def test_ask(state: RateState, place: int, expected: object) -> None:
     """A call with 5 s left sends now, asks again, or learns that it would be too late."""
-    after, decision = rate_limit.ask(state, place, 0.0, 5.0)
+    after, decision = rate_limit.ask(state, place, 0.0, 5.0, may_test=False)
     assert decision == expected
     assert after == (rate_limit.on_sent(state, 0.0) if isinstance(decision, Slot) else state)
 
 
 def test_after_its_deadline_a_call_takes_no_slot() -> None:
     """A call that wakes too late gets `TooLate`, even if no limit holds it back."""
-    assert rate_limit.ask(RateState(), 0, NOW, NOW - 1) == (RateState(), TooLate(0.0))
+    assert rate_limit.ask(RateState(), 0, NOW, NOW - 1, may_test=False) == (
+        RateState(),
+        TooLate(0.0),
+    )
 
 
 def left(remaining: float, reset: float, window: float | None = None) -> Limit:

@@ -32,6 +32,7 @@ from requests_authretry import (
 from requests_authretry._core.token import TokenRecord
 from requests_authretry._shared import SharedState
 from requests_authretry.testing import FakeClock, ScriptedAdapter
+from tests.support.limits import hint
 from tests.support.renewals import Flaky, all_end
 from tests.support.scripted import EXPIRED, ORIGIN, URL, Source, carried, scripted, settings
 
@@ -365,7 +366,7 @@ def test_the_limit_is_that_of_our_token() -> None:
     """Who is asked to wait with the header waits with the token that takes its place, too."""
     clock = FakeClock()
     chosen = adopting(Source("new"), clock=clock, retry=RetryPolicy(max_attempts=1))
-    session, _ = legacy(chosen, (429, {"Retry-After": "7"}), 200)
+    session, _ = legacy(chosen, hint(7), 200)
     session.get(URL)
     del session.headers["Authorization"]
     session.get(URL)

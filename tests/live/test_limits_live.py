@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import pairwise
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ import pytest
 import requests
 
 from requests_authretry import (
+    AuthRetryError,
     CoolingDown,
     MemoryStore,
     RetryPolicy,
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from requests_authretry import Store
     from tests.servers.nginx import Arrival, NginxServer
 
 TOLD, OTHER = "127.0.0.1", "127.0.0.2"
@@ -123,12 +123,11 @@ def pushing_in(log: list[Arrival], seconds: float) -> list[Arrival]:
 def test_more_threads_than_the_limit_allows(
     nginx: NginxServer, limit: str, hint: str | int, seconds: int
 ) -> None:
-    """Nobody fails, nobody comes sooner than it was told, and newcomers wait as well."""
+    """Nobody fails, nobody comes sooner than it was told, and few are refused more than once."""
     answers = crowd(f"{nginx.api(limit, hint)}/status/204", NEWCOMERS)
     assert {answer.status_code for answer in answers} == {204}
     log = nginx.log()
     assert too_early(log, seconds) == []
-    assert pushing_in(log, seconds) == []
     assert len(log) <= 3 * len(answers)
 
 
@@ -141,21 +140,20 @@ def test_a_limit_of_which_nothing_is_said(nginx: NginxServer) -> None:
     assert len(log) <= 3 * len(answers)
 
 
-@pytest.fixture(params=["memory", "file", "redis"])
+@pytest.fixture(params=["file", "redis"])
 def callers(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callers]:
-    """Callers that share a store: processes, or threads where it is in memory."""
-    store: Store | str = MemoryStore()
-    if request.param == "file":
-        store = str(tmp_path / "store.json")
-    elif request.param == "redis":
-        store = request.getfixturevalue("redis_server").url
+    """Return callers in processes of their own, which share a store."""
+    is_file = request.param == "file"
+    store = str(tmp_path / "store.json") if is_file else request.getfixturevalue("redis_server").url
     with Callers(store, tmp_path / "stop") as begun:
         yield begun
 
 
 @pytest.mark.slow
-def test_who_shares_the_store_stops_with_who_is_told(nginx: NginxServer, callers: Callers) -> None:
-    """One is told to wait; the other, whom nginx has nothing against, hears of it and stops."""
+def test_who_shares_the_store_hears_of_a_cool_down_and_tests_it(
+    nginx: NginxServer, callers: Callers
+) -> None:
+    """One is told to wait; nginx has nothing against the other, which hears of it and goes on."""
     url, seconds = f"{nginx.api('rate', 3)}/status/204", 3
 
     def came(address: str, after: float = 0.0) -> list[Arrival]:
@@ -170,22 +168,26 @@ def test_who_shares_the_store_stops_with_who_is_told(nginx: NginxServer, callers
     heard, opens = max(callers.heard()), refusal(came(TOLD)).at + seconds
     wait_for(lambda: bool(came(OTHER, max(heard, opens - TICK))))
     other, teller = callers.end()
-    assert len(between(came(OTHER), heard, opens)) <= 1  # which was under way
+    assert between(came(OTHER), heard, opens)
     assert {arrival.status for arrival in came(OTHER)} == {204}
     assert [set(report.answers) for report in (other, teller)] == [{"204"}] * 2
 
 
 def test_a_deadline_before_the_cool_down_ends(nginx: NginxServer) -> None:
-    """Who cannot wait that long is told at once, whether it was refused itself or not."""
+    """Who cannot wait that long is told at once, whether it was refused itself or not.
+
+    The second call is the test attempt, and the third one is not sent.
+    """
     nginx.close()
     url = f"{nginx.api('free', 60)}/get"
     with mounted(retry=RetryPolicy(deadline=50)) as session, no_waiting() as waits:
         refused = session.get(url)
         assert (refused.status_code, len(attempts(refused))) == (503, 1)
-        with suppress(requests.RequestException):
-            assert session.get(url).status_code == 503
+        assert session.get(url).status_code == 503
+        with pytest.raises(AuthRetryError, match="not sent"):
+            session.get(url)
     assert waits == []
-    assert len(nginx.log()) == 1
+    assert len(nginx.log()) == 2
 
 
 @pytest.mark.slow
@@ -213,8 +215,6 @@ def test_another_credential_has_a_limit_of_its_own(nginx: NginxServer) -> None:
 
         with ThreadPoolExecutor(AT_ONCE) as pool:
             wait_for(lambda: any(pool.map(is_refused, range(AT_ONCE))))
-        with pytest.raises(requests.RequestException):
-            one.get(url)
         assert another.get(url).status_code == 204
 
 
@@ -238,10 +238,10 @@ def after_maintenance(nginx: NginxServer, hint: str | int) -> list[Arrival]:
 
 @pytest.mark.slow
 def test_a_maintenance_that_says_when_to_come_back(nginx: NginxServer) -> None:
-    """Nobody comes sooner than it was told, newcomers wait as well, and all are let in."""
+    """Nobody comes sooner than it was told; newcomers wait, but for the test; all are let in."""
     log = after_maintenance(nginx, 1)
     assert too_early(log, 1) == []
-    assert pushing_in(log, 1) == []
+    assert len(pushing_in(log, 1)) <= 1
 
 
 @pytest.mark.slow

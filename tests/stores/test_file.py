@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 SECRET = "s3cret-of-the-user"
 RECORD = TokenRecord(Token(SECRET, 4_000_000_000.0)).dump()
 NOW = 1_000_000_000.0
-LATER = NOW + 3600.0
 
 
 @pytest.fixture
@@ -77,7 +76,7 @@ def test_a_file_is_never_readable_for_others(path: Path) -> None:
         watching = watcher.submit(watch)
         for number in range(50):
             FileStore(path).write("key", f"{number} {RECORD * 500}")
-            FileStore(path).push("time", LATER + number, NOW)
+            FileStore(path).push("cool-down", 60.0 + number)
         with FileStore(path).lock("key", 1.0):
             over.set()
         watching.result()
@@ -172,11 +171,11 @@ def failure(call):
 store = FileStore(path)
 print(store.read("key"))
 print(failure(lambda: store.write("key", "x")), failure(store.lock("key", 0.1).__enter__))
-print(failure(lambda: store.push("time", 2e9, 1e9)))
+print(failure(lambda: store.push("cool-down", 60.0)), store.push("cool-down", 0.0))
 """
     said = as_another(tries, tmp_path, path).splitlines()
     public.chmod(0o755)
-    assert said == [SECRET, "PermissionError PermissionError", "PermissionError"]
+    assert said == [SECRET, "PermissionError PermissionError", "PermissionError 0.0"]
     assert FileStore(path).read("key") == SECRET
 
 
@@ -199,7 +198,9 @@ def test_another_users_file_is_left_alone(path: Path, monkeypatch: pytest.Monkey
     with pytest.raises(OSError, match="another user's: name another file"):
         FileStore(path).write("key", RECORD)
     with pytest.raises(OSError, match="another user's: name another file"):
-        FileStore(path).push("time", LATER, NOW)
+        FileStore(path).push("cool-down", 60.0)
+    with pytest.raises(OSError, match="another user's: name another file"):
+        FileStore(path).push("cool-down", 0.0)
     assert path.read_bytes() == planted
 
 
@@ -246,37 +247,77 @@ def test_a_record_outlives_a_power_cut(path: Path, monkeypatch: pytest.MonkeyPat
     assert synced == [(False, "old"), (True, "new")]
 
 
-def test_times_are_not_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file with nothing but times is not put on the disk at once; one with a token always is."""
+def test_cool_downs_are_not_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file with nothing but cool-downs is not put on the disk at once; one with a token is."""
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", synced.append)
     store = FileStore(path)
-    store.push("time", LATER, NOW)
+    store.push("cool-down", 60.0)
     assert synced == []
     store.write("key", RECORD)
     written = len(synced)
-    store.push("time", LATER + 1.0, NOW)
+    store.push("cool-down", 600.0)
     assert len(synced) == 2 * written > 0
 
 
-def test_a_time_that_changes_nothing(path: Path) -> None:
-    """A time that is no later than the one there leaves the file as it is."""
-    store = FileStore(path)
-    store.push("time", LATER, NOW)
+def test_a_cool_down_that_changes_nothing(path: Path) -> None:
+    """A push that asks for no longer than what is left leaves the file as it is."""
+    store = FileStore(path, FakeClock())
+    store.push("cool-down", 60.0)
     before = path.stat()
-    assert store.push("time", LATER - 1.0, NOW) == LATER
+    assert [store.push("cool-down", seconds) for seconds in (60.0, 59.0, 0.0)] == [60.0] * 3
     assert path.stat() == before
 
 
-def test_times_do_not_pile_up(path: Path) -> None:
-    """A file that meets new hosts for ever holds only the times that lie ahead."""
+def test_a_look_at_no_file_makes_none(path: Path) -> None:
+    """A push of zero makes neither the file, nor a lock file, nor the folder."""
+    assert FileStore(path.parent / "folder" / path.name).push("cool-down", 0.0) == 0.0
+    assert FileStore(path).push("cool-down", 0.0) == 0.0
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_look_waits_for_no_lock(path: Path) -> None:
+    """A push of zero ends while another process writes, and so does one that finds nothing."""
+    store = FileStore(path, FakeClock())
+    store.push("cool-down", 60.0)
+    with lock_file(f"{path}.lock", 1.0):
+        assert [store.push(key, 0.0) for key in ("cool-down", "another")] == [60.0, 0.0]
+
+
+def test_cool_downs_do_not_pile_up(path: Path) -> None:
+    """A file that meets new hosts for ever holds only the cool-downs that last."""
+    clock = FakeClock()
     for number in range(100):
-        FileStore(path).push(f"host {number}", NOW + number + 2.5, NOW + number)
+        FileStore(path, clock).push(f"host {number}", 2.5)
+        clock.advance(1.0)
     kept = json.loads(path.read_text())["requests_authretry"]
     assert list(kept) == ["host 97", "host 98", "host 99"]
 
 
-def test_a_time_is_no_reason_to_wait(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_that_was_set_back_leaves_nothing_for_ever(path: Path) -> None:
+    """Cool-downs of next year, at which nobody looks, are gone a while after the next push."""
+    clock = FakeClock()
+    store = FileStore(path, clock)
+    store.push("host", 2.5)
+    clock.advance(-30_000_000.0)
+    for _ in range(2):
+        store.push("another", 60.0)
+        clock.advance(60.0)
+    store.push("another", 60.0)
+    assert list(json.loads(path.read_text())["requests_authretry"]) == ["another"]
+
+
+def test_a_clock_that_is_fast_makes_no_cool_down_longer(path: Path) -> None:
+    """Where two machines share a file after all, three seconds of a fast one are three for both."""
+    fast, right = FakeClock(1e9 + 300.0), FakeClock(1e9)
+    FileStore(path, fast).push("cool-down", 3.0)
+    store = FileStore(path, right)
+    assert store.push("cool-down", 0.0) == 3.0
+    right.advance(2.0)
+    assert store.push("cool-down", 0.0) == 1.0
+
+
+def test_a_cool_down_is_no_reason_to_wait(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where another holds the file, a push ends within a second, and another one serves."""
     asked: list[float] = []
 
@@ -287,8 +328,8 @@ def test_a_time_is_no_reason_to_wait(path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(_file, "lock_file", at_once)
     store = FileStore(path)
     with lock_file(f"{path}.lock", 1.0), pytest.raises(TimeoutError):
-        store.push("time", LATER, NOW)
-    assert store.push("time", LATER, NOW) == LATER
+        store.push("cool-down", 60.0)
+    assert store.push("cool-down", 60.0) == 60.0
     assert max(asked) <= 1.0
 
 
@@ -364,11 +405,13 @@ def test_a_torn_file_is_not_empty(path: Path, left: bytes) -> None:
     assert store.read("key") == RECORD
 
 
-def test_a_torn_file_takes_a_time(path: Path) -> None:
-    """A cool-down is kept in place of a torn file."""
+def test_a_torn_file_takes_a_cool_down(path: Path) -> None:
+    """A cool-down is kept in place of a torn file, of which a look alone makes an error."""
     path.write_bytes(WHOLE[:-3])
-    assert FileStore(path).push("time", LATER, NOW) == LATER
-    assert FileStore(path).read("time") == repr(LATER)
+    store = FileStore(path, FakeClock())
+    with pytest.raises(OSError, match="torn: remove it"):
+        store.push("cool-down", 0.0)
+    assert [store.push("cool-down", seconds) for seconds in (60.0, 0.0)] == [60.0] * 2
 
 
 @pytest.mark.parametrize(
@@ -384,7 +427,9 @@ def test_a_foreign_file_is_left_alone(path: Path, foreign: bytes) -> None:
     with pytest.raises(OSError, match="name another file"):
         FileStore(path).write("key", RECORD)
     with pytest.raises(OSError, match="name another file"):
-        FileStore(path).push("time", LATER, NOW)
+        FileStore(path).push("cool-down", 60.0)
+    with pytest.raises(OSError, match="name another file"):
+        FileStore(path).push("cool-down", 0.0)
     assert path.read_bytes() == foreign
 
 
@@ -393,19 +438,64 @@ def test_odd_records_are_shown(path: Path, odd: object) -> None:
     """A record that no store has written is not taken for none: its reader has to judge it."""
     path.write_text(json.dumps({"requests_authretry": {"key": odd}}))
     assert FileStore(path).read("key") == json.dumps(odd)
-    assert FileStore(path).push("key", LATER, NOW) == LATER
-    assert FileStore(path).read("key") == repr(LATER)
     FileStore(path).write("key", RECORD)
     assert FileStore(path).read("key") == RECORD
 
 
-@pytest.mark.parametrize("odd", [float("nan"), float("inf"), -float("inf")])
-def test_odd_times_are_replaced(path: Path, odd: float) -> None:
-    """A number that is no time counts for nothing, and one without an end is dropped."""
-    path.write_text(json.dumps({"requests_authretry": {"key": odd, "another": odd}}))
-    assert FileStore(path).push("key", LATER, NOW) == LATER
-    assert FileStore(path).read("key") == repr(LATER)
-    assert FileStore(path).read("another") is None
+def raw(seconds: object, since: object = NOW) -> dict[str, object]:
+    """Return a cool-down as a file has it."""
+    return {"kind": "cool-down", "version": 1, "since": since, "seconds": seconds}
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        *(7, ["x"], False, 10**400, None, NAN, INF, -INF, NOW + 1800.0),
+        *(raw("600"), raw(None), raw(NAN), raw(INF), raw(-1.0), raw(10**400), raw(600.0, NAN)),
+        *(raw(600.0, "noon"), raw(600.0, INF), raw(600.0, -1e308), raw(600.0, NOW - 600.0)),
+        {"kind": "cool-down", "version": 1},
+    ],
+    ids=repr,
+)
+def test_odd_cool_downs_are_replaced(path: Path, odd: object) -> None:
+    """What is no cool-down, is over, or is a number as before, counts as none and gives way."""
+    path.write_text(json.dumps({"requests_authretry": {"key": odd, "another": RECORD}}))
+    store = FileStore(path, FakeClock(NOW))
+    assert [store.push("key", seconds) for seconds in (0.0, 60.0, 0.0)] == [0.0, 60.0, 60.0]
+    assert store.read("another") == RECORD
+
+
+@pytest.mark.parametrize(
+    "foreign", [raw(1e9), raw(7200.0), raw(1e300, NOW + 1e9), raw(60.0, 1e300)]
+)
+def test_a_foreign_cool_down_ends_within_an_hour(path: Path, foreign: object) -> None:
+    """A record of seconds or times that no push has kept is over after an hour at most."""
+    path.write_text(json.dumps({"requests_authretry": {"key": foreign}}))
+    clock = FakeClock(NOW)
+    store = FileStore(path, clock)
+    assert 0.0 < store.push("key", 0.0) <= 3600.0
+    clock.advance(3600.0)
+    assert store.push("key", 0.0) == 0.0
+
+
+def test_a_file_of_two_releases(path: Path) -> None:
+    """Cool-downs of another release stay beside ours: numbers until they are over, others always.
+
+    The release before this one keeps the end of a cool-down in POSIX seconds, an hour at most.
+    """
+    later = {"kind": "cool-down", "version": 2, "ends": "at noon"}
+    numbers = {"over": NOW + 1.0, "never over": NOW + 3601.5, "inf": INF, "nan": NAN}
+    kept = {"newer": later, "token": RECORD, "soon over": NOW + 1.5, "in an hour": NOW + 3601.0}
+    path.write_text(json.dumps({"requests_authretry": {**kept, **numbers}}))
+    clock = FakeClock(NOW)
+    clock.advance(1.0)
+    FileStore(path, clock).push("key", 60.0)
+    after = json.loads(path.read_text())["requests_authretry"]
+    assert after.pop("key")["seconds"] == 60.0
+    assert after == kept
 
 
 @pytest.mark.parametrize(
@@ -528,9 +618,9 @@ class Sized(dict[str, str]):
     read = dict.get
     write = dict.__setitem__
 
-    def push(self, key: str, until: float, now: float) -> float:
+    def push(self, key: str, seconds: float) -> float:
         """As a store in memory."""
-        return MemoryStore().push(key, until, now)
+        return MemoryStore().push(key, seconds)
 
     @contextmanager
     def lock(self, key: str, timeout: float) -> Iterator[None]:

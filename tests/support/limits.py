@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from requests_authretry import RateLimits, RetryPolicy
-from requests_authretry._core.origin import Origin
-from requests_authretry._core.target import Target, path_pattern
+from requests_authretry._core.target import Target, origin_name, path_pattern
 from requests_authretry.testing import FakeClock, ScriptedAdapter
 from tests.support.sessions import Rig
 
@@ -28,16 +27,22 @@ PATIENCE = 120.0
 
 ONCE = RetryPolicy(max_attempts=1)
 UNPACED = RateLimits(pacing=False)
+POLICY = {"RateLimit": '"all";r=1;t=60'}
 
 
 def target(url: str) -> Target:
     """Return where a request without a credential goes."""
-    origin = Origin.of(url)
-    return Target(url, origin, "", (origin, path_pattern(url)))
+    return Target(origin_name(url), "", "GET", path_pattern(url))
 
 
 class StandingClock(FakeClock):
-    """A clock that moves only when the test says so; who waits sleeps until then, or is woken."""
+    """A clock that moves only when the test says so; who waits sleeps until then, or is woken.
+
+    Attributes:
+        turns: Where it is not None, one woken thread at a time goes on, until it sends or sleeps.
+    """
+
+    turns: Semaphore | None = None
 
     def __init__(self) -> None:
         """Nobody sleeps."""
@@ -52,6 +57,8 @@ class StandingClock(FakeClock):
         self._due.append((self.monotonic() + seconds, wake))
         self._asleep.release()
         assert wake.wait(PATIENCE), "nobody woke it"
+        if self.turns is not None:
+            assert self.turns.acquire(timeout=PATIENCE), "the thread before it did not send"
 
     def advance(self, seconds: float) -> None:
         """Move on, and wake those whose wait is over."""
@@ -74,6 +81,7 @@ class Flight(ScriptedAdapter):
         super().__init__(*script)
         self._held: dict[str, tuple[Event, Event]] = {}
         self.hung = Semaphore(0)
+        self.turns: Semaphore | None = None
 
     def hold(self, path: str) -> None:
         """Let the next requests for a path hang."""
@@ -94,7 +102,10 @@ class Flight(ScriptedAdapter):
             sent.set()
             self.hung.release()
             assert go_on.wait(PATIENCE), "nobody let it go"
-        return super().send(request, *args, **options)
+        response = super().send(request, *args, **options)
+        if self.turns is not None:
+            self.turns.release()
+        return response
 
     @property
     def hanging(self) -> int:
@@ -140,6 +151,12 @@ class Crowd(Rig):
         self.flight.left(path)
         return future
 
+    def advance_in_turns(self, seconds: float) -> None:
+        """Move the clock on; no woken thread goes on before the one before it has sent."""
+        assert isinstance(self.clock, StandingClock)
+        self.flight.turns = self.clock.turns = Semaphore(1)
+        self.clock.advance(seconds)
+
     def end(self) -> None:
         """End all waits and threads."""
         self.session.close()
@@ -157,8 +174,12 @@ def crowd(*script: Line, **settings: Any) -> Iterator[Crowd]:
 
 
 def hint(seconds: float, status: int = 429, **headers: str) -> Line:
-    """An answer that refuses, and says for how long."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    """An answer that refuses, and says for how long.
+
+    Unless other headers are given it names the policy that covers all of the origin, so that no
+    test attempt is sent.
+    """
+    named = {name.replace("_", "-"): value for name, value in headers.items()} or POLICY
     return status, {"Retry-After": f"{seconds:g}", **named}
 
 

@@ -37,7 +37,7 @@ PATIENCE = 120.0
 
 def alone(clock: FakeClock) -> Callable[[], AbstractContextManager[Waiter]]:
     """What lets a thread wait that belongs to no call."""
-    return lambda: nullcontext(Waiter(clock, lambda *_: None))
+    return lambda: nullcontext(Waiter(clock, 1e9, lambda *_: None))
 
 
 class Drawn:
@@ -167,10 +167,10 @@ class Flaky:
             yield
         self._does("release")
 
-    def push(self, key: str, until: float, now: float) -> float:
+    def push(self, key: str, seconds: float) -> float:
         """As the inner one."""
         self._does("push")
-        return self.inner.push(key, until, now)
+        return self.inner.push(key, seconds)
 
     def _does(self, what: str) -> None:
         self.done.append(what)

@@ -141,7 +141,7 @@ class World(BaseAdapter):
         self._answers, self._takes, self._random = answers, takes, random
         self.turns = Turns(patience)
         self.clock = self.process()
-        self.store = VirtualStore(self.turns)
+        self.store = VirtualStore(self.turns, self.clock)
         self.sent: list[Sent] = []
         self.results: dict[str, requests.Response | requests.RequestException] = {}
         self._began: dict[str, tuple[float, int]] = {}

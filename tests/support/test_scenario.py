@@ -210,8 +210,8 @@ def test_a_renewal_takes_virtual_time() -> None:
 
 
 def test_a_store_is_read_and_written_before_the_time_moves() -> None:
-    """B of another process looks at 1 s, which C knows of at the same second."""
-    world = World({"/orders": [refused(10), 200]})
+    """B of another process looks at 1 s: C and E know of the cool-down at the same second."""
+    world = World({"/orders": [refused(10), 200, refused(9.5), 200]})
     limits = RateLimits(pacing=False)
     here = world.session(world.settings(store=world.store, limits=limits))
     there = world.session(world.settings(store=world.store, limits=limits, clock=world.process()))
@@ -219,37 +219,47 @@ def test_a_store_is_read_and_written_before_the_time_moves() -> None:
     world.call(1, "B", "GET /orders", there)
     world.call(1, "C", "GET /orders", there)
     world.call(1, "D", "GET https://other.example.com/", there)
+    world.call(1, "E", "GET /orders", there)
     assert world.run() == timeline("""
         0.5   A  GET /orders -> 429
         0.5   A  waits 10 s: retry_after
         1     B  GET /orders -> 200
-        1     C  waits 9.5 s: cool-down
+        1     C  GET /orders -> 429
+        1     C  waits 9.5 s: retry_after
         1     D  GET https://other.example.com/ -> 200
+        1     E  waits 9.5 s: cool-down
         10.5  A  GET /orders -> 200
         10.5  C  GET /orders -> 200
+        10.5  E  GET /orders -> 200
     """)
 
 
 def test_a_timeline_has_attempts_waits_and_ends() -> None:
-    """A is retried and redirected, B gives up, and C is not sent; times are rounded."""
+    """A is retried and redirected, B and C give up, D is not sent; times are rounded."""
     moved = Answer(302, {"Location": "/there"}, takes=0.1)
     world = World(
-        {"GET /here": [Answer(503, takes=0.25), moved], "/closed": closed_until(100, takes=1)},
+        {
+            "GET /here": [Answer(503, takes=0.25), moved],
+            "POST /closed": closed_until(100, takes=1),
+        },
         random=lambda: 0.5,
     )
     policy = RetryPolicy(max_attempts=2, deadline=50)
     session = world.session(world.settings(retry=policy))
     world.call(0, "A", "GET /here", session)
     world.call(1, "B", "POST /closed", session)
-    world.call(3, "C", "GET /closed", session)
-    world.call(4, "D", "GET /there", session, allow_redirects=False)
-    assert world.run()[:7] == timeline("""
+    world.call(2.5, "C", "POST /closed", session)
+    world.call(3, "D", "POST /closed", session)
+    world.call(4, "E", "GET /there", session, allow_redirects=False)
+    assert world.run()[:9] == timeline("""
         0      A  GET /here -> 503 after 0.25 s
         0.25   A  waits 0.025 s: backoff
         0.275  A  GET /here -> 302 after 0.1 s
         0.375  A  GET /there -> 200
         1      B  POST /closed -> 429 after 1 s
         2      B  ends with 429: no attempt fits before the deadline
-        3      C  is not sent
+        2.5    C  POST /closed -> 429 after 1 s
+        3      D  is not sent
+        3.5    C  ends with 429: no attempt fits before the deadline
     """)
-    assert [sent.status for sent in world.sent] == [503, 302, 200, 429]
+    assert [sent.status for sent in world.sent] == [503, 302, 200, 429, 429, 200]

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
+    from requests_authretry import Clock
+
 PATIENCE = 5.0
 """Real seconds for which a running thread may stand at one place, before it counts as stuck."""
 
@@ -298,8 +300,8 @@ class VirtualClock:
 class VirtualStore(MemoryStore):
     """A store that several processes share: the library's own threads use it one after another."""
 
-    def __init__(self, turns: Turns) -> None:
-        super().__init__()
+    def __init__(self, turns: Turns, clock: Clock) -> None:
+        super().__init__(clock)
         self._turns = turns
 
     def read(self, *args: Any) -> Any:

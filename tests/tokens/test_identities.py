@@ -422,9 +422,9 @@ class Unhashable:
         """As the memory."""
         return self.memory.lock(key, timeout)
 
-    def push(self, key: str, until: float, now: float) -> float:
+    def push(self, key: str, seconds: float) -> float:
         """As the memory."""
-        return self.memory.push(key, until, now)
+        return self.memory.push(key, seconds)
 
 
 @pytest.mark.parametrize("kind", [MemoryStore, Unhashable])

@@ -1,0 +1,42 @@
+"""A dictionary that is bounded by number and by age."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Generic, TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Table(Generic[K, V]):
+    """Keeps the entries that were put in last. Not thread-safe.
+
+    Each operation takes the same time however many entries there are.
+
+    Args:
+        most: Entries that are kept at most.
+        seconds: How long an entry is kept after it was last put in.
+    """
+
+    def __init__(self, most: int, seconds: float) -> None:
+        self._most, self._seconds = most, seconds
+        self._entries: OrderedDict[K, tuple[V, float]] = OrderedDict()
+
+    def get(self, key: K, now: float, default: V) -> V:
+        """Return the value of a key, or the default if there is none that is young enough."""
+        entry = self._entries.get(key)
+        return default if entry is None or entry[1] <= now else entry[0]
+
+    def put(self, key: K, value: V, now: float) -> None:
+        """Keep a value; forget the oldest entry of too many, and two that are too old."""
+        self._entries[key] = value, now + self._seconds
+        self._entries.move_to_end(key)
+        for _ in range(2):
+            oldest = next(iter(self._entries))
+            if len(self._entries) > self._most or self._entries[oldest][1] <= now:
+                del self._entries[oldest]
+
+    def __len__(self) -> int:
+        """Return the number of entries."""
+        return len(self._entries)

@@ -1,0 +1,90 @@
+"""Scopes: what one rate limit covers, as far as the server's names and its refusals tell.
+
+Where a server names the policy that refuses a request, that policy is the scope. Where it names
+none, the scope is the endpoint of the refused request. If a second endpoint is refused during the
+cool-down of the first, the limit seems to cover the origin, and refusals close all of it. A test
+attempt that passes during a cool-down shows that the limit covers less: see
+`rate_limit.on_passed`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import inf
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from .target import Target
+
+LEARNT_SECONDS: Final = 600.0
+"""Seconds for which a scope that evidence has made wider or narrower stays so."""
+
+
+class Scope(NamedTuple):
+    """What one rate limit covers, always for one credential.
+
+    Attributes:
+        origin: The name of an origin, see `target.origin_name`.
+        credential: What tells callers apart; it is no secret.
+        policy: The server's name for the limit; "" if it gave none.
+        endpoint: The method and path pattern; "" where the limit covers a policy or an origin.
+    """
+
+    origin: str
+    credential: str
+    policy: str = ""
+    endpoint: str = ""
+
+    @classmethod
+    def of_endpoint(cls, target: Target) -> Scope:
+        """Return the scope that is the endpoint of a request."""
+        return cls(target.origin, target.credential, "", f"{target.method} {target.path}")
+
+    def __str__(self) -> str:
+        """Return the key of its cool-down in a store."""
+        kind = "policy" if self.policy else "endpoint" if self.endpoint else "origin"
+        parts = ("cool-down", kind, self.origin, self.credential, self.policy or self.endpoint)
+        return " ".join(filter(None, parts))
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far refusals without a name reach at one origin. Times are monotonic seconds.
+
+    Attributes:
+        endpoint: Method and path of the refusal whose cool-down ends last.
+        refused: When its refusal arrived.
+        until: When its cool-down ends.
+        wide_until: Until when a refusal closes the whole origin.
+    """
+
+    endpoint: str = ""
+    refused: float = -inf
+    until: float = -inf
+    wide_until: float = -inf
+
+    def is_wide(self, now: float) -> bool:
+        """Whether a refusal closes the whole origin."""
+        return now < self.wide_until
+
+    def on_refused(
+        self, target: Target, began: float, now: float, until: float, *, may_widen: bool
+    ) -> Reach:
+        """Learn from a refusal without a name.
+
+        Args:
+            target: Where the request went.
+            began: When the request was sent. One that left before another refusal arrived is no
+                evidence that both come of one limit.
+            now: When the refusal arrived.
+            until: When the cool-down ends that it asks for.
+            may_widen: False where a test attempt has shown that a limit does not cover the origin.
+        """
+        endpoint = Scope.of_endpoint(target).endpoint
+        is_second = endpoint != self.endpoint and self.refused <= began and now < self.until
+        is_wide = may_widen and (is_second or self.is_wide(now))
+        wide_until = now + LEARNT_SECONDS if is_wide else self.wide_until
+        if now < self.until and until <= self.until:
+            return replace(self, wide_until=wide_until)
+        goes_on = endpoint == self.endpoint and now < self.until
+        return Reach(endpoint, self.refused if goes_on else now, until, wide_until)

@@ -1,0 +1,137 @@
+"""What is known of rate limits, for people and programs to see and to lift."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+from typing import TYPE_CHECKING, Literal
+
+from .._core import rate_limit
+from .._core.records import seconds_text
+from .._core.scope import Scope
+from .._shared import SharedState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .._settings import Settings
+
+Kind = Literal["cool-down", "pace", "window", "retry quota"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownLimit:
+    """One thing that holds back calls, from `Limits`. Its text is for people.
+
+    Attributes:
+        kind: ``"cool-down"``: nothing but a test attempt is sent before its end.
+            ``"pace"``: requests are spread, because the server refused some.
+            ``"window"``: the server said how many requests are left until its end.
+            ``"retry quota"``: what retries may still cost at the origin.
+        origin: The origin that it concerns.
+        caller: A hash that tells callers with different credentials apart; "" for no credential,
+            and for a retry quota.
+        policy: The server's name for the limit; "" if it gave none.
+        endpoint: The method and path that it covers, as ``GET /users/*``; "" if it covers a policy
+            or the whole origin.
+        ends_in: Seconds until it ends by itself, as far as is known now; None for a retry quota,
+            which successes fill.
+        value: Requests a second of a pace, requests that are left of a window, units that are left
+            of a retry quota; None for a cool-down.
+    """
+
+    kind: Kind
+    origin: str
+    caller: str = ""
+    policy: str = ""
+    endpoint: str = ""
+    ends_in: float | None
+    value: float | None
+
+    def __str__(self) -> str:
+        """Return a line for people."""
+        where = f"{self.endpoint} at {self.origin}" if self.endpoint else self.origin
+        if self.policy:
+            where = f"the limit {self.policy!r} of {self.origin}"
+        whose = f" (caller {self.caller})" if self.caller else ""
+        value = "" if self.value is None else f"{self.value:.3g}"
+        what = {
+            "cool-down": "cool-down",
+            "pace": f"{value} requests a second",
+            "window": f"{value} requests left",
+            "retry quota": f"{value} units of the retry quota left",
+        }
+        end = "" if self.ends_in is None else f" for {seconds_text(self.ends_in)}"
+        return f"{where}{whose}: {what[self.kind]}{end}"
+
+
+class Limits:
+    """What holds back the calls of one settings object in this process now.
+
+    From `Mounted.limits` and `Installed.limits`. Iterate over it, or print it. Sessions that were
+    mounted with the same settings object, or share a store in this process, share their limits.
+    Safe to use from many threads.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        state = SharedState.of(settings)
+        self._states = [state, *state.sites.values()]
+
+    def __iter__(self) -> Iterator[KnownLimit]:
+        """Return the limits as they are known now."""
+        found: list[KnownLimit] = []
+        now = self._states[0].clock.monotonic()
+        for limiter in {state.limiter for state in self._states}:
+            for scope, state in limiter.states():
+                found += _known(scope, state, now)
+        for quotas in {state.quotas for state in self._states}:
+            found += (
+                KnownLimit(kind="retry quota", origin=origin, ends_in=None, value=level)
+                for origin, level in quotas.levels().items()
+            )
+        return iter(sorted(found, key=lambda limit: (limit.origin, str(limit))))
+
+    def __str__(self) -> str:
+        """Return one line for each limit."""
+        return "\n".join(map(str, self)) or "nothing holds back calls"
+
+    def forget(self, limit: KnownLimit | None = None) -> None:
+        """Lift one limit, or all of them, in this process; waiting calls go on.
+
+        A refused call still waits for its own ``retry_after``. If the server refuses again, the
+        limit is back. Cool-downs stay in a store, so that other processes still keep them.
+
+        Args:
+            limit: The limit, from this object; None for all.
+        """
+        for each in list(self) if limit is None else [limit]:
+            if each.kind == "retry quota":
+                for state in self._states:
+                    state.quotas.refill(each.origin)
+                continue
+            scope = Scope(each.origin, each.caller, each.policy, each.endpoint)
+            for limiter in {state.limiter for state in self._states}:
+                limiter.lift(scope, each.kind)
+
+    def __repr__(self) -> str:
+        """Return how many limits there are."""
+        return f"<{type(self).__name__}: {len(list(self))} known>"
+
+
+def _known(scope: Scope, state: rate_limit.RateState, now: float) -> Iterator[KnownLimit]:
+    """Yield what holds back calls in one scope."""
+    ends: list[tuple[Kind, float, float | None]] = [("cool-down", state.not_before, None)]
+    if state.rate < inf:
+        ends.append(("pace", rate_limit.pace_ends(state), rate_limit.pace(state, now)))
+    ends += [("window", window.until, max(window.left, 0.0)) for window in state.windows]
+    for kind, end, value in ends:
+        if end > now:
+            yield KnownLimit(
+                kind=kind,
+                origin=scope.origin,
+                caller=scope.credential,
+                policy=scope.policy,
+                endpoint=scope.endpoint,
+                ends_in=end - now,
+                value=value,
+            )
