@@ -119,7 +119,7 @@ class World(BaseAdapter):
             answers to each path, or method and path; to all others the server answers 200.
         takes: Seconds from a request to its answer.
         random: Draws the numbers in [0, 1) that spread waits.
-        patience: Real seconds without any step after which the scenario fails.
+        patience: Real seconds for which a running thread may stand at one place.
 
     Attributes:
         turns: The virtual time.
