@@ -102,7 +102,7 @@ def test_only_so_many_origins_have_a_quota() -> None:
     origins = [f"https://h{number}.example.com" for number in range(3000)]
     for origin in origins:
         assert quotas.pay(origin, 14)
-    assert len(quotas._levels) == 1000  # noqa: SLF001 (as above)
+    assert len(quotas.levels) == 1000
     assert quotas.level(origins[-1]) == 86
     assert quotas.level(origins[0]) == 100
 
