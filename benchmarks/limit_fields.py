@@ -1,4 +1,4 @@
-"""What it costs to read rate limits from every answer, in instructions, as `healthy_path.py` counts.
+"""What it costs to read rate limits from every answer, counted as `healthy_path.py` counts.
 
 An adapter below the library gives canned answers, so that nothing but the library differs between
 the modes. The fields change with every answer, as those of real servers do.

@@ -34,10 +34,6 @@ class RetryQuotas:
         """Return the units left for retries at an origin."""
         return self.levels.get(origin, self._quota.capacity)
 
-    def levels(self) -> dict[str, int]:
-        """Return the units that are left at each origin whose quota is less than full."""
-        return self._levels.copy()
-
     def refill(self, origin: str) -> None:
         """Fill the quota of an origin."""
         with self._lock:
