@@ -10,7 +10,7 @@ from ..document import read_object
 from ..http import FORBIDDEN, OK, SERVICE_UNAVAILABLE, TOO_MANY_REQUESTS
 from ..records import Limit, Outcome
 from .names import sort_by_meaning
-from .time_formats import OWS, parse_delay, parse_milliseconds, parse_number, read_values
+from .time_formats import OWS, parse_delay, parse_number, read_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,11 +27,11 @@ def read_outcome(
     """Read what an answer with an error says to a client; never raises on any text.
 
     The time to wait is the first one found: in `Retry-After` (RFC 9110, 10.2.3); then in the fields
-    with milliseconds; then, if the answer refuses a request for exhausted limits, their latest
-    reset. If a field has several values, the longest counts. A date to retry at is measured from
-    the answer's own `Date`, so that a wrong clock at either end does no harm. A date that has
-    passed gives 0.0. A limit that has been reset already names no time. Malformed values count as
-    absent.
+    of vendors with seconds; then in those with milliseconds; then, if the answer refuses a request
+    for exhausted limits, their latest reset. If a field has several values, the longest counts. A
+    date to retry at is measured from the answer's own `Date`, so that a wrong clock at either end
+    does no harm. A date that has passed gives 0.0. A limit that has been reset already names no
+    time. Malformed values count as absent.
 
     Args:
         status: The status code.
@@ -40,12 +40,10 @@ def read_outcome(
         limits: What the answer says is left of the server's rate limits.
     """
     names = sort_by_meaning(frozenset(fields))
-    waits: list[float] = []
-    if names.seconds:
-        parse = partial(parse_delay, date=", ".join(fields.get("date", ())), now=now)
-        waits = read_values(_lines(fields, names.seconds), parse)
-    if names.milliseconds and not waits:
-        waits = read_values(_lines(fields, names.milliseconds), parse_milliseconds)
+    date, waits = ", ".join(fields.get("date", ())), list[float]()
+    for group, per_second in names.waits:
+        parse = partial(parse_delay, date=date, now=now, per_second=per_second)
+        waits = waits or read_values(_lines(fields, group), parse)
     retry_after = max(waits, default=None)
     exhausted = [limit.reset for limit in limits if limit.remaining < 1]
     # GitHub sends a 403 where other servers send a 429.
