@@ -13,7 +13,6 @@ from .._core.origin import Origin, redacted
 from .._core.records import FINAL, Reason, Retry, Stop, seconds_text
 from .._errors import AuthRetryError
 from .attempt_log import CALL
-from .credentials import target_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +66,7 @@ def _wait_for_admission(
     shared = call.shared
     with call.waiting(request) as waiter:
         admitted = shared.admission.acquire(
-            target_of(shared, request) if retry is None else failed.target,
+            call.target(request) if retry is None else failed.target,
             waiter,
             call.deadline,
             has_sent=call.log.attempts > 0,
