@@ -46,9 +46,10 @@ class RateLimits:
             but without any left no request is sent. With an empty collection no field is read.
         identity: A function that is given a prepared request, and returns a text that tells apart
             callers whom the server counts apart, or None for the usual way: by the credential of
-            the settings, else by ``Authorization``, else by a header with an API key, else by the
-            cookies that the caller set. The text is kept as a hash alone. An exception of the
-            function ends the call. None: the usual way.
+            the settings, else by ``Authorization``, else by headers with an API key, else by the
+            cookies that the caller set and keys in the query, and in any case by the client
+            certificate. The text is kept as a hash alone. An exception of the function ends the
+            call. None: the usual way.
 
     Raises:
         ConfigurationError: A field cannot work; the error names all faults together.
