@@ -16,7 +16,7 @@ from .._core.target import Target, path_pattern
 from .._core.unauthorized import has_replayed
 from .._core.validation import ConfigurationError
 from .._errors import AuthRetryError
-from .outgoing import header_of, with_header, with_own_headers
+from .outgoing import header_of, headers_of, with_header, with_own_headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -191,7 +191,7 @@ def _identity(
     ):
         identity = shared.identity
     else:
-        identity = identity_of(given, request.headers, _own_cookies(request), request.url or "")
+        identity = identity_of(headers_of(request), _own_cookies(request), request.url or "")
     if not certificate:
         return identity
     file = certificate[0] if isinstance(certificate, (tuple, list)) else certificate

@@ -70,9 +70,11 @@ _PARAMETER: Final = re.compile(
 _PAIR: Final = re.compile(rb"([^\s:=,]+):\S+")
 """A key and a signature, as ``AWS key:signature`` has them."""
 
+_WITH_TOKENS: Final = frozenset({"dpop", "oauth"})
+"""Schemes that come with a token, which tells callers apart as it is."""
+
 _CREDENTIAL: Final = b"credential"
 _KEY_IDS: Final = (
-    _CREDENTIAL,
     b"keyid",
     b"username",
     b"oauth_token",
@@ -96,29 +98,27 @@ def name_of(*parts: str | bytes) -> str:
 
 
 def identity_of(
-    authorization: str | bytes | None,
-    fields: Mapping[str, str | bytes],
-    cookies: Iterable[tuple[str, str]],
-    url: str,
+    fields: Mapping[str, str | bytes], cookies: Iterable[tuple[str, str]], url: str
 ) -> str:
     """Return the name of the caller whose request carries these credentials; "" for nobody.
 
     Args:
-        authorization: The `Authorization` header; None if there is none.
-        fields: The other header fields.
+        fields: The header fields, by their names in lower case.
         cookies: Names and values of the cookies that the caller set.
         url: Where the request goes.
     """
-    scheme, _, rest = _bytes(authorization or b"").partition(b" ")
-    word = scheme.lower().decode("latin-1")
-    if authorization is not None and word not in HANDSHAKES:
-        key = _key_id(rest) if signs_each_request(word) else None
-        return name_of(authorization) if key is None else name_of(word, key)
+    if "authorization" in fields:
+        authorization = fields["authorization"]
+        first, _, rest = _bytes(authorization).partition(b" ")
+        scheme = first.lower().decode("latin-1")
+        if scheme not in HANDSHAKES:
+            key = _key_id(scheme, rest) if signs_each_request(scheme) else None
+            return name_of(authorization) if key is None else name_of(scheme, key)
     for field in _SIGNATURES:
-        key = _key_id(_bytes(fields.get(field, b"")))
+        key = _parameters(fields[field]).get(b"keyid") if field in fields else None
         if key is not None:
             return name_of("signature", key)
-    found = sorted((name.lower(), _bytes(fields[name])) for name in fields if _is_key(name))
+    found = sorted((name, _bytes(value)) for name, value in fields.items() if _is_key(name))
     if not found:
         pairs = {*cookies, *_keys_in(url)}
         found = sorted((name, _bytes(value)) for name, value in pairs)
@@ -135,23 +135,29 @@ def with_certificate(identity: str, certificate: str | bytes) -> str:
     return name_of("certificate", certificate, identity)
 
 
-def _key_id(signed: bytes) -> bytes | None:
-    """Return what names the key of a credential that signs a request; None if nothing does."""
+def _parameters(text: str | bytes) -> dict[bytes, bytes]:
+    """Return the first value of each parameter that has one, by its name in lower case."""
     found: dict[bytes, bytes] = {}
-    for name, quoted, bare in _PARAMETER.findall(signed):
-        found.setdefault(name.lower(), quoted or bare)
-    key = next((found[name] for name in _KEY_IDS if found.get(name)), None)
-    if key is not None:
-        # Behind the key of AWS and its like stand the date and the service.
-        return key.partition(b"/")[0] if found.get(_CREDENTIAL) else key
-    pair = _PAIR.fullmatch(signed.strip())
-    return None if pair is None else pair[1]
+    for name, quoted, bare in _PARAMETER.findall(_bytes(text)):
+        if quoted or bare:
+            found.setdefault(name.lower(), quoted or bare)
+    return found
+
+
+def _key_id(scheme: str, signed: bytes) -> bytes | None:
+    """Return what names the key of credentials that sign a request; None if nothing does."""
+    found = _parameters(signed)
+    if _CREDENTIAL in found:  # behind the key of AWS and its like stand the date and the service
+        return found[_CREDENTIAL].partition(b"/")[0]
+    key = next((found[name] for name in _KEY_IDS if name in found), None)
+    pair = None if key or scheme in _WITH_TOKENS else _PAIR.fullmatch(signed.strip())
+    return pair[1] if pair else key
 
 
 @lru_cache(maxsize=256)
 def _is_key(name: str) -> bool:
-    """Whether a header field of this name carries a key of the caller."""
-    name = name.lower().replace("_", "-")
+    """Whether a header field of this name, in lower case, carries a key of the caller."""
+    name = name.replace("_", "-")
     return name in _OTHER_KEYS or _KEY.fullmatch(name) is not None
 
 

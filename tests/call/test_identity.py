@@ -76,7 +76,9 @@ WAYS: dict[str, Way] = {
     "Authorization as bytes": lambda who, _: {"headers": {"Authorization": who.encode()}},
     "Basic": lambda who, _: {"auth": (who, "password")},
     "DPoP": lambda who, other: {"headers": {"Authorization": f"DPoP {who}", "DPoP": other}},
+    "DPoP with an odd token": lambda who, _: {"headers": {"Authorization": f"DPoP all:{who}"}},
     "OAuth with a token": by_header("Authorization", "OAuth {}"),
+    "OAuth with an odd token": by_header("Authorization", "OAuth all:{}"),
     "a scheme of one's own": by_header("Authorization", "SSWS {}"),
     "AWS": by_header("authorization", f"AWS4-HMAC-SHA256 {AWS}"),
     "AWS, two regions": by_header("authorization", f"AWS4-ECDSA-P256-SHA256 {AWS}"),
@@ -157,6 +159,7 @@ def test_a_refusal_holds_back_the_same_caller_alone(
         ({"params": {"key": "PROJ-1"}}, {"params": {"key": "PROJ-2"}}),
         ({"params": {"page_token": "1"}}, {"params": {"page_token": "2"}}),
         ({"headers": {"Signature-Input": "a=();nonce=1"}}, {"headers": {"Signature": "a=:Zg==:"}}),
+        ({"headers": {"Signature": "1:abc"}}, {"headers": {"Signature": "2:def"}}),
     ],
 )
 def test_what_changes_with_each_request_names_nobody(
