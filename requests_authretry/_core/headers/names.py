@@ -140,6 +140,11 @@ def sort_by_meaning(names: frozenset[str]) -> Names:
     )
 
 
+def date_of(fields: Fields) -> str:
+    """Return the `Date` of an answer, the first one of several; "" if it has none."""
+    return next(iter(fields.get("date", ())), "")
+
+
 def is_meaningful(name: object) -> bool:
     """Whether the form of a name, in lower case, tells what the field means."""
     return isinstance(name, str) and bool(_LIMIT.fullmatch(name) or _kind(name))

@@ -11,7 +11,7 @@ from ..bounds import POLICIES, POLICY_NAME
 from ..identity import name_of
 from ..records import REQUESTS, Limit
 from ..validation import collection, flag, gathered, members, refuse
-from .names import KNOWN, MEANINGFUL, POLICY, RATELIMIT, is_meaningful, sort_by_meaning
+from .names import KNOWN, MEANINGFUL, POLICY, RATELIMIT, date_of, is_meaningful, sort_by_meaning
 from .time_formats import drop_absurd, parse_number, parse_reset, read_values
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def read_limits(fields: Fields, now: float) -> tuple[Limit, ...]:
         return ()
     policies = _read_policies(fields.get(POLICY, ()))
     limits = _read_structured(fields.get(RATELIMIT, ()), policies)
-    date = ", ".join(fields.get("date", ()))
+    date = date_of(fields)
     for unit, parts in sort_by_meaning(frozenset(fields)).families:
         if "remaining" in parts and all(limit.unit != unit for limit in limits):
             lines = {part: fields[name] for part, name in parts.items()}
@@ -172,9 +172,9 @@ def _read_plain(
     reset = max(next(filter(None, found), []), default=None)
     own = _read_policies(lines.get("limit", ()))
     quota = next(iter(own.values()), _Policy()).quota
-    policy = {**own, **policies}.get(quota, _Policy(quota))
+    policy = {**own, **policies}.get(quota, _Policy())
     if unit != REQUESTS:  # the policies are those of requests
-        policy = own.get(quota, _Policy(quota))._replace(unit=unit)
+        policy = own.get(quota, _Policy())._replace(unit=unit)
     names = [line for part in ("name", "resource", "bucket") for line in lines.get(part, ())]
     name = names[0].strip()[:POLICY_NAME] if names else ""
     return _limit(_count(remaining), reset, policy._replace(name=name))
@@ -214,7 +214,7 @@ def _parse(lines: Iterable[str], kind: str) -> Any:
     from http_sf import parse
 
     try:
-        return parse(text.encode("ascii"), tltype=kind)
+        return parse(text.encode(), tltype=kind)
     except ValueError:
         return None
 

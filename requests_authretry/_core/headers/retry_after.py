@@ -9,7 +9,7 @@ from ..bounds import PROBLEM
 from ..document import read_object
 from ..http import FORBIDDEN, OK, SERVICE_UNAVAILABLE, TOO_MANY_REQUESTS
 from ..records import Limit, Outcome
-from .names import sort_by_meaning
+from .names import date_of, sort_by_meaning
 from .time_formats import OWS, parse_delay, parse_number, read_values
 
 if TYPE_CHECKING:
@@ -39,12 +39,7 @@ def read_outcome(
         now: The client's time, in POSIX seconds.
         limits: What the answer says is left of the server's rate limits.
     """
-    names = sort_by_meaning(frozenset(fields))
-    date, waits = ", ".join(fields.get("date", ())), list[float]()
-    for group, per_second in names.waits:
-        parse = partial(parse_delay, date=date, now=now, per_second=per_second)
-        waits = waits or read_values(_lines(fields, group), parse)
-    retry_after = max(waits, default=None)
+    retry_after = _asked_wait(fields, now)
     exhausted = [limit.reset for limit in limits if limit.remaining < 1]
     # GitHub sends a 403 where other servers send a 429.
     is_refusal = status == FORBIDDEN and (retry_after is not None or bool(exhausted))
@@ -54,7 +49,8 @@ def read_outcome(
     is_reset = retry_after is None and is_refusal and reset > 0
     if is_reset:
         retry_after = reset
-    words = {line.strip(OWS).lower() for line in _lines(fields, names.verdicts)}
+    verdicts = sort_by_meaning(frozenset(fields)).verdicts
+    words = {line.strip(OWS).lower() for line in _lines(fields, verdicts)}
     should_retry = next((_VERDICTS[word] for word in _VERDICTS if word in words), None)
     return Outcome(status, None, retry_after, should_retry, throttled, limits, is_reset)
 
@@ -72,10 +68,21 @@ def read_success(
     """
     is_fresh = not any(parse_number(line) for line in fields.get("age", ()))
     asks = status == OK and is_fresh  # a cache may repeat an answer for long
-    retry_after = read_outcome(status, fields, now).retry_after if asks else None
+    retry_after = _asked_wait(fields, now) if asks else None
     if not limits and not retry_after:
         return None
     return Outcome(status, retry_after=retry_after or None, limits=limits)
+
+
+def _asked_wait(fields: Fields, now: float) -> float | None:
+    """Return the time that fields other than limits ask for; None if they name none."""
+    date = date_of(fields)
+    for group, per_second in sort_by_meaning(frozenset(fields)).waits:
+        parse = partial(parse_delay, date=date, now=now, per_second=per_second)
+        waits = read_values(_lines(fields, group), parse)
+        if waits:
+            return max(waits)
+    return None
 
 
 def _lines(fields: Fields, names: Iterable[str]) -> list[str]:

@@ -76,7 +76,7 @@ def parse_number(text: str) -> float | None:
     return number if number < inf else None
 
 
-def parse_delay(text: str, date: str, now: float, per_second: float = 1.0) -> float | None:
+def parse_delay(text: str, date: str, now: float, per_second: float) -> float | None:
     """Read one value of `Retry-After`: seconds or an HTTP-date (RFC 9110, 10.2.3).
 
     Servers also write other times there. These are accepted:

@@ -297,6 +297,10 @@ PLAIN: dict[str, tuple[tuple[str, ...], list[Limit]]] = {
         ('X-RateLimit-Limit: "x"', "X-RateLimit-Remaining: 5", "X-RateLimit-Reset: 7"),
         [Limit(5, 7)],
     ),
+    "a limit with a quota of its own": (
+        ('X-RateLimit-Limit: "x";q=9', "X-RateLimit-Remaining: 5", "X-RateLimit-Reset: 7"),
+        [Limit(5, 7)],
+    ),
     "a limit in bytes": (
         (
             "RateLimit-Limit: 100",
@@ -436,6 +440,9 @@ def test_a_moment_is_measured_on_the_servers_clock() -> None:
     assert read(remaining, "X-RateLimit-Reset: 2025-06-15T16:06:50Z", ahead) == (Limit(1, 10),)
     assert read(remaining, "X-RateLimit-Reset: 10", ahead) == (Limit(1, 10),)
     assert read(remaining, f"X-RateLimit-Reset: {EPOCH + 3610}") == (Limit(1, 3610),)
+    assert read(remaining, f"X-RateLimit-Reset: {EPOCH + 3610}", ahead, "Date: x") == (
+        Limit(1, 10),
+    )
 
 
 def test_other_names_are_read_as_they_say() -> None:
@@ -504,6 +511,7 @@ def test_names_are_frozen() -> None:
         ({"headers": None}, "headers takes a collection, not NoneType"),
         ({"headers": ["X-Foo", "retry-after", 7]}, "or -tokens, not 'x-foo', 7"),
         ({"headers": ["x-ratelimit-remaining-bytes"]}, "headers takes header names whose meaning"),
+        ({"identity": "tenant"}, "identity must be a function of a request, not str"),
     ],
 )
 def test_what_cannot_work_is_refused(wrong: dict[str, Any], fault: str) -> None:
@@ -515,8 +523,8 @@ def test_what_cannot_work_is_refused(wrong: dict[str, Any], fault: str) -> None:
 
 def test_all_faults_are_named_together() -> None:
     """An error names every field that cannot work."""
-    wrong: dict[str, Any] = {"cool_down": 1, "pacing": 2, "headers": 3}
-    with pytest.raises(ConfigurationError) as caught:
+    wrong: dict[str, Any] = {"cool_down": 1, "pacing": 2, "headers": 3, "identity": str}
+    with pytest.raises(ConfigurationError, match=r"^RateLimits: cool_down must be") as caught:
         RateLimits(**wrong)
     assert [fault.partition(" ")[0] for fault in caught.value.faults] == [
         "cool_down",

@@ -285,6 +285,7 @@ def test_cost_is_linear(unit: str) -> None:
     ("status", "value", "age", "seconds"),
     [
         (200, "7", "", 7.0),
+        (200, IN_TWO_MINUTES, "", 120.0),
         (200, "0", "", None),
         (200, "soon", "", None),
         (200, "7", "0", 7.0),
@@ -588,6 +589,7 @@ def test_vendors(status: int, lines: tuple[str, ...], outcome: Outcome) -> None:
         (('RateLimit: "a";r=0;t=5, "b";r=0;t=50, "c";r=0;t=9',), 50.0),
         (('RateLimit: "a";r=1;t=5',), None),
         (('RateLimit: "a";r=0;t=0',), None),
+        (("X-RateLimit-Remaining: 0", "X-RateLimit-Reset: 0.5"), 0.5),
         (("X-RateLimit-Remaining: 0.9", "X-RateLimit-Reset: 5"), 5.0),
         (("X-RateLimit-Remaining: 1.0", "X-RateLimit-Reset: 5"), None),
         (("X-RateLimit-Remaining: 0", f"X-RateLimit-Reset: {EPOCH - 5}"), None),

@@ -261,6 +261,7 @@ def test_a_reset_needs_no_right_clock(text: str) -> None:
         ("1s1h", None),
         ("1s1s", None),
         ("1m s", None),
+        ("1s\n", None),
         ("1\u0663s", None),
     ],
 )
@@ -305,6 +306,7 @@ def test_durations(text: str, seconds: float | None) -> None:
         ("2025-06-15T15:06:40+02:", None),
         ("2025-06-15T15:06:40+02:60", None),
         ("2025-06-15T15:06:40 UTC", None),
+        ("2025-06-15T15:06:40Z\n", None),
         ("2025-06-15T15:06:4\u0663Z", None),
         ("12025-06-15T15:06:40Z", None),
     ],
@@ -316,7 +318,15 @@ def test_iso_dates(text: str, moment: float | None) -> None:
 
 @pytest.mark.parametrize(
     ("text", "number"),
-    [("5", 5.0), ("5.", 5.0), ("0.5", 0.5), (".5", None), ("9" * 400, None), ("\u0663", None)],
+    [
+        ("5", 5.0),
+        (" 5.\t", 5.0),
+        ("0.5", 0.5),
+        (".5", None),
+        ("5\n", None),
+        ("9" * 400, None),
+        ("\u0663", None),
+    ],
 )
 def test_numbers(text: str, number: float | None) -> None:
     """Digits with a point are a number, if a float can hold it."""
