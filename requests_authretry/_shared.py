@@ -79,7 +79,8 @@ class SharedState:
 
         A credential that an override gives is another caller's, unless it is the same one.
         """
-        return name_of("ours", self.tokens.holder if self.tokens else "", self._signer)
+        holder = [self.tokens.holder] if self.tokens else []
+        return name_of(*holder, self._signer)
 
     @classmethod
     def of(cls, settings: Settings, base: SharedState | None = None) -> SharedState:
@@ -147,9 +148,9 @@ def _name_of_signer(auth: object) -> str:
     ):
         return name_of(type(auth).__qualname__, *map(repr, sorted(values.items())))
     try:
-        return _signers.setdefault(auth, token_hex(8))
+        return _signers.setdefault(auth, token_hex())
     except TypeError:  # it takes no weak reference, or is no key
-        return token_hex(8)
+        return token_hex()
 
 
 def _inherited(

@@ -204,14 +204,14 @@ def _own_cookies(request: PreparedRequest) -> list[tuple[str, str]]:
     if line is None:
         return []
     text = line.decode("latin-1") if isinstance(line, bytes) else line
-    # An answer's cookie has the host of its answer, or a domain that begins with a dot.
-    is_own: dict[tuple[str, str], bool] = {}
+    own, others = set[tuple[str, str]](), set[tuple[str, str]]()
     for cookie in request._cookies or ():  # noqa: SLF001 (only the request keeps them)
-        pair = cookie.name, cookie.value or ""
+        # An answer's cookie has the host of its answer, or a domain that begins with a dot.
         is_named = cookie.domain_specified and not cookie.domain.startswith(".")
-        is_own[pair] = is_own.get(pair, False) or not cookie.domain or is_named
-    pairs = (part.strip(" ").partition("=")[::2] for part in text.split(";"))
-    return [pair for pair in pairs if is_own.get(pair, True)]
+        is_own = is_named or not cookie.domain
+        (own if is_own else others).add((cookie.name, cookie.value or ""))
+    pairs = (part.strip().partition("=")[::2] for part in text.split(";"))
+    return [pair for pair in pairs if pair in own or pair not in others]
 
 
 def has_own_authorization(request: PreparedRequest) -> bool:

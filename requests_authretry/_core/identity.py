@@ -132,7 +132,7 @@ def with_certificate(identity: str, certificate: str | bytes) -> str:
         identity: The name of the caller by all else.
         certificate: Where the certificate is. What is in it may be renewed.
     """
-    return name_of("certificate", certificate, identity)
+    return name_of(certificate, identity)
 
 
 def _parameters(text: str | bytes) -> dict[bytes, bytes]:
@@ -177,4 +177,4 @@ def _keys_in(url: str) -> Iterable[tuple[str, str]]:
 
 
 def _bytes(text: str | bytes) -> bytes:
-    return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    return text.encode(errors="surrogatepass") if isinstance(text, str) else text

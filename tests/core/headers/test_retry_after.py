@@ -324,7 +324,9 @@ def test_retry_after_overrules_the_limits_of_its_refusal() -> None:
     assert said(503, "Retry-After: 2", bucket).limits_to_keep == ()
     told = said(429, bucket)
     assert (told.retry_after, told.limits_to_keep) == (300.0, told.limits)
-    other = said(500, "Retry-After: 2", f'{bucket}, "daily";r=5;t=300')
+    more = f'{bucket}, "daily";r=1;t=300'
+    assert said(429, "Retry-After: 2", more).limits_to_keep == ()
+    other = said(500, "Retry-After: 2", more)
     assert [limit.name for limit in other.limits_to_keep] == ["daily"]
 
 
