@@ -9,7 +9,6 @@ from requests_authretry._core.bounds import FIELD
 from requests_authretry.testing import ScriptedAdapter
 from tests.support.sessions import AT_ONCE, Rig, raised
 
-ONCE = RetryPolicy(max_attempts=1)
 SPENT = 'RateLimit: "default";r=0;t=60'
 
 
@@ -54,7 +53,8 @@ def test_a_reset_counts_where_retry_after_means_something_else(status: int) -> N
 @pytest.mark.parametrize("digits", ["9" * 30, "9" * FIELD, "9" * 5000, f"{'9' * 5000}.5"])
 def test_a_number_of_seconds_is_never_too_large_to_be_heeded(digits: str) -> None:
     """A number with 5000 digits ends the call at once, and closes nothing for more than an hour."""
-    rig = Rig((429, {"Retry-After": digits}), 200)
+    refused = fields(f"Retry-After: {digits}", 'RateLimit: "all";r=0;t=1')
+    rig = Rig((429, refused), 200)
     assert rig.get().status_code == 429
     assert "wants no request" in str(raised(rig.session, "https://api.example.com/"))
     assert rig.waits == []
@@ -108,10 +108,10 @@ def test_forms_of_a_wait(name: str, value: str, seconds: float) -> None:
 )
 @pytest.mark.parametrize("status", [200, 429])
 def test_without_tokens_no_request_is_sent_before_the_reset(status: int, lines: list[str]) -> None:
-    """OpenAI and Anthropic count tokens; when none is left, the next request waits for more."""
-    rig = Rig((status, fields(*lines)), 200, retry=ONCE)
-    assert rig.get().status_code == status
-    assert rig.get().status_code == 200
+    """OpenAI and Anthropic count tokens; when none is left, the next attempt waits for more."""
+    rig = Rig((status, fields(*lines)), 200)
+    for _ in range(2 if status == 200 else 1):
+        assert rig.get().status_code == 200
     assert sum(rig.waits) == pytest.approx(60.0)
 
 
