@@ -391,6 +391,29 @@ def test_two_endpoints_that_were_refused_together_do_not_widen_the_scope() -> No
     """)
 
 
+@pytest.mark.xfail(reason="B's refusal, which ends later, hides A's", strict=True)
+def test_a_refusal_that_ends_later_hides_no_evidence() -> None:
+    """C left after A's refusal had arrived, and before B's had: two endpoints widen the scope."""
+    assert happens(
+        {
+            "/orders": [refused(10, takes=1), 200],
+            "/users": [refused(20, takes=2.5), 200],
+            "/items": [refused(9, takes=2), 200],
+        },
+        (0, "A", "GET /orders"),
+        (0.5, "B", "GET /users"),
+        (2, "C", "GET /items"),
+        (5, "D", "GET /stock"),
+        (5, "E", "GET /prices"),
+        takes=1,
+    )[5:9] == timeline("""
+        4  C  waits 9 s: retry_after
+        5  D  GET /stock -> 200 after 1 s
+        5  E  waits 1 s: cool-down
+        6  E  GET /prices -> 200 after 1 s
+    """)
+
+
 @pytest.mark.parametrize(
     ("minutes", "expected"),
     [
@@ -636,6 +659,51 @@ def test_a_first_attempt_that_would_come_too_late_is_not_sent() -> None:
         0  A  GET /search/a -> 429 after 3 s
         3  A  ends with 429: all attempts are used up
         4  C  is not sent
+    """)
+
+
+@pytest.mark.parametrize(
+    ("deadline", "expected"),
+    [
+        (10.2, ["0 B waits 10 s: cool-down", "10 B GET /search/b -> 200"]),
+        pytest.param(
+            10.05,
+            ["0 B is not sent"],
+            marks=pytest.mark.xfail(
+                reason="a cool-down is waited for to the deadline", strict=True
+            ),
+        ),
+        (9.9, ["0 B is not sent"]),
+    ],
+)
+def test_a_cool_down_that_ends_less_than_a_tenth_before_the_deadline_is_too_long(
+    deadline: float, expected: list[str]
+) -> None:
+    """The limit is closed for 10 s: a call that has 10.2 s waits, and one with 10.05 s does not."""
+    refusal = Answer(429, {"Retry-After": "10", **SEARCH})
+    happened = happens(
+        {"/search/a": [refusal]},
+        (0, "A", "GET /search/a"),
+        (0, "B", "GET /search/b"),
+        retry=RetryPolicy(max_attempts=1, deadline=deadline),
+    )
+    assert [line for line in happened if " B " in line] == expected
+
+
+def test_a_cool_down_takes_an_hour_at_most() -> None:
+    """A is told two hours, and waits for them. B, of the same limit, is sent after one hour."""
+    refusal = Answer(429, {"Retry-After": "7200", **SEARCH})
+    assert happens(
+        {"/search/a": [refusal, 200]},
+        (0, "A", "GET /search/a"),
+        (1, "B", "GET /search/b"),
+        retry=RetryPolicy(deadline=20_000),
+    ) == timeline("""
+        0     A  GET /search/a -> 429
+        0     A  waits 7200 s: retry_after
+        1     B  waits 3599 s: cool-down
+        3600  B  GET /search/b -> 200
+        7200  A  GET /search/a -> 200
     """)
 
 
