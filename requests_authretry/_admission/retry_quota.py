@@ -16,15 +16,14 @@ class RetryQuotas:
     """The retry quota of each origin. Thread-safe.
 
     Attributes:
-        dented: Whether any quota is less than full. Reading it takes no lock: a call that went
-            well looks here first, and mostly has nothing to pay back.
+        levels: The units that are left at each origin whose quota is not full. Reading takes no
+            lock: a call that went well looks here first, and mostly has nothing to pay back.
     """
 
     def __init__(self, quota: RetryQuota) -> None:
         self._quota = quota
-        self._levels: dict[str, int] = {}
+        self.levels: dict[str, int] = {}
         self._lock = ForkSafeLock()
-        self.dented = False
 
     @property
     def capacity(self) -> int:
@@ -33,11 +32,7 @@ class RetryQuotas:
 
     def level(self, origin: str) -> int:
         """Return the units left for retries at an origin."""
-        return self._levels.get(origin, self._quota.capacity)
-
-    def levels(self) -> dict[str, int]:
-        """Return the units that are left at each origin whose quota is less than full."""
-        return self._levels.copy()
+        return self.levels.get(origin, self._quota.capacity)
 
     def refill(self, origin: str) -> None:
         """Fill the quota of an origin."""
@@ -61,9 +56,8 @@ class RetryQuotas:
     def _keep(self, origin: str, level: int) -> None:
         """Remember a level that is less than full, and forget the oldest of too many."""
         if level < self._quota.capacity:
-            self._levels[origin] = level
-            if len(self._levels) > _MOST_ORIGINS:  # redirects may name dead origins without end
-                del self._levels[next(iter(self._levels))]
+            self.levels[origin] = level
+            if len(self.levels) > _MOST_ORIGINS:  # redirects may name dead origins without end
+                del self.levels[next(iter(self.levels))]
         else:
-            self._levels.pop(origin, None)
-        self.dented = bool(self._levels)
+            self.levels.pop(origin, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from operator import methodcaller
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -47,7 +48,8 @@ class SharedLimits:
         self._watched: dict[Scope, None] = {}
         self._untold: dict[Scope, float] = {}
         self._lock = ForkSafeLock(self._forget_thread)
-        self._is_working = self._is_due = False
+        self._worker: Thread | None = None
+        self._is_due = False
         if store is not None:
             self._plan_next_look()
 
@@ -85,19 +87,23 @@ class SharedLimits:
         with self._lock:
             if len(self._untold) < _MOST_UNTOLD:
                 self._untold |= untold
-            for scope in watched:
-                self._watched.pop(scope, None)
-                self._watched[scope] = None
-                if len(self._watched) > _MOST_WATCHED:
-                    del self._watched[next(iter(self._watched))]
-            if self._is_working:
-                return
-            self._is_working = True
-        try:
-            work = pointing_here(self._run)
-            Thread(target=work, name="requests_authretry look", daemon=True).start()
-        except RuntimeError:  # no more threads, as at the end of the program
-            self._is_working = False
+            self._watch(watched)
+            # One that was never started, as a signal handler's exception came first, is not alive.
+            if self._worker is None or not self._worker.is_alive():
+                self._worker = self._thread()
+                with suppress(RuntimeError):  # no more threads, as at the end of the program
+                    self._worker.start()
+
+    def _watch(self, scopes: Iterable[Scope]) -> None:
+        for scope in scopes:
+            self._watched.pop(scope, None)
+            self._watched[scope] = None
+            if len(self._watched) > _MOST_WATCHED:
+                del self._watched[next(iter(self._watched))]
+
+    def _thread(self) -> Thread:
+        work = pointing_here(self._run)
+        return Thread(target=work, name="requests_authretry look", daemon=True)
 
     def _run(self) -> None:
         """Push and read until there is nothing more to do."""
@@ -107,7 +113,7 @@ class SharedLimits:
                 watched = tuple(self._watched) if self._is_due else ()
                 self._is_due = False
                 if not untold and not watched:
-                    self._is_working = False
+                    self._worker = None
                     return
             for scope, until in untold.items():
                 seconds = until - self._clock.monotonic()
@@ -148,7 +154,7 @@ class SharedLimits:
 
     def _forget_thread(self) -> None:
         """Forget the thread that asks the store: it is not in the child process."""
-        self._is_working = False
+        self._worker = None
 
 
 _known: WeakKeyDictionary[object, dict[object, RateLimiter]] = WeakKeyDictionary()

@@ -240,8 +240,6 @@ class Call:
         try:
             yield waiter
         finally:
-            waiter.is_over = True
-            self.waiters.discard(waiter)
             self.log.stop_waiting()
 
     def limited(self, timeout: object) -> object:

@@ -210,4 +210,4 @@ def test_the_quota_is_paid_exactly() -> None:
     assert quotas.level(origin) == 0
     at_once(pay_back, 16)
     assert quotas.level(origin) == 100
-    assert not quotas.dented
+    assert not quotas.levels
