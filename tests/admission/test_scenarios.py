@@ -78,22 +78,27 @@ def policy(name: str, left: int, seconds: float) -> dict[str, str]:
 
 
 def test_a_refusal_closes_its_endpoint_and_no_other() -> None:
-    """After a refusal of GET /orders, other paths and methods are sent at once."""
+    """After a refusal of GET /orders, all calls of other paths and methods are sent at once."""
     assert happens(
         {"GET /orders": [refused(10), 200]},
         (0, "A", "GET /orders"),
-        (1, "B", "GET /users"),
-        (1, "C", "POST /orders"),
-        (1, "D", "GET /orders/items"),
-        (1, "E", "GET https://other.example.com/orders"),
+        (2, "B", "GET /users"),
+        (2, "C", "POST /orders"),
+        (2, "D", "POST /orders"),
+        (2, "E", "GET /orders/items"),
+        (2, "F", "GET /orders/items"),
+        (2, "G", "GET https://other.example.com/orders"),
+        takes=1,
     ) == timeline("""
-        0   A  GET /orders -> 429
-        0   A  waits 10 s: retry_after
-        1   B  GET /users -> 200
-        1   C  POST /orders -> 200
-        1   D  GET /orders/items -> 200
-        1   E  GET https://other.example.com/orders -> 200
-        10  A  GET /orders -> 200
+        0   A  GET /orders -> 429 after 1 s
+        1   A  waits 10 s: retry_after
+        2   B  GET /users -> 200 after 1 s
+        2   C  POST /orders -> 200 after 1 s
+        2   D  POST /orders -> 200 after 1 s
+        2   E  GET /orders/items -> 200 after 1 s
+        2   F  GET /orders/items -> 200 after 1 s
+        2   G  GET https://other.example.com/orders -> 200 after 1 s
+        11  A  GET /orders -> 200 after 1 s
     """)
 
 
@@ -166,30 +171,29 @@ def test_the_latest_end_that_a_refusal_named_is_the_end() -> None:
     """)
 
 
-def test_after_the_end_of_a_cool_down_a_new_one_has_a_test_of_its_own() -> None:
-    """B is the test of the first cool-down, and D the test of the second one."""
+def test_each_cool_down_has_a_test_of_its_own() -> None:
+    """B is the test of the first cool-down, C that of the second one, which A's retry begins."""
     assert happens(
-        {"/orders": [refused(10), refused(9), 200, 200, refused(10), refused(9), 200]},
+        {"/orders": [refused(10), refused(9), refused(10), refused(9), 200]},
         (0, "A", "GET /orders"),
         (1, "B", "GET /orders"),
-        (20, "C", "GET /orders"),
-        (21, "D", "GET /orders"),
-        (22, "E", "GET /orders"),
+        (11, "C", "GET /orders"),
+        (12, "D", "GET /orders"),
     ) == timeline("""
         0   A  GET /orders -> 429
         0   A  waits 10 s: retry_after
         1   B  GET /orders -> 429
         1   B  waits 9 s: retry_after
-        10  A  GET /orders -> 200
-        10  B  GET /orders -> 200
-        20  C  GET /orders -> 429
-        20  C  waits 10 s: retry_after
-        21  D  GET /orders -> 429
-        21  D  waits 9 s: retry_after
-        22  E  waits 8 s: cool-down
-        30  C  GET /orders -> 200
-        30  D  GET /orders -> 200
-        30  E  GET /orders -> 200
+        10  A  GET /orders -> 429
+        10  A  waits 10 s: retry_after
+        10  B  waits 10 s: cool-down
+        11  C  GET /orders -> 429
+        11  C  waits 9 s: retry_after
+        12  D  waits 8 s: cool-down
+        20  B  GET /orders -> 200
+        20  A  GET /orders -> 200
+        20  C  GET /orders -> 200
+        20  D  GET /orders -> 200
     """)
 
 
@@ -489,6 +493,24 @@ def test_an_origin_stays_narrowed_to_endpoints_for_ten_minutes(minutes: int, exp
     assert [line for line in happened if line.split()[1] in "FG"] == timeline(expected)
 
 
+def test_refusals_of_narrowed_endpoints_do_not_slow_down_the_origin() -> None:
+    """C's test of the origin has passed: after new refusals twenty calls to /stock go at once."""
+    twice: list[Reply] = [refused(20), 200, refused(20), 200]
+    happened = happens(
+        {"/orders": twice, "/users": twice},
+        (0, "A", "GET /orders"),
+        (2, "B", "GET /users"),
+        (4, "C", "GET /items"),
+        (300, "D", "GET /orders"),
+        (302, "E", "GET /users"),
+        *[(304, f"F{number}", "GET /stock") for number in range(20)],
+        takes=1,
+        limits=RateLimits(),
+    )
+    of_stock = [line.split()[0] for line in happened if line.split()[1][0] == "F"]
+    assert of_stock == ["304"] * 20
+
+
 def test_each_process_may_send_one_test() -> None:
     """D and B are the tests of two processes that share a store: both are refused, E and F wait."""
     closed = closed_until(11.5)
@@ -567,7 +589,7 @@ def test_an_endpoint_with_a_window_of_its_own_stops_no_other_one() -> None:
 def test_a_limit_that_the_server_names_is_a_scope_and_is_not_tested(
     status: int, named: Callable[[str, int, float], dict[str, str]], base: str
 ) -> None:
-    """The limit "search" is used up for 30 s: D and E wait, and C has the limit "core"."""
+    """The limit "search" is used up for 30 s: D and E wait, C and F have other limits."""
     assert happens(
         {
             f"{base}/repos": [Answer(200, named("core", 90, 30))],
@@ -578,6 +600,7 @@ def test_a_limit_that_the_server_names_is_a_scope_and_is_not_tested(
         (1, "C", f"GET {base}/repos"),
         (2, "D", f"GET {base}/search/issues"),
         (3, "E", f"POST {base}/search/code"),
+        (3, "F", f"GET {base}/users"),
     ) == timeline(f"""
         0   A  GET {base}/repos -> 200
         0   B  GET {base}/search/code -> {status}
@@ -585,6 +608,7 @@ def test_a_limit_that_the_server_names_is_a_scope_and_is_not_tested(
         1   C  GET {base}/repos -> 200
         2   D  waits 28 s: cool-down
         3   E  waits 27 s: cool-down
+        3   F  GET {base}/users -> 200
         30  B  GET {base}/search/code -> 200
         30  D  GET {base}/search/issues -> 200
         30  E  POST {base}/search/code -> 200
