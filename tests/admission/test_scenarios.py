@@ -493,24 +493,6 @@ def test_an_origin_stays_narrowed_to_endpoints_for_ten_minutes(minutes: int, exp
     assert [line for line in happened if line.split()[1] in "FG"] == timeline(expected)
 
 
-def test_refusals_of_narrowed_endpoints_do_not_slow_down_the_origin() -> None:
-    """C's test of the origin has passed: after new refusals twenty calls to /stock go at once."""
-    twice: list[Reply] = [refused(20), 200, refused(20), 200]
-    happened = happens(
-        {"/orders": twice, "/users": twice},
-        (0, "A", "GET /orders"),
-        (2, "B", "GET /users"),
-        (4, "C", "GET /items"),
-        (300, "D", "GET /orders"),
-        (302, "E", "GET /users"),
-        *[(304, f"F{number}", "GET /stock") for number in range(20)],
-        takes=1,
-        limits=RateLimits(),
-    )
-    of_stock = [line.split()[0] for line in happened if line.split()[1][0] == "F"]
-    assert of_stock == ["304"] * 20
-
-
 def test_each_process_may_send_one_test() -> None:
     """D and B are the tests of two processes that share a store: both are refused, E and F wait."""
     closed = closed_until(11.5)
