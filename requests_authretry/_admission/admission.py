@@ -211,8 +211,9 @@ class Admission:
         refuses, speaks_of_outage = outcome.refuses, outcome.speaks_of_outage
         succeeded = outcome.status is not None and outcome.status < FIRST_ERROR
         limiter.learn_names(target, limits)
-        if outcome.limits_to_keep and self._limits.pacing:
-            limiter.on_rate_limit_fields(target, permit.numbers, limits, succeeded=succeeded)
+        kept = outcome.limits_to_keep
+        if kept and self._limits.pacing:
+            limiter.on_rate_limit_fields(target, permit.numbers, kept, succeeded=succeeded)
         seconds = outcome.retry_after if self._limits.cool_down else None
         if seconds and (refuses or outcome.status == OK):
             if refuses and not any(limit.name for limit in limits):

@@ -14,7 +14,6 @@ from .._core.records import FINAL, Reason, Retry, Stop, seconds_text
 from .._core.target import origin_name
 from .._errors import AuthRetryError
 from .attempt_log import CALL
-from .credentials import target_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +69,7 @@ def _wait_for_admission(
     shared = call.shared
     with call.waiting(request) as waiter, waiter.life:
         admitted = shared.admission.acquire(
-            target_of(shared, request) if retry is None else failed.target,
+            call.target(request) if retry is None else failed.target,
             waiter,
             call.deadline,
             has_sent=call.log.attempts > 0,

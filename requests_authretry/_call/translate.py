@@ -86,9 +86,20 @@ def success_of(
 
 def _fields(response: Response, names: frozenset[str]) -> dict[str, list[str]]:
     """Return the lines of the fields to read, by name, without fields longer than `FIELD`."""
-    there = (names | _BESIDE).intersection(name.lower() for name in response.headers)
-    fields = {name: header_lines(response, name) for name in there}
+    there = {name for name in map(str.lower, response.headers) if name in names or name in _BESIDE}
+    fields = {name: list(map(_shortened, header_lines(response, name))) for name in there}
     return {name: lines for name, lines in fields.items() if sum(map(len, lines)) <= FIELD}
+
+
+def _shortened(line: str) -> str:
+    """Return a line, of a number that is too long only `FIELD` digits: they are many enough.
+
+    If it counted as absent, a call that the server wants to wait for ever would be sent at once.
+    """
+    whole, _, fraction = line.partition(".")
+    if len(line) <= FIELD or not line.isascii() or not (whole + fraction).isdigit():
+        return line
+    return whole.lstrip("0")[:FIELD] or "0"
 
 
 def challenges_of(response: Response) -> tuple[Challenge, ...]:

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from secrets import token_hex
 from threading import Lock
 from types import CellType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
@@ -45,6 +47,7 @@ class Family:
     """The tokens that one token source has given in this process.
 
     Attributes:
+        name: Tells it from all others, also from those of other processes.
         memory: Keeps the newest token where no store is named.
         newest: The newest record of each place, as a store may lose it or fail to take it; beside
             it what makes the process forget it together with the store.
@@ -53,6 +56,7 @@ class Family:
         is_inherited: Whether a parent process holds the same refresh token: both would spend it.
     """
 
+    name: str = field(default_factory=partial(token_hex, 8))
     memory: MemoryStore = field(default_factory=MemoryStore)
     newest: dict[Place, tuple[object, TokenRecord]] = field(default_factory=dict)
     rotates: bool = False
@@ -249,6 +253,7 @@ class KeptToken:
         store: The store of the settings; the memory of the family where none keeps the tokens.
         key: The name of the record there.
         place: What tells the record from all others.
+        holder: What tells whose tokens these are.
     """
 
     def __init__(self, settings: Settings, name: str) -> None:
@@ -271,6 +276,8 @@ class KeptToken:
                     "for each",
                 )
         self.place = place_of(self.store, self.key)
+        is_named = getattr(source, "store_key", None) is not None
+        self.holder = name if is_named or not self.is_in_memory else self.family.name
 
     @property
     def is_in_memory(self) -> bool:

@@ -125,10 +125,10 @@ def test_only_the_names_of_limits_are_read() -> None:
     response = over_urllib3(
         ("RateLimit", '"a";r=1;t=2'),
         ("RateLimit-Policy", '"a";q=5;w=6'),
-        ("Anthropic-RateLimit-Requests-Remaining", "3"),
-        ("Anthropic-RateLimit-Requests-Reset", "10"),
+        ("Acme-RateLimit-Requests-Remaining", "3"),
+        ("Acme-RateLimit-Requests-Reset", "10"),
     )
-    added = {"anthropic-ratelimit-requests-remaining", "anthropic-ratelimit-requests-reset"}
+    added = {"acme-ratelimit-requests-remaining", "acme-ratelimit-requests-reset"}
     for names, limits in (
         (ALL, (Limit(1, 2, "a", 5, 6),)),
         (ALL | added, (Limit(1, 2, "a", 5, 6),)),
