@@ -81,6 +81,7 @@ class Turns:
 
     Attributes:
         now: Seconds since the beginning.
+        steps: How often a thread has gone on. All that one thread does in a step is of one time.
     """
 
     def __init__(self, patience: float = PATIENCE) -> None:
@@ -93,7 +94,7 @@ class Turns:
         self._of_library: dict[Thread, _Runner] = {}
         self._known: set[Thread] = set()
         self._running = threading.current_thread()
-        self._steps = self._steps_at_once = 0
+        self.steps = self._steps_at_once = 0
         self._over = Event()
         self._fault: str | None = None
 
@@ -215,7 +216,7 @@ class Turns:
                 names = ", ".join(each.thread.name for each in self._runners)
                 self._fail(f"after {now:g} s all threads sleep for ever: {names}")
             return None
-        self._steps += 1
+        self.steps += 1
         self._steps_at_once += 1
         if earliest > now:
             self.now, self._steps_at_once = earliest, 0
@@ -254,7 +255,7 @@ class Turns:
     def _place(self) -> object:
         """Return where the running thread stands: a thread that is only slow moves on."""
         frame = self._frame()
-        return self._steps, id(frame), frame and frame.f_lasti
+        return self.steps, id(frame), frame and frame.f_lasti
 
     def _frame(self) -> FrameType | None:
         return sys._current_frames().get(self._running.ident or 0)  # noqa: SLF001 (its only name)
@@ -282,11 +283,18 @@ class VirtualClock:
         turns: The virtual time.
         ahead: Seconds by which the POSIX time of its machine is fast.
         random: Draws the numbers in [0, 1) that spread waits.
+        on_sleep: Is called before each sleep, in the thread that sleeps.
     """
 
-    def __init__(self, turns: Turns, ahead: float, random: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        turns: Turns,
+        ahead: float,
+        random: Callable[[], float],
+        on_sleep: Callable[[], object],
+    ) -> None:
         self._turns, self._began = turns, BEGAN + ahead
-        self.random, self.sleep = random, turns.sleep
+        self.random, self._on_sleep = random, on_sleep
 
     def time(self) -> float:
         """Return the POSIX time in seconds."""
@@ -295,6 +303,11 @@ class VirtualClock:
     def monotonic(self) -> float:
         """Return the seconds since the beginning."""
         return self._turns.now
+
+    def sleep(self, seconds: float, wake: Event | None = None) -> None:
+        """Let others run until so many seconds have passed, or ``wake`` is set."""
+        self._on_sleep()
+        self._turns.sleep(seconds, wake)
 
 
 class VirtualStore(MemoryStore):
