@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING
 
-from .._core.http import FIRST_ERROR, OK
+from .._core.http import ABOUT_THE_RESOURCE, FIRST_ERROR, OK
 from .._core.rate_limit import TooLate
 from .._core.records import Outcome, Reason, Stop
 from .._core.target import Target
@@ -228,7 +228,8 @@ class Admission:
             self._outages.on_failure(target.endpoint, began)
             limiter.update_check_after()
         elif speaks_of_outage is False and limiter.is_troubled and not refuses:
-            limiter.on_passed(target, began if succeeded else -inf)
+            has_passed = succeeded or outcome.status in ABOUT_THE_RESOURCE
+            limiter.on_passed(target, began if has_passed else -inf)
             self._outages.on_success(target.endpoint, began, now)
             limiter.update_check_after()
         return Failed(target, now, outcome)

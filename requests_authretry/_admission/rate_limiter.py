@@ -8,9 +8,9 @@ from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._core import rate_limit
-from .._core.rate_limit import AskAgain, RateState, Slot, TooLate
+from .._core.rate_limit import MAX_COOL_DOWN_SECONDS, AskAgain, RateState, Slot, TooLate
 from .._core.records import Reason
-from .._core.scope import LEARNT_SECONDS, Reach, Scope
+from .._core.scope import Reach, Scope
 from .._core.target import origin_name, path_pattern
 from .._locks import ForkSafeLock
 from .table import Table
@@ -136,7 +136,7 @@ class RateLimiter:
         self._queues: OrderedDict[Scope, RateLimitQueue] = OrderedDict()
         self._origins: dict[str, int] = {}  # how many of the queues each origin has
         self._names: Table[tuple[str, str], Names] = Table(_MOST_NAMES, _NAMED_SECONDS)
-        self._reaches: Table[tuple[str, str], Reach] = Table(_MOST_REACHES, LEARNT_SECONDS)
+        self._reaches: Table[tuple[str, str], Reach] = Table(_MOST_REACHES, MAX_COOL_DOWN_SECONDS)
         self._sweep_at = clock.monotonic() + _SWEEP_SECONDS
         self._sent = 0  # the highest number of dropped queues: no number is given out twice
         self._arrivals = 0

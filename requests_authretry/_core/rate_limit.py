@@ -32,7 +32,8 @@ from math import exp, inf, log2, sqrt
 from typing import TYPE_CHECKING, Final
 
 from .bounds import POLICIES
-from .records import Reason
+from .records import REQUESTS, Reason
+from .retry import LEAST_ATTEMPT
 from .scope import LEARNT_SECONDS
 
 if TYPE_CHECKING:
@@ -254,19 +255,22 @@ def ask(
     Returns:
         The decision, and the state after it: a `Slot` counts as sent.
     """
+    latest = deadline - LEAST_ATTEMPT
     if may_test and not state.is_tested and now < min(state.not_before, deadline):
         state = replace(on_sent(state, now), is_tested=True)
         return state, Slot(state.sent)
-    if state.not_before > deadline or now > deadline:
-        return state, TooLate(max(blocked_until(state, now) - now, 0.0))
-    wait = max(opens(state, now) - now, 0.0)
+    blocked, probe_at = blocked_until(state, now), probe_time(state, now)
+    is_hopeless = probe_at is None and now < blocked and latest < blocked
+    if now > deadline or is_hopeless:
+        return state, TooLate(max(blocked - now, 0.0))
+    wait = max(blocked - now, state.slot - now, 0.0)
     if place:
         wait += place * spacing(state, now) + OVERDUE
     if wait == 0:
         state = on_sent(state, now)
         return state, Slot(state.sent)
-    until, probe_at = now + wait, probe_time(state, now)
-    if until > deadline and probe_at is not None:
+    until = now + wait
+    if until > latest and probe_at is not None:
         if probe_at == now:
             state = replace(on_sent(state, now), probed=now)
             return state, Slot(state.sent)
@@ -435,7 +439,9 @@ def on_rate_limit_fields(
 
 def name_of(limit: Limit) -> str:
     """Return the name of a limit's policy, or its quota if it has no name; "" if it has neither."""
-    return limit.name or (f"{limit.quota:g}" if limit.quota else "")
+    if limit.name or not limit.quota:
+        return limit.name
+    return f"{limit.quota:g}" if limit.unit == REQUESTS else f"{limit.quota:g} {limit.unit}"
 
 
 def _window(before: Window | None, limit: Limit, number: int, since: int, now: float) -> Window:
