@@ -31,7 +31,7 @@ from requests_authretry import (
     mount,
     override,
 )
-from requests_authretry._admission import waiting
+from requests_authretry._admission import shared_limits, waiting
 from requests_authretry._admission.waiting import Wake
 from requests_authretry._call import call as call_module
 from requests_authretry._call import loop as loop_module
@@ -50,12 +50,12 @@ if TYPE_CHECKING:
     from requests_authretry.testing import Line
     from tests.support.interrupts import Moment
 
-ADMISSION = {
+ADMISSION = frozenset(
     str(module.__file__)
     for name, module in sys.modules.items()
     if name.startswith("requests_authretry._admission.")
-}
-CALLERS = {str(module.__file__) for module in (call_module, loop_module, contextlib)}
+)
+CALLERS = frozenset(str(module.__file__) for module in (call_module, loop_module, contextlib))
 
 IT = "it"
 """The name of the call that is interrupted."""
@@ -361,7 +361,7 @@ class Outage(Scene):
     """An endpoint is down: one retry probes, and others wait for what it finds."""
 
     is_ordered = False
-    returns_at = 5.0
+    returns_at = 3.0
 
     def answer(self, _: str, now: float, /) -> Line:
         """Fail until then."""
@@ -372,7 +372,7 @@ class Outage(Scene):
         self.bring_down(run)
         run.begin("before")
         run.begin_it()
-        run.begin("after", "last")
+        run.begin("after")
 
     def bring_down(self, run: Run) -> None:
         """Let first attempts fail."""
@@ -439,6 +439,8 @@ class Unhurried(MemoryStore):
 
 class Shared(CoolDown):
     """Cool-downs go into a store, and those of other processes come from there."""
+
+    files = frozenset({str(shared_limits.__file__)})
 
     def __init__(self, store: Any = None) -> None:
         """Begin with an empty store, or as another process with that one."""
@@ -573,14 +575,11 @@ def played(scene: Scene, idle: list[Player], interrupt: Interrupt | None) -> Run
 
 
 def to_interrupt(moments: Sequence[Moment], *, by_instruction: bool) -> list[int]:
-    """Return the numbers of the moments: when each line or instruction is passed first, and last.
+    """Return the numbers of the moments: the first of each instruction, or the last of each line.
 
-    Of an instruction the first time is enough: its line has a last time as well.
+    So the two tests meet a loop at its begin and at its end.
     """
-    first: dict[tuple[object, ...], int] = {}
-    last: dict[tuple[object, ...], int] = {}
-    for number, (file, *place) in enumerate(moments):
-        key = (file, *(place if by_instruction else place[:1]))
-        first.setdefault(key, number)
-        last[key] = number
-    return sorted({*first.values(), *([] if by_instruction else last.values())})
+    if by_instruction:
+        first = {moment: number for number, moment in reversed([*enumerate(moments)])}
+        return sorted(first.values())
+    return sorted({(file, line): number for number, (file, line, _) in enumerate(moments)}.values())
