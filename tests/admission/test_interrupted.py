@@ -173,8 +173,9 @@ class Run:
         policy = self._scene.policies.get(name)
 
         def send() -> int:
+            request = requests_left.pop()  # from now on only the call has it
             with nullcontext() if policy is None else override(retry=policy):
-                return adapter.send(requests_left.pop()).status_code
+                return adapter.send(request).status_code
 
         return send
 
