@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import sys
+import threading
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
@@ -19,7 +22,6 @@ from weakref import ref
 import pytest
 import requests
 
-import requests_authretry
 from requests_authretry import (
     AuthRetryError,
     MemoryStore,
@@ -29,10 +31,14 @@ from requests_authretry import (
     mount,
     override,
 )
+from requests_authretry._admission import shared_limits, waiting
+from requests_authretry._admission.waiting import Wake
+from requests_authretry._call import call as call_module
+from requests_authretry._call import loop as loop_module
 from requests_authretry._core.outage import DOWN
 from requests_authretry.testing import ScriptedAdapter
 from tests.admission.test_shared_limits import Elsewhere
-from tests.support.interrupts import Interrupt, Interrupted, Player, Stage
+from tests.support.interrupts import Interrupt, Interrupted, Player, Stage, instructions_watched
 from tests.support.limits import ONCE, PATIENCE, hint
 from tests.support.sessions import API
 
@@ -44,18 +50,15 @@ if TYPE_CHECKING:
     from requests_authretry.testing import Line
     from tests.support.interrupts import Moment
 
-TOP = Path(requests_authretry.__file__).parent
-ADMISSION = {str(path) for path in (TOP / "_admission").glob("*.py")}
-CALLERS = {str(TOP / "_call" / name) for name in ("call.py", "loop.py")} | {contextlib.__file__}
-
-UNREADY: set[str] = set()
-"""Files in which an exception may still harm others."""
+ADMISSION = frozenset(
+    str(module.__file__)
+    for name, module in sys.modules.items()
+    if name.startswith("requests_authretry._admission.")
+)
+CALLERS = frozenset(str(module.__file__) for module in (call_module, loop_module, contextlib))
 
 IT = "it"
 """The name of the call that is interrupted."""
-
-LATE = 0.5
-"""Seconds by which another call may be late: it may ask again, but waits for no slot in vain."""
 
 WINDOW = 5.0
 """Seconds for which a refusal closes a rate limit, and in which it then lets one request pass."""
@@ -70,10 +73,12 @@ class Scene:
     Attributes:
         policies: The policies of single calls that have another one.
         is_ordered: Whether others are served in one order.
+        late: Seconds by which others may be late: they may ask again, but wait for no slot in vain.
         files: Where the call is interrupted.
     """
 
     is_ordered = True
+    late = 0.5
     files = ADMISSION
     policies: ClassVar[dict[str, RetryPolicy]] = {"once": ONCE}
 
@@ -168,8 +173,9 @@ class Run:
         policy = self._scene.policies.get(name)
 
         def send() -> int:
+            request = requests_left.pop()  # from now on only the call has it
             with nullcontext() if policy is None else override(retry=policy):
-                return adapter.send(requests_left.pop()).status_code
+                return adapter.send(request).status_code
 
         return send
 
@@ -221,13 +227,13 @@ class Reference:
     waits: float
 
     @classmethod
-    def of(cls, runs: Sequence[Run], *, is_ordered: bool) -> Reference:
-        """Take what others have met in these runs."""
+    def of(cls, scene: type[Scene], runs: Sequence[Run]) -> Reference:
+        """Take what others have met in these runs of a scene."""
         served = [run.served for run in runs]
         assert all(run.results == {200} for run in runs)
         return cls(
-            orders=[list(each) for each in served if is_ordered],
-            times={name: max(each[name] for each in served) for name in served[0]},
+            orders=[list(each) for each in served if scene.is_ordered],
+            times={name: max(each[name] for each in served) + scene.late for name in served[0]},
             waits=max(run.waits_of_new_call() for run in runs),
         )
 
@@ -235,7 +241,7 @@ class Reference:
         """Name what an interrupted call has changed for others."""
         if run.it is None or not isinstance(run.it.result, Interrupted):
             yield f"the call ends in {run.it and run.it.result!r}"
-        late = [name for name, now in run.served.items() if now > self.times[name] + LATE]
+        late = [name for name, now in run.served.items() if now > self.times[name]]
         if run.results != {200}:
             yield f"others get {run.results}"
         elif self.orders and list(run.served) not in self.orders:
@@ -244,6 +250,10 @@ class Reference:
             yield f"{late} are served late: {run.served} and not {self.times}"
         if run.waits_of_new_call() > self.waits:
             yield "a new call waits although the cool-down is over"
+        if run.request() is not None:
+            gc.collect()
+            if run.request() is not None:
+                yield "what it sends is kept"
         yield from run.faults_of_close()
 
 
@@ -303,11 +313,11 @@ class AnotherRefusal(Paced):
 
 
 class CoolDown(Scene):
-    """A server names the end of a cool-down, and no window."""
+    """A server names the end of a cool-down, and neither a policy nor a window."""
 
     def answer(self, _: str, now: float, /) -> Line:
         """Refuse until then."""
-        return 200 if now >= WINDOW else hint(WINDOW - now)
+        return 200 if now >= WINDOW else (429, {"Retry-After": f"{WINDOW - now:g}"})
 
     def play(self, run: Run) -> None:
         """Begin it between others."""
@@ -316,6 +326,23 @@ class CoolDown(Scene):
         run.begin("after")
         run.stage.run(until=1.0)
         run.begin("later")
+
+
+class Testing(CoolDown):
+    """A first attempt during a cool-down finds out that the limit covers another call alone."""
+
+    is_ordered = False
+    late = WINDOW  # there is no other test attempt in this cool-down
+
+    def answer(self, name: str, now: float, /) -> Line:
+        """Refuse one call alone."""
+        return super().answer(name, now) if name == "refused" else 200
+
+    def play(self, run: Run) -> None:
+        """Begin it after the refusal."""
+        run.begin("refused")
+        run.begin_it()
+        run.begin("after")
 
 
 class TooLate(CoolDown):
@@ -339,7 +366,7 @@ class Outage(Scene):
     """An endpoint is down: one retry probes, and others wait for what it finds."""
 
     is_ordered = False
-    returns_at = 5.0
+    returns_at = 3.0
 
     def answer(self, _: str, now: float, /) -> Line:
         """Fail until then."""
@@ -350,7 +377,7 @@ class Outage(Scene):
         self.bring_down(run)
         run.begin("before")
         run.begin_it()
-        run.begin("after", "last")
+        run.begin("after")
 
     def bring_down(self, run: Run) -> None:
         """Let first attempts fail."""
@@ -418,6 +445,8 @@ class Unhurried(MemoryStore):
 class Shared(CoolDown):
     """Cool-downs go into a store, and those of other processes come from there."""
 
+    files = frozenset({str(shared_limits.__file__)})
+
     def __init__(self, store: Any = None) -> None:
         """Begin with an empty store, or as another process with that one."""
         self._store = store
@@ -449,17 +478,9 @@ class Shared(CoolDown):
             run.stage.run()
 
 
-SCENES = [
-    NewCall,
-    FirstRefusal,
-    AnotherRefusal,
-    CoolDown,
-    TooLate,
-    Outage,
-    Return,
-    Quota,
-    Shared,
-]
+SCENES = [AnotherRefusal, Testing, TooLate, Outage, Return, Quota, Shared]
+MORE_SCENES = [NewCall, FirstRefusal, CoolDown]
+"""Scenes whose lines are in the others as well."""
 
 
 @pytest.fixture(scope="module")
@@ -480,22 +501,48 @@ def test_an_exception_at_any_line_costs_no_other_call(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scene", SCENES)
+@pytest.mark.parametrize("scene", SCENES + MORE_SCENES)
 def test_an_exception_at_any_instruction_costs_no_other_call(
     scene: type[Scene], idle: list[Player]
 ) -> None:
     """Ctrl-C between the two steps of ``del line[place], deadlines[waiter]``: as above."""
-    assert_only_it_is_lost(scene, idle, by_instruction=True)
+    with instructions_watched(scene.files):
+        assert_only_it_is_lost(scene, idle, by_instruction=True)
+
+
+def test_an_exception_in_a_wake_leaves_it_usable(idle: list[Player]) -> None:
+    """Ctrl-C while a call is woken, falls asleep or wakes up: others wake it, and do not hang."""
+    files = {waiting.__file__, threading.__file__, contextlib.__file__}
+    counting = Interrupt(files, by_instruction=True)
+    with instructions_watched(files):
+        Stage(idle).begin(partial(use, Wake()), counting)
+        assert counting.moments
+        for number, moment in enumerate(counting.moments):
+            stage, wake = Stage(idle), Wake()
+            it = stage.begin(partial(use, wake), Interrupt(files, number, by_instruction=True))
+            assert isinstance(it.result, Interrupted)
+            assert stage.begin(partial(use, wake)).result == (True, False, True), moment
+            stage.end()
+
+
+def use(wake: Wake) -> tuple[bool, bool, bool]:
+    """Set, clear and set an event; return what a wait says each time."""
+    wake.set()
+    is_set = wake.wait(0.0)
+    wake.clear()
+    is_set_again = wake.wait(0.0)
+    wake.set()
+    return is_set, is_set_again, wake.wait() and wake.is_set()
 
 
 def assert_only_it_is_lost(scene: type[Scene], idle: list[Player], *, by_instruction: bool) -> None:
     """Interrupt a call at each moment in turn, and assert that others do not notice."""
     counting = Interrupt(scene.files, by_instruction=by_instruction)
     alone, together = played(scene(), idle, None), played(scene(), idle, counting)
-    reference = Reference.of([alone, together], is_ordered=scene.is_ordered)
+    assert counting.moments
+    reference = Reference.of(scene, [alone, together])
     faults: list[str] = []
-    runs: list[tuple[str, Run, Scene]] = []
-    for number in first_and_last(counting.moments, by_instruction=by_instruction):
+    for number in to_interrupt(counting.moments, by_instruction=by_instruction):
         file, line, offset = counting.moments[number]
         where = f"{Path(file).name}, line {line}, instruction {offset}"
         playing = scene()
@@ -508,9 +555,6 @@ def assert_only_it_is_lost(scene: type[Scene], idle: list[Player], *, by_instruc
             raise AssertionError(f"{where}: {error}") from error
         faults += [f"{where}: {fault}" for fault in found]
         run.stage.end()
-        runs.append((where, run, playing))
-    gc.collect()
-    faults += [f"{where}: its request is kept" for where, run, _ in runs if run.request()]
     assert not faults, "\n".join(faults[:20])
 
 
@@ -522,13 +566,9 @@ def played(scene: Scene, idle: list[Player], interrupt: Interrupt | None) -> Run
     return run
 
 
-def first_and_last(moments: Sequence[Moment], *, by_instruction: bool) -> list[int]:
-    """Return the numbers of the first and the last time of each line or instruction, in order."""
-    first: dict[tuple[object, ...], int] = {}
-    last: dict[tuple[object, ...], int] = {}
-    for number, (file, *place) in enumerate(moments):
-        if Path(file).name not in UNREADY:
-            key = (file, *(place if by_instruction else place[:1]))
-            first.setdefault(key, number)
-            last[key] = number
+def to_interrupt(moments: Sequence[Moment], *, by_instruction: bool) -> list[int]:
+    """Return the numbers of the moments: each line or instruction the first and the last time."""
+    places = [moment if by_instruction else moment[:2] for moment in moments]
+    last = {place: number for number, place in enumerate(places)}
+    first = {place: number for number, place in reversed([*enumerate(places)])}
     return sorted({*first.values(), *last.values()})

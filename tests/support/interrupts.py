@@ -5,17 +5,20 @@ from __future__ import annotations
 import dis
 import sys
 import traceback
+from contextlib import contextmanager
 from functools import cache
+from inspect import unwrap
 from math import inf
-from threading import Event, Lock, Thread, local
+from threading import Event, Lock, Thread, get_ident, local
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from requests_authretry.testing import FakeClock
 from tests.support.limits import PATIENCE, looks_end
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
-    from types import CodeType, FrameType
+    from collections.abc import Callable, Collection, Iterator
+    from types import FrameType
 
     Moment = tuple[str, int, int]
     """A file, a line, and the offset of an instruction."""
@@ -39,7 +42,8 @@ class Interrupt:
     Args:
         files: Names of the files.
         at: The number of the moment, from 0; None: never.
-        by_instruction: Whether each instruction is a moment, and not each line.
+        by_instruction: Whether each instruction is a moment, and not each line. This works inside
+            `instructions_watched` alone.
 
     Attributes:
         moments: The moments that were passed.
@@ -52,18 +56,96 @@ class Interrupt:
         self._event = "opcode" if by_instruction else "line"
         self.moments: list[Moment] = []
 
-    def __call__(self, frame: FrameType, event: str, _: object) -> Interrupt | None:
+    def watch(self) -> None:
+        """Watch this thread from now on."""
+        if self._by_instruction and _monitoring is not None:
+            _watched[get_ident()] = self
+        else:
+            sys.settrace(self._trace)
+
+    def _trace(self, frame: FrameType, event: str, _: object) -> Any:
         """Trace a function if it stands in one of the files."""
         if event == "call":
             if frame.f_code.co_filename not in self._files:
                 return None
             frame.f_trace_opcodes = self._by_instruction
-        elif event == self._event and frame.f_lasti not in never_interrupted(frame.f_code):
+        elif event == self._event:
+            self.pass_moment(frame.f_code, frame.f_lasti, frame.f_lineno)
+        return self._trace
+
+    def pass_moment(self, code: CodeType, offset: int, line: int) -> None:
+        """Come to an instruction.
+
+        Raises:
+            Interrupted: This is the moment.
+        """
+        if offset not in never_interrupted(code):
             number = len(self.moments)
-            self.moments.append((frame.f_code.co_filename, frame.f_lineno, frame.f_lasti))
+            self.moments.append((code.co_filename, line, offset))
             if number == self._at:
                 raise Interrupted
-        return self
+
+
+_monitoring: Any = getattr(sys, "monitoring", None)
+"""What is used in place of a trace function from Python 3.12 on, which loses instructions there."""
+
+_TOOL = 4
+_watched: dict[int, Interrupt] = {}
+"""The threads whose instructions are watched."""
+
+
+@contextmanager
+def instructions_watched(files: Collection[str]) -> Iterator[None]:
+    """Let each `Interrupt` see the instructions of these files during the block."""
+    if _monitoring is None:
+        yield
+        return
+    codes = [code for module in list(sys.modules.values()) for code in _codes(module, files)]
+    event = _monitoring.events.INSTRUCTION
+    _monitoring.use_tool_id(_TOOL, "interrupts")
+    _monitoring.register_callback(_TOOL, event, _on_instruction)
+    for code in codes:
+        _monitoring.set_local_events(_TOOL, code, event)
+    try:
+        yield
+    finally:
+        for code in codes:
+            _monitoring.set_local_events(_TOOL, code, 0)
+        _monitoring.register_callback(_TOOL, event, None)
+        _monitoring.free_tool_id(_TOOL)
+
+
+def _on_instruction(code: CodeType, offset: int) -> None:
+    interrupt = _watched.get(get_ident())
+    if interrupt is not None:
+        interrupt.pass_moment(code, offset, _lines(code).get(offset, 0))
+
+
+@cache
+def _lines(code: CodeType) -> dict[int, int]:
+    """Return the line of each instruction."""
+    lines = ((range(start, end, 2), line) for start, end, line in code.co_lines() if line)
+    return {offset: line for offsets, line in lines for offset in offsets}
+
+
+def _codes(module: Any, files: Collection[str]) -> Iterator[CodeType]:
+    """Give the code of all functions of a module, if it stands in one of the files."""
+    if getattr(module, "__file__", None) not in files:
+        return
+    things = [*vars(module).values()]
+    things += [each for thing in things if isinstance(thing, type) for each in vars(thing).values()]
+    for thing in things:
+        for function in (thing, *(getattr(thing, name, None) for name in ("fget", "__func__"))):
+            code = getattr(unwrap(function) if callable(function) else function, "__code__", None)
+            if code is not None and code.co_filename in files:
+                yield from _with_inner(code)
+
+
+def _with_inner(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _with_inner(constant)
 
 
 @cache
@@ -148,8 +230,9 @@ class Player:
 
     def _done(self, work: Callable[[], object]) -> object:
         before = sys.gettrace()
-        sys.settrace(self._interrupt)
         try:
+            if self._interrupt is not None:
+                self._interrupt.watch()
             return work()
         except BaseException as error:  # noqa: BLE001 (handed on)
             # With its traceback it would keep all that the call knew.
@@ -157,6 +240,7 @@ class Player:
             return error.with_traceback(None)
         finally:
             sys.settrace(before)
+            _watched.pop(get_ident(), None)
 
 
 _here = local()
