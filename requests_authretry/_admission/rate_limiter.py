@@ -8,6 +8,7 @@ from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._core import rate_limit
+from .._core.bounds import FIELD
 from .._core.rate_limit import MAX_COOL_DOWN_SECONDS, AskAgain, RateState, Slot, TooLate
 from .._core.records import Reason
 from .._core.scope import Reach, Scope
@@ -41,6 +42,8 @@ without end."""
 
 _MOST_NAMES, _NAMED_SECONDS = 10_000, 3600.0
 _MOST_REACHES = 1000
+_MOST_TOLD, _MOST_SAME = 1000, 1000
+"""Origins whose last fields are remembered, and answers with the same fields that are not read."""
 
 Names = tuple[str, ...] | None
 """Names of policies, sorted; None where none is known."""
@@ -58,6 +61,22 @@ class OwnWait(NamedTuple):
     until: float
     reason: Reason
     retry_after: float | None
+
+
+class Told:
+    """The rate-limit fields of an origin's last answer, which need not be read again for a while.
+
+    Attributes:
+        fields: Their names and values.
+        scopes: The limits of which less than half is left, so that requests are counted.
+        most: Answers with the same fields that may be passed over.
+        same: Answers that were passed over.
+    """
+
+    __slots__ = ("fields", "most", "same", "scopes")
+
+    def __init__(self, fields: Mapping[str, object], scopes: tuple[Scope, ...], most: int) -> None:
+        self.fields, self.scopes, self.most, self.same = fields, scopes, most, 0
 
 
 class RateLimitQueue:
@@ -137,6 +156,8 @@ class RateLimiter:
         self._origins: dict[str, int] = {}  # how many of the queues each origin has
         self._names: Table[tuple[str, str], Names] = Table(_MOST_NAMES, _NAMED_SECONDS)
         self._reaches: Table[tuple[str, str], Reach] = Table(_MOST_REACHES, MAX_COOL_DOWN_SECONDS)
+        self._used: Table[Scope, int] = Table(_MOST_QUEUES, MAX_COOL_DOWN_SECONDS)
+        self._told: dict[str, Told] = {}
         self._sweep_at = clock.monotonic() + _SWEEP_SECONDS
         self._sent = 0  # the highest number of dropped queues: no number is given out twice
         self._arrivals = 0
@@ -342,21 +363,70 @@ class RateLimiter:
                 origin while refusals close all of it.
             succeeded: Whether the server let the request pass.
         """
+        for scope, told in self._by_scope(target, limits).items():
+            now, used = self._clock.monotonic(), 0
+            if scope not in self._queues:
+                if rate_limit.is_plenty(told):
+                    continue
+                used = self._used.get(scope, now, 0) + 1
+                if rate_limit.free_requests(told, used) > 0:
+                    self._used.put(scope, used, now)
+                    continue
+            with self._lock:
+                queue = self._queue(scope)
+                queue.state = rate_limit.on_rate_limit_fields(
+                    queue.state, numbers.get(scope, -1), told, now, succeeded=succeeded, used=used
+                )
+                queue.wake_first()
+
+    def is_old(self, url: str, fields: Mapping[str, object]) -> bool:
+        """Whether an answer tells what the origin's last one told, and need not be read."""
+        beginning = url[: url.find("/", 8)]
+        told = self._told.get(beginning)
+        if told is None:
+            return False
+        if told.same < told.most and told.fields == fields:
+            told.same += 1
+            return True
+        if self._told.pop(beginning, None) is told:
+            now = self._clock.monotonic()
+            for scope in told.scopes:
+                self._used.put(scope, self._used.get(scope, now, 0) + told.same, now)
+        return False
+
+    def remember(
+        self, url: str, fields: Mapping[str, str], target: Target, limits: Iterable[Limit]
+    ) -> None:
+        """Remember what an answer told, until so many have told the same that limits are near.
+
+        Args:
+            url: Where the request went.
+            fields: The rate-limit fields of the answer.
+            target: The same as ``url``, for rate limits.
+            limits: The limits in these fields, which were learned.
+        """
+        counted, most, now = [], _MOST_SAME, self._clock.monotonic()
+        for scope, told in self._by_scope(target, limits).items():
+            if scope in self._queues:
+                return
+            if not rate_limit.is_plenty(told):
+                counted.append(scope)
+                used = self._used.get(scope, now, 0)
+                most = min(most, rate_limit.free_requests(told, used))
+        if sum(map(len, fields.values())) <= FIELD:
+            if len(self._told) >= _MOST_TOLD:
+                self._told.clear()
+            self._told[url[: url.find("/", 8)]] = Told(fields, tuple(counted), most)
+
+    def _by_scope(self, target: Target, limits: Iterable[Limit]) -> dict[Scope, list[Limit]]:
+        """Return the limits by scope; without a name they are the endpoint's, or the origin's."""
         unnamed = self.scopes_of(target, ())[0]
-        by_scope: dict[Scope, list[Limit]] = {}
+        found: dict[Scope, list[Limit]] = {}
         for limit in limits:
             if limit.quota != 0:  # a quota of 0 is an error
                 named = Scope(target.origin, target.credential, limit.name)
-                by_scope.setdefault(named if limit.name else unnamed, []).append(limit)
-        for scope, told in by_scope.items():
-            if scope not in self._queues and rate_limit.is_plenty(told):
-                continue
-            with self._lock:
-                queue, now = self._queue(scope), self._clock.monotonic()
-                queue.state = rate_limit.on_rate_limit_fields(
-                    queue.state, numbers.get(scope, -1), told, now, succeeded=succeeded
-                )
-                queue.wake_first()
+                found.setdefault(named if limit.name else unnamed, []).append(limit)
+        return found
 
     def on_passed(self, target: Target, began: float) -> None:
         """Count a request that the server let pass, and was sent at ``began``.
@@ -425,6 +495,7 @@ class RateLimiter:
                 self._drop(oldest)
             else:
                 self._queues.move_to_end(oldest)
+        self._told.clear()  # what is told now has to be learned
         # Have requests ask first, then make what they ask: an exception between them does no harm.
         self.is_troubled, self.check_after = True, -inf
         self._origins[scope.origin] = self._origins.get(scope.origin, 0) + 1

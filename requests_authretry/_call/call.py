@@ -28,6 +28,7 @@ from .translate import (
     outcome_of,
     read_limit,
     success_of,
+    told_fields,
 )
 
 if TYPE_CHECKING:
@@ -229,11 +230,16 @@ class Call:
         url = request.url or ""
         sent = request.method or "", url[:URL_KEPT], self.log.started
         limiter.recent_successes.append(sent)
-        outcome = success_of(response, shared.clock.time, shared.limit_headers)
+        fields, outcome = told_fields(response, shared.limit_headers), None
+        if fields and not limiter.is_old(url, fields):
+            outcome = success_of(response, shared.clock.time(), shared.limit_headers)
         if outcome is not None or (limiter.is_troubled and limiter.concerns(url, self.log.started)):
             target = permit.target or self.target(request)
-            outcome = outcome or Outcome(response.status_code)
-            shared.admission.settle(permit, target, self.log.started, outcome)
+            told = outcome or Outcome(response.status_code)
+            shared.admission.settle(permit, target, self.log.started, told)
+            if outcome is not None and outcome.retry_after is None:
+                limits = outcome.limits_to_keep if shared.settings.limits.pacing else ()
+                limiter.remember(url, fields, target, limits)
 
     def target(self, request: PreparedRequest) -> Target:
         """Return where a request goes, and for which caller."""

@@ -71,6 +71,10 @@ LASTING: Final = 2
 """A job is expected to send this many times the requests that it has sent in the window. If fewer
 requests are left, they are spread evenly."""
 
+AT_ONCE: Final = 32
+"""Requests that may be under way before the server says that few are left. Windows with more left
+are not counted request by request, as long as none is spread."""
+
 START: Final = 0.9
 """Share of the found rate that pacing starts with after a refusal without a cool-down."""
 
@@ -412,20 +416,36 @@ def on_refused(state: RateState, began: float, now: float, estimate: float) -> R
     return lowered._replace(passing=0.0, counted=lowered.opened, counting=lowered.opened)
 
 
-def on_rate_limit_fields(
-    state: RateState, number: int, limits: Iterable[Limit], now: float, *, succeeded: bool
+def on_rate_limit_fields(  # noqa: PLR0913 (what an answer says, and of which request)
+    state: RateState,
+    number: int,
+    limits: Iterable[Limit],
+    now: float,
+    *,
+    succeeded: bool,
+    used: int = 0,
 ) -> RateState:
     """Learn what the answer to the request with this number says is left; -1: it has no number.
 
     Requests that were sent after that one are subtracted. If the request has no number, other such
     requests may be under way, so its answer is believed only if it says that less is left. The
     policies named last are remembered, `POLICIES` of them.
+
+    Args:
+        state: The state before.
+        number: The number of the request.
+        limits: What its answer says.
+        now: The monotonic clock.
+        succeeded: Whether the server let it pass.
+        used: Requests sent in a window that is new here, as far as they were counted.
     """
     known = {window.name: window for window in state.windows}
     for limit in limits:
         name = name_of(limit)
         before = known.pop(name, None)
         window = _window(before, limit, number, state.sent - max(number, state.first), now)
+        if before is None:
+            window = window._replace(used=used)
         if succeeded and before is not None:
             holds = before.holds and (limit.remaining >= 1 or before.left >= 0)
             window = window._replace(holds=holds)
@@ -466,8 +486,19 @@ def _window(before: Window | None, limit: Limit, number: int, since: int, now: f
 
 
 def is_plenty(limits: Iterable[Limit]) -> bool:
-    """Whether more than half of each limit is left, so that none has to be remembered yet."""
+    """Whether more than half of each limit is left."""
     return all(limit.quota and limit.remaining > limit.quota / 2 for limit in limits)
+
+
+def free_requests(limits: Iterable[Limit], used: int) -> int:
+    """Return how many requests may be sent before any of these limits has to be kept.
+
+    Args:
+        limits: What the server says is left.
+        used: Requests sent since less than half was left.
+    """
+    left = min(limit.remaining for limit in limits)
+    return int(left / LASTING) - used if left > AT_ONCE else 0
 
 
 def on_success(state: RateState, now: float) -> RateState:

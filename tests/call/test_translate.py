@@ -34,6 +34,7 @@ from requests_authretry._call.translate import (
     read_limit,
     reread,
     success_of,
+    told_fields,
     would_retry,
 )
 from requests_authretry._core.bounds import FIELD
@@ -65,7 +66,7 @@ def over_urllib3(*lines: tuple[str, str]) -> Response:
 
 def limits_of(response: Any, clock: Any, names: frozenset[str]) -> tuple[Limit, ...]:
     """The limits of an answer below 400."""
-    outcome = success_of(response, clock, names)
+    outcome = success_of(response, clock(), names) if told_fields(response, names) else None
     return () if outcome is None else outcome.limits
 
 
