@@ -56,7 +56,7 @@ class SharedState:
         self.changes_requests = settings.retry.idempotency_key or settings.retry.buffer_bodies > 0
         tokens, quotas, sharing = _inherited(settings, base)
         self.tokens = tokens or _token_manager(settings, base)
-        self.quotas = quotas or RetryQuotas(settings.quota)
+        self.quotas = quotas or RetryQuotas(settings.quota, settings.clock)
         self.limit_headers = frozenset(settings.limits.headers)
         self.sharing = sharing or SharedLimits(settings.store, settings.clock, settings.listeners)
         self.limiter = self.sharing.limiter

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .waiting import Waiter
 
 _MOST_ENDPOINTS = 1000
-_MOST_SWEPT = 100
+_MOST_SWEPT = 20
 """Endpoints that one sweep looks at, so that no call waits long for it."""
 
 

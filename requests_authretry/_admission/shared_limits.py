@@ -15,6 +15,7 @@ from .._locks import ForkSafeLock
 from .._warnings import pointing_here, warn_of_store
 from .outage_tracker import OutageTracker
 from .rate_limiter import RateLimiter
+from .table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -26,9 +27,11 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 1.0
 """The time between two looks into the store, while requests are sent."""
 
-_MOST_WATCHED = 100
+_MOST_WATCHED, _WATCHED_SECONDS = 100, 3600.0
+"""Scopes whose cool-downs are looked up: those of the last requests."""
+
 _MOST_UNTOLD = 1000
-"""Cool-downs that wait for a store which does not answer; more stay in this process."""
+"""Cool-downs that wait for a store which does not answer; older ones stay in this process."""
 
 
 class SharedLimits:
@@ -45,7 +48,7 @@ class SharedLimits:
     def __init__(self, store: Store | None, clock: Clock, listeners: Collection[Listener]) -> None:
         self._store, self._clock, self._listeners = store, clock, listeners
         self.limiter = _limiter_of(store, clock)
-        self._watched: dict[Scope, None] = {}
+        self._watched: Table[Scope, None] = Table(_MOST_WATCHED, _WATCHED_SECONDS)
         self._untold: dict[Scope, float] = {}
         self._lock = ForkSafeLock(self._forget_thread)
         self._worker: Thread | None = None
@@ -85,21 +88,20 @@ class SharedLimits:
 
     def _work(self, untold: dict[Scope, float], watched: Iterable[Scope]) -> None:
         with self._lock:
-            if len(self._untold) < _MOST_UNTOLD:
-                self._untold |= untold
-            self._watch(watched)
+            self._note(untold, watched)
             # One that was never started, as a signal handler's exception came first, is not alive.
             if self._worker is None or not self._worker.is_alive():
                 self._worker = self._thread()
                 with suppress(RuntimeError):  # no more threads, as at the end of the program
                     self._worker.start()
 
-    def _watch(self, scopes: Iterable[Scope]) -> None:
-        for scope in scopes:
-            self._watched.pop(scope, None)
-            self._watched[scope] = None
-            if len(self._watched) > _MOST_WATCHED:
-                del self._watched[next(iter(self._watched))]
+    def _note(self, untold: dict[Scope, float], watched: Iterable[Scope]) -> None:
+        self._untold |= untold
+        while len(self._untold) > _MOST_UNTOLD:
+            del self._untold[next(iter(self._untold))]
+        now = self._clock.monotonic()
+        for scope in watched:
+            self._watched.put(scope, None, now)
 
     def _thread(self) -> Thread:
         work = pointing_here(self._run)
@@ -110,7 +112,7 @@ class SharedLimits:
         while True:
             with self._lock:
                 untold, self._untold = self._untold, {}
-                watched = tuple(self._watched) if self._is_due else ()
+                watched = self._watched.keys(self._clock.monotonic()) if self._is_due else []
                 self._is_due = False
                 if not untold and not watched:
                     self._worker = None

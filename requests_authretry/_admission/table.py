@@ -37,6 +37,10 @@ class Table(Generic[K, V]):
             if len(self._entries) > self._most or self._entries[oldest][1] <= now:
                 del self._entries[oldest]
 
+    def keys(self, now: float) -> list[K]:
+        """Return the keys of the entries that are young enough, the oldest first."""
+        return [key for key, (_, until) in self._entries.items() if now < until]
+
     def __len__(self) -> int:
         """Return the number of entries."""
         return len(self._entries)

@@ -16,7 +16,7 @@ from secrets import token_hex
 from threading import Lock
 from types import CellType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet, ref
+from weakref import WeakSet, WeakValueDictionary, ref
 
 from .._core.token import Token
 from .._errors import RefreshFailed
@@ -34,6 +34,13 @@ if TYPE_CHECKING:
 MOST_NAMED_FAMILIES = 10_000
 """The most families that are remembered of sources that name theirs, as `RefreshToken` does. A web
 application may make such a source for each of its users."""
+
+MOST_OBJECTS = 10_000
+"""The most source objects that are remembered with their families."""
+
+MOST_SPENT = 100_000
+"""The most first refresh tokens that are remembered as spent. They have no age: a server may end
+the whole family when one of them comes again, however late."""
 
 MOST_OWNERS = 10_000
 """The most records in stores that are remembered with the source that owns them."""
@@ -70,10 +77,10 @@ class Families:
     def __init__(self) -> None:
         self._all: WeakSet[Family] = WeakSet()
         self._named: OrderedDict[str, Family] = OrderedDict()
-        self._of_objects: dict[object, tuple[object, Family]] = {}
+        self._of_objects: OrderedDict[object, tuple[object, Family]] = OrderedDict()
         self._owners: OrderedDict[Place, tuple[object, object, str]] = OrderedDict()
-        self._sending: dict[str, Lock] = {}
-        self._spent: set[str] = set()
+        self._sending: WeakValueDictionary[str, Lock] = WeakValueDictionary()
+        self._spent: OrderedDict[str, None] = OrderedDict()
         # Reentrant: an object of the user's may be collected while this thread holds it, and make
         # settings then.
         self._lock = ForkSafeLock(self._share_with_parent, reentrant=True)
@@ -109,6 +116,9 @@ class Families:
         place = id(thing), what
         if place not in self._of_objects:
             self._of_objects[place] = _life(self._of_objects, place, thing), Family()
+            if len(self._of_objects) > MOST_OBJECTS:
+                self._of_objects.popitem(last=False)
+        self._of_objects.move_to_end(place)
         return self._of_objects[place][1]
 
     def owner(self, source: object, store: Store, key: str) -> str | None:
@@ -156,7 +166,8 @@ class Families:
         Raises:
             RefreshFailed: The token was spent in this process, or another thread still sends it.
         """
-        lock = self._sending.setdefault(digest, Lock())
+        with self._lock:
+            lock = self._sending.setdefault(digest, Lock())  # kept as long as a thread uses it
         if not lock.acquire(timeout=seconds):
             raise RefreshFailed("the first refresh token is being sent by another thread still")
         try:
@@ -171,11 +182,11 @@ class Families:
             lock.release()
 
     def spend(self, digest: str) -> None:
-        """Never send a first refresh token again: the server gave another one for it.
-
-        A digest is remembered for each that the program brings.
-        """
-        self._spent.add(digest)
+        """Never send a first refresh token again: the server gave another one for it."""
+        with self._lock:
+            self._spent[digest] = None
+            if len(self._spent) > MOST_SPENT:
+                self._spent.popitem(last=False)
 
     def forget(self) -> None:
         """Forget all that a new process would not know."""
@@ -188,8 +199,9 @@ class Families:
     def _share_with_parent(self) -> None:
         """Spend no refresh token that the parent process holds as well."""
         # The parent's threads go on sending them.
-        self._spent.update(digest for digest, lock in self._sending.items() if lock.locked())
-        self._sending = {}
+        held = (digest for digest, lock in self._sending.items() if lock.locked())
+        self._spent.update(dict.fromkeys(held))
+        self._sending = WeakValueDictionary()
         for family in list(self._all):
             family.is_inherited = family.rotates
 
