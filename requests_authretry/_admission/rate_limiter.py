@@ -368,9 +368,9 @@ class RateLimiter:
             if scope not in self._queues:
                 if rate_limit.is_plenty(told):
                     continue
-                used = self._used.get(scope, now, 0) + 1
+                used = self._used.get(scope, now, 0)
                 if rate_limit.free_requests(told, used) > 0:
-                    self._used.put(scope, used, now)
+                    self._used.put(scope, used + 1, now)
                     continue
             with self._lock:
                 queue = self._queue(scope)
