@@ -210,7 +210,7 @@ class Admission:
         now, limiter, limits = self._clock.monotonic(), self.limiter, outcome.limits
         refuses, speaks_of_outage = outcome.refuses, outcome.speaks_of_outage
         succeeded = outcome.status is not None and outcome.status < FIRST_ERROR
-        limiter.learn_names(target, limits)
+        limiter.names.learn(target, limits, now)
         kept = outcome.limits_to_keep
         if kept and self._limits.pacing:
             limiter.on_rate_limit_fields(target, permit.numbers, kept, succeeded=succeeded)

@@ -231,7 +231,7 @@ class Call:
         sent = request.method or "", url[:URL_KEPT], self.log.started
         limiter.recent_successes.append(sent)
         fields, outcome = told_fields(response, shared.limit_headers), None
-        if fields and not limiter.is_old(url, fields):
+        if fields and not limiter.memory.is_old(url, fields, self.log.started):
             outcome = success_of(response, shared.clock.time(), shared.limit_headers)
         if outcome is not None or (limiter.is_troubled and limiter.concerns(url, self.log.started)):
             target = permit.target or self.target(request)

@@ -65,8 +65,8 @@ def test_names_of_policies_are_forgotten() -> None:
     limits = RateLimiter(FakeClock(), OutageTracker())
     for number in range(5000):
         path = f"{API}/{'abcde'[number % 5] * (number % 19)}/{'x' * (number // 19 % 20)}/{number}"
-        limits.learn_names(target(path), (Limit(0, 9.0, f"policy {number}"),))
-    assert len(limits._names) <= 10_000  # noqa: SLF001 (nothing else shows it)
+        limits.names.learn(target(path), (Limit(0, 9.0, f"policy {number}"),), 0.0)
+    assert len(limits.names._names) <= 10_000  # noqa: SLF001 (nothing else shows it)
     assert limits.covering(target(path))[-1].policy == "policy 4999"
 
 
@@ -75,7 +75,7 @@ def test_many_policies_are_told_apart() -> None:
     limits = RateLimiter(FakeClock(), OutageTracker())
     urls = [f"{API}/{'a' * (number % 20)}/{'b' * (number // 20)}" for number in range(300)]
     for number, url in enumerate(urls):
-        limits.learn_names(target(url), (Limit(0, 9.0, f"policy {number}"),))
+        limits.names.learn(target(url), (Limit(0, 9.0, f"policy {number}"),), 0.0)
     names = [limits.covering(target(url))[-1].policy for url in urls]
     assert names == [f"policy {number}" for number in range(300)]
 
@@ -247,6 +247,6 @@ def test_urls_are_kept_in_part() -> None:
     rig.get()
     limits = SharedState.of(rig.adapter.settings).limiter
     assert max(len(url) for _, url, _ in limits.recent_successes) == URL_KEPT
-    limits.learn_names(target(f"{API}/{'s/' * 9000}"), (Limit(0, 9.0, "a"),))
-    kept = limits._names._entries  # noqa: SLF001 (as above)
+    limits.names.learn(target(f"{API}/{'s/' * 9000}"), (Limit(0, 9.0, "a"),), 0.0)
+    kept = limits.names._names._entries  # noqa: SLF001 (as above)
     assert max(len(path) for _, path in kept) <= URL_KEPT
