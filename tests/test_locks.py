@@ -133,19 +133,7 @@ def test_a_lock_does_not_keep_its_owner() -> None:
     assert Child(lambda: repr(lock.reset)).answer() == "None"
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param(
-            path,
-            id=path.stem,
-            marks=pytest.mark.xfail(reason="some blocks have loops")
-            if path.stem == "rate_limiter"
-            else (),
-        )
-        for path in ON_THE_WAY
-    ],
-)
+@pytest.mark.parametrize("path", ON_THE_WAY, ids=[path.stem for path in ON_THE_WAY])
 def test_no_loop_stands_in_a_block_that_holds_a_lock(path: Path) -> None:
     """Ctrl-C at the end of ``with lock: for x in y: if x: ...`` leaves it held on Python 3.13.
 
