@@ -15,8 +15,8 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from ._core.bounds import MAX_COOL_DOWN_SECONDS
 from ._core.copying import CopiedAsItself
-from ._core.rate_limit import MAX_COOL_DOWN_SECONDS
 from ._core.token import secret
 from ._core.validation import instance, refuse, seconds
 from .stores._cool_downs import FORMAT, bounded

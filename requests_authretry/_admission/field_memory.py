@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._core.bounds import FIELD
-from .._core.rate_limit import MAX_COOL_DOWN_SECONDS, free_requests, is_plenty
+from .._core.bounds import FIELD, MAX_COOL_DOWN_SECONDS
+from .._core.rate_limit import free_requests, is_plenty
 from .table import Table
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._core import rate_limit
-from .._core.rate_limit import MAX_COOL_DOWN_SECONDS, AskAgain, RateState, Slot, TooLate
+from .._core.bounds import MAX_COOL_DOWN_SECONDS
+from .._core.rate_limit import AskAgain, RateState, Slot, TooLate
 from .._core.records import Reason
 from .._core.scope import Reach, Scope
 from .._core.target import origin_name, path_pattern

@@ -8,7 +8,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from .._core.rate_limit import MAX_COOL_DOWN_SECONDS
+from .._core.bounds import MAX_COOL_DOWN_SECONDS
 from .._core.validation import is_finite
 from .._events import CoolingDown, StoreFailed, logger, tell
 from .._locks import ForkSafeLock

@@ -67,3 +67,9 @@ lifted."""
 
 SCOPES: Final = 1000
 """Scopes of a token. Each of them becomes a separate string, in memory and in the store."""
+
+MAX_COOL_DOWN_SECONDS: Final = 3600.0
+"""Seconds that a cool-down holds back other calls, at most; then one of these calls is sent."""
+
+LEAST_ATTEMPT: Final = 0.1
+"""Seconds before the deadline in which no attempt begins after a wait."""

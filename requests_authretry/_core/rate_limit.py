@@ -31,18 +31,14 @@ from dataclasses import dataclass
 from math import exp, inf, log2, sqrt
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from .bounds import POLICIES
+from .bounds import LEAST_ATTEMPT, MAX_COOL_DOWN_SECONDS, POLICIES
 from .records import REQUESTS, Reason
-from .retry import LEAST_ATTEMPT
 from .scope import LEARNT_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .records import Limit
-
-MAX_COOL_DOWN_SECONDS: Final = 3600.0
-"""Seconds that a cool-down holds back other calls, at most; then one of these calls is sent."""
 
 SAME_COOL_DOWN_SECONDS: Final = 0.5
 """A cool-down that ends so little later is still the same one. A process hears of its own cool-down

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from .backoff import Backoff
+from .bounds import LEAST_ATTEMPT
 from .http import (
     CONFLICT,
     FIRST_ERROR,
@@ -37,9 +38,6 @@ class DefaultDeadline(float):
 
 LEAST_RETRY_AFTER: Final = 1.0
 """Seconds; below that, the delay is the larger one of ``retry_after`` and the backoff."""
-
-LEAST_ATTEMPT: Final = 0.1
-"""Seconds before the deadline in which no attempt begins after a wait."""
 
 _METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A token as RFC 9110 section 5.6.2 defines it."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
-from .._core.rate_limit import MAX_COOL_DOWN_SECONDS
+from .._core.bounds import MAX_COOL_DOWN_SECONDS
 from .._core.validation import is_finite
 
 if TYPE_CHECKING:

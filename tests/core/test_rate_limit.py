@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from requests_authretry._core import rate_limit
+from requests_authretry._core.bounds import MAX_COOL_DOWN_SECONDS
 from requests_authretry._core.rate_limit import (
     ASKING,
     BURST,
@@ -21,7 +22,6 @@ from requests_authretry._core.rate_limit import (
     GROWTH,
     LATE,
     LEAST_RATE,
-    MAX_COOL_DOWN_SECONDS,
     OVERDUE,
     PLATEAU,
     RARER,

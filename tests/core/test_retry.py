@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from requests_authretry import Backoff, Jitter, Reason, RetryPolicy, RetryQuota
+from requests_authretry._core.bounds import LEAST_ATTEMPT
 from requests_authretry._core.http import IDEMPOTENT_METHODS
 from requests_authretry._core.records import Failure, Outcome, Progress, Retry, Stop
 from requests_authretry._core.retry import (
-    LEAST_ATTEMPT,
     LEAST_RETRY_AFTER,
     RETRIED,
     CallFacts,
