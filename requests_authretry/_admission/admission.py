@@ -135,7 +135,7 @@ class Admission:
             own=own,
         )
         if isinstance(numbers, TooLate):
-            return Stop(Reason.WAIT_TOO_LONG, numbers.opens_in)
+            return Stop(Reason.WAIT_TOO_LONG, numbers.opens_in, numbers.scope)
         # One probe at a time, and few retries after an outage: these are free.
         if retry is None or waiter.closed or waiter.released:
             return Permit(target, numbers)

@@ -42,6 +42,7 @@ _MOST_ANNOUNCED = 1000
 without end."""
 
 _MOST_REACHES = 1000
+_NO_REACH = Reach()
 
 
 class OwnWait(NamedTuple):
@@ -214,7 +215,7 @@ class RateLimiter:
             spent = {limit.name for limit in limits if limit.remaining < 1} - {""}
             return tuple(Scope(origin, who, name) for name in sorted(spent or names))
         now, endpoint = self._clock.monotonic(), Scope.of_endpoint(target)
-        is_wide = self._reaches.get((origin, who), now, Reach()).is_wide(now)
+        is_wide = self._reaches.get((origin, who), now, _NO_REACH).is_wide(now)
         return (Scope(origin, who), endpoint) if is_wide else (endpoint,)
 
     def learn_reach(self, target: Target, began: float, seconds: float) -> None:
@@ -223,7 +224,7 @@ class RateLimiter:
         with self._lock:
             whole = self._queues.get(Scope(*at))
             may_widen = whole is None or now >= whole.state.narrowed_until
-            reach = self._reaches.get(at, now, Reach()).on_refused(
+            reach = self._reaches.get(at, now, _NO_REACH).on_refused(
                 target, began, now, now + seconds, may_widen=may_widen
             )
             self._reaches.put(at, reach, now)
@@ -339,6 +340,9 @@ class RateLimiter:
             self._count_passed(target, began, self._clock.monotonic())
 
     def _count_passed(self, target: Target, began: float, now: float) -> None:
+        at = target.origin, target.credential
+        known = self._reaches.get(at, now, _NO_REACH)
+        reach = known.on_passed(target, began, now)
         for scope, queue in self._queues_of(target, now).items():
             queue.state = rate_limit.on_success(queue.state, now)
             state = rate_limit.on_passed(queue.state, began, now)
@@ -346,7 +350,9 @@ class RateLimiter:
                 queue.state = state
                 queue.wake_first()
                 if not scope.endpoint:
-                    self._reaches.put((target.origin, target.credential), Reach(), now)
+                    reach = Reach()
+        if reach is not known:
+            self._reaches.put(at, reach, now)
 
     def states(self) -> list[tuple[Scope, RateState]]:
         """Return what is known of each rate limit."""
@@ -444,9 +450,10 @@ def _ask(
             now,
             waiter.deadline,
             may_test=may_test and not scope.policy,
+            patient_until=waiter.patient_until,
         )
         if isinstance(answer, TooLate):
-            return None, answer
+            return None, TooLate(answer.opens_in, scope.shown)
         if isinstance(answer, Slot):
             states.append((queue, state))
             numbers[scope] = answer.number

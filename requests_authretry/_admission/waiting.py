@@ -84,6 +84,7 @@ class Waiter:
     Args:
         clock: Sleeps.
         deadline: When the call has to be over, in monotonic seconds.
+        patient_until: Until when it waits for a time that a server named.
         on_wait: Is told before each sleep what the call waits for, how many seconds (None where
             nobody knows), and the ``retry_after`` that caused the wait, if any did.
 
@@ -94,6 +95,7 @@ class Waiter:
         released: Whether its retry may be sent, as the probe of an outage or after its end. Such a
             retry costs no quota.
         deadline: When the call has to be over, in monotonic seconds.
+        patient_until: Until when it waits for a time that a server named.
         rank: Its rank in the queues of rate limits.
     """
 
@@ -104,9 +106,11 @@ class Waiter:
         self,
         clock: Clock,
         deadline: float,
+        patient_until: float,
         on_wait: Callable[[Reason, float | None, float | None], None],
     ) -> None:
-        self._clock, self.deadline, self._on_wait = clock, deadline, on_wait
+        self._clock, self._on_wait = clock, on_wait
+        self.deadline, self.patient_until = deadline, patient_until
         self.wake = Wake()
         self.life = Life()
 

@@ -248,7 +248,9 @@ class Call:
     @contextmanager
     def waiting(self, request: PreparedRequest) -> Iterator[Waiter]:
         """Let the calling thread wait inside the block: `Waiter.closed` says whether to give up."""
-        waiter = Waiter(self.shared.clock, self.deadline, partial(self.log.waiting, request))
+        clock, patience = self.shared.clock, self.shared.settings.retry.max_retry_after
+        patient_until = inf if patience is None else clock.monotonic() + patience
+        waiter = Waiter(clock, self.deadline, patient_until, partial(self.log.waiting, request))
         self.waiters.add(waiter)
         try:
             yield waiter

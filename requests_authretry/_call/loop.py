@@ -96,16 +96,18 @@ def _not_sent(call: Call, request: PreparedRequest, result: Result | None, stop:
         return _finish(call, request, result, stop)
     call.log.add_refusal(request, stop)
     shared = call.shared
-    why = (
-        f"wants no request for {seconds_text(stop.retry_after)}"
-        if stop.retry_after
-        else "lets too few requests pass"
-    )
+    closed, patience = stop.retry_after, shared.settings.retry.max_retry_after
+    why = f"is closed for {seconds_text(closed)}" if closed else "lets too few requests pass"
     left = max(call.deadline - shared.clock.monotonic(), 0.0)
+    bound = (
+        f"this call has {seconds_text(left)} left of its deadline of "
+        f"{seconds_text(shared.deadline_seconds)}; RetryPolicy(deadline=...) lets it take longer"
+    )
+    if closed and patience is not None and patience < closed:
+        bound = f"max_retry_after is {seconds_text(patience)}"
     raise AuthRetryError(
-        f"not sent: the server of {redacted(request.url)} {why}, and this call has "
-        f"{seconds_text(left)} left of its deadline of {seconds_text(shared.deadline_seconds)}; "
-        "RetryPolicy(deadline=...) lets it take longer",
+        f"not sent: {stop.scope or redacted(request.url)} {why}, and {bound}. "
+        "The `limits` of what `mount` returned show what is closed",
         request=request,
         response=call.previous,
     )

@@ -217,9 +217,11 @@ class TooLate:
 
     Attributes:
         opens_in: Seconds until the server lets a request through; 0.0 if it named no time.
+        scope: What the limit covers, for people; "" if nobody asked.
     """
 
     opens_in: float
+    scope: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,8 +240,14 @@ class AskAgain:
     retry_after: float | None = None
 
 
-def ask(
-    state: RateState, place: int, now: float, deadline: float, *, may_test: bool
+def ask(  # noqa: PLR0913 (what a call may wait for)
+    state: RateState,
+    place: int,
+    now: float,
+    deadline: float,
+    *,
+    may_test: bool,
+    patient_until: float = inf,
 ) -> tuple[RateState, Slot | AskAgain | TooLate]:
     """Decide whether a waiting call may send a request now.
 
@@ -249,6 +257,7 @@ def ask(
         now: The monotonic clock.
         deadline: When the call has to be over.
         may_test: Whether the call may be the test attempt of a cool-down.
+        patient_until: Until when the call waits for a time that a server named.
 
     Returns:
         The decision, and the state after it: a `Slot` counts as sent.
@@ -258,7 +267,7 @@ def ask(
         state = on_sent(state, now)._replace(is_tested=True)
         return state, Slot(state.sent)
     blocked, probe_at = blocked_until(state, now), probe_time(state, now)
-    is_hopeless = probe_at is None and now < blocked and latest < blocked
+    is_hopeless = probe_at is None and now < blocked and min(latest, patient_until) < blocked
     if now > deadline or is_hopeless:
         return state, TooLate(max(blocked - now, 0.0))
     wait = max(blocked - now, state.slot - now, 0.0)

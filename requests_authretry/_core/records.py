@@ -214,10 +214,12 @@ class Stop:
     Attributes:
         reason: Why the call ends.
         retry_after: Seconds that the server asked for; None if it named no time.
+        scope: What a rate limit has closed, for people; "" where nothing was asked of one.
     """
 
     reason: Reason
     retry_after: float | None = None
+    scope: str = ""
 
 
 FINAL = Stop(Reason.FINAL)

@@ -43,6 +43,13 @@ class Scope(NamedTuple):
         """Return the scope that is the endpoint of a request."""
         return cls(target.origin, target.credential, "", f"{target.method} {target.path}")
 
+    @property
+    def shown(self) -> str:
+        """What it covers, for people."""
+        if self.policy:
+            return f"the limit {self.policy!r} of {self.origin}"
+        return f"{self.endpoint} at {self.origin}" if self.endpoint else self.origin
+
     def __str__(self) -> str:
         """Return the key of its cool-down in a store."""
         kind = "policy" if self.policy else "endpoint" if self.endpoint else "origin"
@@ -79,6 +86,20 @@ class Reach:
     def is_wide(self, now: float) -> bool:
         """Whether a refusal closes the whole origin."""
         return now < self.wide_until
+
+    def on_passed(self, target: Target, began: float, now: float) -> Reach:
+        """Learn from a request that the server let pass, and was sent at ``began``.
+
+        If other endpoints are closed meanwhile, their limits do not cover the origin: what they
+        refuse is no evidence of a limit that does.
+        """
+        endpoint = Scope.of_endpoint(target).endpoint
+        left = tuple(
+            refusal
+            for refusal in self.refusals
+            if refusal.endpoint == endpoint or began < refusal.arrived or now >= refusal.until
+        )
+        return self if left == self.refusals else Reach(left, self.wide_until)
 
     def on_refused(
         self, target: Target, began: float, now: float, until: float, *, may_widen: bool

@@ -50,9 +50,7 @@ class KnownLimit:
 
     def __str__(self) -> str:
         """Return a line for people."""
-        where = f"{self.endpoint} at {self.origin}" if self.endpoint else self.origin
-        if self.policy:
-            where = f"the limit {self.policy!r} of {self.origin}"
+        where = Scope(self.origin, self.caller, self.policy, self.endpoint).shown
         whose = f" (caller {self.caller})" if self.caller else ""
         value = "" if self.value is None else f"{self.value:.3g}"
         what = {
@@ -103,7 +101,12 @@ class Limits:
 
         Args:
             limit: The limit, from this object; None for all.
+
+        Raises:
+            TypeError: ``limit`` is no `KnownLimit`.
         """
+        if not isinstance(limit, KnownLimit | None):
+            raise TypeError("forget takes a KnownLimit from these limits, or nothing for all")
         for each in list(self) if limit is None else [limit]:
             if each.kind == "retry quota":
                 for state in self._states:

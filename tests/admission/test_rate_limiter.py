@@ -176,8 +176,9 @@ def test_a_first_attempt_that_would_come_too_late_is_not_sent() -> None:
     error = raised(rig.session, API + "/items?key=private")
     assert type(error) is AuthRetryError
     assert str(error) == (
-        f"not sent: the server of {API}/items wants no request for 30 s, and this call has 20 s "
-        "left of its deadline of 20 s; RetryPolicy(deadline=...) lets it take longer"
+        f"not sent: the limit 'all' of {API} is closed for 30 s, and this call has 20 s left of "
+        "its deadline of 20 s; RetryPolicy(deadline=...) lets it take longer. The `limits` of what "
+        "`mount` returned show what is closed"
     )
     assert error.request is not None
     assert error.request.url == f"{API}/items?key=private"
@@ -190,6 +191,18 @@ def test_a_first_attempt_that_would_come_too_late_is_not_sent() -> None:
     [end] = rig.told(GaveUp)
     assert (end.attempts, end.reason, end.retry_after) == (0, Reason.WAIT_TOO_LONG, 30.0)
     assert (end.status, end.error, end.url) == (None, None, f"{API}/items")
+
+
+def test_max_retry_after_bounds_a_wait_for_the_refusal_of_another_call() -> None:
+    """A limit is closed for 30 s: a call that accepts waits of 5 s is not sent, and says why."""
+    rig = closed(200, retry=RetryPolicy(max_attempts=1, max_retry_after=5.0))
+    assert str(raised(rig.session, API)).startswith(
+        f"not sent: the limit 'all' of {API} is closed for 30 s, and max_retry_after is 5 s. "
+    )
+    assert rig.waits == []
+    rig.clock.advance(26)
+    assert rig.get().status_code == 200
+    assert rig.waits == [4.0]
 
 
 def test_a_hop_that_would_come_too_late_is_not_sent() -> None:
@@ -209,8 +222,9 @@ def test_a_first_attempt_that_gets_no_slot_in_time_is_not_sent() -> None:
     for _ in range(4):
         rig.get()
     assert str(raised(rig.session, API)) == (
-        f"not sent: the server of {API}/ lets too few requests pass, and this call has 0 s left "
-        "of its deadline of 0.05 s; RetryPolicy(deadline=...) lets it take longer"
+        f"not sent: GET / at {API} lets too few requests pass, and this call has 0 s left "
+        "of its deadline of 0.05 s; RetryPolicy(deadline=...) lets it take longer. The `limits` of "
+        "what `mount` returned show what is closed"
     )
 
 
@@ -566,7 +580,7 @@ class ClosedJustNow(Wake):
 def test_a_close_just_before_the_wait_is_not_missed() -> None:
     """A call that is about to wait for a cool-down when its session is closed ends too."""
     clock, goal = FakeClock(), target(API)
-    waiter = Waiter(clock, 100.0, lambda *_: None)
+    waiter = Waiter(clock, 100.0, 100.0, lambda *_: None)
     waiter.wake = wake = ClosedJustNow()
     wake.waiter = waiter
     limits = RateLimiter(clock, OutageTracker())

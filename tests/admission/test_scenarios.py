@@ -332,6 +332,29 @@ def test_an_origin_whose_test_passes_narrows_to_the_refused_endpoints() -> None:
     """)
 
 
+def test_an_endpoint_that_answers_meanwhile_shows_that_the_origin_is_open() -> None:
+    """/users answers after /orders was refused: the refusal of /items closes /items alone."""
+    closed = closed_until(10)
+    assert happens(
+        {"/orders": closed, "/items": closed},
+        (0, "A", "GET /orders"),
+        (1, "B", "GET /users"),
+        (2, "C", "GET /items"),
+        (3, "D", "GET /users"),
+        (3, "E", "GET /stock"),
+    ) == timeline("""
+        0   A  GET /orders -> 429
+        0   A  waits 10 s: retry_after
+        1   B  GET /users -> 200
+        2   C  GET /items -> 429
+        2   C  waits 8 s: retry_after
+        3   D  GET /users -> 200
+        3   E  GET /stock -> 200
+        10  A  GET /orders -> 200
+        10  C  GET /items -> 200
+    """)
+
+
 def test_a_success_of_a_request_that_left_before_the_refusal_arrived_is_no_test() -> None:
     """B was under way when A's refusal arrived: C is the test, and D waits for C's answer."""
     assert happens(

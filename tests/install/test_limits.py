@@ -134,6 +134,13 @@ def test_limits_of_sites_are_listed_too() -> None:
     assert list(put.limits) == []
 
 
+def test_forget_takes_a_limit_or_nothing() -> None:
+    """Who gives the text of a limit reads what to give."""
+    put, _ = mounted()
+    with pytest.raises(TypeError, match="takes a KnownLimit"):
+        put.limits.forget("GET /users")  # type: ignore[arg-type]
+
+
 def test_install_has_limits() -> None:
     """What `requests.get` meets is listed."""
     clock = FakeClock()

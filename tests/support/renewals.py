@@ -37,7 +37,7 @@ PATIENCE = 120.0
 
 def alone(clock: FakeClock) -> Callable[[], AbstractContextManager[Waiter]]:
     """What lets a thread wait that belongs to no call."""
-    return lambda: nullcontext(Waiter(clock, 1e9, lambda *_: None))
+    return lambda: nullcontext(Waiter(clock, 1e9, 1e9, lambda *_: None))
 
 
 class Drawn:
