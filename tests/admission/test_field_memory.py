@@ -37,10 +37,11 @@ def test_a_first_answer_is_read() -> None:
 
 def test_the_same_fields_are_not_read_again_at_any_path_of_the_origin() -> None:
     """An answer of /items that tells the same as one of /orders is old; another origin's is not."""
-    memory = remembering({SCOPE: [PLENTY]})
-    assert memory.is_old(f"{API}/items?page=2", FIELDS, 0.0)
+    memory = remembering({SCOPE: [PLENTY]}, f"{API}/orders/17/lines")
+    assert memory.is_old(f"{API}/items/18?page=2", FIELDS, 0.0)
     assert not memory.is_old("https://api.test.example/orders", FIELDS, 0.0)
     assert not memory.is_old("http://api.test/orders", FIELDS, 0.0)
+    assert remembering({}, "http://a/orders/17").is_old("http://a/items", FIELDS, 0.0)
 
 
 def test_other_fields_are_read() -> None:
@@ -126,6 +127,28 @@ def test_after_clear_every_answer_is_read() -> None:
     memory = remembering({SCOPE: [PLENTY]})
     memory.clear()
     assert not memory.is_old(URL, FIELDS, 0.0)
+
+
+class Racing(dict[str, str]):
+    """Fields that another thread forgets while they are compared."""
+
+    memory: FieldMemory
+
+    def __eq__(self, other: object) -> bool:
+        """Compare as a dictionary does, after the other thread was there."""
+        self.memory.clear()
+        return super().__eq__(other)
+
+    __hash__ = None  # type: ignore[assignment] # as a dictionary has none
+
+
+def test_fields_that_another_thread_forgets_meanwhile_count_once() -> None:
+    """Two threads find that the fields have changed: the one that comes second counts nothing."""
+    fields = Racing({"X-RateLimit-Remaining": "39"})
+    fields.memory = memory = remembering({SCOPE: [SHORT]})
+    assert memory.is_old(URL, FIELDS, 0.0)
+    assert not memory.is_old(URL, fields, 0.0)
+    assert memory.used(SCOPE, 0.0) == 0
 
 
 @pytest.mark.xfail(strict=True, reason="find('/', 8) finds the slashes of a longer scheme")

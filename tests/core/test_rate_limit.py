@@ -153,6 +153,32 @@ def test_told(state: RateState, until: float) -> None:
     assert rate_limit.blocked_until(state, NOW) == until
 
 
+@pytest.mark.parametrize(("seconds", "is_new"), [(0.5, False), (0.51, True)])
+def test_a_cool_down_that_ends_half_a_second_later_is_the_same_one(
+    seconds: float,
+    is_new: bool,  # noqa: FBT001 (a column of the table)
+) -> None:
+    """A cool-down of 10 s is made longer; the ``retry_after`` of one that ends later is its own."""
+    before = cooling(RateState(), NOW + 10)
+    after = rate_limit.with_cool_down(before, NOW + 10 + seconds, NOW + 1, 60.0, may_test=False)
+    assert after.not_before == NOW + 10 + seconds
+    assert after.asked == (60.0 if is_new else 10.0)
+
+
+@pytest.mark.xfail(strict=True, reason="a cool-down that has ended goes on for half a second more")
+def test_a_short_cool_down_after_the_end_of_another_one_is_a_new_one() -> None:
+    """A cool-down ends at 10 s, and a refusal begins one of 0.3 s at 10.1 s.
+
+    A request that left at 10.05 s and passes is no evidence, as that refusal had not arrived.
+    """
+    ended = rate_limit.with_cool_down(RateState(), NOW + 10, NOW, 10.0, may_test=True)
+    at = NOW + 10.1
+    state = rate_limit.with_cool_down(ended, at + 0.3, at, 0.3, may_test=True)
+    assert state.not_before == at + 0.3
+    assert rate_limit.on_passed(state, NOW + 10.05, NOW + 10.2) == state
+    assert (state.closed, state.asked, state.is_tested) == (at, 0.3, False)
+
+
 # The rate.
 
 
