@@ -52,4 +52,4 @@ class PolicyNames:
 def _beginnings(path: str) -> list[str]:
     """Return the pattern of a path and its beginnings, the longest first and "" last."""
     parts = path.split("/")
-    return ["/".join(parts[:end]) for end in range(len(parts), -1, -1)]
+    return ["/".join(parts[:end]) for end in range(len(parts), 0, -1)]

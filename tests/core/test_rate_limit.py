@@ -153,6 +153,150 @@ def test_told(state: RateState, until: float) -> None:
     assert rate_limit.blocked_until(state, NOW) == until
 
 
+@pytest.mark.parametrize(("seconds", "is_new"), [(0.5, False), (0.51, True)])
+def test_a_cool_down_that_ends_half_a_second_later_is_the_same_one(
+    seconds: float,
+    is_new: bool,  # noqa: FBT001 (a column of the table)
+) -> None:
+    """A cool-down of 10 s is made longer; the ``retry_after`` of one that ends later is its own."""
+    before = cooling(RateState(), NOW + 10)
+    after = rate_limit.with_cool_down(before, NOW + 10 + seconds, NOW + 1, 60.0, may_test=False)
+    assert after.not_before == NOW + 10 + seconds
+    assert after.asked == (60.0 if is_new else 10.0)
+
+
+@pytest.mark.xfail(strict=True, reason="a cool-down that has ended goes on for half a second more")
+def test_a_short_cool_down_after_the_end_of_another_one_is_a_new_one() -> None:
+    """A cool-down ends at 10 s, and a refusal begins one of 0.3 s at 10.1 s.
+
+    A request that left at 10.05 s and passes is no evidence, as that refusal had not arrived.
+    """
+    ended = rate_limit.with_cool_down(RateState(), NOW + 10, NOW, 10.0, may_test=True)
+    at = NOW + 10.1
+    state = rate_limit.with_cool_down(ended, at + 0.3, at, 0.3, may_test=True)
+    assert state.not_before == at + 0.3
+    assert rate_limit.on_passed(state, NOW + 10.05, NOW + 10.2) == state
+    assert (state.closed, state.asked, state.is_tested) == (at, 0.3, False)
+
+
+# Test attempts.
+
+CLOSED = rate_limit.with_cool_down(RateState(), NOW + 10, NOW, 10.0, may_test=True)
+"""The state after a refusal that asked for 10 s and did not name the policy."""
+
+CLOSED_ALONE = {"not_before": NOW + 10, "asked": 10.0, "closed": NOW, "is_tested": False}
+TESTED = replace(CLOSED, sent=1, is_tested=True)
+
+
+def test_a_cool_down_may_have_one_test_attempt() -> None:
+    """A cool-down without a named policy has one; the first refusal of it counts, not the second.
+
+    Where the server named the policy there is none.
+    """
+    first = rate_limit.with_cool_down(RateState(), NOW + 10, NOW, 10.0, may_test=True)
+    assert first == RateState(not_before=NOW + 10, asked=10.0, closed=NOW, is_tested=False)
+    longer = rate_limit.with_cool_down(TESTED, NOW + 20, NOW + 9, 11.0, may_test=True)
+    assert longer == replace(TESTED, not_before=NOW + 20, asked=11.0)
+    again = rate_limit.with_cool_down(TESTED, NOW + 20, NOW + 10, 10.0, may_test=True)
+    assert again == replace(TESTED, not_before=NOW + 20, closed=NOW + 10, is_tested=False)
+    named = rate_limit.with_cool_down(CLOSED, NOW + 20, NOW + 10, 10.0, may_test=False)
+    assert named == RateState(not_before=NOW + 20, asked=10.0, closed=inf, is_tested=True)
+
+
+ENDS = {"a shorter one": NOW + 9, "one that ends with it": NOW + 10}
+
+
+@pytest.mark.parametrize("until", ENDS.values(), ids=ENDS)
+def test_a_cool_down_never_becomes_shorter(until: float) -> None:
+    """A refusal during a cool-down that asks for no later end changes nothing."""
+    assert rate_limit.with_cool_down(CLOSED, until, NOW + 1, 1.0, may_test=True) is CLOSED
+
+
+@pytest.mark.parametrize(
+    ("place", "deadline"), [(0, NOW + 99), (3, NOW + 99), (0, NOW + 5), (0, NOW + 0.01)]
+)
+def test_one_other_call_is_sent_as_a_test_attempt(place: int, deadline: float) -> None:
+    """A new call is sent at once, wherever it stands in the queue; the next one waits 10 s."""
+    tested, decision = rate_limit.ask(CLOSED, place, NOW, deadline, may_test=True)
+    assert (tested, decision) == (TESTED, Slot(1))
+    again = AskAgain(10.0, Reason.COOL_DOWN, 10.0)
+    assert rate_limit.ask(tested, 0, NOW, NOW + 99, may_test=True) == (tested, again)
+
+
+def test_a_retry_is_no_test_attempt() -> None:
+    """A call that may not be the test attempt waits for 10 s and leaves the test to another one."""
+    again = AskAgain(10.0, Reason.COOL_DOWN, 10.0)
+    assert rate_limit.ask(CLOSED, 0, NOW, NOW + 99, may_test=False) == (CLOSED, again)
+
+
+def test_after_a_cool_down_or_a_deadline_nothing_is_a_test_attempt() -> None:
+    """At the end of the cool-down a call is sent as any other; at its deadline no call is sent."""
+    after, decision = rate_limit.ask(CLOSED, 0, NOW + 10, NOW + 99, may_test=True)
+    assert (after, decision) == (rate_limit.on_sent(CLOSED, NOW + 10), Slot(1))
+    late = rate_limit.ask(CLOSED, 0, NOW + 1, NOW + 1, may_test=True)
+    assert late == (CLOSED, TooLate(9.0))
+
+
+@pytest.mark.parametrize(
+    ("before_deadline", "is_late"), [(0.0, True), (0.05, True), (0.125, False), (1.0, False)]
+)
+def test_a_cool_down_that_ends_a_tenth_before_the_deadline_is_too_long(
+    before_deadline: float,
+    is_late: bool,  # noqa: FBT001 (a column of the table)
+) -> None:
+    """A call learns at once that the cool-down leaves it less than 0.1 s for an attempt."""
+    deadline = NOW + 10 + before_deadline
+    _, decision = rate_limit.ask(TESTED, 0, NOW, deadline, may_test=True)
+    assert decision == (TooLate(10.0) if is_late else AskAgain(10.0, Reason.COOL_DOWN, 10.0))
+
+
+PASSES = {
+    "left as the refusal arrived": (NOW, NOW + 1, True),
+    "left later": (NOW + 5, NOW + 9, True),
+    "left before the refusal arrived": (NOW - 0.1, NOW + 1, False),
+    "is answered at the end": (NOW, NOW + 10, False),
+    "is answered after the end": (NOW, NOW + 11, False),
+}
+
+
+@pytest.mark.parametrize(("began", "now", "ends"), PASSES.values(), ids=PASSES)
+def test_a_test_attempt_that_passes_ends_the_cool_down(
+    began: float,
+    now: float,
+    ends: bool,  # noqa: FBT001 (a column of the table)
+) -> None:
+    """A request that left after the refusal had arrived, and passes before the end, ends it."""
+    state = rate_limit.on_passed(TESTED, began, now)
+    if not ends:
+        assert state is TESTED
+        return
+    narrowed = replace(TESTED, not_before=now, narrowed_until=now + 600.0)
+    assert state == narrowed
+    assert rate_limit.with_cool_down(state, NOW + 99, now + 599.9, 9.0, may_test=True) == narrowed
+    closed = rate_limit.with_cool_down(state, NOW + 999, now + 600.0, 9.0, may_test=True)
+    assert closed.not_before == NOW + 999
+    named = rate_limit.with_cool_down(state, NOW + 999, now + 1, 9.0, may_test=False)
+    assert named.not_before == NOW + 999
+
+
+def test_without_a_test_attempt_no_success_ends_a_cool_down() -> None:
+    """Where the server named the policy, whatever passes meanwhile changes nothing."""
+    state = cooling(RateState(), NOW + 10)
+    assert rate_limit.on_passed(state, NOW + 5, NOW + 6) is state
+
+
+def test_the_pace_goes_on_when_a_test_attempt_ends_a_cool_down() -> None:
+    """Counting what passes and growing the rate begin at 6 s, not at the old end at 10 s."""
+    state = rate_limit.on_refused(replace(FOUND, **CLOSED_ALONE), NOW, NOW, 0.0)
+    assert (state.opened, state.counted, state.counting) == (NOW + 10,) * 3
+    after = rate_limit.on_passed(state, NOW + 5, NOW + 6)
+    assert (after.opened, after.counted, after.counting) == (NOW + 6,) * 3
+    assert after.rate == state.rate
+    earlier = replace(state, opened=NOW - 3, counted=NOW - 2, counting=NOW - 1)
+    after = rate_limit.on_passed(earlier, NOW + 5, NOW + 6)
+    assert (after.opened, after.counted, after.counting) == (NOW - 3, NOW - 2, NOW - 1)
+
+
 # The rate.
 
 
@@ -571,6 +715,85 @@ def test_windows_are_kept_apart_by_name() -> None:
 def test_plenty(limits: list[Limit], expected: bool) -> None:  # noqa: FBT001
     """A limit with more than half of its quota left need not be remembered."""
     assert rate_limit.is_plenty(limits) is expected
+
+
+FREE = {
+    "half of what is left": ([Limit(60, 9)], 0, 30),
+    "whole requests": ([Limit(63, 9)], 0, 31),
+    "less by those that were sent": ([Limit(60, 9)], 12, 18),
+    "less than none": ([Limit(60, 9)], 32, -2),
+    "of the limit that is nearest": ([Limit(60, 9), Limit(40, 9), Limit(90, 9)], 0, 20),
+    "just more than may be under way": ([Limit(33, 9)], 0, 16),
+    "as many as may be under way": ([Limit(32, 9)], 0, 0),
+    "few, and some were sent": ([Limit(32, 9)], 5, 0),
+}
+
+
+@pytest.mark.parametrize(("limits", "used", "expected"), FREE.values(), ids=FREE)
+def test_half_of_what_is_left_is_free(limits: list[Limit], used: int, expected: int) -> None:
+    """With 60 requests left and none sent, thirty need not be counted; with 32 left, all are."""
+    assert rate_limit.free_requests(limits, used) == expected
+
+
+NAMED = {
+    "a name": (Limit(1, 9, "core", 60.0), "core"),
+    "a quota of requests": (Limit(1, 9, "", 60.0), "60"),
+    "a quota of something else": (Limit(1, 9, "", 60.0, unit="tokens"), "60 tokens"),
+    "neither": (Limit(1, 9), ""),
+    "a quota of nothing": (Limit(1, 9, "", 0.0), ""),
+}
+
+
+@pytest.mark.parametrize(("limit", "name"), NAMED.values(), ids=NAMED)
+def test_a_limit_without_a_name_is_named_by_its_quota(limit: Limit, name: str) -> None:
+    """Two limits of one answer, of 60 requests and of 60 tokens, are told apart."""
+    assert rate_limit.name_of(limit) == name
+
+
+PACES_END = {
+    "an estimate": (ESTIMATED, 3 * DOUBLING),
+    "a found rate": (FOUND, 10.93),
+    "after a cool-down of 3 s": (COOLED, 79.51),
+    "after a cool-down of an hour": (
+        replace(FOUND, cut=NOW - 3600.0, not_before=NOW),
+        163.94,
+    ),
+}
+
+
+@pytest.mark.parametrize(("state", "after"), PACES_END.values(), ids=PACES_END)
+def test_a_pace_ends_when_it_is_eight_times_the_rate(state: RateState, after: float) -> None:
+    """The end of a pace is when it has grown to eight times the rate that was found."""
+    end = rate_limit.pace_ends(state)
+    assert end == pytest.approx(NOW + after, abs=0.01)
+    assert rate_limit.pace(state, end) == pytest.approx(FORGOTTEN * state.rate)
+
+
+LIFTED = replace(FOUND, **CLOSED_ALONE, passing=5.0, slot=NOW + 7, windows=(WINDOW,))
+
+
+def test_a_cool_down_is_lifted_and_nothing_else() -> None:
+    """A cool-down ends now, without a test attempt; one that has ended stays as it was."""
+    now = NOW + 3
+    expected = replace(LIFTED, not_before=now, closed=inf, is_tested=True)
+    assert rate_limit.lifted(LIFTED, "cool-down", now) == expected
+    assert rate_limit.lifted(LIFTED, "cool-down", NOW + 12).not_before == NOW + 10
+
+
+def test_a_pace_is_lifted_and_nothing_else() -> None:
+    """As before the first refusal, requests are unlimited, and the next one need not wait."""
+    now = NOW + 3
+    expected = replace(LIFTED, rate=inf, found=False, passing=0.0, slot=now)
+    assert rate_limit.lifted(LIFTED, "pace", now) == expected
+    assert rate_limit.lifted(LIFTED, "pace", NOW + 8).slot == NOW + 7
+
+
+def test_windows_are_lifted_and_nothing_else() -> None:
+    """What the server said of its windows is forgotten, and the next request need not wait."""
+    now = NOW + 3
+    expected = replace(LIFTED, windows=(), slot=now)
+    assert rate_limit.lifted(LIFTED, "window", now) == expected
+    assert rate_limit.lifted(LIFTED, "window", NOW + 8).slot == NOW + 7
 
 
 OVER = {

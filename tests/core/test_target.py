@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from requests_authretry._core.target import origin_name, path_pattern
+from requests_authretry._core.target import Target, origin_name, path_pattern
 
 PATTERNS = {
     "https://[not-an-address": "",
@@ -38,6 +38,7 @@ NAMES = {
     "https://user:opensesame@api.test/a": "https://api.test",
     "http+unix://user:opensesame@%2Fa/info": "http+unix://%2fa",
     "mock://service": "mock://service",
+    f"{'x' * 2000}://service": f"{'x' * 1000}//",
     "no url": "",
 }
 
@@ -46,3 +47,15 @@ NAMES = {
 def test_each_socket_and_zone_is_an_origin_of_its_own(url: str, expected: str) -> None:
     """What is no origin for a token is named by the beginning of its URL, without the user."""
     assert origin_name(url) == expected
+
+
+def test_an_outage_concerns_an_endpoint_whatever_the_method() -> None:
+    """GET /users/42 and POST /users/17 fail at one endpoint."""
+    path = path_pattern("https://api.test/users/42")
+    target = Target("https://api.test", "abc", "POST", path)
+    assert target.endpoint == ("https://api.test", "/users/*")
+
+
+def test_a_thousand_characters_name_an_origin() -> None:
+    """Of a longer host its first characters count."""
+    assert origin_name(f"mock://{'a' * 2000}/") == f"mock://{'a' * 993}"
