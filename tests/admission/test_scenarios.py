@@ -16,7 +16,7 @@ import pytest
 import requests
 
 from requests_authretry import Backoff, Jitter, RateLimits, RetryPolicy, override
-from requests_authretry._admission import rate_limiter
+from requests_authretry._admission import policy_names, rate_limiter
 from tests.support.limits import ONCE, UNPACED
 from tests.support.scenario import Answer, World, closed_until, refused, timeline
 from tests.support.sessions import API
@@ -1142,8 +1142,8 @@ def test_what_is_known_of_limits_is_bounded(
     answer: Answer | None, url: str, field: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After 1050 endpoints, origins, callers or policies, 100 more take hardly any room."""
-    for bound in ("_MOST_QUEUES", "_MOST_NAMES"):
-        monkeypatch.setattr(rate_limiter, bound, MOST)
+    monkeypatch.setattr(rate_limiter, "_MOST_QUEUES", MOST)
+    monkeypatch.setattr(policy_names, "_MOST_NAMES", MOST)
 
     def server(request: Request) -> Reply:
         name = request.headers.get("X-Policy", request.headers["X-Other"][-1])
