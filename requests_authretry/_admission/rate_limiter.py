@@ -105,12 +105,11 @@ class RateLimiter:
     def covering(self, target: Target) -> tuple[Scope, ...]:
         """Return the scopes that may cover a request, the origin first.
 
-        The policies are expected that the server named for the same path, or for all paths that
-        begin like it: GitHub names one for ``/search/...`` and another for the rest.
+        The policies are expected that the server named for such requests, see `PolicyNames`.
         """
         origin, who = target.origin, target.credential
         scopes = (Scope(origin, who), Scope.of_endpoint(target))
-        names = self.names.expected(origin, target.path, self._clock.monotonic())
+        names = self.names.expected(target, self._clock.monotonic())
         return (*scopes, *(Scope(origin, who, name) for name in names))
 
     def sweep(self, now: float) -> None:

@@ -596,6 +596,59 @@ def test_a_limit_that_the_server_names_is_a_scope_and_is_not_tested(
     """)
 
 
+def test_a_policy_is_that_of_its_caller_and_method() -> None:
+    """Ann's writes have a limit of their own: Bob, who has another plan, and her reads go on."""
+
+    def answer(request: Request) -> Reply:
+        name = f"{request.headers['Authorization']} {request.name[:4]}"
+        if request.caller in {"A", "E"} and request.time < 30:
+            return Answer(429, {"Retry-After": "30", **policy(name, 0, 30)})
+        return Answer(200, policy(name, 90, 30))
+
+    world = World({"/orders": answer})
+    settings = world.settings(limits=UNPACED, retry=ONCE)
+    ann, bob = (world.session(settings, {"Authorization": name}) for name in ("ann", "bob"))
+    world.call(0, "A", "POST /orders", ann)
+    world.call(1, "B", "POST /orders", bob)
+    world.call(2, "C", "GET /orders", bob)
+    world.call(3, "D", "GET /orders", bob)
+    world.call(4, "E", "POST /orders", ann)
+    assert world.run() == timeline("""
+        0   A  POST /orders -> 429
+        0   A  ends with 429: all attempts are used up
+        1   B  POST /orders -> 200
+        2   C  GET /orders -> 200
+        3   D  GET /orders -> 200
+        4   E  waits 26 s: cool-down
+        30  E  POST /orders -> 200
+    """)
+
+
+def test_other_methods_of_a_path_may_have_another_policy() -> None:
+    """Writes are refused, and named so, after a read was let pass: other reads go on."""
+
+    def answer(request: Request) -> Reply:
+        if request.name.startswith("POST") and request.time < 30:
+            return Answer(429, {"Retry-After": "30", **policy("write", 0, 30)})
+        return Answer(200, policy("read", 90, 30))
+
+    assert happens(
+        {"/orders": answer},
+        (0, "A", "GET /orders"),
+        (1, "B", "POST /orders"),
+        (2, "C", "GET /orders"),
+        (3, "D", "POST /orders"),
+        retry=ONCE,
+    ) == timeline("""
+        0   A  GET /orders -> 200
+        1   B  POST /orders -> 429
+        1   B  ends with 429: all attempts are used up
+        2   C  GET /orders -> 200
+        3   D  waits 28 s: cool-down
+        31  D  POST /orders -> 200
+    """)
+
+
 SEARCH = policy("search", 0, 10)
 
 
