@@ -16,7 +16,7 @@ import pytest
 import requests
 
 from requests_authretry import Backoff, Jitter, RateLimits, RetryPolicy, override
-from requests_authretry._admission import policy_names, rate_limiter
+from requests_authretry._admission import field_memory, policy_names, rate_limiter
 from tests.support.limits import ONCE, UNPACED
 from tests.support.scenario import Answer, World, closed_until, refused, timeline
 from tests.support.sessions import API
@@ -1197,6 +1197,7 @@ def test_what_is_known_of_limits_is_bounded(
     """After 1050 endpoints, origins, callers or policies, 100 more take hardly any room."""
     monkeypatch.setattr(rate_limiter, "_MOST_QUEUES", MOST)
     monkeypatch.setattr(policy_names, "_MOST_NAMES", MOST)
+    monkeypatch.setattr(field_memory, "_MOST_SCOPES", MOST)
 
     def server(request: Request) -> Reply:
         name = request.headers.get("X-Policy", request.headers["X-Other"][-1])
