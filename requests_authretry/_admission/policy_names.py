@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .._core.rate_limit import MAX_COOL_DOWN_SECONDS
 from .table import Table
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from .._core.records import Limit
     from .._core.target import Target
 
-_MOST_NAMES, _NAMED_SECONDS = 10_000, 3600.0
+_MOST_NAMES, _NAMED_SECONDS = 10_000, 2 * MAX_COOL_DOWN_SECONDS
 
 Names = tuple[str, ...]
 """Names of policies, sorted."""
@@ -41,7 +42,11 @@ class PolicyNames:
         """Expect the policies that an answer names of such requests, and of those like them."""
         names = tuple(sorted({limit.name for limit in limits} - {""}))
         origin, (whole, *beginnings) = target.origin, _beginnings(target)
-        if not names or self._names.get((origin, whole), now, None) == names:
+        # A cool-down that begins now may last so long: its policy has to be expected until then.
+        if (
+            not names
+            or self._names.get((origin, whole), now + MAX_COOL_DOWN_SECONDS, None) == names
+        ):
             return
         for beginning in beginnings:
             known = self._names.get((origin, beginning), now, None)

@@ -649,6 +649,20 @@ def test_other_methods_of_a_path_may_have_another_policy() -> None:
     """)
 
 
+@pytest.mark.parametrize("named", [3590, 7190, 7250])
+def test_a_policy_is_expected_as_long_as_its_cool_down_lasts(named: int) -> None:
+    """The server has named the policy for an hour or two, when it refuses for 60 s."""
+    answers = [Answer(200, policy("all", 90, 30)), Answer(429, {**policy("all", 0, 60)}), 200]
+    lines = happens(
+        {"/orders": answers},
+        (0, "A", "GET /orders"),
+        (named, "B", "GET /orders"),
+        (named + 20, "C", "GET /orders"),
+        retry=ONCE,
+    )
+    assert f"{named + 20} C waits 40 s: cool-down" in lines
+
+
 SEARCH = policy("search", 0, 10)
 
 
