@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from dataclasses import replace
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
@@ -215,16 +216,26 @@ class RateLimiter:
         is_wide = self._reaches.get((origin, who), now, Reach()).is_wide(now)
         return (Scope(origin, who), endpoint) if is_wide else (endpoint,)
 
-    def learn_reach(self, target: Target, began: float, seconds: float) -> None:
+    def learn_reach(self, target: Target, began: float) -> None:
         """Learn from a refusal without a name whether the limit covers more than an endpoint."""
         at, now = (target.origin, target.credential), self._clock.monotonic()
         with self._lock:
             whole = self._queues.get(Scope(*at))
             may_widen = whole is None or now >= whole.state.narrowed_until
-            reach = self._reaches.get(at, now, Reach()).on_refused(
-                target, began, now, now + seconds, may_widen=may_widen
-            )
+            reach = self._reach(at, now).on_refused(target, began, now, may_widen=may_widen)
             self._reaches.put(at, reach, now)
+
+    def _reach(self, at: tuple[str, str], now: float) -> Reach:
+        """Return how far refusals reach, with those alone whose endpoints are still closed.
+
+        A test attempt that passed, or a user, may have ended a cool-down early.
+        """
+        reach = self._reaches.get(at, now, Reach())
+        queues = (
+            (each, self._queues.get(Scope(*at, "", each.endpoint))) for each in reach.refusals
+        )
+        closed = (each for each, queue in queues if queue and now < queue.state.not_before)
+        return replace(reach, refusals=tuple(closed))
 
     def start_cool_down(
         self, scope: Scope, until: float, retry_after: float, *, may_test: bool

@@ -395,6 +395,38 @@ def test_two_endpoints_that_were_refused_together_do_not_widen_the_scope() -> No
     """)
 
 
+@pytest.mark.parametrize("refused_again", [5, 70])
+def test_an_endpoint_that_is_open_again_widens_no_scope(refused_again: int) -> None:
+    """A limit covers single orders, as the test T shows: with /users it does not cover /carts."""
+    lines = happens(
+        {"/orders": [refused(60), 200, refused(60)], "/users": [refused(60)]},
+        (0, "A", "GET /orders"),
+        (1, "T", "GET /orders"),
+        (refused_again, "B", "GET /orders"),
+        (refused_again + 5, "C", "GET /users"),
+        (refused_again + 10, "D", "GET /health"),
+        (refused_again + 10, "E", "GET /carts"),
+        takes=1.0,
+        retry=ONCE,
+    )
+    assert not [line for line in lines if "waits" in line]
+
+
+def test_an_endpoint_is_open_again_after_an_hour_and_widens_no_scope() -> None:
+    """A server wants no order for years, and refuses users much later: other requests go on."""
+    lines = happens(
+        {"/orders": [refused(100_000_000), refused(1)], "/users": [refused(60)]},
+        (0, "A", "GET /orders"),
+        (3500, "B", "GET /orders"),
+        (7000, "C", "GET /users"),
+        (7010, "D", "GET /health"),
+        (7010, "E", "GET /carts"),
+        takes=1.0,
+        retry=ONCE,
+    )
+    assert not [line for line in lines if "waits" in line]
+
+
 def test_a_refusal_that_ends_later_hides_no_evidence() -> None:
     """C left after A's refusal had arrived, and before B's had: two endpoints widen the scope."""
     assert happens(
