@@ -1244,6 +1244,7 @@ def test_what_is_known_of_limits_is_bounded(
     monkeypatch.setattr(rate_limiter, "_MOST_QUEUES", MOST)
     monkeypatch.setattr(policy_names, "_MOST_NAMES", MOST)
     monkeypatch.setattr(field_memory, "_MOST_SCOPES", MOST)
+    monkeypatch.setattr(field_memory, "_MOST_ORIGINS", MORE)  # all are forgotten when it is full
 
     def server(request: Request) -> Reply:
         name = request.headers.get("X-Policy", request.headers["X-Other"][-1])
