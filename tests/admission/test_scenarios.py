@@ -352,6 +352,32 @@ def test_a_success_of_a_request_that_left_before_the_refusal_arrived_is_no_test(
     """)
 
 
+def test_a_request_that_left_before_a_short_cool_down_is_no_test() -> None:
+    """C leaves when the first cool-down is over, before B is refused: D closes the endpoint."""
+    answers = [
+        refused(10),
+        refused("0.4", takes=0.05),
+        Answer(takes=0.1),
+        refused(30),
+        refused(30),
+        200,
+    ]
+    assert happens(
+        {"/orders": answers},
+        (0, "A", "GET /orders"),
+        (10, "B", "GET /orders"),
+        (10.01, "C", "GET /orders"),
+        (12, "D", "GET /orders"),
+        (13, "T", "GET /orders"),
+        (14, "E", "GET /orders"),
+        retry=ONCE,
+        limits=RateLimits(),
+    )[-2:] == timeline("""
+        14  E  waits 29 s: cool-down
+        43  E  GET /orders -> 200
+    """)
+
+
 def test_a_refusal_of_a_request_that_left_before_the_first_one_arrived_is_no_test() -> None:
     """B was under way when A's refusal arrived, and was refused too: C is the test all the same."""
     assert happens(
