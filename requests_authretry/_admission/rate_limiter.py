@@ -368,7 +368,7 @@ class RateLimiter:
         with self._lock:
             queue, now = self._queues.get(scope), self._clock.monotonic()
             if queue is not None:
-                queue.lifted_until = queue.state.not_before
+                queue.lifted_until = max(queue.lifted_until, queue.state.not_before)
                 queue.state = rate_limit.lifted(queue.state, kind, now)
                 queue.wake_first()
 
