@@ -217,7 +217,7 @@ class Admission:
         seconds = outcome.retry_after if self._limits.cool_down else None
         if seconds and (refuses or outcome.status == OK):
             if refuses and not any(limit.name for limit in limits):
-                limiter.learn_reach(target, began, seconds)
+                limiter.learn_reach(target, began)
             self._shared_limits.start_cool_down(
                 limiter.scopes_of(target, limits), seconds, outcome.status, may_test=refuses
             )

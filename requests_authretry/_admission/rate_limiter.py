@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from dataclasses import replace
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
@@ -107,12 +108,11 @@ class RateLimiter:
     def covering(self, target: Target) -> tuple[Scope, ...]:
         """Return the scopes that may cover a request, the origin first.
 
-        The policies are expected that the server named for the same path, or for all paths that
-        begin like it: GitHub names one for ``/search/...`` and another for the rest.
+        The policies are expected that the server named for such requests, see `PolicyNames`.
         """
         origin, who = target.origin, target.credential
         scopes = (Scope(origin, who), Scope.of_endpoint(target))
-        names = self.names.expected(origin, target.path, self._clock.monotonic())
+        names = self.names.expected(target, self._clock.monotonic())
         return (*scopes, *(Scope(origin, who, name) for name in names))
 
     def sweep(self, now: float) -> None:
@@ -218,16 +218,26 @@ class RateLimiter:
         is_wide = self._reaches.get((origin, who), now, _NO_REACH).is_wide(now)
         return (Scope(origin, who), endpoint) if is_wide else (endpoint,)
 
-    def learn_reach(self, target: Target, began: float, seconds: float) -> None:
+    def learn_reach(self, target: Target, began: float) -> None:
         """Learn from a refusal without a name whether the limit covers more than an endpoint."""
         at, now = (target.origin, target.credential), self._clock.monotonic()
         with self._lock:
             whole = self._queues.get(Scope(*at))
             may_widen = whole is None or now >= whole.state.narrowed_until
-            reach = self._reaches.get(at, now, _NO_REACH).on_refused(
-                target, began, now, now + seconds, may_widen=may_widen
-            )
+            reach = self._reach(at, now).on_refused(target, began, now, may_widen=may_widen)
             self._reaches.put(at, reach, now)
+
+    def _reach(self, at: tuple[str, str], now: float) -> Reach:
+        """Return how far refusals reach, with those alone whose endpoints are still closed.
+
+        A test attempt that passed, or a user, may have ended a cool-down early.
+        """
+        reach = self._reaches.get(at, now, _NO_REACH)
+        queues = (
+            (each, self._queues.get(Scope(*at, "", each.endpoint))) for each in reach.refusals
+        )
+        closed = (each for each, queue in queues if queue and now < queue.state.not_before)
+        return replace(reach, refusals=tuple(closed))
 
     def start_cool_down(
         self, scope: Scope, until: float, retry_after: float, *, may_test: bool
@@ -342,7 +352,7 @@ class RateLimiter:
     def _count_passed(self, target: Target, began: float, now: float) -> None:
         at = target.origin, target.credential
         known = self._reaches.get(at, now, _NO_REACH)
-        reach = known.on_passed(target, began, now)
+        reach = known.on_passed(target, began)
         for scope, queue in self._queues_of(target, now).items():
             queue.state = rate_limit.on_success(queue.state, now)
             state = rate_limit.on_passed(queue.state, began, now)
@@ -365,7 +375,7 @@ class RateLimiter:
         with self._lock:
             queue, now = self._queues.get(scope), self._clock.monotonic()
             if queue is not None:
-                queue.lifted_until = queue.state.not_before
+                queue.lifted_until = max(queue.lifted_until, queue.state.not_before)
                 queue.state = rate_limit.lifted(queue.state, kind, now)
                 queue.wake_first()
 

@@ -373,7 +373,10 @@ def with_cool_down(
     if until <= state.not_before or (may_test and now < state.narrowed_until):
         return state
     if until <= state.not_before + SAME_COOL_DOWN_SECONDS:
-        return state._replace(not_before=until)
+        # Requests may have left between its end and this, so that none that passes is evidence.
+        return state._replace(
+            not_before=until, closed=state.closed if now < state.not_before else inf
+        )
     if now >= state.not_before:
         state = state._replace(closed=now if may_test else inf, is_tested=not may_test)
     return state._replace(not_before=until, asked=retry_after)

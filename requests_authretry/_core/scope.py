@@ -58,17 +58,15 @@ class Scope(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """A refusal that began a cool-down. Times are monotonic seconds.
+    """A refusal that began a cool-down.
 
     Attributes:
         endpoint: Its method and path.
-        arrived: When it arrived, the first one of this cool-down.
-        until: When the cool-down ends.
+        arrived: When it arrived, the first one of this cool-down, in monotonic seconds.
     """
 
     endpoint: str
     arrived: float
-    until: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +85,7 @@ class Reach:
         """Whether a refusal closes the whole origin."""
         return now < self.wide_until
 
-    def on_passed(self, target: Target, began: float, now: float) -> Reach:
+    def on_passed(self, target: Target, began: float) -> Reach:
         """Learn from a request that the server let pass, and was sent at ``began``.
 
         If other endpoints are closed meanwhile, their limits do not cover the origin: what they
@@ -97,13 +95,11 @@ class Reach:
         left = tuple(
             refusal
             for refusal in self.refusals
-            if refusal.endpoint == endpoint or began < refusal.arrived or now >= refusal.until
+            if refusal.endpoint == endpoint or began < refusal.arrived
         )
         return self if left == self.refusals else Reach(left, self.wide_until)
 
-    def on_refused(
-        self, target: Target, began: float, now: float, until: float, *, may_widen: bool
-    ) -> Reach:
+    def on_refused(self, target: Target, began: float, now: float, *, may_widen: bool) -> Reach:
         """Learn from a refusal without a name.
 
         Args:
@@ -111,17 +107,13 @@ class Reach:
             began: When the request was sent. One that left before another refusal arrived is no
                 evidence that both come of one limit.
             now: When the refusal arrived.
-            until: When the cool-down ends that it asks for.
             may_widen: False where a test attempt has shown that a limit does not cover the origin.
         """
         endpoint = Scope.of_endpoint(target).endpoint
-        closed = [refusal for refusal in self.refusals if now < refusal.until]
-        own = next((refusal for refusal in closed if refusal.endpoint == endpoint), None)
-        others = [refusal for refusal in closed if refusal is not own]
+        known = (refusal for refusal in self.refusals if refusal.endpoint == endpoint)
+        own = next(known, Refusal(endpoint, now))
+        others = [refusal for refusal in self.refusals if refusal.endpoint != endpoint]
         is_second = any(refusal.arrived <= began for refusal in others)
         is_wide = may_widen and (is_second or self.is_wide(now))
-        if own is None:
-            own = Refusal(endpoint, now, until)
-        newest = own._replace(until=max(own.until, until))
-        refusals = (*others, newest)[-_MOST_REFUSALS:]
+        refusals = (*others, own)[-_MOST_REFUSALS:]
         return Reach(refusals, now + LEARNT_SECONDS if is_wide else self.wide_until)

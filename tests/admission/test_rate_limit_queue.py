@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @contextmanager
 def waiting(*, has_sent: bool = False, arrival: int, deadline: float = inf) -> Iterator[Waiter]:
     """Make a call that waits."""
-    waiter = Waiter(FakeClock(), deadline, lambda *_: None)
+    waiter = Waiter(FakeClock(), deadline, inf, lambda *_: None)
     waiter.rank = not has_sent, arrival
     with waiter.life:
         yield waiter

@@ -375,6 +375,32 @@ def test_a_success_of_a_request_that_left_before_the_refusal_arrived_is_no_test(
     """)
 
 
+def test_a_request_that_left_before_a_short_cool_down_is_no_test() -> None:
+    """C leaves when the first cool-down is over, before B is refused: D closes the endpoint."""
+    answers: Replies = [
+        refused(10),
+        refused("0.4", takes=0.05),
+        Answer(takes=0.1),
+        refused(30),
+        refused(30),
+        200,
+    ]
+    assert happens(
+        {"/orders": answers},
+        (0, "A", "GET /orders"),
+        (10, "B", "GET /orders"),
+        (10.01, "C", "GET /orders"),
+        (12, "D", "GET /orders"),
+        (13, "T", "GET /orders"),
+        (14, "E", "GET /orders"),
+        retry=ONCE,
+        limits=RateLimits(),
+    )[-2:] == timeline("""
+        14  E  waits 29 s: cool-down
+        43  E  GET /orders -> 200
+    """)
+
+
 def test_a_refusal_of_a_request_that_left_before_the_first_one_arrived_is_no_test() -> None:
     """B was under way when A's refusal arrived, and was refused too: C is the test all the same."""
     assert happens(
@@ -416,6 +442,38 @@ def test_two_endpoints_that_were_refused_together_do_not_widen_the_scope() -> No
         10.5  B  GET /users -> 200 after 1 s
         11    A  GET /orders -> 200 after 1 s
     """)
+
+
+@pytest.mark.parametrize("refused_again", [5, 70])
+def test_an_endpoint_that_is_open_again_widens_no_scope(refused_again: int) -> None:
+    """A limit covers single orders, as the test T shows: with /users it does not cover /carts."""
+    lines = happens(
+        {"/orders": [refused(60), 200, refused(60)], "/users": [refused(60)]},
+        (0, "A", "GET /orders"),
+        (1, "T", "GET /orders"),
+        (refused_again, "B", "GET /orders"),
+        (refused_again + 5, "C", "GET /users"),
+        (refused_again + 10, "D", "GET /health"),
+        (refused_again + 10, "E", "GET /carts"),
+        takes=1.0,
+        retry=ONCE,
+    )
+    assert not [line for line in lines if "waits" in line]
+
+
+def test_an_endpoint_is_open_again_after_an_hour_and_widens_no_scope() -> None:
+    """A server wants no order for years, and refuses users much later: other requests go on."""
+    lines = happens(
+        {"/orders": [refused(100_000_000), refused(1)], "/users": [refused(60)]},
+        (0, "A", "GET /orders"),
+        (3500, "B", "GET /orders"),
+        (7000, "C", "GET /users"),
+        (7010, "D", "GET /health"),
+        (7010, "E", "GET /carts"),
+        takes=1.0,
+        retry=ONCE,
+    )
+    assert not [line for line in lines if "waits" in line]
 
 
 def test_a_refusal_that_ends_later_hides_no_evidence() -> None:
@@ -617,6 +675,77 @@ def test_a_limit_that_the_server_names_is_a_scope_and_is_not_tested(
         30  D  GET {base}/search/issues -> 200
         30  E  POST {base}/search/code -> 200
     """)
+
+
+def test_a_policy_is_that_of_its_caller_and_method() -> None:
+    """Ann's writes have a limit of their own: Bob, who has another plan, and her reads go on."""
+
+    def answer(request: Request) -> Reply:
+        name = f"{request.headers['Authorization']} {request.name[:4]}"
+        if request.caller in {"A", "E"} and request.time < 30:
+            return Answer(429, {"Retry-After": "30", **policy(name, 0, 30)})
+        return Answer(200, policy(name, 90, 30))
+
+    world = World({"/orders": answer})
+    settings = world.settings(limits=UNPACED, retry=ONCE)
+    ann, bob = (world.session(settings, {"Authorization": name}) for name in ("ann", "bob"))
+    world.call(0, "A", "POST /orders", ann)
+    world.call(1, "B", "POST /orders", bob)
+    world.call(2, "C", "GET /orders", bob)
+    world.call(3, "D", "GET /orders", bob)
+    world.call(4, "E", "POST /orders", ann)
+    assert world.run() == timeline("""
+        0   A  POST /orders -> 429
+        0   A  ends with 429: all attempts are used up
+        1   B  POST /orders -> 200
+        2   C  GET /orders -> 200
+        3   D  GET /orders -> 200
+        4   E  waits 26 s: cool-down
+        30  E  POST /orders -> 200
+    """)
+
+
+def test_other_methods_of_a_path_may_have_another_policy() -> None:
+    """Writes are refused, and named so, after a read was let pass: other reads go on."""
+
+    def answer(request: Request) -> Reply:
+        if request.name.startswith("POST") and request.time < 30:
+            return Answer(429, {"Retry-After": "30", **policy("write", 0, 30)})
+        return Answer(200, policy("read", 90, 30))
+
+    assert happens(
+        {"/orders": answer},
+        (0, "A", "GET /orders"),
+        (1, "B", "POST /orders"),
+        (2, "C", "GET /orders"),
+        (3, "D", "POST /orders"),
+        retry=ONCE,
+    ) == timeline("""
+        0   A  GET /orders -> 200
+        1   B  POST /orders -> 429
+        1   B  ends with 429: all attempts are used up
+        2   C  GET /orders -> 200
+        3   D  waits 28 s: cool-down
+        31  D  POST /orders -> 200
+    """)
+
+
+@pytest.mark.parametrize("named", [3590, 7190, 7250])
+def test_a_policy_is_expected_as_long_as_its_cool_down_lasts(named: int) -> None:
+    """The server has named the policy for an hour or two, when it refuses for 60 s."""
+    answers: Replies = [
+        Answer(200, policy("all", 90, 30)),
+        Answer(429, {**policy("all", 0, 60)}),
+        200,
+    ]
+    lines = happens(
+        {"/orders": answers},
+        (0, "A", "GET /orders"),
+        (named, "B", "GET /orders"),
+        (named + 20, "C", "GET /orders"),
+        retry=ONCE,
+    )
+    assert f"{named + 20} C waits 40 s: cool-down" in lines
 
 
 SEARCH = policy("search", 0, 10)

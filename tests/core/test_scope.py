@@ -15,11 +15,9 @@ ITEMS = Target(API, "abc", "GET", "/items")
 WIDENED = Reach(wide_until=600.0)
 
 
-def refused(
-    reach: Reach, target: Target, at: float, *, until: float = 100.0, may_widen: bool = True
-) -> Reach:
+def refused(reach: Reach, target: Target, at: float, *, may_widen: bool = True) -> Reach:
     """Return a reach after the refusal of a request that was sent and answered at one time."""
-    return reach.on_refused(target, at, at, until, may_widen=may_widen)
+    return reach.on_refused(target, at, at, may_widen=may_widen)
 
 
 KEYS = {
@@ -43,18 +41,18 @@ def test_an_endpoint_is_a_method_and_a_path_of_one_caller() -> None:
 
 
 def test_a_first_refusal_does_not_widen_the_scope() -> None:
-    """A refusal of GET /orders is remembered with its end, and the origin stays open."""
-    reach = refused(Reach(), ORDERS, 10.0, until=40.0)
-    assert reach == Reach((Refusal("GET /orders", 10.0, 40.0),), -inf)
+    """A refusal of GET /orders is remembered, and the origin stays open."""
+    reach = refused(Reach(), ORDERS, 10.0)
+    assert reach == Reach((Refusal("GET /orders", 10.0),), -inf)
     assert not reach.is_wide(10.0)
 
 
 def test_a_second_endpoint_widens_the_scope_for_ten_minutes() -> None:
     """GET /items is refused during the cool-down of GET /orders: both come of one limit."""
-    reach = refused(refused(Reach(), ORDERS, 10.0, until=40.0), ITEMS, 20.0, until=30.0)
+    reach = refused(refused(Reach(), ORDERS, 10.0), ITEMS, 20.0)
     assert reach.refusals == (
-        Refusal("GET /orders", 10.0, 40.0),
-        Refusal("GET /items", 20.0, 30.0),
+        Refusal("GET /orders", 10.0),
+        Refusal("GET /items", 20.0),
     )
     assert reach.wide_until == 20.0 + LEARNT_SECONDS
     assert reach.is_wide(619.0)
@@ -68,26 +66,31 @@ def test_only_a_request_that_left_after_the_first_refusal_widens_the_scope(
 ) -> None:
     """Two requests that were under way together are no evidence that both come of one limit."""
     first = refused(Reach(), ORDERS, 10.0)
-    reach = first.on_refused(ITEMS, began, 20.0, 100.0, may_widen=True)
+    reach = first.on_refused(ITEMS, began, 20.0, may_widen=True)
     assert reach.is_wide(20.0) is is_wide
 
 
-@pytest.mark.parametrize(("at", "is_wide"), [(39.0, True), (40.0, False), (50.0, False)])
-def test_a_refusal_whose_cool_down_has_ended_does_not_widen_the_scope(
-    at: float,
+def test_the_same_endpoint_does_not_widen_the_scope() -> None:
+    """GET /orders is refused again: its first arrival is kept."""
+    reach = refused(Reach(), ORDERS, 10.0)
+    assert refused(reach, ORDERS, 20.0) == Reach((Refusal("GET /orders", 10.0),))
+
+
+@pytest.mark.parametrize(("began", "is_wide"), [(9.0, True), (10.0, False), (15.0, False)])
+def test_an_endpoint_that_answers_meanwhile_takes_the_evidence_away(
+    began: float,
     is_wide: bool,  # noqa: FBT001 (a column of the table)
 ) -> None:
-    """The refusal of GET /orders counts until 40 s, and is forgotten then."""
-    reach = refused(refused(Reach(), ORDERS, 10.0, until=40.0), ITEMS, at)
-    assert reach.is_wide(at) is is_wide
-    assert len(reach.refusals) == 1 + is_wide
+    """GET /users passes after GET /orders was refused: the refusal of GET /items widens nothing."""
+    users = Target(API, "abc", "GET", "/users")
+    reach = refused(Reach(), ORDERS, 10.0).on_passed(users, began)
+    assert refused(reach, ITEMS, 20.0).is_wide(20.0) is is_wide
 
 
-def test_the_same_endpoint_does_not_widen_the_scope() -> None:
-    """GET /orders is refused again: its first arrival and its latest end are kept."""
-    reach = refused(Reach(), ORDERS, 10.0, until=40.0)
-    assert refused(reach, ORDERS, 20.0, until=60.0) == Reach((Refusal("GET /orders", 10.0, 60.0),))
-    assert refused(reach, ORDERS, 20.0, until=30.0) == Reach((Refusal("GET /orders", 10.0, 40.0),))
+def test_an_answer_of_the_refused_endpoint_is_no_such_evidence() -> None:
+    """Another GET /orders passes: that says nothing of other endpoints."""
+    reach = refused(Reach(), ORDERS, 10.0)
+    assert reach.on_passed(ORDERS, 15.0) is reach
 
 
 def test_a_refusal_keeps_a_wide_scope_wide() -> None:

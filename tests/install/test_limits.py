@@ -123,6 +123,21 @@ def test_a_store_does_not_bring_a_lifted_cool_down_back() -> None:
     assert [limit.ends_in for limit in put.limits if limit.kind == "cool-down"] == [90.0]
 
 
+def test_a_lifted_cool_down_stays_lifted_when_more_is_lifted() -> None:
+    """A user lifts the cool-down, then the pace: the store does not bring the cool-down back."""
+    clock = FakeClock()
+    put, session = mounted(hint(30), 200, 200, clock=clock, store=MemoryStore(clock))
+    session.get(API)
+    for limit in sorted(put.limits, key=lambda limit: limit.kind):
+        put.limits.forget(limit)
+    for _ in range(2):  # the first one lets the store be looked into
+        looks_end()
+        clock.advance(2.0)
+        before = clock.monotonic()
+        session.get(API)
+        assert clock.monotonic() == before
+
+
 def test_limits_of_sites_are_listed_too() -> None:
     """A site with settings of its own has limits of its own."""
     clock = FakeClock()
