@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._core.bounds import FIELD
+from .._core.bounds import FIELD, URL_KEPT
 from .._core.rate_limit import MAX_COOL_DOWN_SECONDS, free_requests, is_plenty
 from .table import Table
 
@@ -55,7 +55,7 @@ class FieldMemory:
 
     def is_old(self, url: str, fields: Mapping[str, str], now: float) -> bool:
         """Whether an answer tells what the origin's last one told, and need not be read."""
-        beginning = url[: url.find("/", 8)]
+        beginning = _beginning(url)
         told = self._told.get(beginning)
         if told is None:
             return False
@@ -82,8 +82,13 @@ class FieldMemory:
         if len(self._told) >= _MOST_ORIGINS:
             self._told.clear()
         most = min(free, default=_MOST_SAME)
-        self._told[url[: url.find("/", 8)]] = Told(fields, tuple(counted), most)
+        self._told[_beginning(url)] = Told(fields, tuple(counted), most)
 
     def clear(self) -> None:
         """Have every answer read again."""
         self._told.clear()
+
+
+def _beginning(url: str) -> str:
+    """Return the beginning of a URL that stands for its origin; a redirect may name a long user."""
+    return url[: url.find("/", 8)][:URL_KEPT]
