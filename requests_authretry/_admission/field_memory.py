@@ -18,6 +18,8 @@ _MOST_ORIGINS, _MOST_SCOPES = 1000, 10_000
 _MOST_SAME = 1000
 """Answers with the same fields that are passed over before one is read again."""
 
+_NONE = 0, 0.0
+
 
 class Told:
     """The rate-limit fields of an origin's last answer, which need not be read again for a while.
@@ -38,20 +40,33 @@ class Told:
 class FieldMemory:
     """What servers told last, and how many requests were sent meanwhile. Thread-safe.
 
-    A count may lack some of the requests that threads have sent at once.
+    A count may lack some of the requests that threads have sent at once. It begins anew with the
+    window of the limit.
     """
 
     def __init__(self) -> None:
         self._told: dict[str, Told] = {}
-        self._used: Table[Scope, int] = Table(_MOST_SCOPES, MAX_COOL_DOWN_SECONDS)
+        # The number of requests, and when the window ends.
+        self._used: Table[Scope, tuple[int, float]] = Table(_MOST_SCOPES, MAX_COOL_DOWN_SECONDS)
 
     def used(self, scope: Scope, now: float) -> int:
-        """Return the requests that were sent since less than half of a limit was left."""
-        return self._used.get(scope, now, 0)
+        """Return the requests that were sent in this window since less than half was left."""
+        used, until = self._used.get(scope, now, _NONE)
+        return used if now < until else 0
 
-    def count(self, scope: Scope, number: int, now: float) -> None:
-        """Count requests that were sent while less than half of a limit was left."""
-        self._used.put(scope, self.used(scope, now) + number, now)
+    def count(self, scope: Scope, number: int, now: float, reset: float = 0.0) -> None:
+        """Count requests that were sent while less than half of a limit was left.
+
+        Args:
+            scope: What the limit covers.
+            number: How many requests.
+            now: The monotonic clock.
+            reset: Seconds until the window ends, in case it is a new one.
+        """
+        used, until = self._used.get(scope, now, _NONE)
+        if now >= until:
+            used, until = 0, now + reset
+        self._used.put(scope, (used + number, until), now)
 
     def is_old(self, url: str, fields: Mapping[str, str], now: float) -> bool:
         """Whether an answer tells what the origin's last one told, and need not be read."""

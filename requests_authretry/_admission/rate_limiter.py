@@ -303,7 +303,7 @@ class RateLimiter:
                     continue
                 used = self.memory.used(scope, now)
                 if rate_limit.free_requests(told, used) > 0:
-                    self.memory.count(scope, 1, now)
+                    self.memory.count(scope, 1, now, max(limit.reset for limit in told))
                     continue
             learn = partial(rate_limit.on_rate_limit_fields, succeeded=succeeded, used=used)
             self._learn_windows(scope, partial(learn, number=numbers.get(scope, -1), limits=told))
