@@ -263,7 +263,7 @@ def ask(
         return state, Slot(state.sent)
     blocked, probe_at = blocked_until(state, now), probe_time(state, now)
     is_hopeless = probe_at is None and now < blocked and latest < blocked
-    if now > deadline or is_hopeless:
+    if now >= deadline or is_hopeless:
         return state, TooLate(max(blocked - now, 0.0))
     wait = max(blocked - now, state.slot - now, 0.0)
     if place:
@@ -277,7 +277,7 @@ def ask(
             state = on_sent(state, now)._replace(probed=now)
             return state, Slot(state.sent)
         until = probe_at
-    seconds = min(until, deadline + OVERDUE) - now
+    seconds = min(until, deadline) - now
     if now < state.not_before:
         return state, AskAgain(seconds, Reason.COOL_DOWN, state.asked)
     return state, AskAgain(seconds, Reason.PACING)

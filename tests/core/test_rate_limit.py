@@ -443,7 +443,7 @@ ASKED = {
     "a slot beyond the deadline": (
         replace(SLOW, slot=8.0),
         0,
-        AskAgain(5.0 + OVERDUE, Reason.PACING),
+        AskAgain(5.0, Reason.PACING),
     ),
 }
 
