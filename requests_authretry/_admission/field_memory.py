@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from .._core.bounds import FIELD, MAX_COOL_DOWN_SECONDS
 from .._core.rate_limit import free_requests, is_plenty
+from .._core.target import origin_name
 from .table import Table
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 _MOST_ORIGINS, _MOST_SCOPES = 1000, 10_000
 _MOST_SAME = 1000
 """Answers with the same fields that are passed over before one is read again."""
+
+_NONE = 0, 0.0
 
 
 class Told:
@@ -38,31 +41,44 @@ class Told:
 class FieldMemory:
     """What servers told last, and how many requests were sent meanwhile. Thread-safe.
 
-    A count may lack some of the requests that threads have sent at once.
+    A count may lack some of the requests that threads have sent at once. It begins anew with the
+    window of the limit.
     """
 
     def __init__(self) -> None:
         self._told: dict[str, Told] = {}
-        self._used: Table[Scope, int] = Table(_MOST_SCOPES, MAX_COOL_DOWN_SECONDS)
+        # The number of requests, and when the window ends.
+        self._used: Table[Scope, tuple[int, float]] = Table(_MOST_SCOPES, MAX_COOL_DOWN_SECONDS)
 
     def used(self, scope: Scope, now: float) -> int:
-        """Return the requests that were sent since less than half of a limit was left."""
-        return self._used.get(scope, now, 0)
+        """Return the requests that were sent in this window since less than half was left."""
+        used, until = self._used.get(scope, now, _NONE)
+        return used if now < until else 0
 
-    def count(self, scope: Scope, number: int, now: float) -> None:
-        """Count requests that were sent while less than half of a limit was left."""
-        self._used.put(scope, self.used(scope, now) + number, now)
+    def count(self, scope: Scope, number: int, now: float, reset: float = 0.0) -> None:
+        """Count requests that were sent while less than half of a limit was left.
+
+        Args:
+            scope: What the limit covers.
+            number: How many requests.
+            now: The monotonic clock.
+            reset: Seconds until the window ends, in case it is a new one.
+        """
+        used, until = self._used.get(scope, now, _NONE)
+        if now >= until:
+            used, until = 0, now + reset
+        self._used.put(scope, (used + number, until), now)
 
     def is_old(self, url: str, fields: Mapping[str, str], now: float) -> bool:
         """Whether an answer tells what the origin's last one told, and need not be read."""
-        beginning = url[: url.find("/", 8)]
-        told = self._told.get(beginning)
+        origin = origin_name(url)
+        told = self._told.get(origin)
         if told is None:
             return False
         if told.same < told.most and told.fields == fields:
             told.same += 1
             return True
-        if self._told.pop(beginning, None) is told:
+        if self._told.pop(origin, None) is told:
             for scope in told.scopes:
                 self.count(scope, told.same, now)
         return False
@@ -82,7 +98,7 @@ class FieldMemory:
         if len(self._told) >= _MOST_ORIGINS:
             self._told.clear()
         most = min(free, default=_MOST_SAME)
-        self._told[url[: url.find("/", 8)]] = Told(fields, tuple(counted), most)
+        self._told[origin_name(url)] = Told(fields, tuple(counted), most)
 
     def clear(self) -> None:
         """Have every answer read again."""

@@ -266,10 +266,15 @@ class RateLimiter:
             return is_news and self._origins[scope.origin] <= _MOST_ANNOUNCED
 
     def adopt_cool_down(self, scope: Scope, until: float, seconds: float) -> bool:
-        """Start the cool-down of another process, unless a user lifted it; as `start_cool_down`."""
+        """Start the cool-down of another process; see `start_cool_down`.
+
+        One that ends when the last one here ended is the same one, which came back from the store.
+        """
         queue = self._queues.get(scope)
-        if queue is not None and until <= queue.lifted_until + rate_limit.SAME_COOL_DOWN_SECONDS:
-            return False
+        if queue is not None:
+            known = max(queue.lifted_until, queue.state.not_before)
+            if until <= known + rate_limit.SAME_COOL_DOWN_SECONDS:
+                return False
         return self.start_cool_down(scope, until, seconds, may_test=True)
 
     def on_refused(self, scope: Scope, began: float) -> None:
@@ -305,7 +310,7 @@ class RateLimiter:
                     continue
                 used = self.memory.used(scope, now)
                 if rate_limit.free_requests(told, used) > 0:
-                    self.memory.count(scope, 1, now)
+                    self.memory.count(scope, 1, now, max(limit.reset for limit in told))
                     continue
             learn = partial(rate_limit.on_rate_limit_fields, succeeded=succeeded, used=used)
             self._learn_windows(scope, partial(learn, number=numbers.get(scope, -1), limits=told))

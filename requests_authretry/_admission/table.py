@@ -46,7 +46,12 @@ class Table(Generic[K, V]):
 
     def keys(self, now: float) -> list[K]:
         """Return the keys of the entries that are young enough, the oldest first."""
-        return [key for key, (_, until) in self._entries.items() if now < until]
+        entries = self._copy()
+        return [key for key, (_, until) in entries.items() if now < until]
+
+    def _copy(self) -> dict[K, tuple[V, float]]:
+        with self._lock:
+            return dict(self._entries)
 
     def __len__(self) -> int:
         """Return the number of entries."""

@@ -268,7 +268,7 @@ def ask(  # noqa: PLR0913 (what a call may wait for)
         return state, Slot(state.sent)
     blocked, probe_at = blocked_until(state, now), probe_time(state, now)
     is_hopeless = probe_at is None and now < blocked and min(latest, patient_until) < blocked
-    if now > deadline or is_hopeless:
+    if now >= deadline or is_hopeless:
         return state, TooLate(max(blocked - now, 0.0))
     wait = max(blocked - now, state.slot - now, 0.0)
     if place:
@@ -282,7 +282,7 @@ def ask(  # noqa: PLR0913 (what a call may wait for)
             state = on_sent(state, now)._replace(probed=now)
             return state, Slot(state.sent)
         until = probe_at
-    seconds = min(until, deadline + OVERDUE) - now
+    seconds = min(until, deadline) - now
     if now < state.not_before:
         return state, AskAgain(seconds, Reason.COOL_DOWN, state.asked)
     return state, AskAgain(seconds, Reason.PACING)
@@ -372,11 +372,6 @@ def with_cool_down(
     """
     if until <= state.not_before or (may_test and now < state.narrowed_until):
         return state
-    if until <= state.not_before + SAME_COOL_DOWN_SECONDS:
-        # Requests may have left between its end and this, so that none that passes is evidence.
-        return state._replace(
-            not_before=until, closed=state.closed if now < state.not_before else inf
-        )
     if now >= state.not_before:
         state = state._replace(closed=now if may_test else inf, is_tested=not may_test)
     return state._replace(not_before=until, asked=retry_after)

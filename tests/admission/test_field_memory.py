@@ -151,7 +151,6 @@ def test_fields_that_another_thread_forgets_meanwhile_count_once() -> None:
     assert memory.used(SCOPE, 0.0) == 0
 
 
-@pytest.mark.xfail(strict=True, reason="find('/', 8) finds the slashes of a longer scheme")
 def test_each_unix_socket_has_a_memory_of_its_own() -> None:
     """What the socket a told is no reason to pass over the same fields of the socket b."""
     memory = remembering({SCOPE: [SHORT]}, "http+unix://%2Fa.sock/info")

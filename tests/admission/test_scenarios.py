@@ -1183,6 +1183,31 @@ def test_a_window_that_begins_again_is_full_as_soon_as_an_answer_says_so(
     """)
 
 
+def test_requests_of_a_window_that_is_over_slow_down_no_other_window() -> None:
+    """A job sends 60 of 100 requests in each minute, at once: the tenth time as the first."""
+
+    def answer(request: Request) -> Reply:
+        fields = {
+            "X-RateLimit-Limit": "100",
+            "X-RateLimit-Remaining": f"{99 - request.number % 60}",
+            "X-RateLimit-Reset": f"{60 - request.time % 60:.0f}",
+        }
+        return Answer(200, fields)
+
+    world = World({"/orders": answer})
+    session = world.session()
+
+    def work() -> None:
+        for minute in range(10):
+            world.turns.sleep(60.0 * minute - world.turns.now)
+            for _ in range(60):
+                session.get(f"{API}/orders")
+            assert world.turns.now == 60.0 * minute
+
+    world.caller("A", work)
+    world.run()
+
+
 def test_a_window_that_begins_earlier_than_the_server_said_is_believed() -> None:
     """B hears at 4 s of the window that was due at 5 s: D and E do not wait for C's answer."""
     told = [window(4, 5, 10, 60), window(9, 60, 10, 60), window(8, 58, 10, 60)]
