@@ -139,7 +139,7 @@ class Racing(dict[str, str]):
         self.memory.clear()
         return super().__eq__(other)
 
-    __hash__ = None  # type: ignore[assignment] # as a dictionary has none
+    __hash__ = None  # as a dictionary has none
 
 
 def test_fields_that_another_thread_forgets_meanwhile_count_once() -> None:
