@@ -249,6 +249,54 @@ def test_a_cool_down_that_ends_a_tenth_before_the_deadline_is_too_long(
     assert decision == (TooLate(10.0) if is_late else AskAgain(10.0, Reason.COOL_DOWN, 10.0))
 
 
+EDGES = {
+    "a cool-down that has just ended, and hardly any time": (
+        RateState(not_before=1.0),
+        1.05,
+        Slot(1),
+    ),
+    "a deadline that has just come": (RateState(), 1.0, Slot(1)),
+    "a cool-down that ends 0.1 s before the deadline": (
+        RateState(not_before=1.4),
+        1.5,
+        AskAgain(pytest.approx(0.4), Reason.COOL_DOWN),  # type: ignore[arg-type]
+    ),
+    "a slot that comes 0.1 s before the deadline": (
+        RateState(slot=1.4),
+        1.5,
+        AskAgain(pytest.approx(0.4), Reason.PACING),  # type: ignore[arg-type]
+    ),
+    "a slot after a cool-down that has just ended": (
+        RateState(not_before=1.0, slot=2.0),
+        9.0,
+        AskAgain(1.0, Reason.PACING),
+    ),
+}
+
+
+@pytest.mark.parametrize(("state", "deadline", "expected"), EDGES.values(), ids=EDGES)
+def test_ask_at_the_edges(state: RateState, deadline: float, expected: object) -> None:
+    """At 1 s, a cool-down until 1 s holds nobody, and a wait until 0.1 s before the deadline is on.
+
+    So a cool-down that ends at 1.4 s is waited for if the deadline is 1.5 s.
+    """
+    assert rate_limit.ask(state, 0, 1.0, deadline, may_test=False)[1] == expected
+
+
+def test_a_slot_counts_as_sent() -> None:
+    """A call that is sent at a found pace of nine a second takes the next slot from others."""
+    after, decision = rate_limit.ask(FOUND, 0, NOW, NOW + 9, may_test=False)
+    assert (after, decision) == (rate_limit.on_sent(FOUND, NOW), Slot(1))
+    assert after.slot == pytest.approx(NOW - LATE + 1 / 9)
+
+
+def test_an_estimated_pace_lets_three_requests_go_at_once() -> None:
+    """At ten a second, the next two slots of an idle pace are 0.1 s ago and now."""
+    first = rate_limit.on_sent(ESTIMATED, NOW)
+    assert first.slot == pytest.approx(NOW - 0.1)
+    assert rate_limit.on_sent(first, NOW).slot == pytest.approx(NOW)
+
+
 PASSES = {
     "left as the refusal arrived": (NOW, NOW + 1, True),
     "left later": (NOW + 5, NOW + 9, True),
@@ -286,8 +334,10 @@ def test_without_a_test_attempt_no_success_ends_a_cool_down() -> None:
 
 def test_the_pace_goes_on_when_a_test_attempt_ends_a_cool_down() -> None:
     """Counting what passes and growing the rate begin at 6 s, not at the old end at 10 s."""
-    state = rate_limit.on_refused(replace(FOUND, **CLOSED_ALONE), NOW, NOW, 0.0)
+    counted = replace(FOUND, **CLOSED_ALONE, passing=9.0, counted=NOW, counting=NOW - 9)
+    state = rate_limit.on_refused(counted, NOW, NOW, 0.0)
     assert (state.opened, state.counted, state.counting) == (NOW + 10,) * 3
+    assert state.passing == 0.0
     after = rate_limit.on_passed(state, NOW + 5, NOW + 6)
     assert (after.opened, after.counted, after.counting) == (NOW + 6,) * 3
     assert after.rate == state.rate

@@ -68,6 +68,89 @@ def test_the_text_is_for_people() -> None:
     ]
 
 
+LINES = {
+    "a cool-down of an endpoint": (
+        KnownLimit(
+            kind="cool-down", origin=API, endpoint="GET /users/*", ends_in=29.96, value=None
+        ),
+        f"GET /users/* at {API}: cool-down for 30 s",
+    ),
+    "a pace of one caller at an origin": (
+        KnownLimit(kind="pace", origin=API, caller="5f0a", ends_in=3.0, value=2.3456),
+        f"{API} (caller 5f0a): 2.35 requests a second for 3 s",
+    ),
+    "a window of a policy of one caller": (
+        KnownLimit(
+            kind="window", origin=API, caller="5f0a", policy="core", ends_in=1800.0, value=0.0
+        ),
+        f"the limit 'core' of {API} (caller 5f0a): 0 requests left for 1800 s",
+    ),
+    "a retry quota": (
+        KnownLimit(kind="retry quota", origin=API, ends_in=None, value=486.0),
+        f"{API}: 486 units of the retry quota left",
+    ),
+}
+
+
+@pytest.mark.parametrize(("limit", "line"), LINES.values(), ids=LINES)
+def test_each_kind_has_a_line_of_its_own(limit: KnownLimit, line: str) -> None:
+    """A line says where, for whom, what, and for how long, where there is an end."""
+    assert str(limit) == line
+
+
+def test_limits_are_in_the_order_of_their_origins_and_lines() -> None:
+    """What was met last stands first, if its origin comes first in the alphabet."""
+    put, session = mounted(NAMELESS, NAMELESS)
+    for url in ("https://b.test/a", "https://a.test/b"):
+        session.get(url)
+    assert [(limit.origin, limit.kind) for limit in put.limits] == [
+        ("https://a.test", "pace"),
+        ("https://a.test", "cool-down"),
+        ("https://b.test", "pace"),
+        ("https://b.test", "cool-down"),
+    ]
+    assert repr(put.limits) == "<Limits: 4 known>"
+
+
+def test_a_limit_is_listed_until_its_end() -> None:
+    """A cool-down of 30 s is listed after 29 s, and at 30 s nothing is."""
+    clock = FakeClock()
+    put, session = mounted(NAMELESS, limits=UNPACED, clock=clock)
+    session.get(API)
+    clock.advance(29)
+    assert [limit.ends_in for limit in put.limits] == [pytest.approx(1.0)]
+    clock.advance(1)
+    assert list(put.limits) == []
+    assert str(put.limits) == "nothing holds back calls"
+
+
+def test_a_window_never_has_less_than_nothing_left() -> None:
+    """One request more than the server announced was sent as a probe: none is left."""
+    spent: Line = (200, {"RateLimit": '"core";r=0;t=100', "RateLimit-Policy": '"core";q=100;w=100'})
+    put, session = mounted(spent, 200, retry=RetryPolicy(max_attempts=1, deadline=9))
+    session.get(API)
+    session.get(API)
+    [window] = put.limits
+    assert (window.kind, window.value) == ("window", 0.0)
+
+
+def test_each_callers_limit_is_lifted_alone() -> None:
+    """Two callers are refused, and one cool-down is lifted: the other one is waited for."""
+    clock = FakeClock()
+    put, session = mounted(hint(30), hint(30), 200, 200, limits=UNPACED, clock=clock)
+    for key in ("one", "two"):
+        session.get(API, headers={"X-API-Key": key})
+    first, second = put.limits
+    assert first.caller
+    assert first.caller != second.caller
+    put.limits.forget(first)
+    assert [limit.caller for limit in put.limits] == [second.caller]
+    before = clock.monotonic()
+    for key in ("one", "two"):
+        assert session.get(API, headers={"X-API-Key": key}).status_code == 200
+    assert clock.monotonic() == before + 30
+
+
 def test_all_limits_are_lifted_at_once() -> None:
     """After `forget`, nothing is known and the next call is sent at once."""
     clock = FakeClock()
