@@ -186,10 +186,10 @@ class Store(Protocol):
         longer one stays, and no record that is written meanwhile is lost. A cool-down that is over
         is forgotten.
 
-        The record has a format version, as two releases may share a store. A record in a format
-        that this release does not know, and a token, counts as no cool-down: it is left as it is,
-        and nothing is kept. So does a number, which the release before this one kept, or text that
-        is no record (a JSON object); a push that extends the cool-down replaces it.
+        The record has a format version, as two releases may share a store. A record with a version
+        that this release does not know, and a token, stays as it is: it counts as no cool-down, and
+        none is kept. A number, which is the form of the earlier release, and text that is no record
+        (no JSON object) count as no cool-down, too; a push that extends one replaces them.
 
         Args:
             key: The key of the record.

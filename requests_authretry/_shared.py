@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from secrets import token_hex
+from threading import local
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from ._admission.admission import Admission
 from ._admission.retry_quota import RetryQuotas
 from ._admission.shared_limits import SharedLimits
 from ._clock import random_of
+from ._core.identity import name_of
 from ._core.origin import Origin
 from ._core.retry import DefaultDeadline
 from ._tokens.manager import TokenManager
@@ -43,7 +46,6 @@ class SharedState:
         limiter: The rate limits that were met.
         random: Draws a number in [0, 1) for jitter.
         admission: Whether and when an attempt may be sent.
-        identity: The name of the caller whose credential these are, as rate limits know it.
         sites: What sites of their own have in place of it, by their origins.
     """
 
@@ -54,14 +56,14 @@ class SharedState:
         self.changes_requests = settings.retry.idempotency_key or settings.retry.buffer_bodies > 0
         tokens, quotas, sharing = _inherited(settings, base)
         self.tokens = tokens or _token_manager(settings, base)
-        self.quotas = quotas or RetryQuotas(settings.quota)
+        self.quotas = quotas or RetryQuotas(settings.quota, settings.clock)
         self.limit_headers = frozenset(settings.limits.headers)
         self.sharing = sharing or SharedLimits(settings.store, settings.clock, settings.listeners)
         self.limiter = self.sharing.limiter
         self.random = random_of(settings.clock)
         self.admission = Admission(settings, self.quotas, self.sharing)
         self.auth = settings.auth
-        self.identity = _identity(self, base)
+        self._signer = _name_of_signer(settings.auth)
         self.deadline_seconds = settings.retry.deadline
         self.ends_reads = not isinstance(settings.retry.deadline, DefaultDeadline)
         self.origins = {Origin.of(origin) for origin in settings.origins}
@@ -70,6 +72,15 @@ class SharedState:
         self.is_on_loopback = is_http and not settings.allow_http
         sites = ((origin, site) for site in settings.sites for origin in site.origins)
         self.sites = {Origin.of(origin): SharedState.of(site) for origin, site in sites}
+
+    @property
+    def identity(self) -> str:
+        """The name of the caller whose credential the settings have, as rate limits know it.
+
+        A credential that an override gives is another caller's, unless it is the same one.
+        """
+        holder = [self.tokens.holder] if self.tokens else []
+        return name_of(*holder, self._signer)
 
     @classmethod
     def of(cls, settings: Settings, base: SharedState | None = None) -> SharedState:
@@ -119,18 +130,27 @@ def _token_manager(settings: Settings, base: SharedState | None) -> TokenManager
     return TokenManager(settings)
 
 
-def _identity(shared: SharedState, base: SharedState | None) -> str:
-    """Return the name of the caller whose credential the settings have.
+_signers: WeakKeyDictionary[object, str] = WeakKeyDictionary()
+"""The names of signers that their attributes do not tell apart."""
 
-    A credential that an override gives is another caller's. It has a name of its own, by chance
-    unless the token has a name in stores: processes cannot know that they mean the same caller.
+
+def _name_of_signer(auth: object) -> str:
+    """Return what tells a signer from those of other callers.
+
+    Processes that share a store know by its attributes that they mean the same caller, as those of
+    ``HTTPBasicAuth``. Where an attribute is no plain value, only the object itself is known.
     """
-    if base is not None and shared.tokens is base.tokens and shared.auth is base.auth:
-        return base.identity
-    has_name = base is None or getattr(shared.settings.token, "store_key", None) is not None
-    if has_name:
-        return shared.tokens.key if shared.tokens is not None else ""
-    return token_hex(8)
+    values = getattr(auth, "__dict__", {})
+    # State of the thread, as ``HTTPDigestAuth`` keeps it, is no part of a credential.
+    values = {name: value for name, value in values.items() if not isinstance(value, local)}
+    if auth is None or (
+        values and {str, bytes, int, bool, type(None)}.issuperset(map(type, values.values()))
+    ):
+        return name_of(type(auth).__qualname__, *map(repr, sorted(values.items())))
+    try:
+        return _signers.setdefault(auth, token_hex())
+    except TypeError:  # it takes no weak reference, or is no key
+        return token_hex()
 
 
 def _inherited(

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 MOST_KNOWN = 10_000
 """The most objects that are remembered as warned of; of the oldest one may be warned again."""
 
+MOST_TOPICS = 100
+"""The most different warnings of one object."""
+
 _OURS = __name__.partition(".")[0]
 
 _PASSED_OVER = {
@@ -174,8 +177,9 @@ def _is_first(subject: object, topic: str) -> bool:
             if len(_known) > MOST_KNOWN:
                 del _known[next(iter(_known))]
         topics = _known[place][1]
-        is_first = topic not in topics
-        topics.add(topic)
+        is_first = topic not in topics and len(topics) < MOST_TOPICS
+        if is_first:
+            topics.add(topic)
     return is_first
 
 

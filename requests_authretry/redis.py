@@ -58,7 +58,7 @@ if type(there) == 'string' and there:find('^%s*{') then
     if is_json and (record.kind ~= ARGV[4] or record.version ~= tonumber(ARGV[5])) then
         return asked
     elseif is_json and type(record.seconds) == 'number' then
-        life = math.max(redis.call('PTTL', KEYS[1]), 0)
+        life = redis.call('PTTL', KEYS[1])
         left = math.max(math.min(life, math.ceil(record.seconds * 1000), most), 0)
     end
 end

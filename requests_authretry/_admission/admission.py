@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING
 
-from .._core.http import FIRST_ERROR, OK
+from .._core.http import ABOUT_THE_RESOURCE, FIRST_ERROR, OK
 from .._core.rate_limit import TooLate
 from .._core.records import Outcome, Reason, Stop
 from .._core.target import Target
@@ -210,9 +210,10 @@ class Admission:
         now, limiter, limits = self._clock.monotonic(), self.limiter, outcome.limits
         refuses, speaks_of_outage = outcome.refuses, outcome.speaks_of_outage
         succeeded = outcome.status is not None and outcome.status < FIRST_ERROR
-        limiter.learn_names(target, limits)
-        if outcome.limits_to_keep and self._limits.pacing:
-            limiter.on_rate_limit_fields(target, permit.numbers, limits, succeeded=succeeded)
+        limiter.names.learn(target, limits, now)
+        kept = outcome.limits_to_keep
+        if kept and self._limits.pacing:
+            limiter.on_rate_limit_fields(target, permit.numbers, kept, succeeded=succeeded)
         seconds = outcome.retry_after if self._limits.cool_down else None
         if seconds and (refuses or outcome.status == OK):
             if refuses and not any(limit.name for limit in limits):
@@ -227,7 +228,8 @@ class Admission:
             self._outages.on_failure(target.endpoint, began)
             limiter.update_check_after()
         elif speaks_of_outage is False and limiter.is_troubled and not refuses:
-            limiter.on_passed(target, began if succeeded else -inf)
+            has_passed = succeeded or outcome.status in ABOUT_THE_RESOURCE
+            limiter.on_passed(target, began if has_passed else -inf)
             self._outages.on_success(target.endpoint, began, now)
             limiter.update_check_after()
         return Failed(target, now, outcome)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from .._core import outage
@@ -16,39 +18,47 @@ if TYPE_CHECKING:
     from .waiting import Waiter
 
 _MOST_ENDPOINTS = 1000
+_MOST_SWEPT = 20
+"""Endpoints that one sweep looks at, so that no call waits long for it."""
 
 
 class OutageTracker:
     """The health of each endpoint that fails, and the retries that wait for it. Thread-safe.
 
+    Each change is one operation on a dictionary, so that an exception from a signal handler leaves
+    nothing half done. A waiter whose call such an exception has ended is passed over.
+
+    A function that takes the lock has no loop: Python 3.13 runs signal handlers at the end of some
+    loops where an exception leaves a ``with`` block of the same function without its end.
+
     Attributes:
-        troubled: Whether any endpoint failed since it last succeeded. Reading it takes no lock.
-        origins: How many such endpoints each origin has.
+        origins: The endpoints at each origin that has any; now and then one that has failed no
+            more. Reading it takes no lock.
     """
 
     def __init__(self) -> None:
-        self._health: dict[Endpoint, Health] = {}
+        self._health: OrderedDict[Endpoint, Health] = OrderedDict()  # the newest attempt last
         self._waiting: dict[Endpoint, dict[Waiter, float]] = {}
         self._lock = ForkSafeLock(self._forget_waiting)
-        self.troubled = False
-        self.origins: dict[str, int] = {}
+        self.origins: dict[str, dict[Endpoint, None]] = {}
+
+    @property
+    def troubled(self) -> bool:
+        """Whether any endpoint failed since it last succeeded. Reading it takes no lock."""
+        return bool(self._health)
 
     def on_probe_sent(self, endpoint: Endpoint, now: float) -> None:
         """Let a first attempt be the probe if the endpoint is down."""
         with self._lock:
             health = self._health.get(endpoint)
             if health is not None and health.is_down:
-                self._health[endpoint] = outage.on_probe_sent(health, now)
+                self._keep(endpoint, outage.on_probe_sent(health, now))
 
     def on_failure(self, endpoint: Endpoint, began: float) -> None:
         """Count an attempt that failed by the server's fault and began at ``began``."""
         with self._lock:
-            if len(self._health) < _MOST_ENDPOINTS or endpoint in self._health:
-                self.troubled = True
-                if endpoint not in self._health:
-                    self.origins[endpoint[0]] = self.origins.get(endpoint[0], 0) + 1
-                health = self._health.get(endpoint, Health())
-                self._health[endpoint] = outage.on_failure(health, began)
+            health = self._health.get(endpoint, Health())
+            self._keep(endpoint, outage.on_failure(health, began))
 
     def on_success(self, endpoint: Endpoint, began: float, now: float) -> None:
         """Count an answer, and release some retries that have waited since the outage."""
@@ -56,22 +66,10 @@ class OutageTracker:
             health = self._health.get(endpoint)
             if health is None:
                 return
-            health = outage.on_success(health, began, now)
-            waiting = self._waiting.get(endpoint, {})
-            ready = [each for each, since in waiting.items() if outage.is_waiting(health, since)]
-            number, self._health[endpoint] = outage.release(health, len(ready))
-            for waiter in ready[:number]:
-                del waiting[waiter]
-                waiter.release()
-            if not ready and not waiting:
+            if self._has_waiting(endpoint):
+                self._release(endpoint, outage.on_success(health, began, now))
+            else:
                 self._forget(endpoint)
-
-    def _forget(self, endpoint: Endpoint) -> None:
-        del self._health[endpoint]
-        self.origins[endpoint[0]] -= 1
-        if not self.origins[endpoint[0]]:
-            del self.origins[endpoint[0]]
-        self.troubled = bool(self._health)
 
     def is_down(self, endpoint: Endpoint) -> bool:
         """Whether the endpoint only fails."""
@@ -91,7 +89,7 @@ class OutageTracker:
             since = self._waiting.get(endpoint, {}).get(waiter, now)
             wait = outage.probe_delay(health, since, now, has_waited=has_waited)
             if wait == 0 and (health.is_down or outage.is_waiting(health, since)):
-                self._health[endpoint] = outage.on_probe_sent(health, now)
+                self._keep(endpoint, outage.on_probe_sent(health, now))
                 waiter.released = True
             return wait
 
@@ -103,18 +101,14 @@ class OutageTracker:
     def sweep(self, now: float) -> None:
         """Forget endpoints without an attempt for a while and without a waiting retry."""
         with self._lock:
-            old = now - outage.FORGOTTEN
-            stale = [each for each, health in self._health.items() if health.probed < old]
-            for endpoint in stale:
-                if endpoint not in self._waiting:
-                    self._forget(endpoint)
+            self._forget_old(now - outage.FORGOTTEN)
 
     @contextmanager
     def waiting(self, endpoint: Endpoint, waiter: Waiter, since: float) -> Iterator[None]:
         """Let the end of the outage release this waiter, as long as the block lasts."""
-        with self._lock:
-            self._waiting.setdefault(endpoint, {})[waiter] = since
         try:
+            with self._lock:
+                self._waiting.setdefault(endpoint, {})[waiter] = since
             yield
         finally:
             with self._lock:
@@ -122,6 +116,50 @@ class OutageTracker:
                 waiting.pop(waiter, None)
                 if not waiting:
                     self._waiting.pop(endpoint, None)
+
+    def _keep(self, endpoint: Endpoint, health: Health) -> None:
+        """Remember the health after an attempt, and forget the oldest of too many."""
+        self.origins.setdefault(endpoint[0], {})[endpoint] = None
+        self._health[endpoint] = health
+        self._health.move_to_end(endpoint)
+        if len(self._health) > _MOST_ENDPOINTS:
+            self._forget(next(iter(self._health)))
+
+    def _release(self, endpoint: Endpoint, health: Health) -> None:
+        """Release as many waiting retries as the health allows."""
+        waiting = self._waiting[endpoint]
+        ready = [each for each, since in waiting.items() if outage.is_waiting(health, since)]
+        number, health = outage.release(health, len(ready))
+        for waiter in ready[:number]:
+            waiter.release()
+            waiting.pop(waiter, None)
+        self._keep(endpoint, health)
+
+    def _has_waiting(self, endpoint: Endpoint) -> bool:
+        """Whether a retry waits there; take out those whose call has ended in an exception."""
+        waiting = self._waiting.get(endpoint, {})
+        for waiter in [each for each in waiting if each.is_over]:
+            waiting.pop(waiter, None)
+        return bool(waiting)
+
+    def _forget(self, endpoint: Endpoint) -> None:
+        self._health.pop(endpoint, None)
+        others = self.origins.get(endpoint[0], {})
+        others.pop(endpoint, None)
+        if not others:
+            self.origins.pop(endpoint[0], None)
+        if not self._has_waiting(endpoint):
+            self._waiting.pop(endpoint, None)
+
+    def _forget_old(self, old: float) -> None:
+        """Forget endpoints whose last attempt began before that time, the oldest ones first."""
+        for endpoint in list(islice(self._health, _MOST_SWEPT)):
+            if self._health[endpoint].probed >= old:
+                return
+            if self._has_waiting(endpoint):
+                self._health.move_to_end(endpoint)  # the next sweep looks at others first
+            else:
+                self._forget(endpoint)
 
     def _forget_waiting(self) -> None:
         """Forget the waiting threads: they are not in the child process."""

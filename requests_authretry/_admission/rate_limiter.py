@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from collections import OrderedDict, deque
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._core import rate_limit
-from .._core.rate_limit import AskAgain, RateState, Slot, TooLate
+from .._core.rate_limit import MAX_COOL_DOWN_SECONDS, AskAgain, RateState, Slot, TooLate
 from .._core.records import Reason
-from .._core.scope import LEARNT_SECONDS, Reach, Scope
+from .._core.scope import Reach, Scope
 from .._core.target import origin_name, path_pattern
 from .._locks import ForkSafeLock
+from .field_memory import FieldMemory
+from .policy_names import PolicyNames
+from .rate_limit_queue import RateLimitQueue
 from .table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from .._core.records import Limit
     from .._core.target import Target
@@ -32,18 +35,12 @@ _MEASURED_SECONDS = 1.0
 
 _SWEEP_SECONDS, _SWEPT = 1.0, 100
 """Each second so many rate limits are looked at, whether they still hold back any call."""
-
-
 _MOST_QUEUES = 10_000
 _MOST_ANNOUNCED = 1000
 """Rate limits of one origin whose cool-downs are announced and shared. A server may name limits
 without end."""
 
-_MOST_NAMES, _NAMED_SECONDS = 10_000, 3600.0
 _MOST_REACHES = 1000
-
-Names = tuple[str, ...] | None
-"""Names of policies, sorted; None where none is known."""
 
 
 class OwnWait(NamedTuple):
@@ -60,67 +57,10 @@ class OwnWait(NamedTuple):
     retry_after: float | None
 
 
-class RateLimitQueue:
-    """The calls that wait for one rate limit. Not thread-safe: hold the limiter's lock.
-
-    Attributes:
-        state: What is known of the rate limit.
-        announced: End of the cool-down that was last announced, in monotonic seconds.
-        lifted_until: When the cool-down would have ended that a user lifted; the store may still
-            keep it.
-    """
-
-    def __init__(self, state: RateState) -> None:
-        self.state = state
-        self.announced = self.lifted_until = state.not_before
-        self._line: list[tuple[bool, int, Waiter]] = []
-
-    def place(self, waiter: Waiter) -> int:
-        """Return how many calls wait before this one."""
-        while self._line and self._line[0][2].is_over:  # an exception ended its call
-            del self._line[0]
-        return bisect_left(self._line, waiter.rank)
-
-    def enter(self, waiter: Waiter) -> None:
-        """Let a call wait in the queue."""
-        if not self._holds(waiter):
-            insort(self._line, (*waiter.rank, waiter))
-
-    def leave(self, waiter: Waiter) -> None:
-        """Take a call out of the queue, and wake the one that is first now."""
-        if self._holds(waiter):
-            place = bisect_left(self._line, waiter.rank)
-            del self._line[place]
-            if place == 0:
-                self.wake_first()
-
-    def wake_first(self) -> None:
-        """Have the first call ask again: it may be let through earlier than it was told."""
-        if self._line:
-            self._line[0][2].wake.set()
-
-    def wake_hopeless(self) -> None:
-        """Wake the calls whose deadline comes before the end of the cool-down."""
-        for *_, waiter in self._line:
-            if self.state.not_before > waiter.deadline:
-                waiter.wake.set()
-
-    def _holds(self, waiter: Waiter) -> bool:
-        place = bisect_left(self._line, waiter.rank)
-        return place < len(self._line) and self._line[place][2] is waiter
-
-    def clear(self) -> None:
-        """Forget the calls that wait."""
-        self._line = []
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether no call waits in it."""
-        return not self._line
-
-
 class RateLimiter:
     """The rate limits that a process has met. Thread-safe.
+
+    A method that takes the lock has no loop: see `OutageTracker`.
 
     Attributes:
         check_after: Requests that start before this time (monotonic seconds) skip the limiter
@@ -128,6 +68,8 @@ class RateLimiter:
         is_troubled: Whether any rate limit or outage is known, so that an answer may be news.
         outages: The health of each endpoint that fails.
         look_at: When to look into the store next, inf where no store is shared.
+        names: The policies that servers name.
+        memory: The rate-limit fields of the last answers.
         recent_successes: Method, URL and start of the last requests with answers below 400.
     """
 
@@ -135,8 +77,9 @@ class RateLimiter:
         self._clock = clock
         self._queues: OrderedDict[Scope, RateLimitQueue] = OrderedDict()
         self._origins: dict[str, int] = {}  # how many of the queues each origin has
-        self._names: Table[tuple[str, str], Names] = Table(_MOST_NAMES, _NAMED_SECONDS)
-        self._reaches: Table[tuple[str, str], Reach] = Table(_MOST_REACHES, LEARNT_SECONDS)
+        self.names = PolicyNames()
+        self._reaches: Table[tuple[str, str], Reach] = Table(_MOST_REACHES, MAX_COOL_DOWN_SECONDS)
+        self.memory = FieldMemory()
         self._sweep_at = clock.monotonic() + _SWEEP_SECONDS
         self._sent = 0  # the highest number of dropped queues: no number is given out twice
         self._arrivals = 0
@@ -167,28 +110,8 @@ class RateLimiter:
         """
         origin, who = target.origin, target.credential
         scopes = (Scope(origin, who), Scope.of_endpoint(target))
-        now = self._clock.monotonic()
-        for prefix in _prefixes(target.path):
-            names = self._names.get((origin, prefix), now, None)
-            if names is not None:
-                return (*scopes, *(Scope(origin, who, name) for name in names))
-        return scopes
-
-    def learn_names(self, target: Target, limits: Iterable[Limit]) -> None:
-        """Expect the policies that an answer names at its path, and at paths that begin like it."""
-        names = tuple(sorted({limit.name for limit in limits} - {""}))
-        if not names:
-            return
-        origin, (path, *beginnings) = target.origin, _prefixes(target.path)
-        now = self._clock.monotonic()
-        if self._names.get((origin, path), now, None) == names:
-            return
-        with self._lock:
-            for beginning in beginnings:
-                known = self._names.get((origin, beginning), now, None)
-                # Where paths that begin alike have different policies, the beginning has none.
-                self._names.put((origin, beginning), names if known in {None, names} else (), now)
-            self._names.put((origin, path), names, now)
+        names = self.names.expected(origin, target.path, self._clock.monotonic())
+        return (*scopes, *(Scope(origin, who, name) for name in names))
 
     def sweep(self, now: float) -> None:
         """Forget rate limits and outages that hold back no call; look at some each second."""
@@ -197,11 +120,14 @@ class RateLimiter:
         self._sweep_at = now + _SWEEP_SECONDS
         self.outages.sweep(now)
         with self._lock:
-            for _ in range(min(_SWEPT, len(self._queues))):
-                oldest = next(iter(self._queues))
-                self._queues.move_to_end(oldest)
-                self._drop_if_over(oldest, now)
+            self._forget_over(now)
             self.update_check_after()
+
+    def _forget_over(self, now: float) -> None:
+        for _ in range(min(_SWEPT, len(self._queues))):
+            oldest = next(iter(self._queues))
+            self._queues.move_to_end(oldest)
+            self._drop_if_over(oldest, now)
 
     def wait_for_slot(
         self, target: Target | None, waiter: Waiter, *, has_sent: bool, own: OwnWait | None
@@ -228,34 +154,52 @@ class RateLimiter:
         try:
             while True:
                 waiter.wake.clear()  # before the look at what may have woken it
+                if waiter.closed:
+                    return {}
                 with self._lock:
-                    if waiter.closed:
-                        return {}
                     now = self._clock.monotonic()
-                    queues = {} if target is None else self._queues_of(target, now)
-                    is_bound = own is not None and now < own.until
-                    ends = (queue.state.not_before for queue in queues.values())
-                    answer: AskAgain | TooLate | dict[Scope, int]
-                    if own is not None and is_bound and own.until > max(ends, default=-inf):
-                        slowest, answer = None, AskAgain(own.until - now, own.reason)
-                    else:
-                        slowest, answer = _ask(queues, waiter, now, may_test=not has_sent)
-                    if standing is not slowest:
-                        if standing is not None:
-                            standing.leave(waiter)
-                        if slowest is not None:
-                            slowest.enter(waiter)
-                        standing = slowest
+                    slowest, answer = self._ask(target, waiter, now, own, may_test=not has_sent)
+                    if standing is not None and standing is not slowest:
+                        standing.leave(waiter)
+                    if slowest is not None:
+                        slowest.enter(waiter)
+                    standing = slowest
                 if not isinstance(answer, AskAgain):
                     return answer
-                if own is not None and is_bound:
-                    waiter.sleep(answer.seconds, own.reason, own.retry_after)
-                else:
-                    waiter.sleep(answer.seconds, answer.reason, answer.retry_after)
+                waiter.sleep(answer.seconds, answer.reason, answer.retry_after)
         finally:
             if standing is not None:
-                with self._lock:
-                    standing.leave(waiter)
+                self._leave(standing, waiter)
+
+    def _leave(self, queue: RateLimitQueue, waiter: Waiter) -> None:
+        with self._lock:
+            queue.leave(waiter)
+
+    def _ask(
+        self,
+        target: Target | None,
+        waiter: Waiter,
+        now: float,
+        own: OwnWait | None,
+        *,
+        may_test: bool,
+    ) -> tuple[RateLimitQueue | None, AskAgain | TooLate | dict[Scope, int]]:
+        """Take a slot of each rate limit, if all of them have one for this call.
+
+        Returns:
+            The queue to wait in, None for none; and when to ask again, or the number of the request
+            at each rate limit.
+        """
+        queues = {} if target is None else self._queues_of(target, now)
+        if own is None or own.until <= now:
+            return _ask(queues, waiter, now, may_test=may_test)
+        ends = (queue.state.not_before for queue in queues.values())
+        if max(ends, default=-inf) < own.until:
+            return None, AskAgain(own.until - now, own.reason, own.retry_after)
+        slowest, answer = _ask(queues, waiter, now, may_test=may_test)
+        if isinstance(answer, AskAgain):
+            answer = AskAgain(answer.seconds, own.reason, own.retry_after)
+        return slowest, answer
 
     def scopes_of(self, target: Target, limits: Iterable[Limit]) -> tuple[Scope, ...]:
         """Return the scopes that a refusal closes, the widest first.
@@ -342,21 +286,48 @@ class RateLimiter:
                 origin while refusals close all of it.
             succeeded: Whether the server let the request pass.
         """
+        for scope, told in self._by_scope(target, limits).items():
+            now, used = self._clock.monotonic(), 0
+            if scope not in self._queues:
+                if rate_limit.is_plenty(told):
+                    continue
+                used = self.memory.used(scope, now)
+                if rate_limit.free_requests(told, used) > 0:
+                    self.memory.count(scope, 1, now)
+                    continue
+            learn = partial(rate_limit.on_rate_limit_fields, succeeded=succeeded, used=used)
+            self._learn_windows(scope, partial(learn, number=numbers.get(scope, -1), limits=told))
+
+    def _learn_windows(self, scope: Scope, learn: Callable[..., RateState]) -> None:
+        with self._lock:
+            queue = self._queue(scope)
+            queue.state = learn(queue.state, now=self._clock.monotonic())
+            queue.wake_first()
+
+    def remember(
+        self, url: str, fields: Mapping[str, str], target: Target, limits: Iterable[Limit]
+    ) -> None:
+        """Remember what an answer told, until so many have told the same that limits are near.
+
+        Args:
+            url: Where the request went.
+            fields: The rate-limit fields of the answer.
+            target: The same as ``url``, for rate limits.
+            limits: The limits in these fields, which were learned.
+        """
+        by_scope = self._by_scope(target, limits)
+        if self._queues.keys().isdisjoint(by_scope):
+            self.memory.remember(url, fields, by_scope, self._clock.monotonic())
+
+    def _by_scope(self, target: Target, limits: Iterable[Limit]) -> dict[Scope, list[Limit]]:
+        """Return the limits by scope; without a name they are the endpoint's, or the origin's."""
         unnamed = self.scopes_of(target, ())[0]
-        by_scope: dict[Scope, list[Limit]] = {}
+        found: dict[Scope, list[Limit]] = {}
         for limit in limits:
             if limit.quota != 0:  # a quota of 0 is an error
                 named = Scope(target.origin, target.credential, limit.name)
-                by_scope.setdefault(named if limit.name else unnamed, []).append(limit)
-        for scope, told in by_scope.items():
-            if scope not in self._queues and rate_limit.is_plenty(told):
-                continue
-            with self._lock:
-                queue, now = self._queue(scope), self._clock.monotonic()
-                queue.state = rate_limit.on_rate_limit_fields(
-                    queue.state, numbers.get(scope, -1), told, now, succeeded=succeeded
-                )
-                queue.wake_first()
+                found.setdefault(named if limit.name else unnamed, []).append(limit)
+        return found
 
     def on_passed(self, target: Target, began: float) -> None:
         """Count a request that the server let pass, and was sent at ``began``.
@@ -364,22 +335,23 @@ class RateLimiter:
         If it was sent during a cool-down, the limit covers less than the scope that is closed.
         """
         with self._lock:
-            now = self._clock.monotonic()
-            for scope, queue in self._queues_of(target, now).items():
-                queue.state = rate_limit.on_success(queue.state, now)
-                if scope.policy:
-                    continue
-                state = rate_limit.on_passed(queue.state, began, now)
-                if state is not queue.state:
-                    queue.state = state
-                    queue.wake_first()
-                    if not scope.endpoint:
-                        self._reaches.put((target.origin, target.credential), Reach(), now)
+            self._count_passed(target, began, self._clock.monotonic())
+
+    def _count_passed(self, target: Target, began: float, now: float) -> None:
+        for scope, queue in self._queues_of(target, now).items():
+            queue.state = rate_limit.on_success(queue.state, now)
+            state = rate_limit.on_passed(queue.state, began, now)
+            if state is not queue.state:
+                queue.state = state
+                queue.wake_first()
+                if not scope.endpoint:
+                    self._reaches.put((target.origin, target.credential), Reach(), now)
 
     def states(self) -> list[tuple[Scope, RateState]]:
         """Return what is known of each rate limit."""
         with self._lock:
-            return [(scope, queue.state) for scope, queue in self._queues.items()]
+            queues = list(self._queues.items())
+        return [(scope, queue.state) for scope, queue in queues]
 
     def lift(self, scope: Scope, kind: str) -> None:
         """Forget the cool-down, the pace or the windows of a scope, and have waiting calls ask."""
@@ -425,6 +397,7 @@ class RateLimiter:
                 self._drop(oldest)
             else:
                 self._queues.move_to_end(oldest)
+        self.memory.clear()  # what is told now has to be learned
         # Have requests ask first, then make what they ask: an exception between them does no harm.
         self.is_troubled, self.check_after = True, -inf
         self._origins[scope.origin] = self._origins.get(scope.origin, 0) + 1
@@ -483,9 +456,3 @@ def _ask(
     for queue, state in states:
         queue.state = state
     return None, numbers
-
-
-def _prefixes(path: str) -> list[str]:
-    """Return the pattern of a path and its beginnings, the longest first and "" last."""
-    parts = path.split("/")
-    return ["/".join(parts[:end]) for end in range(len(parts), -1, -1)]

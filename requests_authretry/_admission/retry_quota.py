@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from math import inf
 from typing import TYPE_CHECKING
 
 from .._locks import ForkSafeLock
 
 if TYPE_CHECKING:
     from .._core.quota import RetryQuota
+    from .._protocols import Clock
 
-_MOST_ORIGINS = 1000
+_MOST_ORIGINS, _REMEMBERED_SECONDS = 1000, 3600.0
 
 
 class RetryQuotas:
     """The retry quota of each origin. Thread-safe.
 
+    An origin has its full quota again when its level has not changed for an hour.
+
+    Args:
+        quota: The quota of each origin.
+        clock: Tells the age of a level.
+
     Attributes:
-        dented: Whether any quota is less than full. Reading it takes no lock: a call that went
-            well looks here first, and mostly has nothing to pay back.
+        levels: The units that are left at each origin whose quota is not full, and until when that
+            is remembered. Reading takes no lock: a call that went well looks here first, and mostly
+            has nothing to pay back.
     """
 
-    def __init__(self, quota: RetryQuota) -> None:
-        self._quota = quota
-        self._levels: dict[str, int] = {}
+    def __init__(self, quota: RetryQuota, clock: Clock) -> None:
+        self._quota, self._clock = quota, clock
+        self.levels: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self._lock = ForkSafeLock()
-        self.dented = False
 
     @property
     def capacity(self) -> int:
@@ -33,11 +42,16 @@ class RetryQuotas:
 
     def level(self, origin: str) -> int:
         """Return the units left for retries at an origin."""
-        return self._levels.get(origin, self._quota.capacity)
+        full = self._quota.capacity
+        level, until = self.levels.get(origin, (full, inf))
+        return level if self._clock.monotonic() < until else full
 
-    def levels(self) -> dict[str, int]:
-        """Return the units that are left at each origin whose quota is less than full."""
-        return self._levels.copy()
+    def known(self) -> dict[str, int]:
+        """Return the units left at each origin whose quota is not full."""
+        now = self._clock.monotonic()
+        return {
+            origin: level for origin, (level, until) in self.levels.copy().items() if now < until
+        }
 
     def refill(self, origin: str) -> None:
         """Fill the quota of an origin."""
@@ -59,11 +73,15 @@ class RetryQuotas:
             self._keep(origin, self._quota.paid_back(self.level(origin), last_cost))
 
     def _keep(self, origin: str, level: int) -> None:
-        """Remember a level that is less than full, and forget the oldest of too many."""
+        """Remember a level that is less than full; forget the oldest of too many, and old ones."""
+        now = self._clock.monotonic()
         if level < self._quota.capacity:
-            self._levels[origin] = level
-            if len(self._levels) > _MOST_ORIGINS:  # redirects may name dead origins without end
-                del self._levels[next(iter(self._levels))]
+            self.levels[origin] = level, now + _REMEMBERED_SECONDS
+            self.levels.move_to_end(origin)
         else:
-            self._levels.pop(origin, None)
-        self.dented = bool(self._levels)
+            self.levels.pop(origin, None)
+        for _ in range(min(2, len(self.levels))):
+            oldest = next(iter(self.levels))
+            # Redirects may name dead origins without end.
+            if len(self.levels) > _MOST_ORIGINS or now >= self.levels[oldest][1]:
+                del self.levels[oldest]

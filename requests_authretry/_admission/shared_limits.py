@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from operator import methodcaller
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from .._locks import ForkSafeLock
 from .._warnings import pointing_here, warn_of_store
 from .outage_tracker import OutageTracker
 from .rate_limiter import RateLimiter
+from .table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -25,9 +27,11 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 1.0
 """The time between two looks into the store, while requests are sent."""
 
-_MOST_WATCHED = 100
+_MOST_WATCHED, _WATCHED_SECONDS = 100, 3600.0
+"""Scopes whose cool-downs are looked up: those of the last requests."""
+
 _MOST_UNTOLD = 1000
-"""Cool-downs that wait for a store which does not answer; more stay in this process."""
+"""Cool-downs that wait for a store which does not answer; older ones stay in this process."""
 
 
 class SharedLimits:
@@ -44,10 +48,11 @@ class SharedLimits:
     def __init__(self, store: Store | None, clock: Clock, listeners: Collection[Listener]) -> None:
         self._store, self._clock, self._listeners = store, clock, listeners
         self.limiter = _limiter_of(store, clock)
-        self._watched: dict[Scope, None] = {}
+        self._watched: Table[Scope, None] = Table(_MOST_WATCHED, _WATCHED_SECONDS)
         self._untold: dict[Scope, float] = {}
         self._lock = ForkSafeLock(self._forget_thread)
-        self._is_working = self._is_due = False
+        self._worker: Thread | None = None
+        self._is_due = False
         if store is not None:
             self._plan_next_look()
 
@@ -83,31 +88,34 @@ class SharedLimits:
 
     def _work(self, untold: dict[Scope, float], watched: Iterable[Scope]) -> None:
         with self._lock:
-            if len(self._untold) < _MOST_UNTOLD:
-                self._untold |= untold
-            for scope in watched:
-                self._watched.pop(scope, None)
-                self._watched[scope] = None
-                if len(self._watched) > _MOST_WATCHED:
-                    del self._watched[next(iter(self._watched))]
-            if self._is_working:
-                return
-            self._is_working = True
-        try:
-            work = pointing_here(self._run)
-            Thread(target=work, name="requests_authretry look", daemon=True).start()
-        except RuntimeError:  # no more threads, as at the end of the program
-            self._is_working = False
+            self._note(untold, watched)
+            # One that was never started, as a signal handler's exception came first, is not alive.
+            if self._worker is None or not self._worker.is_alive():
+                self._worker = self._thread()
+                with suppress(RuntimeError):  # no more threads, as at the end of the program
+                    self._worker.start()
+
+    def _note(self, untold: dict[Scope, float], watched: Iterable[Scope]) -> None:
+        self._untold |= untold
+        while len(self._untold) > _MOST_UNTOLD:
+            del self._untold[next(iter(self._untold))]
+        now = self._clock.monotonic()
+        for scope in watched:
+            self._watched.put(scope, None, now)
+
+    def _thread(self) -> Thread:
+        work = pointing_here(self._run)
+        return Thread(target=work, name="requests_authretry look", daemon=True)
 
     def _run(self) -> None:
         """Push and read until there is nothing more to do."""
         while True:
             with self._lock:
                 untold, self._untold = self._untold, {}
-                watched = tuple(self._watched) if self._is_due else ()
+                watched = self._watched.keys(self._clock.monotonic()) if self._is_due else []
                 self._is_due = False
                 if not untold and not watched:
-                    self._is_working = False
+                    self._worker = None
                     return
             for scope, until in untold.items():
                 seconds = until - self._clock.monotonic()
@@ -148,7 +156,7 @@ class SharedLimits:
 
     def _forget_thread(self) -> None:
         """Forget the thread that asks the store: it is not in the child process."""
-        self._is_working = False
+        self._worker = None
 
 
 _known: WeakKeyDictionary[object, dict[object, RateLimiter]] = WeakKeyDictionary()

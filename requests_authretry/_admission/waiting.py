@@ -1,9 +1,16 @@
-"""Waiting calls, and how others wake them: the end of an outage, a free slot, a closed session."""
+"""Waiting calls, and how others wake them: the end of an outage, a free slot, a closed session.
+
+A signal handler may raise an exception between any two steps of Python code, as Ctrl-C does. So
+each step here is one operation of C, and the state is right after each of them. The same holds
+for `with` on a lock: no handler runs between the lock's own methods and the block.
+"""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from threading import Event, Lock
 from typing import TYPE_CHECKING
+from weakref import ref
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,13 +24,58 @@ UNKNOWN_SECONDS = (1.0, 4.0)
 
 
 class Wake(Event):
-    """What ends a sleep.
+    """What ends a sleep. One thread sleeps, any thread may wake it.
+
+    An exception from a signal handler in `threading.Event` may leave the event's lock held: then
+    every thread that sets the event hangs. Here one lock is the whole state, held until `set`.
 
     Attributes:
         worker: The thread that the sleeping one waits for, None if there is none.
     """
 
     worker: Thread | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._unset = Lock()
+        self._unset.acquire()
+
+    def is_set(self) -> bool:
+        """Whether the sleep is to end."""
+        return not self._unset.locked()
+
+    def set(self) -> None:
+        """End the sleep."""
+        with suppress(RuntimeError):  # it is set already
+            self._unset.release()
+
+    def clear(self) -> None:
+        """Let the thread sleep again."""
+        self._unset.acquire(blocking=False)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Sleep until `set`, for ``timeout`` seconds at most; return whether it is set."""
+        is_set = self._unset.acquire(timeout=-1 if timeout is None else max(timeout, 0.0))
+        if is_set:
+            self.set()
+        return is_set
+
+
+class Life:
+    """The time in which a call waits: from now to the end of a ``with`` block.
+
+    No signal handler runs between the last step of the block and ``__exit__``, which is the method
+    of a lock. So the life is over whenever and however the block has ended.
+    """
+
+    # `with` finds these in the slots, as in `ForkSafeLock`.
+    __slots__ = ("__enter__", "__exit__", "is_led")
+
+    def __init__(self) -> None:
+        lock = Lock()
+        lock.acquire()
+        self.__enter__, self.__exit__ = lock.locked, lock.__exit__
+        self.is_led = lock.locked
 
 
 class Waiter:
@@ -37,15 +89,15 @@ class Waiter:
 
     Attributes:
         wake: Ends its sleep, for whatever reason.
+        life: Ends with the ``with`` block in which the call waits.
         closed: Whether its session was closed.
         released: Whether its retry may be sent, as the probe of an outage or after its end. Such a
             retry costs no quota.
         deadline: When the call has to be over, in monotonic seconds.
         rank: Its rank in the queues of rate limits.
-        is_over: Whether the call waits no more, so that no queue should hold it.
     """
 
-    closed = released = is_over = False
+    closed = released = False
     rank = (True, 0)
 
     def __init__(
@@ -56,6 +108,16 @@ class Waiter:
     ) -> None:
         self._clock, self.deadline, self._on_wait = clock, deadline, on_wait
         self.wake = Wake()
+        self.life = Life()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the call waits no more.
+
+        A call that an exception of a signal handler has ended may have left its waiter in a table:
+        there it is passed over, and taken out.
+        """
+        return not self.life.is_led()
 
     def sleep(self, seconds: float, reason: Reason, retry_after: float | None = None) -> None:
         """Wait so many seconds, or until another thread wakes this one."""
@@ -83,7 +145,7 @@ class Waiter:
 
 
 class Waiters:
-    """The waiting calls of one session. Thread-safe.
+    """The waiting calls of one session; it does not keep them alive. Thread-safe.
 
     Attributes:
         is_closed: Whether the session was closed.
@@ -92,26 +154,20 @@ class Waiters:
     is_closed = False
 
     def __init__(self) -> None:
-        self._waiters: set[Waiter] = set()
-        self._lock = Lock()
+        self._waiters: set[ref[Waiter]] = set()
 
     def add(self, waiter: Waiter) -> None:
         """Add a call that begins to wait; if the session was closed it does not sleep."""
-        with self._lock:
-            self._waiters.add(waiter)
-            if self.is_closed:
-                waiter.close()
-
-    def discard(self, waiter: Waiter) -> None:
-        """Take out a call that waits no more."""
-        with self._lock:
-            self._waiters.discard(waiter)
+        self._waiters.add(ref(waiter, self._waiters.discard))
+        if self.is_closed:  # only now: a `close` that has not seen this waiter is seen here
+            waiter.close()
 
     def close(self) -> None:
         """Wake all of them because the session was closed."""
-        with self._lock:
-            self.is_closed = True
-            for waiter in self._waiters:
+        self.is_closed = True
+        for each in self._waiters.copy():
+            waiter = each()
+            if waiter is not None:
                 waiter.close()
 
 
@@ -126,6 +182,6 @@ class Waits:
         self.waiters = Waiters()
 
     def end(self) -> None:
-        """Wake all calls that wait now."""
-        ended, self.waiters = self.waiters, Waiters()
-        ended.close()
+        """Wake all calls that wait now. Done again, it wakes those that an interrupted one left."""
+        self.waiters.close()
+        self.waiters = Waiters()

@@ -119,6 +119,7 @@ class AuthRetryAdapter(HTTPAdapter):
         waiters = self._waits.waiters
         is_new = not hooks or len(hooks) == 1
         call = Call(shared, waiters) if is_new else Call.of(request, shared, waiters)
+        call.certificate = cert
         if timeout is None:
             timeout = shared.settings.timeout
         options = {

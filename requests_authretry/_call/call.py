@@ -28,6 +28,7 @@ from .translate import (
     outcome_of,
     read_limit,
     success_of,
+    told_fields,
 )
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from .._admission.admission import Failed, Permit
     from .._admission.waiting import Waiters
+    from .._core.target import Target
     from .._shared import SharedState
     from .credentials import Proxies
 
@@ -61,6 +63,7 @@ class Call:
         deadline: When the call has to be over, in monotonic seconds.
         log: Its attempts so far.
         credentials: What it sends to show who it is.
+        certificate: The client certificate that the caller gave, as an adapter is given it.
         repeatable: What it adds so that a request can be sent again, None if nothing.
         cookies: What failed attempts have set.
         paid: What its last retry took out of the retry quota.
@@ -73,6 +76,7 @@ class Call:
     """
 
     # Defaults on the class, as most calls never set them.
+    certificate: Any = None
     repeatable: Repeatable | None = None
     cookies: Cookies | None = None
     paid: int | None = None
@@ -226,11 +230,20 @@ class Call:
         url = request.url or ""
         sent = request.method or "", url[:URL_KEPT], self.log.started
         limiter.recent_successes.append(sent)
-        outcome = success_of(response, shared.clock.time, shared.limit_headers)
+        fields, outcome = told_fields(response, shared.limit_headers), None
+        if fields and not limiter.memory.is_old(url, fields, self.log.started):
+            outcome = success_of(response, shared.clock.time(), shared.limit_headers)
         if outcome is not None or (limiter.is_troubled and limiter.concerns(url, self.log.started)):
-            target = permit.target or target_of(shared, request)
-            outcome = outcome or Outcome(response.status_code)
-            shared.admission.settle(permit, target, self.log.started, outcome)
+            target = permit.target or self.target(request)
+            told = outcome or Outcome(response.status_code)
+            shared.admission.settle(permit, target, self.log.started, told)
+            if outcome is not None and outcome.retry_after is None:
+                limits = outcome.limits_to_keep if shared.settings.limits.pacing else ()
+                limiter.remember(url, fields, target, limits)
+
+    def target(self, request: PreparedRequest) -> Target:
+        """Return where a request goes, and for which caller."""
+        return target_of(self.shared, request, self.certificate)
 
     @contextmanager
     def waiting(self, request: PreparedRequest) -> Iterator[Waiter]:
@@ -240,8 +253,6 @@ class Call:
         try:
             yield waiter
         finally:
-            waiter.is_over = True
-            self.waiters.discard(waiter)
             self.log.stop_waiting()
 
     def limited(self, timeout: object) -> object:
@@ -254,7 +265,7 @@ class Call:
         self, request: PreparedRequest, permit: Permit, outcome: Outcome
     ) -> tuple[Failed, Retry | Stop]:
         """Settle a failed attempt, and decide what follows."""
-        target = permit.target or target_of(self.shared, request)
+        target = permit.target or self.target(request)
         failed = self.shared.admission.settle(permit, target, self.log.started, outcome)
         return failed, self._decide(request, failed)
 

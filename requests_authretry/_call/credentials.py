@@ -9,13 +9,14 @@ from requests.auth import _basic_auth_str
 from requests.utils import get_netrc_auth, select_proxy
 
 from .._core.http import UNAUTHORIZED
-from .._core.identity import identity_of, name_of
+from .._core.identity import identity_of, name_of, with_certificate
 from .._core.origin import Origin, redacted
 from .._core.records import Reason
 from .._core.target import Target, origin_name, path_pattern
 from .._core.unauthorized import has_replayed
+from .._core.validation import ConfigurationError
 from .._errors import AuthRetryError
-from .outgoing import header_of, with_header, with_own_headers
+from .outgoing import header_of, headers_of, with_header, with_own_headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,34 +148,67 @@ class Credentials:
         return self.has_nonce or not has_replayed(self.replays, fetched=self.fetched)
 
 
-def target_of(shared: SharedState, request: PreparedRequest) -> Target:
+def target_of(shared: SharedState, request: PreparedRequest, certificate: Any) -> Target:
     """Return where a request goes, as far as rate limits and outages tell it apart.
 
     Its ``credential`` is a name that tells callers apart, and does not give the credential away.
+
+    Args:
+        shared: What calls with the same settings share.
+        request: The caller's request.
+        certificate: The client certificate, as an adapter is given it; None without one.
+
+    Raises:
+        ConfigurationError: The function of the settings gives no text.
+        Exception: Whatever that function raises.
     """
     url = request.url or ""
-    credential = _identity(shared, request)
+    credential = _identity(shared, request, certificate)
     return Target(origin_name(url), credential, request.method or "", path_pattern(url))
 
 
-def _identity(shared: SharedState, request: PreparedRequest) -> str:
+def _identity(shared: SharedState, request: PreparedRequest, certificate: Any) -> str:
     """Return the name of the caller that a server counts a request for."""
     ask = shared.settings.limits.identity
     if ask is not None:
-        said = ask(request)
-        if said is not None:
+        said: object = ask(request)
+        if isinstance(said, (str, bytes)):
             return name_of(said)
+        if said is not None:
+            kind = type(said).__name__
+            raise ConfigurationError(
+                "RateLimits", [f"identity must return text or None, and returned {kind}"]
+            )
     given = header_of(request, "authorization")
-    if shared.has_credentials and Origin.of(request.url or "") in shared.origins:
-        tokens = shared.tokens
-        if not has_own_authorization(request) or (tokens and tokens.has_adopted(given)):
-            return shared.identity
-    jar = request._cookies or ()  # noqa: SLF001 (only the request keeps them)
-    # A cookie that the caller set for all hosts has no domain; one of an answer always has.
-    cookies = [(cookie.name, cookie.value or "") for cookie in jar if not cookie.domain]
-    if not jar and "Cookie" in request.headers:
-        cookies = [("", str(request.headers["Cookie"]))]
-    return identity_of(given, request.headers, cookies)
+    tokens = shared.tokens
+    if (
+        shared.has_credentials
+        and Origin.of(request.url or "") in shared.origins
+        and (not has_own_authorization(request) or (tokens and tokens.has_adopted(given)))
+    ):
+        identity = shared.identity
+    else:
+        identity = identity_of(headers_of(request), _own_cookies(request), request.url or "")
+    if not certificate:
+        return identity
+    file = certificate[0] if isinstance(certificate, (tuple, list)) else certificate
+    return with_certificate(identity, str(file))
+
+
+def _own_cookies(request: PreparedRequest) -> list[tuple[str, str]]:
+    """Return the cookies of a request, without those that answers have set."""
+    line = header_of(request, "cookie")
+    if line is None:
+        return []
+    text = line.decode("latin-1") if isinstance(line, bytes) else line
+    own, others = set[tuple[str, str]](), set[tuple[str, str]]()
+    for cookie in request._cookies or ():  # noqa: SLF001 (only the request keeps them)
+        # An answer's cookie has the host of its answer, or a domain that begins with a dot.
+        is_named = cookie.domain_specified and not cookie.domain.startswith(".")
+        is_own = is_named or not cookie.domain
+        (own if is_own else others).add((cookie.name, cookie.value or ""))
+    pairs = (part.strip().partition("=")[::2] for part in text.split(";"))
+    return [pair for pair in pairs if pair in own or pair not in others]
 
 
 def has_own_authorization(request: PreparedRequest) -> bool:

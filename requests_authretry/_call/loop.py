@@ -14,7 +14,6 @@ from .._core.records import FINAL, Reason, Retry, Stop, seconds_text
 from .._core.target import origin_name
 from .._errors import AuthRetryError
 from .attempt_log import CALL
-from .credentials import target_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,9 +67,9 @@ def _wait_for_admission(
         AuthRetryError: The session was closed during the wait.
     """
     shared = call.shared
-    with call.waiting(request) as waiter:
+    with call.waiting(request) as waiter, waiter.life:
         admitted = shared.admission.acquire(
-            target_of(shared, request) if retry is None else failed.target,
+            call.target(request) if retry is None else failed.target,
             waiter,
             call.deadline,
             has_sent=call.log.attempts > 0,
@@ -117,7 +116,7 @@ def _finish(call: Call, request: PreparedRequest, result: Result, stop: Stop) ->
     shared, log = call.shared, call.log
     if stop is not FINAL and stop.reason is not Reason.FINAL:
         log.add_stop(stop)
-    elif shared.quotas.dented and log.status is not None and log.status < FIRST_SERVER_ERROR:
+    elif shared.quotas.levels and log.status is not None and log.status < FIRST_SERVER_ERROR:
         shared.quotas.pay_back(origin_name(request.url or ""), call.paid)
     if not isinstance(result, Response):
         if hasattr(result, "add_note"):  # Python 3.11

@@ -34,6 +34,11 @@ def header_of(request: PreparedRequest, name: str) -> Any:
     return None if given is None else given[1]
 
 
+def headers_of(request: PreparedRequest) -> dict[str, Any]:
+    """Return the headers by their names in lower case."""
+    return {name: given[1] for name, given in _stored(request).items()}
+
+
 def _copy(request: PreparedRequest, stored: Any) -> PreparedRequest:
     # PreparedRequest.copy copies the cookies too, and takes ten times as long.
     other = object.__new__(type(request))

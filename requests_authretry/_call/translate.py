@@ -25,8 +25,6 @@ from .._core.records import Failure, Outcome
 from .connections import CUT, LEAST_SECONDS, Seconds, is_unsent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from requests import PreparedRequest, Response
 
     from .._protocols import Clock
@@ -64,31 +62,45 @@ def outcome_of(response: Response, now: float, names: frozenset[str]) -> Outcome
     return read_outcome(response.status_code, fields, now, read_limits(fields, now))
 
 
-def success_of(
-    response: Response, clock: Callable[[], float], names: frozenset[str]
-) -> Outcome | None:
-    """Return what an answer below 400 says of rate limits; None, nearly free, if it says nothing.
-
-    Args:
-        response: The answer; its body is not touched.
-        clock: Gives POSIX time in seconds.
-        names: Names of the header fields to read, in lower case.
-    """
+def told_fields(response: Response, names: frozenset[str]) -> dict[str, str]:
+    """Return the fields to read that an answer has, by name; nearly free if it has none."""
     headers: Any = response.headers
     # The public ways to the names cost the healthy path more.
     is_usual = type(headers) is CaseInsensitiveDict
     there = headers._store if is_usual else [name.lower() for name in headers]  # noqa: SLF001
     if names.isdisjoint(there):
-        return None
-    now, fields = clock(), _fields(response, names)
+        return {}
+    return {name: str(headers[name]) for name in there if name in names}
+
+
+def success_of(response: Response, now: float, names: frozenset[str]) -> Outcome | None:
+    """Return what an answer below 400 says of rate limits, None if it says nothing of them.
+
+    Args:
+        response: The answer; its body is not touched.
+        now: POSIX time in seconds.
+        names: Names of the header fields to read, in lower case.
+    """
+    fields = _fields(response, names)
     return read_success(response.status_code, fields, now, read_limits(fields, now))
 
 
 def _fields(response: Response, names: frozenset[str]) -> dict[str, list[str]]:
     """Return the lines of the fields to read, by name, without fields longer than `FIELD`."""
-    there = (names | _BESIDE).intersection(name.lower() for name in response.headers)
-    fields = {name: header_lines(response, name) for name in there}
+    there = {name for name in map(str.lower, response.headers) if name in names or name in _BESIDE}
+    fields = {name: list(map(_shortened, header_lines(response, name))) for name in there}
     return {name: lines for name, lines in fields.items() if sum(map(len, lines)) <= FIELD}
+
+
+def _shortened(line: str) -> str:
+    """Return a line, of a number that is too long only `FIELD` digits: they are many enough.
+
+    If it counted as absent, a call that the server wants to wait for ever would be sent at once.
+    """
+    whole, _, fraction = line.partition(".")
+    if len(line) <= FIELD or not line.isascii() or not (whole + fraction).isdigit():
+        return line
+    return whole.lstrip("0")[:FIELD] or "0"
 
 
 def challenges_of(response: Response) -> tuple[Challenge, ...]:

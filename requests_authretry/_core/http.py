@@ -6,6 +6,8 @@ STATUS_CODES = range(100, 600)
 OK = 200
 FIRST_REDIRECT = 300
 FIRST_ERROR = 400
+ABOUT_THE_RESOURCE = frozenset({404, 409, 410, 412, 415, 422})
+"""Errors that a server tells after its rate limit let the request pass."""
 UNAUTHORIZED = 401
 FORBIDDEN = 403
 PROXY_AUTHENTICATION_REQUIRED = 407
@@ -22,16 +24,28 @@ SERVER_FAULTS = frozenset({500, 502, 503, 504})
 IDEMPOTENT_METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PUT", "TRACE"})
 """The methods of RFC 9110 section 9.2.2."""
 
-_SIGNING_SCHEMES = frozenset(
-    {"digest", "dpop", "hawk", "hmac", "kerberos", "negotiate", "ntlm", "oauth", "signature"}
-)
+HANDSHAKES = frozenset({"kerberos", "negotiate", "ntlm"})
+"""Schemes whose credentials change with each connection, and name nobody that could be read."""
+
+_SIGNING_SCHEMES = HANDSHAKES | {
+    "amx",
+    "digest",
+    "dpop",
+    "hawk",
+    "mac",
+    "oauth",
+    "oss",
+    "signature",
+}
+_SIGNING_FAMILIES = ("aws", "goog", "sharedkey")
 
 
 def signs_each_request(scheme: str) -> bool:
     """Whether credentials of this scheme change with each request or connection.
 
-    Such credentials cannot tell two callers apart, and cannot be sent a second time. The scheme may
-    be in upper or lower case.
+    Such credentials cannot be sent a second time. What tells callers apart is the key that they
+    name. The scheme may be in upper or lower case.
     """
     scheme = scheme.lower()
-    return scheme in _SIGNING_SCHEMES or scheme.startswith("aws4-")
+    is_signature = scheme in _SIGNING_SCHEMES or scheme.startswith(_SIGNING_FAMILIES)
+    return is_signature or "hmac" in scheme

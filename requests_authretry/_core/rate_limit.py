@@ -27,12 +27,13 @@ requests that the server lets pass:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import exp, inf, log2, sqrt
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .bounds import POLICIES
-from .records import Reason
+from .records import REQUESTS, Reason
+from .retry import LEAST_ATTEMPT
 from .scope import LEARNT_SECONDS
 
 if TYPE_CHECKING:
@@ -70,6 +71,10 @@ LASTING: Final = 2
 """A job is expected to send this many times the requests that it has sent in the window. If fewer
 requests are left, they are spread evenly."""
 
+AT_ONCE: Final = 32
+"""Requests that may be under way before the server says that few are left. Windows with more left
+are not counted request by request, as long as none is spread."""
+
 START: Final = 0.9
 """Share of the found rate that pacing starts with after a refusal without a cool-down."""
 
@@ -104,8 +109,7 @@ a minute."""
 _INSTANT = 0.001
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """What the server has said about the window of one policy.
 
     Attributes:
@@ -142,10 +146,10 @@ class Window:
     def spent(self, now: float) -> Window:
         """Return the window after one more request."""
         if now < self.until:
-            return replace(self, left=self.left - 1, used=self.used + 1)
+            return self._replace(left=self.left - 1, used=self.used + 1)
         # The server has not described the next window yet: assume as many as in the last one.
-        next_one = replace(self, left=self.quota - 1, until=now + self.length, used=1)
-        return replace(next_one, guessed=True)
+        next_one = self._replace(left=self.quota - 1, until=now + self.length, used=1)
+        return next_one._replace(guessed=True)
 
     def interval(self, now: float) -> float:
         """Return the seconds that the window asks for between requests; 0.0 if it asks for none."""
@@ -157,8 +161,7 @@ class Window:
         return 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class RateState:
+class RateState(NamedTuple):
     """The state of one rate limit. Times are monotonic seconds.
 
     Attributes:
@@ -254,21 +257,24 @@ def ask(
     Returns:
         The decision, and the state after it: a `Slot` counts as sent.
     """
+    latest = deadline - LEAST_ATTEMPT
     if may_test and not state.is_tested and now < min(state.not_before, deadline):
-        state = replace(on_sent(state, now), is_tested=True)
+        state = on_sent(state, now)._replace(is_tested=True)
         return state, Slot(state.sent)
-    if state.not_before > deadline or now > deadline:
-        return state, TooLate(max(blocked_until(state, now) - now, 0.0))
-    wait = max(opens(state, now) - now, 0.0)
+    blocked, probe_at = blocked_until(state, now), probe_time(state, now)
+    is_hopeless = probe_at is None and now < blocked and latest < blocked
+    if now > deadline or is_hopeless:
+        return state, TooLate(max(blocked - now, 0.0))
+    wait = max(blocked - now, state.slot - now, 0.0)
     if place:
         wait += place * spacing(state, now) + OVERDUE
     if wait == 0:
         state = on_sent(state, now)
         return state, Slot(state.sent)
-    until, probe_at = now + wait, probe_time(state, now)
-    if until > deadline and probe_at is not None:
+    until = now + wait
+    if until > latest and probe_at is not None:
         if probe_at == now:
-            state = replace(on_sent(state, now), probed=now)
+            state = on_sent(state, now)._replace(probed=now)
             return state, Slot(state.sent)
         until = probe_at
     seconds = min(until, deadline + OVERDUE) - now
@@ -303,9 +309,11 @@ def probe_time(state: RateState, now: float) -> float | None:
 def on_sent(state: RateState, now: float) -> RateState:
     """Count a request that is sent."""
     windows = tuple(window.spent(now) for window in state.windows if not window.is_over(now))
-    state = replace(state, sent=state.sent + 1, windows=windows)
+    state = state._replace(sent=state.sent + 1, windows=windows)
+    if state.rate == inf and not any(window.interval(now) for window in windows):
+        return state
     late = LATE if state.found else max(LATE, (BURST - 1) / pace(state, now))
-    return replace(state, slot=max(state.slot, now - late) + spacing(state, now))
+    return state._replace(slot=max(state.slot, now - late) + spacing(state, now))
 
 
 def spacing(state: RateState, now: float) -> float:
@@ -339,10 +347,10 @@ def pace_ends(state: RateState) -> float:
 def lifted(state: RateState, kind: str, now: float) -> RateState:
     """Return the state without its cool-down, its pace or its windows."""
     if kind == "cool-down":
-        return replace(state, not_before=min(state.not_before, now), closed=inf, is_tested=True)
+        return state._replace(not_before=min(state.not_before, now), closed=inf, is_tested=True)
     if kind == "pace":
-        return replace(state, rate=inf, found=False, passing=0.0, slot=min(state.slot, now))
-    return replace(state, windows=(), slot=min(state.slot, now))
+        return state._replace(rate=inf, found=False, passing=0.0, slot=min(state.slot, now))
+    return state._replace(windows=(), slot=min(state.slot, now))
 
 
 def with_cool_down(
@@ -360,18 +368,17 @@ def with_cool_down(
     if until <= state.not_before or (may_test and now < state.narrowed_until):
         return state
     if until <= state.not_before + SAME_COOL_DOWN_SECONDS:
-        return replace(state, not_before=until)
+        return state._replace(not_before=until)
     if now >= state.not_before:
-        state = replace(state, closed=now if may_test else inf, is_tested=not may_test)
-    return replace(state, not_before=until, asked=retry_after)
+        state = state._replace(closed=now if may_test else inf, is_tested=not may_test)
+    return state._replace(not_before=until, asked=retry_after)
 
 
 def on_passed(state: RateState, began: float, now: float) -> RateState:
     """End the cool-down if a request passed that was sent at ``began``, after the refusal came."""
     if not state.closed <= began or now >= state.not_before:
         return state
-    return replace(
-        state,
+    return state._replace(
         not_before=now,
         narrowed_until=now + LEARNT_SECONDS,
         opened=min(state.opened, now),
@@ -402,40 +409,58 @@ def on_refused(state: RateState, began: float, now: float, estimate: float) -> R
         rate = min(max(_measured_rate(state, now), current * STEEPEST, least), max(current, least))
     else:
         rate = max(estimate, FIRST_RATE)
-        state = replace(state, passing=rate, counted=now)
-    lowered = replace(state, rate=rate, found=found, cut=now, opened=max(now, state.not_before))
+        state = state._replace(passing=rate, counted=now)
+    lowered = state._replace(rate=rate, found=found, cut=now, opened=max(now, state.not_before))
     if lowered.opened == now:
         return lowered
-    return replace(lowered, passing=0.0, counted=lowered.opened, counting=lowered.opened)
+    return lowered._replace(passing=0.0, counted=lowered.opened, counting=lowered.opened)
 
 
-def on_rate_limit_fields(
-    state: RateState, number: int, limits: Iterable[Limit], now: float, *, succeeded: bool
+def on_rate_limit_fields(  # noqa: PLR0913 (what an answer says, and of which request)
+    state: RateState,
+    number: int,
+    limits: Iterable[Limit],
+    now: float,
+    *,
+    succeeded: bool,
+    used: int = 0,
 ) -> RateState:
     """Learn what the answer to the request with this number says is left; -1: it has no number.
 
     Requests that were sent after that one are subtracted. If the request has no number, other such
     requests may be under way, so its answer is believed only if it says that less is left. The
     policies named last are remembered, `POLICIES` of them.
+
+    Args:
+        state: The state before.
+        number: The number of the request.
+        limits: What its answer says.
+        now: The monotonic clock.
+        succeeded: Whether the server let it pass.
+        used: Requests sent in a window that is new here, as far as they were counted.
     """
     known = {window.name: window for window in state.windows}
     for limit in limits:
         name = name_of(limit)
         before = known.pop(name, None)
         window = _window(before, limit, number, state.sent - max(number, state.first), now)
+        if before is None:
+            window = window._replace(used=used)
         if succeeded and before is not None:
             holds = before.holds and (limit.remaining >= 1 or before.left >= 0)
-            window = replace(window, holds=holds)
+            window = window._replace(holds=holds)
         is_news = before is None or before.number < number or window.left < before.left
         known[name] = window if before is None or is_news else before
-    state = replace(state, windows=tuple(known.values())[-POLICIES:])
+    state = state._replace(windows=tuple(known.values())[-POLICIES:])
     # The next request may have been put off by what was guessed of a window that has begun.
-    return replace(state, slot=min(state.slot, now + spacing(state, now)))
+    return state._replace(slot=min(state.slot, now + spacing(state, now)))
 
 
 def name_of(limit: Limit) -> str:
     """Return the name of a limit's policy, or its quota if it has no name; "" if it has neither."""
-    return limit.name or (f"{limit.quota:g}" if limit.quota else "")
+    if limit.name or not limit.quota:
+        return limit.name
+    return f"{limit.quota:g}" if limit.unit == REQUESTS else f"{limit.quota:g} {limit.unit}"
 
 
 def _window(before: Window | None, limit: Limit, number: int, since: int, now: float) -> Window:
@@ -449,28 +474,38 @@ def _window(before: Window | None, limit: Limit, number: int, since: int, now: f
     )
     if before is None:
         return window
-    window = replace(window, number=max(number, before.number))
+    window = window._replace(number=max(number, before.number))
     if now < before.until and not before.guessed and window.left < before.left + 1:
         # Still the same window. Servers round its end up to whole seconds: the earlier end counts.
-        return replace(
-            window,
+        return window._replace(
             until=min(window.until, before.until),
             length=max(window.length, before.length),
             used=before.used,
         )
-    return replace(window, used=before.used if before.guessed else 0)
+    return window._replace(used=before.used if before.guessed else 0)
 
 
 def is_plenty(limits: Iterable[Limit]) -> bool:
-    """Whether more than half of each limit is left, so that none has to be remembered yet."""
+    """Whether more than half of each limit is left."""
     return all(limit.quota and limit.remaining > limit.quota / 2 for limit in limits)
+
+
+def free_requests(limits: Iterable[Limit], used: int) -> int:
+    """Return how many requests may be sent before any of these limits has to be kept.
+
+    Args:
+        limits: What the server says is left.
+        used: Requests sent since less than half was left.
+    """
+    left = min(limit.remaining for limit in limits)
+    return int(left / LASTING) - used if left > AT_ONCE else 0
 
 
 def on_success(state: RateState, now: float) -> RateState:
     """Count an answer that is not a refusal."""
     if state.rate == inf:
         return state
-    return replace(state, passing=_decayed_mean(state, now) + 1 / _mean_seconds(state), counted=now)
+    return state._replace(passing=_decayed_mean(state, now) + 1 / _mean_seconds(state), counted=now)
 
 
 def is_over(state: RateState, now: float) -> bool:

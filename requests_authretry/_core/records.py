@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 from .http import SERVER_FAULTS, SERVICE_UNAVAILABLE
 
@@ -74,16 +75,22 @@ class Reason(enum.Enum):
     SOURCE_DECLINED = "the token source gave no token"
 
 
+REQUESTS: Final = "requests"
+"""The unit of a rate limit unless the server names another one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limit:
     """What a server says is left of one rate limit.
 
     Attributes:
-        remaining: Requests that may still be sent.
+        remaining: How much may still be used, in the unit of the limit.
         reset: Seconds from now until the server allows more.
-        name: The server's name for the policy; "" if it gives none.
-        quota: Requests that the policy allows in a window; None if the server does not say.
+        name: The server's name for the policy, with a hash that names its partition if the server
+            divides the quota; "" if it gives no name.
+        quota: How much the policy allows in a window; None if the server does not say.
         window: Seconds that a window lasts; None if the server does not say.
+        unit: What the limit counts: ``requests``, or for instance ``tokens``.
     """
 
     remaining: float
@@ -91,6 +98,18 @@ class Limit:
     name: str = ""
     quota: float | None = None
     window: float | None = None
+    unit: str = REQUESTS
+
+
+def _for_requests(limit: Limit) -> Limit | None:
+    """Return what a limit means for requests; None if it says nothing of them.
+
+    How many requests some tokens are good for is unknown, but without any left none may be sent. A
+    limit that has some left counts as unused: what was known of an exhausted one is over then.
+    """
+    if limit.unit == REQUESTS or limit.remaining < 1:
+        return limit
+    return None if limit.quota is None else replace(limit, remaining=limit.quota)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +140,15 @@ class Outcome:
     def limits_to_keep(self) -> tuple[Limit, ...]:
         """The limits that say when to send.
 
-        `Retry-After` takes precedence over the rate limits of the same refusal (RateLimit header
+        `Retry-After` takes precedence over the rate limits of the same answer (RateLimit header
         fields draft -11, section 7): a token bucket lets the next request pass long before it is
-        full again.
+        full again. Limits that are not exhausted still count, unless the answer refuses its
+        request: they are not those that were exceeded then.
         """
-        is_overruled = self.refuses and self.retry_after is not None and not self.is_reset
-        return () if is_overruled else self.limits
+        limits = self.limits
+        if self.retry_after is not None and not self.is_reset:
+            limits = () if self.refuses else tuple(each for each in limits if each.remaining >= 1)
+        return tuple(each for each in map(_for_requests, limits) if each is not None)
 
     @property
     def says_nothing_is_left(self) -> bool:

@@ -9,7 +9,7 @@ attempt that passes during a cool-down shows that the limit covers less: see
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 LEARNT_SECONDS: Final = 600.0
 """Seconds for which a scope that evidence has made wider or narrower stays so."""
+
+_MOST_REFUSALS = 5
+"""Refused endpoints of an origin that are remembered until their cool-downs end."""
 
 
 class Scope(NamedTuple):
@@ -47,20 +50,30 @@ class Scope(NamedTuple):
         return " ".join(filter(None, parts))
 
 
-@dataclass(frozen=True, slots=True)
-class Reach:
-    """How far refusals without a name reach at one origin. Times are monotonic seconds.
+class Refusal(NamedTuple):
+    """A refusal that began a cool-down. Times are monotonic seconds.
 
     Attributes:
-        endpoint: Method and path of the refusal whose cool-down ends last.
-        refused: When its refusal arrived.
-        until: When its cool-down ends.
-        wide_until: Until when a refusal closes the whole origin.
+        endpoint: Its method and path.
+        arrived: When it arrived, the first one of this cool-down.
+        until: When the cool-down ends.
     """
 
-    endpoint: str = ""
-    refused: float = -inf
-    until: float = -inf
+    endpoint: str
+    arrived: float
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far refusals without a name reach at one origin.
+
+    Attributes:
+        refusals: The latest refusals of endpoints that are closed, one for each endpoint.
+        wide_until: Until when a refusal closes the whole origin, in monotonic seconds.
+    """
+
+    refusals: tuple[Refusal, ...] = ()
     wide_until: float = -inf
 
     def is_wide(self, now: float) -> bool:
@@ -81,10 +94,13 @@ class Reach:
             may_widen: False where a test attempt has shown that a limit does not cover the origin.
         """
         endpoint = Scope.of_endpoint(target).endpoint
-        is_second = endpoint != self.endpoint and self.refused <= began and now < self.until
+        closed = [refusal for refusal in self.refusals if now < refusal.until]
+        own = next((refusal for refusal in closed if refusal.endpoint == endpoint), None)
+        others = [refusal for refusal in closed if refusal is not own]
+        is_second = any(refusal.arrived <= began for refusal in others)
         is_wide = may_widen and (is_second or self.is_wide(now))
-        wide_until = now + LEARNT_SECONDS if is_wide else self.wide_until
-        if now < self.until and until <= self.until:
-            return replace(self, wide_until=wide_until)
-        goes_on = endpoint == self.endpoint and now < self.until
-        return Reach(endpoint, self.refused if goes_on else now, until, wide_until)
+        if own is None:
+            own = Refusal(endpoint, now, until)
+        newest = own._replace(until=max(own.until, until))
+        refusals = (*others, newest)[-_MOST_REFUSALS:]
+        return Reach(refusals, now + LEARNT_SECONDS if is_wide else self.wide_until)

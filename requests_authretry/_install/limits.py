@@ -87,7 +87,7 @@ class Limits:
         for quotas in {state.quotas for state in self._states}:
             found += (
                 KnownLimit(kind="retry quota", origin=origin, ends_in=None, value=level)
-                for origin, level in quotas.levels().items()
+                for origin, level in quotas.known().items()
             )
         return iter(sorted(found, key=lambda limit: (limit.origin, str(limit))))
 

@@ -11,10 +11,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from secrets import token_hex
 from threading import Lock
 from types import CellType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet, ref
+from weakref import WeakSet, WeakValueDictionary, ref
 
 from .._core.token import Token
 from .._errors import RefreshFailed
@@ -33,6 +35,13 @@ MOST_NAMED_FAMILIES = 10_000
 """The most families that are remembered of sources that name theirs, as `RefreshToken` does. A web
 application may make such a source for each of its users."""
 
+MOST_OBJECTS = 10_000
+"""The most source objects that are remembered with their families."""
+
+MOST_SPENT = 100_000
+"""The most first refresh tokens that are remembered as spent. They have no age: a server may end
+the whole family when one of them comes again, however late."""
+
 MOST_OWNERS = 10_000
 """The most records in stores that are remembered with the source that owns them."""
 
@@ -45,6 +54,7 @@ class Family:
     """The tokens that one token source has given in this process.
 
     Attributes:
+        name: Tells it from all others, also from those of other processes.
         memory: Keeps the newest token where no store is named.
         newest: The newest record of each place, as a store may lose it or fail to take it; beside
             it what makes the process forget it together with the store.
@@ -53,6 +63,7 @@ class Family:
         is_inherited: Whether a parent process holds the same refresh token: both would spend it.
     """
 
+    name: str = field(default_factory=partial(token_hex, 8))
     memory: MemoryStore = field(default_factory=MemoryStore)
     newest: dict[Place, tuple[object, TokenRecord]] = field(default_factory=dict)
     rotates: bool = False
@@ -66,10 +77,10 @@ class Families:
     def __init__(self) -> None:
         self._all: WeakSet[Family] = WeakSet()
         self._named: OrderedDict[str, Family] = OrderedDict()
-        self._of_objects: dict[object, tuple[object, Family]] = {}
+        self._of_objects: OrderedDict[object, tuple[object, Family]] = OrderedDict()
         self._owners: OrderedDict[Place, tuple[object, object, str]] = OrderedDict()
-        self._sending: dict[str, Lock] = {}
-        self._spent: set[str] = set()
+        self._sending: WeakValueDictionary[str, Lock] = WeakValueDictionary()
+        self._spent: OrderedDict[str, None] = OrderedDict()
         # Reentrant: an object of the user's may be collected while this thread holds it, and make
         # settings then.
         self._lock = ForkSafeLock(self._share_with_parent, reentrant=True)
@@ -105,6 +116,9 @@ class Families:
         place = id(thing), what
         if place not in self._of_objects:
             self._of_objects[place] = _life(self._of_objects, place, thing), Family()
+            if len(self._of_objects) > MOST_OBJECTS:
+                self._of_objects.popitem(last=False)
+        self._of_objects.move_to_end(place)
         return self._of_objects[place][1]
 
     def owner(self, source: object, store: Store, key: str) -> str | None:
@@ -152,7 +166,8 @@ class Families:
         Raises:
             RefreshFailed: The token was spent in this process, or another thread still sends it.
         """
-        lock = self._sending.setdefault(digest, Lock())
+        with self._lock:
+            lock = self._sending.setdefault(digest, Lock())  # kept as long as a thread uses it
         if not lock.acquire(timeout=seconds):
             raise RefreshFailed("the first refresh token is being sent by another thread still")
         try:
@@ -167,11 +182,11 @@ class Families:
             lock.release()
 
     def spend(self, digest: str) -> None:
-        """Never send a first refresh token again: the server gave another one for it.
-
-        A digest is remembered for each that the program brings.
-        """
-        self._spent.add(digest)
+        """Never send a first refresh token again: the server gave another one for it."""
+        with self._lock:
+            self._spent[digest] = None
+            if len(self._spent) > MOST_SPENT:
+                self._spent.popitem(last=False)
 
     def forget(self) -> None:
         """Forget all that a new process would not know."""
@@ -184,8 +199,9 @@ class Families:
     def _share_with_parent(self) -> None:
         """Spend no refresh token that the parent process holds as well."""
         # The parent's threads go on sending them.
-        self._spent.update(digest for digest, lock in self._sending.items() if lock.locked())
-        self._sending = {}
+        held = (digest for digest, lock in self._sending.items() if lock.locked())
+        self._spent.update(dict.fromkeys(held))
+        self._sending = WeakValueDictionary()
         for family in list(self._all):
             family.is_inherited = family.rotates
 
@@ -249,6 +265,7 @@ class KeptToken:
         store: The store of the settings; the memory of the family where none keeps the tokens.
         key: The name of the record there.
         place: What tells the record from all others.
+        holder: What tells whose tokens these are.
     """
 
     def __init__(self, settings: Settings, name: str) -> None:
@@ -271,6 +288,8 @@ class KeptToken:
                     "for each",
                 )
         self.place = place_of(self.store, self.key)
+        is_named = getattr(source, "store_key", None) is not None
+        self.holder = name if is_named or not self.is_in_memory else self.family.name
 
     @property
     def is_in_memory(self) -> bool:

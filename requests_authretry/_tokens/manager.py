@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 from .._clock import random_of
 from .._core import token_schedule as rules
 from .._core.adopt import AUTHORIZATION, adopts, static_token
+from .._core.identity import name_of
 from .._core.records import Reason, seconds_text
 from .._core.token import Token
 from .._errors import AuthRetryError, RefreshFailed
 from .._events import TokenRefreshed, logger, tell
 from .._locks import ForkSafeLock
 from .._protocols import FetchContext
+from .families import is_constant
 from .renewal import NoToken, Renewal, Renewed, Result, hand_out
 from .store_sync import LOCK_SECONDS, StoreSync
 
@@ -90,6 +92,17 @@ class TokenManager:
         self._failed = FailedRenewals()
         if isinstance(source, Token) and source.value and not adopts(settings.adopt, AUTHORIZATION):
             self._hold(source, rules.without_windows(source.expires_at, settings.clock.time()))
+
+    @property
+    def holder(self) -> str:
+        """Return what tells whose tokens these are: a hash of the token where it is a constant.
+
+        A token that the source renews is another text each time, and still the same caller's.
+        """
+        token = self.held.token
+        if token is None or not is_constant(self._settings.token):
+            return self._sync.holder
+        return name_of(token.authorization)
 
     def has_adopted(self, header: object) -> bool:
         """Whether a caller's ``Authorization`` is the adopted one.

@@ -86,6 +86,7 @@ class StoreSync:
         self.first: Token | None = None
         self._settings = settings
         self._kept = KeptToken(settings, self.key)
+        self.holder = self._kept.holder
         self._holders = 0
 
     def renew(self, context: FetchContext) -> Renewed | Reason:

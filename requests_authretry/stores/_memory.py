@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from threading import TIMEOUT_MAX, Lock
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from .._clock import SystemClock
 from .._core.copying import CopiedAsItself
@@ -34,7 +35,7 @@ class MemoryStore(CopiedAsItself):
         self._clock: Clock = SystemClock() if clock is None else clock
         self._records: dict[str, object] = {}
         self._lock = ForkSafeLock(self._free_keys)
-        self._key_locks: dict[str, Lock] = {}
+        self._key_locks: WeakValueDictionary[str, Lock] = WeakValueDictionary()
 
     def read(self, key: str) -> str | None:
         """Return the record under a key, None when there is none."""
@@ -48,7 +49,8 @@ class MemoryStore(CopiedAsItself):
     @contextmanager
     def lock(self, key: str, timeout: float) -> Iterator[None]:
         """Exclude other threads that lock this key, as `Store.lock` says."""
-        lock = self._key_locks.setdefault(key, Lock())
+        with self._lock:
+            lock = self._key_locks.setdefault(key, Lock())  # kept as long as a thread uses it
         # Below zero it would wait for ever, and above that maximum it refuses to wait.
         if not lock.acquire(timeout=min(max(timeout, 0.0), TIMEOUT_MAX)):
             raise TimeoutError(f"the lock of {key!r} was held for {timeout:g} s")
@@ -65,7 +67,7 @@ class MemoryStore(CopiedAsItself):
 
     def _free_keys(self) -> None:
         """Forget the locks that threads of a parent process hold."""
-        self._key_locks = {}
+        self._key_locks = WeakValueDictionary()
 
     def __reduce__(self) -> tuple[type[MemoryStore], tuple[Clock, ...]]:
         """A pickle carries no secret: only the clock, where one was given."""

@@ -99,7 +99,7 @@ def test_a_wait_that_just_fits_is_kept(policy: RetryPolicy, asked: str) -> None:
     assert rig.waits == [float(asked)]
 
 
-@pytest.mark.parametrize("asked", ["-1", "soon", "1e3", "٣", "9" * 5000, "inf", "", "1m 0s"])
+@pytest.mark.parametrize("asked", ["-1", "soon", "1e3", "٣", "inf", "", "1m 0s"])
 def test_a_malformed_retry_after_counts_as_absent(asked: str) -> None:
     """A malformed Retry-After raises nothing: the wait is our own backoff."""
     own = Backoff(throttled_initial=3.0, jitter=Jitter.NONE)

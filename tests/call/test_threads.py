@@ -23,6 +23,7 @@ from requests_authretry import (
     mount,
 )
 from requests_authretry._admission.retry_quota import RetryQuotas
+from requests_authretry.testing import FakeClock
 from tests.support.scripted import URL, Source, scripted, settings
 
 if TYPE_CHECKING:
@@ -197,7 +198,7 @@ def test_a_prepared_request_is_shared_on_its_way(httpbin_url: str) -> None:
 @pytest.mark.usefixtures("eager_switching")
 def test_the_quota_is_paid_exactly() -> None:
     """Payments of many threads are neither lost nor overdrawn, and all are paid back."""
-    quotas, origin = RetryQuotas(RetryQuota(capacity=100)), "https://api.example.com"
+    quotas, origin = RetryQuotas(RetryQuota(capacity=100), FakeClock()), "https://api.example.com"
 
     def pay(_: int) -> int:
         return sum(quotas.pay(origin, 1) for _ in range(10))
@@ -210,4 +211,4 @@ def test_the_quota_is_paid_exactly() -> None:
     assert quotas.level(origin) == 0
     at_once(pay_back, 16)
     assert quotas.level(origin) == 100
-    assert not quotas.dented
+    assert not quotas.levels

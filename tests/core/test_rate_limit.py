@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import reduce
 from itertools import permutations
 from math import inf
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given
@@ -36,6 +36,15 @@ from requests_authretry._core.rate_limit import (
 )
 from requests_authretry._core.records import Limit, Reason
 from tests.core.drain import Bucket, Drain, FixedWindow
+
+State = TypeVar("State", RateState, Window)
+
+
+def replace(value: State, **changes: Any) -> State:
+    """Return a state or a window with other values."""
+    changed: State = value._replace(**changes)
+    return changed
+
 
 NOW = 1000.0
 TIMES = st.floats(0, 1e6)

@@ -22,7 +22,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
-from itertools import count
+from math import isclose
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -119,7 +119,7 @@ class World(BaseAdapter):
             answers to each path, or method and path; to all others the server answers 200.
         takes: Seconds from a request to its answer.
         random: Draws the numbers in [0, 1) that spread waits.
-        patience: Real seconds without any step after which the scenario fails.
+        patience: Real seconds for which a running thread may stand at one place.
 
     Attributes:
         turns: The virtual time.
@@ -144,9 +144,8 @@ class World(BaseAdapter):
         self.store = VirtualStore(self.turns, self.clock)
         self.sent: list[Sent] = []
         self.results: dict[str, requests.Response | requests.RequestException] = {}
-        self._began: dict[str, tuple[float, int]] = {}
-        self._order = count()
-        self._orders: dict[str, list[int]] = {}
+        # When each call began to do something, and in which step of all threads.
+        self._moments: dict[str, list[_Moment]] = {}
         self._numbers: dict[str, int] = {}
 
     def process(self, *, ahead: float = 0.0) -> VirtualClock:
@@ -154,7 +153,7 @@ class World(BaseAdapter):
 
         Two settings objects with different clocks share only what they share through a store.
         """
-        return VirtualClock(self.turns, ahead, self._random)
+        return VirtualClock(self.turns, ahead, self._random, lambda: self._note("wait"))
 
     def settings(self, **fields: Any) -> Settings:
         """Return settings of the first process, unless another clock is given."""
@@ -177,7 +176,7 @@ class World(BaseAdapter):
 
         Args:
             at: When it begins, in seconds since the beginning.
-            name: Its name in the timeline.
+            name: Its name in the timeline; no other call has it.
             request: Its method, and its path at `API` or its URL.
             session: The session that makes it.
             **options: More arguments of `requests.Session.request`.
@@ -186,16 +185,21 @@ class World(BaseAdapter):
         url = path if "://" in path else API + path
 
         def made() -> None:
-            self._began[name], self._orders[name] = (self.turns.now, next(self._order)), []
+            self._moments[name] = []
+            self._note("begin")
             try:
                 self.results[name] = session.request(method, url, **options)
             except requests.RequestException as error:
                 self.results[name] = error
+            self._note("end")
 
         self.turns.add(name, at, made)
 
     def caller(self, name: str, work: Callable[[], object], at: float = 0.0) -> None:
-        """Add a thread that makes calls as it likes; only `sent` shows them."""
+        """Add a thread that makes calls as it likes; only `sent` shows them.
+
+        Thousands of calls are made fastest by `Session.send`, with a request that is prepared once.
+        """
         self.turns.add(name, at, work)
 
     def run(self) -> list[str]:
@@ -205,15 +209,14 @@ class World(BaseAdapter):
             AssertionError: The scenario is stuck, or the record of a call and the server disagree.
         """
         self.turns.run()
-        lines = [line for name in self._began for line in self._lines(name)]
-        return [text for *_, text in sorted(lines, key=lambda line: line[:2])]
+        lines = [line for name in self._moments for line in self._lines(name)]
+        return [text for _, text in sorted(lines, key=lambda line: line[0])]
 
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
         """Answer a request, as the inner adapter of all sessions."""
         caller, url = threading.current_thread().name, request.url or ""
         name = f"{request.method} {url.removeprefix(API)}"
-        if caller in self._began:
-            self._orders[caller].append(next(self._order))
+        self._note("attempt")
         answer = self._answer(caller, name, request.headers)
         self.sent.append(Sent(self.turns.now, caller, name, answer.status))
         takes = self._takes if answer.takes is None else answer.takes
@@ -242,47 +245,74 @@ class World(BaseAdapter):
             reply = found[min(number, len(found) - 1)]
         return Answer(reply) if isinstance(reply, int) else reply
 
-    def _lines(self, name: str) -> list[tuple[float, int, str]]:
-        """Return the lines of one call, each with its time and its place among those of that time.
+    def _note(self, kind: str) -> None:
+        """Keep when this thread's call does something; other threads have no timeline."""
+        moments = self._moments.get(threading.current_thread().name)
+        if moments is not None:
+            moments.append(_Moment(kind, self.turns.now, self.turns.steps))
 
-        A wait stands behind the request that it follows, and requests in the order in which the
-        server had them.
+    def _lines(self, name: str) -> list[tuple[int, str]]:
+        """Return the lines of one call, each with its place among those of all calls.
+
+        Raises:
+            AssertionError: The record of the call does not say what happened.
         """
         told = explain(self.results[name])
-        began, order = self._began[name]
-        orders = iter(self._orders[name])
-        lines: list[tuple[float, int, str]] = []
+        began, *moments, end = self._moments[name]
+        lines: list[tuple[int, str]] = []
         attempts: list[Sent] = []
-
-        def add(at: float, text: str) -> None:
-            lines.append((round(at, 3), order, f"{_number(at)} {name} {text}"))
-
+        following = iter(moments)
         for step in told.steps:
-            at = began + step.started
+            kind = "attempt" if isinstance(step, Attempt) else "wait"
+            # A wait may have several sleeps: the line stands where the first one begins.
+            at = began.time + step.started
+            moment = next((each for each in following if each.is_of(kind, at)), None)
+            assert moment is not None, f"{name} has no {kind} at {at:g} s, as its record says"
             if isinstance(step, Attempt):
-                order = next(orders, order)
                 request = f"{step.method} {step.url.removeprefix(API)}"
-                attempts.append(Sent(at, name, request, step.status or 0))
+                attempts.append(Sent(moment.time, name, request, step.status or 0))
                 took = f" after {_number(step.elapsed)} s" if step.elapsed else ""
-                add(at, f"{request} -> {step.status}{took}")
+                text = f"{request} -> {step.status}{took}"
             else:
-                add(at, f"waits {_number(step.seconds)} s: {_short(step.reason)}")
+                text = f"waits {_number(step.seconds)} s: {_short(step.reason)}"
+            lines.append((moment.step, f"{moment.at} {name} {text}"))
         if not attempts:
-            add(began + told.seconds, "is not sent")
+            lines.append((end.step, f"{end.at} {name} is not sent"))
         elif (reason := told.attempts[-1].reason) is not Reason.FINAL:
-            add(began + told.seconds, f"ends with {told.status or told.error}: {_short(reason)}")
+            what = told.status or told.error
+            lines.append((end.step, f"{end.at} {name} ends with {what}: {_short(reason)}"))
         seen = [sent for sent in self.sent if sent.caller == name]
-        assert _rounded(attempts) == _rounded(seen), "the record tells something else"
+        assert attempts == seen, f"the record of {name} and the server disagree"
         return lines
+
+
+@dataclass(frozen=True)
+class _Moment:
+    """When a call did something.
+
+    Attributes:
+        kind: What it did: "begin", "attempt", "wait" or "end".
+        time: Seconds since the beginning.
+        step: The step of all threads in which it did so.
+    """
+
+    kind: str
+    time: float
+    step: int
+
+    @property
+    def at(self) -> str:
+        """The time as a timeline has it."""
+        return _number(self.time)
+
+    def is_of(self, kind: str, time: float) -> bool:
+        """Whether it is of this kind and at this time."""
+        return self.kind == kind and isclose(self.time, time, abs_tol=1e-6)
 
 
 def timeline(text: str) -> list[str]:
     """Return the lines of a timeline, as `World.run` does. Spaces between words do not count."""
     return [" ".join(line.split()) for line in text.strip().splitlines()]
-
-
-def _rounded(requests: Sequence[Sent]) -> list[tuple[str, str, int]]:
-    return [(_number(each.time), each.name, each.status) for each in requests]
 
 
 def _number(seconds: float) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from random import Random
 from threading import Event, Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 
 from requests_authretry import RateLimits, RetryPolicy, Token
 from tests.support.scenario import Answer, World, closed_until, refused, timeline
@@ -263,3 +264,27 @@ def test_a_timeline_has_attempts_waits_and_ends() -> None:
         3.5    C  ends with 429: no attempt fits before the deadline
     """)
     assert [sent.status for sent in world.sent] == [503, 302, 200, 429, 429, 200]
+
+
+def test_a_record_that_the_server_does_not_know_fails_the_scenario() -> None:
+    """A's answer was not the server's, and B's second request is in no record."""
+
+    class Past:
+        def request(self, *_: object, **__: object) -> requests.Response:
+            answer = requests.Response()
+            answer.status_code = 200
+            return answer
+
+    class Twice(Past):
+        def request(self, *args: Any, **options: Any) -> requests.Response:
+            world.session().request(*args, **options)
+            return world.session().request(*args, **options)
+
+    for name, session, fault in (
+        ("A", Past(), "A has no attempt"),
+        ("B", Twice(), "B and the ser"),
+    ):
+        world = World({})
+        world.call(0, name, "GET /orders", session)
+        with pytest.raises(AssertionError, match=fault):
+            world.run()

@@ -19,11 +19,15 @@ from requests_authretry import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
 
     from requests_authretry import Clock
 
 PATIENCE = 5.0
-"""Real seconds without any step after which the threads count as stuck."""
+"""Real seconds for which a running thread may stand at one place, before it counts as stuck."""
+
+_LOOKS = 5
+"""How often a thread is found at that place in that time."""
 
 BEGAN = 1_000_000_000.0
 """POSIX time at which virtual time begins."""
@@ -73,10 +77,11 @@ class Turns:
     waits for anything else, such as a lock that a sleeping thread holds, makes the test fail.
 
     Args:
-        patience: Real seconds without any step after which the threads count as stuck.
+        patience: Real seconds for which a running thread may stand at one place.
 
     Attributes:
         now: Seconds since the beginning.
+        steps: How often a thread has gone on. All that one thread does in a step is of one time.
     """
 
     def __init__(self, patience: float = PATIENCE) -> None:
@@ -89,7 +94,7 @@ class Turns:
         self._of_library: dict[Thread, _Runner] = {}
         self._known: set[Thread] = set()
         self._running = threading.current_thread()
-        self._steps = self._steps_at_once = 0
+        self.steps = self._steps_at_once = 0
         self._over = Event()
         self._fault: str | None = None
 
@@ -112,12 +117,13 @@ class Turns:
             self._by_number[runner.thread.ident or 0] = runner
         with suppress(_Over):
             self._go_on(None)
-        steps = -1
-        while not self._over.wait(self._patience):
-            if steps == self._steps:
-                self._fault = self._stuck()
-                break
-            steps = self._steps
+        place: object = None
+        in_vain = 0
+        while in_vain < _LOOKS and not self._over.wait(self._patience / _LOOKS):
+            before, place = place, self._place()
+            in_vain = in_vain + 1 if place == before else 0
+        if in_vain == _LOOKS:
+            self._fault = self._stuck()
         if self._fault is not None:
             for runner in self._runners:
                 if runner.turn.locked():
@@ -210,7 +216,7 @@ class Turns:
                 names = ", ".join(each.thread.name for each in self._runners)
                 self._fail(f"after {now:g} s all threads sleep for ever: {names}")
             return None
-        self._steps += 1
+        self.steps += 1
         self._steps_at_once += 1
         if earliest > now:
             self.now, self._steps_at_once = earliest, 0
@@ -246,11 +252,17 @@ class Turns:
         if not runner.is_asleep:
             del self._of_library[thread]
 
+    def _place(self) -> object:
+        """Return where the running thread stands: a thread that is only slow moves on."""
+        frame = self._frame()
+        return self.steps, id(frame), frame and frame.f_lasti
+
+    def _frame(self) -> FrameType | None:
+        return sys._current_frames().get(self._running.ident or 0)  # noqa: SLF001 (its only name)
+
     def _stuck(self) -> str:
         """Return what to say of a thread that waits for anything but the clock."""
-        stack = sys._current_frames().get(self._running.ident or 0)  # noqa: SLF001 (its only name)
-        where = "".join(traceback.format_stack(stack)) if stack else ""
-        name = self._running.name
+        where, name = "".join(traceback.format_stack(self._frame())), self._running.name
         return f"after {self.now:g} s {name} neither sleeps on the clock nor ends:\n{where}"
 
     def _fail(self, fault: str) -> None:
@@ -271,11 +283,18 @@ class VirtualClock:
         turns: The virtual time.
         ahead: Seconds by which the POSIX time of its machine is fast.
         random: Draws the numbers in [0, 1) that spread waits.
+        on_sleep: Is called before each sleep, in the thread that sleeps.
     """
 
-    def __init__(self, turns: Turns, ahead: float, random: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        turns: Turns,
+        ahead: float,
+        random: Callable[[], float],
+        on_sleep: Callable[[], object],
+    ) -> None:
         self._turns, self._began = turns, BEGAN + ahead
-        self.random, self.sleep = random, turns.sleep
+        self.random, self._on_sleep = random, on_sleep
 
     def time(self) -> float:
         """Return the POSIX time in seconds."""
@@ -284,6 +303,11 @@ class VirtualClock:
     def monotonic(self) -> float:
         """Return the seconds since the beginning."""
         return self._turns.now
+
+    def sleep(self, seconds: float, wake: Event | None = None) -> None:
+        """Let others run until so many seconds have passed, or ``wake`` is set."""
+        self._on_sleep()
+        self._turns.sleep(seconds, wake)
 
 
 class VirtualStore(MemoryStore):

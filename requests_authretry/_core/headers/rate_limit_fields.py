@@ -8,10 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..bounds import POLICIES, POLICY_NAME
-from ..records import Limit
+from ..identity import name_of
+from ..records import REQUESTS, Limit
 from ..validation import collection, flag, gathered, members, refuse
-from .names import KNOWN, MEANINGFUL, POLICY, RATELIMIT, is_meaningful, sort_by_meaning
-from .time_formats import drop_absurd, parse_milliseconds, parse_number, parse_reset, read_values
+from .names import KNOWN, MEANINGFUL, POLICY, RATELIMIT, date_of, is_meaningful, sort_by_meaning
+from .time_formats import drop_absurd, parse_number, parse_reset, read_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 _MOST = 1e15
 """A bound that no structured Integer reaches (RFC 9651, 3.3.1); a greater count is nonsense."""
 
-_REQUESTS = frozenset({"requests", "request"})
-"""The draft uses one of these words in its text and the other in its registry."""
+_UNITS = {"request": REQUESTS, "concurrent-requests": "", "concurrency": ""}
+"""Other words for a unit: the draft uses one for requests in its text and the other in its
+registry. What counts requests under way says nothing of the time when others may be sent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,12 +41,15 @@ class RateLimits:
             tells its meaning: it ends in ``retry-after`` (seconds or a date) or ``should-retry``;
             it is ``RateLimit`` or ``RateLimit-Policy``; or it has the form of
             ``X-RateLimit-Remaining``, whatever the vendor. A time may have its unit behind it:
-            ``-seconds``, ``-milliseconds`` or ``-ms``. With an empty collection no field is read.
+            ``-seconds``, ``-milliseconds`` or ``-ms``. The name of a limit may have its unit,
+            ``-requests`` or ``-tokens``: how many requests some tokens are good for is unknown,
+            but without any left no request is sent. With an empty collection no field is read.
         identity: A function that is given a prepared request, and returns a text that tells apart
             callers whom the server counts apart, or None for the usual way: by the credential of
-            the settings, else by ``Authorization``, else by a header with an API key, else by the
-            cookies that the caller set. The text is kept as a hash alone. An exception of the
-            function ends the call. None: the usual way.
+            the settings, else by ``Authorization``, else by headers with an API key, else by the
+            cookies that the caller set and keys in the query, and in any case by the client
+            certificate. The text is kept as a hash alone. An exception of the function ends the
+            call. None: the usual way.
 
     Raises:
         ConfigurationError: A field cannot work; the error names all faults together.
@@ -78,11 +83,12 @@ class RateLimits:
 def read_limits(fields: Fields, now: float) -> tuple[Limit, ...]:
     """Read how much of each limit is left; never raises on any text.
 
-    The newest form that can be read wins: the List of the RateLimit header fields draft (-08 to
-    -11, sections 3 and 4), the Dictionary of -07, the fields of -00 to -06, and then the fields of
-    vendors. Malformed and absurd values count as absent; of more than `POLICIES` limits the first
-    ones count. A limit without a reset is ignored, and so is a limit on something other than
-    requests. All limits are ignored on an answer from a cache (section 7.3).
+    A limit counts requests, or something else in a unit of its own. For each unit the newest form
+    that can be read wins: the List of the RateLimit header fields draft (-08 to -11, sections 3 and
+    4), the Dictionary of -07, the fields of -00 to -06, and then the fields of vendors. Malformed
+    and absurd values count as absent; of more than `POLICIES` limits the first ones count. A limit
+    without a reset is ignored, and so is one on concurrent requests. All limits are ignored on an
+    answer from a cache (section 7.3).
 
     Args:
         fields: The header fields of the answer.
@@ -92,24 +98,22 @@ def read_limits(fields: Fields, now: float) -> tuple[Limit, ...]:
         return ()
     policies = _read_policies(fields.get(POLICY, ()))
     limits = _read_structured(fields.get(RATELIMIT, ()), policies)
-    if limits:
-        return tuple(limits[:POLICIES])
-    date = ", ".join(fields.get("date", ()))
-    for family in sort_by_meaning(frozenset(fields)).families:
-        if "remaining" in family:
-            lines = {part: fields[name] for part, name in family.items()}
-            limit = _read_plain(lines, policies, date, now)
-            if limit is not None:
-                return (limit,)
-    return ()
+    date = date_of(fields)
+    for unit, parts in sort_by_meaning(frozenset(fields)).families:
+        if "remaining" in parts and all(limit.unit != unit for limit in limits):
+            lines = {part: fields[name] for part, name in parts.items()}
+            limit = _read_plain(unit, lines, policies, date, now)
+            limits += [] if limit is None else [limit]
+    return tuple(limits[:POLICIES])
 
 
 class _Policy(NamedTuple):
     """What a server says about a policy, whatever is left of it."""
 
-    quota: float | None
+    quota: float | None = None
     window: float | None = None
-    unit: str = "requests"
+    unit: str = REQUESTS
+    name: str = ""
 
 
 def _read_structured(lines: Iterable[str], policies: Mapping[object, _Policy]) -> list[Limit]:
@@ -119,50 +123,68 @@ def _read_structured(lines: Iterable[str], policies: Mapping[object, _Policy]) -
         found = {key: value for key, (value, _) in (_parse(lines, "dictionary") or {}).items()}
         quota = _count(found.get("limit"))
         policy = policies.get(quota, _Policy(quota))
-        limits = [_limit("", _count(found.get("remaining")), _span(found.get("reset")), policy)]
+        limits = [_limit(_count(found.get("remaining")), _span(found.get("reset")), policy)]
     else:
         limits = [
-            _limit(
-                str(name),
-                _count(params.get("r")),
-                _span(params.get("t")),
-                policies.get(str(name), _Policy(None)),
-            )
+            _limit(_count(params.get("r")), _span(params.get("t")), _policy(name, params, policies))
             for name, params in items
             if isinstance(name, (str, UserString))
         ]
     return [limit for limit in limits if limit is not None]
 
 
+def _policy(
+    name: object, params: Mapping[str, object], policies: Mapping[object, _Policy]
+) -> _Policy:
+    """Return the policy of a limit: that of its partition, else the first one of its name."""
+    full = _full_name(name, params)
+    policy = policies.get(full) or policies.get(str(name), _Policy())
+    return policy._replace(name=full if "pk" in params else policy.name or full)
+
+
+def _full_name(name: object, params: Mapping[str, object]) -> str:
+    """Return the name of a policy with that of its partition, which has a quota of its own.
+
+    The key of a partition may tell who the caller is: its hash has the same use.
+    """
+    key = params.get("pk")
+    partition = f";pk={name_of(key)}" if isinstance(key, (str, bytes)) else ""
+    return str(name)[:POLICY_NAME] + partition
+
+
 def _read_plain(
-    lines: Mapping[str, Sequence[str]], policies: Mapping[object, _Policy], date: str, now: float
+    unit: str,
+    lines: Mapping[str, Sequence[str]],
+    policies: Mapping[object, _Policy],
+    date: str,
+    now: float,
 ) -> Limit | None:
     """Read the limit that a family of fields describes; of several values the worst counts."""
     remaining = min(read_values(lines["remaining"], parse_number), default=None)
     parse = partial(parse_reset, date=date, now=now)
     readers: dict[str, Callable[[str], float | None]] = {
-        "reset-ms": parse_milliseconds,
-        "reset-seconds": parse_number,
+        "reset-ms": partial(parse, per_second=1000.0),
+        "reset-seconds": parse,
         "reset-after": parse,
         "reset": parse,
     }
     found = (read_values(lines[part], readers[part]) for part in readers if part in lines)
     reset = max(next(filter(None, found), []), default=None)
-    reset = None if reset is None else drop_absurd(reset)
-    windows = _read_policies(lines.get("limit", ()))
-    quota = next(iter(windows.values()), _Policy(None)).quota
-    policy = {**windows, **policies}.get(quota, _Policy(quota))
+    own = _read_policies(lines.get("limit", ()))
+    quota = next(iter(own.values()), _Policy()).quota
+    policy = {**own, **policies}.get(quota, _Policy())
+    if unit != REQUESTS:  # the policies are those of requests
+        policy = own.get(quota, _Policy())._replace(unit=unit)
     names = [line for part in ("name", "resource", "bucket") for line in lines.get(part, ())]
-    return _limit(names[0].strip() if names else "", _count(remaining), reset, policy)
+    name = names[0].strip()[:POLICY_NAME] if names else ""
+    return _limit(_count(remaining), reset, policy._replace(name=name))
 
 
-def _limit(
-    name: str, remaining: float | None, reset: float | None, policy: _Policy
-) -> Limit | None:
-    """Return the limit; None if requests cannot be counted by it."""
-    if remaining is None or reset is None or policy.unit not in _REQUESTS:
+def _limit(remaining: float | None, reset: float | None, policy: _Policy) -> Limit | None:
+    """Return the limit; None if it does not say when requests may be sent."""
+    if remaining is None or reset is None or not policy.unit:
         return None
-    return Limit(remaining, reset, name[:POLICY_NAME], policy.quota, policy.window)
+    return Limit(remaining, reset, policy.name, policy.quota, policy.window, policy.unit)
 
 
 def _read_policies(lines: Iterable[str]) -> dict[object, _Policy]:
@@ -170,10 +192,16 @@ def _read_policies(lines: Iterable[str]) -> dict[object, _Policy]:
     found: dict[object, _Policy] = {}
     for name, params in _parse(lines, "list") or ():
         quota = _count(name)
-        key = str(name) if quota is None else quota
-        quota = _count(params.get("q")) if quota is None else quota
+        unit = params.get("qu", REQUESTS)
+        unit = _UNITS.get(unit, unit[:POLICY_NAME]) if isinstance(unit, str) else ""
         window = _span(params.get("w")) or None
-        found[key] = _Policy(quota, window, str(params.get("qu", "requests")))
+        if quota is None:
+            full = _full_name(name, params)
+            policy = _Policy(_count(params.get("q")), window, unit, full)
+            found[full] = policy
+            found.setdefault(str(name), policy)
+        else:
+            found[quota] = _Policy(quota, window, unit)
     return found
 
 
@@ -186,7 +214,7 @@ def _parse(lines: Iterable[str], kind: str) -> Any:
     from http_sf import parse
 
     try:
-        return parse(text.encode("ascii"), tltype=kind)
+        return parse(text.encode(), tltype=kind)
     except ValueError:
         return None
 

@@ -9,8 +9,8 @@ from ..bounds import PROBLEM
 from ..document import read_object
 from ..http import FORBIDDEN, OK, SERVICE_UNAVAILABLE, TOO_MANY_REQUESTS
 from ..records import Limit, Outcome
-from .names import sort_by_meaning
-from .time_formats import OWS, parse_delay, parse_milliseconds, parse_number, read_values
+from .names import date_of, sort_by_meaning
+from .time_formats import OWS, parse_delay, parse_number, read_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,11 +27,11 @@ def read_outcome(
     """Read what an answer with an error says to a client; never raises on any text.
 
     The time to wait is the first one found: in `Retry-After` (RFC 9110, 10.2.3); then in the fields
-    with milliseconds; then, if the answer refuses a request for exhausted limits, their latest
-    reset. If a field has several values, the longest counts. A date to retry at is measured from
-    the answer's own `Date`, so that a wrong clock at either end does no harm. A date that has
-    passed gives 0.0. A limit that has been reset already names no time. Malformed values count as
-    absent.
+    of vendors with seconds; then in those with milliseconds; then, if the answer refuses a request
+    for exhausted limits, their latest reset. If a field has several values, the longest counts. A
+    date to retry at is measured from the answer's own `Date`, so that a wrong clock at either end
+    does no harm. A date that has passed gives 0.0. A limit that has been reset already names no
+    time. Malformed values count as absent.
 
     Args:
         status: The status code.
@@ -39,14 +39,7 @@ def read_outcome(
         now: The client's time, in POSIX seconds.
         limits: What the answer says is left of the server's rate limits.
     """
-    names = sort_by_meaning(frozenset(fields))
-    waits: list[float] = []
-    if names.seconds:
-        parse = partial(parse_delay, date=", ".join(fields.get("date", ())), now=now)
-        waits = read_values(_lines(fields, names.seconds), parse)
-    if names.milliseconds and not waits:
-        waits = read_values(_lines(fields, names.milliseconds), parse_milliseconds)
-    retry_after = max(waits, default=None)
+    retry_after = _asked_wait(fields, now)
     exhausted = [limit.reset for limit in limits if limit.remaining < 1]
     # GitHub sends a 403 where other servers send a 429.
     is_refusal = status == FORBIDDEN and (retry_after is not None or bool(exhausted))
@@ -56,7 +49,8 @@ def read_outcome(
     is_reset = retry_after is None and is_refusal and reset > 0
     if is_reset:
         retry_after = reset
-    words = {line.strip(OWS).lower() for line in _lines(fields, names.verdicts)}
+    verdicts = sort_by_meaning(frozenset(fields)).verdicts
+    words = {line.strip(OWS).lower() for line in _lines(fields, verdicts)}
     should_retry = next((_VERDICTS[word] for word in _VERDICTS if word in words), None)
     return Outcome(status, None, retry_after, should_retry, throttled, limits, is_reset)
 
@@ -74,10 +68,21 @@ def read_success(
     """
     is_fresh = not any(parse_number(line) for line in fields.get("age", ()))
     asks = status == OK and is_fresh  # a cache may repeat an answer for long
-    retry_after = read_outcome(status, fields, now).retry_after if asks else None
+    retry_after = _asked_wait(fields, now) if asks else None
     if not limits and not retry_after:
         return None
     return Outcome(status, retry_after=retry_after or None, limits=limits)
+
+
+def _asked_wait(fields: Fields, now: float) -> float | None:
+    """Return the time that fields other than limits ask for; None if they name none."""
+    date = date_of(fields)
+    for group, per_second in sort_by_meaning(frozenset(fields)).waits:
+        parse = partial(parse_delay, date=date, now=now, per_second=per_second)
+        waits = read_values(_lines(fields, group), parse)
+        if waits:
+            return max(waits)
+    return None
 
 
 def _lines(fields: Fields, names: Iterable[str]) -> list[str]:

@@ -34,20 +34,22 @@ _DAY_NAME = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
 _LONG_DAY_NAME = r"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
 _MONTH = rf"(?P<month>{'|'.join(_MONTHS)})"
 _TIME = r"(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})"
+_OFFSET = r"(?P<sign>[+-])(?P<hours>[01][0-9]|2[0-3]):?(?P<minutes>[0-5][0-9])"
+_ZONE = rf"(?:GMT|UTC|UT|Z|{_OFFSET})"
 _IMF_FIXDATE = re.compile(
-    rf"{_DAY_NAME}, (?P<day>[0-9]{{2}}) {_MONTH} (?P<year>[0-9]{{4}}) {_TIME} GMT"
+    rf"{_DAY_NAME}, (?P<day>[0-9]{{2}}) {_MONTH} (?P<year>[0-9]{{4}}) {_TIME} {_ZONE}"
 )
 _RFC850 = re.compile(
-    rf"{_LONG_DAY_NAME}, (?P<day>[0-9]{{2}})-{_MONTH}-(?P<year>[0-9]{{2}}) {_TIME} GMT"
+    rf"{_LONG_DAY_NAME}, (?P<day>[0-9]{{2}})-{_MONTH}-(?P<year>[0-9]{{2}}) {_TIME} {_ZONE}"
 )
 _ASCTIME = re.compile(
     rf"{_DAY_NAME} {_MONTH} (?P<day>[0-9]{{2}}| [0-9]) {_TIME} (?P<year>[0-9]{{4}})"
 )
 _FORMS = (_IMF_FIXDATE, _RFC850, _ASCTIME)
 _ISO_DATE = re.compile(
-    r"(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})[Tt ]"
-    r"(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?P<fraction>\.[0-9]+)?)?"
-    r"(?:[Zz]|(?P<sign>[+-])(?P<hours>[01][0-9]|2[0-3]):?(?P<minutes>[0-5][0-9]))?"
+    r"(?P<year>[0-9]{4})-?(?P<month>[0-9]{2})-?(?P<day>[0-9]{2})[Tt ]"
+    r"(?P<hour>[0-9]{2}):?(?P<minute>[0-9]{2})(?::?(?P<second>[0-9]{2})(?P<fraction>\.[0-9]+)?)?"
+    r"(?:[Zz]|(?P<sign>[+-])(?P<hours>[01][0-9]|2[0-3])(?::?(?P<minutes>[0-5][0-9]))?)?"
 )
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 _DURATION = re.compile(
@@ -74,13 +76,7 @@ def parse_number(text: str) -> float | None:
     return number if number < inf else None
 
 
-def parse_milliseconds(text: str) -> float | None:
-    """Read milliseconds and return seconds, `LONGEST` at most; None if the text is malformed."""
-    text = text.strip(OWS)
-    return min(float(text) / 1000, LONGEST) if _NUMBER.fullmatch(text) else None
-
-
-def parse_delay(text: str, date: str, now: float) -> float | None:
+def parse_delay(text: str, date: str, now: float, per_second: float) -> float | None:
     """Read one value of `Retry-After`: seconds or an HTTP-date (RFC 9110, 10.2.3).
 
     Servers also write other times there. These are accepted:
@@ -93,31 +89,31 @@ def parse_delay(text: str, date: str, now: float) -> float | None:
         text: The value.
         date: The `Date` header of the same answer, see `measure_until`.
         now: The client's time, in POSIX seconds.
+        per_second: How many units of a number are a second: 1000 if they are milliseconds.
 
     Returns:
         Seconds from now, `LONGEST` at most, as a time that is far away is no reason to retry
         early. 0.0 for a moment that has passed. None when the value is malformed.
     """
     text = text.strip(OWS)
-    dated = parse_http_date(date, now)
-    sent = now if dated is None else dated
     if _NUMBER.fullmatch(text):
-        number = float(text)
-        for epoch in (number, number / 1000):
-            if abs(epoch - sent) <= _YEAR:
-                return max(epoch - sent, 0.0)
+        number = float(text) / per_second
+        sent = _sent(date, now)
+        for moment in (number, number / 1000):
+            # A year or less is a delay, also where a clock was never set and shows 1970.
+            if moment > _YEAR and abs(moment - sent) <= _YEAR:
+                return max(moment - sent, 0.0)
         return min(number, LONGEST)
     delay = parse_duration(text)
     if delay is None:
-        moment = parse_iso_date(text)
-        moment = parse_http_date(text, now) if moment is None else moment
-        if moment is None:
+        found = _parse_moment(text, now)
+        if found is None:
             return None
-        delay = max(moment - sent, 0.0)
+        delay = max(found - _sent(date, now), 0.0)
     return min(delay, LONGEST)
 
 
-def parse_reset(text: str, date: str, now: float) -> float | None:
+def parse_reset(text: str, date: str, now: float, per_second: float = 1.0) -> float | None:
     """Read when a limit resets, in any of the forms that vendors use.
 
     The rule that tells them apart:
@@ -133,19 +129,21 @@ def parse_reset(text: str, date: str, now: float) -> float | None:
         text: The value.
         date: The `Date` header of the same answer, see `measure_until`.
         now: The client's time, in POSIX seconds.
+        per_second: How many units of a number are a second: 1000 if they are milliseconds.
 
     Returns:
         Seconds from now, None when it is malformed or above `LONGEST`.
     """
     number = parse_number(text)
-    if number is not None and number >= _FIRST_MOMENT:
-        moment = number if number < _FIRST_IN_MILLISECONDS else number / 1000
-        return measure_until(moment, date, now)
+    if number is not None:
+        number /= per_second
+        if number >= _FIRST_MOMENT:
+            moment = number if number < _FIRST_IN_MILLISECONDS else number / 1000
+            return measure_until(moment, date, now)
     delay = parse_duration(text) if number is None else number
     if delay is not None:
         return drop_absurd(delay)
-    found = parse_iso_date(text)
-    return measure_until(parse_http_date(text, now) if found is None else found, date, now)
+    return measure_until(_parse_moment(text, now), date, now)
 
 
 def measure_until(moment: float | None, date: str, now: float) -> float | None:
@@ -157,10 +155,18 @@ def measure_until(moment: float | None, date: str, now: float) -> float | None:
     Returns:
         0.0 for a moment that has passed; None for None, and for a moment beyond `LONGEST`.
     """
-    if moment is None:
-        return None
+    return None if moment is None else drop_absurd(max(0.0, moment - _sent(date, now)))
+
+
+def _sent(date: str, now: float) -> float:
+    """Return when an answer of this `Date` was sent, by the clock of its server."""
     sent = parse_http_date(date, now)
-    return drop_absurd(max(0.0, moment - (now if sent is None else sent)))
+    return now if sent is None else sent
+
+
+def _parse_moment(text: str, now: float) -> float | None:
+    moment = parse_iso_date(text)
+    return parse_http_date(text, now) if moment is None else moment
 
 
 def drop_absurd(delay: float) -> float | None:
@@ -179,20 +185,20 @@ def parse_duration(text: str) -> float | None:
 def parse_iso_date(text: str) -> float | None:
     """Read a moment in ISO 8601 (RFC 3339, section 5.6), in POSIX seconds; None for any other text.
 
-    Seconds and offset may be missing, as some vendors leave them out.
+    Seconds and offset may be missing, as some vendors leave them out; so may hyphens and colons.
     """
     found = _ISO_DATE.fullmatch(text.strip(OWS))
     moment = None if found is None else _posix(found, int(found["year"]), int(found["month"]))
     if found is None or moment is None:
         return None
-    offset = int(found["hours"] or 0) * 3600 + int(found["minutes"] or 0) * 60
-    return moment + float(found["fraction"] or 0) - (-offset if found["sign"] == "-" else offset)
+    return moment + float(found["fraction"] or 0) - _offset(found)
 
 
 def parse_http_date(text: str, now: float) -> float | None:
     """Read an HTTP-date in any of its three forms (RFC 9110, 5.6.7); never raises on any text.
 
-    The name of the weekday need not fit the date, and second 60 is a leap second.
+    The name of the weekday need not fit the date, and second 60 is a leap second. In place of GMT
+    an offset may stand as in mail, ``+0200`` (RFC 5322, 3.3), or another name of the same zone.
 
     Args:
         text: The date; spaces and tabs around it are ignored.
@@ -215,7 +221,14 @@ def parse_http_date(text: str, now: float) -> float | None:
         rest = (int(found[name]) for name in ("day", "hour", "minute", "second"))
         if (year, month, *rest) > (latest, *today.timetuple()[1:6]):
             year -= 100
-    return _posix(found, year, month)
+    moment = _posix(found, year, month)
+    return moment if moment is None or found.re is _ASCTIME else moment - _offset(found)
+
+
+def _offset(found: re.Match[str]) -> float:
+    """Return the seconds by which the zone of a match is ahead of UTC."""
+    offset = int(found["hours"] or 0) * 3600.0 + int(found["minutes"] or 0) * 60.0
+    return -offset if found["sign"] == "-" else offset
 
 
 def _posix(found: re.Match[str], year: int, month: int) -> float | None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from requests_authretry._core.bounds import PROBLEM
 from requests_authretry._core.headers.retry_after import is_abuse
 
 ABUSE = "https://iana.org/assignments/http-problem-types#abnormal-usage-detected"
@@ -26,6 +27,13 @@ ABUSE = "https://iana.org/assignments/http-problem-types#abnormal-usage-detected
 def test_abuse(problem: dict[str, object], encoding: str) -> None:
     """The fragment of the type counts, in whatever encoding of JSON."""
     assert is_abuse(json.dumps(problem).encode(encoding))
+
+
+def test_a_long_problem_is_ignored() -> None:
+    """A document of `PROBLEM` bytes is read; a longer one is not."""
+    long = json.dumps({"type": ABUSE}).encode().ljust(PROBLEM)
+    assert is_abuse(long)
+    assert not is_abuse(long + b" ")
 
 
 @pytest.mark.parametrize(

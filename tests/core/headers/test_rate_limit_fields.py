@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from requests_authretry import ConfigurationError, RateLimits
 from requests_authretry._core.headers.names import KNOWN
 from requests_authretry._core.headers.rate_limit_fields import read_limits
+from requests_authretry._core.identity import name_of
 from requests_authretry._core.records import Limit
 from tests.core.moments import NOW, NOWS
 from tests.core.steps import assert_linear
@@ -45,16 +46,7 @@ def structured(field: str, policy: str = "") -> tuple[Limit, ...]:
             '"permin";q=50;w=60, "perhr";q=1000;w=3600',
             [Limit(20, 23, "permin", 50, 60), Limit(399, 2402, "perhr", 1000, 3600)],
         ),
-        (
-            '"peruser";r=7;t=9;pk=:QXBwLTk5OQ==:',
-            '"peruser";q=100;w=60;pk=:QXBwLTk5OQ==:;acme-burst=9',
-            [Limit(7, 9, "peruser", 100, 60)],
-        ),
-        (
-            '"a";r=1;t=2;pk=:YQ==:, "a";r=3;t=4;pk=:Yg==:',
-            "",
-            [Limit(1, 2, "a"), Limit(3, 4, "a")],
-        ),
+        ('"a";r=7;t=9', '"a";q=100;w=60;acme-burst=9', [Limit(7, 9, "a", 100, 60)]),
         ("default;r=50;t=30", "default;q=100;w=10", [Limit(50, 30, "default", 100, 10)]),
         ('"";r=1;t=2', "", [Limit(1, 2)]),
         ('"a";r=1;t=0', "", [Limit(1, 0, "a")]),
@@ -69,17 +61,29 @@ def structured(field: str, policy: str = "") -> tuple[Limit, ...]:
         # units
         ('"a";r=1;t=2', '"a";q=5;qu="requests"', [Limit(1, 2, "a", 5)]),
         ('"a";r=1;t=2', '"a";q=5;qu="request"', [Limit(1, 2, "a", 5)]),
-        ('"a";r=1;t=2', '"a";q=5;qu="content-bytes"', []),
+        (
+            '"a";r=1;t=2',
+            '"a";q=5;qu="content-bytes"',
+            [Limit(1, 2, "a", 5, None, "content-bytes")],
+        ),
+        ('"a";r=1;t=2', f'"a";q=5;qu="{"x" * 500}"', [Limit(1, 2, "a", 5, None, "x" * 100)]),
         ('"a";r=1;t=2', '"a";q=5;qu="concurrent-requests"', []),
+        ('"a";r=1;t=2', '"a";q=5;qu="concurrency"', []),
+        ('"a";r=1;t=2', '"a";q=5;qu=""', []),
         ('"a";r=1;t=2', '"a";q=5;qu=7', []),
-        ('"a";r=1;t=2, "b";r=3;t=4', '"a";q=5;qu="content-bytes", "b";q=6', [Limit(3, 4, "b", 6)]),
+        ('"a";r=1;t=2, "b";r=3;t=4', '"a";q=5;qu=7, "b";q=6', [Limit(3, 4, "b", 6)]),
         # the Dictionary of draft -07
         ("limit=100, remaining=50, reset=30", "", [Limit(50, 30, "", 100)]),
         ("limit=100, remaining=50, reset=30", "10;w=1, 100;w=60", [Limit(50, 30, "", 100, 60)]),
         ("limit=100, remaining=50, reset=30", "10;w=1", [Limit(50, 30, "", 100)]),
         ("remaining=50, reset=30", "", [Limit(50, 30)]),
         ("remaining=50;x=1, reset=30", "", [Limit(50, 30)]),
-        ("limit=100, remaining=50, reset=30", '100;w=60;qu="content-bytes"', []),
+        (
+            "limit=100, remaining=50, reset=30",
+            '100;w=60;qu="content-bytes"',
+            [Limit(50, 30, "", 100, 60, "content-bytes")],
+        ),
+        ("limit=100, remaining=50, reset=30", "100;w=60;qu=7", []),
         ("limit=100, remaining=50", "", []),
         ("limit=100, reset=30", "", []),
         ("limit=100, remaining=-1, reset=30", "", []),
@@ -87,8 +91,44 @@ def structured(field: str, policy: str = "") -> tuple[Limit, ...]:
     ],
 )
 def test_structured_fields(field: str, policy: str, limits: list[Limit]) -> None:
-    """Each limit is read with its policy; limits on other units are left out."""
+    """Each limit is read with its policy; limits on requests under way are left out."""
     assert list(structured(field, policy)) == limits
+
+
+@pytest.mark.parametrize(
+    ("field", "policy", "quotas"),
+    [
+        ('"a";r=1;t=2;pk=:YQ==:', "", {"a;pk=A": None}),
+        ('"a";r=1;t=2;pk=:YQ==:, "a";r=3;t=4;pk=:Yg==:', "", {"a;pk=A": None, "a;pk=B": None}),
+        (
+            '"a";r=1;t=2;pk=:YQ==:, "a";r=3;t=4;pk=:Yg==:, "a";r=5;t=6',
+            '"a";q=8, "a";q=9;pk=:Yg==:',
+            {"a;pk=A": 8, "a;pk=B": 9, "a": 8},
+        ),
+        ('"a";r=1;t=2;pk=:YQ==:', '"a";q=9;pk=:Yg==:', {"a;pk=A": 9}),
+        ('"a";r=1;t=2', '"a";q=8;pk=:YQ==:, "a";q=9;pk=:Yg==:', {"a;pk=A": 8}),
+        ('"a";r=1;t=2;pk="a"', "", {"a;pk=A": None}),
+        ('"a";r=1;t=2;pk=7', "", {"a": None}),
+    ],
+)
+def test_a_partition_has_a_limit_of_its_own(
+    field: str, policy: str, quotas: dict[str, float | None]
+) -> None:
+    """Each partition key makes another name; a policy without one is that of all partitions."""
+    known = {name_of("a"): "A", name_of("b"): "B"}
+    found = {}
+    for limit in structured(field, policy):
+        name, equals, key = limit.name.partition("=")
+        found[f"{name}{equals}{known[key] if key else ''}"] = limit.quota
+    assert found == quotas
+
+
+def test_a_partition_keeps_its_name_behind_a_long_one() -> None:
+    """The names of two partitions differ, however long the policy's own name is."""
+    long = "x" * 500
+    one, two = structured(f'"{long}";r=1;t=2;pk=:YQ==:, "{long}";r=1;t=2;pk=:Yg==:')
+    assert one.name != two.name
+    assert len(one.name) == len(two.name) < 150
 
 
 @pytest.mark.parametrize(
@@ -196,7 +236,55 @@ PLAIN: dict[str, tuple[tuple[str, ...], list[Limit]]] = {
             "x-ratelimit-reset-requests: 12ms",
             "x-ratelimit-reset-tokens: 6m0s",
         ),
-        [Limit(59, 0.012, "", 60)],
+        [Limit(59, 0.012, "", 60), Limit(149_984, 360, "", 150_000, None, "tokens")],
+    ),
+    "Anthropic": (
+        tuple(
+            f"anthropic-ratelimit-{unit}-{line}"
+            for unit in ("requests", "tokens", "input-tokens")
+            for line in ("limit: 50", "remaining: 0", "reset: 2025-06-15T15:06:50Z")
+        ),
+        [
+            Limit(0, 10, "", 50, None, "input-tokens"),
+            Limit(0, 10, "", 50),
+            Limit(0, 10, "", 50, None, "tokens"),
+        ],
+    ),
+    "tokens beside a policy of requests": (
+        (
+            "RateLimit-Policy: 100;w=60",
+            "X-RateLimit-Limit-Tokens: 100, 100;w=10",
+            "X-RateLimit-Remaining-Tokens: 7",
+            "X-RateLimit-Reset-Tokens: 5",
+        ),
+        [Limit(7, 5, "", 100, 10, "tokens")],
+    ),
+    "tokens beside a structured field": (
+        (
+            'RateLimit: "a";r=1;t=2',
+            "X-RateLimit-Remaining-Requests: 8",
+            "X-RateLimit-Reset-Requests: 5",
+            "X-RateLimit-Remaining-Tokens: 7",
+            "X-RateLimit-Reset-Tokens: 5",
+        ),
+        [Limit(1, 2, "a"), Limit(7, 5, "", None, None, "tokens")],
+    ),
+    "two forms of tokens": (
+        (
+            "X-RateLimit-Remaining-Tokens: 7",
+            "X-RateLimit-Reset-Tokens: 5",
+            "Anthropic-RateLimit-Tokens-Remaining: 8",
+            "Anthropic-RateLimit-Tokens-Reset: 6",
+        ),
+        [Limit(8, 6, "", None, None, "tokens")],
+    ),
+    "Azure OpenAI, broken": (
+        (
+            "x-ratelimit-limit-tokens: -1",
+            "x-ratelimit-remaining-tokens: -1",
+            "x-ratelimit-reset-tokens: 0",
+        ),
+        [],
     ),
     "Azure, without a reset": (("x-ms-ratelimit-remaining-subscription-reads: 11999",), []),
     "no reset": (("X-RateLimit-Limit: 100", "X-RateLimit-Remaining: 50"), []),
@@ -209,6 +297,10 @@ PLAIN: dict[str, tuple[tuple[str, ...], list[Limit]]] = {
         ('X-RateLimit-Limit: "x"', "X-RateLimit-Remaining: 5", "X-RateLimit-Reset: 7"),
         [Limit(5, 7)],
     ),
+    "a limit with a quota of its own": (
+        ('X-RateLimit-Limit: "x";q=9', "X-RateLimit-Remaining: 5", "X-RateLimit-Reset: 7"),
+        [Limit(5, 7)],
+    ),
     "a limit in bytes": (
         (
             "RateLimit-Limit: 100",
@@ -216,7 +308,7 @@ PLAIN: dict[str, tuple[tuple[str, ...], list[Limit]]] = {
             "RateLimit-Remaining: 5",
             "RateLimit-Reset: 7",
         ),
-        [],
+        [Limit(5, 7, "", 100, 60, "content-bytes")],
     ),
     "Reset-After before Reset": (
         (
@@ -348,13 +440,16 @@ def test_a_moment_is_measured_on_the_servers_clock() -> None:
     assert read(remaining, "X-RateLimit-Reset: 2025-06-15T16:06:50Z", ahead) == (Limit(1, 10),)
     assert read(remaining, "X-RateLimit-Reset: 10", ahead) == (Limit(1, 10),)
     assert read(remaining, f"X-RateLimit-Reset: {EPOCH + 3610}") == (Limit(1, 3610),)
+    assert read(remaining, f"X-RateLimit-Reset: {EPOCH + 3610}", ahead, "Date: x") == (
+        Limit(1, 10),
+    )
 
 
 def test_other_names_are_read_as_they_say() -> None:
     """Fields with a vendor's own names are read by the meaning that the names tell."""
     lines = (
-        "Anthropic-RateLimit-Requests-Remaining: 3",
-        "Anthropic-RateLimit-Requests-Reset: 2025-06-15T15:06:50Z",
+        "Acme-RateLimit-Requests-Remaining: 3",
+        "Acme-RateLimit-Requests-Reset: 2025-06-15T15:06:50Z",
     )
     assert read(*lines) == (Limit(3, 10),)
 
@@ -414,8 +509,9 @@ def test_names_are_frozen() -> None:
         ({"pacing": None}, "pacing must be True or False, not None"),
         ({"headers": "retry-after"}, "headers takes a collection: write ['retry-after']"),
         ({"headers": None}, "headers takes a collection, not NoneType"),
-        ({"headers": ["X-Foo", "retry-after", 7]}, "or Name, not 'x-foo', 7"),
-        ({"headers": ["x-ratelimit-remaining-tokens"]}, "headers takes header names whose meaning"),
+        ({"headers": ["X-Foo", "retry-after", 7]}, "or -tokens, not 'x-foo', 7"),
+        ({"headers": ["x-ratelimit-remaining-bytes"]}, "headers takes header names whose meaning"),
+        ({"identity": "tenant"}, "identity must be a function of a request, not str"),
     ],
 )
 def test_what_cannot_work_is_refused(wrong: dict[str, Any], fault: str) -> None:
@@ -427,8 +523,8 @@ def test_what_cannot_work_is_refused(wrong: dict[str, Any], fault: str) -> None:
 
 def test_all_faults_are_named_together() -> None:
     """An error names every field that cannot work."""
-    wrong: dict[str, Any] = {"cool_down": 1, "pacing": 2, "headers": 3}
-    with pytest.raises(ConfigurationError) as caught:
+    wrong: dict[str, Any] = {"cool_down": 1, "pacing": 2, "headers": 3, "identity": str}
+    with pytest.raises(ConfigurationError, match=r"^RateLimits: cool_down must be") as caught:
         RateLimits(**wrong)
     assert [fault.partition(" ")[0] for fault in caught.value.faults] == [
         "cool_down",
@@ -441,14 +537,17 @@ def test_all_faults_are_named_together() -> None:
     ("name", "value", "reset"),
     [
         ("x-ratelimit-reset-seconds", "90", 90.0),
-        ("x-ratelimit-reset-seconds", "1750000000", 1_750_000_000.0),
+        ("x-ratelimit-reset-seconds", "1750000090", 90.0),
+        ("x-ratelimit-reset-seconds", "1m", 60.0),
         ("x-ratelimit-reset-ms", "90000", 90.0),
+        ("x-ratelimit-reset-ms", "999999999000", 999_999_999.0),
+        ("x-ratelimit-reset-ms", "1750000090500", 90.5),
+        ("x-ratelimit-reset-ms", "soon", None),
         ("x-ratelimit-reset-after-milliseconds", "90500", 90.5),
-        ("x-ratelimit-reset-seconds", "1m", None),
     ],
 )
 def test_a_name_may_tell_the_unit_of_a_reset(name: str, value: str, reset: float | None) -> None:
-    """With its unit in the name, a number is never a moment."""
+    """A number is read in the unit of the name; it may be a moment all the same."""
     fields = {"x-ratelimit-remaining": ["5"], name: [value]}
     limits = read_limits(fields, 1_750_000_000.0)
     assert [limit.reset for limit in limits] == ([] if reset is None else [reset])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +17,6 @@ from requests_authretry._core.headers.retry_after import read_outcome, read_succ
 from requests_authretry._core.headers.time_formats import (
     LONGEST,
     parse_delay,
-    parse_milliseconds,
     parse_number,
     parse_reset,
 )
@@ -66,6 +66,8 @@ def asked_verdict(value: str) -> bool | None:
         ("1m0.5s", 60.5),
         ("2025-06-15T15:08:40Z", 120.0),
         ("2025-06-15T15:06:40Z", 0.0),
+        ("20250615T170840+02", 120.0),
+        ("Sun, 15 Jun 2025 17:08:40 +0200", 120.0),
         (f"{EPOCH + 120}", 120.0),
         (f"{EPOCH + 120.5}", 120.5),
         (f"{EPOCH - 5}", 0.0),
@@ -207,9 +209,14 @@ def test_an_epoch_is_read_by_the_clock_of_its_server() -> None:
     assert asked_wait([f"{EPOCH + 30}"], DATE, long_ago) == 30.0
 
 
-def test_delay_seconds_need_no_clock() -> None:
-    """A number of seconds means the same on any clock."""
-    assert asked_wait(["120"], "Thu, 01 Jan 1970 00:00:00 GMT", NOW) == 120.0
+@pytest.mark.parametrize("seconds", [60, 120, 86_400, YEAR])
+def test_delay_seconds_need_no_clock(seconds: int) -> None:
+    """A number of seconds means the same on any clock, also on one that shows 1970."""
+    assert asked_wait([f"{seconds}"], "Thu, 01 Jan 1970 00:01:00 GMT", NOW) == seconds
+    assert asked_wait([f"{seconds}"], "", 60.0) == seconds
+    assert asked_wait([f"{seconds}000"], "", 60.0) == min(seconds * 1000, LONGEST)
+    fields = {"retry-after-ms": [f"{seconds}000"]}
+    assert read_outcome(503, fields, 60.0).retry_after == seconds
 
 
 @pytest.mark.parametrize(
@@ -278,6 +285,7 @@ def test_cost_is_linear(unit: str) -> None:
     ("status", "value", "age", "seconds"),
     [
         (200, "7", "", 7.0),
+        (200, IN_TWO_MINUTES, "", 120.0),
         (200, "0", "", None),
         (200, "soon", "", None),
         (200, "7", "0", 7.0),
@@ -302,6 +310,9 @@ def test_a_success_keeps_its_limits_beside_a_pause() -> None:
     outcome = read_success(200, {"retry-after": ["7"]}, NOW, limits)
     assert outcome == Outcome(200, retry_after=7.0, limits=limits)
     assert outcome.limits_to_keep == limits
+    spent = read_success(200, {"retry-after": ["7"]}, NOW, (Limit(0, 10), *limits))
+    assert spent is not None
+    assert spent.limits_to_keep == limits
     assert read_success(202, {"retry-after": ["7"]}, NOW, limits) == Outcome(202, limits=limits)
     assert read_success(200, {}, NOW) is None
 
@@ -313,8 +324,19 @@ def test_retry_after_overrules_the_limits_of_its_refusal() -> None:
     assert said(503, "Retry-After: 2", bucket).limits_to_keep == ()
     told = said(429, bucket)
     assert (told.retry_after, told.limits_to_keep) == (300.0, told.limits)
-    other = said(500, "Retry-After: 2", bucket)
-    assert other.limits_to_keep == other.limits != ()
+    more = f'{bucket}, "daily";r=1;t=300'
+    assert said(429, "Retry-After: 2", more).limits_to_keep == ()
+    other = said(500, "Retry-After: 2", more)
+    assert [limit.name for limit in other.limits_to_keep] == ["daily"]
+
+
+def test_tokens_that_are_left_say_nothing_of_requests() -> None:
+    """Without any left none is sent until the reset; with some, an old reset is over."""
+    tokens = partial(Limit, reset=60.0, quota=1000.0, unit="tokens")
+    outcome = Outcome(200, limits=(tokens(0.0), tokens(0.9), tokens(1.0), tokens(400.0)))
+    assert [limit.remaining for limit in outcome.limits_to_keep] == [0.0, 0.9, 1000.0, 1000.0]
+    unknown = Outcome(200, limits=(tokens(0.0, quota=None), tokens(400.0, quota=None)))
+    assert [limit.remaining for limit in unknown.limits_to_keep] == [0.0]
 
 
 def said(status: int, *lines: str) -> Outcome:
@@ -423,7 +445,37 @@ VENDORS: dict[str, tuple[int, tuple[str, ...], Outcome]] = {
             "x-ratelimit-reset-tokens: 6m0s",
             "x-should-retry: true",
         ),
-        Outcome(429, None, 0.82, True, True, (Limit(59.0, 1.0, "", 60.0),)),  # noqa: FBT003 (as said)
+        Outcome(
+            429,
+            retry_after=0.82,
+            should_retry=True,
+            throttled=True,
+            limits=(
+                Limit(59.0, 1.0, "", 60.0),
+                Limit(0.0, 360.0, "", 150_000.0, None, "tokens"),
+            ),
+        ),
+    ),
+    "Azure OpenAI": (
+        429,
+        (
+            "x-ratelimit-remaining-requests: 59",
+            "x-ratelimit-remaining-tokens: 0",
+            "x-ratelimit-reset-requests: 1",
+            "x-ratelimit-reset-tokens: 26",
+        ),
+        Outcome(
+            429,
+            retry_after=26.0,
+            throttled=True,
+            limits=(Limit(59.0, 1.0), Limit(0.0, 26.0, unit="tokens")),
+            is_reset=True,
+        ),
+    ),
+    "Bucket4j": (
+        429,
+        ("X-Rate-Limit-Remaining: 0", "X-Rate-Limit-Retry-After-Seconds: 40"),
+        Outcome(429, retry_after=40.0, throttled=True),
     ),
     "GitLab": (
         429,
@@ -525,7 +577,12 @@ def test_vendors(status: int, lines: tuple[str, ...], outcome: Outcome) -> None:
         (("retry-after-ms: 20, 30",), 0.03),
         (("retry-after-ms: 0", 'RateLimit: "a";r=0;t=5'), 0.0),
         (("retry-after-ms: -20", 'RateLimit: "a";r=0;t=5'), 5.0),
-        (("retry-after-ms: nan", "x-ms-retry-after-ms: inf", "x-amz-retry-after: 1s"), None),
+        (("retry-after-ms: nan", "x-ms-retry-after-ms: inf", "x-amz-retry-after: -1"), None),
+        (("retry-after-ms: 1.5s",), 1.5),
+        ((f"retry-after-ms: {EPOCH + 9}500",), 9.5),
+        (("Retry-After: 1", "x-ratelimit-retry-after: 9", "retry-after-seconds: 8"), 1.0),
+        (("x-ratelimit-retry-after: 9", "retry-after-seconds: 8", "retry-after-ms: 10000"), 9.0),
+        (("Retry-After: -1", "X-Rate-Limit-Retry-After-Seconds: 8"), 8.0),
         ((f"retry-after-ms: {'9' * 400}",), LONGEST),
         (("retry-after-ms: 3155760000000",), LONGEST),
         (("retry-after-ms: 3155760000001",), LONGEST),
@@ -534,6 +591,7 @@ def test_vendors(status: int, lines: tuple[str, ...], outcome: Outcome) -> None:
         (('RateLimit: "a";r=0;t=5, "b";r=0;t=50, "c";r=0;t=9',), 50.0),
         (('RateLimit: "a";r=1;t=5',), None),
         (('RateLimit: "a";r=0;t=0',), None),
+        (("X-RateLimit-Remaining: 0", "X-RateLimit-Reset: 0.5"), 0.5),
         (("X-RateLimit-Remaining: 0.9", "X-RateLimit-Reset: 5"), 5.0),
         (("X-RateLimit-Remaining: 1.0", "X-RateLimit-Reset: 5"), None),
         (("X-RateLimit-Remaining: 0", f"X-RateLimit-Reset: {EPOCH - 5}"), None),
@@ -619,7 +677,7 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         (("X-RateLimit-Limit: 5", "X-RateLimit-Reset: 7"), []),
         (("Retry-After: 5",), [parse_delay]),
         (("Retry-After: 5", "retry-after-ms: 7"), [parse_delay]),
-        (("Retry-After: soon", "retry-after-ms: 7"), [parse_delay, parse_milliseconds]),
+        (("Retry-After: soon", "retry-after-ms: 7"), [parse_delay, parse_delay]),
         (("X-RateLimit-Remaining: 5", "X-RateLimit-Reset-After: 7"), [parse_number, parse_reset]),
     ],
 )

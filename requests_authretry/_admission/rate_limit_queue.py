@@ -1,0 +1,74 @@
+"""The calls that wait for one rate limit."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .._core.rate_limit import RateState
+    from .waiting import Waiter
+
+
+class RateLimitQueue:
+    """The calls that wait for one rate limit. Not thread-safe: hold the limiter's lock.
+
+    Attributes:
+        state: What is known of the rate limit.
+        announced: End of the cool-down that was last announced, in monotonic seconds.
+        lifted_until: When the cool-down would have ended that a user lifted; the store may still
+            keep it.
+    """
+
+    def __init__(self, state: RateState) -> None:
+        self.state = state
+        self.announced = self.lifted_until = state.not_before
+        self._line: list[tuple[bool, int, Waiter]] = []
+
+    def place(self, waiter: Waiter) -> int:
+        """Return how many calls wait before this one."""
+        self._drop_those_over()
+        return bisect_left(self._line, waiter.rank)
+
+    def enter(self, waiter: Waiter) -> None:
+        """Let a call wait in the queue."""
+        if not self._holds(waiter):
+            insort(self._line, (*waiter.rank, waiter))
+
+    def leave(self, waiter: Waiter) -> None:
+        """Take a call out of the queue, and wake the one that is first now."""
+        if self._holds(waiter):
+            place = bisect_left(self._line, waiter.rank)
+            del self._line[place]
+            if place == 0:
+                self.wake_first()
+
+    def wake_first(self) -> None:
+        """Have the first call ask again: it may be let through earlier than it was told."""
+        if self._line:
+            self._line[0][2].wake.set()
+
+    def wake_hopeless(self) -> None:
+        """Wake the calls whose deadline comes before the end of the cool-down."""
+        for *_, waiter in self._line:
+            if self.state.not_before > waiter.deadline:
+                waiter.wake.set()
+
+    def _holds(self, waiter: Waiter) -> bool:
+        place = bisect_left(self._line, waiter.rank)
+        return place < len(self._line) and self._line[place][2] is waiter
+
+    def _drop_those_over(self) -> None:
+        """Take out the first calls that an exception of a signal handler has ended."""
+        while self._line and self._line[0][2].is_over:
+            del self._line[0]
+
+    def clear(self) -> None:
+        """Forget the calls that wait."""
+        self._line = []
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no call waits in it."""
+        self._drop_those_over()
+        return not self._line
