@@ -9,11 +9,9 @@ a method or two.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from requests_authretry import MemoryStore, RateLimits, Reason, Settings
-from requests_authretry._admission import rate_limiter
 from requests_authretry._admission.admission import FREE, NO_FAILURE, Admission, Permit
 from requests_authretry._admission.outage_tracker import OutageTracker
 from requests_authretry._admission.rate_limiter import OwnWait, RateLimiter
@@ -67,28 +65,24 @@ class Learned(RateLimiter):
         try:
             while True:
                 now = self._clock.monotonic()
-                queues = self._queues_of(request.target, now)
-                is_bound = own is not None and now < own.until
-                ends = (queue.state.not_before for queue in queues.values())
-                if own is not None and is_bound and own.until > max(ends, default=-inf):
-                    slowest, answer = None, AskAgain(own.until - now, own.reason)
-                else:
-                    slowest, answer = rate_limiter._ask(  # noqa: SLF001 (what is simulated)
-                        queues, sleeper, now, may_test=not has_sent
-                    )
-                if standing is not slowest:
-                    if standing is not None:
-                        standing.leave(sleeper)
-                    if slowest is not None:
-                        slowest.enter(sleeper)
-                    standing = slowest
+                may_test = not has_sent and self.may_test(request.target, now)
+                slowest, answer = self._ask(request.target, sleeper, now, own, may_test=may_test)
+                if standing is not None and standing is not slowest:
+                    standing.leave(sleeper)
+                if slowest is not None:
+                    slowest.enter(sleeper)
+                standing = slowest
                 if not isinstance(answer, AskAgain):
                     return answer
-                free_from = own.until if own is not None else now
-                yield from caller.waits(request, answer.reason, answer.seconds, free_from)
+                own_until = own.until if own is not None else now
+                yield from caller.waits(request, answer, own_until)
         finally:
             if standing is not None:
                 standing.leave(sleeper)
+
+    def may_test(self, _target: Target, _now: float) -> bool:
+        """Whether a first attempt may be the test of the scopes that cover it."""
+        return True
 
 
 class Origin(Learned):
@@ -124,8 +118,7 @@ class Shared(SharedLimits):
         self._plan_next_look()
 
     def _work(self, untold: dict[Scope, float], watched: Iterable[Scope]) -> None:
-        self._is_working = True  # so that no thread is started
-        super()._work(untold, watched)
+        self._note(untold, watched)
         self._run()
 
 
@@ -145,24 +138,23 @@ class Ours:
         """Know of no rate limit."""
         self._settings = Settings(clock=Clock(world), limits=limits, store=store)
         self._limiter = policy(self._settings.clock, OutageTracker())
-        self._quotas = RetryQuotas(self._settings.quota)
         self._shared = Shared(store, self._settings.clock, self._limiter)
-        self._admission = Admission(self._settings, self._quotas, self._shared)
+        quotas = RetryQuotas(self._settings.quota, self._settings.clock)
+        self._admission = Admission(self._settings, quotas, self._shared)
 
     def send(self, caller: Caller, request: Request) -> Generator[float, None, bool]:
         """Do what `requests_authretry._call.loop.send_until_done` does."""
         world, limiter, settings = caller.world, self._limiter, self._settings
         sleeper = Sleeper(caller, world.now + settings.retry.deadline)
-        attempt, failed, retry, paid = 1, NO_FAILURE, None, None
+        attempt, failed, retry = 1, NO_FAILURE, None
         while True:
             began, permit = world.now, FREE
             is_asked = began >= limiter.check_after and limiter.concerns(request.url, began)
             if is_asked or retry is not None:
                 admitted = yield from self._acquire(caller, request, sleeper, failed.at, retry)
-                if isinstance(admitted, Stop):
-                    return admitted.reason is Reason.WAIT_TOO_LONG
+                if admitted is None:
+                    return True
                 permit, began = admitted, world.now
-                paid = permit.cost if permit.cost is not None else paid
             outcome = caller.server.answer(request, began)
             yield LATENCY
             request = replace(request, luck=caller.random.random())
@@ -171,13 +163,11 @@ class Ours:
                 limiter.recent_successes.append(("GET", request.url, began))
                 if limiter.is_troubled and limiter.concerns(request.url, began):
                     self._admission.settle(permit, request.target, began, outcome)
-                if self._quotas.dented:
-                    self._quotas.pay_back(API, paid)
                 return False
             failed = self._admission.settle(permit, request.target, began, outcome)
             decision = decide(
                 CallFacts("GET", sleeper.deadline, settings.retry, settings.quota),
-                Progress(attempt, replayable=True, quota=self._quotas.level(API)),
+                Progress(attempt, replayable=True, quota=settings.quota.capacity),
                 outcome,
                 world.now,
                 caller.random.random(),
@@ -193,22 +183,20 @@ class Ours:
         sleeper: Sleeper,
         failed_at: float,
         retry: Retry | None,
-    ) -> Generator[float, None, Permit | Stop]:
-        """Do what `Admission.acquire` does after a refusal."""
-        limiter, limits, own = self._limiter, self._settings.limits, None
-        if limits.cool_down and caller.world.now >= limiter.look_at:
-            self._shared.look(limiter.covering(request.target))
+    ) -> Generator[float, None, Permit | None]:
+        """Do what `Admission.acquire` does after a refusal; None if it comes too late.
+
+        The retry quota is left out: refusals alone never use it up here.
+        """
+        limiter, target, own = self._limiter, request.target, None
+        if self._settings.limits.cool_down and caller.world.now >= limiter.look_at:
+            self._shared.look(limiter.covering(target))
         if retry is not None:
             reason = Reason.RETRY_AFTER if retry.is_as_asked else Reason.BACKOFF
             own = OwnWait(failed_at + retry.delay, reason, retry.retry_after)
-        numbers = yield from limiter.slots(
-            caller, request, sleeper, has_sent=retry is not None, own=own
-        )
-        if isinstance(numbers, TooLate):
-            return Stop(Reason.WAIT_TOO_LONG, numbers.opens_in)
-        if retry is None or self._quotas.pay(API, retry.cost):
-            return Permit(request.target, numbers, retry.cost if retry is not None else None)
-        return Stop(Reason.QUOTA_EXHAUSTED)
+        has_sent = retry is not None
+        numbers = yield from limiter.slots(caller, request, sleeper, has_sent=has_sent, own=own)
+        return None if isinstance(numbers, TooLate) else Permit(target, numbers)
 
 
 class Ideal:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from functools import lru_cache
 from heapq import heappop, heappush
 from math import ceil, inf
 from random import Random
@@ -19,6 +20,8 @@ from requests_authretry._core.target import Target, path_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
+
+    from requests_authretry._core.rate_limit import AskAgain
 
 API: Final = "https://api.example.com"
 LATENCY: Final = 0.05
@@ -50,7 +53,12 @@ class Request:
     @property
     def target(self) -> Target:
         """Where it goes, as the library tells requests apart."""
-        return Target(API, "", "GET", path_pattern(self.url))
+        return _target(self.url)
+
+
+@lru_cache(maxsize=10_000)
+def _target(url: str) -> Target:
+    return Target(API, "", "GET", path_pattern(url))
 
 
 class Limit:
@@ -59,18 +67,21 @@ class Limit:
     Args:
         endpoint: The only endpoint that it covers; "" for all.
         key: The only key that it covers; None for all.
+
+    Attributes:
+        told: When the server has first told somebody that nothing passes now; inf if it has not.
     """
 
     def __init__(self, endpoint: str = "", key: int | None = None) -> None:
         """Begin with nothing spent."""
-        self.endpoint, self.key = endpoint, key
+        self._endpoint, self._key = endpoint, key
         self._begins: list[float] = []
         self._ends: list[float] = []
         self.told = inf
 
     def covers(self, request: Request) -> bool:
         """Whether a request counts."""
-        return self.endpoint in {"", request.endpoint} and self.key in {None, request.key}
+        return self._endpoint in {"", request.endpoint} and self._key in {None, request.key}
 
     def opens(self, now: float) -> float:
         """Return when the next request would pass."""
@@ -104,9 +115,11 @@ class Limit:
 class Window(Limit):
     """A fixed window: so many requests in so many seconds, then nothing until it ends."""
 
-    def __init__(self, allowed: float, seconds: float, endpoint: str = "") -> None:
+    def __init__(
+        self, allowed: float, seconds: float, endpoint: str = "", key: int | None = None
+    ) -> None:
         """Begin with the first window."""
-        super().__init__(endpoint)
+        super().__init__(endpoint, key)
         self._allowed, self._seconds = max(round(allowed), 1), seconds
         self._window, self._taken = 0, 0
 
@@ -121,7 +134,7 @@ class Window(Limit):
 
 
 class Bucket(Limit):
-    """A token bucket that says ``Retry-After: 1``, or when the next token comes if that is later.
+    """A token bucket, full at first; ``Retry-After`` is 1, or more if the next token takes longer.
 
     Args:
         rate: Tokens a second.
@@ -129,7 +142,7 @@ class Bucket(Limit):
     """
 
     def __init__(self, rate: float, burst: float) -> None:
-        """Begin full."""
+        """Fill it."""
         super().__init__()
         self._rate, self._burst = rate, max(burst, 1.0)
         self._tokens, self._filled = self._burst, 0.0
@@ -165,11 +178,13 @@ class Tally:
         calls: Calls that were begun.
         passed: Calls that ended with a 200.
         refused: Requests that the server refused.
-        early: Those of them that were sent after the server had told of this cool-down.
+        early: Those of them that were sent after the server had told somebody of this cool-down.
         denied: Calls that ended because a rate limit seemed closed for too long, though the server
             would have let them pass.
-        waited: Seconds in which calls waited though the server would have let them pass, by reason.
-        worst: The longest such wait for a cool-down.
+        held: Seconds in which calls waited for the end of a cool-down, though the server would have
+            let them pass.
+        worst: The longest of these waits.
+        paced: The same seconds, of calls that waited for the pace.
     """
 
     calls: int = 0
@@ -177,8 +192,9 @@ class Tally:
     refused: int = 0
     early: int = 0
     denied: int = 0
-    waited: dict[Reason, float] = field(default_factory=dict)
+    held: float = 0.0
     worst: float = 0.0
+    paced: float = 0.0
 
 
 class Server:
@@ -195,7 +211,8 @@ class Server:
 
     def opens(self, request: Request, now: float) -> float:
         """Return when a request would pass, as far as it is known."""
-        return max((limit.opens(now) for limit in self._limits if limit.covers(request)), default=now)
+        counting = (limit for limit in self._limits if limit.covers(request))
+        return max((limit.opens(now) for limit in counting), default=now)
 
     def answer(self, request: Request, now: float) -> Outcome:
         """Return the answer to a request that arrives now."""
@@ -213,7 +230,7 @@ class Server:
         return Outcome(status=429, retry_after=float(retry_after), throttled=True)
 
     def open_seconds(self, request: Request, begins: float, ends: float) -> float:
-        """Return for how long in this time the server would have let a request pass."""
+        """Return for how many seconds in this time the server would have let a request pass."""
         shut = sorted(
             part
             for limit in self._limits
@@ -341,23 +358,22 @@ class Caller:
         return Request(endpoint, 0 if is_hot else key, random.random())
 
     def waits(
-        self, request: Request, reason: Reason, seconds: float, free_from: float
+        self, request: Request, told: AskAgain, own_until: float
     ) -> Generator[float, None, None]:
-        """Sleep, and count in which time the server would have let the request pass.
+        """Sleep, and count for how long the server would have let the request pass.
 
         Args:
             request: What waits.
-            reason: What it waits for.
-            seconds: How long it sleeps, if nobody wakes it.
-            free_from: When its own wait is over, which does not count.
+            told: What it waits for, and how long unless somebody wakes it.
+            own_until: When its own ``retry_after`` ends; until then the wait costs nothing.
         """
         began = self.world.now
-        yield seconds
-        now = self.world.now
-        if reason in {Reason.RETRY_AFTER, Reason.BACKOFF} or now <= free_from:
-            return
-        lost = self.server.open_seconds(request, max(began, free_from), now)
-        waited = self.tally.waited
-        waited[reason] = waited.get(reason, 0.0) + lost
-        if reason is Reason.COOL_DOWN:
-            self.tally.worst = max(self.tally.worst, lost)
+        yield told.seconds
+        begins, ends = max(began, own_until), self.world.now
+        if begins < ends:
+            lost = self.server.open_seconds(request, begins, ends)
+            if told.reason is Reason.PACING:
+                self.tally.paced += lost
+            else:
+                self.tally.held += lost
+                self.tally.worst = max(self.tally.worst, lost)
