@@ -8,7 +8,7 @@ a method or two.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from requests_authretry import MemoryStore, RateLimits, Reason, Settings
@@ -22,13 +22,14 @@ from requests_authretry._core.records import Progress, Retry, Stop
 from requests_authretry._core.retry import CallFacts, decide
 from requests_authretry._core.scope import Scope
 
-from scope_world import API, LATENCY, PASSED, Clock  # isort: skip
+from scope_world import LATENCY, PASSED, Clock, End  # isort: skip
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping
 
-    from requests_authretry._core.target import Target
     from scope_world import Caller, Request, World
+
+    from requests_authretry._core.target import Target
 
 
 class Sleeper:
@@ -88,22 +89,22 @@ class Learned(RateLimiter):
 class Origin(Learned):
     """The rule before this one: a refusal closes the origin at once, and nothing tests it."""
 
-    def scopes_of(self, target: Target, limits: Iterable[object]) -> tuple[Scope, ...]:
+    def scopes_of(self, target: Target, _limits: Iterable[object]) -> tuple[Scope, ...]:
         """Close the origin."""
         return (Scope(target.origin, target.credential),)
 
     def learn_reach(self, target: Target, began: float, seconds: float) -> None:
         """Learn nothing."""
 
-    def start_cool_down(self, *args: Any, may_test: bool) -> bool:
-        """Let nothing test it."""
-        return super().start_cool_down(*args, may_test=False)
+    def may_test(self, _target: Target, _now: float) -> bool:
+        """Whether a first attempt may be a test: none may."""
+        return False
 
 
 class Endpoint(Origin):
     """A refusal closes its endpoint, never more, and nothing tests it."""
 
-    def scopes_of(self, target: Target, limits: Iterable[object]) -> tuple[Scope, ...]:
+    def scopes_of(self, target: Target, _limits: Iterable[object]) -> tuple[Scope, ...]:
         """Close the endpoint."""
         return (Scope.of_endpoint(target),)
 
@@ -142,7 +143,7 @@ class Ours:
         quotas = RetryQuotas(self._settings.quota, self._settings.clock)
         self._admission = Admission(self._settings, quotas, self._shared)
 
-    def send(self, caller: Caller, request: Request) -> Generator[float, None, bool]:
+    def send(self, caller: Caller, request: Request) -> Generator[float, None, End]:
         """Do what `requests_authretry._call.loop.send_until_done` does."""
         world, limiter, settings = caller.world, self._limiter, self._settings
         sleeper = Sleeper(caller, world.now + settings.retry.deadline)
@@ -153,17 +154,16 @@ class Ours:
             if is_asked or retry is not None:
                 admitted = yield from self._acquire(caller, request, sleeper, failed.at, retry)
                 if admitted is None:
-                    return True
+                    return End.TOO_LATE
                 permit, began = admitted, world.now
             outcome = caller.server.answer(request, began)
             yield LATENCY
             request = replace(request, luck=caller.random.random())
             if outcome is PASSED:
-                caller.tally.passed += 1
                 limiter.recent_successes.append(("GET", request.url, began))
                 if limiter.is_troubled and limiter.concerns(request.url, began):
                     self._admission.settle(permit, request.target, began, outcome)
-                return False
+                return End.PASSED
             failed = self._admission.settle(permit, request.target, began, outcome)
             decision = decide(
                 CallFacts("GET", sleeper.deadline, settings.retry, settings.quota),
@@ -173,7 +173,7 @@ class Ours:
                 caller.random.random(),
             )
             if isinstance(decision, Stop):
-                return False
+                return End.REFUSED
             attempt, retry = attempt + 1, decision
 
     def _acquire(
@@ -200,29 +200,27 @@ class Ours:
 
 
 class Ideal:
-    """Callers who know what the server knows, and so are refused only by chance."""
+    """Callers who know what the server knows, so that only chance refuses them."""
 
     def __init__(self, deadline: float) -> None:
         """Know everything."""
         self._deadline = deadline
 
-    def send(self, caller: Caller, request: Request) -> Generator[float, None, bool]:
+    def send(self, caller: Caller, request: Request) -> Generator[float, None, End]:
         """Send as soon as the server lets it pass, if that is before the deadline."""
         world, server = caller.world, caller.server
-        deadline = world.now + self._deadline
-        for _ in range(4):
+        deadline, outcome = world.now + self._deadline, None
+        while outcome is not PASSED:
             while (opens := server.opens(request, world.now)) > world.now:
                 if opens > deadline:
-                    return False
+                    return End.REFUSED
                 yield opens - world.now
             outcome = server.answer(request, world.now)
             yield LATENCY
             request = replace(request, luck=caller.random.random())
-            if outcome is PASSED:
-                caller.tally.passed += 1
-                return False
-            yield outcome.retry_after or 0.0
-        return False
+            if outcome is not PASSED:
+                yield outcome.retry_after or 0.0
+        return End.PASSED
 
 
 @dataclass(frozen=True)
@@ -235,7 +233,7 @@ class Policy:
     """
 
     limiter: type[Learned] | None
-    limits: RateLimits = RateLimits()
+    limits: RateLimits = field(default_factory=RateLimits)
 
 
 POLICIES: Final[dict[str, Policy]] = {

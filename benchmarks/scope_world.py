@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import lru_cache
 from heapq import heappop, heappush
 from math import ceil, inf
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 API: Final = "https://api.example.com"
 LATENCY: Final = 0.05
 """Seconds from a request to its answer; the server decides when the request arrives, at once."""
+
+KEYS: Final = 20
+"""Things at each endpoint."""
 
 PASSED: Final = Outcome(status=200)
 TOLERANCE: Final = 1e-9
@@ -177,6 +181,7 @@ class Tally:
     Attributes:
         calls: Calls that were begun.
         passed: Calls that ended with a 200.
+        failed: Calls that ended otherwise.
         refused: Requests that the server refused.
         early: Those of them that were sent after the server had told somebody of this cool-down.
         denied: Calls that ended because a rate limit seemed closed for too long, though the server
@@ -189,6 +194,7 @@ class Tally:
 
     calls: int = 0
     passed: int = 0
+    failed: int = 0
     refused: int = 0
     early: int = 0
     denied: int = 0
@@ -244,11 +250,19 @@ class Server:
         return left + max(ends - until, 0.0)
 
 
+class End(Enum):
+    """How a call ended."""
+
+    PASSED = "with a 200"
+    REFUSED = "with a 429"
+    TOO_LATE = "because a rate limit seemed closed for too long"
+
+
 class Client(Protocol):
     """How the callers of one process send."""
 
-    def send(self, caller: Caller, request: Request) -> Generator[float, None, bool]:
-        """Send until the rules say stop; return whether a rate limit did not let it send."""
+    def send(self, caller: Caller, request: Request) -> Generator[float, None, End]:
+        """Send until the rules say stop; return how the call ended."""
 
 
 @dataclass(order=True, slots=True)
@@ -313,13 +327,11 @@ class Habits:
 
     Attributes:
         weights: The endpoints, and how often each is asked for.
-        keys: How many things there are at each endpoint.
         hot: Share of the requests for key 0, besides its own.
         thinks: Mean seconds from the end of a call to the next one.
     """
 
     weights: dict[str, float]
-    keys: int
     hot: float
     thinks: float
 
@@ -344,16 +356,18 @@ class Caller:
     def _live(self) -> Generator[float, None, None]:
         while True:
             yield self.random.expovariate(1 / self._habits.thinks)
-            request = self._request()
-            self.tally.calls += 1
-            is_denied = yield from self._client.send(self, request)
+            request, tally = self._request(), self.tally
+            tally.calls += 1
+            end = yield from self._client.send(self, request)
+            tally.passed += end is End.PASSED
+            tally.failed += end is not End.PASSED
             now = self.world.now
-            self.tally.denied += is_denied and self.server.opens(request, now) <= now
+            tally.denied += end is End.TOO_LATE and self.server.opens(request, now) <= now
 
     def _request(self) -> Request:
         habits, random = self._habits, self.random
         endpoint = random.choices([*habits.weights], [*habits.weights.values()])[0]
-        key = random.randrange(habits.keys)
+        key = random.randrange(KEYS)
         is_hot = random.random() < habits.hot
         return Request(endpoint, 0 if is_hot else key, random.random())
 
