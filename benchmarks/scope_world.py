@@ -335,6 +335,13 @@ class Habits:
     hot: float
     thinks: float
 
+    def request(self, random: Random) -> Request:
+        """Draw what the next call asks for."""
+        endpoint = random.choices([*self.weights], [*self.weights.values()])[0]
+        key = random.randrange(KEYS)
+        is_hot = random.random() < self.hot
+        return Request(endpoint, 0 if is_hot else key, random.random())
+
 
 class Caller:
     """One thread: it makes a call, thinks, and makes the next.
@@ -356,20 +363,13 @@ class Caller:
     def _live(self) -> Generator[float, None, None]:
         while True:
             yield self.random.expovariate(1 / self._habits.thinks)
-            request, tally = self._request(), self.tally
+            request, tally = self._habits.request(self.random), self.tally
             tally.calls += 1
             end = yield from self._client.send(self, request)
             tally.passed += end is End.PASSED
             tally.failed += end is not End.PASSED
             now = self.world.now
             tally.denied += end is End.TOO_LATE and self.server.opens(request, now) <= now
-
-    def _request(self) -> Request:
-        habits, random = self._habits, self.random
-        endpoint = random.choices([*habits.weights], [*habits.weights.values()])[0]
-        key = random.randrange(KEYS)
-        is_hot = random.random() < habits.hot
-        return Request(endpoint, 0 if is_hot else key, random.random())
 
     def waits(
         self, request: Request, told: AskAgain, own_until: float
