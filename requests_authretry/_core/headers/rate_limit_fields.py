@@ -34,9 +34,15 @@ class RateLimits:
     Immutable and safe to share between threads.
 
     Attributes:
-        cool_down: Whether a refusal that names a time holds back all requests to the same rate
-            limit, and not only the request that was refused.
-        pacing: Whether requests are spread over the window of a rate limit.
+        cool_down: Whether a refusal that names a time holds back the other calls that its limit
+            covers. These are the calls of the policy that the server names. If it names none, they
+            are those of the endpoint: the same method and path. If a second endpoint is refused
+            meanwhile, they are those of the origin, for ten minutes. One new call of each process
+            is sent as a test, unless the server named the policy. If the test passes, the others go
+            on, and for ten minutes a refusal holds back less: the endpoint in place of the origin,
+            or only the refused call in place of the endpoint. False: only the refused call waits.
+        pacing: Whether requests are spread over the window of a rate limit, and kept to the rate
+            that refusals show. It does not depend on ``cool_down``.
         headers: Names of the header fields to read, in upper or lower case. The form of a name
             tells its meaning: it ends in ``retry-after`` (seconds or a date) or ``should-retry``;
             it is ``RateLimit`` or ``RateLimit-Policy``; or it has the form of
