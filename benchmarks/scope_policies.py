@@ -42,6 +42,7 @@ class Sleeper:
 
     closed = released = is_over = False
     rank = (True, 0)
+    patient_until = float("inf")
 
     def __init__(self, caller: Caller, deadline: float) -> None:
         """Sleep not yet."""

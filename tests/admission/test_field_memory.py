@@ -21,6 +21,8 @@ SHORT = Limit(40.0, 60.0, "minute", 100.0)
 def remembering(limits: dict[Scope, list[Limit]], url: str = URL) -> FieldMemory:
     """Return a memory of one answer."""
     memory = FieldMemory()
+    for scope in limits:
+        memory.count(scope, 0, 0.0, 60.0)
     memory.remember(url, FIELDS, limits, 0.0)
     return memory
 
@@ -81,20 +83,20 @@ def test_requests_that_were_passed_over_count_when_the_fields_change() -> None:
     assert (memory.used(SCOPE, 0.0), memory.used(OTHER, 0.0)) == (3, 3)
 
 
-def test_counts_add_up_and_last_an_hour() -> None:
-    """Two and three requests are five; an hour after the last of them none is counted."""
+def test_counts_add_up_and_last_as_long_as_the_window() -> None:
+    """Two and three requests are five; when the window of 60 s ends, none is counted."""
     memory = FieldMemory()
-    memory.count(SCOPE, 2, 0.0)
-    memory.count(SCOPE, 3, 10.0)
-    assert memory.used(SCOPE, 3609.0) == 5
-    assert memory.used(SCOPE, 3610.0) == 0
+    memory.count(SCOPE, 2, 0.0, 60.0)
+    memory.count(SCOPE, 3, 10.0, 50.0)
+    assert memory.used(SCOPE, 59.0) == 5
+    assert memory.used(SCOPE, 60.0) == 0
 
 
 def test_requests_of_ten_thousand_limits_are_counted() -> None:
     """Of 10 001 limits, the requests of the one that was counted first are forgotten."""
     memory = FieldMemory()
     for number in range(10_001):
-        memory.count(Scope(API, "", f"{number}"), 1, 0.0)
+        memory.count(Scope(API, "", f"{number}"), 1, 0.0, 60.0)
     used = [memory.used(Scope(API, "", f"{number}"), 0.0) for number in (0, 1, 10_000)]
     assert used == [0, 1, 1]
 

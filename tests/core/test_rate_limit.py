@@ -153,18 +153,6 @@ def test_told(state: RateState, until: float) -> None:
     assert rate_limit.blocked_until(state, NOW) == until
 
 
-@pytest.mark.parametrize(("seconds", "is_new"), [(0.5, False), (0.51, True)])
-def test_a_cool_down_that_ends_half_a_second_later_is_the_same_one(
-    seconds: float,
-    is_new: bool,  # noqa: FBT001 (a column of the table)
-) -> None:
-    """A cool-down of 10 s is made longer; the ``retry_after`` of one that ends later is its own."""
-    before = cooling(RateState(), NOW + 10)
-    after = rate_limit.with_cool_down(before, NOW + 10 + seconds, NOW + 1, 60.0, may_test=False)
-    assert after.not_before == NOW + 10 + seconds
-    assert after.asked == (60.0 if is_new else 10.0)
-
-
 def test_a_short_cool_down_after_the_end_of_another_one_is_a_new_one() -> None:
     """A cool-down ends at 10 s, and a refusal begins one of 0.3 s at 10.1 s.
 
@@ -255,7 +243,7 @@ EDGES = {
         1.05,
         Slot(1),
     ),
-    "a deadline that has just come": (RateState(), 1.0, Slot(1)),
+    "a deadline that has just come": (RateState(), 1.0, TooLate(0.0)),
     "a cool-down that ends 0.1 s before the deadline": (
         RateState(not_before=1.4),
         1.5,
