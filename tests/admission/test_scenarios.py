@@ -354,7 +354,7 @@ def test_a_success_of_a_request_that_left_before_the_refusal_arrived_is_no_test(
 
 def test_a_request_that_left_before_a_short_cool_down_is_no_test() -> None:
     """C leaves when the first cool-down is over, before B is refused: D closes the endpoint."""
-    answers = [
+    answers: list[Reply] = [
         refused(10),
         refused("0.4", takes=0.05),
         Answer(takes=0.1),
@@ -710,7 +710,11 @@ def test_other_methods_of_a_path_may_have_another_policy() -> None:
 @pytest.mark.parametrize("named", [3590, 7190, 7250])
 def test_a_policy_is_expected_as_long_as_its_cool_down_lasts(named: int) -> None:
     """The server has named the policy for an hour or two, when it refuses for 60 s."""
-    answers = [Answer(200, policy("all", 90, 30)), Answer(429, {**policy("all", 0, 60)}), 200]
+    answers: list[Reply] = [
+        Answer(200, policy("all", 90, 30)),
+        Answer(429, policy("all", 0, 60)),
+        200,
+    ]
     lines = happens(
         {"/orders": answers},
         (0, "A", "GET /orders"),
