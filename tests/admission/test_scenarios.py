@@ -377,7 +377,7 @@ def test_a_success_of_a_request_that_left_before_the_refusal_arrived_is_no_test(
 
 def test_a_request_that_left_before_a_short_cool_down_is_no_test() -> None:
     """C leaves when the first cool-down is over, before B is refused: D closes the endpoint."""
-    answers: Replies = [
+    answers: list[Reply] = [
         refused(10),
         refused("0.4", takes=0.05),
         Answer(takes=0.1),
@@ -733,9 +733,9 @@ def test_other_methods_of_a_path_may_have_another_policy() -> None:
 @pytest.mark.parametrize("named", [3590, 7190, 7250])
 def test_a_policy_is_expected_as_long_as_its_cool_down_lasts(named: int) -> None:
     """The server has named the policy for an hour or two, when it refuses for 60 s."""
-    answers: Replies = [
+    answers: list[Reply] = [
         Answer(200, policy("all", 90, 30)),
-        Answer(429, {**policy("all", 0, 60)}),
+        Answer(429, policy("all", 0, 60)),
         200,
     ]
     lines = happens(
@@ -754,6 +754,23 @@ SEARCH = policy("search", 0, 10)
 def used_up(seconds: float) -> list[Reply]:
     """Return a refusal that names the limit "search", after 3 s; then 200."""
     return [Answer(429, {"Retry-After": f"{seconds:g}", **SEARCH}, takes=3), 200]
+
+
+def test_what_a_refused_call_waits_after_its_own_time_is_a_cool_down() -> None:
+    """B has to wait 10 s, and the endpoint is closed for 30 s, as A was told."""
+    assert happens(
+        {"/orders": [refused(30, takes=1), refused(10, takes=1), 200]},
+        (0, "A", "GET /orders"),
+        (0, "B", "GET /orders"),
+    ) == timeline("""
+        0   A  GET /orders -> 429 after 1 s
+        0   B  GET /orders -> 429 after 1 s
+        1   A  waits 30 s: retry_after
+        1   B  waits 10 s: retry_after
+        11  B  waits 20 s: cool-down
+        31  A  GET /orders -> 200
+        31  B  GET /orders -> 200
+    """)
 
 
 def test_refused_calls_go_before_new_ones_of_their_scope() -> None:
