@@ -5,6 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from typing import TYPE_CHECKING
 
+from .._core.bounds import LEAST_ATTEMPT
+
 if TYPE_CHECKING:
     from .._core.rate_limit import RateState
     from .waiting import Waiter
@@ -49,9 +51,10 @@ class RateLimitQueue:
             self._line[0][2].wake.set()
 
     def wake_hopeless(self) -> None:
-        """Wake the calls whose deadline comes before the end of the cool-down."""
+        """Wake the calls that will not wait until the end of the cool-down."""
         for *_, waiter in self._line:
-            if self.state.not_before > waiter.deadline:
+            latest = min(waiter.deadline - LEAST_ATTEMPT, waiter.patient_until)
+            if self.state.not_before > latest:
                 waiter.wake.set()
 
     def _holds(self, waiter: Waiter) -> bool:
