@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from requests_authretry import MemoryStore, RetryPolicy
 
-from scope_policies import POLICIES, Ideal, Ours, Policy  # isort: skip
-from scope_proposal import Proposal  # isort: skip
+from scope_policies import POLICIES, Ideal, Ours  # isort: skip
 from scope_world import (  # isort: skip
     LATENCY,
     Bucket,
@@ -44,8 +43,6 @@ HOUR: Final = 3600.0
 
 BUSIEST: Final = 32.0
 """Calls a second that all callers begin together, at most: many callers call less often each."""
-
-COMPARED: Final = {**POLICIES, "proposal": Policy(Proposal)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +163,7 @@ def simulated(title: str, shape: tuple[int, int], policy: str, seed: int = 0) ->
     limits = setting.limits(callers / (thinks + LATENCY))
     server = Server(limits, setting.unlucky, tally)
     habits = Habits(weights=setting.weights, hot=setting.hot, thinks=thinks)
-    store, chosen = MemoryStore(Clock(world)), COMPARED[policy]
+    store, chosen = MemoryStore(Clock(world)), POLICIES[policy]
     for process in range(processes):
         client: Client = Ideal(RetryPolicy().deadline)
         if chosen.limiter is not None:
@@ -216,7 +213,7 @@ def main() -> int:
     with ProcessPoolExecutor() as pool:
         jobs = {
             (title, shape): {
-                name: pool.submit(simulated, title, shape, name, given.seed) for name in COMPARED
+                name: pool.submit(simulated, title, shape, name, given.seed) for name in POLICIES
             }
             for title in titles
             for shape in ((SHORT,) if given.short else SHAPES)

@@ -94,7 +94,7 @@ class Origin(Learned):
         """Close the origin."""
         return (Scope(target.origin, target.credential),)
 
-    def learn_reach(self, target: Target, began: float, seconds: float) -> None:
+    def learn_reach(self, target: Target, began: float) -> None:
         """Learn nothing."""
 
     def may_test(self, _target: Target, _now: float) -> bool:

@@ -218,9 +218,8 @@ class Admission:
         if seconds and (refuses or outcome.status == OK):
             if refuses and not any(limit.name for limit in limits):
                 limiter.learn_reach(target, began)
-            self._shared_limits.start_cool_down(
-                limiter.scopes_of(target, limits), seconds, outcome.status, may_test=refuses
-            )
+            closed = limiter.closed_for(target, limits, seconds)
+            self._shared_limits.start_cool_down(closed, outcome.status, may_test=refuses)
         # Where the server says that nothing is left, its window says how many may be sent.
         if refuses and self._limits.pacing and not outcome.says_nothing_is_left:
             limiter.on_refused(limiter.scopes_of(target, limits)[0], began)

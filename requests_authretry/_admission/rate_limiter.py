@@ -222,6 +222,28 @@ class RateLimiter:
         is_wide = self._reaches.get((origin, who), now, _NO_REACH).is_wide(now)
         return (Scope(origin, who), endpoint) if is_wide else (endpoint,)
 
+    def closed_for(
+        self, target: Target, limits: Iterable[Limit], seconds: float
+    ) -> dict[Scope, float]:
+        """Return the scopes that a refusal closes, the widest first, and for how long.
+
+        An origin is closed until the earliest end that its closed endpoints were told: a later one
+        is that of a limit of the endpoint's own.
+        """
+        closed, now = (
+            dict.fromkeys(self.scopes_of(target, limits), seconds),
+            self._clock.monotonic(),
+        )
+        origin = Scope(target.origin, target.credential)
+        if origin in closed:
+            refusals = self._reach((target.origin, target.credential), now).refusals
+            queues = (
+                self._queues.get(origin._replace(endpoint=each.endpoint)) for each in refusals
+            )
+            ends = (queue.state.not_before - now for queue in queues if queue is not None)
+            closed[origin] = min((seconds, *ends))
+        return closed
+
     def learn_reach(self, target: Target, began: float) -> None:
         """Learn from a refusal without a name whether the limit covers more than an endpoint."""
         at, now = (target.origin, target.credential), self._clock.monotonic()
@@ -362,14 +384,12 @@ class RateLimiter:
         at = target.origin, target.credential
         known = self._reaches.get(at, now, _NO_REACH)
         reach = known.on_passed(target, began)
-        for scope, queue in self._queues_of(target, now).items():
+        for queue in self._queues_of(target, now).values():
             queue.state = rate_limit.on_success(queue.state, now)
             state = rate_limit.on_passed(queue.state, began, now)
             if state is not queue.state:
                 queue.state = state
                 queue.wake_first()
-                if not scope.endpoint:
-                    reach = Reach()
         if reach is not known:
             self._reaches.put(at, reach, now)
 
@@ -460,6 +480,9 @@ def _ask(
         each rate limit.
     """
     slowest, longest = None, AskAgain(0.0, Reason.PACING)
+    # Where the origin is closed, its test goes to an endpoint that is not closed itself.
+    closed = sum(now < queue.state.not_before for queue in queues.values())
+    may_test = may_test and closed == 1
     states: list[tuple[RateLimitQueue, RateState]] = []
     numbers: dict[Scope, int] = {}
     for scope, queue in queues.items():

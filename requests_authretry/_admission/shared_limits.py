@@ -18,7 +18,7 @@ from .rate_limiter import RateLimiter
 from .table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from .._core.scope import Scope
     from .._events import Listener
@@ -57,28 +57,27 @@ class SharedLimits:
             self._plan_next_look()
 
     def start_cool_down(
-        self, scopes: Iterable[Scope], seconds: float, status: int | None, *, may_test: bool
+        self, closed: Mapping[Scope, float], status: int | None, *, may_test: bool
     ) -> None:
-        """Close scopes for so long; tell listeners, of the first one, and all who share the store.
+        """Close scopes; tell listeners, of the first one, and all who share the store.
 
         Args:
-            scopes: What a server has closed, the widest first.
-            seconds: Seconds that it asked for; a cool-down takes an hour at most.
+            closed: What a server has closed, the widest first, and for how many seconds. A
+                cool-down takes an hour at most.
             status: The status of its answer.
             may_test: Whether a test attempt may be sent meanwhile.
         """
-        retry_after, seconds = seconds, min(seconds, MAX_COOL_DOWN_SECONDS)
-        until = self._clock.monotonic() + seconds
-        news = [
-            scope
-            for scope in scopes
-            if self.limiter.start_cool_down(scope, until, retry_after, may_test=may_test)
-        ]
-        if not news:
-            return
-        self._announce(news[0], seconds, status)
-        if self._store is not None:
-            self._work(dict.fromkeys(news, until), news)
+        news: dict[Scope, float] = {}
+        now = self._clock.monotonic()
+        for scope, seconds in closed.items():
+            until = now + min(seconds, MAX_COOL_DOWN_SECONDS)
+            if self.limiter.start_cool_down(scope, until, seconds, may_test=may_test):
+                news[scope] = until
+        for scope, until in news.items():
+            self._announce(scope, until - now, status)
+            break
+        if news and self._store is not None:
+            self._work(news, news)
 
     def look(self, scopes: Iterable[Scope]) -> None:
         """Read other processes' cool-downs in the background; the next look is a second later."""

@@ -120,12 +120,12 @@ def test_the_first_call_alone_is_woken() -> None:
 
 
 def test_calls_that_wait_in_vain_are_woken() -> None:
-    """Of three calls, the one whose deadline comes before the end of the cool-down is woken."""
+    """Of three calls, the one whose deadline is less than 0.1 s after the cool-down is woken."""
     queue = RateLimitQueue(RateState(not_before=10.0))
     with ExitStack() as stack:
         in_vain, just, patient = (
             stack.enter_context(waiting(arrival=arrival, deadline=deadline))
-            for arrival, deadline in enumerate((9.9, 10.0, 20.0))
+            for arrival, deadline in enumerate((10.05, 10.1, 20.0))
         )
         for waiter in (in_vain, just, patient):
             queue.enter(waiter)

@@ -106,7 +106,7 @@ def test_only_so_many_cool_downs_wait_for_a_store(monkeypatch: pytest.MonkeyPatc
     sharing = SharedState.of(rig.adapter.settings).sharing
     for number in range(50):
         scope = Scope(f"https://h{number}.example.com", "")
-        sharing.start_cool_down([scope], 30.0, 429, may_test=True)
+        sharing.start_cool_down({scope: 30.0}, 429, may_test=True)
     assert len(sharing._untold) <= 10 + 1  # noqa: SLF001 (nothing else shows it)
     store.opened.set()
     looks_end()
