@@ -210,6 +210,13 @@ def test_one_other_call_is_sent_as_a_test_attempt(place: int, deadline: float) -
     assert rate_limit.ask(tested, 0, NOW, NOW + 99, may_test=True) == (tested, again)
 
 
+def test_a_test_attempt_takes_a_slot_of_the_pace() -> None:
+    """The pace counts a test attempt as it counts any request that is sent."""
+    state = replace(FOUND, **CLOSED_ALONE)
+    after, _ = rate_limit.ask(state, 0, NOW, NOW + 99, may_test=True)
+    assert after == replace(rate_limit.on_sent(state, NOW), is_tested=True)
+
+
 def test_a_retry_is_no_test_attempt() -> None:
     """A call that may not be the test attempt waits for 10 s and leaves the test to another one."""
     again = AskAgain(10.0, Reason.COOL_DOWN, 10.0)
@@ -239,7 +246,7 @@ def test_a_cool_down_that_ends_a_tenth_before_the_deadline_is_too_long(
 
 EDGES = {
     "a cool-down that has just ended, and hardly any time": (
-        RateState(not_before=1.0),
+        RateState(not_before=1.0, rate=10.0, cut=0.0, opened=1.0),
         1.05,
         Slot(1),
     ),
