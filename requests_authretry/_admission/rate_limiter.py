@@ -200,7 +200,11 @@ class RateLimiter:
             return None, AskAgain(own.until - now, own.reason, own.retry_after)
         slowest, answer = _ask(queues, waiter, now, may_test=may_test)
         if isinstance(answer, AskAgain):
-            answer = AskAgain(answer.seconds, own.reason, own.retry_after)
+            left = own.until - now
+            # What follows its own wait is a wait of another reason, unless it is hardly longer.
+            is_same = answer.seconds <= left + rate_limit.SAME_COOL_DOWN_SECONDS
+            seconds = answer.seconds if is_same else left
+            answer = AskAgain(seconds, own.reason, own.retry_after)
         return slowest, answer
 
     def scopes_of(self, target: Target, limits: Iterable[Limit]) -> tuple[Scope, ...]:

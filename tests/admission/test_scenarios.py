@@ -756,6 +756,23 @@ def used_up(seconds: float) -> list[Reply]:
     return [Answer(429, {"Retry-After": f"{seconds:g}", **SEARCH}, takes=3), 200]
 
 
+def test_what_a_refused_call_waits_after_its_own_time_is_a_cool_down() -> None:
+    """B has to wait 10 s, and the endpoint is closed for 30 s, as A was told."""
+    assert happens(
+        {"/orders": [refused(30, takes=1), refused(10, takes=1), 200]},
+        (0, "A", "GET /orders"),
+        (0, "B", "GET /orders"),
+    ) == timeline("""
+        0   A  GET /orders -> 429 after 1 s
+        0   B  GET /orders -> 429 after 1 s
+        1   A  waits 30 s: retry_after
+        1   B  waits 10 s: retry_after
+        11  B  waits 20 s: cool-down
+        31  A  GET /orders -> 200
+        31  B  GET /orders -> 200
+    """)
+
+
 def test_refused_calls_go_before_new_ones_of_their_scope() -> None:
     """N waits for longer than C, and goes after all that were refused, who go in their order."""
     assert happens(
