@@ -95,7 +95,7 @@ class Mounted(World):
 def test_the_simulation_does_what_mount_does(simulation: Any, title: str, policy: str) -> None:
     """Four threads make the same calls, and are refused as often, with the learned rule too."""
     simulated = simulation.simulated(title, (1, THREADS), policy)
-    limits = simulation.COMPARED[policy].limits
+    limits = simulation.POLICIES[policy].limits
     happened = Mounted(simulation, title).figures(simulation, limits=limits)
     assert happened == (simulated.calls, simulated.refused, simulated.early)
     assert simulated.refused > 5
