@@ -333,31 +333,31 @@ def test_an_origin_whose_test_passes_narrows_to_the_refused_endpoints() -> None:
 
 
 def test_an_origin_is_closed_until_the_earliest_end_and_tested_elsewhere() -> None:
-    """/orders is closed for an hour and /users for 10 s: the origin opens after 10 s.
+    """/users is closed for 10 s and /orders for an hour: the origin opens after 10 s.
 
-    E goes to an endpoint that is closed itself, so that it is no test; F is the test.
+    C goes to an endpoint that is closed itself, so that it is no test; D is the test.
     """
     closed = closed_until(10)
     assert happens(
-        {"/orders": [refused(3600)], "/users": closed, "/items": closed},
-        (0, "A", "GET /orders"),
-        (2, "B", "GET /users"),
-        (3, "E", "GET /users"),
-        (4, "F", "GET /items"),
-        (5, "G", "GET /stock"),
+        {"/users": closed, "/orders": [refused(3600)], "/items": closed},
+        (0, "A", "GET /users"),
+        (2, "B", "GET /orders"),
+        (3, "C", "GET /users"),
+        (4, "D", "GET /items"),
+        (5, "E", "GET /stock"),
     ) == timeline("""
-        0   A  GET /orders -> 429
-        0   A  ends with 429: no attempt fits before the deadline
-        2   B  GET /users -> 429
-        2   B  waits 8 s: retry_after
-        3   E  waits 7 s: cool-down
-        4   F  GET /items -> 429
-        4   F  waits 6 s: retry_after
-        5   G  waits 5 s: cool-down
-        10  B  GET /users -> 200
-        10  F  GET /items -> 200
-        10  E  GET /users -> 200
-        10  G  GET /stock -> 200
+        0   A  GET /users -> 429
+        0   A  waits 10 s: retry_after
+        2   B  GET /orders -> 429
+        2   B  ends with 429: no attempt fits before the deadline
+        3   C  waits 7 s: cool-down
+        4   D  GET /items -> 429
+        4   D  waits 6 s: retry_after
+        5   E  waits 5 s: cool-down
+        10  A  GET /users -> 200
+        10  D  GET /items -> 200
+        10  C  GET /users -> 200
+        10  E  GET /stock -> 200
     """)
 
 
@@ -369,18 +369,20 @@ def test_an_endpoint_that_answers_meanwhile_shows_that_the_origin_is_open() -> N
         (0, "A", "GET /orders"),
         (1, "B", "GET /users"),
         (2, "C", "GET /items"),
-        (3, "D", "GET /users"),
-        (3, "E", "GET /stock"),
+        (3, "D", "GET /items"),
+        (4, "E", "GET /stock"),
     ) == timeline("""
         0   A  GET /orders -> 429
         0   A  waits 10 s: retry_after
         1   B  GET /users -> 200
         2   C  GET /items -> 429
         2   C  waits 8 s: retry_after
-        3   D  GET /users -> 200
-        3   E  GET /stock -> 200
+        3   D  GET /items -> 429
+        3   D  waits 7 s: retry_after
+        4   E  GET /stock -> 200
         10  A  GET /orders -> 200
         10  C  GET /items -> 200
+        10  D  GET /items -> 200
     """)
 
 
