@@ -153,6 +153,8 @@ class OutageTracker:
 
     def _forget_old(self, old: float) -> None:
         """Forget endpoints whose last attempt began before that time, the oldest ones first."""
+        if not self._health:
+            self.origins.clear()  # an exception may have left one there
         for endpoint in list(islice(self._health, _MOST_SWEPT)):
             if self._health[endpoint].probed >= old:
                 return

@@ -162,6 +162,7 @@ def test_clocks_that_differ_change_no_cool_down(fast: float, both: tuple[Store, 
 def test_others_hold_back_too(clock: FakeClock, store: MemoryStore, there: Elsewhere) -> None:
     """Another process knows a second later, tells its listeners once, and waits for the rest."""
     refused_for(process(clock, store, hint(30)))
+    looks_end()
     rig = process(clock, there, *[NAMED] * 4)
     rig.get()
     clock.advance(1)
@@ -283,6 +284,7 @@ def test_a_hint_of_hours_is_shared_as_one_hour(
     """A cool-down takes one hour, in the refused process and in others, and is announced once."""
     here = process(clock, store, hint(7200), 200)
     refused_for(here)
+    looks_end()
     other = process(clock, there, *[NAMED] * 3)
     other.get()
     for _ in range(3):

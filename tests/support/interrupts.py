@@ -73,13 +73,13 @@ class Interrupt:
             self.pass_moment(frame.f_code, frame.f_lasti, frame.f_lineno)
         return self._trace
 
-    def pass_moment(self, code: CodeType, offset: int, line: int) -> None:
-        """Come to an instruction.
+    def pass_moment(self, code: CodeType, offset: int, line: int | None) -> None:
+        """Come to an instruction; one that belongs to no line ends a generator.
 
         Raises:
             Interrupted: This is the moment.
         """
-        if offset not in never_interrupted(code):
+        if line is not None and offset not in never_interrupted(code):
             number = len(self.moments)
             self.moments.append((code.co_filename, line, offset))
             if number == self._at:
@@ -118,7 +118,7 @@ def instructions_watched(files: Collection[str]) -> Iterator[None]:
 def _on_instruction(code: CodeType, offset: int) -> None:
     interrupt = _watched.get(get_ident())
     if interrupt is not None:
-        interrupt.pass_moment(code, offset, _lines(code).get(offset, 0))
+        interrupt.pass_moment(code, offset, _lines(code).get(offset))
 
 
 @cache
