@@ -210,8 +210,8 @@ class RateLimiter:
     def scopes_of(self, target: Target, limits: Iterable[Limit]) -> tuple[Scope, ...]:
         """Return the scopes that a refusal closes, the widest first.
 
-        They are the policies that its answer names, if it names some that are used up only these.
-        Otherwise it is the endpoint, and the origin while refusals close all of it.
+        These are the policies that its answer names, or only those of them that are used up. If it
+        names none, it is the endpoint, and the origin while refusals close all of it.
         """
         origin, who = target.origin, target.credential
         names = {limit.name for limit in limits} - {""}
@@ -230,16 +230,13 @@ class RateLimiter:
         An origin is closed until the earliest end that its closed endpoints were told: a later one
         is that of a limit of the endpoint's own.
         """
-        closed, now = (
-            dict.fromkeys(self.scopes_of(target, limits), seconds),
-            self._clock.monotonic(),
-        )
+        closed = dict.fromkeys(self.scopes_of(target, limits), seconds)
         origin = Scope(target.origin, target.credential)
         if origin in closed:
+            now = self._clock.monotonic()
             refusals = self._reach((target.origin, target.credential), now).refusals
-            queues = (
-                self._queues.get(origin._replace(endpoint=each.endpoint)) for each in refusals
-            )
+            scopes = (origin._replace(endpoint=refusal.endpoint) for refusal in refusals)
+            queues = (self._queues.get(scope) for scope in scopes)
             ends = (queue.state.not_before - now for queue in queues if queue is not None)
             closed[origin] = min((seconds, *ends))
         return closed

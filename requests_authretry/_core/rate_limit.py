@@ -270,7 +270,7 @@ def ask(  # noqa: PLR0913 (what a call may wait for)
     is_hopeless = probe_at is None and now < blocked and min(latest, patient_until) < blocked
     if now >= deadline or is_hopeless:
         return state, TooLate(max(blocked - now, 0.0))
-    wait = max(blocked - now, state.slot - now, 0.0)
+    wait = max(opens(state, now) - now, 0.0)
     if place:
         wait += place * spacing(state, now) + OVERDUE
     if wait == 0:
