@@ -47,6 +47,7 @@ class RateLimitQueue:
 
     def wake_first(self) -> None:
         """Have the first call ask again: it may be let through earlier than it was told."""
+        self._drop_those_over()
         if self._line:
             self._line[0][2].wake.set()
 

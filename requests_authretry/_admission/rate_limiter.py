@@ -79,7 +79,7 @@ class RateLimiter:
     def __init__(self, clock: Clock, outages: OutageTracker) -> None:
         self._clock = clock
         self._queues: OrderedDict[Scope, RateLimitQueue] = OrderedDict()
-        self._origins: dict[str, int] = {}  # how many of the queues each origin has
+        self._origins: dict[str, dict[Scope, None]] = {}  # the queues of each origin
         self.names = PolicyNames()
         self._reaches: Table[tuple[str, str], Reach] = Table(_MOST_REACHES, MAX_COOL_DOWN_SECONDS)
         self.memory = FieldMemory()
@@ -286,7 +286,7 @@ class RateLimiter:
             is_news = queue.state.not_before > queue.announced + rate_limit.SAME_COOL_DOWN_SECONDS
             if is_news:
                 queue.announced = queue.state.not_before
-            return is_news and self._origins[scope.origin] <= _MOST_ANNOUNCED
+            return is_news and len(self._origins[scope.origin]) <= _MOST_ANNOUNCED
 
     def adopt_cool_down(self, scope: Scope, until: float, seconds: float) -> bool:
         """Start the cool-down of another process; see `start_cool_down`.
@@ -424,10 +424,13 @@ class RateLimiter:
         return is_over
 
     def _drop(self, scope: Scope) -> None:
-        self._sent = max(self._sent, self._queues.pop(scope).state.sent)
-        self._origins[scope.origin] -= 1
-        if not self._origins[scope.origin]:
-            del self._origins[scope.origin]
+        # Each step may be the last one, if a signal handler raises: then nothing is lost or stuck.
+        self._sent = max(self._sent, self._queues[scope].state.sent)
+        del self._queues[scope]
+        others = self._origins.get(scope.origin, {})
+        others.pop(scope, None)
+        if not others:
+            self._origins.pop(scope.origin, None)
 
     def _queue(self, scope: Scope) -> RateLimitQueue:
         """Return the queue of a scope; forget an old one if a new one is too many."""
@@ -443,7 +446,7 @@ class RateLimiter:
         self.memory.clear()  # what is told now has to be learned
         # Have requests ask first, then make what they ask: an exception between them does no harm.
         self.is_troubled, self.check_after = True, -inf
-        self._origins[scope.origin] = self._origins.get(scope.origin, 0) + 1
+        self._origins.setdefault(scope.origin, {})[scope] = None
         queue = self._queues[scope] = RateLimitQueue(RateState(first=self._sent, sent=self._sent))
         return queue
 
