@@ -23,7 +23,7 @@ from requests_authretry import (
     mount,
     override,
 )
-from requests_authretry._core.identity import name_of
+from requests_authretry._core.identity import identity_of, name_of
 from requests_authretry.testing import FakeClock, ScriptedAdapter
 from tests.support.limits import hint
 from tests.support.sessions import API
@@ -580,3 +580,8 @@ def test_an_odd_query_ends_no_call(query: str) -> None:
     pair = Pair()
     pair.sessions[0].get(API + query)
     assert not pair.waits(params={"api_key": "other"})
+
+
+def test_a_url_that_nobody_can_read_names_nobody() -> None:
+    """Requests refuses such a URL when it sends: telling callers apart does not fail before."""
+    assert identity_of({}, [], "https://[not-an-address/?api_key=sesame") == ""
