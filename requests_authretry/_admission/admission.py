@@ -196,7 +196,7 @@ class Admission:
         """Learn from an attempt.
 
         While no rate limit and no outage is known, an answer below 400 that names no limit need not
-        be settled: `RateLimiter.recent_successes` is all that has to hear of it.
+        be settled.
 
         Args:
             permit: The permit it was sent with.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from dataclasses import replace
 from functools import partial
 from math import inf
@@ -13,7 +13,7 @@ from .._core.bounds import MAX_COOL_DOWN_SECONDS
 from .._core.rate_limit import AskAgain, RateState, Slot, TooLate
 from .._core.records import Reason
 from .._core.scope import Reach, Scope
-from .._core.target import origin_name, path_pattern
+from .._core.target import origin_name
 from .._locks import ForkSafeLock
 from .field_memory import FieldMemory
 from .policy_names import PolicyNames
@@ -28,12 +28,6 @@ if TYPE_CHECKING:
     from .._protocols import Clock
     from .outage_tracker import OutageTracker
     from .waiting import Waiter
-
-_SUCCESSES_KEPT = 512
-"""Successes whose times give the rate when a first refusal comes."""
-
-_MEASURED_SECONDS = 1.0
-"""The time before that refusal in which successes are counted."""
 
 _SWEEP_SECONDS, _SWEPT = 1.0, 100
 """Each second so many rate limits are looked at, whether they still hold back any call."""
@@ -73,7 +67,6 @@ class RateLimiter:
         look_at: When to look into the store next, inf where no store is shared.
         names: The policies that servers name.
         memory: The rate-limit fields of the last answers.
-        recent_successes: Method, URL and start of the last requests with answers below 400.
     """
 
     def __init__(self, clock: Clock, outages: OutageTracker) -> None:
@@ -91,7 +84,6 @@ class RateLimiter:
         self.check_after = inf
         self.outages = outages
         self.is_troubled = False
-        self.recent_successes: deque[tuple[str, str, float]] = deque(maxlen=_SUCCESSES_KEPT)
 
     def update_check_after(self) -> None:
         """Update which requests skip the limiter."""
@@ -301,13 +293,10 @@ class RateLimiter:
         return self.start_cool_down(scope, until, seconds, may_test=True)
 
     def on_refused(self, scope: Scope, began: float) -> None:
-        """Lower the rate: the server let fewer requests through than were sent."""
+        """Lower the pace: the server let fewer requests through than were sent."""
         with self._lock:
-            queue, now = self._queue(scope), self._clock.monotonic()
-            passing = 0.0
-            if queue.state.rate == inf:  # nobody has counted yet: estimate what passed just now
-                passing = self._recent_rate(scope, now)
-            queue.state = rate_limit.on_refused(queue.state, began, now, passing)
+            queue = self._queue(scope)
+            queue.state = rate_limit.on_refused(queue.state, began, self._clock.monotonic())
 
     def on_rate_limit_fields(
         self,
@@ -382,7 +371,7 @@ class RateLimiter:
         known = self._reaches.get(at, now, _NO_REACH)
         reach = known.on_passed(target, began)
         for queue in self._queues_of(target, now).values():
-            queue.state = rate_limit.on_success(queue.state, now)
+            queue.state = rate_limit.on_success(queue.state, began, now)
             state = rate_limit.on_passed(queue.state, began, now)
             if state is not queue.state:
                 queue.state = state
@@ -449,19 +438,6 @@ class RateLimiter:
         self._origins.setdefault(scope.origin, {})[scope] = None
         queue = self._queues[scope] = RateLimitQueue(RateState(first=self._sent, sent=self._sent))
         return queue
-
-    def _recent_rate(self, scope: Scope, now: float) -> float:
-        """Return the requests a second that passed in this scope just now."""
-        successes, span = self.recent_successes.copy(), _MEASURED_SECONDS
-        if len(successes) == _SUCCESSES_KEPT and successes[0][2] > now - span:
-            span = max(now - successes[0][2], 0.001)  # older ones are forgotten already
-        passed = sum(
-            origin_name(url) == scope.origin
-            and scope.endpoint in {"", f"{method} {path_pattern(url)}"}
-            for method, url, sent in successes
-            if sent > now - span
-        )
-        return passed / span
 
     def _forget_waiting(self) -> None:
         """Forget the waiting threads: they are not in the child process."""

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from .._admission.admission import NO_FAILURE
 from .._admission.waiting import Waiter
-from .._core.bounds import URL_KEPT
 from .._core.http import FIRST_ERROR, PROXY_AUTHENTICATION_REQUIRED, UNAUTHORIZED
 from .._core.records import FINAL, Outcome, Progress, Reason, Retry, Stop
 from .._core.retry import CallFacts, decide
@@ -228,8 +227,6 @@ class Call:
         """Learn from an answer below 400; nearly free while no rate limit or outage is known."""
         shared, limiter = self.shared, self.shared.limiter
         url = request.url or ""
-        sent = request.method or "", url[:URL_KEPT], self.log.started
-        limiter.recent_successes.append(sent)
         fields, outcome = told_fields(response, shared.limit_headers), None
         if fields and not limiter.memory.is_old(url, fields, self.log.started):
             outcome = success_of(response, shared.clock.time(), shared.limit_headers)

@@ -11,27 +11,18 @@ here. The pace stays.
 If the server says how many requests are left in a window, these are spread evenly over the rest of
 the window. The first half of a window is free, so that a short job is not slowed down. If the
 server says nothing, requests are unlimited until the first refusal. Then the rate follows the
-requests that the server lets pass:
-
-- The rate is lowered at most once in a round trip: a request that was sent before the rate was last
-  lowered says nothing new.
-- An exponentially weighted mean counts what passes in the seconds before a refusal. After a
-  cool-down a full bucket may pass at once, so that this mean is too high. With the pause counted
-  in, it may be too low. The rate is the geometric mean of both.
-- The rate grows by a cubic function of time: slowly near the rate that was found, and faster with
-  the distance from it, as in CUBIC (RFC 9438 section 4.2). After that it doubles, so that a limit
-  that has moved is found again. A first refusal says little about the rate: until the second
-  refusal, the rate doubles each second.
-- A refusal that costs a cool-down is risked less often, in proportion to the cool-down.
+requests that the server lets pass: see `pace`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import exp, inf, log2, sqrt
+from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from . import pace as pacing
 from .bounds import LEAST_ATTEMPT, MAX_COOL_DOWN_SECONDS, POLICIES
+from .pace import NO_PACE, Pace
 from .records import REQUESTS, Reason
 from .scope import LEARNT_SECONDS
 
@@ -44,12 +35,6 @@ SAME_COOL_DOWN_SECONDS: Final = 0.5
 """A cool-down that ends so little later is still the same one. A process hears of its own cool-down
 again from the store, and each way took time."""
 
-LEAST_RATE: Final = 0.05
-"""Requests a second that are always allowed, however often the server refuses."""
-
-FIRST_RATE: Final = 10.0
-"""Requests a second after the first refusal, at least."""
-
 LATE: Final = 0.03
 """Seconds that a thread may come late for its slot without lowering the rate."""
 
@@ -59,10 +44,6 @@ ASKING: Final = 0.5
 OVERDUE: Final = 0.05
 """Seconds after its expected time at which a waiting call asks again if no other call woke it."""
 
-BURST: Final = 3
-"""Requests that may be sent at once while the rate is only estimated, so that a single caller that
-was refused once is not slowed down."""
-
 LASTING: Final = 2
 """A job is expected to send this many times the requests that it has sent in the window. If fewer
 requests are left, they are spread evenly."""
@@ -70,39 +51,6 @@ requests are left, they are spread evenly."""
 AT_ONCE: Final = 32
 """Requests that may be under way before the server says that few are left. Windows with more left
 are not counted request by request, as long as none is spread."""
-
-START: Final = 0.9
-"""Share of the found rate that pacing starts with after a refusal without a cool-down."""
-
-PLATEAU: Final = 4.0
-"""Seconds until the found rate is reached again."""
-
-RARER: Final = 8.0
-"""Seconds added to `PLATEAU` for each second of cool-down."""
-
-LONGEST_PLATEAU: Final = 60.0
-"""Seconds until the found rate is reached again, at most, however long the cool-down."""
-
-GROWTH: Final = 0.05
-"""Share by which the rate has grown after twice the plateau."""
-
-STEEP: Final = 4.0
-"""How often the rate doubles from then on, in a time as long as the plateau."""
-
-DOUBLING: Final = 1.0
-"""Seconds in which a rate that was only estimated doubles."""
-
-STEEPEST: Final = 0.25
-"""Share of the rate that remains after a single refusal, at least."""
-
-FORGOTTEN: Final = 8.0
-"""A pace that has grown to this many times the found rate holds no call back any more."""
-
-_SPAN, _LONGEST_SPAN, _COUNT = 0.5, 30.0, 20.0
-"""The mean covers half a second or about twenty requests, whichever takes longer, but at most half
-a minute."""
-
-_INSTANT = 0.001
 
 
 class Window(NamedTuple):
@@ -166,14 +114,7 @@ class RateState(NamedTuple):
         closed: When it began, inf if no test attempt may be sent.
         is_tested: Whether its test attempt was sent, or none may be.
         narrowed_until: Until when a refusal begins no cool-down, as a test attempt passed.
-        rate: Requests a second that passed when the rate was last lowered; inf before the first
-            refusal.
-        found: Whether the rate was counted under this limit, and not only estimated.
-        cut: When the rate was last lowered.
-        opened: When requests were sent again after that.
-        passing: The mean of the requests that passed, per second.
-        counted: When ``passing`` was last brought up to date.
-        counting: When ``passing`` began at zero.
+        pace: How fast the limit lets requests pass.
         slot: When the rate and the windows allow the next request.
         first: How many requests had been sent, by earlier states, when this state began.
         sent: How many requests have been sent.
@@ -186,13 +127,7 @@ class RateState(NamedTuple):
     closed: float = inf
     is_tested: bool = True
     narrowed_until: float = -inf
-    rate: float = inf
-    found: bool = False
-    cut: float = -inf
-    opened: float = -inf
-    passing: float = 0.0
-    counted: float = -inf
-    counting: float = -inf
+    pace: Pace = NO_PACE
     slot: float = -inf
     first: int = 0
     sent: int = 0
@@ -306,7 +241,7 @@ def probe_time(state: RateState, now: float) -> float | None:
     that it announces may not be enforced. One request finds out, and the others wait for its
     answer.
     """
-    if state.rate < inf or now < state.not_before:
+    if state.pace.rate < inf or now < state.not_before:
         return None
     return max(now, state.probed + ASKING)
 
@@ -315,38 +250,14 @@ def on_sent(state: RateState, now: float) -> RateState:
     """Count a request that is sent."""
     windows = tuple(window.spent(now) for window in state.windows if not window.is_over(now))
     state = state._replace(sent=state.sent + 1, windows=windows)
-    if state.rate == inf and not any(window.interval(now) for window in windows):
+    if state.pace.rate == inf and not any(window.interval(now) for window in windows):
         return state
-    late = LATE if state.found else max(LATE, (BURST - 1) / pace(state, now))
-    return state._replace(slot=max(state.slot, now - late) + spacing(state, now))
+    return state._replace(slot=max(state.slot, now - LATE) + spacing(state, now))
 
 
 def spacing(state: RateState, now: float) -> float:
     """Return the seconds from one request to the next."""
-    return max((1 / pace(state, now), *(window.interval(now) for window in state.windows)))
-
-
-def pace(state: RateState, now: float) -> float:
-    """Return how many requests a second the rate allows; windows may allow fewer."""
-    since = max(now - state.opened, 0.0)
-    if state.rate == inf:
-        return inf
-    if not state.found:
-        return state.rate * 2 ** min(since / DOUBLING, 30)
-    pause = state.opened - state.cut
-    past = since / min(PLATEAU + RARER * pause, LONGEST_PLATEAU) - 1
-    if past > 1:
-        return state.rate * (1 + GROWTH) * 2 ** min((past - 1) * STEEP, 30)
-    slope = GROWTH if past > 0 or pause else 1 - START
-    return max(state.rate * (1 + slope * past**3), LEAST_RATE)
-
-
-def pace_ends(state: RateState) -> float:
-    """Return when the rate has grown so far that it holds no call back any more."""
-    if not state.found:
-        return state.opened + DOUBLING * log2(FORGOTTEN)
-    plateau = min(PLATEAU + RARER * (state.opened - state.cut), LONGEST_PLATEAU)
-    return state.opened + plateau * (2 + log2(FORGOTTEN / (1 + GROWTH)) / STEEP)
+    return max((1 / state.pace.allowed, *(window.interval(now) for window in state.windows)))
 
 
 def lifted(state: RateState, kind: str, now: float) -> RateState:
@@ -354,7 +265,7 @@ def lifted(state: RateState, kind: str, now: float) -> RateState:
     if kind == "cool-down":
         return state._replace(not_before=min(state.not_before, now), closed=inf, is_tested=True)
     if kind == "pace":
-        return state._replace(rate=inf, found=False, passing=0.0, slot=min(state.slot, now))
+        return state._replace(pace=NO_PACE, slot=min(state.slot, now))
     return state._replace(windows=(), slot=min(state.slot, now))
 
 
@@ -381,42 +292,22 @@ def on_passed(state: RateState, began: float, now: float) -> RateState:
     """End the cool-down if a request passed that was sent at ``began``, after the refusal came."""
     if not state.closed <= began or now >= state.not_before:
         return state
-    return state._replace(
-        not_before=now,
-        narrowed_until=now + LEARNT_SECONDS,
-        opened=min(state.opened, now),
-        counted=min(state.counted, now),
-        counting=min(state.counting, now),
-    )
+    return state._replace(not_before=now, narrowed_until=now + LEARNT_SECONDS)
 
 
-def on_refused(state: RateState, began: float, now: float, estimate: float) -> RateState:
-    """Lower the rate after a request that was sent at ``began`` was refused.
+def on_refused(state: RateState, began: float, now: float) -> RateState:
+    """Lower the pace after a request that was sent at ``began`` was refused.
 
     Args:
         state: The state, with the cool-down that this refusal brought.
         began: When the request was sent.
         now: When the refusal arrived.
-        estimate: Requests a second that passed before counting began, used at the first refusal.
     """
-    if began < state.cut:
-        return state
-    found = state.rate < inf
-    if found and state.opened > state.cut and not state.passing:
-        rate = state.rate  # nothing passes at all, as in an outage: that is not a rate
-    elif found:
-        current = pace(state, now)
-        # A caller that sends a request, waits and sends the next one is as fast without a pace.
-        alone = 1 / max(state.not_before - now, 1.0) if state.not_before > now else 0.0
-        least = max(alone, LEAST_RATE)
-        rate = min(max(_measured_rate(state, now), current * STEEPEST, least), max(current, least))
-    else:
-        rate = max(estimate, FIRST_RATE)
-        state = state._replace(passing=rate, counted=now)
-    lowered = state._replace(rate=rate, found=found, cut=now, opened=max(now, state.not_before))
-    if lowered.opened == now:
-        return lowered
-    return lowered._replace(passing=0.0, counted=lowered.opened, counting=lowered.opened)
+    closed_for = max(state.not_before - now, 0.0)
+    lowered = pacing.on_refused(state.pace, began, now, closed_for)
+    if state.pace.rate < inf:
+        return state._replace(pace=lowered)
+    return state._replace(pace=lowered, slot=max(state.slot, now + 1 / lowered.allowed))
 
 
 def on_rate_limit_fields(  # noqa: PLR0913 (what an answer says, and of which request)
@@ -504,33 +395,14 @@ def free_requests(limits: Iterable[Limit], used: int) -> int:
     return int(left / LASTING) - used if left > AT_ONCE else 0
 
 
-def on_success(state: RateState, now: float) -> RateState:
+def on_success(state: RateState, began: float, now: float) -> RateState:
     """Count an answer that is not a refusal."""
-    if state.rate == inf:
+    if state.pace.rate == inf:
         return state
-    return state._replace(passing=_decayed_mean(state, now) + 1 / _mean_seconds(state), counted=now)
+    return state._replace(pace=pacing.on_passed(state.pace, began, now))
 
 
 def is_over(state: RateState, now: float) -> bool:
     """Whether no call needs to wait for this rate limit any more."""
-    is_fast = state.rate == inf or now > pace_ends(state)
-    closed_until = max(state.not_before, state.narrowed_until)
-    return is_fast and now >= closed_until and all(window.is_over(now) for window in state.windows)
-
-
-def _measured_rate(state: RateState, now: float) -> float:
-    """Return the rate that the server lets through, in requests a second."""
-    ago = max(now - state.counting, _INSTANT)
-    passing = _decayed_mean(state, now) / (
-        1 - exp(-ago / _mean_seconds(state))
-    )  # the mean began at zero
-    open_share = max(now - state.opened, _INSTANT) / max(now - state.cut, _INSTANT)
-    return passing * sqrt(open_share)
-
-
-def _decayed_mean(state: RateState, now: float) -> float:
-    return state.passing * exp(-max(now - state.counted, 0.0) / _mean_seconds(state))
-
-
-def _mean_seconds(state: RateState) -> float:
-    return min(max(_SPAN, _COUNT / state.rate), _LONGEST_SPAN)
+    closed_until = max(state.not_before, state.narrowed_until, pacing.ends(state.pace))
+    return now >= closed_until and all(window.is_over(now) for window in state.windows)

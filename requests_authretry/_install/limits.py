@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Literal
 
-from .._core import rate_limit
+from .._core import pace, rate_limit
 from .._core.records import seconds_text
 from .._core.scope import Scope
 from .._shared import SharedState
@@ -124,8 +124,8 @@ class Limits:
 def _known(scope: Scope, state: rate_limit.RateState, now: float) -> Iterator[KnownLimit]:
     """Yield what holds back calls in one scope."""
     ends: list[tuple[Kind, float, float | None]] = [("cool-down", state.not_before, None)]
-    if state.rate < inf:
-        ends.append(("pace", rate_limit.pace_ends(state), rate_limit.pace(state, now)))
+    if state.pace.rate < inf:
+        ends.append(("pace", pace.ends(state.pace), state.pace.allowed))
     ends += [("window", window.until, max(window.left, 0.0)) for window in state.windows]
     for kind, end, value in ends:
         if end > now:
