@@ -225,6 +225,8 @@ class Admission:
             limiter.on_refused(limiter.scopes_of(target, limits)[0], began)
         if speaks_of_outage:
             self._outages.on_failure(target.endpoint, began)
+            if outcome.status is not None and not refuses:
+                limiter.on_error(target, began)
             limiter.update_check_after()
         elif speaks_of_outage is False and limiter.is_troubled and not refuses:
             has_passed = succeeded or outcome.status in ABOUT_THE_RESOURCE

@@ -379,6 +379,15 @@ class RateLimiter:
         if reach is not known:
             self._reaches.put(at, reach, now)
 
+    def on_error(self, target: Target, began: float) -> None:
+        """Count an answer with a 5xx: the request has passed the limits, and raises no pace."""
+        with self._lock:
+            self._count_error(target, began, self._clock.monotonic())
+
+    def _count_error(self, target: Target, began: float, now: float) -> None:
+        for queue in self._queues_of(target, now).values():
+            queue.state = rate_limit.on_error(queue.state, began, now)
+
     def states(self) -> list[tuple[Scope, RateState]]:
         """Return what is known of each rate limit."""
         with self._lock:

@@ -399,10 +399,18 @@ def on_success(state: RateState, began: float, now: float) -> RateState:
     """Count an answer that is not a refusal."""
     if state.pace.rate == inf:
         return state
-    return state._replace(pace=pacing.on_passed(state.pace, began, now))
+    is_used = state.slot > now - LATE
+    return state._replace(pace=pacing.on_passed(state.pace, began, now, is_used=is_used))
+
+
+def on_error(state: RateState, began: float, now: float) -> RateState:
+    """Count a request that has passed the limit, and brought an error of the server."""
+    if state.pace.rate == inf:
+        return state
+    return state._replace(pace=pacing.on_passed(state.pace, began, now, is_used=False))
 
 
 def is_over(state: RateState, now: float) -> bool:
     """Whether no call needs to wait for this rate limit any more."""
-    closed_until = max(state.not_before, state.narrowed_until, pacing.ends(state.pace))
+    closed_until = max(state.not_before, state.narrowed_until, state.pace.ends)
     return now >= closed_until and all(window.is_over(now) for window in state.windows)
