@@ -213,7 +213,7 @@ class Admission:
         limiter.names.learn(target, limits, now)
         kept = outcome.limits_to_keep
         if kept and self._limits.pacing:
-            limiter.on_rate_limit_fields(target, permit.numbers, kept, succeeded=succeeded)
+            limiter.on_rate_limit_fields(target, permit.numbers, kept, began, succeeded=succeeded)
         seconds = outcome.retry_after if self._limits.cool_down else None
         if seconds and (refuses or outcome.status == OK):
             if refuses and not any(limit.name for limit in limits):

@@ -303,6 +303,7 @@ class RateLimiter:
         target: Target,
         numbers: Mapping[Scope, int],
         limits: Iterable[Limit],
+        began: float,
         *,
         succeeded: bool,
     ) -> None:
@@ -313,6 +314,7 @@ class RateLimiter:
             numbers: Its numbers, see `wait_for_slot`.
             limits: What the answer says; a limit without a name is one of the endpoint, or of the
                 origin while refusals close all of it.
+            began: When the request was sent.
             succeeded: Whether the server let the request pass.
         """
         for scope, told in self._by_scope(target, limits).items():
@@ -324,7 +326,8 @@ class RateLimiter:
                 if rate_limit.free_requests(told, used) > 0:
                     self.memory.count(scope, 1, now, max(limit.reset for limit in told))
                     continue
-            learn = partial(rate_limit.on_rate_limit_fields, succeeded=succeeded, used=used)
+            told_at = partial(rate_limit.on_rate_limit_fields, began=began, used=used)
+            learn = partial(told_at, succeeded=succeeded)
             self._learn_windows(scope, partial(learn, number=numbers.get(scope, -1), limits=told))
 
     def _learn_windows(self, scope: Scope, learn: Callable[..., RateState]) -> None:
@@ -465,6 +468,7 @@ def _ask(
         each rate limit.
     """
     slowest, longest = None, AskAgain(0.0, Reason.PACING)
+    is_first = may_test
     # Where the origin is closed, its test goes to an endpoint that is not closed itself.
     closed = sum(now < queue.state.not_before for queue in queues.values())
     may_test = may_test and closed == 1
@@ -477,6 +481,7 @@ def _ask(
             now,
             waiter.deadline,
             may_test=may_test and not scope.policy,
+            is_first=is_first,
             patient_until=waiter.patient_until,
         )
         if isinstance(answer, TooLate):
