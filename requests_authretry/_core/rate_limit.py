@@ -197,7 +197,8 @@ def window_test_time(state: RateState, now: float) -> float:
     ends = max((window.until for window in spent), default=-inf)
     if not spent or max(now, ends + SAME_COOL_DOWN_SECONDS) < state.not_before:
         return inf
-    return max((state.slot, *(window.test_time() for window in spent)))
+    slot = state.slot if state.pace.rate < inf else -inf  # else the windows have set it
+    return max((slot, *(window.test_time() for window in spent)))
 
 
 def probe_time(state: RateState, now: float) -> float | None:
