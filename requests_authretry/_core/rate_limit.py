@@ -146,14 +146,10 @@ def ask(  # noqa: PLR0913 (what a call may wait for)
         The decision, and the state after it: a `Slot` counts as sent.
     """
     latest = deadline - LEAST_ATTEMPT
-    if may_test and not state.is_tested and now < min(state.not_before, deadline):
-        state = on_sent(state, now)._replace(is_tested=True)
-        return state, Slot(state.sent)
     test_at = window_test_time(state, now) if is_first else inf
-    if test_at <= now < deadline:
-        state = on_sent(state, now)
-        windows = tuple(window._replace(test=state.sent) for window in state.windows)
-        return state._replace(windows=windows), Slot(state.sent)
+    tested = _tested(state, test_at, now, deadline, may_test=may_test)
+    if tested is not None:
+        return tested, Slot(tested.sent)
     blocked, probe_at = blocked_until(state, now), probe_time(state, now)
     is_hopeless = probe_at is None and now < blocked and min(latest, patient_until) < blocked
     if now >= deadline or is_hopeless:
@@ -174,6 +170,19 @@ def ask(  # noqa: PLR0913 (what a call may wait for)
     if now < state.not_before:
         return state, AskAgain(seconds, Reason.COOL_DOWN, state.asked)
     return state, AskAgain(seconds, Reason.PACING)
+
+
+def _tested(
+    state: RateState, test_at: float, now: float, deadline: float, *, may_test: bool
+) -> RateState | None:
+    """Return the state after a test of the cool-down, or of spent windows; None for neither."""
+    if may_test and not state.is_tested and now < min(state.not_before, deadline):
+        return on_sent(state, now)._replace(is_tested=True)
+    if test_at <= now < deadline:
+        state = on_sent(state, now)
+        windows = tuple(window._replace(test=state.sent) for window in state.windows)
+        return state._replace(windows=windows)
+    return None
 
 
 def opens(state: RateState, now: float) -> float:
@@ -277,7 +286,7 @@ def on_refused(state: RateState, began: float, now: float) -> RateState:
     return state._replace(pace=lowered, slot=max(state.slot, now + 1 / lowered.allowed))
 
 
-def on_rate_limit_fields(  # noqa: PLR0913, PLR0917 (what an answer says, and of which request)
+def on_rate_limit_fields(  # noqa: PLR0913 (what an answer says, and of which request)
     state: RateState,
     number: int,
     limits: Iterable[Limit],
