@@ -14,7 +14,7 @@ from .._settings import Settings
 from .._shared import SharedState
 from .call import Call
 from .connections import prepare
-from .loop import send_until_done
+from .loop import send_until_done, send_within_limits
 from .translate import IDLE, leave_connections
 from .unauthorized import CREDENTIALS_AT_FAULT, put_first
 
@@ -114,12 +114,15 @@ class AuthRetryAdapter(HTTPAdapter):
         if override is not None:
             if self._shared.sites:
                 override.refuse_for_sites()
-            shared = shared.overridden(override)
+            if override.changes:
+                shared = shared.overridden(override)
         # Most requests have nothing in their hooks but the user's own.
         waiters = self._waits.waiters
         is_new = not hooks or len(hooks) == 1
         call = Call(shared, waiters) if is_new else Call.of(request, shared, waiters)
         call.certificate = cert
+        if override is not None:
+            call.priority = override.priority
         if timeout is None:
             timeout = shared.settings.timeout
         options = {
@@ -132,8 +135,9 @@ class AuthRetryAdapter(HTTPAdapter):
         transmit = self._transmit
         if self._wraps:
             transmit = self.inner.send if self._sends_as_usual else self._transmit_unlimited
+        send = send_within_limits if shared.declares_limits else send_until_done
         try:
-            response = send_until_done(call, request, transmit, options)
+            response = send(call, request, transmit, options)
         except BaseException as error:
             call.close()
             call.log.end(request, error)

@@ -17,6 +17,7 @@ from .._core.retry import CallFacts, decide
 from .._errors import AuthRetryError
 from .attempt_log import AttemptLog
 from .credentials import Credentials, target_of
+from .declared import demand_of
 from .outgoing import Cookies
 from .request_body import Repeatable, has_key, is_rewound, lacks_key
 from .response_body import drain, forbids_retry, hand_out, read_body
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from requests import PreparedRequest, RequestException, Response
 
     from .._admission.admission import Failed, Permit
+    from .._admission.declared_limits import Demand
     from .._admission.waiting import Waiters
     from .._core.target import Target
     from .._shared import SharedState
@@ -73,6 +75,7 @@ class Call:
             one, else inf.
         continues_until: Until when a hop or a replay that follows belongs to this call.
         is_cut: Whether the session was closed before the answer came that leads on.
+        priority: Calls with a higher one go first in each queue.
     """
 
     # Defaults on the class, as most calls never set them.
@@ -83,6 +86,7 @@ class Call:
     previous: Response | None = None
     continues_until = inf
     is_cut = False
+    priority = 0
 
     def __init__(self, shared: SharedState, waiters: Waiters) -> None:
         self.shared, self.waiters = shared, waiters
@@ -245,12 +249,17 @@ class Call:
         """Return where a request goes, and for which caller."""
         return target_of(self.shared, request, self.certificate)
 
+    def demand(self, request: PreparedRequest) -> Demand:
+        """Return what an attempt asks of the declared limits."""
+        return demand_of(self.shared, request, self.target(request))
+
     @contextmanager
     def waiting(self, request: PreparedRequest) -> Iterator[Waiter]:
         """Let the calling thread wait inside the block: `Waiter.closed` says whether to give up."""
         clock, patience = self.shared.clock, self.shared.settings.retry.max_retry_after
         patient_until = inf if patience is None else clock.monotonic() + patience
-        waiter = Waiter(clock, self.deadline, patient_until, partial(self.log.waiting, request))
+        on_wait = partial(self.log.waiting, request)
+        waiter = Waiter(clock, self.deadline, patient_until, on_wait, self.priority)
         self.waiters.add(waiter)
         try:
             yield waiter
