@@ -63,7 +63,9 @@ class SharedState:
         self.limiter = self.sharing.limiter
         self.random = random_of(settings.clock)
         self.admission = Admission(settings, self.quotas, self.sharing)
-        self.declares_limits = bool(settings.limits.rates) or settings.limits.concurrency is not None
+        self.declares_limits = (
+            bool(settings.limits.rates) or settings.limits.concurrency is not None
+        )
         self.auth = settings.auth
         self._signer = _name_of_signer(settings.auth)
         self.deadline_seconds = settings.retry.deadline
@@ -103,6 +105,8 @@ class SharedState:
 
     def overridden(self, override: Override) -> SharedState:
         """Return what serves a call for which some settings are others."""
+        if not override.changes:  # but only a priority
+            return self
         known = override.known
         settings = known.get(self.settings)
         if settings is None:

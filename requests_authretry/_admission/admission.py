@@ -1,7 +1,8 @@
 """Decides whether and when an attempt may be sent, and learns from what came back.
 
 `Admission.acquire` waits for the end of an outage at the endpoint, for the call's own backoff or
-``retry_after``, and for the rate limits, declared ones included. Then it takes the cost of a retry out of the retry quota.
+``retry_after``, and for the rate limits, declared ones included. Then it takes the cost of a retry
+out of the retry quota.
 `Admission.settle` tells the rate limiter, the outage tracker and the store what an attempt brought.
 """
 

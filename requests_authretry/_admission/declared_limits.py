@@ -22,7 +22,7 @@ _MOST_QUEUES = 10_000
 """Declared limits of all origins and callers. Redirects may name origins without end."""
 
 _LOOKED_AT = 2
-"""Each attempt looks at so many old queues, besides as many as it may add, whether they are idle."""
+"""Each attempt looks at so many old queues more than it may add, whether they are idle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class Demand:
         target: Where it goes.
         units: What it costs under each rate that covers it.
         concurrency: How many attempts may be under way at a time, None for any number.
-        life: Lasts until the call has sent this request for the last time. An attempt that the
-            exception of a signal handler ended anywhere is no longer under way, as its life is over.
+        life: Lasts until the call has sent this request for the last time. An attempt that was
+            ended by an exception, wherever that came, is not under way, as its life is over.
     """
 
     target: Target
@@ -185,7 +185,7 @@ class DeclaredLimits:
         return queue
 
     def _forget_old(self, now: float, number: int) -> None:
-        """Look at the oldest queues: forget idle ones, and those of too many that nobody waits in."""
+        """Look at the oldest queues: forget idle ones, and of too many those without a call."""
         for _ in range(min(number, len(self._queues))):
             scope, oldest = next(iter(self._queues.items()))
             is_too_many = len(self._queues) >= _MOST_QUEUES and oldest.is_empty

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from .._core import rate_limit
 from .._core.bounds import MAX_COOL_DOWN_SECONDS
 from .._core.rate_limit import AskAgain, RateState, Slot, TooLate
-from .._core.records import Reason
 from .._core.scope import Reach, Scope
 from .._core.target import origin_name, path_pattern
 from .._locks import ForkSafeLock
@@ -24,10 +23,10 @@ from .table import Table
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from .._core.records import Limit
+    from .._core.records import Limit, Reason
     from .._core.target import Target
     from .._protocols import Clock
-    from .declared_limits import Claim, Demand, DeclaredQueue
+    from .declared_limits import Claim, DeclaredQueue, Demand
     from .outage_tracker import OutageTracker
     from .rate_limit_queue import Queue
     from .waiting import Waiter
@@ -174,7 +173,7 @@ class RateLimiter:
                 with self._lock:
                     now = self._clock.monotonic()
                     slowest, answer = self._ask(
-                        target, waiter, now, own, demand, may_test=not has_sent
+                        target, waiter, now, own, may_test=not has_sent, demand=demand
                     )
                     if standing is not None and standing is not slowest:
                         standing.leave(waiter)
@@ -205,15 +204,15 @@ class RateLimiter:
         with self._lock:
             return self._declared.queues()
 
-    def _ask(  # noqa: PLR0913, PLR0917 (whatever may hold back a call)
+    def _ask(  # noqa: PLR0913 (whatever may hold back a call)
         self,
         target: Target | None,
         waiter: Waiter,
         now: float,
         own: OwnWait | None,
-        demand: Demand | None,
         *,
         may_test: bool,
+        demand: Demand | None = None,
     ) -> tuple[Queue | None, AskAgain | TooLate | dict[Scope, int]]:
         """Take a slot of each rate limit, if all of them have one for this call.
 

@@ -114,20 +114,15 @@ class AuthRetryAdapter(HTTPAdapter):
         if override is not None:
             if self._shared.sites:
                 override.refuse_for_sites()
-            if override.changes:
-                shared = shared.overridden(override)
+            shared = shared.overridden(override)
         # Most requests have nothing in their hooks but the user's own.
         waiters = self._waits.waiters
         is_new = not hooks or len(hooks) == 1
         call = Call(shared, waiters) if is_new else Call.of(request, shared, waiters)
         call.certificate = cert
-        if override is not None:
-            call.priority = override.priority
-        if timeout is None:
-            timeout = shared.settings.timeout
         options = {
             "stream": stream,
-            "timeout": timeout,
+            "timeout": shared.settings.timeout if timeout is None else timeout,
             "verify": verify,
             "cert": cert,
             "proxies": proxies,

@@ -15,6 +15,7 @@ from .._core.http import FIRST_ERROR, PROXY_AUTHENTICATION_REQUIRED, UNAUTHORIZE
 from .._core.records import FINAL, Outcome, Progress, Reason, Retry, Stop
 from .._core.retry import CallFacts, decide
 from .._errors import AuthRetryError
+from .._override import current
 from .attempt_log import AttemptLog
 from .credentials import Credentials, target_of
 from .declared import demand_of
@@ -75,7 +76,6 @@ class Call:
             one, else inf.
         continues_until: Until when a hop or a replay that follows belongs to this call.
         is_cut: Whether the session was closed before the answer came that leads on.
-        priority: Calls with a higher one go first in each queue.
     """
 
     # Defaults on the class, as most calls never set them.
@@ -86,7 +86,6 @@ class Call:
     previous: Response | None = None
     continues_until = inf
     is_cut = False
-    priority = 0
 
     def __init__(self, shared: SharedState, waiters: Waiters) -> None:
         self.shared, self.waiters = shared, waiters
@@ -258,8 +257,9 @@ class Call:
         """Let the calling thread wait inside the block: `Waiter.closed` says whether to give up."""
         clock, patience = self.shared.clock, self.shared.settings.retry.max_retry_after
         patient_until = inf if patience is None else clock.monotonic() + patience
-        on_wait = partial(self.log.waiting, request)
-        waiter = Waiter(clock, self.deadline, patient_until, on_wait, self.priority)
+        on_wait, override = partial(self.log.waiting, request), current.get()
+        priority = 0 if override is None else override.priority
+        waiter = Waiter(clock, self.deadline, patient_until, on_wait, priority)
         self.waiters.add(waiter)
         try:
             yield waiter

@@ -11,7 +11,6 @@ number, the time at which the bucket is full again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -22,7 +21,7 @@ from .records import Reason, seconds_text
 from .validation import is_finite, refuse, seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 _PARTS: Final = 100
 """Units that are sent within a hundredth of the window leave it together, when the last one does:
