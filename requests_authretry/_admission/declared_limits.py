@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from .._core import declared
 from .._core.declared import RateUse
 from .._core.rate_limit import AskAgain, TooLate
+from .._core.records import seconds_text
 from .rate_limit_queue import Queue
 from .waiting import Life
 
@@ -208,7 +209,9 @@ def ask_all(
     for claim in claims:
         answer = claim.ask(waiter, now)
         if isinstance(answer, TooLate):
-            return None, TooLate(answer.opens_in, claim.shown)
+            # No server named this time: it is only for people.
+            free = f" (free in {seconds_text(answer.opens_in)})" if answer.opens_in else ""
+            return None, TooLate(0.0, claim.shown + free)
         longest = slowest[1]
         if isinstance(answer, AskAgain) and (longest is None or answer.seconds > longest.seconds):
             slowest = claim.queue, answer
