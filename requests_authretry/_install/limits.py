@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import TYPE_CHECKING, Literal
 
@@ -63,8 +63,8 @@ class KnownLimit:
             "cool-down": "cool-down",
             "pace": f"{value} requests a second",
             "window": f"{value} requests left",
-            "rate": f"the declared limit of {self.rate} is used up",
-            "concurrency": f"{value} attempts under way, as many as declared,",
+            "rate": f"the declared limit of {_without_path(self.rate)} is used up",
+            "concurrency": f"{value} attempts under way, as many as declared",
             "retry quota": f"{value} units of the retry quota left",
         }
         end = "" if self.ends_in is None else f" for {seconds_text(self.ends_in)}"
@@ -151,6 +151,11 @@ def _known(scope: Scope, state: rate_limit.RateState, now: float) -> Iterator[Kn
                 ends_in=end - now,
                 value=value,
             )
+
+
+def _without_path(rate: Rate | None) -> Rate | None:
+    """Return a rate without its path, which the line names already."""
+    return None if rate is None else replace(rate, path=None)
 
 
 def _declared(queue: DeclaredQueue, now: float) -> Iterator[KnownLimit]:
