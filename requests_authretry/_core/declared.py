@@ -152,13 +152,12 @@ def free_at(use: RateUse, rate: Rate, units: float, now: float) -> float:
         return use.full_at - (rate.burst - units) * rate.per / rate.limit
     windows = max(-(-units // (rate.limit * _EVEN)) - 1, 0.0)  # rounded up
     missing = units - windows * rate.limit - rate.limit * _EVEN
-    missing += sum(each.units for each in use.spent if now < each.last + rate.per)
-    at = now
-    for each in use.spent:
+    live, at = _live(use, rate, now), now
+    missing += sum(each.units for each in live)
+    for each in live:
         if missing <= 0:
             break
-        if now < each.last + rate.per:
-            at, missing = each.last + rate.per, missing - each.units
+        at, missing = each.last + rate.per, missing - each.units
     return at + windows * rate.per
 
 
@@ -166,7 +165,7 @@ def with_sent(use: RateUse, rate: Rate, units: float, now: float) -> RateUse:
     """Return the state after so many units were sent."""
     if rate.burst is not None:
         return RateUse(full_at=max(use.full_at, now) + units * rate.per / rate.limit)
-    live = tuple(each for each in use.spent if now < each.last + rate.per)
+    live = _live(use, rate, now)
     if live and now < live[-1].first + rate.per / _PARTS:
         newest = live[-1]._replace(last=now, units=live[-1].units + units)
         return RateUse((*live[:-1], newest))
@@ -175,7 +174,12 @@ def with_sent(use: RateUse, rate: Rate, units: float, now: float) -> RateUse:
 
 def is_unused(use: RateUse, now: float, rate: Rate) -> bool:
     """Whether the state allows as much as one under which nothing was sent."""
-    return now >= use.full_at and all(now >= each.last + rate.per for each in use.spent)
+    return now >= use.full_at and not _live(use, rate, now)
+
+
+def _live(use: RateUse, rate: Rate, now: float) -> tuple[Spent, ...]:
+    """Return what the window holds now."""
+    return tuple(each for each in use.spent if now < each.last + rate.per)
 
 
 def ask(  # noqa: PLR0913, PLR0917 (whose request, and what it costs)

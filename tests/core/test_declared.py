@@ -49,6 +49,12 @@ def used(rate: Rate, *times: float) -> RateUse:
     return use
 
 
+def seconds(answer: object) -> float:
+    """Return when a call is to ask again."""
+    assert isinstance(answer, AskAgain)
+    return answer.seconds
+
+
 @given(GAPS, st.sampled_from([1, 3, 10, 1000]), st.sampled_from([0.1, 1.0, 3600.0]))
 def test_no_window_sees_more_than_the_limit(
     requests: list[tuple[float, float]], limit: int, per: float
@@ -95,19 +101,32 @@ def test_a_window_lets_all_of_its_limit_through_at_once() -> None:
 
 def test_units_sent_within_a_hundredth_of_the_window_leave_it_together() -> None:
     """Sent at 5.000, 5.004 and 5.012 s: the first two leave at 6.004 s, and the last at 6.012 s."""
+    rate = Rate(4, per=1.0)
+    use = used(rate, 4.5, 5.0, 5.004, 5.012)
+    assert free_at(use, rate, 1.0, 5.02) == 5.5
     rate = Rate(3, per=1.0)
-    use = used(rate, 5.0, 5.004, 5.012)
     assert [free_at(use, rate, units, 5.02) for units in (1.0, 2.0, 3.0)] == [6.004, 6.004, 6.012]
 
 
 def test_a_bucket_is_refilled_evenly() -> None:
-    """With a burst of 2, two go at once and then one in each tenth of a second."""
-    rate = Rate(10, per=1.0, burst=2)
+    """Ten in two seconds with a burst of 2: two go at once, then one in each fifth of a second."""
+    rate = Rate(10, per=2.0, burst=2)
     use = used(rate, 5.0, 5.0)
-    assert free_at(use, rate, 1.0, 5.0) == pytest.approx(5.1)
-    assert free_at(use, rate, 2.0, 5.0) == pytest.approx(5.2)
-    use = with_sent(use, rate, 1.0, 5.1)
-    assert free_at(use, rate, 1.0, 5.1) == pytest.approx(5.2)
+    assert free_at(use, rate, 1.0, 5.0) == pytest.approx(5.2)
+    assert free_at(use, rate, 2.0, 5.0) == pytest.approx(5.4)
+    use = with_sent(use, rate, 1.0, 5.2)
+    assert free_at(use, rate, 1.0, 5.2) == pytest.approx(5.4)
+
+
+def test_more_units_than_go_at_once_stand_for_several_requests() -> None:
+    """Ten of two seconds are used up: 10 more are free after 2 s, 11 after 4 s, 25 after 6 s."""
+    rate = Rate(10, per=2.0)
+    use = used(rate, *[5.0] * 10)
+    assert [free_at(use, rate, units, 5.0) for units in (10.0, 11.0, 25.0)] == [7.0, 9.0, 11.0]
+    assert free_at(RateUse(), rate, 15.0, 5.0) == 7.0
+    assert free_at(used(rate, *[5.0] * 5, *[6.0] * 5), rate, 11.0, 6.0) == 9.0
+    assert seconds(ask(use, rate, 2.0, 4, 5.0, inf)) == pytest.approx(2.05)
+    assert seconds(ask(use, rate, 2.0, 5, 5.0, inf)) == pytest.approx(4.05)
 
 
 @pytest.mark.parametrize("rate", [TEN, Rate(10, 1.0, burst=1)])
@@ -132,10 +151,8 @@ def test_a_call_waits_for_those_before_it() -> None:
     """The third call waits as if the two before it cost what it costs, and a little more."""
     assert ask(RateUse(), TEN, 1.0, 2, 0.0, inf) == AskAgain(OVERDUE, Reason.PACING)
     use = used(TEN, *[5.0] * 10)
-    waits = [ask(use, TEN, 1.0, place, 5.0, inf) for place in (0, 9, 10, 19, 20)]
-    assert [each.seconds for each in waits if isinstance(each, AskAgain)] == pytest.approx(
-        [1.0, 1.05, 2.05, 2.05, 3.05]
-    )
+    waits = [seconds(ask(use, TEN, 1.0, place, 5.0, inf)) for place in (0, 9, 10, 19, 20)]
+    assert waits == pytest.approx([1.0, 1.05, 2.05, 2.05, 3.05])
 
 
 def test_a_wait_beyond_the_deadline_is_too_late_at_once() -> None:
@@ -161,6 +178,7 @@ def test_attempts_under_way_leave_room_or_not() -> None:
     assert ask_concurrency(1, 2, 1, 5.0, inf) == AskAgain(2.0, Reason.PACING, is_known=False)
     assert ask_concurrency(2, 2, 0, 5.0, inf) == AskAgain(1.0, Reason.PACING, is_known=False)
     assert ask_concurrency(2, 2, 0, 0.0, 0.5) == AskAgain(0.4, Reason.PACING, is_known=False)
+    assert seconds(ask_concurrency(2, 2, 0, 5.0, 5.75)) == pytest.approx(0.65)
     assert ask_concurrency(2, 2, 0, 5.0, 5.1) == TooLate(0.0)
     assert ask_concurrency(0, 2, 0, 5.0, 5.05) == Slot(-1)
     assert ask_concurrency(0, 2, 0, 5.0, 5.0) == TooLate(0.0)
@@ -173,6 +191,7 @@ def test_attempts_under_way_leave_room_or_not() -> None:
         ("/", ["", "/", "/search", "/x/y"], []),
         ("/search", ["/search", "/search/", "/search/x"], ["/", "/searches", "/x/search"]),
         ("/search/", ["/search", "/search/x"], ["/searches"]),
+        ("/X", ["/X", "/X/y"], ["/", "/x", ""]),
     ],
 )
 def test_a_path_covers_whole_segments(
@@ -212,7 +231,7 @@ def test_a_rate_that_cannot_work_is_refused(fields: dict[str, Any], fault: str) 
 
 def test_all_faults_of_a_rate_are_named_together() -> None:
     """A wrong limit, a wrong time and a wrong path are three faults."""
-    with pytest.raises(ConfigurationError) as caught:
+    with pytest.raises(ConfigurationError, match=r"^Rate: limit") as caught:
         Rate(0, -1, path="x")
     assert [fault.split()[0] for fault in caught.value.faults] == ["limit", "per", "path"]
 
