@@ -63,12 +63,12 @@ def send_until_done(
             permit = admitted
         options["timeout"] = call.limited(timeout)
         result, decision, failed = call.attempt(request, transmit, permit, options)
+        if demand is not None:  # before listeners hear of it, which may make calls of their own
+            limiter.end_attempt(demand)
         if isinstance(decision, Stop):
             return _finish(call, request, result, decision)
         retry = decision
         log.add_retry(retry)
-        if demand is not None:
-            limiter.end_attempt(demand)
         if isinstance(result, Response):
             call.take_cookies(request, result)
 

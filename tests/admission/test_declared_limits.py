@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import pytest
 import requests
 
 from requests_authretry import (
+    AttemptEnded,
     AuthRetryError,
     ConfigurationError,
     MemoryStore,
@@ -26,9 +28,10 @@ from requests_authretry._admission import declared_limits
 from requests_authretry._admission.declared_limits import DeclaredLimits, Demand
 from requests_authretry._core.target import Target
 from requests_authretry.testing import FakeClock, ScriptedAdapter
-from tests.support.limits import ONCE
+from tests.call.test_lifecycle import Child
+from tests.support.limits import ONCE, crowd
 from tests.support.scenario import Answer, World, refused, timeline
-from tests.support.sessions import API
+from tests.support.sessions import API, AT_ONCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -241,6 +244,8 @@ def test_a_request_that_no_rate_lets_through_fails_at_once(rate: Rate, way: str)
     with pytest.raises(AuthRetryError, match=way) as caught:
         session.get(f"{API}/odd")
     assert explain(caught.value).waited == 0
+    assert caught.value.request is not None
+    assert f"not sent: GET {API}/odd costs " in str(caught.value)
     assert not inner.sent
 
 
@@ -440,6 +445,38 @@ def test_an_attempt_that_ends_in_an_exception_is_over(error: BaseException) -> N
         session.get(API)
     assert session.get(API).status_code == 200
     assert clock.sleeps == []
+
+
+def test_a_listener_may_make_calls_of_its_own() -> None:
+    """When a listener hears of a failed attempt, this attempt is no longer under way."""
+    clock, session, statuses = FakeClock(), requests.Session(), list[int]()
+    session.mount("https://", ScriptedAdapter(503, 503, 200, 200))
+
+    def call(event: object) -> None:
+        if isinstance(event, AttemptEnded) and not statuses:
+            statuses.append(0)
+            statuses.append(session.get(API).status_code)
+
+    retry = RetryPolicy(max_attempts=2, backoff=AT_ONCE)
+    limits = RateLimits(concurrency=1)
+    mount(session, Settings(clock=clock, limits=limits, retry=retry, listeners=[call]))
+    session.get(API)
+    assert statuses == [0, 200]
+    assert sum(clock.sleeps) < 0.01
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_child_has_none_of_its_parents_attempts_under_way() -> None:
+    """One attempt is under way at the fork, and a call waits: the child's call is sent."""
+    with crowd(200, 200, limits=RateLimits(concurrency=1)) as rig:
+        first = rig.begin_held("/slow")
+        second = rig.begin_asleep("/second")
+        child = Child(lambda: f"{rig.get().status_code} {rig.clock.sleeps}")
+        slept = list(rig.clock.sleeps)
+        assert child.answer() == f"200 {slept}"
+        rig.flight.let_go("/slow")
+        assert [call.result(120).status_code for call in (first, second)] == [200, 200]
 
 
 def test_a_stream_that_the_caller_reads_is_no_attempt_under_way() -> None:
