@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from math import inf
 from typing import Any
 
@@ -265,6 +266,13 @@ def test_a_cost_function_that_is_async_is_refused() -> None:
 
     with pytest.raises(ConfigurationError, match=r"limits\.rates: a cost is an async function"):
         Settings(limits=RateLimits(rates=[Rate(1, 1.0, cost=cost)]))  # type: ignore[arg-type]
+
+
+def test_a_rate_survives_a_pickle() -> None:
+    """Settings may be pickled, and a worker process then keeps the same rate."""
+    rate = Rate(10, per=1.0, burst=2, path="/a", cost=len)
+    copy = pickle.loads(pickle.dumps(rate))  # noqa: S301 (its own)
+    assert (copy, hash(copy)) == (rate, hash(rate))
 
 
 def test_the_text_of_a_rate_is_for_people() -> None:
