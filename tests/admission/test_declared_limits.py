@@ -26,6 +26,9 @@ from requests_authretry import (
 )
 from requests_authretry._admission import declared_limits
 from requests_authretry._admission.declared_limits import DeclaredLimits, Demand
+from requests_authretry._admission.outage_tracker import OutageTracker
+from requests_authretry._admission.waiting import Waiter
+from requests_authretry._core.outage import DOWN
 from requests_authretry._core.target import Target
 from requests_authretry.testing import FakeClock, ScriptedAdapter
 from tests.call.test_lifecycle import Child
@@ -620,3 +623,25 @@ def test_no_more_limits_are_kept_than_a_bound(monkeypatch: pytest.MonkeyPatch) -
         take(limits, demand(number, *rates), 0.0)
     assert len(limits.queues()) <= 25
     assert {queue.scope.origin for queue in limits.queues()} >= {"https://49.example.com"}
+
+
+def test_a_priority_counts_after_an_outage() -> None:
+    """Two retries wait for an endpoint that is down; a success releases that of priority 1."""
+    tracker, endpoint = OutageTracker(), (API, "/")
+    for _ in range(DOWN):
+        tracker.on_failure(endpoint, 0.0)
+    batch, urgent = (
+        Waiter(FakeClock(), 99.0, 99.0, lambda *_: None, priority) for priority in (0, 1)
+    )
+    with (
+        batch.life,
+        urgent.life,
+        tracker.waiting(endpoint, batch, 0.0),
+        tracker.waiting(endpoint, urgent, 0.0),
+    ):
+        released = []
+        for began in range(1, 9):
+            tracker.on_success(endpoint, float(began), float(began))
+            released.append((urgent.released, batch.released))
+    assert (True, False) in released
+    assert released[-1] == (True, True)
