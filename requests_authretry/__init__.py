@@ -15,6 +15,7 @@ from ._call.adapter import AuthRetryAdapter
 from ._call.explanation import Explanation, attempts, explain
 from ._core.backoff import Backoff, Jitter
 from ._core.challenge import Challenge, StepUp
+from ._core.declared import Rate
 from ._core.headers.rate_limit_fields import RateLimits
 from ._core.quota import RetryQuota
 from ._core.records import Attempt, Reason, Wait
@@ -65,6 +66,7 @@ __all__ = [
     "Limits",
     "MemoryStore",
     "Mounted",
+    "Rate",
     "RateLimits",
     "Reason",
     "RefreshDeclined",

@@ -207,6 +207,10 @@ def _faults(given: Any) -> Iterable[str | None]:
         yield "listeners must all be callable"
     yield adopt_fault(given.adopt, has_token=given.token is not None)
     yield flag("allow_http", given.allow_http)
+    if isinstance(given.limits, RateLimits) and any(
+        is_async(each.cost) for each in given.limits.rates
+    ):
+        yield "limits.rates: a cost is an async function: give one that returns the number itself"
     if isinstance(given.sites, tuple):
         yield from _site_faults(given.sites)
     if not isinstance(given.clock, Clock):

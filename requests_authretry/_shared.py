@@ -35,6 +35,7 @@ class SharedState:
         deadline_seconds: Seconds for a whole call.
         ends_reads: Whether the user set that deadline, so that reads and writes end with it.
         has_credentials: Whether there are credentials at all.
+        declares_limits: Whether there are declared limits, so that every attempt asks them.
         changes_requests: Whether requests get a key, or have their bodies kept.
         origins: Where they may go.
         prefixes: The same, as most URLs that may carry them begin.
@@ -62,6 +63,9 @@ class SharedState:
         self.limiter = self.sharing.limiter
         self.random = random_of(settings.clock)
         self.admission = Admission(settings, self.quotas, self.sharing)
+        self.declares_limits = (
+            bool(settings.limits.rates) or settings.limits.concurrency is not None
+        )
         self.auth = settings.auth
         self._signer = _name_of_signer(settings.auth)
         self.deadline_seconds = settings.retry.deadline
@@ -101,6 +105,8 @@ class SharedState:
 
     def overridden(self, override: Override) -> SharedState:
         """Return what serves a call for which some settings are others."""
+        if not override.changes:  # but only a priority
+            return self
         known = override.known
         settings = known.get(self.settings)
         if settings is None:

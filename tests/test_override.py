@@ -20,6 +20,8 @@ from requests_authretry import (
     mount,
     override,
 )
+from requests_authretry._override import current
+from requests_authretry._shared import SharedState
 from requests_authretry.testing import FakeClock, ScriptedAdapter
 from tests.support.limits import hint
 from tests.support.scripted import EXPIRED, URL, Source, scripted, settings
@@ -192,6 +194,49 @@ def test_what_the_session_can_do_with_is_taken() -> None:
     with override(origins=["http://api.internal"]):
         plain.get(URL)
     assert "Authorization" not in below.sent[0].headers
+
+
+# Priority
+
+
+@pytest.mark.parametrize("priority", [True, 1.0, "1"])
+def test_a_priority_that_is_no_whole_number_is_refused(priority: Any) -> None:
+    """It is refused where it is written, together with other faults."""
+    with pytest.raises(ConfigurationError) as raised, override(priority=priority, tiemout=3):
+        pass
+    assert raised.value.faults == (
+        f"priority must be a whole number, not {priority!r}",
+        "tiemout is unknown; did you mean timeout?",
+    )
+
+
+def test_a_misspelled_priority_is_named() -> None:
+    """It is no field of the settings, and known all the same."""
+    with pytest.raises(ConfigurationError, match="did you mean priority"), override(priorty=3):
+        pass
+
+
+def priority_now() -> int | None:
+    """Return the priority of the innermost block, None outside of all blocks."""
+    override_now = current.get()
+    return None if override_now is None else override_now.priority
+
+
+def test_a_priority_changes_no_settings() -> None:
+    """A call has the settings of its session inside, and the priority of the innermost block."""
+    base = settings(Source("one"))
+    shared, (session, _) = SharedState.of(base), scripted(base, 200)
+    with override(priority=2):
+        assert priority_now() == 2
+        with override(timeout=3):
+            assert priority_now() == 2
+        with override(priority=-1):
+            assert priority_now() == -1
+        inside = current.get()
+        assert inside is not None
+        assert shared.overridden(inside) is shared
+        assert session.get(URL).status_code == 200
+    assert priority_now() is None
 
 
 # Sites

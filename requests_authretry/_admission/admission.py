@@ -1,7 +1,8 @@
 """Decides whether and when an attempt may be sent, and learns from what came back.
 
 `Admission.acquire` waits for the end of an outage at the endpoint, for the call's own backoff or
-``retry_after``, and for the rate limits. Then it takes the cost of a retry out of the retry quota.
+``retry_after``, and for the rate limits, declared ones included. Then it takes the cost of a retry
+out of the retry quota.
 `Admission.settle` tells the rate limiter, the outage tracker and the store what an attempt brought.
 """
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from .._core.scope import Scope
     from .._core.target import Endpoint
     from .._settings import Settings
+    from .declared_limits import Demand
     from .rate_limiter import RateLimiter
     from .retry_quota import RetryQuotas
     from .shared_limits import SharedLimits
@@ -95,6 +97,7 @@ class Admission:
         failed: Failed,
         retry: Retry | None,
         decide_again: Callable[[], Retry | Stop],
+        demand: Demand | None = None,
     ) -> Permit | Stop:
         """Wait until an attempt may be sent.
 
@@ -109,6 +112,8 @@ class Admission:
             failed: The failed attempt that this one retries.
             retry: The decision to retry, None for an attempt that is no retry.
             decide_again: Counts another call's failed attempt as this call's own and decides anew.
+            demand: What the attempt asks of the declared limits; None without any. When it has
+                ended or was not admitted, `RateLimiter.end_attempt` has to be told.
 
         Returns:
             The permit, or why nothing may be sent.
@@ -133,6 +138,7 @@ class Admission:
             waiter,
             has_sent=has_sent,
             own=own,
+            demand=demand,
         )
         if isinstance(numbers, TooLate):
             return Stop(Reason.WAIT_TOO_LONG, numbers.opens_in, numbers.scope)

@@ -129,6 +129,7 @@ class OutageTracker:
         """Release as many waiting retries as the health allows."""
         waiting = self._waiting[endpoint]
         ready = [each for each, since in waiting.items() if outage.is_waiting(health, since)]
+        ready.sort(key=lambda waiter: -waiter.priority)  # a stable sort: then first come, first
         number, health = outage.release(health, len(ready))
         for waiter in ready[:number]:
             waiter.release()

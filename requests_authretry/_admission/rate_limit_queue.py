@@ -1,4 +1,4 @@
-"""The calls that wait for one rate limit."""
+"""The queues in which calls wait for rate limits."""
 
 from __future__ import annotations
 
@@ -12,20 +12,11 @@ if TYPE_CHECKING:
     from .waiting import Waiter
 
 
-class RateLimitQueue:
-    """The calls that wait for one rate limit. Not thread-safe: hold the limiter's lock.
+class Queue:
+    """The calls that wait for one limit, by rank. Not thread-safe: hold the limiter's lock."""
 
-    Attributes:
-        state: What is known of the rate limit.
-        announced: End of the cool-down that was last announced, in monotonic seconds.
-        lifted_until: When the cool-down would have ended that a user lifted; the store may still
-            keep it.
-    """
-
-    def __init__(self, state: RateState) -> None:
-        self.state = state
-        self.announced = self.lifted_until = state.not_before
-        self._line: list[tuple[bool, int, Waiter]] = []
+    def __init__(self) -> None:
+        self._line: list[tuple[int, bool, int, Waiter]] = []
 
     def place(self, waiter: Waiter) -> int:
         """Return how many calls wait before this one."""
@@ -49,22 +40,15 @@ class RateLimitQueue:
         """Have the first call ask again: it may be let through earlier than it was told."""
         self._drop_those_over()
         if self._line:
-            self._line[0][2].wake.set()
-
-    def wake_hopeless(self) -> None:
-        """Wake the calls that will not wait until the end of the cool-down."""
-        for *_, waiter in self._line:
-            latest = min(waiter.deadline - LEAST_ATTEMPT, waiter.patient_until)
-            if self.state.not_before > latest:
-                waiter.wake.set()
+            self._line[0][-1].wake.set()
 
     def _holds(self, waiter: Waiter) -> bool:
         place = bisect_left(self._line, waiter.rank)
-        return place < len(self._line) and self._line[place][2] is waiter
+        return place < len(self._line) and self._line[place][-1] is waiter
 
     def _drop_those_over(self) -> None:
         """Take out the first calls that an exception of a signal handler has ended."""
-        while self._line and self._line[0][2].is_over:
+        while self._line and self._line[0][-1].is_over:
             del self._line[0]
 
     def clear(self) -> None:
@@ -76,3 +60,26 @@ class RateLimitQueue:
         """Whether no call waits in it."""
         self._drop_those_over()
         return not self._line
+
+
+class RateLimitQueue(Queue):
+    """The calls that wait for a rate limit of the server. Not thread-safe, as `Queue`.
+
+    Attributes:
+        state: What is known of the rate limit.
+        announced: End of the cool-down that was last announced, in monotonic seconds.
+        lifted_until: When the cool-down would have ended that a user lifted; the store may still
+            keep it.
+    """
+
+    def __init__(self, state: RateState) -> None:
+        super().__init__()
+        self.state = state
+        self.announced = self.lifted_until = state.not_before
+
+    def wake_hopeless(self) -> None:
+        """Wake the calls that will not wait until the end of the cool-down."""
+        for *_, waiter in self._line:
+            latest = min(waiter.deadline - LEAST_ATTEMPT, waiter.patient_until)
+            if self.state.not_before > latest:
+                waiter.wake.set()

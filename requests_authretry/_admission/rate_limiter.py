@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from .._core import rate_limit
 from .._core.bounds import MAX_COOL_DOWN_SECONDS
 from .._core.rate_limit import AskAgain, RateState, Slot, TooLate
-from .._core.records import Reason
 from .._core.scope import Reach, Scope
 from .._core.target import origin_name
 from .._locks import ForkSafeLock
+from .declared_limits import DeclaredLimits, ask_all
 from .field_memory import FieldMemory
 from .policy_names import PolicyNames
 from .rate_limit_queue import RateLimitQueue
@@ -23,10 +23,12 @@ from .table import Table
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from .._core.records import Limit
+    from .._core.records import Limit, Reason
     from .._core.target import Target
     from .._protocols import Clock
+    from .declared_limits import Claim, DeclaredQueue, Demand
     from .outage_tracker import OutageTracker
+    from .rate_limit_queue import Queue
     from .waiting import Waiter
 
 _SWEEP_SECONDS, _SWEPT = 1.0, 100
@@ -72,6 +74,7 @@ class RateLimiter:
     def __init__(self, clock: Clock, outages: OutageTracker) -> None:
         self._clock = clock
         self._queues: OrderedDict[Scope, RateLimitQueue] = OrderedDict()
+        self._declared = DeclaredLimits()
         self._origins: dict[str, dict[Scope, None]] = {}  # the queues of each origin
         self.names = PolicyNames()
         self._reaches: Table[tuple[str, str], Reach] = Table(_MOST_REACHES, MAX_COOL_DOWN_SECONDS)
@@ -124,27 +127,36 @@ class RateLimiter:
             self._drop_if_over(oldest, now)
 
     def wait_for_slot(
-        self, target: Target | None, waiter: Waiter, *, has_sent: bool, own: OwnWait | None
+        self,
+        target: Target | None,
+        waiter: Waiter,
+        *,
+        has_sent: bool,
+        own: OwnWait | None,
+        demand: Demand | None = None,
     ) -> Mapping[Scope, int] | TooLate:
         """Wait until a request may be sent, or until the waiter's session is closed.
 
-        A request needs a slot of each rate limit that may cover it. While it waits, it stands in
-        the queue of the one that takes longest. A call that has sent an attempt goes before new
-        calls; among equals, the first to come goes first.
+        A request needs a slot of each rate limit that may cover it, declared ones included. While
+        it waits, it stands in the queue of the one that takes longest. Calls of a higher priority
+        go first; then a call that has sent an attempt goes before new calls; among equals, the
+        first to come goes first.
 
         Args:
             target: Where the request goes, None where the settings keep no rate limits.
             waiter: The call that waits.
             has_sent: Whether the call has sent an attempt before.
             own: What the call waits for whatever the rate limits say, None for nothing.
+            demand: What it asks of the declared limits, None where there are none. `end_attempt`
+                has to follow.
 
         Returns:
             The number of the request at each rate limit that knows of it, or why it is too late.
         """
         with self._lock:
             self._arrivals += 1
-            waiter.rank = not has_sent, self._arrivals
-        standing: RateLimitQueue | None = None
+            waiter.rank = -waiter.priority, not has_sent, self._arrivals
+        standing: Queue | None = None
         try:
             while True:
                 waiter.wake.clear()  # before the look at what may have woken it
@@ -152,7 +164,9 @@ class RateLimiter:
                     return {}
                 with self._lock:
                     now = self._clock.monotonic()
-                    slowest, answer = self._ask(target, waiter, now, own, may_test=not has_sent)
+                    slowest, answer = self._ask(
+                        target, waiter, now, own, may_test=not has_sent, demand=demand
+                    )
                     if standing is not None and standing is not slowest:
                         standing.leave(waiter)
                     if slowest is not None:
@@ -160,16 +174,29 @@ class RateLimiter:
                     standing = slowest
                 if not isinstance(answer, AskAgain):
                     return answer
-                waiter.sleep(answer.seconds, answer.reason, answer.retry_after)
+                if answer.is_known:
+                    waiter.sleep(answer.seconds, answer.reason, answer.retry_after)
+                else:
+                    waiter.sleep_at_most(answer.seconds, answer.reason)
         finally:
             if standing is not None:
                 self._leave(standing, waiter)
 
-    def _leave(self, queue: RateLimitQueue, waiter: Waiter) -> None:
+    def _leave(self, queue: Queue, waiter: Waiter) -> None:
         with self._lock:
             queue.leave(waiter)
 
-    def _ask(
+    def end_attempt(self, demand: Demand) -> None:
+        """Count an attempt as ended, or as one that will not begin."""
+        with self._lock:
+            self._declared.end(demand)
+
+    def declared(self) -> list[DeclaredQueue]:
+        """Return what is known of each declared limit."""
+        with self._lock:
+            return self._declared.queues()
+
+    def _ask(  # noqa: PLR0913 (whatever may hold back a call)
         self,
         target: Target | None,
         waiter: Waiter,
@@ -177,7 +204,8 @@ class RateLimiter:
         own: OwnWait | None,
         *,
         may_test: bool,
-    ) -> tuple[RateLimitQueue | None, AskAgain | TooLate | dict[Scope, int]]:
+        demand: Demand | None = None,
+    ) -> tuple[Queue | None, AskAgain | TooLate | dict[Scope, int]]:
         """Take a slot of each rate limit, if all of them have one for this call.
 
         Returns:
@@ -186,11 +214,13 @@ class RateLimiter:
         """
         queues = {} if target is None else self._queues_of(target, now)
         if own is None or own.until <= now:
-            return _ask(queues, waiter, now, may_test=may_test)
+            claims = [] if demand is None else self._declared.claims(demand, now)
+            return _ask(queues, waiter, now, claims, may_test=may_test)
         ends = (queue.state.not_before for queue in queues.values())
         if max(ends, default=-inf) < own.until:
             return None, AskAgain(own.until - now, own.reason, own.retry_after)
-        slowest, answer = _ask(queues, waiter, now, may_test=may_test)
+        # The cool-down holds it back, so that it takes no slot of any limit.
+        slowest, answer = _ask(queues, waiter, now, [], may_test=may_test)
         if isinstance(answer, AskAgain):
             left = own.until - now
             # What follows its own wait is a wait of another reason, unless it is hardly longer.
@@ -455,20 +485,29 @@ class RateLimiter:
         """Forget the waiting threads: they are not in the child process."""
         for queue in self._queues.values():
             queue.clear()
+        self._declared.clear_waiting()
         self.update_check_after()
 
 
 def _ask(
-    queues: Mapping[Scope, RateLimitQueue], waiter: Waiter, now: float, *, may_test: bool
-) -> tuple[RateLimitQueue | None, AskAgain | TooLate | dict[Scope, int]]:
+    queues: Mapping[Scope, RateLimitQueue],
+    waiter: Waiter,
+    now: float,
+    claims: list[Claim],
+    *,
+    may_test: bool,
+) -> tuple[Queue | None, AskAgain | TooLate | dict[Scope, int]]:
     """Take a slot of each rate limit, if all of them have one for this call.
 
     Returns:
         The queue to wait in, None for none; and when to ask again, or the number of the request at
         each rate limit.
     """
-    slowest, longest = None, AskAgain(0.0, Reason.PACING)
     is_first = may_test
+    slowest: Queue | None
+    slowest, longest = ask_all(claims, waiter, now)
+    if isinstance(longest, TooLate):
+        return None, longest
     # Where the origin is closed, its test goes to an endpoint that is not closed itself.
     closed = sum(now < queue.state.not_before for queue in queues.values())
     may_test = may_test and closed == 1
@@ -489,10 +528,12 @@ def _ask(
         if isinstance(answer, Slot):
             states.append((queue, state))
             numbers[scope] = answer.number
-        elif slowest is None or answer.seconds > longest.seconds:
+        elif longest is None or answer.seconds > longest.seconds:
             slowest, longest = queue, answer
-    if slowest is not None:
+    if longest is not None:
         return slowest, longest
     for queue, state in states:
         queue.state = state
+    for claim in claims:
+        claim.take(now)
     return None, numbers

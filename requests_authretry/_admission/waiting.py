@@ -87,6 +87,7 @@ class Waiter:
         patient_until: Until when it waits for a time that a server named.
         on_wait: Is told before each sleep what the call waits for, how many seconds (None where
             nobody knows), and the ``retry_after`` that caused the wait, if any did.
+        priority: Calls with a higher one go first.
 
     Attributes:
         wake: Ends its sleep, for whatever reason.
@@ -96,11 +97,13 @@ class Waiter:
             retry costs no quota.
         deadline: When the call has to be over, in monotonic seconds.
         patient_until: Until when it waits for a time that a server named.
-        rank: Its rank in the queues of rate limits.
+        priority: Calls with a higher one go first.
+        rank: Its rank in the queues of rate limits, the lowest goes first: by priority, then calls
+            that have sent an attempt before new ones, then by arrival.
     """
 
     closed = released = False
-    rank = (True, 0)
+    rank = (0, True, 0)
 
     def __init__(
         self,
@@ -108,8 +111,9 @@ class Waiter:
         deadline: float,
         patient_until: float,
         on_wait: Callable[[Reason, float | None, float | None], None],
+        priority: int = 0,
     ) -> None:
-        self._clock, self._on_wait = clock, on_wait
+        self._clock, self._on_wait, self.priority = clock, on_wait, priority
         self.deadline, self.patient_until = deadline, patient_until
         self.wake = Wake()
         self.life = Life()

@@ -14,7 +14,7 @@ from .._settings import Settings
 from .._shared import SharedState
 from .call import Call
 from .connections import prepare
-from .loop import send_until_done
+from .loop import send_until_done, send_within_limits
 from .translate import IDLE, leave_connections
 from .unauthorized import CREDENTIALS_AT_FAULT, put_first
 
@@ -120,11 +120,9 @@ class AuthRetryAdapter(HTTPAdapter):
         is_new = not hooks or len(hooks) == 1
         call = Call(shared, waiters) if is_new else Call.of(request, shared, waiters)
         call.certificate = cert
-        if timeout is None:
-            timeout = shared.settings.timeout
         options = {
             "stream": stream,
-            "timeout": timeout,
+            "timeout": shared.settings.timeout if timeout is None else timeout,
             "verify": verify,
             "cert": cert,
             "proxies": proxies,
@@ -132,8 +130,9 @@ class AuthRetryAdapter(HTTPAdapter):
         transmit = self._transmit
         if self._wraps:
             transmit = self.inner.send if self._sends_as_usual else self._transmit_unlimited
+        send = send_within_limits if shared.declares_limits else send_until_done
         try:
-            response = send_until_done(call, request, transmit, options)
+            response = send(call, request, transmit, options)
         except BaseException as error:
             call.close()
             call.log.end(request, error)

@@ -14,8 +14,10 @@ from .._core.http import FIRST_ERROR, PROXY_AUTHENTICATION_REQUIRED, UNAUTHORIZE
 from .._core.records import FINAL, Outcome, Progress, Reason, Retry, Stop
 from .._core.retry import CallFacts, decide
 from .._errors import AuthRetryError
+from .._override import current
 from .attempt_log import AttemptLog
 from .credentials import Credentials, target_of
+from .declared import demand_of
 from .outgoing import Cookies
 from .request_body import Repeatable, has_key, is_rewound, lacks_key
 from .response_body import drain, forbids_retry, hand_out, read_body
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from requests import PreparedRequest, RequestException, Response
 
     from .._admission.admission import Failed, Permit
+    from .._admission.declared_limits import Demand
     from .._admission.waiting import Waiters
     from .._core.target import Target
     from .._shared import SharedState
@@ -242,12 +245,18 @@ class Call:
         """Return where a request goes, and for which caller."""
         return target_of(self.shared, request, self.certificate)
 
+    def demand(self, request: PreparedRequest) -> Demand:
+        """Return what an attempt asks of the declared limits."""
+        return demand_of(self.shared, request, self.target(request))
+
     @contextmanager
     def waiting(self, request: PreparedRequest) -> Iterator[Waiter]:
         """Let the calling thread wait inside the block: `Waiter.closed` says whether to give up."""
         clock, patience = self.shared.clock, self.shared.settings.retry.max_retry_after
         patient_until = inf if patience is None else clock.monotonic() + patience
-        waiter = Waiter(clock, self.deadline, patient_until, partial(self.log.waiting, request))
+        on_wait, override = partial(self.log.waiting, request), current.get()
+        priority = 0 if override is None else override.priority
+        waiter = Waiter(clock, self.deadline, patient_until, on_wait, priority)
         self.waiters.add(waiter)
         try:
             yield waiter

@@ -21,7 +21,23 @@ if TYPE_CHECKING:
     from requests import PreparedRequest
 
     from .._admission.admission import Failed
+    from .._admission.declared_limits import Demand
     from .call import Call, Result
+
+
+def send_within_limits(
+    call: Call,
+    request: PreparedRequest,
+    transmit: Callable[..., Response],
+    options: dict[str, Any],
+) -> Response:
+    """Send as `send_until_done` does, within the limits that the settings declare."""
+    demand = call.demand(request)
+    with demand.life:
+        try:
+            return send_until_done(call, request, transmit, options, demand)
+        finally:
+            call.shared.limiter.end_attempt(demand)
 
 
 def send_until_done(
@@ -29,6 +45,7 @@ def send_until_done(
     request: PreparedRequest,
     transmit: Callable[..., Response],
     options: dict[str, Any],
+    demand: Demand | None = None,
 ) -> Response:
     """Send until the rules say stop: return the last response, or raise the last failure."""
     shared, log, timeout = call.shared, call.log, options["timeout"]
@@ -39,13 +56,15 @@ def send_until_done(
         permit = FREE
         # On the healthy path admission is this comparison.
         is_asked = log.started >= limiter.check_after and limiter.concerns(url, log.started)
-        if retry is not None or is_asked:
-            admitted = _wait_for_admission(call, request, failed, retry, result)
+        if retry is not None or is_asked or demand is not None:
+            admitted = _wait_for_admission(call, request, failed, retry, result, demand)
             if isinstance(admitted, Stop):
                 return _not_sent(call, request, result, admitted)
             permit = admitted
         options["timeout"] = call.limited(timeout)
         result, decision, failed = call.attempt(request, transmit, permit, options)
+        if demand is not None:  # before listeners hear of it, which may make calls of their own
+            limiter.end_attempt(demand)
         if isinstance(decision, Stop):
             return _finish(call, request, result, decision)
         retry = decision
@@ -54,12 +73,13 @@ def send_until_done(
             call.take_cookies(request, result)
 
 
-def _wait_for_admission(
+def _wait_for_admission(  # noqa: PLR0913, PLR0917 (what happened before, and what is to come)
     call: Call,
     request: PreparedRequest,
     failed: Failed,
     retry: Retry | None,
     result: Result | None,
+    demand: Demand | None,
 ) -> Permit | Stop:
     """Wait until an attempt may be sent.
 
@@ -76,6 +96,7 @@ def _wait_for_admission(
             failed=failed,
             retry=retry,
             decide_again=partial(call.decide_again, request, failed),
+            demand=demand,
         )
     if waiter.closed:
         stop = Stop(Reason.CLOSED)

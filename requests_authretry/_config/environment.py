@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .._log import VARIABLE as LOG
 from .factories import Maker
@@ -30,7 +30,7 @@ def read_variables(environ: Mapping[str, str] | None, findings: Findings) -> Non
         findings.top,
         Maker(Path(), environ, is_file=False),
         findings,
-        lambda *path: Place(SETTINGS[path].variable),
+        _place_of,
     )
     for name, text in (os.environ if environ is None else environ).items():
         setting = VARIABLES.get(name)
@@ -42,6 +42,12 @@ def read_variables(environ: Mapping[str, str] | None, findings: Findings) -> Non
             findings.say(Place(name), "is empty: give it a value, or take it away")
         elif setting is not None:
             _take(taker, setting, text)
+
+
+def _place_of(*path: Any) -> Place:
+    """Return the variable of a setting, or of what is within it."""
+    ends = range(len(path), 0, -1)
+    return next(Place(SETTINGS[path[:end]].variable) for end in ends if path[:end] in SETTINGS)
 
 
 def _unknown(name: str) -> str:

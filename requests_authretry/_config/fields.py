@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .._core.validation import ConfigurationError
 from .._log import VARIABLE as LOG
 from .._settings import Settings
+from .rate_tables import RATES, rates_of
 from .token_tables import STORE, TOKEN
 from .value_types import ADOPT, BY_ANNOTATION, Kind
 
@@ -60,11 +61,14 @@ class Setting:
         """The environment variable that sets it."""
         return PREFIX + "_".join(self.path).upper()
 
-    def fault(self, value: object) -> str | None:
+    def fault(self, value: Any) -> str | None:
         """Return why a value of the right kind cannot work whatever the others are, or None."""
         name = self.path[-1]
         if self.owner is Settings and (name in _BY_NAME or name == "origins"):
             return None  # other settings decide about these
+        if self.path == RATES:
+            _, faults = rates_of(value)
+            return ", ".join(f"{key}{text}" for _, key, text in faults) or None
         try:
             self.owner(**{name: value})
         except ConfigurationError as error:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .rate_tables import RATES, rates_of
 from .value_types import shown
 
 if TYPE_CHECKING:
@@ -88,12 +89,24 @@ class Taker:
             made = self.maker.token(made, faults)
         elif path == ("store",):
             made = self.maker.store(made, faults)
+        elif path == RATES:
+            made = self._rates(made)
         elif fault := setting.fault(made):  # it begins with the name of the field
             self.findings.say(place, _full_name((*self.prefix, *path[:-1], "")) + fault)
             made = None
         for key, text in faults:
             self.say((*path, key) if key else path, text)
         self.into[path] = Found(made, place)
+
+    def _rates(self, tables: Any) -> object:
+        """Make the declared rates; None where one of them cannot work."""
+        rates, faults = rates_of(tables)
+        for number, key, text in faults:
+            place = self.place_of(*RATES, number, *filter(None, [key]))
+            self.findings.say(
+                place, _full_name((*self.prefix, *RATES, *filter(None, [key]))) + text
+            )
+        return None if faults else rates
 
     def refuse(self, setting: Setting, what: str) -> None:
         """Refuse a value of another kind."""

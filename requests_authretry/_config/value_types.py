@@ -67,6 +67,11 @@ def _one_or_two_numbers(text: str) -> Any:
     return numbers[0] if len(numbers) == 1 else numbers
 
 
+def _rates(text: str) -> list[dict[str, float]]:
+    pairs = (word.split("/") for word in _words(text))
+    return [{"limit": float(limit), "per": float(per)} for limit, per in pairs]
+
+
 def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -110,12 +115,20 @@ ADOPT = Kind(
     read=_flag_or_words,
     in_text="true, false or words with commas between them",
 )
+RATES = Kind(
+    "an array of tables: [{limit = 10, per = 1.0}]",
+    lambda value: _is_array(value, lambda each: isinstance(each, dict)),
+    read=_rates,
+    in_text="LIMIT/SECONDS with commas between them: 10/1,1000/3600",
+)
 
 BY_ANNOTATION: Mapping[str, Kind] = {
     "bool": FLAG,
     "int": WHOLE,
+    "int | None": WHOLE,
     "float": NUMBER,
     "float | None": NUMBER,
+    "Collection[Rate]": RATES,
     "Collection[int]": STATUSES,
     "Collection[str]": TEXTS,
     "Jitter": JITTER,

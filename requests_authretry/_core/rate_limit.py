@@ -113,11 +113,13 @@ class AskAgain:
         reason: What it waits for until then: ``COOL_DOWN`` or ``PACING``.
         retry_after: Seconds that the server asked for, and so began the cool-down; None if it
             waits for none.
+        is_known: Whether that is when the wait ends, as far as is known; False: nobody knows when.
     """
 
     seconds: float
     reason: Reason
     retry_after: float | None = None
+    is_known: bool = True
 
 
 def ask(  # noqa: PLR0913 (what a call may wait for)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import TYPE_CHECKING, Literal
 
+from .._core import declared
 from .._core.records import seconds_text
 from .._core.scope import Scope
 from .._shared import SharedState
@@ -13,10 +14,12 @@ from .._shared import SharedState
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from .._admission.declared_limits import DeclaredQueue
+    from .._core.declared import Rate
     from .._core.rate_limit import RateState
     from .._settings import Settings
 
-Kind = Literal["cool-down", "pace", "window", "retry quota"]
+Kind = Literal["cool-down", "pace", "window", "rate", "concurrency", "retry quota"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,17 +30,20 @@ class KnownLimit:
         kind: ``"cool-down"``: nothing but a test attempt is sent before its end.
             ``"pace"``: requests are spread, because the server refused some.
             ``"window"``: the server said how many requests are left until its end.
+            ``"rate"``: the settings declare it, and no other request may be sent before its end.
+            ``"concurrency"``: as many attempts are under way as the settings allow.
             ``"retry quota"``: what retries may still cost at the origin.
         origin: The origin that it concerns.
         caller: A hash that tells callers with different credentials apart; "" for no credential,
             and for a retry quota.
         policy: The server's name for the limit; "" if it gave none.
-        endpoint: The method and path that it covers, as ``GET /users/*``; "" if it covers a policy
-            or the whole origin.
+        endpoint: The method and path that it covers, as ``GET /users/*``, or the path of a rate; ""
+            if it covers a policy or the whole origin.
         ends_in: Seconds until it ends by itself, as far as is known now; None for a retry quota,
-            which successes fill.
+            which successes fill, and for attempts under way.
         value: Requests a second of a pace, requests that are left of a window, units that are left
-            of a retry quota; None for a cool-down.
+            of a retry quota, attempts under way; None for a cool-down or a rate.
+        rate: The declared rate; None for all else.
     """
 
     kind: Kind
@@ -47,6 +53,7 @@ class KnownLimit:
     endpoint: str = ""
     ends_in: float | None
     value: float | None
+    rate: Rate | None = None
 
     def __str__(self) -> str:
         """Return a line for people."""
@@ -57,6 +64,8 @@ class KnownLimit:
             "cool-down": "cool-down",
             "pace": f"{value} requests a second",
             "window": f"{value} requests left",
+            "rate": f"the declared limit of {_without_path(self.rate)} is used up",
+            "concurrency": f"{value} attempts under way, as many as declared",
             "retry quota": f"{value} units of the retry quota left",
         }
         end = "" if self.ends_in is None else f" for {seconds_text(self.ends_in)}"
@@ -82,6 +91,8 @@ class Limits:
         for limiter in {state.limiter for state in self._states}:
             for scope, state in limiter.states():
                 found += _known(scope, state, now)
+            for queue in limiter.declared():
+                found += _declared(queue, now)
         for quotas in {state.quotas for state in self._states}:
             found += (
                 KnownLimit(kind="retry quota", origin=origin, ends_in=None, value=level)
@@ -97,7 +108,8 @@ class Limits:
         """Lift one limit, or all of them, in this process; waiting calls go on.
 
         A refused call still waits for its own ``retry_after``. If the server refuses again, the
-        limit is back. Cool-downs stay in a store, so that other processes still keep them.
+        limit is back. Cool-downs stay in a store, so that other processes still keep them. Declared
+        limits stay: they are settings.
 
         Args:
             limit: The limit, from this object; None for all.
@@ -111,6 +123,8 @@ class Limits:
             if each.kind == "retry quota":
                 for state in self._states:
                     state.quotas.refill(each.origin)
+                continue
+            if each.kind in {"rate", "concurrency"}:
                 continue
             scope = Scope(each.origin, each.caller, each.policy, each.endpoint)
             for limiter in {state.limiter for state in self._states}:
@@ -138,3 +152,35 @@ def _known(scope: Scope, state: RateState, now: float) -> Iterator[KnownLimit]:
                 ends_in=end - now,
                 value=value,
             )
+
+
+def _without_path(rate: Rate | None) -> Rate | None:
+    """Return a rate without its path, which the line names already."""
+    return None if rate is None else replace(rate, path=None)
+
+
+def _declared(queue: DeclaredQueue, now: float) -> Iterator[KnownLimit]:
+    """Yield the declared limit if it holds back calls."""
+    origin, caller, rate = queue.scope
+    if rate is None:
+        under_way = len(queue.under_way)
+        if 0 < queue.most <= under_way:
+            yield KnownLimit(
+                kind="concurrency",
+                origin=origin,
+                caller=caller,
+                ends_in=None,
+                value=float(under_way),
+            )
+        return
+    opens = declared.free_at(queue.use, rate, 1.0, now)
+    if opens > now:
+        yield KnownLimit(
+            kind="rate",
+            origin=origin,
+            caller=caller,
+            endpoint=rate.path or "",
+            ends_in=opens - now,
+            value=None,
+            rate=rate,
+        )

@@ -50,6 +50,11 @@ def _policy(settings: Settings) -> Iterator[str]:
     most = "1 attempt" if retry.max_attempts == 1 else f"at most {retry.max_attempts} attempts"
     yield f"  {most} within {retry.deadline:g} s; retried statuses: {statuses or 'none'}"
     yield f"  retried even if processed: {', '.join(sorted(retry.methods)) or 'no method'}"
+    declared = [str(rate) for rate in settings.limits.rates]
+    if settings.limits.concurrency is not None:
+        declared.append(f"{settings.limits.concurrency} at a time")
+    if declared:
+        yield f"  declared limits: {'; '.join(declared)}"
     yield f"  token: {_source(settings.token)}; store: {settings.store or 'memory'}"
     if isinstance(settings.timeout, tuple):
         connect, read = settings.timeout

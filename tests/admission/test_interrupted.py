@@ -25,6 +25,8 @@ import requests
 from requests_authretry import (
     AuthRetryError,
     MemoryStore,
+    Rate,
+    RateLimits,
     RetryPolicy,
     RetryQuota,
     Settings,
@@ -478,7 +480,37 @@ class Shared(CoolDown):
             run.stage.run()
 
 
-SCENES = [AnotherRefusal, Testing, TooLate, Outage, Return, Quota, Shared]
+class Declared(Scene):
+    """The settings allow one request in two seconds, and one attempt at a time."""
+
+    files = ADMISSION | CALLERS
+    late = 1.5  # who waits for an attempt looks again after a second if nobody woke it
+
+    def settings(self, stage: Stage, /) -> dict[str, Any]:
+        """Add the limits."""
+        limits = RateLimits(rates=[Rate(1, per=2.0)], concurrency=1)
+        return {**super().settings(stage), "limits": limits}
+
+    def answer(self, _: str, __: float, /) -> Line:
+        """Answer all."""
+        return 200
+
+    def play(self, run: Run) -> None:
+        """Begin it between others, while an attempt is under way."""
+        run.begin("slow", "before")
+        run.begin_it()
+        run.begin("after", "last")
+
+
+class Crowded(Declared):
+    """The settings allow one attempt at a time."""
+
+    def settings(self, stage: Stage, /) -> dict[str, Any]:
+        """Add the limit."""
+        return {**super().settings(stage), "limits": RateLimits(concurrency=1)}
+
+
+SCENES = [AnotherRefusal, Testing, TooLate, Outage, Return, Quota, Shared, Declared, Crowded]
 MORE_SCENES = [NewCall, FirstRefusal, CoolDown]
 """Scenes whose lines are in the others as well."""
 

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def waiting(*, has_sent: bool = False, arrival: int, deadline: float = inf) -> Iterator[Waiter]:
+def waiting(
+    *, has_sent: bool = False, arrival: int, deadline: float = inf, priority: int = 0
+) -> Iterator[Waiter]:
     """Make a call that waits."""
-    waiter = Waiter(FakeClock(), deadline, inf, lambda *_: None)
-    waiter.rank = not has_sent, arrival
+    waiter = Waiter(FakeClock(), deadline, inf, lambda *_: None, priority)
+    waiter.rank = -priority, not has_sent, arrival
     with waiter.life:
         yield waiter
 
@@ -68,6 +70,20 @@ def test_a_call_that_has_sent_goes_before_new_ones() -> None:
         assert queue.place(refused) == 0
         queue.enter(refused)
         assert places(queue, refused, first, second) == [0, 1, 2]
+
+
+def test_a_higher_priority_goes_before_calls_that_have_sent() -> None:
+    """A new call of priority 1 goes before a refused one of priority 0, and that one before new."""
+    queue = RateLimitQueue(RateState())
+    with (
+        queued(1, queue=queue) as (new,),
+        waiting(has_sent=True, arrival=2) as refused,
+        waiting(arrival=3, priority=1) as urgent,
+        waiting(arrival=0, priority=-1) as patient,
+    ):
+        for waiter in (patient, refused, urgent):
+            queue.enter(waiter)
+        assert places(queue, urgent, refused, new, patient) == [0, 1, 2, 3]
 
 
 def test_a_call_that_enters_twice_waits_once() -> None:

@@ -61,6 +61,16 @@ def test_a_good_file_is_told(file: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert err == ""
 
 
+def test_declared_limits_are_told(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each rate and the number of attempts stand in one line."""
+    file.write_text("limits.rates = [{limit = 10, per = 1.0}, {limit = 9, per = 60}]\n")
+    assert main(["check", str(file)]) == 0
+    assert "  declared limits: 10 in 1 s; 9 in 60 s\n" in capsys.readouterr().out
+    file.write_text("limits.concurrency = 8\n")
+    assert main(["check", str(file)]) == 0
+    assert "  declared limits: 8 at a time\n" in capsys.readouterr().out
+
+
 def test_each_fault_is_a_line(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Faults go to standard error with their places; the exit status is 1."""
     file.write_text(f'timeout = 0\nretry.x = 1\ntoken = "{SECRET}"\n')

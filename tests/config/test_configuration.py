@@ -23,6 +23,7 @@ from requests_authretry import (
     FileStore,
     Jitter,
     MemoryStore,
+    Rate,
     RateLimits,
     RetryPolicy,
     RetryQuota,
@@ -618,6 +619,103 @@ def test_every_field_can_be_set_from_outside_or_says_why_not() -> None:
         exceptions = set(NOT_SETTABLE) & {item.name for item in fields(owner)}
         assert {item.name for item in fields(owner)} - parts == settable | exceptions
     assert all(NOT_SETTABLE.values())
+
+
+RATES = (Rate(10, per=1.0), Rate(1000, per=3600, burst=5, path="/search"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        (
+            "limits.rates = [{limit = 10, per = 1.0}, "
+            '{limit = 1000, per = 3600, burst = 5, path = "/search"}]'
+        ),
+        (
+            "[[limits.rates]]\nlimit = 10\nper = 1.0\n"
+            '[[limits.rates]]\nlimit = 1000\nper = 3600\nburst = 5\npath = "/search"\n'
+        ),
+    ],
+)
+def test_rates_are_tables(written: Written, text: str) -> None:
+    """Inline or not, they become `Rate` objects."""
+    assert Settings.from_file(written(text)).limits.rates == RATES
+
+
+def test_a_site_has_rates_of_its_own_or_inherits_them(written: Written) -> None:
+    """The site with rates replaces all of those above it, and keeps the number of attempts."""
+    path = written(
+        "limits.concurrency = 8\nlimits.rates = [{limit = 10, per = 1.0}]\n"
+        '[[site]]\norigins = ["https://a.example.com"]\n'
+        "[[site.limits.rates]]\nlimit = 1\nper = 2\n"
+        '[[site]]\norigins = ["https://b.example.com"]\n'
+    )
+    settings = Settings.from_file(path)
+    assert [each.limits.rates for each in (settings, *settings.sites)] == [
+        (RATES[0],),
+        (Rate(1, per=2),),
+        (RATES[0],),
+    ]
+    assert {each.limits.concurrency for each in (settings, *settings.sites)} == {8}
+
+
+def test_each_fault_of_a_rate_has_its_line(written: Written) -> None:
+    """An unknown key, one of another kind, one that is missing, and a value that cannot work."""
+    text = """
+[[limits.rates]]
+limt = 10
+per = "1"
+cost = 1
+[[limits.rates]]
+limit = 0
+per = 1
+path = "search"
+"""
+    assert refused(written(text)) == [
+        "settings.toml:2: limits.rates needs limit",
+        "settings.toml:3: limits.rates.limt is unknown; did you mean limit?",
+        "settings.toml:4: limits.rates.per must be a finite number",
+        "settings.toml:5: limits.rates.cost cannot be set here, it takes a function",
+        (
+            "settings.toml:7: limits.rates.limit must be a finite number of at least 1, not 0; "
+            "for one request in 2 s write Rate(1, per=2.0)"
+        ),
+        (
+            "settings.toml:9: limits.rates.path must begin with a slash, percent-encoded as in the "
+            "URL and without a query, not 'search'"
+        ),
+    ]
+    assert refused(written("limits.rates = [10]\nlimits.concurrency = 0")) == [
+        "settings.toml:1: limits.rates must be an array of tables: [{limit = 10, per = 1.0}]",
+        "settings.toml:2: limits.concurrency must be a whole number of at least 1, not 0",
+    ]
+    site = '[[site]]\norigins = ["https://a.example.com"]\nlimits.rates = [{}]\n'
+    assert refused(written(site)) == [
+        "settings.toml:3: site.limits.rates needs limit",
+        "settings.toml:3: site.limits.rates needs per",
+    ]
+
+
+def test_rates_may_stand_in_a_variable() -> None:
+    """Each is a limit and its seconds, with a slash between them."""
+    variables = prefixed({"LIMITS_RATES": "10/1, 1000/3600", "LIMITS_CONCURRENCY": "8"})
+    limits = Settings.from_env(variables).limits
+    assert limits == RateLimits(rates=[Rate(10, per=1), Rate(1000, per=3600)], concurrency=8)
+
+
+@pytest.mark.parametrize("text", ["10", "10/1/1", "a/1", "10/1;5/2"])
+def test_a_variable_with_other_rates_is_refused(text: str) -> None:
+    """The message shows how they are written."""
+    assert refused_env(LIMITS_RATES=text) == [
+        "LIMITS_RATES: limits.rates must be LIMIT/SECONDS with commas between them: 10/1,1000/3600"
+    ]
+
+
+def test_a_rate_in_a_variable_that_cannot_work_is_refused() -> None:
+    """The message names the field of the rate."""
+    assert refused_env(LIMITS_RATES="10/0") == [
+        "LIMITS_RATES: limits.rates.per must be above zero, not 0.0"
+    ]
 
 
 def test_the_page_names_every_setting() -> None:

@@ -52,6 +52,14 @@ VALUES: list[Any] = [
     *("memory:", "redis://h", "unix://s", "https://a.example.com"),
     *([], [""], ["retry-after"], [True], [1], [99], [429], [600], [0, 1], [1, 2.5], [1, 2, 3]),
     *({}, {"x": "y"}, {"x": ""}, {"x": 1}),
+    *([{}], [{"limit": 1}], [{"limit": 10, "per": 1.0}], [{"limit": 0.5, "per": 1}]),
+    *([{"limit": 1, "per": 0}], [{"limit": 1, "per": 1, "burst": 0}], [{"limit": "1", "per": 1}]),
+    *([{"limit": 1, "per": 1, "path": path}] for path in ("/a", "a", "/a?b", "/\u00e4", "/a#")),
+    *(
+        [{"limit": 1, "per": 1, "cost": 1}],
+        [{"limit": 1, "per": 1}, {}],
+        [{"limit": 1, "per": 1}, 1],
+    ),
 ]
 """Values of each type, and some on both sides of each bound; no array of words but good names."""
 

@@ -26,6 +26,7 @@ GOOD = [
     (value_types.TIMEOUT, 3),
     (value_types.TIMEOUT, [3.05, 27]),
     (value_types.WORDS_BY_NAME, {"a": "b"}),
+    (value_types.RATES, [{}]),
     (value_types.ADOPT, False),
     (value_types.ADOPT, ["retries"]),
 ]
@@ -50,6 +51,8 @@ BAD = [
     (value_types.TIMEOUT, "1"),
     (value_types.WORDS_BY_NAME, {"a": 1}),
     (value_types.WORDS_BY_NAME, ["a"]),
+    (value_types.RATES, {}),
+    (value_types.RATES, [1]),
     (value_types.ADOPT, "retries"),
     (value_types.ADOPT, 1),
 ]

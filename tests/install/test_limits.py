@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from requests_authretry import KnownLimit, MemoryStore, RetryPolicy, Settings, install, mount
+from requests_authretry import (
+    KnownLimit,
+    MemoryStore,
+    Rate,
+    RateLimits,
+    RetryPolicy,
+    Settings,
+    install,
+    mount,
+)
 from requests_authretry.testing import FakeClock, ScriptedAdapter
 from tests.support.limits import ONCE, UNPACED, crowd, hint, looks_end
 from tests.support.sessions import API
@@ -84,6 +93,22 @@ LINES = {
             kind="window", origin=API, caller="5f0a", policy="core", ends_in=1800.0, value=0.0
         ),
         f"the limit 'core' of {API} (caller 5f0a): 0 requests left for 1800 s",
+    ),
+    "a declared rate": (
+        KnownLimit(
+            kind="rate",
+            origin=API,
+            caller="5f0a",
+            endpoint="/search",
+            ends_in=1.5,
+            value=None,
+            rate=Rate(10, per=2.0, path="/search"),
+        ),
+        f"/search at {API} (caller 5f0a): the declared limit of 10 in 2 s is used up for 1.5 s",
+    ),
+    "attempts under way": (
+        KnownLimit(kind="concurrency", origin=API, ends_in=None, value=8.0),
+        f"{API}: 8 attempts under way, as many as declared",
     ),
     "a retry quota": (
         KnownLimit(kind="retry quota", origin=API, ends_in=None, value=486.0),
@@ -219,6 +244,41 @@ def test_a_lifted_cool_down_stays_lifted_when_more_is_lifted() -> None:
         before = clock.monotonic()
         session.get(API)
         assert clock.monotonic() == before
+
+
+def test_declared_limits_are_listed_while_they_hold_back_calls() -> None:
+    """One of two rates is used up; `forget` leaves it, as it is a setting."""
+    clock = FakeClock()
+    used_up, other = Rate(1, per=60.0, path="/search"), Rate(9, per=60.0)
+    limits = RateLimits(rates=[used_up, other])
+    put, session = mounted(200, 200, limits=limits, clock=clock)
+    session.get(f"{API}/search/x")
+    clock.advance(10.0)
+    put.limits.forget()
+    [rate] = put.limits
+    put.limits.forget(rate)
+    assert list(put.limits) == [rate]
+    assert rate == KnownLimit(
+        kind="rate", origin=API, endpoint="/search", ends_in=50.0, value=None, rate=used_up
+    )
+    clock.advance(50.0)
+    assert list(put.limits) == []
+
+
+def test_attempts_under_way_are_listed_while_they_are_as_many_as_declared() -> None:
+    """One of at most two attempts holds back nobody; the second does."""
+    with crowd(200, 200, limits=RateLimits(concurrency=2)) as rig:
+        known = mount(rig.session, rig.adapter.settings).limits
+        first = rig.begin_held("/a")
+        assert list(known) == []
+        second = rig.begin_held("/b")
+        [limit] = known
+        assert (limit.kind, limit.value, limit.ends_in) == ("concurrency", 2.0, None)
+        rig.flight.let_go("/a")
+        first.result()
+        assert list(known) == []
+        rig.flight.let_go("/b")
+        second.result()
 
 
 def test_limits_of_sites_are_listed_too() -> None:

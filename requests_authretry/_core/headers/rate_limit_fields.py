@@ -8,9 +8,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..bounds import POLICIES, POLICY_NAME
+from ..declared import Rate
 from ..identity import name_of
 from ..records import REQUESTS, Limit
-from ..validation import collection, flag, gathered, members, refuse
+from ..validation import collection, flag, gathered, members, refuse, whole
 from .names import KNOWN, MEANINGFUL, POLICY, RATELIMIT, date_of, is_meaningful, sort_by_meaning
 from .time_formats import drop_absurd, parse_number, parse_reset, read_values
 
@@ -56,6 +57,14 @@ class RateLimits:
             cookies that the caller set and keys in the query, and in any case by the client
             certificate. The text is kept as a hash alone. An exception of the function ends the
             call. None: the usual way.
+        rates: The rate limits that you know, see `Rate`. They hold from the first request on, for
+            each origin and caller, whatever ``cool_down`` and ``pacing`` are. A request waits until
+            all that cover it let it pass. A call whose wait would end after its deadline stops at
+            once.
+        concurrency: How many attempts may be under way at a time, for each origin and caller. An
+            attempt begins when it may be sent; fetching its token is a part of it. It ends when its
+            body is read or dropped, when it has failed, or with ``stream=True`` when its headers
+            are there: the body that the caller reads does not count. None: any number.
 
     Raises:
         ConfigurationError: A field cannot work; the error names all faults together.
@@ -65,6 +74,8 @@ class RateLimits:
     pacing: bool = True
     headers: Collection[str] = KNOWN
     identity: Callable[[Any], str | None] | None = None
+    rates: Collection[Rate] = ()
+    concurrency: int | None = None
 
     def __post_init__(self) -> None:
         """Freeze the names, refuse values that cannot work, and name all faults together."""
@@ -72,8 +83,10 @@ class RateLimits:
         if isinstance(names, tuple):
             names = tuple(name.lower() if isinstance(name, str) else name for name in names)
         object.__setattr__(self, "headers", names)
+        object.__setattr__(self, "rates", gathered(self.rates))
         refuse("RateLimits", self._faults())
         object.__setattr__(self, "headers", frozenset(names))
+        object.__setattr__(self, "rates", tuple(dict.fromkeys(self.rates)))
 
     def _faults(self) -> Iterable[str | None]:
         yield flag("cool_down", self.cool_down)
@@ -84,6 +97,11 @@ class RateLimits:
         yield collection("headers", self.headers) or members(
             "headers", self.headers, is_meaningful, MEANINGFUL
         )
+        yield collection("rates", self.rates) or members(
+            "rates", self.rates, lambda each: isinstance(each, Rate), "Rate objects"
+        )
+        if self.concurrency is not None:
+            yield whole("concurrency", self.concurrency, 1)
 
 
 def read_limits(fields: Fields, now: float) -> tuple[Limit, ...]:
