@@ -1,14 +1,16 @@
-"""Cool-downs in a store, so that processes and machines wait together."""
+"""Cool-downs and outages in a store, so that processes and machines wait together."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from operator import methodcaller
 from threading import Thread
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from .._core.bounds import MAX_COOL_DOWN_SECONDS
+from .._core.outage import TOLD_SECONDS
 from .._core.validation import is_finite
 from .._events import CoolingDown, StoreFailed, logger, tell
 from .._locks import ForkSafeLock
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
     from .._core.scope import Scope
+    from .._core.target import Endpoint
     from .._events import Listener
     from .._protocols import Clock, Store
 
@@ -34,12 +37,17 @@ _MOST_UNTOLD = 1000
 """Cool-downs that wait for a store which does not answer; older ones stay in this process."""
 
 
+_MOST_FAILING = 4
+"""Failing endpoints that are looked up in a second."""
+
+
 class SharedLimits:
-    """The cool-downs of a process, and those in a store. Thread-safe.
+    """The cool-downs and outages of a process, and those in a store. Thread-safe.
 
     A thread of its own pushes the cool-downs of this process and reads those of others, once a
-    second at most and only while requests are sent. So no request waits for the store. There is
-    one such thread at a time, and none without a store.
+    second at most and only while requests are sent. It does the same with outages, only for
+    endpoints at which an attempt of this process has just failed. So no request waits for the
+    store. There is one such thread at a time, and none without a store.
 
     Attributes:
         limiter: The rate limits of this process.
@@ -50,6 +58,8 @@ class SharedLimits:
         self.limiter = _limiter_of(store, clock)
         self._watched: Table[Scope, None] = Table(_MOST_WATCHED, _WATCHED_SECONDS)
         self._untold: dict[Scope, float] = {}
+        self._failing: dict[Endpoint, None] = {}
+        self._asked: Table[Endpoint, None] = Table(_MOST_FAILING, LOOK_SECONDS)
         self._lock = ForkSafeLock(self._forget_thread)
         self._worker: Thread | None = None
         self._is_due = False
@@ -85,8 +95,27 @@ class SharedLimits:
         self._is_due = True
         self._work({}, scopes)
 
-    def _work(self, untold: dict[Scope, float], watched: Iterable[Scope]) -> None:
+    def report_failure(self, endpoint: Endpoint) -> None:
+        """Tell others that an endpoint is down, or ask whether they say so, in the background.
+
+        This is done for an endpoint after a failed attempt, once a second at most.
+        """
+        if self._store is None:
+            return
+        now = self._clock.monotonic()
+        asked = self._asked.keys(now)
+        if endpoint not in asked and len(asked) < _MOST_FAILING:
+            self._asked.put(endpoint, None, now)
+            self._work({}, (), {endpoint: None})
+
+    def _work(
+        self,
+        untold: dict[Scope, float],
+        watched: Iterable[Scope],
+        failing: Mapping[Endpoint, None] = MappingProxyType({}),
+    ) -> None:
         with self._lock:
+            self._failing |= failing
             self._note(untold, watched)
             # One that was never started, as a signal handler's exception came first, is not alive.
             if self._worker is None or not self._worker.is_alive():
@@ -113,7 +142,8 @@ class SharedLimits:
                 untold, self._untold = self._untold, {}
                 watched = self._watched.keys(self._clock.monotonic()) if self._is_due else []
                 self._is_due = False
-                if not untold and not watched:
+                failing, self._failing = self._failing, {}
+                if not untold and not watched and not failing:
                     self._worker = None
                     return
             for scope, until in untold.items():
@@ -122,6 +152,18 @@ class SharedLimits:
             for scope in watched:
                 left = self._ask_store("read", methodcaller("push", str(scope), 0.0))
                 self._adopt(scope, left)
+            for endpoint in failing:
+                self._share_outage(endpoint)
+
+    def _share_outage(self, endpoint: Endpoint) -> None:
+        """Tell the others of an outage that this process has seen; else ask whether they saw it."""
+        outages, key = self.limiter.outages, " ".join(("outage", *endpoint))
+        if outages.is_seen_down(endpoint):
+            self._ask_store("push", methodcaller("push", key, TOLD_SECONDS))
+            return
+        left = self._ask_store("read", methodcaller("push", key, 0.0))
+        if is_finite(left) and left > 0:
+            outages.on_told(endpoint)
 
     def _adopt(self, scope: Scope, seconds: object) -> None:
         """Start the cool-down that another process has put into the store."""

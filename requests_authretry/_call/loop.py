@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from requests import RequestException, Response
@@ -71,11 +70,10 @@ def _wait_for_admission(
         admitted = shared.admission.acquire(
             call.target(request) if retry is None else failed.target,
             waiter,
-            call.deadline,
             has_sent=call.log.attempts > 0,
             failed=failed,
             retry=retry,
-            decide_again=partial(call.decide_again, request, failed),
+            number=call.log.retries,
         )
     if waiter.closed:
         stop = Stop(Reason.CLOSED)
