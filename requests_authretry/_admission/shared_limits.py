@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from operator import methodcaller
 from threading import Thread
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -20,7 +19,7 @@ from .rate_limiter import RateLimiter
 from .table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from .._core.scope import Scope
     from .._core.target import Endpoint
@@ -58,8 +57,9 @@ class SharedLimits:
         self.limiter = _limiter_of(store, clock)
         self._watched: Table[Scope, None] = Table(_MOST_WATCHED, _WATCHED_SECONDS)
         self._untold: dict[Scope, float] = {}
-        self._failing: dict[Endpoint, None] = {}
-        self._asked: Table[Endpoint, None] = Table(_MOST_FAILING, LOOK_SECONDS)
+        # Failing endpoints, and whether this process has seen the outage; and the same of late.
+        self._failing: dict[tuple[Endpoint, bool], None] = {}
+        self._shared: Table[tuple[Endpoint, bool], None] = Table(_MOST_FAILING, LOOK_SECONDS)
         self._lock = ForkSafeLock(self._forget_thread)
         self._worker: Thread | None = None
         self._is_due = False
@@ -98,21 +98,23 @@ class SharedLimits:
     def report_failure(self, endpoint: Endpoint) -> None:
         """Tell others that an endpoint is down, or ask whether they say so, in the background.
 
-        This is done for an endpoint after a failed attempt, once a second at most.
+        This is done after a failed attempt: once a second at most for an endpoint, and once more
+        when its outage begins.
         """
         if self._store is None:
             return
         now = self._clock.monotonic()
-        asked = self._asked.keys(now)
-        if endpoint not in asked and len(asked) < _MOST_FAILING:
-            self._asked.put(endpoint, None, now)
-            self._work({}, (), {endpoint: None})
+        state = endpoint, self.limiter.outages.is_seen_down(endpoint)
+        recent = self._shared.keys(now)
+        if state not in recent and len(recent) < _MOST_FAILING:
+            self._shared.put(state, None, now)
+            self._work({}, (), {state: None})
 
     def _work(
         self,
         untold: dict[Scope, float],
         watched: Iterable[Scope],
-        failing: Mapping[Endpoint, None] = MappingProxyType({}),
+        failing: Mapping[tuple[Endpoint, bool], None] = MappingProxyType({}),
     ) -> None:
         with self._lock:
             self._failing |= failing
@@ -148,22 +150,21 @@ class SharedLimits:
                     return
             for scope, until in untold.items():
                 seconds = until - self._clock.monotonic()
-                self._ask_store("push", methodcaller("push", str(scope), seconds))
+                self._ask_store("cool-down", "push", str(scope), seconds)
             for scope in watched:
-                left = self._ask_store("read", methodcaller("push", str(scope), 0.0))
+                left = self._ask_store("cool-down", "read", str(scope), 0.0)
                 self._adopt(scope, left)
-            for endpoint in failing:
-                self._share_outage(endpoint)
+            for endpoint, is_seen in failing:
+                self._share_outage(endpoint, is_seen=is_seen)
 
-    def _share_outage(self, endpoint: Endpoint) -> None:
-        """Tell the others of an outage that this process has seen; else ask whether they saw it."""
-        outages, key = self.limiter.outages, " ".join(("outage", *endpoint))
-        if outages.is_seen_down(endpoint):
-            self._ask_store("push", methodcaller("push", key, TOLD_SECONDS))
-            return
-        left = self._ask_store("read", methodcaller("push", key, 0.0))
-        if is_finite(left) and left > 0:
-            outages.on_told(endpoint)
+    def _share_outage(self, endpoint: Endpoint, *, is_seen: bool) -> None:
+        """Ask what others told of an outage; tell them if only this process has seen it."""
+        key = " ".join(("outage", *endpoint))
+        left = self._ask_store("outage", "read", key, 0.0)
+        if is_seen and not (is_finite(left) and left > TOLD_SECONDS / 2):
+            self._ask_store("outage", "push", key, TOLD_SECONDS)
+        elif is_finite(left) and left > 0:
+            self.limiter.outages.on_told(endpoint)
 
     def _adopt(self, scope: Scope, seconds: object) -> None:
         """Start the cool-down that another process has put into the store."""
@@ -178,17 +179,17 @@ class SharedLimits:
         self.limiter.look_at = self._clock.monotonic() + LOOK_SECONDS
         self.limiter.update_check_after()
 
-    def _ask_store(self, doing: str, ask: Callable[[Store], object]) -> object:
-        """Return what the store says, None if it fails: then this process is on its own."""
+    def _ask_store(self, what: str, doing: str, key: str, seconds: float) -> object:
+        """Push; return what the store says, None if it fails: then this process is on its own."""
         if self._store is None:
             return None
         try:
-            return ask(self._store)
+            return self._store.push(key, seconds)
         except Exception as error:  # noqa: BLE001 (users bring stores)
             name = type(error).__name__
-            logger.warning("a cool-down is in this process only: the %s failed: %s", doing, name)
+            logger.warning("%s in this process only: the %s failed: %s", what, doing, name)
             warn_of_store(self._store, doing, error)
-            tell(self._listeners, StoreFailed("cool-down", doing, name))
+            tell(self._listeners, StoreFailed(what, doing, name))
             return None
 
     def _announce(self, scope: Scope, seconds: float, status: int | None) -> None:
