@@ -1,7 +1,7 @@
 """An outage of a real server, for real processes: what `outage.py --real` runs.
 
-Each thread makes one call after the other, without a pause. An answer takes a second, so that as
-many threads make as many calls a second, in an outage too.
+Each thread makes one call after the other, without a pause. The server works on ten requests at a
+time, so that it answers 200 a second however many threads there are.
 
     python benchmarks/outage_real.py server
     python benchmarks/outage_real.py ours http://127.0.0.1:8000 --threads 8
@@ -36,7 +36,10 @@ LASTS, AFTER = 60.0, 5.0
 """Seconds of the outage, and those after it."""
 
 LATENCY: Final = 0.05
-"""Seconds that an answer takes. A 503 comes at once."""
+"""Seconds that an answer takes, a 503 as well."""
+
+WORKERS: Final = 10
+"""Requests that are worked on at a time. A 503 needs no worker."""
 
 SHAPES: Final = ((4, 100), (8, 8))
 CLIENTS: Final = ("ours", "ours, store", "urllib3")
@@ -59,8 +62,10 @@ class Found(NamedTuple):
 
 async def serve() -> None:
     """Answer 200, and 503 during the outage; print what was sent when a line comes on stdin."""
-    log: list[tuple[float, str, int]] = []
+    log: list[tuple[float, str]] = []
+    served: list[float] = []
     first: list[float] = []
+    workers = asyncio.Semaphore(WORKERS)
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
@@ -71,15 +76,20 @@ async def serve() -> None:
                 came = now - first[0]
                 status = UNAVAILABLE if BEGINS <= came < BEGINS + LASTS else requests.codes.ok
                 call = head.partition("X-Call: ")[2].partition("\r\n")[0]
-                log.append((came, call, status))
-                await asyncio.sleep(0.0 if status == UNAVAILABLE else LATENCY)
+                log.append((came, call))
+                if status == UNAVAILABLE:
+                    await asyncio.sleep(LATENCY)
+                else:
+                    async with workers:
+                        await asyncio.sleep(LATENCY)
+                        served.append(time.monotonic() - first[0])
                 writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n".encode())
                 await writer.drain()
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0, backlog=1000)
     print(server.sockets[0].getsockname()[1], flush=True)
     await asyncio.to_thread(sys.stdin.readline)
-    print(json.dumps(log))
+    print(json.dumps((log, served)))
 
 
 def call_again_and_again(client: str, url: str, threads: int, store: str) -> None:
@@ -122,11 +132,11 @@ def observe(client: str, processes: int, threads: int) -> Found:
         ]
         for process in running:
             process.wait()
-        log = [*map(tuple, json.loads(server.communicate("end\n")[0]))]
-    normal = sum(BEGINS - 3 <= came < BEGINS for came, _, _ in log) / 3
-    during = [call for came, call, _ in log if BEGINS <= came < BEGINS + LASTS]
+        log, served = json.loads(server.communicate("end\n")[0])
+    normal = sum(BEGINS - 3 <= at < BEGINS for at in served) / 3
+    during = [call for came, call in log if BEGINS <= came < BEGINS + LASTS]
     again = BEGINS + LASTS + 1
-    good = sum(again <= came < again + 1 and status != UNAVAILABLE for came, _, status in log)
+    good = sum(again <= at < again + 1 for at in served)
     return Found(len(during) / (normal * LASTS), len(during) / len(set(during)), good / normal)
 
 
