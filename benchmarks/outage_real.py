@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from argparse import ArgumentParser
+from collections import deque
 from contextlib import suppress
 from itertools import count
 from tempfile import TemporaryDirectory
@@ -65,7 +66,7 @@ async def serve() -> None:
     log: list[tuple[float, str]] = []
     served: list[float] = []
     first: list[float] = []
-    workers = asyncio.Semaphore(WORKERS)
+    free = deque([0.0] * WORKERS, maxlen=WORKERS)
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
@@ -74,16 +75,20 @@ async def serve() -> None:
                 now = time.monotonic()
                 first.append(now) if not first else None
                 came = now - first[0]
-                status = UNAVAILABLE if BEGINS <= came < BEGINS + LASTS else requests.codes.ok
+                # All take the same time: the next one is served by who became free first.
+                ends = max(came, free[0]) + LATENCY
+                is_served = ends < BEGINS or came >= BEGINS + LASTS
+                if is_served:
+                    free.append(ends)
+                else:
+                    ends = max(came, BEGINS) + LATENCY
                 call = head.partition("X-Call: ")[2].partition("\r\n")[0]
                 log.append((came, call))
-                if status == UNAVAILABLE:
-                    await asyncio.sleep(LATENCY)
-                else:
-                    async with workers:
-                        await asyncio.sleep(LATENCY)
-                        served.append(time.monotonic() - first[0])
-                writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n".encode())
+                await asyncio.sleep(ends - came)
+                if is_served:
+                    served.append(ends)
+                status = b"200 OK" if is_served else b"503 Service Unavailable"
+                writer.write(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\n\r\n")
                 await writer.drain()
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0, backlog=1000)
