@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from requests_authretry import Backoff, Reason, RetryPolicy, RetryQuota
 from requests_authretry._core import outage
+from requests_authretry._core.bounds import LEAST_ATTEMPT
 from requests_authretry._core.records import Progress, Retry, Stop
 from requests_authretry._core.retry import CallFacts as Rules
 from requests_authretry._core.retry import decide
@@ -116,23 +117,30 @@ PATIENT: Final = RetryPolicy(max_attempts=10, backoff=Backoff(initial=0.5))
 
 
 class Ours:
-    """What `requests_authretry` keeps for one origin in one process, and how a retry waits.
+    """What `requests_authretry` keeps for one endpoint in one process, and how a retry waits.
 
     Args:
         world: Where time comes from.
         retry: The policy of all calls.
         together: Whether the retries know of each other.
+        store: Whether the processes tell each other of the outage.
     """
 
     def __init__(
-        self, world: World, retry: RetryPolicy | None = None, *, together: bool = True
+        self,
+        world: World,
+        retry: RetryPolicy | None = None,
+        *,
+        together: bool = True,
+        store: bool = False,
     ) -> None:
         """Begin with a full quota and in good health."""
-        self._world, self._together = world, together
+        self._world, self._together, self._store = world, together, store
         self._retry, self._quota = retry or RetryPolicy(), RetryQuota()
         self._left = self._quota.capacity
         self._health = outage.Health()
         self._waiting: dict[Client, float] = {}
+        self._asks_at = 0.0
 
     def begins(self, call: CallFacts) -> None:
         """An attempt is sent."""
@@ -145,8 +153,20 @@ class Ours:
             self._left = self._quota.paid_back(self._left, call.cost)
         if self._together and call.outcome.speaks_of_outage:
             self._health = outage.on_failure(self._health, call.started)
+            self._ask_store()
         elif self._together:
             self._release(outage.on_success(self._health, call.started, self._world.now))
+
+    def _ask_store(self) -> None:
+        """Tell the others that the endpoint is down, or ask them; once a second at most."""
+        now = self._world.now
+        if not self._store or now < self._asks_at:
+            return
+        self._asks_at = now + 1.0
+        if self._health.is_seen_down:
+            self._world.told_until = now + outage.TOLD_SECONDS
+        elif now < self._world.told_until:
+            self._health = outage.on_told(self._health)
 
     def _release(self, health: outage.Health) -> None:
         told = (one for one, since in self._waiting.items() if outage.is_waiting(health, since))
@@ -164,8 +184,8 @@ class Ours:
         is_released = self._waiting.pop(call.client, None) is None
         if isinstance(decision, Stop):
             return False
-        if is_released or self._health.is_down:
-            return True  # it is one at a time, or one for two successes
+        if is_released:
+            return True  # a success has paid for it
         if decision.cost > self._left:
             return False
         self._left -= decision.cost
@@ -174,38 +194,27 @@ class Ours:
 
     def _turn(self, call: CallFacts) -> Generator[float, None, Retry | Stop]:
         """Wait for the backoff, and while nothing succeeds for what the others find."""
-        decision, since, has_waited = self._decided(call), call.failed, False
+        decision, latest = self._decided(call), call.began + self._retry.deadline - LEAST_ATTEMPT
         delay = decision.delay if isinstance(decision, Retry) else 0.0
         while isinstance(decision, Retry):
             yield delay
             now = self._world.now
             if not self._together or call.client not in self._waiting:
                 break
-            wait = outage.probe_delay(self._health, since, now, has_waited=has_waited)
-            if wait == 0:
-                if self._health.is_down or outage.is_waiting(self._health, since):
-                    del self._waiting[call.client]
+            delay = outage.probe_delay(self._health, call.failed, call.attempt, latest, now)
+            if delay == 0.0:
+                self._health = outage.on_probe_sent(self._health, now)
                 break
-            if wait is None:
-                call.attempt, has_waited = call.attempt + 1, False
-                self._waiting[call.client] = since = now
-                decision = self._decided(call)
-                delay = decision.delay if isinstance(decision, Retry) else 0.0
-                continue
-            delay, has_waited = wait, True
-            if now + delay > call.began + self._retry.deadline:
-                return Stop(Reason.WAIT_TOO_LONG)
+            if now >= latest:
+                return Stop(Reason.OUTAGE)
+            delay = min(delay, latest - now)
         return decision
 
     def _decided(self, call: CallFacts) -> Retry | Stop:
-        """Ask the rules; while nothing succeeds to wait costs nothing."""
+        """Ask the rules."""
         return decide(
             Rules("GET", call.began + self._retry.deadline, self._retry, self._quota),
-            Progress(
-                attempt=call.attempt,
-                replayable=True,
-                quota=self._quota.capacity if self._health.is_down else self._left,
-            ),
+            Progress(attempt=call.attempt, replayable=True, quota=self._left),
             call.outcome,
             self._world.now,
             self._world.random(),
@@ -222,6 +231,7 @@ POLICIES: Final[dict[str, Callable[[World], Process]]] = {
     "AWS": AWS,
     "ours, alone": lambda world: Ours(world, together=False),
     "ours": Ours,
+    "ours, store": lambda world: Ours(world, store=True),
     "ours, patient": lambda world: Ours(world, PATIENT),
 }
 

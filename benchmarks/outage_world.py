@@ -120,11 +120,13 @@ class World:
     Attributes:
         now: Seconds from the start.
         random: Random numbers in [0, 1), the same in each run.
+        told_until: Until when the store says that the endpoint is down.
     """
 
     seed: int = 0
     now: float = 0.0
     random: Callable[[], float] = field(init=False)
+    told_until: float = 0.0
     _events: list[tuple[float, int, Client]] = field(default_factory=list)
     _number: int = 0
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING
 
+from .._core.bounds import LEAST_ATTEMPT
 from .._core.http import ABOUT_THE_RESOURCE, FIRST_ERROR, OK
 from .._core.rate_limit import TooLate
 from .._core.records import Outcome, Reason, Stop
@@ -19,11 +20,10 @@ from .._core.target import Target
 from .rate_limiter import OwnWait
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from .._core.records import Retry
     from .._core.scope import Scope
-    from .._core.target import Endpoint
     from .._settings import Settings
     from .declared_limits import Demand
     from .rate_limiter import RateLimiter
@@ -91,12 +91,11 @@ class Admission:
         self,
         target: Target,
         waiter: Waiter,
-        deadline: float,
         *,
         has_sent: bool,
         failed: Failed,
         retry: Retry | None,
-        decide_again: Callable[[], Retry | Stop],
+        number: int,
         demand: Demand | None = None,
     ) -> Permit | Stop:
         """Wait until an attempt may be sent.
@@ -107,11 +106,10 @@ class Admission:
         Args:
             target: Where the attempt goes.
             waiter: The calling thread, as others wake it.
-            deadline: When the call has to be over, in monotonic seconds.
             has_sent: Whether the call has sent an attempt before; it goes before new calls then.
             failed: The failed attempt that this one retries.
             retry: The decision to retry, None for an attempt that is no retry.
-            decide_again: Counts another call's failed attempt as this call's own and decides anew.
+            number: Which retry of its call it is, from 1.
             demand: What the attempt asks of the declared limits; None without any. When it has
                 ended or was not admitted, `RateLimiter.end_attempt` has to be told.
 
@@ -128,9 +126,7 @@ class Admission:
             asked = retry.retry_after if retry.is_as_asked else None
             own = OwnWait(failed.at + retry.delay, reason, asked)
         else:
-            stop = self._wait_for_outage(
-                failed, retry, target.endpoint, waiter, deadline, decide_again
-            )
+            stop = self._wait_for_outage(failed, retry, number, waiter)
             if stop is not None:
                 return stop
         numbers = self.limiter.wait_for_slot(
@@ -142,40 +138,24 @@ class Admission:
         )
         if isinstance(numbers, TooLate):
             return Stop(Reason.WAIT_TOO_LONG, numbers.opens_in, numbers.scope)
-        # One probe at a time, and few retries after an outage: these are free.
+        # A success has paid for the retry that it releases. All others cost, a probe as well.
         if retry is None or waiter.closed or waiter.released:
             return Permit(target, numbers)
         if self.quotas.pay(target.origin, retry.cost):
             return Permit(target, numbers, retry.cost)
         return Stop(Reason.QUOTA_EXHAUSTED, retry.retry_after)
 
-    def affordable(self, target: Target) -> int:
-        """Return the units of retry quota that a retry may count on.
-
-        While an endpoint is down its retries wait for one another, and waiting costs nothing: so
-        all of the quota counts.
-        """
-        if self._outages.is_down(target.endpoint):
-            return self.quotas.capacity
-        return self.quotas.level(target.origin)
-
-    def _wait_for_outage(  # noqa: PLR0913, PLR0917 (see `acquire`)
-        self,
-        failed: Failed,
-        retry: Retry,
-        endpoint: Endpoint,
-        waiter: Waiter,
-        deadline: float,
-        decide_again: Callable[[], Retry | Stop],
+    def _wait_for_outage(
+        self, failed: Failed, retry: Retry, number: int, waiter: Waiter
     ) -> Stop | None:
         """Wait for the backoff, and as long as an outage lasts.
 
         Returns:
             None if the retry may go on, or why not.
         """
-        until = failed.at + retry.delay
-        outages, has_waited, reason = self._outages, False, Reason.BACKOFF
-        with outages.waiting(endpoint, waiter, failed.at):
+        endpoint, latest = failed.target.endpoint, waiter.deadline - LEAST_ATTEMPT
+        until, reason = failed.at + retry.delay, Reason.BACKOFF
+        with self._outages.waiting(endpoint, waiter, failed.at):
             while True:
                 left = until - self._clock.monotonic()
                 if left > 0:
@@ -183,20 +163,12 @@ class Admission:
                 if waiter.released or waiter.closed:
                     return None
                 now, reason = self._clock.monotonic(), Reason.OUTAGE
-                wait = outages.probe_delay(endpoint, waiter, now, has_waited=has_waited)
-                if wait == 0:
+                wait = self._outages.probe_delay(endpoint, failed.at, number, latest, now)
+                if wait == 0.0:
                     return None
-                if wait is None:
-                    decision = decide_again()
-                    if isinstance(decision, Stop):
-                        is_over = decision.reason is Reason.ATTEMPTS_EXHAUSTED
-                        return Stop(Reason.OUTAGE) if is_over else decision
-                    outages.count_shared_failure(endpoint, waiter, now)
-                    until, has_waited = now + decision.delay, False
-                elif now + wait <= deadline:
-                    until, has_waited = now + wait, True
-                else:
-                    return Stop(Reason.WAIT_TOO_LONG) if outages.is_down(endpoint) else None
+                if now >= latest:
+                    return Stop(Reason.OUTAGE) if self._outages.is_down(endpoint) else None
+                until = min(now + wait, latest)
 
     def settle(self, permit: Permit, target: Target, began: float, outcome: Outcome) -> Failed:
         """Learn from an attempt.
@@ -231,6 +203,7 @@ class Admission:
             limiter.on_refused(limiter.scopes_of(target, limits)[0], began)
         if speaks_of_outage:
             self._outages.on_failure(target.endpoint, began)
+            self._shared_limits.report_failure(target.endpoint)
             if outcome.status is not None and not refuses:
                 limiter.on_error(target, began)
             limiter.update_check_after()

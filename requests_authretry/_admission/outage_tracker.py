@@ -71,32 +71,36 @@ class OutageTracker:
             else:
                 self._forget(endpoint)
 
+    def on_told(self, endpoint: Endpoint) -> None:
+        """Count an outage that another process has seen, if an attempt failed here too."""
+        with self._lock:
+            health = self._health.get(endpoint)
+            if health is not None:
+                self._keep(endpoint, outage.on_told(health))
+
     def is_down(self, endpoint: Endpoint) -> bool:
-        """Whether the endpoint only fails."""
-        return self.troubled and self._health.get(endpoint, Health()).is_down
+        """Whether the endpoint has an outage."""
+        return self._health.get(endpoint, Health()).is_down
+
+    def is_seen_down(self, endpoint: Endpoint) -> bool:
+        """Whether this process has seen the outage, not only heard of it."""
+        return self._health.get(endpoint, Health()).is_seen_down
 
     def probe_delay(
-        self, endpoint: Endpoint, waiter: Waiter, now: float, *, has_waited: bool
-    ) -> float | None:
-        """Return the seconds that a retry must still wait.
+        self, endpoint: Endpoint, since: float, number: int, latest: float, now: float
+    ) -> float:
+        """Return the seconds that a retry must still wait, see `outage.probe_delay`.
 
-        Returns:
-            0.0: send now, as the probe if the endpoint is down. None: send nothing; another call's
-            probe has just failed, and counts as this call's own failure.
+        0.0: it is to be sent now, as the probe if the endpoint is down.
         """
         with self._lock:
-            health = self._health.get(endpoint, Health())
-            since = self._waiting.get(endpoint, {}).get(waiter, now)
-            wait = outage.probe_delay(health, since, now, has_waited=has_waited)
-            if wait == 0 and (health.is_down or outage.is_waiting(health, since)):
+            health = self._health.get(endpoint)
+            if health is None:
+                return 0.0
+            wait = outage.probe_delay(health, since, number, latest, now)
+            if wait == 0.0:
                 self._keep(endpoint, outage.on_probe_sent(health, now))
-                waiter.released = True
             return wait
-
-    def count_shared_failure(self, endpoint: Endpoint, waiter: Waiter, since: float) -> None:
-        """Count another call's failed probe, begun at ``since``, as this call's latest failure."""
-        with self._lock:
-            self._waiting.setdefault(endpoint, {})[waiter] = since
 
     def sweep(self, now: float) -> None:
         """Forget endpoints without an attempt for a while and without a waiting retry."""

@@ -35,11 +35,6 @@ class RetryQuotas:
         self.levels: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self._lock = ForkSafeLock()
 
-    @property
-    def capacity(self) -> int:
-        """Return the units of a full quota."""
-        return self._quota.capacity
-
     def level(self, origin: str) -> int:
         """Return the units left for retries at an origin."""
         full = self._quota.capacity

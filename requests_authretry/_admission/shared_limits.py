@@ -1,14 +1,15 @@
-"""Cool-downs in a store, so that processes and machines wait together."""
+"""Cool-downs and outages in a store, so that processes and machines wait together."""
 
 from __future__ import annotations
 
 from contextlib import suppress
-from operator import methodcaller
 from threading import Thread
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from .._core.bounds import MAX_COOL_DOWN_SECONDS
+from .._core.outage import TOLD_SECONDS
 from .._core.validation import is_finite
 from .._events import CoolingDown, StoreFailed, logger, tell
 from .._locks import ForkSafeLock
@@ -18,9 +19,10 @@ from .rate_limiter import RateLimiter
 from .table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from .._core.scope import Scope
+    from .._core.target import Endpoint
     from .._events import Listener
     from .._protocols import Clock, Store
 
@@ -34,12 +36,17 @@ _MOST_UNTOLD = 1000
 """Cool-downs that wait for a store which does not answer; older ones stay in this process."""
 
 
+_MOST_FAILING = 4
+"""Failing endpoints that are looked up in a second."""
+
+
 class SharedLimits:
-    """The cool-downs of a process, and those in a store. Thread-safe.
+    """The cool-downs and outages of a process, and those in a store. Thread-safe.
 
     A thread of its own pushes the cool-downs of this process and reads those of others, once a
-    second at most and only while requests are sent. So no request waits for the store. There is
-    one such thread at a time, and none without a store.
+    second at most and only while requests are sent. It does the same with outages, only for
+    endpoints at which an attempt of this process has just failed. So no request waits for the
+    store. There is one such thread at a time, and none without a store.
 
     Attributes:
         limiter: The rate limits of this process.
@@ -50,6 +57,9 @@ class SharedLimits:
         self.limiter = _limiter_of(store, clock)
         self._watched: Table[Scope, None] = Table(_MOST_WATCHED, _WATCHED_SECONDS)
         self._untold: dict[Scope, float] = {}
+        # Failing endpoints, and whether this process has seen the outage; and the same of late.
+        self._failing: dict[tuple[Endpoint, bool], None] = {}
+        self._shared: Table[tuple[Endpoint, bool], None] = Table(_MOST_FAILING, LOOK_SECONDS)
         self._lock = ForkSafeLock(self._forget_thread)
         self._worker: Thread | None = None
         self._is_due = False
@@ -85,8 +95,29 @@ class SharedLimits:
         self._is_due = True
         self._work({}, scopes)
 
-    def _work(self, untold: dict[Scope, float], watched: Iterable[Scope]) -> None:
+    def report_failure(self, endpoint: Endpoint) -> None:
+        """Tell others that an endpoint is down, or ask whether they say so, in the background.
+
+        This is done after a failed attempt: once a second at most for an endpoint, and once more
+        when its outage begins.
+        """
+        if self._store is None:
+            return
+        now = self._clock.monotonic()
+        state = endpoint, self.limiter.outages.is_seen_down(endpoint)
+        recent = self._shared.keys(now)
+        if state not in recent and len(recent) < _MOST_FAILING:
+            self._shared.put(state, None, now)
+            self._work({}, (), {state: None})
+
+    def _work(
+        self,
+        untold: dict[Scope, float],
+        watched: Iterable[Scope],
+        failing: Mapping[tuple[Endpoint, bool], None] = MappingProxyType({}),
+    ) -> None:
         with self._lock:
+            self._failing |= failing
             self._note(untold, watched)
             # One that was never started, as a signal handler's exception came first, is not alive.
             if self._worker is None or not self._worker.is_alive():
@@ -113,15 +144,27 @@ class SharedLimits:
                 untold, self._untold = self._untold, {}
                 watched = self._watched.keys(self._clock.monotonic()) if self._is_due else []
                 self._is_due = False
-                if not untold and not watched:
+                failing, self._failing = self._failing, {}
+                if not untold and not watched and not failing:
                     self._worker = None
                     return
             for scope, until in untold.items():
                 seconds = until - self._clock.monotonic()
-                self._ask_store("push", methodcaller("push", str(scope), seconds))
+                self._ask_store("cool-down", "push", str(scope), seconds)
             for scope in watched:
-                left = self._ask_store("read", methodcaller("push", str(scope), 0.0))
+                left = self._ask_store("cool-down", "read", str(scope), 0.0)
                 self._adopt(scope, left)
+            for endpoint, is_seen in failing:
+                self._share_outage(endpoint, is_seen=is_seen)
+
+    def _share_outage(self, endpoint: Endpoint, *, is_seen: bool) -> None:
+        """Ask what others told of an outage; tell them if only this process has seen it."""
+        key = " ".join(("outage", *endpoint))
+        left = self._ask_store("outage", "read", key, 0.0)
+        if is_seen and not (is_finite(left) and left > TOLD_SECONDS / 2):
+            self._ask_store("outage", "push", key, TOLD_SECONDS)
+        elif is_finite(left) and left > 0:
+            self.limiter.outages.on_told(endpoint)
 
     def _adopt(self, scope: Scope, seconds: object) -> None:
         """Start the cool-down that another process has put into the store."""
@@ -136,17 +179,17 @@ class SharedLimits:
         self.limiter.look_at = self._clock.monotonic() + LOOK_SECONDS
         self.limiter.update_check_after()
 
-    def _ask_store(self, doing: str, ask: Callable[[Store], object]) -> object:
-        """Return what the store says, None if it fails: then this process is on its own."""
+    def _ask_store(self, what: str, doing: str, key: str, seconds: float) -> object:
+        """Push; return what the store says, None if it fails: then this process is on its own."""
         if self._store is None:
             return None
         try:
-            return ask(self._store)
+            return self._store.push(key, seconds)
         except Exception as error:  # noqa: BLE001 (users bring stores)
             name = type(error).__name__
-            logger.warning("a cool-down is in this process only: the %s failed: %s", doing, name)
+            logger.warning("%s in this process only: the %s failed: %s", what, doing, name)
             warn_of_store(self._store, doing, error)
-            tell(self._listeners, StoreFailed("cool-down", doing, name))
+            tell(self._listeners, StoreFailed(what, doing, name))
             return None
 
     def _announce(self, scope: Scope, seconds: float, status: int | None) -> None:

@@ -93,8 +93,7 @@ class Waiter:
         wake: Ends its sleep, for whatever reason.
         life: Ends with the ``with`` block in which the call waits.
         closed: Whether its session was closed.
-        released: Whether its retry may be sent, as the probe of an outage or after its end. Such a
-            retry costs no quota.
+        released: Whether a success has ended the outage and lets its retry go, at no cost.
         deadline: When the call has to be over, in monotonic seconds.
         patient_until: Until when it waits for a time that a server named.
         priority: Calls with a higher one go first.

@@ -77,8 +77,7 @@ class AttemptLog:
         request: The request of the last attempt.
         status: The status that came, None if none did or the attempt is in the record already.
         error: The name of the exception's class, None as for ``status``.
-        retries: Retries so far; replays and redirects do not count, another call's failed probe
-            that stands for a retry does.
+        retries: Retries so far; replays and redirects do not count.
     """
 
     # Defaults on the class, as most calls never set them.
@@ -151,10 +150,6 @@ class AttemptLog:
             self._waits = (*self._waits, Wait(wait.reason, started, seconds, wait.retry_after))
         if not self.is_open:
             self.started = now
-
-    def count_shared_failure(self) -> None:
-        """Count another call's failed probe as a retry of this call."""
-        self.retries += 1
 
     @property
     def number(self) -> int:

@@ -273,13 +273,9 @@ class Call:
         self, request: PreparedRequest, permit: Permit, outcome: Outcome
     ) -> tuple[Failed, Retry | Stop]:
         """Settle a failed attempt, and decide what follows."""
-        target = permit.target or self.target(request)
-        failed = self.shared.admission.settle(permit, target, self.log.started, outcome)
-        return failed, self._decide(request, failed)
-
-    def _decide(self, request: PreparedRequest, failed: Failed) -> Retry | Stop:
-        """Ask the rules what a failed attempt leads to."""
         shared, settings = self.shared, self.shared.settings
+        target = permit.target or self.target(request)
+        failed = shared.admission.settle(permit, target, self.log.started, outcome)
         is_replayable = self.is_rewound(request)
         made_key = settings.retry.idempotency_key and lacks_key(request)
         decision = decide(
@@ -294,21 +290,15 @@ class Call:
             Progress(
                 attempt=self.log.retries + 1,
                 replayable=is_replayable,
-                quota=shared.admission.affordable(failed.target),
+                quota=shared.quotas.level(target.origin),
             ),
-            failed.outcome,
+            outcome,
             shared.clock.monotonic(),
             shared.random(),
         )
         if isinstance(decision, Retry) and self.waiters.is_closed:
-            return Stop(Reason.CLOSED, decision.retry_after)
-        return decision
-
-    def decide_again(self, request: PreparedRequest, failed: Failed) -> Retry | Stop:
-        """Count another call's failed probe as this call's own, and decide what follows."""
-        decision = self._decide(request, failed)
-        self.log.count_shared_failure()
-        return decision
+            decision = Stop(Reason.CLOSED, decision.retry_after)
+        return failed, decision
 
     def is_rewound(self, request: PreparedRequest) -> bool:
         """Whether the body can be sent again; it stands at its start then."""

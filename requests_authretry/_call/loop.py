@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from requests import RequestException, Response
@@ -91,11 +90,10 @@ def _wait_for_admission(  # noqa: PLR0913, PLR0917 (what happened before, and wh
         admitted = shared.admission.acquire(
             call.target(request) if retry is None else failed.target,
             waiter,
-            call.deadline,
             has_sent=call.log.attempts > 0,
             failed=failed,
             retry=retry,
-            decide_again=partial(call.decide_again, request, failed),
+            number=call.log.retries,
             demand=demand,
         )
     if waiter.closed:

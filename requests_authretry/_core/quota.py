@@ -2,8 +2,8 @@
 
 Each origin has a bucket that starts full. A retry takes its cost out. A call that succeeds pays
 back what its last retry took, or one unit if it needed no retry (the AWS retry rules "2.1"). With
-the defaults, all failed calls are retried while up to about 20 % fail, and almost none are in a
-full outage.
+the defaults, all failed calls are retried while up to about 20 % fail. In a full outage a bucket
+pays for 500 / 14 = 35 retries, however many threads there are, until something succeeds.
 """
 
 from __future__ import annotations

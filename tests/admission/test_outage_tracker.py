@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from concurrent.futures import wait
+from itertools import pairwise
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,12 +25,15 @@ from requests_authretry import (
 from requests_authretry._core.outage import DOWN, SPACING
 from requests_authretry.testing import FakeClock
 from tests.support.limits import ONCE, crowd, hint, target
+from tests.support.scenario import World, timeline
 from tests.support.sessions import API, Rig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from requests_authretry._events import Event
     from requests_authretry.testing import Line
+    from tests.support.scenario import Request
 
 OTHER = "https://other.example.com"
 LOST = requests.ReadTimeout()
@@ -76,28 +81,29 @@ class Down:
 
 
 def test_below_sixteen_failures_each_goes_by_its_own_backoff() -> None:
-    """Fifteen failures in a row are not an outage, so that no failure counts for another call."""
+    """Fifteen failures in a row are not an outage, so that no retry is held."""
     down = Down(503, 503, 200, failures=DOWN - 5, retry=tries(3))
     down.while_waiting(down.fail, down.fail)
     assert down.rig.get().status_code == 200
     assert down.clock.sleeps == [1.0, 1.0]
 
 
-@pytest.mark.parametrize("covered", [1, 2])
-def test_anothers_failure_stands_for_an_attempt(covered: int) -> None:
-    """A retry in an outage counts another call's newer failure as its own, and sends nothing."""
-    down = Down(503, 200, retry=tries(4))
-    down.while_waiting(*[down.fail] * covered)
+@pytest.mark.parametrize("probes", [1, 9])
+def test_a_held_retry_uses_up_no_attempt(probes: int) -> None:
+    """While the first attempts of other calls fail, a call of two attempts keeps its second one."""
+    down = Down(503, 200, retry=tries(2))
+    down.while_waiting(*[down.fail] * probes)
     assert down.rig.get().status_code == 200
     assert len(down.rig.inner.sent) == 2
-    assert sum(down.clock.sleeps) == pytest.approx(1.0 + covered, abs=SPACING)
+    # It asks again half a second after each of them, and then nobody has sent anything.
+    assert sum(down.clock.sleeps) == pytest.approx(1.0 + probes * SPACING, abs=0.1)
 
 
 @pytest.mark.parametrize("line", [(503, {}, b"down"), LOST])
-def test_a_call_whose_attempts_are_all_covered_ends_with_outage(line: Any) -> None:
-    """A call ends with its own answer, sent once, after as many failures of others as attempts."""
-    down = Down(line, retry=tries(3))
-    down.while_waiting(down.fail, down.fail, down.fail)
+def test_a_call_that_is_held_until_its_deadline_ends_with_outage(line: Any) -> None:
+    """A call that is held for all its time ends with its own answer, which it got once."""
+    down = Down(line, retry=tries(3, deadline=5.0))
+    down.while_waiting(*[down.fail] * 20)
     if line is LOST:
         with pytest.raises(requests.ReadTimeout) as caught:
             down.rig.get()
@@ -110,28 +116,146 @@ def test_a_call_whose_attempts_are_all_covered_ends_with_outage(line: Any) -> No
     assert (end.reason, end.attempts) == (Reason.OUTAGE, 1)
     [attempt] = attempts(result)
     assert attempt.reason is Reason.OUTAGE
-    assert attempt.delay == pytest.approx(2.0, abs=0.1)
+    assert attempt.delay == pytest.approx(4.9)
     assert Reason.OUTAGE.value in str(explain(result))
 
 
-@pytest.mark.parametrize("left", [14, 0])
-def test_a_covered_retry_costs_nothing(left: int) -> None:
-    """A call that waits in an outage needs nothing in the quota, and takes nothing from it."""
-    down = Down(503, retry=tries(3), quota=RetryQuota(capacity=14))
-    down.rig.adapter._shared.quotas.pay(API, 14 - left)  # noqa: SLF001 (by others)
-    down.while_waiting(down.fail, down.fail)
+def test_a_held_retry_costs_nothing_and_a_probe_costs_what_a_retry_does() -> None:
+    """A call pays 14 units when it probes, and nothing while it is held."""
+    down = Down(503, 503, retry=tries(2), quota=RetryQuota(capacity=20))
+    levels: list[int] = []
+
+    def fail_and_look() -> None:
+        down.fail()
+        levels.append(level(down.rig))
+
+    down.while_waiting(*[fail_and_look] * 3)
     down.rig.get()
-    assert level(down.rig) == left
-    assert [event.reason for event in down.rig.told(GaveUp)] == [Reason.OUTAGE]
+    assert (levels, level(down.rig)) == ([20, 20, 20], 6)
+
+
+def test_a_held_retry_whose_probe_cannot_be_paid_ends() -> None:
+    """If other calls have used up the quota, the retry that is to probe is not sent."""
+    down = Down(503, retry=tries(2), quota=RetryQuota(capacity=14))
+    down.while_waiting(lambda: down.rig.adapter._shared.quotas.pay(API, 14))  # noqa: SLF001
+    assert down.rig.get().status_code == 503
+    assert [event.reason for event in down.rig.told(GaveUp)] == [Reason.QUOTA_EXHAUSTED]
+
+
+def test_a_call_without_quota_is_not_held() -> None:
+    """In an outage, a call whose retry the quota cannot pay fails at once."""
+    down = Down(503, quota=RetryQuota(capacity=13))
+    assert down.rig.get().status_code == 503
+    assert [event.reason for event in down.rig.told(GaveUp)] == [Reason.QUOTA_EXHAUSTED]
+    assert down.clock.sleeps == []
 
 
 def test_a_retry_that_the_end_of_an_outage_releases_costs_nothing() -> None:
-    """A call that waits when another one succeeds goes on, although the quota is empty."""
+    """A call that waits when another one succeeds goes on, although the quota is used up."""
     down = Down(503, 200, 200, retry=tries(2), quota=RetryQuota(capacity=14))
-    down.rig.adapter._shared.quotas.pay(API, 14)  # noqa: SLF001 (by others)
-    down.while_waiting(down.rig.get)
+
+    def spend_and_succeed() -> None:
+        down.rig.get()
+        down.rig.adapter._shared.quotas.pay(API, 14)  # noqa: SLF001 (by others)
+
+    down.while_waiting(spend_and_succeed)
     assert down.rig.get().status_code == 200
     assert len(down.rig.inner.sent) == 3
+
+
+def fails_until(end: float) -> Callable[[Request], int]:
+    """Return a server that answers 503 until a time."""
+    return lambda request: 503 if request.time < end else 200
+
+
+def fail_before(world: World) -> None:
+    """Let an outage begin; calls with the same store and clock share what is known of it."""
+    failing = world.session(world.settings(retry=ONCE, store=world.store))
+    world.caller("before", lambda: [failing.get(API) for _ in range(DOWN)])
+
+
+def test_a_call_alone_probes_at_growing_intervals() -> None:
+    """The probes of a call in a process with one thread come 0.5, 1, 2, 4, 8 and 8 s apart."""
+    world = World(fails_until(inf))
+    fail_before(world)
+    retry = RetryPolicy(max_attempts=7)
+    world.call(0.0, "A", "GET /", world.session(world.settings(retry=retry, store=world.store)))
+    world.run()
+    times = [sent.time for sent in world.sent if sent.caller == "A"]
+    gaps = [after - before for before, after in pairwise(times)]
+    assert gaps == pytest.approx([0.5, 1, 2, 4, 8, 8])
+
+
+def test_the_last_probe_comes_before_the_deadline() -> None:
+    """A call of 10 s whose next probe is due after 15.5 s probes 0.1 s before its deadline."""
+    world = World(fails_until(9.5))
+    fail_before(world)
+    retry = RetryPolicy(max_attempts=9, deadline=10.0)
+    world.call(0.0, "A", "GET /", world.session(world.settings(retry=retry, store=world.store)))
+    world.run()
+    times = [sent.time for sent in world.sent if sent.caller == "A"]
+    assert times == pytest.approx([0, 0.5, 1.5, 3.5, 7.5, 9.9])
+    assert world.sent[-1].status == 200
+
+
+@pytest.mark.parametrize("returns", [20.0, 55.0])
+@pytest.mark.parametrize("threads", [4, 40])
+def test_a_call_that_outlasts_the_outage_succeeds(threads: int, returns: float) -> None:
+    """A call fails only if it has used up its attempts or the quota, when the server is back."""
+    world = World(fails_until(returns), takes=0.01)
+    seen: list[Event] = []
+    session = world.session(world.settings(listeners=[seen.append]))
+
+    def work() -> None:
+        while world.clock.monotonic() < returns + 20:
+            session.get(API)
+            world.clock.sleep(1.0)
+
+    for number in range(threads):
+        world.caller(f"{number}", work, at=number / threads)
+    world.run()
+    ends = {event.reason for event in seen if isinstance(event, GaveUp)}
+    assert ends <= {Reason.QUOTA_EXHAUSTED, Reason.ATTEMPTS_EXHAUSTED}
+    assert all(sent.status == 200 for sent in world.sent if sent.time >= returns)
+
+
+@pytest.mark.parametrize("threads", [1, 4, 100])
+def test_a_process_sends_at_most_35_retries_until_something_succeeds(threads: int) -> None:
+    """However many threads call for however long, an origin gets 500 / 14 retries in an outage."""
+    world = World(fails_until(inf), takes=0.01)
+    session = world.session()
+    made: list[int] = []
+
+    def work() -> None:
+        while world.clock.monotonic() < 60:
+            made.append(1)
+            session.get(f"{API}/{'ab'[len(made) % 2]}")
+            world.clock.sleep(1.0)
+
+    for number in range(threads):
+        world.caller(f"{number}", work, at=number / threads)
+    world.run()
+    assert len(world.sent) - len(made) == 35
+
+
+def test_while_others_send_first_attempts_no_retry_is_sent() -> None:
+    """Of a call that is held while others call 5 times a second, one attempt is sent until then."""
+    world = World(fails_until(30.1))
+    others = world.session(world.settings(retry=ONCE, store=world.store))
+
+    def call_often() -> None:
+        for _ in range(200):
+            others.get(API)
+            world.clock.sleep(0.2)
+
+    world.caller("others", call_often)
+    world.call(10.1, "A", "GET /", world.session(world.settings(store=world.store)))
+    assert world.run() == timeline("""
+        10.1    A  GET / -> 503
+        10.1    A  waits 0.025 s: backoff
+        10.125  A  waits 20.075 s: outage
+        30.2    A  GET / -> 200
+    """)
 
 
 def test_first_attempts_are_never_held_back() -> None:
@@ -159,7 +283,7 @@ def test_an_outage_is_of_one_origin() -> None:
 
 
 def test_an_answer_that_is_no_fault_ends_an_outage() -> None:
-    """A 404 comes from a server that works, so that a later failure counts for no other call."""
+    """A 404 comes from a server that works, so that a later failure holds no retry."""
     down = Down(404, 503, 200, retry=tries(2))
     assert down.rig.get().status_code == 404
     down.while_waiting(down.fail)

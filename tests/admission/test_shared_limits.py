@@ -14,13 +14,16 @@ from requests_authretry import (
     FileStore,
     MemoryStore,
     RetryPolicy,
+    Settings,
     StoreFailed,
     Waiting,
 )
+from requests_authretry._core.outage import DOWN
 from requests_authretry._core.scope import Scope
 from requests_authretry.redis import RedisStore
 from requests_authretry.testing import FakeClock
 from tests.support.limits import ONCE, POLICY, UNPACED, hint, looks_end, refused_for
+from tests.support.scenario import World
 from tests.support.sessions import API, Rig
 
 if TYPE_CHECKING:
@@ -312,3 +315,115 @@ def test_without_threads_nobody_looks(
     monkeypatch.setattr(threading.Thread, "start", refuse)
     assert rig.get().status_code == 200
     assert there.asked == []
+
+
+OUTAGE_KEY = f"outage {API} /"
+
+
+def of_two(world: World, *, policy: RetryPolicy = ONCE) -> tuple[Any, Any]:
+    """Make a session of each of two processes that share a store; the first one never retries."""
+    first, second = world.process(), world.process()
+    return (
+        world.session(Settings(clock=first, store=world.store, retry=ONCE)),
+        world.session(Settings(clock=second, store=world.store, retry=policy)),
+    )
+
+
+def failing(world: World, session: Any, *, times: int, every: float = 0.1) -> None:
+    """Let a process make first attempts."""
+
+    def call() -> None:
+        for _ in range(times):
+            session.get(f"{API}/")
+            world.clock.sleep(every)
+
+    world.caller("first", call)
+
+
+@pytest.mark.parametrize(("seen", "gap"), [(DOWN + 5, 0.5), (DOWN - 1, 0.025)])
+def test_an_outage_that_another_process_saw_holds_a_retry(seen: int, gap: float) -> None:
+    """Another process saw 16 failures: here the retry after the first failure is a probe."""
+    world = World(lambda request: 200 if request.caller == "B" and request.number > seen else 503)
+    one, other = of_two(world, policy=RetryPolicy())
+    failing(world, one, times=seen)
+    world.call(seen * 0.1 + 1.0, "B", "GET /", other)
+    world.run()
+    first, second = (sent.time for sent in world.sent if sent.caller == "B")
+    assert second - first == pytest.approx(gap)
+
+
+def test_an_outage_of_others_alone_holds_nothing() -> None:
+    """Where no attempt of this process has failed, nobody asks for the outage of others."""
+    world = World(lambda request: 200 if request.caller == "B" else 503)
+    one, other = of_two(world, policy=RetryPolicy())
+    failing(world, one, times=DOWN + 5)
+    world.call(3.0, "B", "GET /", other)
+    assert world.run() == ["3 B GET / -> 200"]
+
+
+def test_an_outage_is_told_for_five_seconds() -> None:
+    """The failure that begins an outage tells of it; nobody tells of it later."""
+    world = World({"/": (503,)})
+    one, _ = of_two(world)
+    failing(world, one, times=DOWN)
+    left: list[float] = []
+    world.caller("look", lambda: left.append(world.store.push(OUTAGE_KEY, 0.0)), at=2.5)
+    world.caller("look later", lambda: left.append(world.store.push(OUTAGE_KEY, 0.0)), at=7.0)
+    world.run()
+    assert left == [pytest.approx(4.0), 0.0]
+
+
+def test_a_process_tells_only_of_an_outage_that_it_has_seen() -> None:
+    """What was heard is not told again, so that no outage lives on in the store alone."""
+    world = World({"/": (503,)})
+    world.store.push(OUTAGE_KEY, 5.0)
+    _, other = of_two(world)
+    failing(world, other, times=DOWN - 1, every=0.5)
+    left: list[float] = []
+    world.caller("look", lambda: left.append(world.store.push(OUTAGE_KEY, 0.0)), at=6.0)
+    world.run()
+    assert left == [0.0]
+
+
+def test_a_call_never_waits_for_what_the_store_says_of_an_outage(
+    clock: FakeClock, there: Elsewhere
+) -> None:
+    """A thread of its own asks and tells, and passes on four things a second at most."""
+    rig = process(clock, there, *[503] * 40)
+    for path in "/", "/a", *["/"] * 20, *[f"/{letter}" for letter in "bcdefgh"]:
+        rig.get(path)
+    looks_end()
+    assert {thread for _, _, thread in there.asked} == {"requests_authretry look"}
+    assert [(key, seconds) for key, seconds, _ in there.asked] == [
+        (OUTAGE_KEY, 0.0),
+        (f"{OUTAGE_KEY}a", 0.0),
+        (OUTAGE_KEY, 0.0),
+        (OUTAGE_KEY, 5.0),
+        (f"{OUTAGE_KEY}b", 0.0),
+    ]
+
+
+@pytest.mark.parametrize("answer", ["1", None, -1.0, float("nan"), object()])
+def test_a_store_that_answers_nonsense_tells_of_no_outage(
+    clock: FakeClock, there: Elsewhere, answer: object
+) -> None:
+    """Only a number of seconds above zero is an outage."""
+    there.answer = answer
+    rig = process(clock, there, 503)
+    rig.get()
+    looks_end()
+    assert not rig.adapter._shared.limiter.outages.is_down((API, "/"))  # noqa: SLF001
+
+
+@pytest.mark.parametrize(("failures", "doing"), [(1, "read"), (DOWN, "push")])
+def test_a_store_that_fails_leaves_an_outage_in_this_process(
+    clock: FakeClock, there: Elsewhere, failures: int, doing: str
+) -> None:
+    """Calls go on, and listeners get the failure."""
+    there.fault = OSError("no route to secret")
+    rig = process(clock, there, *[503] * failures)
+    for _ in range(failures):
+        clock.advance(1.0)
+        assert rig.get().status_code == 503
+        looks_end()
+    assert StoreFailed("outage", doing, "OSError") in rig.told(StoreFailed)

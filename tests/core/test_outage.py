@@ -1,4 +1,4 @@
-"""Outages: when a retry is sent, when it waits, and when another call's failure counts for it."""
+"""Outages: when a retry is sent, when it is held, and what releases it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from requests_authretry._core.outage import DOWN, SPACING, Health
 from requests_authretry._core.records import Failure, Outcome
 
 NOW = 1000.0
-DOWN_NOW = Health(failures=DOWN, failed=NOW - 2, probed=NOW - 1)
+DOWN_NOW = Health(failures=DOWN, probed=NOW - 1)
 BACK = Health(probed=NOW - 1, returned=NOW - 3, due=0.5)
 
 TELLS = {
@@ -50,68 +50,72 @@ def test_half_of_all_failing_is_hardly_ever_taken_for_an_outage() -> None:
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1))
-def test_the_newest_failure_counts(times: list[float]) -> None:
-    """The failure of the attempt that began last is kept, in whatever order failures end."""
+def test_the_newest_attempt_counts(times: list[float]) -> None:
+    """The attempt that began last is kept, in whatever order attempts fail."""
     health = Health()
     for began in times:
         health = outage.on_failure(health, began)
-    assert (health.failures, health.failed, health.probed) == (len(times), *[max(times)] * 2)
+    assert (health.failures, health.probed) == (len(times), max(times))
 
 
 def test_a_failure_from_before_the_return_says_nothing() -> None:
     """An attempt that began before the outage ended says nothing about the time after it."""
-    back = replace(BACK, failures=2, failed=NOW - 2)
+    back = replace(BACK, failures=2)
     assert outage.on_failure(back, NOW - 3.1) is back
-    assert outage.on_failure(back, NOW - 3) == replace(back, failures=3)
+    assert outage.on_failure(back, NOW - 3).failures == 3
+
+
+def test_an_outage_that_others_saw_counts_with_a_failure_of_ones_own() -> None:
+    """Told of an outage, a process counts it after a failure of its own; a success ends it."""
+    assert outage.on_told(Health()) == Health()
+    told = outage.on_told(outage.on_failure(Health(), NOW))
+    assert (told.is_down, told.is_seen_down) == (True, False)
+    back = outage.on_success(told, NOW, NOW + 1)
+    assert (back.is_down, back.returned) == (False, NOW + 1)
+    seen = replace(told, failures=DOWN)
+    assert (seen.is_down, seen.is_seen_down) == (True, True)
+
+
+@pytest.mark.parametrize(("number", "seconds"), [(1, 0.5), (2, 1), (3, 2), (5, 8), (10**6, 8)])
+def test_the_probes_of_one_call_come_at_growing_intervals(number: int, seconds: float) -> None:
+    """A call probes after 0.5 s, then 1 s, 2 s, 4 s, and from then on each 8 s."""
+    assert outage.gap(number) == seconds
 
 
 PROBED = replace(DOWN_NOW, probed=NOW - 0.1)
-BACK_PROBED = replace(BACK, probed=NOW)
+FAR = NOW + 100
 PROBE_DELAYS = {
-    "nothing known": (Health(), NOW, True, 0.0),
-    "down, nobody asked for long": (DOWN_NOW, NOW, False, 0.0),
-    "even if another failed since": (DOWN_NOW, NOW - 3, True, 0.0),
-    "down, somebody just asked": (PROBED, NOW, False, SPACING - 0.1),
-    "down, it was the last itself": (PROBED, NOW - 2, False, SPACING - 0.1),
-    "down, another failed since": (PROBED, NOW - 2.1, False, None),
-    "and it has waited": (PROBED, NOW - 2.1, True, None),
-    "down, exactly that long ago": (replace(DOWN_NOW, probed=NOW - SPACING), NOW, True, 0.0),
-    "some failures are no outage": (replace(PROBED, failures=DOWN - 1), NOW - 3, True, 0.0),
-    "back, it waited and failed before": (BACK_PROBED, NOW - 4, True, SPACING),
-    "back, it failed just then": (BACK_PROBED, NOW - 3, True, SPACING),
-    "back, it failed after that": (BACK_PROBED, NOW - 2, True, 0.0),
-    "back, it failed before and comes late": (BACK_PROBED, NOW - 4, False, 0.0),
-    "back, another failed since": (
-        replace(BACK_PROBED, failures=3, failed=NOW - 1),
-        NOW - 4,
-        True,
-        SPACING,
-    ),
-    "back, nobody asks any more": (BACK, NOW - 4, True, 0.0),
+    "nothing known": (Health(), NOW, 1, FAR, 0.0),
+    "down, nobody asked for long": (DOWN_NOW, NOW - 3, 1, FAR, 0.0),
+    "down, and its own attempt failed now": (DOWN_NOW, NOW, 1, FAR, 0.5),
+    "and its next retry is the third": (DOWN_NOW, NOW, 3, FAR, 2.0),
+    "down, another call asked just now": (PROBED, NOW - 3, 1, FAR, SPACING - 0.1),
+    "down, exactly that long ago": (replace(DOWN_NOW, probed=NOW - SPACING), NOW - 1, 1, FAR, 0.0),
+    "its own gap ends later": (PROBED, NOW - 0.1, 2, FAR, 0.9),
+    "a gap ends before the deadline": (DOWN_NOW, NOW, 3, NOW + 0.7, 0.7),
+    "and at the deadline": (DOWN_NOW, NOW - 0.1, 3, NOW, 0.0),
+    "but another call asked just now": (PROBED, NOW - 0.1, 3, NOW, SPACING - 0.1),
+    "some failures are no outage": (replace(PROBED, failures=DOWN - 1), NOW - 3, 1, FAR, 0.0),
+    "back, it failed before": (BACK_PROBED := replace(BACK, probed=NOW), NOW - 4, 3, FAR, SPACING),
+    "back, it failed just then": (BACK_PROBED, NOW - 3, 3, FAR, SPACING),
+    "back, it failed after that": (BACK_PROBED, NOW - 2, 3, FAR, 0.0),
+    "back, nobody asks any more": (BACK, NOW - 4, 3, FAR, 0.0),
 }
 
 
 @pytest.mark.parametrize(
-    ("health", "since", "has_waited", "wait"), PROBE_DELAYS.values(), ids=PROBE_DELAYS
+    ("health", "since", "number", "latest", "wait"), PROBE_DELAYS.values(), ids=PROBE_DELAYS
 )
-def test_probe_delay(
-    health: Health,
-    since: float,
-    has_waited: bool,  # noqa: FBT001 (a column of the table)
-    wait: float | None,
-) -> None:
-    """A retry probes if there was no attempt for a while; a newer failure counts for the others."""
-    delay = outage.probe_delay(health, since, NOW, has_waited=has_waited)
-    assert delay == (wait if wait is None else pytest.approx(wait))
+def test_probe_delay(health: Health, since: float, number: int, latest: float, wait: float) -> None:
+    """A held retry probes if its own gap is over and there was no attempt for a while."""
+    assert outage.probe_delay(health, since, number, latest, NOW) == pytest.approx(wait)
 
 
-def test_those_that_wait_go_one_at_a_time() -> None:
+def test_held_retries_go_one_at_a_time() -> None:
     """The other retries wait for as long as the spacing when one retry probes."""
     health, now, went = DOWN_NOW, NOW, []
     for _ in range(5):
-        wait = outage.probe_delay(health, NOW - 1, now, has_waited=True)
-        assert wait is not None
-        now += wait
+        now += outage.probe_delay(health, NOW - 1, 1, FAR, now)
         health = outage.on_probe_sent(health, now)
         went.append(now)
     assert went == pytest.approx([NOW + SPACING * number for number in range(5)])
@@ -129,19 +133,34 @@ def test_the_first_success_ends_an_outage_and_lets_one_go() -> None:
 def test_a_success_without_an_outage_ends_nothing() -> None:
     """No retry waits for a return below the number of failures that make an outage."""
     health = outage.on_success(replace(DOWN_NOW, failures=DOWN - 1), NOW - 9, NOW)
-    assert health == Health(probed=DOWN_NOW.probed, returned=-inf, due=0.5)
+    assert health == Health(probed=DOWN_NOW.probed, returned=-inf, due=1.0)
     assert not outage.is_waiting(health, NOW - 9)
 
 
-def test_two_successes_let_one_go() -> None:
-    """Two successes after an outage release one retry, so that the load doubles at most."""
+def test_each_success_lets_one_go() -> None:
+    """Each success after an outage releases one retry, so that the load doubles at most."""
     health, went = outage.on_success(DOWN_NOW, NOW, NOW), []
-    for number in range(8):
+    for number in range(4):
         released, health = outage.release(health, 100)
         went.append(released)
         health = outage.on_success(health, NOW + number, NOW + number)
-    assert went == [1, 0, 1, 0, 1, 0, 1, 0]
+    assert went == [1, 1, 1, 1]
     assert health.returned == NOW
+
+
+def test_a_failure_halves_what_a_success_lets_go() -> None:
+    """After a failure two successes release one retry, after more of them four successes do."""
+    health = outage.on_success(DOWN_NOW, NOW, NOW)
+    shares = []
+    for _ in range(3):
+        health = outage.on_failure(health, NOW)
+        shares.append(health.released)
+    assert shares == [0.5, 0.25, 0.25]
+    again = outage.on_success(health, NOW, NOW)
+    assert (again.failures, again.due - health.due) == (0, 0.25)
+    for _ in range(48):
+        again = outage.on_success(again, NOW, NOW)
+    assert again.released == 1.0
 
 
 @given(st.integers(0, 40), st.integers(0, 40))
