@@ -1,4 +1,4 @@
-"""A token bucket, and what a server says about it: those of the drains, real and in virtual time."""
+"""A token bucket, and what a server says about it, for drains in real and in virtual time."""
 
 from __future__ import annotations
 
