@@ -9,7 +9,7 @@ from tests.support.drains import Aim, Figures, counted
 
 
 def test_a_client_that_knows_the_limit_takes_the_ideal_time() -> None:
-    """25 a second with a burst of 10: after 10 at once, 100 more are served in 4 s, and no sooner."""
+    """25 a second with a burst of 10: after 10 at once, 100 more pass in 4 s, and no sooner."""
     bucket = TokenBucket(25.0, 10)
     assert all(bucket.take(7.0) for _ in range(10))
     assert all(bucket.take(7.0 + number / 25) for number in range(1, 101))
