@@ -269,12 +269,11 @@ TABLE: Final = [
     ),
     *(
         Drain(shape=shape, form=form, seconds=60, processes=8, threads=8)
-        for form in FORMS
-        if form != "fields"
+        for form in ("seconds", "none")
         for shape in SHAPES
     ),
 ]
-"""The drains of which something is demanded."""
+"""The drains of which something is demanded; fleets hear a date as they hear seconds."""
 
 HEAD: Final = f"{'form':8} {'shape':>7} {'s':>3} {'who':10} time (aim)    refused (aim) flood worst"
 
