@@ -1,20 +1,20 @@
 """The clients of `drain.py`: a process that makes its calls over threads, and ends.
 
-Each is what people write: one session for all threads, with a pool as large as they are many.
+Each is what people write: one session for all threads, with a pool as large as they are many. It
+says when it is ready, and begins when a line comes to its standard input.
 
-    python benchmarks/clients.py ours http://127.0.0.1:8000 --calls 0 100 --threads 10
+    python benchmarks/clients.py ours http://127.0.0.1:8000/0 --calls 0 100 --threads 10
 """
-# ruff: noqa: INP001 (a script)
+# ruff: noqa: INP001, T201 (a script, and its output is its result)
 
 from __future__ import annotations
 
-import time
+import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from itertools import count
-from typing import Final
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Final
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -22,21 +22,32 @@ from urllib3.util import Retry
 
 from requests_authretry import FileStore, Settings, mount
 
+if TYPE_CHECKING:
+    from requests_authretry import Store
+
 Call = Callable[[str], object]
 
-TOO_MANY_REQUESTS: Final = 429
-LONGEST: Final = 20.0
+TIMEOUT: Final = 60.0
 
 
-def ours(session: requests.Session, threads: int, store: str | None) -> Call:
-    """The one line, with the settings as they come."""
+def ours(session: requests.Session, threads: int, name: str | None) -> Call:
+    """Mount the one line, with the settings as they come."""
     session.mount("http://", HTTPAdapter(pool_maxsize=threads))
-    mount(session, Settings(store=None if store is None else FileStore(store)))
+    mount(session, Settings(store=name and store(name)))
     return session.get
 
 
+def store(name: str) -> Store:
+    """Return the store at a path, or at the URL of a Redis."""
+    if "://" not in name:
+        return FileStore(name)
+    from requests_authretry.redis import RedisStore
+
+    return RedisStore(name)
+
+
 def urllib3(session: requests.Session, threads: int, _: str | None) -> Call:
-    """As the tutorials mount it; `Retry-After` is heard in both forms."""
+    """Mount what tutorials mount; `Retry-After` is heard in both forms."""
     retry = Retry(
         total=5, backoff_factor=1, status_forcelist=[429, 503], respect_retry_after_header=True
     )
@@ -44,18 +55,16 @@ def urllib3(session: requests.Session, threads: int, _: str | None) -> Call:
     return session.get
 
 
-def naive(session: requests.Session, threads: int, _: str | None) -> Call:
-    """The loop that people write by hand: `Retry-After` in seconds, else 1, 2, 4 to 20."""
+def stamina(session: requests.Session, threads: int, _: str | None) -> Call:
+    """Retry as stamina's own example does, with its defaults: 10 attempts, 45 s."""
+    import stamina
+
+    stamina.instrumentation.set_on_retry_hooks([])  # no line for each retry
     session.mount("http://", HTTPAdapter(pool_maxsize=threads))
 
-    def call(url: str) -> object:
-        for retry in count():
-            response = session.get(url)
-            if response.status_code != TOO_MANY_REQUESTS:
-                break
-            retry_after = response.headers.get("Retry-After", "")
-            time.sleep(float(retry_after) if retry_after.isdigit() else min(2**retry, LONGEST))
-        return response
+    @stamina.retry(on=requests.HTTPError)
+    def call(url: str) -> None:
+        session.get(url, timeout=TIMEOUT).raise_for_status()
 
     return call
 
@@ -63,7 +72,7 @@ def naive(session: requests.Session, threads: int, _: str | None) -> Call:
 CLIENTS: Final[dict[str, Callable[[requests.Session, int, str | None], Call]]] = {
     "ours": ours,
     "urllib3": urllib3,
-    "naive": naive,
+    "stamina": stamina,
 }
 
 
@@ -74,16 +83,26 @@ def main() -> None:
     parser.add_argument("url")
     parser.add_argument("--calls", type=int, nargs=2, metavar=("FIRST", "END"), required=True)
     parser.add_argument("--threads", type=int, required=True)
-    parser.add_argument("--store", help="a file that several processes share")
+    parser.add_argument("--store", help="the path of a file, or the URL of a Redis, that is shared")
     given = parser.parse_args()
-    with requests.Session() as session, ThreadPoolExecutor(given.threads) as pool:
+    numbers, go = iter(range(*given.calls)), Event()
+    with requests.Session() as session:
         call = CLIENTS[given.client](session, given.threads, given.store)
 
-        def one(number: int) -> None:
-            with suppress(requests.RequestException):
-                call(f"{given.url}/calls/{number}")
+        def work() -> None:
+            go.wait()
+            for number in numbers:
+                with suppress(requests.RequestException):
+                    call(f"{given.url}/{number}")
 
-        list(pool.map(one, range(*given.calls)))
+        threads = [Thread(target=work) for _ in range(given.threads)]
+        for thread in threads:
+            thread.start()
+        print("ready", flush=True)
+        sys.stdin.readline()
+        go.set()
+        for thread in threads:
+            thread.join()
 
 
 if __name__ == "__main__":

@@ -40,7 +40,14 @@ from requests_authretry._call import loop as loop_module
 from requests_authretry._core.outage import DOWN
 from requests_authretry.testing import ScriptedAdapter
 from tests.admission.test_shared_limits import Elsewhere
-from tests.support.interrupts import Interrupt, Interrupted, Player, Stage, instructions_watched
+from tests.support.interrupts import (
+    Interrupt,
+    Interrupted,
+    Player,
+    Stage,
+    instructions_watched,
+    may_be_left_out,
+)
 from tests.support.limits import ONCE, PATIENCE, hint
 from tests.support.sessions import API
 
@@ -533,6 +540,7 @@ def test_an_exception_at_any_line_costs_no_other_call(
 
 
 @pytest.mark.slow
+@pytest.mark.no_cover  # coverage makes it twice as slow, and the lines are those of the test above
 @pytest.mark.parametrize("scene", SCENES + MORE_SCENES)
 def test_an_exception_at_any_instruction_costs_no_other_call(
     scene: type[Scene], idle: list[Player]
@@ -575,8 +583,8 @@ def assert_only_it_is_lost(scene: type[Scene], idle: list[Player], *, by_instruc
     reference = Reference.of(scene, [alone, together])
     faults: list[str] = []
     for number in to_interrupt(counting.moments, by_instruction=by_instruction):
-        file, line, offset = counting.moments[number]
-        where = f"{Path(file).name}, line {line}, instruction {offset}"
+        code, line, offset = counting.moments[number]
+        where = f"{Path(code.co_filename).name}, line {line}, instruction {offset}"
         playing = scene()
         run = played(playing, idle, Interrupt(scene.files, number, by_instruction=by_instruction))
         try:
@@ -599,8 +607,19 @@ def played(scene: Scene, idle: list[Player], interrupt: Interrupt | None) -> Run
 
 
 def to_interrupt(moments: Sequence[Moment], *, by_instruction: bool) -> list[int]:
-    """Return the numbers of the moments: each line or instruction the first and the last time."""
-    places = [moment if by_instruction else moment[:2] for moment in moments]
+    """Return the numbers of the moments: each line or instruction the first and the last time.
+
+    An instruction is left out where an exception at the next one has the same effects.
+    """
+    places = [(code, offset if by_instruction else line) for code, line, offset in moments]
     last = {place: number for number, place in enumerate(places)}
     first = {place: number for number, place in reversed([*enumerate(places)])}
-    return sorted({*first.values(), *last.values()})
+    chosen = {*first.values(), *last.values()}
+    left_out = {
+        number
+        for number in chosen
+        if by_instruction
+        and number + 1 in chosen
+        and may_be_left_out(moments[number], moments[number + 1])
+    }
+    return sorted(chosen - left_out)

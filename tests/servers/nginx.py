@@ -6,17 +6,18 @@ import json
 import os
 import shutil
 import socket
-import subprocess
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
+from subprocess import Popen
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import urllib3
 from requests.adapters import HTTPAdapter
 
 from tests.servers.oidc import ServerMissingError
+from tests.servers.starting import PATIENCE, started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -160,8 +161,7 @@ class NginxServer:
     def log(self) -> list[Arrival]:
         """Return the requests that are answered, in the order in which they came."""
         # its one worker writes a line before it turns to the next request
-        with urllib3.PoolManager() as pool:
-            pool.request("GET", self.url, headers={"Host": "clock"}, retries=False)
+        self._ask_clock(PATIENCE)
         entries = map(json.loads, self._log.read_text("utf-8").splitlines())
         return sorted(
             Arrival(
@@ -169,6 +169,19 @@ class NginxServer:
             )
             for entry in entries
         )
+
+    def answers(self, process: Popen[str]) -> bool | None:
+        """Wait until it answers; None if its process has ended."""
+        while process.poll() is None:
+            with suppress(urllib3.exceptions.HTTPError):
+                self._ask_clock(1.0)
+                return True
+        return None
+
+    def _ask_clock(self, timeout: float) -> None:
+        """Send a request that no limit counts and no log has."""
+        with urllib3.PoolManager(timeout=timeout, retries=False) as pool:
+            pool.request("GET", self.url, headers={"Host": "clock"})
 
 
 @contextmanager
@@ -190,15 +203,23 @@ def serve_nginx(httpbin: str) -> Iterator[NginxServer]:
         config = Path(directory) / "nginx.conf"
         config.write_text(_config(Path(directory), address, httpbin), "utf-8")
         Path(directory).chmod(0o755)  # where the tests are root's, its worker is not
-        # it takes the socket over, as in an upgrade: nobody else can get the port
-        with subprocess.Popen(  # noqa: S603 (our own words)
-            [executable, "-p", directory, "-c", config, "-e", "error.log"],
-            env=os.environ | {"NGINX": f"{listening.fileno()};"},
-            pass_fds=[listening.fileno()],
-        ) as process:
-            listening.close()
+
+        def launch() -> Popen[str]:
+            # it takes the socket over, as in an upgrade: nobody else can get the port
+            descriptor = listening.fileno()
+            return Popen(  # noqa: S603 (our own words)
+                [executable, "-p", directory, "-c", config, "-e", "error.log"],
+                env=os.environ | {"NGINX": f"{descriptor};"},
+                pass_fds=[descriptor],
+                text=True,
+            )
+
+        server = NginxServer(f"http://{address}", Path(directory))
+        process, _ = started("nginx", launch, server.answers)
+        listening.close()
+        with process:
             try:
-                yield NginxServer(f"http://{address}", Path(directory))
+                yield server
             finally:
                 process.terminate()
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from threading import Timer
+from subprocess import PIPE, Popen
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypedDict
 
 import trustme
@@ -18,6 +17,7 @@ import urllib3
 from joserfc.jwk import ECKey, RSAKey
 
 from tests.servers import npm
+from tests.servers.starting import started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -226,24 +226,22 @@ def serve_oidc(*, mtls: bool = False, **options: Unpack[Options]) -> Iterator[Oi
 @contextmanager
 def _node(setup: str) -> Iterator[str]:
     """Run the server; it ends with its standard input, so that none outlives a killed test run."""
-    with subprocess.Popen(  # noqa: S603 (our own words)
-        ["node", HERE / "op.mjs", setup],  # noqa: S607 (looked for on PATH before)
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        watchdog = Timer(90, process.kill)  # a machine at work on much else takes its time
-        watchdog.start()
+
+    def launch() -> Popen[str]:
+        command = ["node", str(HERE / "op.mjs"), setup]  # looked for on PATH before
+        return Popen(command, stdin=PIPE, stdout=PIPE, text=True)  # noqa: S603 (our own words)
+
+    process, said = started("the authorization server", launch, _first_line)
+    with process:
         try:
-            line = process.stdout.readline()
-            watchdog.cancel()
-            if not line:
-                raise RuntimeError("the authorization server did not start: see stderr")
-            yield json.loads(line)["issuer"]
+            yield json.loads(said)["issuer"]
         finally:
-            watchdog.cancel()
             process.kill()
+
+
+def _first_line(process: Popen[str]) -> str | None:
+    assert process.stdout is not None
+    return process.stdout.readline() or None
 
 
 def _certificates(directory: Path) -> Certificates:

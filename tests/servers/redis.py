@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import tempfile
 import time
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
+from subprocess import DEVNULL, Popen
 from typing import TYPE_CHECKING
 
 import redis
 
 from tests.servers.oidc import ServerMissingError
+from tests.servers.starting import started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +31,7 @@ class RedisServer:
         self.url = f"unix://{socket}"
         self._command = [executable, "--port", "0", "--unixsocket", str(socket)]
         self._command += ["--save", "", "--appendonly", "no", "--dir", str(socket.parent)]
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Popen[str] | None = None
 
     @property
     def pid(self) -> int:
@@ -40,18 +41,19 @@ class RedisServer:
 
     def start(self) -> None:
         """Start it, empty, and wait until it answers."""
-        self._process = subprocess.Popen(  # noqa: S603 (our own words)
-            self._command, stdout=subprocess.DEVNULL
-        )
-        end = time.monotonic() + 30
+        self._process, _ = started("Redis", self._launch, self._answers)
+
+    def _launch(self) -> Popen[str]:
+        return Popen(self._command, stdout=DEVNULL, text=True)  # noqa: S603 (our own words)
+
+    def _answers(self, process: Popen[str]) -> bool | None:
         with redis.Redis.from_url(self.url) as client:
-            while True:
+            while process.poll() is None:
                 with suppress(redis.ConnectionError):
                     client.ping()
-                    return
-                if self._process.poll() is not None or time.monotonic() > end:
-                    raise RuntimeError("Redis did not start: see stderr")
+                    return True
                 time.sleep(0.005)
+        return None
 
     def kill(self) -> None:
         """End it at once, with all that it holds; its clients find their connections closed."""

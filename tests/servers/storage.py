@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import subprocess
 from contextlib import contextmanager
 from functools import partial
 from http.server import ThreadingHTTPServer
 from importlib import import_module
-from threading import Thread, Timer
+from subprocess import PIPE, Popen
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from tests.servers import npm
 from tests.servers.oidc import HERE, ServerMissingError
+from tests.servers.starting import started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,26 +29,23 @@ def serve_azurite() -> Iterator[str]:
     """
     if missing := npm.missing(_AZURITE):
         raise ServerMissingError(missing)
-    with subprocess.Popen(
-        ["node", "start.mjs"],  # noqa: S607 (looked for on PATH before)
-        cwd=_AZURITE,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        watchdog = Timer(60, process.kill)
-        watchdog.start()
+
+    def launch() -> Popen[str]:
+        command = ["node", "start.mjs"]  # looked for on PATH before
+        return Popen(command, cwd=_AZURITE, stdin=PIPE, stdout=PIPE, text=True)  # noqa: S603 (our own words)
+
+    process, url = started("Azurite", launch, _url)
+    with process:
         try:
-            said = (line.rpartition(" listens on ")[2].strip() for line in process.stdout)
-            url = next((text for text in said if text.startswith("http://")), None)
-            watchdog.cancel()
-            if url is None:
-                raise RuntimeError("Azurite did not start: see stderr")
             yield url
         finally:
-            watchdog.cancel()
             process.kill()
+
+
+def _url(process: Popen[str]) -> str | None:
+    assert process.stdout is not None
+    said = (line.rpartition(" listens on ")[2].strip() for line in process.stdout)
+    return next((text for text in said if text.startswith("http://")), None)
 
 
 @contextmanager

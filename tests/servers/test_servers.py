@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import sys
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
+from subprocess import PIPE, Popen
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,10 +21,11 @@ from joserfc.jwk import ECKey
 
 from requests_authretry.cli.demo_server import serve
 from tests.servers import nginx as proxy
-from tests.servers import npm
+from tests.servers import npm, starting
 from tests.servers.api import Api
 from tests.servers.nginx import CONNECTIONS, RATE, From, serve_nginx
 from tests.servers.oidc import HERE, ServerMissingError, ec_key, rsa_key, serve_oidc
+from tests.servers.starting import started
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +54,7 @@ def ask(
         form,
         auth=client,
         headers={"DPoP": proof} if proof else {},
-        timeout=5,
+        timeout=60,
         verify=server.certificates.ca if server.certificates else None,
     )
 
@@ -415,6 +418,46 @@ def test_redis_is_flushed(redis_server: RedisServer) -> None:
         client.set("key", "value")
         redis_server.flush()
         assert client.get("key") is None
+
+
+def launched(*programs: str) -> Callable[[], Popen[str]]:
+    """Return what starts these Python programs, one each time it is called."""
+    left = list(programs)
+    python = [sys.executable, "-c"]
+    return lambda: Popen([*python, left.pop(0)], stdout=PIPE, text=True)  # noqa: S603 (our own words)
+
+
+def first_line(process: Popen[str]) -> str | None:
+    """Return the first line that a program writes, None if it ends before."""
+    assert process.stdout is not None
+    return process.stdout.readline().strip() or None
+
+
+def test_a_server_that_does_not_come_up_is_started_once_more() -> None:
+    """A program that ends before it has said anything is started again, and then serves."""
+    process, said = started("it", launched("", "print('here')"), first_line)
+    with process:
+        assert said == "here"
+
+
+def test_a_server_that_ends_twice_is_told_with_its_exit_codes() -> None:
+    """The message says that each process ended by itself, after how long, and its exit code."""
+    told = (
+        r"it did not start; see stderr: it ended by itself after [0-9.]+ s \(exit code 3\), "
+        r"then it ended by itself after [0-9.]+ s \(exit code 4\)"
+    )
+    with pytest.raises(RuntimeError, match=told):
+        started("it", launched("raise SystemExit(3)", "raise SystemExit(4)"), first_line)
+
+
+def test_a_server_that_says_nothing_is_killed_and_the_message_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A program that hangs is killed, and the message does not say that it ended by itself."""
+    monkeypatch.setattr(starting, "PATIENCE", 0.2)
+    hangs = "import time; time.sleep(600)"
+    with pytest.raises(RuntimeError, match=r"we killed it after [0-9.]+ s \(exit code -9\)"):
+        started("it", launched(hangs, hangs), first_line)
 
 
 def test_without_node_the_reason_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import traceback
 from contextlib import contextmanager
 from functools import cache
 from inspect import unwrap
+from itertools import pairwise
 from math import inf
 from threading import Event, Lock, Thread, get_ident, local
 from types import CodeType
@@ -20,13 +21,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
     from types import FrameType
 
-    Moment = tuple[str, int, int]
-    """A file, a line, and the offset of an instruction."""
+    Moment = tuple[CodeType, int, int]
+    """A function, a line, and the offset of an instruction."""
 
 _CALLS_OF_EXIT = {("CALL", 2), ("CALL_FUNCTION", 3)}
 _NONES = (["LOAD_CONST"] * 3, ["LOAD_CONST", "DUP_TOP", "DUP_TOP"])
 _NOTE_EXCEPTIONS = {"PUSH_EXC_INFO", "POP_EXCEPT"}
 _BEFORE_NONES = {"NOP", "SWAP", "ROT_TWO"}
+_READS = (
+    *("LOAD_", "COPY", "SWAP", "DUP_TOP", "ROT_", "PUSH_NULL", "PRECALL", "KW_NAMES", "NOP"),
+    *("RESUME", "EXTENDED_ARG", "BUILD_TUPLE", "COMPARE_OP", "CONTAINS_OP", "IS_OP", "UNARY_NOT"),
+    *("TO_BOOL", "POP_JUMP_", "JUMP_IF_", "JUMP_FORWARD"),
+)
+"""How the names of instructions begin that change nothing but the function's own stack."""
 
 
 class Interrupted(BaseException):
@@ -63,15 +70,19 @@ class Interrupt:
         else:
             sys.settrace(self._trace)
 
-    def _trace(self, frame: FrameType, event: str, _: object) -> Any:
+    def _trace(self, frame: FrameType, _: str, __: object) -> Any:
         """Trace a function if it stands in one of the files."""
-        if event == "call":
-            if frame.f_code.co_filename not in self._files:
-                return None
-            frame.f_trace_opcodes = self._by_instruction
-        elif event == self._event:
-            self.pass_moment(frame.f_code, frame.f_lasti, frame.f_lineno)
-        return self._trace
+        code, event = frame.f_code, self._event
+        if code.co_filename not in self._files:
+            return None
+        frame.f_trace_opcodes = self._by_instruction
+
+        def trace(frame: FrameType, kind: str, _: object) -> Any:
+            if kind == event:
+                self.pass_moment(code, frame.f_lasti, frame.f_lineno)
+            return trace
+
+        return trace
 
     def pass_moment(self, code: CodeType, offset: int, line: int | None) -> None:
         """Come to an instruction; one that belongs to no line ends a generator.
@@ -81,7 +92,7 @@ class Interrupt:
         """
         if line is not None and offset not in never_interrupted(code):
             number = len(self.moments)
-            self.moments.append((code.co_filename, line, offset))
+            self.moments.append((code, line, offset))
             if number == self._at:
                 raise Interrupted
 
@@ -168,6 +179,34 @@ def never_interrupted(code: CodeType) -> frozenset[int]:
             first = instructions[begin].offset
             ends |= {each.offset for each in every if first <= each.offset <= call.offset}
     return frozenset(ends)
+
+
+def may_be_left_out(moment: Moment, following: Moment) -> bool:
+    """Whether an exception at this moment has the effects of one at the moment after it.
+
+    So it is where the instruction in between only reads, and one handler catches both exceptions.
+    """
+    code, _, offset = moment
+    return following[0] is code and following[2] in _after_reads(code).get(offset, ())
+
+
+@cache
+def _after_reads(code: CodeType) -> dict[int, set[int]]:
+    """Return the offsets of what may come after each instruction that only reads."""
+    found: dict[int, set[int]] = {}
+    for each, following in pairwise(dis.get_instructions(code)):
+        if each.opname.startswith(_READS):
+            jumps = each.opcode in dis.hasjrel or each.opcode in dis.hasjabs
+            after = {following.offset, each.argval} if jumps else {following.offset}
+            handler = _handler(code, each.offset)
+            found[each.offset] = {to for to in after if _handler(code, to) == handler}
+    return found
+
+
+def _handler(code: CodeType, offset: int) -> object:
+    """Return what catches an exception of an instruction; before 3.11, no read changes that."""
+    ranges = getattr(dis.Bytecode(code), "exception_entries", ())
+    return next((each for each in ranges if each.start <= offset < each.end), None)
 
 
 class Player:
