@@ -245,7 +245,7 @@ def counted(
     served, refused, flood = 0, 0, 0
     for time, process, is_served in arrivals:
         if not is_served:
-            ends.setdefault(process, time + flood_seconds - 1e-9)
+            ends.setdefault(process, time + flood_seconds + 1e-9)
         is_late = time >= ends.get(process, time + 1)
         served += is_served and is_late
         refused += not is_served and is_late
