@@ -53,14 +53,14 @@ does not set the rate."""
 REMEMBERED: Final = 64.0
 """Requests that passed and count for the measured rate. Beyond that, older ones count half."""
 
-BELOW: Final = 0.94
+BELOW: Final = 0.96
 """Share of the measured rate that the pace has after a refusal."""
 
 RISE: Final = 0.02
 """Share of the rate by which the pace has risen when as many requests have passed as the rate rests
 on. Twice as many let it rise four times as much."""
 
-LEAST_BASIS: Final = 12.0
+LEAST_BASIS: Final = 18.0
 """Requests that the rate rests on, at least."""
 
 RARER: Final = 8.0
