@@ -238,6 +238,23 @@ def test_a_process_sends_at_most_35_retries_until_something_succeeds(threads: in
     assert len(world.sent) - len(made) == 35
 
 
+def test_a_first_attempt_is_a_probe_as_soon_as_it_begins() -> None:
+    """No retry is sent while a first attempt begins each 0.4 s, although its answer takes 0.3 s."""
+    world = World(fails_until(inf), takes=0.3)
+    others = world.session(world.settings(retry=ONCE, store=world.store))
+
+    def call_often() -> None:
+        for _ in range(50):
+            others.get(API)
+            world.clock.sleep(0.1)
+
+    world.caller("others", call_often)
+    retry = RetryPolicy(deadline=5.0)
+    world.call(10.0, "A", "GET /", world.session(world.settings(store=world.store, retry=retry)))
+    world.run()
+    assert [sent.time for sent in world.sent if sent.caller == "A"] == [10.0]
+
+
 def test_after_the_return_a_held_call_is_sent_before_its_deadline() -> None:
     """If the deadline of a held call comes before its release, its retry is sent all the same."""
 
