@@ -25,7 +25,7 @@ from requests_authretry import (
 from requests_authretry._core.outage import DOWN, SPACING
 from requests_authretry.testing import FakeClock
 from tests.support.limits import ONCE, crowd, hint, target
-from tests.support.scenario import World, timeline
+from tests.support.scenario import Answer, World, timeline
 from tests.support.sessions import API, Rig
 
 if TYPE_CHECKING:
@@ -236,6 +236,48 @@ def test_a_process_sends_at_most_35_retries_until_something_succeeds(threads: in
         world.caller(f"{number}", work, at=number / threads)
     world.run()
     assert len(world.sent) - len(made) == 35
+
+
+def test_a_first_attempt_is_a_probe_as_soon_as_it_begins() -> None:
+    """No retry is sent while a first attempt begins each 0.4 s, although its answer takes 0.3 s."""
+    world = World(fails_until(inf), takes=0.3)
+    others = world.session(world.settings(retry=ONCE, store=world.store))
+
+    def call_often() -> None:
+        for _ in range(50):
+            others.get(API)
+            world.clock.sleep(0.1)
+
+    world.caller("others", call_often)
+    retry = RetryPolicy(deadline=5.0)
+    world.call(10.0, "A", "GET /", world.session(world.settings(store=world.store, retry=retry)))
+    world.run()
+    assert [sent.time for sent in world.sent if sent.caller == "A"] == [10.0]
+
+
+def test_after_the_return_a_held_call_is_sent_before_its_deadline() -> None:
+    """If the deadline of a held call comes before its release, its retry is sent all the same."""
+
+    def answer(request: Request) -> Answer:
+        takes = 5.0 if request.caller == "older" else 0.0
+        return Answer(200, takes=takes) if request.time > 9.7 else Answer(503)
+
+    world = World(answer)
+    others = world.session(world.settings(retry=ONCE, store=world.store))
+
+    def call_often() -> None:
+        for _ in range(50):  # the last of these calls succeeds, and releases one retry
+            others.get(API)
+            world.clock.sleep(0.2)
+
+    world.caller("others", call_often)
+    retry = RetryPolicy(deadline=5.0)
+    world.call(4.5, "older", "GET /", world.session(world.settings(store=world.store)))
+    world.call(4.9, "A", "GET /", world.session(world.settings(store=world.store, retry=retry)))
+    assert world.run()[-2:] == timeline("""
+        9.8  older  GET / -> 200 after 5 s
+        9.8  A      GET / -> 200
+    """)
 
 
 def test_while_others_send_first_attempts_no_retry_is_sent() -> None:

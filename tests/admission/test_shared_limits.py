@@ -427,3 +427,15 @@ def test_a_store_that_fails_leaves_an_outage_in_this_process(
         assert rig.get().status_code == 503
         looks_end()
     assert StoreFailed("outage", doing, "OSError") in rig.told(StoreFailed)
+
+
+def test_an_outage_that_others_have_told_of_is_not_told_again(
+    clock: FakeClock, store: MemoryStore, there: Elsewhere
+) -> None:
+    """Of all processes that see an outage, one writes it into the store, and the others read."""
+    store.push(OUTAGE_KEY, 5.0)
+    rig = process(clock, there, *[503] * DOWN)
+    for _ in range(DOWN):
+        rig.get()
+    looks_end()
+    assert {seconds for _, seconds, _ in there.asked} == {0.0}
