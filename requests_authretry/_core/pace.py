@@ -262,6 +262,7 @@ def _search_again(pace: Pace, share: float, began: float, now: float) -> Pace:
         spent=0.0,
         recent=0,
         expected=share,
+        caution=1.0,
         patience=min(2 * pace.patience, MOST_PATIENCE),
         floor=Floor(since=began),
     )
