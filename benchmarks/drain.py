@@ -165,7 +165,8 @@ def runs(given: Namespace) -> list[Run]:
         if not is_asked:
             continue
         if is_fleet:
-            found += [Run("ours", replace(drain, store=store)) for store in given.stores]
+            stores = given.stores if "ours" in given.clients else ()
+            found += [Run("ours", replace(drain, store=store)) for store in stores]
         elif given.short and drain.form != "seconds":
             found.append(Run("ours", drain))
         else:

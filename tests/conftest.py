@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
+import threading
 import warnings
 from contextlib import ExitStack
 from itertools import count
@@ -67,6 +69,25 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         others = [item for item in items if "recorded" not in getattr(item, "fixturenames", ())]
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if item not in others]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Let coverage not watch a test that is marked ``uncovered``.
+
+    The mark ``no_cover`` of pytest-cov has no effect in the workers of pytest-xdist: there, a
+    second measurement is under way.
+    """
+    if item.get_closest_marker("uncovered") is None:
+        return (yield)
+    trace, trace_of_threads = sys.gettrace(), threading.gettrace()
+    sys.settrace(None)
+    threading.settrace(None)
+    try:
+        return (yield)
+    finally:
+        sys.settrace(trace)
+        threading.settrace(trace_of_threads)
 
 
 def pytest_runtest_logfinish() -> None:

@@ -17,8 +17,7 @@ def name(drain: Drain) -> str:
     return f"{drain.form} {drain.shape} {drain.processes}x{drain.threads}"
 
 
-# Thousands of calls run lines that other tests run once: coverage would only make this slow.
-@pytest.mark.no_cover
+@pytest.mark.uncovered
 @pytest.mark.parametrize("drain", SHORT, ids=name)
 def test_a_drain_of_4_s_follows_what_passes(drain: Drain) -> None:
     """25 a second with a burst of 2, and no word of when: 4.6 s in place of 4, and 5 refusals."""
@@ -26,14 +25,14 @@ def test_a_drain_of_4_s_follows_what_passes(drain: Drain) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.no_cover
+@pytest.mark.uncovered
 @pytest.mark.parametrize("drain", LONG, ids=name)
 def test_a_drain_of_60_s_follows_what_passes(drain: Drain) -> None:
     """25 a second with a burst of 2, and no word of when: 63 s in place of 60, and 30 refusals."""
     assert figures(drain).misses(drain.aim) == []
 
 
-@pytest.mark.no_cover
+@pytest.mark.uncovered
 def test_a_drain_is_the_same_each_time() -> None:
     """Two processes that share a store do the same in the same virtual time."""
     drain = replace(SHORT[0], processes=2, threads=4)

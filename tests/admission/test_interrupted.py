@@ -540,7 +540,7 @@ def test_an_exception_at_any_line_costs_no_other_call(
 
 
 @pytest.mark.slow
-@pytest.mark.no_cover  # coverage makes it twice as slow, and the lines are those of the test above
+@pytest.mark.uncovered
 @pytest.mark.parametrize("scene", SCENES + MORE_SCENES)
 def test_an_exception_at_any_instruction_costs_no_other_call(
     scene: type[Scene], idle: list[Player]

@@ -161,17 +161,10 @@ def adds_up(session: requests.Session, clock: OwnTime, method: str) -> tuple[Any
     return told.steps
 
 
-@pytest.mark.parametrize(
-    "part",
-    # The first part runs all lines that the others run: coverage would only make these slow.
-    [
-        0,
-        *(
-            pytest.param(part, marks=[pytest.mark.slow, pytest.mark.no_cover])
-            for part in range(1, 10)
-        ),
-    ],
-)
+MORE = [pytest.mark.slow, pytest.mark.uncovered]
+
+
+@pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=MORE) for part in range(1, 10))])
 def test_waits_and_attempts_are_the_whole_call(part: int) -> None:
     """In 10 000 random scenarios they follow one another without a gap, and sum up to the call.
 

@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 LATENCY: Final = 0.05
 """Seconds from a request to its answer; it arrives in the middle of that time."""
 
-_BEGINS: Final = 0.4
-"""When in a second of POSIX time a drain begins, as dates are whole seconds."""
-
 
 class Shape(NamedTuple):
     """A token bucket: what it gains in a second, and what it holds."""
@@ -93,7 +90,7 @@ class Drain:
         processes: Processes that share a store, and the calls in equal parts.
         threads: Threads of each process.
         store: The kind of their store: ``memory`` in virtual time, ``file`` or ``redis``.
-        seed: The source of random numbers.
+        seed: The source of random numbers, for waits and for the begin in a second of POSIX time.
         is_paced: Whether rate limits are kept by pacing.
     """
 
@@ -164,7 +161,7 @@ def figures(drain: Drain, **settings: Any) -> Figures:
     limits = RateLimits() if drain.is_paced else RateLimits(pacing=False)
     for process, part in enumerate(drain.parts):
         shared = {"store": world.store} if drain.processes > 1 else {}
-        chosen = {"clock": world.process(ahead=_BEGINS), "limits": limits, **shared, **settings}
+        chosen = {"clock": world.process(ahead=world.ahead), "limits": limits, **shared, **settings}
         session = world.session(world.settings(**chosen))
         numbers = iter(part)
         for thread in range(drain.threads):
@@ -184,8 +181,10 @@ class _Draining(World):
     """The server and the callers of one drain."""
 
     def __init__(self, drain: Drain) -> None:
-        random = Random(drain.seed).random  # noqa: S311 (it spreads waits)
-        super().__init__(self._reply, takes=LATENCY / 2, random=random)
+        random = Random(drain.seed)  # noqa: S311 (it spreads waits)
+        # Dates are whole seconds: it matters when in a second of POSIX time a drain begins.
+        self.ahead = random.random()
+        super().__init__(self._reply, takes=LATENCY / 2, random=random.random)
         self._drain, self._bucket = drain, TokenBucket(*drain.shape)
         self._current: dict[str, int] = {}
         self._attempts: Counter[int] = Counter()
@@ -208,7 +207,7 @@ class _Draining(World):
     def _reply(self, request: Request) -> Answer:
         self._attempts[self._current[request.caller]] += 1
         is_served = self._bucket.take(request.time)
-        posix = BEGAN + _BEGINS + request.time
+        posix = BEGAN + self.ahead + request.time
         said = self._bucket.says(self._drain.form, posix, is_served=is_served)
         return Answer(200 if is_served else 429, said)
 
