@@ -14,6 +14,7 @@ from .._clock import SystemClock
 from .._core.copying import CopiedAsItself
 from ._cool_downs import as_text, bounded, pushed
 from ._lockfile import file_name, lock_file
+from ._slots import taken
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -26,6 +27,8 @@ _WRITE_TIMEOUT = 10.0
 """Seconds to wait for another process that is writing; it holds the file for milliseconds."""
 _PUSH_TIMEOUT = 1.0
 """The same for a cool-down, which others can do without: nobody waits long to share one."""
+_TAKE_TIMEOUT, _TAKE_POLL = 0.05, 0.002
+"""The same for slots, and the time between two looks at the lock: slots that come later are late."""
 
 
 class _ForeignError(FileExistsError):
@@ -37,7 +40,7 @@ class _TornError(OSError):
 
 
 class FileStore(CopiedAsItself):
-    """Keeps tokens and cool-downs in a file, for later runs and all processes that name its path.
+    """Keeps tokens, cool-downs and slots in a file, for later runs and all processes that name its path.
 
     Only its owner can read the file, from the first byte on. The file is replaced as a whole: no
     reader sees half of it, and a power cut brings no spent refresh token back. A torn file does not
@@ -50,8 +53,8 @@ class FileStore(CopiedAsItself):
     Args:
         path: The file; ``~`` is the home directory. Missing folders are made, for the owner only.
             Lock files beside it stay there, and so do tokens, until you remove the file;
-            cool-downs that are over are dropped by the next one.
-        clock: Counts the seconds of cool-downs, by its ``time()``, which all processes of a machine
+            cool-downs that are over are dropped by the next one. Slots stand in a file beside it.
+        clock: Counts the seconds of cool-downs and slots, by its ``time()``, which all processes of a machine
             share; None: the system clock. A clock that is set back makes no cool-down longer than
             it was, and one that is set forward may end it. Give tests their own clock, as with
             `MemoryStore`.
@@ -107,6 +110,24 @@ class FileStore(CopiedAsItself):
             if kept is not records:
                 self._replace(kept)
         return left
+
+    def take(self, key: str, rate: float, burst: float, count: int) -> float:
+        """Take slots, as `Store` says, and drop limits that are idle.
+
+        They stand in a file of their own beside this one, whose name ends with ``.slots``: it is
+        written several times a second, and holds nothing that a power cut must spare.
+
+        Raises:
+            OSError: That file cannot be read or written, or is not ours.
+            TimeoutError: Another process is writing it and does not end within 50 ms.
+        """
+        slots = FileStore(f"{self.path}.slots")
+        with lock_file(f"{slots.path}.lock", _TAKE_TIMEOUT, _TAKE_POLL):
+            records = slots._kept_records()
+            first, kept = taken(records, key, rate, burst, count, self._clock.time())
+            if kept is not records:
+                slots._replace(kept)
+        return first
 
     @property
     def place(self) -> tuple[str, str]:
