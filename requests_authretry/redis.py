@@ -106,7 +106,7 @@ A key lives until all that it says is that the limit is idle.
 
 
 class RedisStore(CopiedAsItself):
-    """Keeps tokens, cool-downs and slots in Redis, for all machines that name the same server and prefix.
+    """Keeps tokens, cool-downs and slots in Redis, for machines that name one server and prefix.
 
     Safe to use from many threads and processes, after a fork too. A server that is away costs an
     `OSError` each time; when it is back, the store works again.

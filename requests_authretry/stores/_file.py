@@ -28,7 +28,7 @@ _WRITE_TIMEOUT = 10.0
 _PUSH_TIMEOUT = 1.0
 """The same for a cool-down, which others can do without: nobody waits long to share one."""
 _TAKE_TIMEOUT, _TAKE_POLL = 0.05, 0.002
-"""The same for slots, and the time between two looks at the lock: slots that come later are late."""
+"""The same for slots, which nobody waits for, and the time between two looks at the lock."""
 
 
 class _ForeignError(FileExistsError):
@@ -40,7 +40,7 @@ class _TornError(OSError):
 
 
 class FileStore(CopiedAsItself):
-    """Keeps tokens, cool-downs and slots in a file, for later runs and all processes that name its path.
+    """Keeps tokens, cool-downs and slots in a file, for later runs and processes that name it.
 
     Only its owner can read the file, from the first byte on. The file is replaced as a whole: no
     reader sees half of it, and a power cut brings no spent refresh token back. A torn file does not
@@ -54,10 +54,10 @@ class FileStore(CopiedAsItself):
         path: The file; ``~`` is the home directory. Missing folders are made, for the owner only.
             Lock files beside it stay there, and so do tokens, until you remove the file;
             cool-downs that are over are dropped by the next one. Slots stand in a file beside it.
-        clock: Counts the seconds of cool-downs and slots, by its ``time()``, which all processes of a machine
-            share; None: the system clock. A clock that is set back makes no cool-down longer than
-            it was, and one that is set forward may end it. Give tests their own clock, as with
-            `MemoryStore`.
+        clock: Counts the seconds of cool-downs and slots, by its ``time()``, which all processes of
+            a machine share; None: the system clock. A clock that is set back makes no cool-down
+            longer than it was, and one that is set forward may end it. Give tests their own clock,
+            as with `MemoryStore`.
     """
 
     def __init__(self, path: str | os.PathLike[str], clock: Clock | None = None) -> None:

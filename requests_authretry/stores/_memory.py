@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 class MemoryStore(CopiedAsItself):
-    """Keeps tokens, cool-downs and slots for the life of the process, for all settings that name it.
+    """Keeps tokens, cool-downs and slots while the process lives, for all settings that name it.
 
     Safe to use from many threads. A copy in memory is the same store, so that a deep-copied
     session goes on sharing its token; a pickle carries no record and makes an empty store.
 
     Args:
-        clock: Counts the seconds of cool-downs and slots, by its ``monotonic()``; None: the system clock.
-            Where ``Settings(clock=...)`` has a clock of its own, as in tests with
+        clock: Counts the seconds of cool-downs and slots, by its ``monotonic()``; None: the system
+            clock. Where ``Settings(clock=...)`` has a clock of its own, as in tests with
             `requests_authretry.testing.FakeClock`, give the store the same one: else a cool-down
             goes on here when it is over there.
     """

@@ -434,8 +434,8 @@ def test_an_idle_limit_has_slots_of_the_past(taking: Any) -> None:
 
 def test_no_slot_is_more_than_an_hour_ahead(taking: Any) -> None:
     """A million slots of a slow limit, or one of the slowest, put the next one an hour ahead."""
-    for rate, count in ((SLOW, 10**6), (5e-324, 1), (SLOW, 1)):
-        taking.take("key", rate, 1, count)
+    for rate, slots in ((SLOW, 10**6), (5e-324, 1), (SLOW, 1)):
+        taking.take("key", rate, 1, slots)
         assert taking.take("key", 1000.0, 1, 1) == about(3600.0)
 
 

@@ -321,7 +321,7 @@ def test_slots_do_not_pile_up(path: Path) -> None:
 
 
 def test_slots_of_next_year_are_forgotten(path: Path) -> None:
-    """After the clock was set back, limits that nobody uses are gone a while after the next take."""
+    """After the clock was set back, limits that nobody uses are gone a while after the next."""
     clock = FakeClock()
     store = FileStore(path, clock)
     store.take("host", 1.0, 1, 3)
