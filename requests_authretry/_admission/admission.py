@@ -133,6 +133,7 @@ class Admission:
             waiter,
             has_sent=has_sent,
             own=own,
+            on_order=self._shared_limits.take_slots,
         )
         if isinstance(numbers, TooLate):
             return Stop(Reason.WAIT_TOO_LONG, numbers.opens_in, numbers.scope)

@@ -6,6 +6,7 @@ from bisect import bisect_left, insort
 from typing import TYPE_CHECKING
 
 from .._core.bounds import LEAST_ATTEMPT
+from .._core.shared_slots import Supply
 
 if TYPE_CHECKING:
     from .._core.rate_limit import RateState
@@ -20,17 +21,23 @@ class RateLimitQueue:
         announced: End of the cool-down that was last announced, in monotonic seconds.
         lifted_until: When the cool-down would have ended that a user lifted; the store may still
             keep it.
+        supply: The slots that were taken from a store.
     """
 
     def __init__(self, state: RateState) -> None:
         self.state = state
         self.announced = self.lifted_until = state.not_before
+        self.supply = Supply()
         self._line: list[tuple[bool, int, Waiter]] = []
 
     def place(self, waiter: Waiter) -> int:
         """Return how many calls wait before this one."""
         self._drop_those_over()
         return bisect_left(self._line, waiter.rank)
+
+    def waiting_with(self, waiter: Waiter) -> int:
+        """Return how many calls wait, this one included."""
+        return len(self._line) + (not self._holds(waiter))
 
     def enter(self, waiter: Waiter) -> None:
         """Let a call wait in the queue."""
@@ -68,8 +75,8 @@ class RateLimitQueue:
             del self._line[0]
 
     def clear(self) -> None:
-        """Forget the calls that wait."""
-        self._line = []
+        """Forget the calls that wait, and the slots that they were to have."""
+        self._line, self.supply = [], Supply()
 
     @property
     def is_empty(self) -> bool:

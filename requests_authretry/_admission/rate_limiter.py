@@ -13,11 +13,13 @@ from .._core.bounds import MAX_COOL_DOWN_SECONDS
 from .._core.rate_limit import AskAgain, RateState, Slot, TooLate
 from .._core.records import Reason
 from .._core.scope import Reach, Scope
+from .._core.shared_slots import on_away, on_taken
 from .._core.target import origin_name
 from .._locks import ForkSafeLock
 from .field_memory import FieldMemory
 from .policy_names import PolicyNames
 from .rate_limit_queue import RateLimitQueue
+from .slot_orders import SlotOrders
 from .table import Table
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from .._core.target import Target
     from .._protocols import Clock
     from .outage_tracker import OutageTracker
+    from .slot_orders import Order
     from .waiting import Waiter
 
 _SWEEP_SECONDS, _SWEPT = 1.0, 100
@@ -67,9 +70,10 @@ class RateLimiter:
         look_at: When to look into the store next, inf where no store is shared.
         names: The policies that servers name.
         memory: The rate-limit fields of the last answers.
+        slot_orders: The slots to be taken from a store; hold the lock.
     """
 
-    def __init__(self, clock: Clock, outages: OutageTracker) -> None:
+    def __init__(self, clock: Clock, outages: OutageTracker, *, shares_slots: bool = False) -> None:
         self._clock = clock
         self._queues: OrderedDict[Scope, RateLimitQueue] = OrderedDict()
         self._origins: dict[str, dict[Scope, None]] = {}  # the queues of each origin
@@ -81,6 +85,7 @@ class RateLimiter:
         self._arrivals = 0
         self._lock = ForkSafeLock(self._forget_waiting)
         self.look_at = inf
+        self.slot_orders = SlotOrders(is_on=shares_slots)
         self.check_after = inf
         self.outages = outages
         self.is_troubled = False
@@ -124,7 +129,13 @@ class RateLimiter:
             self._drop_if_over(oldest, now)
 
     def wait_for_slot(
-        self, target: Target | None, waiter: Waiter, *, has_sent: bool, own: OwnWait | None
+        self,
+        target: Target | None,
+        waiter: Waiter,
+        *,
+        has_sent: bool,
+        own: OwnWait | None,
+        on_order: Callable[[], object] = bool,
     ) -> Mapping[Scope, int] | TooLate:
         """Wait until a request may be sent, or until the waiter's session is closed.
 
@@ -137,6 +148,7 @@ class RateLimiter:
             waiter: The call that waits.
             has_sent: Whether the call has sent an attempt before.
             own: What the call waits for whatever the rate limits say, None for nothing.
+            on_order: Is called where slots are to be taken from the store, see `next_order`.
 
         Returns:
             The number of the request at each rate limit that knows of it, or why it is too late.
@@ -158,6 +170,8 @@ class RateLimiter:
                     if slowest is not None:
                         slowest.enter(waiter)
                     standing = slowest
+                if self.slot_orders.has_news:
+                    on_order()
                 if not isinstance(answer, AskAgain):
                     return answer
                 waiter.sleep(answer.seconds, answer.reason, answer.retry_after)
@@ -186,11 +200,11 @@ class RateLimiter:
         """
         queues = {} if target is None else self._queues_of(target, now)
         if own is None or own.until <= now:
-            return _ask(queues, waiter, now, may_test=may_test)
+            return _ask(queues, self.slot_orders, waiter, now, may_test=may_test)
         ends = (queue.state.not_before for queue in queues.values())
         if max(ends, default=-inf) < own.until:
             return None, AskAgain(own.until - now, own.reason, own.retry_after)
-        slowest, answer = _ask(queues, waiter, now, may_test=may_test)
+        slowest, answer = _ask(queues, self.slot_orders, waiter, now, may_test=may_test)
         if isinstance(answer, AskAgain):
             left = own.until - now
             # What follows its own wait is a wait of another reason, unless it is hardly longer.
@@ -379,6 +393,34 @@ class RateLimiter:
         if reach is not known:
             self._reaches.put(at, reach, now)
 
+    def next_order(self) -> Order | None:
+        """Return the next slots to be taken from the store, None for none."""
+        with self._lock:
+            return self.slot_orders.pop()
+
+    def on_slots(self, order: Order, seconds: float) -> None:
+        """Give slots that were taken to the calls that wait for them.
+
+        Args:
+            order: What was taken.
+            seconds: When the first one is due, in seconds from now.
+        """
+        with self._lock:
+            queue = self._queues.get(order.scope)
+            if queue is not None:
+                now = self._clock.monotonic()
+                queue.supply = on_taken(queue.supply, seconds, order.number, order.rate, now)
+                queue.wake_first()
+
+    def on_store_away(self, order: Order) -> None:
+        """Keep a pace of this process for a while: the store did not give these slots in time."""
+        with self._lock:
+            self.slot_orders.on_away(self._clock.monotonic())
+            queue = self._queues.get(order.scope)
+            if queue is not None:
+                queue.supply = on_away(queue.supply)
+                queue.wake_first()
+
     def states(self) -> list[tuple[Scope, RateState]]:
         """Return what is known of each rate limit."""
         with self._lock:
@@ -443,11 +485,17 @@ class RateLimiter:
         """Forget the waiting threads: they are not in the child process."""
         for queue in self._queues.values():
             queue.clear()
+        self.slot_orders.clear()
         self.update_check_after()
 
 
 def _ask(
-    queues: Mapping[Scope, RateLimitQueue], waiter: Waiter, now: float, *, may_test: bool
+    queues: Mapping[Scope, RateLimitQueue],
+    orders: SlotOrders,
+    waiter: Waiter,
+    now: float,
+    *,
+    may_test: bool,
 ) -> tuple[RateLimitQueue | None, AskAgain | TooLate | dict[Scope, int]]:
     """Take a slot of each rate limit, if all of them have one for this call.
 
@@ -462,8 +510,9 @@ def _ask(
     states: list[tuple[RateLimitQueue, RateState]] = []
     numbers: dict[Scope, int] = {}
     for scope, queue in queues.items():
+        orders.order(scope, queue, waiter, now)
         state, answer = rate_limit.ask(
-            queue.state,
+            orders.paced(queue, now),
             queue.place(waiter),
             now,
             waiter.deadline,
@@ -481,4 +530,5 @@ def _ask(
         return slowest, longest
     for queue, state in states:
         queue.state = state
+        orders.on_sent(queue, now)
     return None, numbers

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from operator import methodcaller
 from threading import Thread
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from .._core.bounds import MAX_COOL_DOWN_SECONDS
+from .._core.shared_slots import LATEST_SECONDS
 from .._core.validation import is_finite
 from .._events import CoolingDown, StoreFailed, logger, tell
 from .._locks import ForkSafeLock
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from .._core.scope import Scope
     from .._events import Listener
     from .._protocols import Clock, Store
+    from .slot_orders import Order
 
 LOOK_SECONDS = 1.0
 """The time between two looks into the store, while requests are sent."""
@@ -32,6 +35,13 @@ _MOST_WATCHED, _WATCHED_SECONDS = 100, 3600.0
 
 _MOST_UNTOLD = 1000
 """Cool-downs that wait for a store which does not answer; older ones stay in this process."""
+
+
+_ALONE = {
+    "cool-down": "a cool-down is in this process only",
+    "slots": "this process keeps a pace of its own",
+}
+"""What it means for a process that the store failed."""
 
 
 class SharedLimits:
@@ -52,7 +62,7 @@ class SharedLimits:
         self._untold: dict[Scope, float] = {}
         self._lock = ForkSafeLock(self._forget_thread)
         self._worker: Thread | None = None
-        self._is_due = False
+        self._to_look_up: dict[Scope, None] = {}
         if store is not None:
             self._plan_next_look()
 
@@ -82,12 +92,19 @@ class SharedLimits:
     def look(self, scopes: Iterable[Scope]) -> None:
         """Read other processes' cool-downs in the background; the next look is a second later."""
         self._plan_next_look()
-        self._is_due = True
-        self._work({}, scopes)
+        self._work({}, scopes, looks=True)
 
-    def _work(self, untold: dict[Scope, float], watched: Iterable[Scope]) -> None:
+    def take_slots(self) -> None:
+        """Take the slots that calls wait for, in the background."""
+        self._work({}, ())
+
+    def _work(
+        self, untold: dict[Scope, float], watched: Iterable[Scope], *, looks: bool = False
+    ) -> None:
         with self._lock:
             self._note(untold, watched)
+            if looks:
+                self._to_look_up |= dict.fromkeys(self._watched.keys(self._clock.monotonic()))
             # One that was never started, as a signal handler's exception came first, is not alive.
             if self._worker is None or not self._worker.is_alive():
                 self._worker = self._thread()
@@ -107,21 +124,47 @@ class SharedLimits:
         return Thread(target=work, name="requests_authretry look", daemon=True)
 
     def _run(self) -> None:
-        """Push and read until there is nothing more to do."""
-        while True:
-            with self._lock:
-                untold, self._untold = self._untold, {}
-                watched = self._watched.keys(self._clock.monotonic()) if self._is_due else []
-                self._is_due = False
-                if not untold and not watched:
-                    self._worker = None
-                    return
-            for scope, until in untold.items():
-                seconds = until - self._clock.monotonic()
-                self._ask_store("push", methodcaller("push", str(scope), seconds))
-            for scope in watched:
-                left = self._ask_store("read", methodcaller("push", str(scope), 0.0))
-                self._adopt(scope, left)
+        """Ask the store until there is nothing more to ask for now."""
+        while (work := self._next_work()) is not None:
+            work()
+
+    def _next_work(self) -> Callable[[], None] | None:
+        """Return what to do next: calls wait for slots, other processes for cool-downs."""
+        with self._lock:
+            order, begin = self.limiter.next_order(), self.limiter.slot_orders.operations.begin
+            if order is not None:
+                return partial(self._take, order)
+            now = self._clock.monotonic()
+            if self._untold and begin("push", now):
+                scope = next(iter(self._untold))
+                return partial(self._push, scope, self._untold.pop(scope))
+            if self._to_look_up and begin("read", now):
+                scope = next(iter(self._to_look_up))
+                del self._to_look_up[scope]
+                return partial(self._look_up, scope)
+            self._worker = None
+            return None
+
+    def _take(self, order: Order) -> None:
+        """Take slots; a store that answers late counts as away, as one that fails."""
+        began, arguments = self._clock.monotonic(), (order.rate, order.burst, order.number)
+        take = methodcaller("take", order.scope.key_of("slots"), *arguments)
+        seconds = self._ask_store("slots", "take", take)
+        took = self._clock.monotonic() - began
+        if is_finite(seconds) and seconds <= MAX_COOL_DOWN_SECONDS and took <= LATEST_SECONDS:
+            self.limiter.on_slots(order, seconds)
+            return
+        self.limiter.on_store_away(order)
+        if seconds is not None:
+            self._tell_failure("slots", "take", TimeoutError.__name__)
+
+    def _push(self, scope: Scope, until: float) -> None:
+        seconds = until - self._clock.monotonic()
+        self._ask_store("cool-down", "push", methodcaller("push", str(scope), seconds))
+
+    def _look_up(self, scope: Scope) -> None:
+        left = self._ask_store("cool-down", "read", methodcaller("push", str(scope), 0.0))
+        self._adopt(scope, left)
 
     def _adopt(self, scope: Scope, seconds: object) -> None:
         """Start the cool-down that another process has put into the store."""
@@ -136,18 +179,20 @@ class SharedLimits:
         self.limiter.look_at = self._clock.monotonic() + LOOK_SECONDS
         self.limiter.update_check_after()
 
-    def _ask_store(self, doing: str, ask: Callable[[Store], object]) -> object:
+    def _ask_store(self, what: str, doing: str, ask: Callable[[Store], object]) -> object:
         """Return what the store says, None if it fails: then this process is on its own."""
         if self._store is None:
             return None
         try:
             return ask(self._store)
         except Exception as error:  # noqa: BLE001 (users bring stores)
-            name = type(error).__name__
-            logger.warning("a cool-down is in this process only: the %s failed: %s", doing, name)
             warn_of_store(self._store, doing, error)
-            tell(self._listeners, StoreFailed("cool-down", doing, name))
+            self._tell_failure(what, doing, type(error).__name__)
             return None
+
+    def _tell_failure(self, what: str, doing: str, name: str) -> None:
+        logger.warning("%s: the %s failed: %s", _ALONE[what], doing, name)
+        tell(self._listeners, StoreFailed(what, doing, name))
 
     def _announce(self, scope: Scope, seconds: float, status: int | None) -> None:
         event = CoolingDown(scope.origin, scope.policy, seconds, status, scope.endpoint)
@@ -163,7 +208,8 @@ _known: WeakKeyDictionary[object, dict[object, RateLimiter]] = WeakKeyDictionary
 
 def _limiter_of(store: Store | None, clock: Clock) -> RateLimiter:
     """Return the one limiter of a store object in this process."""
+    new = RateLimiter(clock, OutageTracker(), shares_slots=hasattr(store, "take"))
     try:
-        return _known.setdefault(store, {}).setdefault(clock, RateLimiter(clock, OutageTracker()))
+        return _known.setdefault(store, {}).setdefault(clock, new)
     except TypeError:  # no store, or one that takes no weak reference
-        return RateLimiter(clock, OutageTracker())
+        return new
