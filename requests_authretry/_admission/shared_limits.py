@@ -1,4 +1,4 @@
-"""Cool-downs in a store, so that processes and machines wait together."""
+"""Cool-downs and slots in a store, so that processes and machines share a rate limit."""
 
 from __future__ import annotations
 
@@ -48,8 +48,9 @@ class SharedLimits:
     """The cool-downs of a process, and those in a store. Thread-safe.
 
     A thread of its own pushes the cool-downs of this process and reads those of others, once a
-    second at most and only while requests are sent. So no request waits for the store. There is
-    one such thread at a time, and none without a store.
+    second at most and only while requests are sent. It takes slots for calls that wait for them, in
+    batches. So no request waits for the store. There is one such thread at a time, and none
+    without a store. It asks the store ten times a second at most, see `StoreOperations`.
 
     Attributes:
         limiter: The rate limits of this process.
@@ -62,6 +63,7 @@ class SharedLimits:
         self._untold: dict[Scope, float] = {}
         self._lock = ForkSafeLock(self._forget_thread)
         self._worker: Thread | None = None
+        self._is_due = False
         self._to_look_up: dict[Scope, None] = {}
         if store is not None:
             self._plan_next_look()
@@ -92,19 +94,16 @@ class SharedLimits:
     def look(self, scopes: Iterable[Scope]) -> None:
         """Read other processes' cool-downs in the background; the next look is a second later."""
         self._plan_next_look()
-        self._work({}, scopes, looks=True)
+        self._is_due = True
+        self._work({}, scopes)
 
     def take_slots(self) -> None:
         """Take the slots that calls wait for, in the background."""
         self._work({}, ())
 
-    def _work(
-        self, untold: dict[Scope, float], watched: Iterable[Scope], *, looks: bool = False
-    ) -> None:
+    def _work(self, untold: dict[Scope, float], watched: Iterable[Scope]) -> None:
         with self._lock:
             self._note(untold, watched)
-            if looks:
-                self._to_look_up |= dict.fromkeys(self._watched.keys(self._clock.monotonic()))
             # One that was never started, as a signal handler's exception came first, is not alive.
             if self._worker is None or not self._worker.is_alive():
                 self._worker = self._thread()
@@ -131,10 +130,14 @@ class SharedLimits:
     def _next_work(self) -> Callable[[], None] | None:
         """Return what to do next: calls wait for slots, other processes for cool-downs."""
         with self._lock:
-            order, begin = self.limiter.next_order(), self.limiter.slot_orders.operations.begin
+            # Inside: who orders meanwhile finds this thread alive, and leaves the order to it.
+            order = self.limiter.next_order()
             if order is not None:
                 return partial(self._take, order)
-            now = self._clock.monotonic()
+            now, begin = self._clock.monotonic(), self.limiter.slot_orders.operations.begin
+            if self._is_due:
+                self._is_due = False
+                self._to_look_up |= dict.fromkeys(self._watched.keys(now))
             if self._untold and begin("push", now):
                 scope = next(iter(self._untold))
                 return partial(self._push, scope, self._untold.pop(scope))
@@ -186,7 +189,9 @@ class SharedLimits:
         try:
             return ask(self._store)
         except Exception as error:  # noqa: BLE001 (users bring stores)
-            warn_of_store(self._store, doing, error)
+            # That a store is slow for once is nothing that a developer can cure.
+            if doing != "take" or not isinstance(error, TimeoutError):
+                warn_of_store(self._store, doing, error)
             self._tell_failure(what, doing, type(error).__name__)
             return None
 

@@ -21,7 +21,7 @@ IDLE: Final = -inf
 
 
 class Ask(NamedTuple):
-    """A wish for slots.
+    """What a take asks for.
 
     Attributes:
         advance: Seconds by which it advances the time of the next slot.
@@ -33,7 +33,7 @@ class Ask(NamedTuple):
 
 
 def ask_for(rate: object, burst: object, count: object) -> Ask | None:
-    """Return a wish for slots.
+    """Return what a take asks for.
 
     Args:
         rate: Slots a second.
@@ -60,11 +60,11 @@ def reserve(lead: float, ask: Ask) -> tuple[float, float]:
     Args:
         lead: When the next slot is due, in seconds from now, `MAX_LEAD` at most; `IDLE` where
             nothing is known.
-        ask: What is wished for.
+        ask: What a take asks for.
 
     Returns:
         When the first slot is due, below zero if that long ago, and the lead after it. A slot is
-        due `MAX_LEAD` from now at most: what is wished for beyond that is not counted.
+        due `MAX_LEAD` from now at most: what is asked for beyond that is not counted.
     """
     # Not -0.0, which people would see.
     first = max(lead, -ask.idle) + 0.0
