@@ -164,6 +164,11 @@ class Store(Protocol):
       ``count`` is below 1, or a number is not finite, or where a release with another format keeps
       slots under that key, nothing is taken and the result is 0.0. It raises `OSError`. Without
       ``take``, each process keeps a pace of its own.
+    * ``keep(key: str, text: str, seconds: float) -> str | None``, which keeps a text for so many
+      seconds in place of the one that is kept under that key, and returns it. If ``seconds`` is not
+      above zero, nothing is changed and it returns what is kept; None for nothing. More than an
+      hour counts as an hour. What is kept stands apart from records, cool-downs and slots. It
+      raises `OSError`. Without it, each process finds the pace of the fleet by itself.
     """
 
     def read(self, key: str) -> str | None:

@@ -218,6 +218,18 @@ class RedisStore(CopiedAsItself):
         arguments = (name, *ask, MAX_LEAD, *SLOTS_FORMAT.values())
         return float(_asked(lambda: self._redis().eval(_TAKE, 1, *arguments)))
 
+    def keep(self, key: str, text: str, seconds: float) -> str | None:
+        """Keep a text for a while, as `Store` says; once it is over, Redis drops it by itself.
+
+        Raises:
+            OSError: The server is out of reach, or refuses, or what is kept there is no text.
+        """
+        life, name = math.ceil(bounded(seconds) * 1000), f"kept:{file_name(key)}"
+        if not life:
+            return self.read(name)
+        _asked(lambda: self._redis().set(self._prefix + name, text, px=life))
+        return text
+
     @property
     def place(self) -> tuple[object, ...]:
         """Name server and prefix: the same for all stores that keep their records there."""

@@ -58,6 +58,8 @@ def calls(store: RedisStore) -> tuple[Callable[[], object], ...]:
         lambda: store.push("key", 60.0),
         lambda: store.push("key", 0.0),
         lambda: store.take("key", 1.0, 1, 1),
+        lambda: store.keep("key", "text", 60.0),
+        lambda: store.keep("key", "", 0.0),
         store.lock("key", 0.0).__enter__,
     )
 
@@ -296,6 +298,13 @@ def test_slots_of_another_release_stay(
     store = RedisStore(redis_server.url)
     assert [store.take("key", 1.0, 1, 1) for _ in range(2)] == [0.0, 0.0]
     assert client.get(SLOTS) == json.dumps(record).encode()
+
+
+def test_the_life_of_a_kept_text(redis_server: RedisServer, client: redis.Redis) -> None:
+    """A text that is kept for a while is a key that lives as long, whatever the store's ``ttl``."""
+    RedisStore(redis_server.url, ttl=5.0).keep("key", "text", 1000.0)
+    name = f"requests_authretry:kept:{file_name('key')}"
+    assert 900_000 < int(client.pttl(name)) <= 1_000_000
 
 
 # The life of a lock

@@ -8,18 +8,21 @@ import stat
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from .._clock import SystemClock
 from .._core.copying import CopiedAsItself
 from ._cool_downs import as_text, bounded, pushed
 from ._lockfile import file_name, lock_file
-from ._slots import taken
+from ._slots import kept, taken
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from .._protocols import Clock
+
+T = TypeVar("T")
 
 _MARK = "requests_authretry"
 _BEGIN = f'{{"{_MARK}"'.encode()
@@ -114,20 +117,26 @@ class FileStore(CopiedAsItself):
     def take(self, key: str, rate: float, burst: float, count: int) -> float:
         """Take slots, as `Store` says, and drop limits that are idle.
 
-        They stand in a file of their own beside this one, whose name ends with ``.slots``: it is
+        They stand in a file of their own beside this one, whose name ends with ``.limits``: it is
         written several times a second, and holds nothing that a power cut must spare.
 
         Raises:
             OSError: That file cannot be read or written, or is not ours.
             TimeoutError: Another process is writing it and does not end within 50 ms.
         """
-        slots = FileStore(f"{self.path}.slots")
-        with lock_file(f"{slots.path}.lock", _TAKE_TIMEOUT, _TAKE_POLL):
-            records = slots._kept_records()
-            first, kept = taken(records, key, rate, burst, count, self._clock.time())
-            if kept is not records:
-                slots._replace(kept)
-        return first
+        return self._change_limits(lambda there, now: taken(there, key, rate, burst, count, now))
+
+    def keep(self, key: str, text: str, seconds: float) -> str | None:
+        """Keep a text for a while, as `Store` says, in the file with the slots.
+
+        Raises:
+            OSError: That file cannot be read or written, or is not ours.
+            TimeoutError: Another process is writing it and does not end within 50 ms.
+        """
+        if not bounded(seconds):  # the file is whole at any time: no lock
+            limits = FileStore(f"{self.path}.limits")
+            return kept(limits._records(), key, text, 0.0, self._clock.time())[0]
+        return self._change_limits(lambda there, now: kept(there, key, text, seconds, now))
 
     @property
     def place(self) -> tuple[str, str]:
@@ -136,6 +145,18 @@ class FileStore(CopiedAsItself):
 
     def __repr__(self) -> str:
         return f"FileStore({str(self.path)!r})"
+
+    def _change_limits(
+        self, change: Callable[[dict[str, object], float], tuple[T, dict[str, object]]]
+    ) -> T:
+        """Change the file beside this one under its lock, and return what the change says."""
+        limits = FileStore(f"{self.path}.limits")
+        with lock_file(f"{limits.path}.lock", _TAKE_TIMEOUT, _TAKE_POLL):
+            records = limits._kept_records()
+            said, changed = change(records, self._clock.time())
+            if changed is not records:
+                limits._replace(changed)
+        return said
 
     def _kept_records(self) -> dict[str, object]:
         """Read the records that the next one is written with; of a torn file none can be kept."""

@@ -11,7 +11,7 @@ from .._clock import SystemClock
 from .._core.copying import CopiedAsItself
 from .._locks import ForkSafeLock
 from ._cool_downs import as_text, pushed
-from ._slots import taken
+from ._slots import kept, taken
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,6 +73,13 @@ class MemoryStore(CopiedAsItself):
             now = self._clock.monotonic()
             first, self._slots = taken(self._slots, key, rate, burst, count, now)
         return first
+
+    def keep(self, key: str, text: str, seconds: float) -> str | None:
+        """Keep a text for a while, as `Store` says."""
+        with self._lock:
+            now = self._clock.monotonic()
+            there, self._slots = kept(self._slots, key, text, seconds, now)
+        return there
 
     def _free_keys(self) -> None:
         """Forget the locks that threads of a parent process hold."""

@@ -520,6 +520,47 @@ def test_processes_take_at_once(shared: Any, others: Callable[[str], Other]) -> 
     assert taken_sometime(shared) == about(16 * 400.0 - 3600.0)
 
 
+def test_a_text_is_kept(taking: Any) -> None:
+    """The last text is kept, in place of the one before, and stands apart from all else."""
+    assert taking.keep("key", "", 0.0) is None
+    for text in ("one", "two"):
+        assert taking.keep("key", text, 1800.0) == text
+    taking.write("key", SECRET)
+    taking.push("other", 60.0)
+    taking.take("key", SLOW, 1, 1)
+    assert taking.keep("key", "", 0.0) == "two"
+    assert taking.keep("other", "", 0.0) is None
+    assert copy.deepcopy(taking).keep("key", "", 0.0) == "two"
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("-inf")])
+def test_what_keeps_nothing(taking: Any, seconds: float) -> None:
+    """Zero seconds, less, and NaN change nothing, and return what is kept."""
+    assert taking.keep("key", "text", seconds) is None
+    taking.keep("key", "there", 1800.0)
+    assert taking.keep("key", "text", seconds) == "there"
+
+
+@pytest.mark.parametrize("seconds", [1e300, float("inf"), 10**400])
+def test_a_text_is_kept_for_an_hour_at_most(taking: Any, seconds: float) -> None:
+    """More than an hour counts as an hour."""
+    assert taking.keep("key", "text", seconds) == "text"
+    assert taking.keep("key", "", 0.0) == "text"
+
+
+@pytest.mark.parametrize("back", [0.0, 0.25, 1e8])
+def test_a_text_is_over(clock_and_store: tuple[FakeClock, Any], back: float) -> None:
+    """What is kept for three seconds is gone three seconds later, if the clock was set back too."""
+    clock, store = clock_and_store
+    store.keep("key", "text", 3.0)
+    clock.advance(-back)
+    store.take("key", 1.0, 1, 1)
+    clock.advance(2.9)
+    assert store.keep("key", "", 0.0) == "text"
+    clock.advance(0.1)
+    assert store.keep("key", "", 0.0) is None
+
+
 def test_slots_pass(clock_and_store: tuple[FakeClock, Any]) -> None:
     """Five slots of ten a second, taken 0.3 s ago, end in 0.2 s: then the next one is due."""
     clock, store = clock_and_store
@@ -714,9 +755,10 @@ def test_what_fails_is_an_oserror(broken: Store) -> None:
 
 @pytest.mark.parametrize("broken", ["file", "redis"], indirect=True)
 def test_slots_that_cannot_be_taken(broken: Any) -> None:
-    """A take from a store that is out of reach is an `OSError`."""
-    with pytest.raises(OSError, match=r"\w"):
-        broken.take("key", 1.0, 1, 1)
+    """A take from a store that is out of reach is an `OSError`, and so is a text to be kept."""
+    for operation, arguments in (("take", (1.0, 1, 1)), ("keep", ("text", 60.0))):
+        with pytest.raises(OSError, match=r"\w"):
+            getattr(broken, operation)("key", *arguments)
 
 
 def test_a_cool_down_that_cannot_be_kept(broken: Store) -> None:

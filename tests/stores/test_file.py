@@ -301,13 +301,13 @@ def test_slots_stand_in_a_file_of_their_own(path: Path) -> None:
     before = path.stat()
     store.take("key", 1.0, 1, 1)
     assert path.stat() == before
-    assert stat.S_IMODE(Path(f"{path}.slots").stat().st_mode) == 0o600
+    assert stat.S_IMODE(Path(f"{path}.limits").stat().st_mode) == 0o600
 
 
-def slots_in(path: Path) -> dict[str, Any]:
-    """Return the slots beside a file."""
-    kept: dict[str, Any] = json.loads(Path(f"{path}.slots").read_text())["requests_authretry"]
-    return kept
+def limits_in(path: Path) -> dict[str, Any]:
+    """Return the slots, and what is kept for a while, beside a file."""
+    there: dict[str, Any] = json.loads(Path(f"{path}.limits").read_text())["requests_authretry"]
+    return there
 
 
 def test_slots_do_not_pile_up(path: Path) -> None:
@@ -317,7 +317,7 @@ def test_slots_do_not_pile_up(path: Path) -> None:
         FileStore(path, clock).take(f"host {number}", 1.0, 2.5, 2)
         clock.advance(1.0)
     # Two slots from 1.5 s ago take half a second from now, and may be used 1.5 s later.
-    assert list(slots_in(path)) == ["host 98", "host 99"]
+    assert list(limits_in(path)) == ["slots host 98", "slots host 99"]
 
 
 def test_slots_of_next_year_are_forgotten(path: Path) -> None:
@@ -329,7 +329,7 @@ def test_slots_of_next_year_are_forgotten(path: Path) -> None:
     for _ in range(3):
         store.take("another", 1.0, 1, 1)
         clock.advance(2.0)
-    assert list(slots_in(path)) == ["another"]
+    assert list(limits_in(path)) == ["slots another"]
 
 
 ODD_SLOTS: list[dict[str, object]] = [
@@ -347,27 +347,61 @@ def test_odd_slots_are_idle(path: Path, odd: dict[str, object]) -> None:
     """A record of our format that says nothing useful counts for nothing, and is replaced."""
     clock = FakeClock()
     record = {"kind": "slots", "version": 1, "since": clock.time(), "seconds": 3.0, "idle": 0.0}
-    content = {"key": {**record, **odd}, "other": {**record, "idle": odd}}
-    Path(f"{path}.slots").write_text(json.dumps({"requests_authretry": content}))
+    content = {"slots key": {**record, **odd}, "slots other": {**record, "idle": odd}}
+    Path(f"{path}.limits").write_text(json.dumps({"requests_authretry": content}))
     store = FileStore(path, clock)
     assert [store.take("key", 1.0, 1, 1) for _ in range(2)] == [0.0, 1.0]
-    assert list(slots_in(path)) == ["key"]
+    assert list(limits_in(path)) == ["slots key"]
 
 
 @pytest.mark.parametrize("record", [{"kind": "slots", "version": 2}, {"version": 1}, {}, "text"])
 def test_slots_of_another_release_stay(path: Path, record: object) -> None:
     """What this release cannot read it leaves there, and takes nothing."""
-    content = {"requests_authretry": {"key": record}}
-    Path(f"{path}.slots").write_text(json.dumps(content))
+    content = {"requests_authretry": {"slots key": record}}
+    Path(f"{path}.limits").write_text(json.dumps(content))
     store = FileStore(path, FakeClock())
     assert [store.take("key", 1.0, 1, 1) for _ in range(2)] == [0.0, 0.0]
     store.take("another", 1.0, 1, 1)
-    assert slots_in(path)["key"] == record
+    assert limits_in(path)["slots key"] == record
+
+
+def test_what_is_kept_for_a_while_does_not_pile_up(path: Path) -> None:
+    """Texts that are over are dropped by the next one; a look keeps nothing and makes no file."""
+    clock = FakeClock()
+    store = FileStore(path, clock)
+    assert store.keep("key", "", 0.0) is None
+    assert list(path.parent.iterdir()) == []
+    for number in range(100):
+        store.keep(f"host {number}", "text", 2.5)
+        clock.advance(1.0)
+    assert list(limits_in(path)) == ["kept host 97", "kept host 98", "kept host 99"]
+
+
+@pytest.mark.parametrize("record", [{"kind": "kept", "version": 2}, {"version": 1}, {}, "text"])
+def test_what_another_release_keeps_stays(path: Path, record: object) -> None:
+    """A record in another format is neither read nor replaced."""
+    Path(f"{path}.limits").write_text(json.dumps({"requests_authretry": {"kept key": record}}))
+    store = FileStore(path, FakeClock())
+    assert store.keep("key", "mine", 60.0) is None
+    assert store.keep("key", "", 0.0) is None
+    assert limits_in(path)["kept key"] == record
+
+
+@pytest.mark.parametrize("odd", [{"text": 7}, {"text": None}, {"since": "x"}, {"seconds": None}])
+def test_what_is_kept_without_a_text(path: Path, odd: dict[str, object]) -> None:
+    """A record of our format that says nothing useful counts for nothing, and is replaced."""
+    clock = FakeClock()
+    record = {"kind": "kept", "version": 1, "since": clock.time(), "seconds": 9.0, "text": "x"}
+    content = {"requests_authretry": {"kept key": {**record, **odd}}}
+    Path(f"{path}.limits").write_text(json.dumps(content))
+    store = FileStore(path, clock)
+    assert store.keep("key", "", 0.0) is None
+    assert [store.keep("key", text, 9.0) for text in ("mine", "")] == ["mine", ""]
 
 
 def test_a_take_waits_50_ms_for_another_process(path: Path) -> None:
     """While another process holds the lock, a take fails after 50 ms: slots would come too late."""
-    with lock_file(f"{path}.slots.lock", 1.0), pytest.raises(TimeoutError):
+    with lock_file(f"{path}.limits.lock", 1.0), pytest.raises(TimeoutError):
         FileStore(path).take("key", 1.0, 1, 1)
 
 
