@@ -22,12 +22,14 @@ class RateLimitQueue:
         lifted_until: When the cool-down would have ended that a user lifted; the store may still
             keep it.
         supply: The slots that were taken from a store.
+        heard: The pace that processes told each other last, as the store has it.
     """
 
     def __init__(self, state: RateState) -> None:
         self.state = state
         self.announced = self.lifted_until = state.not_before
         self.supply = Supply()
+        self.heard = ""
         self._line: list[tuple[bool, int, Waiter]] = []
 
     def place(self, waiter: Waiter) -> int:

@@ -17,9 +17,9 @@ from .._core.shared_slots import on_away, on_taken
 from .._core.target import origin_name
 from .._locks import ForkSafeLock
 from .field_memory import FieldMemory
+from .fleet import Fleet
 from .policy_names import PolicyNames
 from .rate_limit_queue import RateLimitQueue
-from .slot_orders import SlotOrders
 from .table import Table
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from .._core.records import Limit
     from .._core.target import Target
     from .._protocols import Clock
+    from .fleet import Order
     from .outage_tracker import OutageTracker
-    from .slot_orders import Order
     from .waiting import Waiter
 
 _SWEEP_SECONDS, _SWEPT = 1.0, 100
@@ -70,10 +70,10 @@ class RateLimiter:
         look_at: When to look into the store next, inf where no store is shared.
         names: The policies that servers name.
         memory: The rate-limit fields of the last answers.
-        slot_orders: The slots to be taken from a store; hold the lock.
+        fleet: What this process shares of a pace with others; hold the lock.
     """
 
-    def __init__(self, clock: Clock, outages: OutageTracker, *, shares_slots: bool = False) -> None:
+    def __init__(self, clock: Clock, outages: OutageTracker, *, store: object = None) -> None:
         self._clock = clock
         self._queues: OrderedDict[Scope, RateLimitQueue] = OrderedDict()
         self._origins: dict[str, dict[Scope, None]] = {}  # the queues of each origin
@@ -85,7 +85,7 @@ class RateLimiter:
         self._arrivals = 0
         self._lock = ForkSafeLock(self._forget_waiting)
         self.look_at = inf
-        self.slot_orders = SlotOrders(is_on=shares_slots)
+        self.fleet = Fleet(store)
         self.check_after = inf
         self.outages = outages
         self.is_troubled = False
@@ -170,7 +170,7 @@ class RateLimiter:
                     if slowest is not None:
                         slowest.enter(waiter)
                     standing = slowest
-                if self.slot_orders.has_news:
+                if self.fleet.has_news:
                     on_order()
                 if not isinstance(answer, AskAgain):
                     return answer
@@ -200,11 +200,11 @@ class RateLimiter:
         """
         queues = {} if target is None else self._queues_of(target, now)
         if own is None or own.until <= now:
-            return _ask(queues, self.slot_orders, waiter, now, may_test=may_test)
+            return _ask(queues, self.fleet, waiter, now, may_test=may_test)
         ends = (queue.state.not_before for queue in queues.values())
         if max(ends, default=-inf) < own.until:
             return None, AskAgain(own.until - now, own.reason, own.retry_after)
-        slowest, answer = _ask(queues, self.slot_orders, waiter, now, may_test=may_test)
+        slowest, answer = _ask(queues, self.fleet, waiter, now, may_test=may_test)
         if isinstance(answer, AskAgain):
             left = own.until - now
             # What follows its own wait is a wait of another reason, unless it is hardly longer.
@@ -309,8 +309,10 @@ class RateLimiter:
     def on_refused(self, scope: Scope, began: float) -> None:
         """Lower the pace: the server let fewer requests through than were sent."""
         with self._lock:
-            queue = self._queue(scope)
-            queue.state = rate_limit.on_refused(queue.state, began, self._clock.monotonic())
+            queue, now = self._queue(scope), self._clock.monotonic()
+            before = queue.state.pace
+            queue.state = rate_limit.on_refused(queue.state, began, now)
+            self.fleet.on_refused(scope, queue, before, now)
 
     def on_rate_limit_fields(
         self,
@@ -385,7 +387,9 @@ class RateLimiter:
         known = self._reaches.get(at, now, _NO_REACH)
         reach = known.on_passed(target, began)
         for queue in self._queues_of(target, now).values():
+            before = queue.state.pace
             queue.state = rate_limit.on_success(queue.state, began, now)
+            self.fleet.on_success(queue, before)
             state = rate_limit.on_passed(queue.state, began, now)
             if state is not queue.state:
                 queue.state = state
@@ -396,7 +400,19 @@ class RateLimiter:
     def next_order(self) -> Order | None:
         """Return the next slots to be taken from the store, None for none."""
         with self._lock:
-            return self.slot_orders.pop()
+            return self.fleet.pop_order()
+
+    def next_untold(self) -> tuple[Scope, str] | None:
+        """Return the next pace to be told to other processes, and its scope; None for none."""
+        with self._lock:
+            return self.fleet.pop_untold(self._clock.monotonic())
+
+    def on_heard(self, scope: Scope, text: object) -> None:
+        """Adopt the pace that the store keeps, where another process has put it there."""
+        with self._lock:
+            queue = self._queues.get(scope)
+            if queue is not None:
+                self.fleet.on_heard(queue, text, self._clock.monotonic())
 
     def on_slots(self, order: Order, seconds: float) -> None:
         """Give slots that were taken to the calls that wait for them.
@@ -415,7 +431,7 @@ class RateLimiter:
     def on_store_away(self, order: Order) -> None:
         """Keep a pace of this process for a while: the store did not give these slots in time."""
         with self._lock:
-            self.slot_orders.on_away(self._clock.monotonic())
+            self.fleet.on_away(self._clock.monotonic())
             queue = self._queues.get(order.scope)
             if queue is not None:
                 queue.supply = on_away(queue.supply)
@@ -485,13 +501,13 @@ class RateLimiter:
         """Forget the waiting threads: they are not in the child process."""
         for queue in self._queues.values():
             queue.clear()
-        self.slot_orders.clear()
+        self.fleet.clear()
         self.update_check_after()
 
 
 def _ask(
     queues: Mapping[Scope, RateLimitQueue],
-    orders: SlotOrders,
+    fleet: Fleet,
     waiter: Waiter,
     now: float,
     *,
@@ -510,9 +526,9 @@ def _ask(
     states: list[tuple[RateLimitQueue, RateState]] = []
     numbers: dict[Scope, int] = {}
     for scope, queue in queues.items():
-        orders.order(scope, queue, waiter, now)
+        fleet.order(scope, queue, waiter, now)
         state, answer = rate_limit.ask(
-            orders.paced(queue, now),
+            fleet.paced(queue, now),
             queue.place(waiter),
             now,
             waiter.deadline,
@@ -530,5 +546,5 @@ def _ask(
         return slowest, longest
     for queue, state in states:
         queue.state = state
-        orders.on_sent(queue, now)
+        fleet.on_sent(queue, now)
     return None, numbers

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from .._core.bounds import MAX_COOL_DOWN_SECONDS
+from .._core.shared_pace import TOLD_SECONDS
 from .._core.shared_slots import LATEST_SECONDS
 from .._core.validation import is_finite
 from .._events import CoolingDown, StoreFailed, logger, tell
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from .._core.scope import Scope
     from .._events import Listener
     from .._protocols import Clock, Store
-    from .slot_orders import Order
+    from .fleet import Order
 
 LOOK_SECONDS = 1.0
 """The time between two looks into the store, while requests are sent."""
@@ -40,6 +41,7 @@ _MOST_UNTOLD = 1000
 _ALONE = {
     "cool-down": "a cool-down is in this process only",
     "slots": "this process keeps a pace of its own",
+    "pace": "this process finds the pace by itself",
 }
 """What it means for a process that the store failed."""
 
@@ -97,8 +99,8 @@ class SharedLimits:
         self._is_due = True
         self._work({}, scopes)
 
-    def take_slots(self) -> None:
-        """Take the slots that calls wait for, in the background."""
+    def serve_fleet(self) -> None:
+        """Take the slots that calls wait for, and tell others of the pace, in the background."""
         self._work({}, ())
 
     def _work(self, untold: dict[Scope, float], watched: Iterable[Scope]) -> None:
@@ -134,7 +136,10 @@ class SharedLimits:
             order = self.limiter.next_order()
             if order is not None:
                 return partial(self._take, order)
-            now, begin = self._clock.monotonic(), self.limiter.slot_orders.operations.begin
+            untold = self.limiter.next_untold()
+            if untold is not None:
+                return partial(self._tell_pace, *untold)
+            now, begin = self._clock.monotonic(), self.limiter.fleet.operations.begin
             if self._is_due:
                 self._is_due = False
                 self._to_look_up |= dict.fromkeys(self._watched.keys(now))
@@ -156,10 +161,22 @@ class SharedLimits:
         took = self._clock.monotonic() - began
         if is_finite(seconds) and seconds <= MAX_COOL_DOWN_SECONDS and took <= LATEST_SECONDS:
             self.limiter.on_slots(order, seconds)
+            self._hear_pace(order.scope)
             return
         self.limiter.on_store_away(order)
         if seconds is not None:
             self._tell_failure("slots", "take", TimeoutError.__name__)
+
+    def _hear_pace(self, scope: Scope) -> None:
+        """Adopt the pace that another process has found."""
+        if self.limiter.fleet.may_hear(self._clock.monotonic()):
+            hear = methodcaller("keep", scope.key_of("pace"), "", 0.0)
+            self.limiter.on_heard(scope, self._ask_store("pace", "keep", hear))
+
+    def _tell_pace(self, scope: Scope, text: str) -> None:
+        """Let other processes adopt the pace that this one has found."""
+        keep = methodcaller("keep", scope.key_of("pace"), text, TOLD_SECONDS)
+        self._ask_store("pace", "keep", keep)
 
     def _push(self, scope: Scope, until: float) -> None:
         seconds = until - self._clock.monotonic()
@@ -190,7 +207,7 @@ class SharedLimits:
             return ask(self._store)
         except Exception as error:  # noqa: BLE001 (users bring stores)
             # That a store is slow for once is nothing that a developer can cure.
-            if doing != "take" or not isinstance(error, TimeoutError):
+            if doing not in {"take", "keep"} or not isinstance(error, TimeoutError):
                 warn_of_store(self._store, doing, error)
             self._tell_failure(what, doing, type(error).__name__)
             return None
@@ -213,7 +230,7 @@ _known: WeakKeyDictionary[object, dict[object, RateLimiter]] = WeakKeyDictionary
 
 def _limiter_of(store: Store | None, clock: Clock) -> RateLimiter:
     """Return the one limiter of a store object in this process."""
-    new = RateLimiter(clock, OutageTracker(), shares_slots=hasattr(store, "take"))
+    new = RateLimiter(clock, OutageTracker(), store=store)
     try:
         return _known.setdefault(store, {}).setdefault(clock, new)
     except TypeError:  # no store, or one that takes no weak reference

@@ -87,6 +87,12 @@ class OfProcess:
         self._store.pause()
         return float(self._store.take(*args))
 
+    def keep(self, key: str, text: str, seconds: float) -> str | None:
+        """Keep a text for a while."""
+        self._store.note(self._process, "keep" if seconds else "hear")
+        kept: str | None = self._store.keep(key, text, seconds)
+        return kept
+
 
 @dataclass
 class Bucket:

@@ -331,3 +331,8 @@ class VirtualStore(MemoryStore):
         """Take slots, while all calls sleep."""
         self._turns.await_turn()
         return super().take(*args)
+
+    def keep(self, *args: Any) -> Any:
+        """Keep a text for a while, while all calls sleep."""
+        self._turns.await_turn()
+        return super().keep(*args)

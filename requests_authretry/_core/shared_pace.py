@@ -1,0 +1,104 @@
+"""The pace of a fleet: what its processes tell each other, so that they find one pace together.
+
+Each process measures the pace by the answers to its own requests. That alone is not enough: eight
+processes would be refused eight times as often until each has found the same rate. So a process
+that has measured the rate after a refusal tells the others, and they adopt it.
+
+Until all have heard, requests are sent at the pace from before: their refusals are no evidence of
+the new one, and count for nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from math import inf
+from typing import Final, NamedTuple
+
+from .pace import CARRIED, LEAST_RATE, MOST_RATE, SECONDS_KEPT, Pace
+from .validation import is_finite
+
+TOLD_SECONDS: Final = SECONDS_KEPT
+"""Seconds for which the store keeps a pace."""
+
+SETTLING_SECONDS: Final = 1.0
+"""Seconds after which all processes have heard of a pace."""
+
+_FORMAT: Final = {"kind": "pace", "version": 1}
+
+
+class Told(NamedTuple):
+    """A rate that a process has measured.
+
+    Attributes:
+        rate: Requests a second that the limit lets pass.
+        basis: Requests that had passed when it was measured.
+    """
+
+    rate: float
+    basis: float
+
+
+def text_of(pace: Pace, mark: str) -> str:
+    """Return a measured pace as text, with a mark that tells it from equal ones."""
+    return json.dumps({**_FORMAT, "rate": pace.rate, "basis": pace.basis, "mark": mark})
+
+
+def told(text: object) -> Told | None:
+    """Return the rate that a text tells, None if it is no text of this format."""
+    try:
+        record = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(record, dict) or any(record.get(key) != _FORMAT[key] for key in _FORMAT):
+        return None
+    rate, basis = record.get("rate"), record.get("basis")
+    if not is_finite(rate) or not is_finite(basis) or not LEAST_RATE <= rate <= MOST_RATE:
+        return None
+    return Told(rate, max(basis, 0.0))
+
+
+def adopted(pace: Pace, news: Told, now: float) -> Pace:
+    """Return the pace of a process that has heard what another one has measured."""
+    before = pace.allowed if pace.rate < inf else news.rate
+    return pace._replace(
+        rate=news.rate,
+        is_searching=False,
+        since=now + SETTLING_SECONDS,
+        changed=now,
+        before=before,
+        refused_at=now,
+        passed=CARRIED,
+        spent=CARRIED / news.rate,
+        basis=news.basis,
+        rises=0,
+        recent=0,
+        expected=0.0,
+    )
+
+
+def is_measured(before: Pace, after: Pace) -> bool:
+    """Whether a refusal has measured the rate, which others have to hear."""
+    return before.rate < inf and not after.is_searching and after.refused_at > before.refused_at
+
+
+def settling(pace: Pace, now: float) -> Pace:
+    """Return a pace that counts no answers to requests that leave before all have heard of it."""
+    return pace._replace(since=now + SETTLING_SECONDS)
+
+
+def with_others(before: Pace, after: Pace, share: float) -> Pace:
+    """Count the successes of other processes, as one of this process is a part of them all.
+
+    Args:
+        before: The pace before the success.
+        after: The pace after it.
+        share: The part of all requests that this process sends.
+    """
+    if after is before or after.is_searching:
+        return after
+    others = 1 / share - 1
+    return after._replace(
+        rises=after.rises + others,
+        passed=after.passed + others,
+        spent=after.spent + others / after.allowed,
+    )
