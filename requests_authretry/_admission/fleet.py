@@ -93,17 +93,35 @@ class Fleet:
             pace = shared_pace.with_others(before, queue.state.pace, queue.supply.share)
             queue.state = queue.state._replace(pace=pace)
 
-    def on_refused(self, scope: Scope, queue: RateLimitQueue, before: Pace, now: float) -> None:
-        """Tell others what a refusal has measured, and let all of them hear it first."""
+    def on_refused(
+        self, scope: Scope, queue: RateLimitQueue, before: Pace, began: float, now: float
+    ) -> None:
+        """Tell others what a refusal has measured, and wait until all of them have heard it.
+
+        Args:
+            scope: The scope of the rate limit.
+            queue: Its queue, with the pace after the refusal.
+            before: The pace before it.
+            began: When the refused request left.
+            now: When the refusal arrived.
+        """
         pace = queue.state.pace
-        if not (self._has_texts and self.is_shared(queue.state)) or pace is before:
+        if not (self._has_texts and self.is_shared(queue.state)):
             return
-        is_measured = shared_pace.is_measured(before, pace)
-        if is_measured:
-            queue.heard = self._untold[scope] = shared_pace.text_of(pace, token_hex(4))
-            self.has_news = True
-        if is_measured or before.rate == inf:
-            queue.state = queue.state._replace(pace=shared_pace.settling(pace, now))
+        if pace is before:
+            pace = shared_pace.still_refused(pace, began, queue.supply.share)
+        elif before.rate == inf:
+            pace = shared_pace.settling(pace, now)
+        elif shared_pace.is_first_of_search(before, pace):
+            pace = self._told(scope, queue, shared_pace.end_of_search(pace, now), now)
+        elif shared_pace.is_measured(before, pace):
+            pace = self._told(scope, queue, pace, now)
+        queue.state = queue.state._replace(pace=pace)
+
+    def _told(self, scope: Scope, queue: RateLimitQueue, pace: Pace, now: float) -> Pace:
+        queue.heard = self._untold[scope] = shared_pace.text_of(pace, token_hex(4))
+        self.has_news = True
+        return shared_pace.settling(pace, now)
 
     def on_heard(self, queue: RateLimitQueue, text: object, now: float) -> None:
         """Adopt the pace that another process has measured."""

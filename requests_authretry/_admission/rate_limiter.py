@@ -312,7 +312,7 @@ class RateLimiter:
             queue, now = self._queue(scope), self._clock.monotonic()
             before = queue.state.pace
             queue.state = rate_limit.on_refused(queue.state, began, now)
-            self.fleet.on_refused(scope, queue, before, now)
+            self.fleet.on_refused(scope, queue, before, began, now)
 
     def on_rate_limit_fields(
         self,

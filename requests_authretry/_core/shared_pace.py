@@ -23,6 +23,20 @@ TOLD_SECONDS: Final = SECONDS_KEPT
 SETTLING_SECONDS: Final = 1.0
 """Seconds after which all processes have heard of a pace."""
 
+SLOWER: Final = 0.25
+"""Share of its growth that a search has in a fleet, as all processes search at once."""
+
+CAREFUL: Final = 0.2
+"""How much a success of another process counts for the rise of the pace. Each rise above the limit
+is paid for with the refusals of all processes, until all have heard of the first one."""
+
+PRIOR: Final = 2.0
+"""Successes that are added where a first refusal measures the rate."""
+
+STEEPNESS: Final = 0.3
+"""Part of the share that is refused while all are to hear of a pace by which each process lowers
+its own pace further."""
+
 _FORMAT: Final = {"kind": "pace", "version": 1}
 
 
@@ -59,21 +73,28 @@ def told(text: object) -> Told | None:
 
 def adopted(pace: Pace, news: Told, now: float) -> Pace:
     """Return the pace of a process that has heard what another one has measured."""
+    is_settling = now < pace.since and not pace.is_searching
+    rate = min(pace.rate, news.rate) if is_settling else news.rate
     before = pace.allowed if pace.rate < inf else news.rate
     return pace._replace(
-        rate=news.rate,
+        rate=rate,
         is_searching=False,
         since=now + SETTLING_SECONDS,
         changed=now,
         before=before,
         refused_at=now,
         passed=CARRIED,
-        spent=CARRIED / news.rate,
+        spent=CARRIED / rate,
         basis=news.basis,
         rises=0,
         recent=0,
         expected=0.0,
     )
+
+
+def is_first_of_search(before: Pace, after: Pace) -> bool:
+    """Whether a refusal is the first one that counts in a search."""
+    return before.rate < inf and before.is_searching and after.is_searching and after is not before
 
 
 def is_measured(before: Pace, after: Pace) -> bool:
@@ -86,6 +107,28 @@ def settling(pace: Pace, now: float) -> Pace:
     return pace._replace(since=now + SETTLING_SECONDS)
 
 
+def end_of_search(pace: Pace, now: float) -> Pace:
+    """Measure the rate at the first refusal of a search: others search on until they hear of it."""
+    rate = (pace.passed + PRIOR) / (pace.spent + PRIOR / pace.allowed)
+    return adopted(pace, Told(rate, pace.passed), now)
+
+
+def still_refused(pace: Pace, began: float, share: float) -> Pace:
+    """Lower a pace that others are still to hear of, as one more request was refused.
+
+    Such a refusal measures nothing, but many of them say that the pace was far too high.
+
+    Args:
+        pace: The pace.
+        began: When the refused request left.
+        share: The part of all requests that this process sends.
+    """
+    if pace.is_searching or began < pace.changed - SETTLING_SECONDS:
+        return pace
+    sent = pace.allowed * share * SETTLING_SECONDS
+    return pace._replace(rate=max(pace.rate * (1 - STEEPNESS / max(sent, 2.0)), LEAST_RATE))
+
+
 def with_others(before: Pace, after: Pace, share: float) -> Pace:
     """Count the successes of other processes, as one of this process is a part of them all.
 
@@ -94,11 +137,13 @@ def with_others(before: Pace, after: Pace, share: float) -> Pace:
         after: The pace after it.
         share: The part of all requests that this process sends.
     """
-    if after is before or after.is_searching:
+    if after is before:
         return after
+    if after.is_searching:
+        return after._replace(rate=before.rate + SLOWER * (after.rate - before.rate))
     others = 1 / share - 1
     return after._replace(
-        rises=after.rises + others,
+        rises=after.rises + CAREFUL * others,
         passed=after.passed + others,
         spent=after.spent + others / after.allowed,
     )

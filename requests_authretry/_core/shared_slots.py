@@ -33,13 +33,13 @@ LOST_SECONDS: Final = 0.25
 LEAD_SECONDS: Final = 0.1
 """Seconds before the last slot is due in which the next batch is asked for."""
 
-MOST_SECONDS: Final = 0.5
+MOST_SECONDS: Final = 0.25
 """Seconds of the pace that a batch takes at most."""
 
-SHORT_SECONDS, LONG_SECONDS = 0.25, 0.75
+SHORT_SECONDS, LONG_SECONDS = 0.25, 0.5
 """A batch that is used up in less time is doubled; one that takes longer is halved."""
 
-_KEPT: Final = 0.5
+_KEPT: Final = 0.8
 """Weight of the batches before the last one in the share of the process."""
 
 _LEAST_SHARE: Final = 0.001
@@ -178,8 +178,10 @@ def _next_size(supply: Supply, now: float, waiting: int) -> int:
     took, is_used_up = now - supply.asked, supply.used + supply.left >= supply.size
     if not is_used_up:
         return supply.used
-    if took < SHORT_SECONDS or supply.used > supply.size:
+    if took < SHORT_SECONDS / 2 or supply.used > supply.size:
         return 2 * supply.size
+    if took < SHORT_SECONDS:
+        return supply.size + 1
     return supply.size // 2 if took > LONG_SECONDS else supply.size
 
 
