@@ -9,7 +9,7 @@ from .._locks import ForkSafeLock
 
 Operation = Literal["push", "take", "read"]
 
-MOST: Final[dict[Operation, int]] = {"push": 10, "take": 4, "read": 5}
+MOST: Final[dict[Operation, int]] = {"push": 9, "take": 4, "read": 4}
 """Operations of each kind in a second, at most, and so many of all kinds together. Slots and looks
 leave some for cool-downs, which others wait for."""
 

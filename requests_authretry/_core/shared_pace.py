@@ -30,6 +30,9 @@ CAREFUL: Final = 0.2
 """How much a success of another process counts for the rise of the pace. Each rise above the limit
 is paid for with the refusals of all processes, until all have heard of the first one."""
 
+CAUTIOUS: Final = 0.8
+"""Share of the pace at the end of a search that the measured rate is, at least."""
+
 PRIOR: Final = 2.0
 """Successes that are added where a first refusal measures the rate."""
 
@@ -109,7 +112,7 @@ def settling(pace: Pace, now: float) -> Pace:
 
 def end_of_search(pace: Pace, now: float) -> Pace:
     """Measure the rate at the first refusal of a search: others search on until they hear of it."""
-    rate = (pace.passed + PRIOR) / (pace.spent + PRIOR / pace.allowed)
+    rate = max((pace.passed + PRIOR) / (pace.spent + PRIOR / pace.allowed), pace.allowed * CAUTIOUS)
     return adopted(pace, Told(rate, pace.passed), now)
 
 
