@@ -214,7 +214,7 @@ class Admission:
         limiter.names.learn(target, limits, now)
         kept = outcome.limits_to_keep
         if kept and self._limits.pacing:
-            limiter.on_rate_limit_fields(target, permit.numbers, kept, succeeded=succeeded)
+            limiter.on_rate_limit_fields(target, permit.numbers, kept, began, succeeded=succeeded)
         seconds = outcome.retry_after if self._limits.cool_down else None
         if seconds and (refuses or outcome.status == OK):
             if refuses and not any(limit.name for limit in limits):
@@ -228,6 +228,8 @@ class Admission:
                 self._shared_limits.serve_fleet()
         if speaks_of_outage:
             self._outages.on_failure(target.endpoint, began)
+            if outcome.status is not None and not refuses:
+                limiter.on_error(target, began)
             limiter.update_check_after()
         elif speaks_of_outage is False and limiter.is_troubled and not refuses:
             has_passed = succeeded or outcome.status in ABOUT_THE_RESOURCE

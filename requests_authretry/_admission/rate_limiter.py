@@ -319,6 +319,7 @@ class RateLimiter:
         target: Target,
         numbers: Mapping[Scope, int],
         limits: Iterable[Limit],
+        began: float,
         *,
         succeeded: bool,
     ) -> None:
@@ -329,6 +330,7 @@ class RateLimiter:
             numbers: Its numbers, see `wait_for_slot`.
             limits: What the answer says; a limit without a name is one of the endpoint, or of the
                 origin while refusals close all of it.
+            began: When the request was sent.
             succeeded: Whether the server let the request pass.
         """
         for scope, told in self._by_scope(target, limits).items():
@@ -340,7 +342,8 @@ class RateLimiter:
                 if rate_limit.free_requests(told, used) > 0:
                     self.memory.count(scope, 1, now, max(limit.reset for limit in told))
                     continue
-            learn = partial(rate_limit.on_rate_limit_fields, succeeded=succeeded, used=used)
+            told_at = partial(rate_limit.on_rate_limit_fields, began=began, used=used)
+            learn = partial(told_at, succeeded=succeeded)
             self._learn_windows(scope, partial(learn, number=numbers.get(scope, -1), limits=told))
 
     def _learn_windows(self, scope: Scope, learn: Callable[..., RateState]) -> None:
@@ -437,6 +440,15 @@ class RateLimiter:
                 queue.supply = on_away(queue.supply)
                 queue.wake_first()
 
+    def on_error(self, target: Target, began: float) -> None:
+        """Count an answer with a 5xx: the request has passed the limits, and raises no pace."""
+        with self._lock:
+            self._count_error(target, began, self._clock.monotonic())
+
+    def _count_error(self, target: Target, began: float, now: float) -> None:
+        for queue in self._queues_of(target, now).values():
+            queue.state = rate_limit.on_error(queue.state, began, now)
+
     def states(self) -> list[tuple[Scope, RateState]]:
         """Return what is known of each rate limit."""
         with self._lock:
@@ -520,6 +532,7 @@ def _ask(
         each rate limit.
     """
     slowest, longest = None, AskAgain(0.0, Reason.PACING)
+    is_first = may_test
     # Where the origin is closed, its test goes to an endpoint that is not closed itself.
     closed = sum(now < queue.state.not_before for queue in queues.values())
     may_test = may_test and closed == 1
@@ -533,6 +546,7 @@ def _ask(
             now,
             waiter.deadline,
             may_test=may_test and not scope.policy,
+            is_first=is_first,
             patient_until=waiter.patient_until,
         )
         if isinstance(answer, TooLate):

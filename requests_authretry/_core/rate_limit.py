@@ -21,10 +21,11 @@ from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from . import pace as pacing
-from .bounds import LEAST_ATTEMPT, MAX_COOL_DOWN_SECONDS, POLICIES
+from .bounds import LEAST_ATTEMPT, POLICIES
 from .pace import NO_PACE, Pace
-from .records import REQUESTS, Reason
+from .records import Reason
 from .scope import LEARNT_SECONDS
+from .window import LASTING, Window, described, first_described, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,65 +45,9 @@ ASKING: Final = 0.5
 OVERDUE: Final = 0.05
 """Seconds after its expected time at which a waiting call asks again if no other call woke it."""
 
-LASTING: Final = 2
-"""A job is expected to send this many times the requests that it has sent in the window. If fewer
-requests are left, they are spread evenly."""
-
 AT_ONCE: Final = 32
 """Requests that may be under way before the server says that few are left. Windows with more left
 are not counted request by request, as long as none is spread."""
-
-
-class Window(NamedTuple):
-    """What the server has said about the window of one policy.
-
-    Attributes:
-        name: The name of the policy.
-        left: Requests that may be sent before ``until``.
-        until: When the next window begins, in monotonic seconds.
-        quota: Requests that a new window allows; 0.0 if the server did not say.
-        length: Seconds from the start of one window to the next.
-        number: The request whose answer described the window, counted by `RateState.sent`.
-        used: Requests sent in the window, as far as they were counted.
-        guessed: Whether the window has begun and no answer has described it yet.
-        holds: Whether the server enforces the policy; False once it serves more than it announced.
-    """
-
-    name: str
-    left: float
-    until: float
-    quota: float
-    length: float
-    number: int
-    used: int = 0
-    guessed: bool = False
-    holds: bool = True
-
-    def is_spent(self, now: float) -> bool:
-        """Whether the server said that no request is left before the window's end."""
-        return self.left < 1 and now < self.until and self.holds and not self.guessed
-
-    def is_over(self, now: float) -> bool:
-        """Whether the window says nothing about the present any more."""
-        known = self.quota and not self.guessed
-        return now >= (self.until + self.length if known else self.until)
-
-    def spent(self, now: float) -> Window:
-        """Return the window after one more request."""
-        if now < self.until:
-            return self._replace(left=self.left - 1, used=self.used + 1)
-        # The server has not described the next window yet: assume as many as in the last one.
-        next_one = self._replace(left=self.quota - 1, until=now + self.length, used=1)
-        return next_one._replace(guessed=True)
-
-    def interval(self, now: float) -> float:
-        """Return the seconds that the window asks for between requests; 0.0 if it asks for none."""
-        if not self.holds:
-            return 0.0
-        is_short = self.left <= self.quota / 2 or not self.quota
-        if self.guessed or (is_short and self.left <= LASTING * self.used):
-            return max(self.until - now, 0.0) / max(self.left + 1, 1.0)
-        return 0.0
 
 
 class RateState(NamedTuple):
@@ -182,6 +127,7 @@ def ask(  # noqa: PLR0913 (what a call may wait for)
     deadline: float,
     *,
     may_test: bool,
+    is_first: bool = False,
     patient_until: float = inf,
 ) -> tuple[RateState, Slot | AskAgain | TooLate]:
     """Decide whether a waiting call may send a request now.
@@ -192,15 +138,18 @@ def ask(  # noqa: PLR0913 (what a call may wait for)
         now: The monotonic clock.
         deadline: When the call has to be over.
         may_test: Whether the call may be the test attempt of a cool-down.
+        is_first: Whether it is the first attempt of its call. It may test whether a spent window
+            refills.
         patient_until: Until when the call waits for a time that a server named.
 
     Returns:
         The decision, and the state after it: a `Slot` counts as sent.
     """
     latest = deadline - LEAST_ATTEMPT
-    if may_test and not state.is_tested and now < min(state.not_before, deadline):
-        state = on_sent(state, now)._replace(is_tested=True)
-        return state, Slot(state.sent)
+    test_at = window_test_time(state, now) if is_first else inf
+    tested = _tested(state, test_at, now, deadline, may_test=may_test)
+    if tested is not None:
+        return tested, Slot(tested.sent)
     blocked, probe_at = blocked_until(state, now), probe_time(state, now)
     is_hopeless = probe_at is None and now < blocked and min(latest, patient_until) < blocked
     if now >= deadline or is_hopeless:
@@ -217,21 +166,48 @@ def ask(  # noqa: PLR0913 (what a call may wait for)
             state = on_sent(state, now)._replace(probed=now)
             return state, Slot(state.sent)
         until = probe_at
-    seconds = min(until, deadline) - now
+    seconds = min(until, deadline, test_at) - now
     if now < state.not_before:
         return state, AskAgain(seconds, Reason.COOL_DOWN, state.asked)
     return state, AskAgain(seconds, Reason.PACING)
 
 
+def _tested(
+    state: RateState, test_at: float, now: float, deadline: float, *, may_test: bool
+) -> RateState | None:
+    """Return the state after a test of the cool-down, or of spent windows; None for neither."""
+    if may_test and not state.is_tested and now < min(state.not_before, deadline):
+        return on_sent(state, now)._replace(is_tested=True)
+    if test_at <= now < deadline:
+        state = on_sent(state, now)
+        windows = tuple(window._replace(test=state.sent) for window in state.windows)
+        return state._replace(windows=windows)
+    return None
+
+
 def opens(state: RateState, now: float) -> float:
     """Return when the next request may be sent."""
-    return max(blocked_until(state, now), state.slot)
+    refilled = (window.refilled(now) for window in state.windows)
+    return max((blocked_until(state, now), state.slot, *refilled))
 
 
 def blocked_until(state: RateState, now: float) -> float:
     """Return the time before which the server itself allows nothing."""
     ends = (window.until for window in state.windows if window.is_spent(now))
     return max((state.not_before, *ends))
+
+
+def window_test_time(state: RateState, now: float) -> float:
+    """Return when a request may test whether the spent windows refill; inf if none may.
+
+    It may in the cool-down that their end was the reason for, and in no longer one.
+    """
+    spent = [window for window in state.windows if window.is_spent(now)]
+    ends = max((window.until for window in spent), default=-inf)
+    if not spent or max(now, ends + SAME_COOL_DOWN_SECONDS) < state.not_before:
+        return inf
+    slot = state.slot if state.pace.rate < inf else -inf  # else the windows have set it
+    return max((slot, *(window.test_time() for window in spent)))
 
 
 def probe_time(state: RateState, now: float) -> float | None:
@@ -314,6 +290,7 @@ def on_rate_limit_fields(  # noqa: PLR0913 (what an answer says, and of which re
     state: RateState,
     number: int,
     limits: Iterable[Limit],
+    began: float,
     now: float,
     *,
     succeeded: bool,
@@ -329,54 +306,26 @@ def on_rate_limit_fields(  # noqa: PLR0913 (what an answer says, and of which re
         state: The state before.
         number: The number of the request.
         limits: What its answer says.
-        now: The monotonic clock.
+        began: When the request was sent.
+        now: When the answer arrived.
         succeeded: Whether the server let it pass.
         used: Requests sent in a window that is new here, as far as they were counted.
     """
     known = {window.name: window for window in state.windows}
+    since = state.sent - max(number, state.first)
     for limit in limits:
         name = name_of(limit)
         before = known.pop(name, None)
-        window = _window(before, limit, number, state.sent - max(number, state.first), now)
         if before is None:
-            window = window._replace(used=used)
-        if succeeded and before is not None:
-            holds = before.holds and (limit.remaining >= 1 or before.left >= 0)
-            window = window._replace(holds=holds)
-        is_news = before is None or before.number < number or window.left < before.left
-        known[name] = window if before is None or is_news else before
+            known[name] = first_described(limit, number, since, now, used)
+            continue
+        window = described(before, limit, number, since, began, now, succeeded=succeeded)
+        known[name] = window if before.number < number or window.left < before.left else before
     state = state._replace(windows=tuple(known.values())[-POLICIES:])
+    if any(window.refills and number == window.test for window in state.windows):
+        state = state._replace(not_before=min(state.not_before, now))
     # The next request may have been put off by what was guessed of a window that has begun.
     return state._replace(slot=min(state.slot, now + spacing(state, now)))
-
-
-def name_of(limit: Limit) -> str:
-    """Return the name of a limit's policy, or its quota if it has no name; "" if it has neither."""
-    if limit.name or not limit.quota:
-        return limit.name
-    return f"{limit.quota:g}" if limit.unit == REQUESTS else f"{limit.quota:g} {limit.unit}"
-
-
-def _window(before: Window | None, limit: Limit, number: int, since: int, now: float) -> Window:
-    window = Window(
-        name=name_of(limit),
-        left=limit.remaining - since,
-        until=now + min(limit.reset, MAX_COOL_DOWN_SECONDS),
-        quota=limit.quota or 0.0,
-        length=limit.window or limit.reset,
-        number=number,
-    )
-    if before is None:
-        return window
-    window = window._replace(number=max(number, before.number))
-    if now < before.until and not before.guessed and window.left < before.left + 1:
-        # Still the same window. Servers round its end up to whole seconds: the earlier end counts.
-        return window._replace(
-            until=min(window.until, before.until),
-            length=max(window.length, before.length),
-            used=before.used,
-        )
-    return window._replace(used=before.used if before.guessed else 0)
 
 
 def is_plenty(limits: Iterable[Limit]) -> bool:
@@ -399,10 +348,18 @@ def on_success(state: RateState, began: float, now: float) -> RateState:
     """Count an answer that is not a refusal."""
     if state.pace.rate == inf:
         return state
-    return state._replace(pace=pacing.on_passed(state.pace, began, now))
+    is_used = state.slot > now - LATE
+    return state._replace(pace=pacing.on_passed(state.pace, began, now, is_used=is_used))
+
+
+def on_error(state: RateState, began: float, now: float) -> RateState:
+    """Count a request that has passed the limit, and brought an error of the server."""
+    if state.pace.rate == inf:
+        return state
+    return state._replace(pace=pacing.on_passed(state.pace, began, now, is_used=False))
 
 
 def is_over(state: RateState, now: float) -> bool:
     """Whether no call needs to wait for this rate limit any more."""
-    closed_until = max(state.not_before, state.narrowed_until, pacing.ends(state.pace))
+    closed_until = max(state.not_before, state.narrowed_until, state.pace.ends)
     return now >= closed_until and all(window.is_over(now) for window in state.windows)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Literal
 
-from .._core import pace, rate_limit
 from .._core.records import seconds_text
 from .._core.scope import Scope
 from .._shared import SharedState
@@ -14,6 +13,7 @@ from .._shared import SharedState
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from .._core.rate_limit import RateState
     from .._settings import Settings
 
 Kind = Literal["cool-down", "pace", "window", "retry quota"]
@@ -121,11 +121,11 @@ class Limits:
         return f"<{type(self).__name__}: {len(list(self))} known>"
 
 
-def _known(scope: Scope, state: rate_limit.RateState, now: float) -> Iterator[KnownLimit]:
+def _known(scope: Scope, state: RateState, now: float) -> Iterator[KnownLimit]:
     """Yield what holds back calls in one scope."""
     ends: list[tuple[Kind, float, float | None]] = [("cool-down", state.not_before, None)]
     if state.pace.rate < inf:
-        ends.append(("pace", pace.ends(state.pace), state.pace.allowed))
+        ends.append(("pace", state.pace.ends, state.pace.allowed))
     ends += [("window", window.until, max(window.left, 0.0)) for window in state.windows]
     for kind, end, value in ends:
         if end > now:

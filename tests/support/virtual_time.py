@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from requests_authretry import Clock
 
-PATIENCE = 5.0
+PATIENCE = 60.0
 """Real seconds for which a running thread may stand at one place, before it counts as stuck."""
 
 _LOOKS = 5

@@ -1,0 +1,219 @@
+"""What a server says about the window of a policy: how many requests are left, and until when.
+
+There are two kinds. In a fixed window all requests come back at its end. A token bucket is refilled
+one request after another, though its fields look the same: `RateLimit` states when it is full
+again. So a window that is spent is tested with one request after a while, if the server states its
+length. If the request passes, the window refills, and requests are sent as fast as it does.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from .bounds import MAX_COOL_DOWN_SECONDS
+from .records import REQUESTS
+from .scope import LEARNT_SECONDS
+
+if TYPE_CHECKING:
+    from .records import Limit
+
+LASTING: Final = 2
+"""A job is expected to send this many times the requests that it has sent in the window. If fewer
+requests are left, they are spread evenly."""
+
+TESTED_AFTER: Final = 2.0
+"""Requests that a bucket gains before a spent window is tested."""
+
+LONGEST_TESTED: Final = 60.0
+"""Seconds of the longest window that is tested."""
+
+ROUNDED: Final = 1.0
+"""Seconds by which servers round the end of a window up."""
+
+DISPROVED: Final = 3
+"""Refusals in a row after which a window does not refill."""
+
+
+class Window(NamedTuple):
+    """What the server has said about the window of one policy.
+
+    Attributes:
+        name: The name of the policy.
+        left: Requests that may be sent before ``until``.
+        until: When the next window begins, in monotonic seconds.
+        quota: Requests that a new window allows; 0.0 if the server did not say.
+        length: Seconds from the start of one window to the next.
+        number: The request whose answer described the window, counted by `RateState.sent`.
+        used: Requests sent in the window, as far as they were counted.
+        guessed: Whether the window has begun and no answer has described it yet.
+        holds: Whether the server enforces the policy; False once it serves more than it announced.
+        counted: When ``left`` was counted, in monotonic seconds.
+        most: The most requests that were left, as far as answers said.
+        may_test: Whether one request may be sent when the window is spent, to see if it refills.
+        test: The number of that request; -1 before it is sent.
+        refills: Whether requests come back one after another.
+        refused: Refusals in a row since it is known to refill.
+    """
+
+    name: str
+    left: float
+    until: float
+    quota: float
+    length: float
+    number: int
+    used: int = 0
+    guessed: bool = False
+    holds: bool = True
+    counted: float = -inf
+    most: float = 0.0
+    may_test: bool = False
+    test: int = -1
+    refills: bool = False
+    refused: int = 0
+
+    def is_spent(self, now: float) -> bool:
+        """Whether the server said that no request is left before the window's end."""
+        is_announced = self.left < 1 and now < self.until and not self.guessed
+        return is_announced and self.holds and not self.refills
+
+    def is_over(self, now: float) -> bool:
+        """Whether the window says nothing about the present any more."""
+        if self.refills:
+            return now >= self.counted + LEARNT_SECONDS
+        known = self.quota and not self.guessed
+        return now >= (self.until + self.length if known else self.until)
+
+    def level(self, now: float) -> float:
+        """Return the requests that are left of a window that refills."""
+        return min(self.left + (now - self.counted) * self.quota / self.length, self.most)
+
+    def refilled(self, now: float) -> float:
+        """Return when a window that refills has one request left; -inf for other windows."""
+        missing = 1 - self.level(now) if self.refills else 0.0
+        return now + missing * self.length / self.quota if missing > 0 else -inf
+
+    def test_time(self) -> float:
+        """Return when a request may test whether a spent window refills; inf if none may."""
+        if not self.may_test or self.test >= 0:
+            return inf
+        at = self.counted + TESTED_AFTER * self.length / self.quota
+        return at if at < self.until else inf
+
+    def spent(self, now: float) -> Window:
+        """Return the window after one more request."""
+        if self.refills:
+            return self._replace(left=self.level(now) - 1, counted=now, used=self.used + 1)
+        if now < self.until:
+            return self._replace(left=self.left - 1, used=self.used + 1)
+        # The server has not described the next window yet: assume as many as in the last one.
+        next_one = self._replace(left=self.quota - 1, until=now + self.length, used=1)
+        return next_one._replace(guessed=True)
+
+    def interval(self, now: float) -> float:
+        """Return the seconds that the window asks for between requests; 0.0 if it asks for none."""
+        if not self.holds:
+            return 0.0
+        if self.refills:
+            return self.length / self.quota if self.level(now) < 1 else 0.0
+        is_short = self.left <= self.quota / 2 or not self.quota
+        if self.guessed or (is_short and self.left <= LASTING * self.used):
+            return max(self.until - now, 0.0) / max(self.left + 1, 1.0)
+        return 0.0
+
+
+def name_of(limit: Limit) -> str:
+    """Return the name of a limit's policy, or its quota if it has no name; "" if it has neither."""
+    if limit.name or not limit.quota:
+        return limit.name
+    return f"{limit.quota:g}" if limit.unit == REQUESTS else f"{limit.quota:g} {limit.unit}"
+
+
+def first_described(limit: Limit, number: int, since: int, now: float, used: int) -> Window:
+    """Return a window as its first answer describes it; see `described`."""
+    length = limit.window or limit.reset
+    is_short = limit.window is not None and 0 < length <= LONGEST_TESTED
+    return Window(
+        name=name_of(limit),
+        left=limit.remaining - since,
+        until=now + min(limit.reset, MAX_COOL_DOWN_SECONDS),
+        quota=limit.quota or 0.0,
+        length=length,
+        number=number,
+        used=used,
+        counted=now,
+        most=limit.remaining + 1,
+        may_test=bool(is_short and limit.quota and limit.unit == REQUESTS),
+    )
+
+
+def described(  # noqa: PLR0913, PLR0917 (what an answer says, and of which request)
+    before: Window,
+    limit: Limit,
+    number: int,
+    since: int,
+    began: float,
+    now: float,
+    *,
+    succeeded: bool,
+) -> Window:
+    """Return a window as an answer describes it.
+
+    Args:
+        before: What was known.
+        limit: What the answer says.
+        number: The number of the answered request.
+        since: Requests that were sent after that one.
+        began: When the request was sent.
+        now: When the answer arrived.
+        succeeded: Whether the request passed.
+    """
+    window = first_described(limit, number, since, now, 0)
+    window = window._replace(
+        number=max(number, before.number),
+        most=max(window.most, before.most),
+        test=before.test,
+    )
+    if before.refills:
+        return _refilling(before, window, began, now, succeeded=succeeded)
+    has_gained = before.left + 1 <= window.left and now < before.until - ROUNDED
+    if window.may_test and succeeded and (0 <= number == before.test or has_gained):
+        return window._replace(refills=True)
+    has_served_more = (
+        succeeded and before.left < 0 and limit.remaining < 1 and began > before.counted
+    )
+    window = window._replace(holds=before.holds and not has_served_more if succeeded else True)
+    if now < before.until and not before.guessed and window.left < before.left + 1:
+        # Still the same window. Servers round its end up to whole seconds: the earlier end counts.
+        return window._replace(
+            until=min(window.until, before.until),
+            length=max(window.length, before.length),
+            used=before.used,
+        )
+    return window._replace(used=before.used if before.guessed else 0)
+
+
+def _refilling(
+    before: Window, window: Window, began: float, now: float, *, succeeded: bool
+) -> Window:
+    """Return a window that refills, as an answer describes it.
+
+    The server counted when the request arrived, and rounded down.
+    """
+    refused = 0 if succeeded else before.refused + 1
+    if refused >= DISPROVED:
+        return window
+    arrived = (began + now) / 2
+    least = window.left + (now - arrived) * window.quota / max(window.length, 1e-6)
+    left = min(max(before.level(now), least), least + 1)
+    has_served_more = succeeded and before.level(now) < -1
+    return before._replace(
+        left=left,
+        counted=now,
+        quota=window.quota,
+        length=window.length,
+        number=window.number,
+        most=window.most,
+        holds=before.holds and not has_served_more,
+        refused=refused,
+    )
