@@ -148,13 +148,14 @@ class RefreshDeclined:
 
 @dataclass(frozen=True)
 class StoreFailed:
-    """The store failed: a token or a cool-down stays in this process alone.
+    """The store failed: a token, a cool-down or a pace stays in this process alone.
 
     Attributes:
-        key: The name the store keeps the token under, or ``cool-down``.
-        doing: What failed: ``lock``, ``read``, ``write`` or ``push``. A cool-down is read by a push
-            of 0.0 seconds: that is ``read``, too.
-        error: The name of the exception's class.
+        key: The name the store keeps the token under, ``cool-down``, ``slots`` or ``pace``.
+        doing: What failed: ``lock``, ``read``, ``write``, ``push``, ``take`` or ``keep``. A
+            cool-down is read by a push of 0.0 seconds: that is ``read``, too.
+        error: The name of the exception's class; ``TimeoutError`` too where slots came after more
+            than 50 ms.
     """
 
     key: str

@@ -391,7 +391,7 @@ class RateLimiter:
         reach = known.on_passed(target, began)
         for queue in self._queues_of(target, now).values():
             before = queue.state.pace
-            queue.state = rate_limit.on_success(queue.state, began, now)
+            queue.state = rate_limit.on_success(self.fleet.paced(queue, now), began, now)
             self.fleet.on_success(queue, before)
             state = rate_limit.on_passed(queue.state, began, now)
             if state is not queue.state:

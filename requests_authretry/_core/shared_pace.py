@@ -112,7 +112,8 @@ def settling(pace: Pace, now: float) -> Pace:
 
 def end_of_search(pace: Pace, now: float) -> Pace:
     """Measure the rate at the first refusal of a search: others search on until they hear of it."""
-    rate = max((pace.passed + PRIOR) / (pace.spent + PRIOR / pace.allowed), pace.allowed * CAUTIOUS)
+    rate = (pace.passed + PRIOR) / (pace.spent + PRIOR / pace.allowed)
+    rate = max(rate, pace.allowed * CAUTIOUS)
     return adopted(pace, Told(rate, pace.passed), now)
 
 
@@ -143,8 +144,9 @@ def with_others(before: Pace, after: Pace, share: float) -> Pace:
     if after is before:
         return after
     if after.is_searching:
-        return after._replace(rate=before.rate + SLOWER * (after.rate - before.rate))
-    others = 1 / share - 1
+        slower = min(SLOWER / after.caution, 1.0)
+        return after._replace(rate=before.rate + slower * (after.rate - before.rate))
+    others = 1 / share - 1 if after.rises > before.rises else 0.0
     return after._replace(
         rises=after.rises + CAREFUL * others,
         passed=after.passed + others,

@@ -37,7 +37,9 @@ MOST_SECONDS: Final = 0.25
 """Seconds of the pace that a batch takes at most."""
 
 SHORT_SECONDS, LONG_SECONDS = 0.25, 0.5
-"""A batch that is used up in less time is doubled; one that takes longer is halved."""
+"""The next batch has one slot more than one that was used up in less time, and twice as many if it
+took half of that; and half as many as one that took longer. So all processes come to equal parts
+(Chiu and Jain, 1989)."""
 
 _KEPT: Final = 0.8
 """Weight of the batches before the last one in the share of the process."""
