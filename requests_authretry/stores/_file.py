@@ -32,6 +32,8 @@ _PUSH_TIMEOUT = 1.0
 """The same for a cool-down, which others can do without: nobody waits long to share one."""
 _TAKE_TIMEOUT, _TAKE_POLL = 0.05, 0.002
 """The same for slots, which nobody waits for, and the time between two looks at the lock."""
+_LARGE = 65_536
+"""Bytes of a file with slots that is made smaller when it needs less than half of them."""
 
 
 class _ForeignError(FileExistsError):
@@ -155,7 +157,7 @@ class FileStore(CopiedAsItself):
             records = limits._kept_records()
             said, changed = change(records, self._clock.time())
             if changed is not records:
-                limits._replace(changed)
+                limits._rewrite(changed)
         return said
 
     def _kept_records(self) -> dict[str, object]:
@@ -221,6 +223,19 @@ class FileStore(CopiedAsItself):
             raise
         if is_durable:
             _sync(self.path.parent)
+
+    def _rewrite(self, records: dict[str, object]) -> None:
+        """Write the file in place: a power cut may tear it, and nobody waits for the disk.
+
+        File systems such as ext4 wait for it where a file is replaced, or cut to nothing.
+        """
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+        content = json.dumps({_MARK: records}).encode()
+        with open(os.open(self.path, flags, 0o600), "r+b") as file:  # noqa: PTH123 (as above)
+            size = os.fstat(file.fileno()).st_size
+            if size > _LARGE + 2 * len(content):
+                size = file.truncate(len(content))
+            file.write(content.ljust(size))
 
 
 def _sync(folder: Path) -> None:

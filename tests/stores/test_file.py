@@ -399,6 +399,24 @@ def test_what_is_kept_without_a_text(path: Path, odd: dict[str, object]) -> None
     assert [store.keep("key", text, 9.0) for text in ("mine", "")] == ["mine", ""]
 
 
+def test_a_torn_file_of_slots_is_empty(path: Path) -> None:
+    """A power cut may leave half of it: the limits count as idle."""
+    Path(f"{path}.limits").write_text('{"requests_authretry": {"slots key": {"kind": "slo')
+    store = FileStore(path, FakeClock())
+    assert [store.take("key", 1.0, 1, 1) for _ in range(2)] == [0.0, 1.0]
+
+
+def test_a_file_of_slots_becomes_small_again(path: Path) -> None:
+    """What was large a second ago is small now: the file is written in place, and cut if large."""
+    clock = FakeClock()
+    store = FileStore(path, clock)
+    store.keep("key", "text" * 50_000, 1.0)
+    clock.advance(2.0)
+    store.take("key", 1.0, 1, 1)
+    assert Path(f"{path}.limits").stat().st_size < 1000
+    assert list(limits_in(path)) == ["slots key"]
+
+
 def test_a_take_waits_50_ms_for_another_process(path: Path) -> None:
     """While another process holds the lock, a take fails after 50 ms: slots would come too late."""
     with lock_file(f"{path}.limits.lock", 1.0), pytest.raises(TimeoutError):
