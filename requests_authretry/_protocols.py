@@ -149,8 +149,26 @@ class Store(Protocol):
     the store guards it. A store raises `OSError` or `TimeoutError`; the library then uses what it
     has in memory, and asks the store again the next time.
 
-    A store may also have ``place``, a hashable value that is equal for all stores of a process that
-    hold the same records; without it each object counts as a place of its own.
+    A store may also have:
+
+    * ``place``, a hashable value that is equal for all stores of a process that hold the same
+      records; without it each object counts as a place of its own.
+    * ``take(key: str, rate: float, burst: float, count: int) -> float``, which takes ``count``
+      slots of a limit that allows ``rate`` requests a second, in one atomic step. It returns the
+      seconds until the first slot may be used; the others follow at intervals of ``1 / rate``.
+      Below zero, the first slot was due that long ago, and those that were due since may be used at
+      once: ``burst`` slots at most, where nobody has taken any for long. Each take may come with
+      another rate: the next one begins ``count / rate`` later. Slots that lie an hour ahead or more
+      are not counted apart. The store counts by its own clock, as with `push`, and keeps slots
+      apart from the records and cool-downs under the same key. Where ``rate`` is not above zero,
+      ``count`` is below 1, or a number is not finite, or where a release with another format keeps
+      slots under that key, nothing is taken and the result is 0.0. It raises `OSError`. Without
+      ``take``, each process keeps a pace of its own.
+    * ``keep(key: str, text: str, seconds: float) -> str | None``, which keeps a text for so many
+      seconds in place of the one that is kept under that key, and returns it. If ``seconds`` is not
+      above zero, nothing is changed and it returns what is kept; None for nothing. More than an
+      hour counts as an hour. What is kept stands apart from records, cool-downs and slots. It
+      raises `OSError`. Without it, each process finds the pace of the fleet by itself.
     """
 
     def read(self, key: str) -> str | None:

@@ -17,10 +17,12 @@ from urllib.parse import urlsplit
 
 from ._core.bounds import MAX_COOL_DOWN_SECONDS
 from ._core.copying import CopiedAsItself
+from ._core.gcra import MAX_LEAD, ask_for
 from ._core.token import secret
 from ._core.validation import instance, refuse, seconds
 from .stores._cool_downs import FORMAT, bounded
 from .stores._lockfile import file_name
+from .stores._slots import FORMAT as SLOTS_FORMAT
 
 try:
     import redis
@@ -74,9 +76,37 @@ return math.max(asked, left)
 The record has the seconds too: a server whose clock was set back lengthens the life of its keys.
 """
 
+_TAKE = """
+local there = redis.pcall('GET', KEYS[1])
+local advance, idle, most = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local time = redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+local first = -idle
+if type(there) == 'string' and there:find('^%s*{') then
+    local is_json, record = pcall(cjson.decode, there)
+    if is_json and (record.kind ~= ARGV[4] or record.version ~= tonumber(ARGV[5])) then
+        return '0'
+    elseif is_json and type(record.since) == 'number' and type(record.seconds) == 'number' then
+        local lead = record.seconds + math.min(record.since - now, 0)
+        if math.abs(record.seconds) <= most and lead > first then
+            first = lead
+        end
+    end
+end
+local lead = math.min(first + advance, most)
+local text = '{"kind": "%s", "version": %d, "since": %.6f, "seconds": %.6f}'
+local life = math.max(math.ceil((lead + idle) * 1000), 1)
+redis.call('SET', KEYS[1], text:format(ARGV[4], ARGV[5], now, lead), 'PX', life)
+return ('%.6f'):format(first)
+"""
+"""Takes slots, as `gcra.reserve` does. cjson would write 14 digits of the time, which has more.
+
+A key lives until all that it says is that the limit is idle.
+"""
+
 
 class RedisStore(CopiedAsItself):
-    """Keeps tokens and cool-downs in Redis, for all machines that name the same server and prefix.
+    """Keeps tokens, cool-downs and slots in Redis, for machines that name one server and prefix.
 
     Safe to use from many threads and processes, after a fork too. A server that is away costs an
     `OSError` each time; when it is back, the store works again.
@@ -172,6 +202,33 @@ class RedisStore(CopiedAsItself):
         record = json.dumps({**FORMAT, "seconds": asked / 1000})
         arguments = (self._prefix + key, record, asked, most, *FORMAT.values())
         return float(_asked(lambda: int(self._redis().eval(_PUSH, 1, *arguments))) / 1000)
+
+    def take(self, key: str, rate: float, burst: float, count: int) -> float:
+        """Take slots, as `Store` says; once a limit is idle, Redis drops what it keeps of it.
+
+        The time is the server's, as with `push`. Needs Redis 5 or newer.
+
+        Raises:
+            OSError: The server is out of reach, or refuses.
+        """
+        ask = ask_for(rate, burst, count)
+        if ask is None:
+            return 0.0
+        name = f"{self._prefix}slots:{file_name(key)}"
+        arguments = (name, *ask, MAX_LEAD, *SLOTS_FORMAT.values())
+        return float(_asked(lambda: self._redis().eval(_TAKE, 1, *arguments)))
+
+    def keep(self, key: str, text: str, seconds: float) -> str | None:
+        """Keep a text for a while, as `Store` says; once it is over, Redis drops it by itself.
+
+        Raises:
+            OSError: The server is out of reach, or refuses, or what is kept there is no text.
+        """
+        life, name = math.ceil(bounded(seconds) * 1000), f"kept:{file_name(key)}"
+        if not life:
+            return self.read(name)
+        _asked(lambda: self._redis().set(self._prefix + name, text, px=life))
+        return text
 
     @property
     def place(self) -> tuple[object, ...]:

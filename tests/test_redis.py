@@ -23,6 +23,7 @@ from redis.exceptions import (
 from requests_authretry import ConfigurationError
 from requests_authretry import redis as module
 from requests_authretry.redis import RedisStore, _extend
+from requests_authretry.stores._lockfile import file_name
 from requests_authretry.testing import SystemClock
 from tests.support.stores import is_free
 
@@ -56,6 +57,9 @@ def calls(store: RedisStore) -> tuple[Callable[[], object], ...]:
         lambda: store.write("key", SECRET),
         lambda: store.push("key", 60.0),
         lambda: store.push("key", 0.0),
+        lambda: store.take("key", 1.0, 1, 1),
+        lambda: store.keep("key", "text", 60.0),
+        lambda: store.keep("key", "", 0.0),
         store.lock("key", 0.0).__enter__,
     )
 
@@ -216,6 +220,91 @@ def test_a_record_of_another_release_keeps_its_life(
     client.set(NAME, newer)
     store.push("key", 60.0)
     assert int(client.pttl(NAME)) == -1
+
+
+# Slots
+
+SLOTS = f"requests_authretry:slots:{file_name('key')}"
+"""The key of the slots under "key" in Redis."""
+
+
+@pytest.mark.parametrize("decode", [True, False])
+def test_the_life_of_slots(redis_server: RedisServer, client: redis.Redis, decode: bool) -> None:  # noqa: FBT001 (a case)
+    """A record lives until the next slot is due, and as long as slots of the past may be used."""
+    with redis.Redis.from_url(redis_server.url, decode_responses=decode) as chosen:
+        store = RedisStore(chosen, ttl=5.0)
+        assert store.take("key", 0.001, 1, 2) == 0.0
+        assert 1_900_000 < int(client.pttl(SLOTS)) <= 2_000_000
+        assert 1900.0 < store.take("key", 0.001, 2, 1) <= 2000.0
+        assert 3_900_000 < int(client.pttl(SLOTS)) <= 4_000_000
+        assert client.keys("*") == [SLOTS.encode()]
+
+
+def test_slots_say_their_format(redis_server: RedisServer, client: redis.Redis) -> None:
+    """The record is JSON with kind and version, and times to the microsecond."""
+    RedisStore(redis_server.url).take("key", 0.001, 1, 1)
+    record = json.loads(client.get(SLOTS) or "")
+    assert (record["kind"], record["version"], record["seconds"]) == ("slots", 1, 1000.0)
+    server = client.time()
+    assert server[0] - 300.0 < record["since"] <= server[0] + server[1] / 1e6
+
+
+def test_takes_without_a_pause_lose_no_time(redis_server: RedisServer) -> None:
+    """Each slot follows the one before to the microsecond, whatever time the server takes."""
+    store = RedisStore(redis_server.url)
+    taken = [store.take("key", 0.1, 1, 1) for _ in range(300)]
+    assert taken[-1] == pytest.approx(2990.0 - 150.0, abs=150.0)
+
+
+@pytest.mark.parametrize("odd", [None, float("nan"), float("inf"), 1e9, -1e9, "7", {}])
+@pytest.mark.parametrize("name", ["since", "seconds"])
+def test_odd_slots_are_idle(
+    redis_server: RedisServer, client: redis.Redis, name: str, odd: object
+) -> None:
+    """A record of our format that says nothing useful counts for nothing, and is replaced."""
+    record = {"kind": "slots", "version": 1, "since": client.time()[0], "seconds": 0.0, name: odd}
+    client.set(SLOTS, json.dumps(record))
+    store = RedisStore(redis_server.url)
+    assert store.take("key", 0.001, 1, 1) == 0.0
+    assert 700.0 < store.take("key", 0.001, 1, 1) <= 1000.0
+
+
+@pytest.mark.parametrize("text", [b"7", b"[7]", b"{", b"\xff", b"[" * 9999])
+def test_what_are_no_slots(redis_server: RedisServer, client: redis.Redis, text: bytes) -> None:
+    """Text that is no record is replaced."""
+    client.set(SLOTS, text)
+    store = RedisStore(redis_server.url)
+    assert store.take("key", 0.001, 1, 1) == 0.0
+    assert 700.0 < store.take("key", 0.001, 1, 1) <= 1000.0
+
+
+def test_slots_after_the_clock_of_the_server_was_set_back(
+    redis_server: RedisServer, client: redis.Redis
+) -> None:
+    """A record of next year: the next slot is as far ahead as it was then."""
+    since = client.time()[0] + 30_000_000
+    record = {"kind": "slots", "version": 1, "since": since, "seconds": 60.0}
+    client.set(SLOTS, json.dumps(record))
+    assert RedisStore(redis_server.url).take("key", 0.001, 1, 1) == 60.0
+    assert int(client.pttl(SLOTS)) <= 1_060_000
+
+
+@pytest.mark.parametrize("record", [{"kind": "slots", "version": 2}, {"version": 1}, {}])
+def test_slots_of_another_release_stay(
+    redis_server: RedisServer, client: redis.Redis, record: dict[str, object]
+) -> None:
+    """What this release cannot read it leaves there, and takes nothing."""
+    client.set(SLOTS, json.dumps(record))
+    store = RedisStore(redis_server.url)
+    assert [store.take("key", 1.0, 1, 1) for _ in range(2)] == [0.0, 0.0]
+    assert client.get(SLOTS) == json.dumps(record).encode()
+
+
+def test_the_life_of_a_kept_text(redis_server: RedisServer, client: redis.Redis) -> None:
+    """A text that is kept for a while is a key that lives as long, whatever the store's ``ttl``."""
+    RedisStore(redis_server.url, ttl=5.0).keep("key", "text", 1000.0)
+    name = f"requests_authretry:kept:{file_name('key')}"
+    assert 900_000 < int(client.pttl(name)) <= 1_000_000
 
 
 # The life of a lock

@@ -135,6 +135,7 @@ class Admission:
             has_sent=has_sent,
             own=own,
             demand=demand,
+            on_order=self._shared_limits.serve_fleet,
         )
         if isinstance(numbers, TooLate):
             return Stop(Reason.WAIT_TOO_LONG, numbers.opens_in, numbers.scope)
@@ -201,6 +202,8 @@ class Admission:
         # Where the server says that nothing is left, its window says how many may be sent.
         if refuses and self._limits.pacing and not outcome.says_nothing_is_left:
             limiter.on_refused(limiter.scopes_of(target, limits)[0], began)
+            if limiter.fleet.has_news:
+                self._shared_limits.serve_fleet()
         if speaks_of_outage:
             self._outages.on_failure(target.endpoint, began)
             self._shared_limits.report_failure(target.endpoint)

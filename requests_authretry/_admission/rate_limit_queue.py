@@ -6,6 +6,7 @@ from bisect import bisect_left, insort
 from typing import TYPE_CHECKING
 
 from .._core.bounds import LEAST_ATTEMPT
+from .._core.shared_slots import Supply
 
 if TYPE_CHECKING:
     from .._core.rate_limit import RateState
@@ -22,6 +23,10 @@ class Queue:
         """Return how many calls wait before this one."""
         self._drop_those_over()
         return bisect_left(self._line, waiter.rank)
+
+    def waiting_with(self, waiter: Waiter) -> int:
+        """Return how many calls wait, this one included."""
+        return len(self._line) + (not self._holds(waiter))
 
     def enter(self, waiter: Waiter) -> None:
         """Let a call wait in the queue."""
@@ -70,12 +75,21 @@ class RateLimitQueue(Queue):
         announced: End of the cool-down that was last announced, in monotonic seconds.
         lifted_until: When the cool-down would have ended that a user lifted; the store may still
             keep it.
+        supply: The slots that were taken from a store.
+        heard: The pace that processes told each other last, as the store has it.
     """
 
     def __init__(self, state: RateState) -> None:
         super().__init__()
         self.state = state
         self.announced = self.lifted_until = state.not_before
+        self.supply = Supply()
+        self.heard = ""
+
+    def clear(self) -> None:
+        """Forget the calls that wait, and the slots that they were to have."""
+        super().clear()
+        self.supply = Supply()
 
     def wake_hopeless(self) -> None:
         """Wake the calls that will not wait until the end of the cool-down."""

@@ -12,10 +12,12 @@ from .._core import rate_limit
 from .._core.bounds import MAX_COOL_DOWN_SECONDS
 from .._core.rate_limit import AskAgain, RateState, Slot, TooLate
 from .._core.scope import Reach, Scope
+from .._core.shared_slots import on_away, on_taken
 from .._core.target import origin_name
 from .._locks import ForkSafeLock
 from .declared_limits import DeclaredLimits, ask_all
 from .field_memory import FieldMemory
+from .fleet import Fleet
 from .policy_names import PolicyNames
 from .rate_limit_queue import RateLimitQueue
 from .table import Table
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from .._core.target import Target
     from .._protocols import Clock
     from .declared_limits import Claim, DeclaredQueue, Demand
+    from .fleet import Order
     from .outage_tracker import OutageTracker
     from .rate_limit_queue import Queue
     from .waiting import Waiter
@@ -69,9 +72,10 @@ class RateLimiter:
         look_at: When to look into the store next, inf where no store is shared.
         names: The policies that servers name.
         memory: The rate-limit fields of the last answers.
+        fleet: What this process shares of a pace with others; hold the lock.
     """
 
-    def __init__(self, clock: Clock, outages: OutageTracker) -> None:
+    def __init__(self, clock: Clock, outages: OutageTracker, *, store: object = None) -> None:
         self._clock = clock
         self._queues: OrderedDict[Scope, RateLimitQueue] = OrderedDict()
         self._declared = DeclaredLimits()
@@ -84,6 +88,7 @@ class RateLimiter:
         self._arrivals = 0
         self._lock = ForkSafeLock(self._forget_waiting)
         self.look_at = inf
+        self.fleet = Fleet(store)
         self.check_after = inf
         self.outages = outages
         self.is_troubled = False
@@ -126,7 +131,7 @@ class RateLimiter:
             self._queues.move_to_end(oldest)
             self._drop_if_over(oldest, now)
 
-    def wait_for_slot(
+    def wait_for_slot(  # noqa: PLR0913 (whatever may hold back a call)
         self,
         target: Target | None,
         waiter: Waiter,
@@ -134,6 +139,7 @@ class RateLimiter:
         has_sent: bool,
         own: OwnWait | None,
         demand: Demand | None = None,
+        on_order: Callable[[], object] = bool,
     ) -> Mapping[Scope, int] | TooLate:
         """Wait until a request may be sent, or until the waiter's session is closed.
 
@@ -149,6 +155,7 @@ class RateLimiter:
             own: What the call waits for whatever the rate limits say, None for nothing.
             demand: What it asks of the declared limits, None where there are none. `end_attempt`
                 has to follow.
+            on_order: Is called where slots are to be taken from the store, see `next_order`.
 
         Returns:
             The number of the request at each rate limit that knows of it, or why it is too late.
@@ -172,6 +179,8 @@ class RateLimiter:
                     if slowest is not None:
                         slowest.enter(waiter)
                     standing = slowest
+                if self.fleet.has_news:
+                    on_order()
                 if not isinstance(answer, AskAgain):
                     return answer
                 if answer.is_known:
@@ -215,12 +224,12 @@ class RateLimiter:
         queues = {} if target is None else self._queues_of(target, now)
         if own is None or own.until <= now:
             claims = [] if demand is None else self._declared.claims(demand, now)
-            return _ask(queues, waiter, now, claims, may_test=may_test)
+            return _ask(queues, self.fleet, waiter, now, claims, may_test=may_test)
         ends = (queue.state.not_before for queue in queues.values())
         if max(ends, default=-inf) < own.until:
             return None, AskAgain(own.until - now, own.reason, own.retry_after)
         # The cool-down holds it back, so that it takes no slot of any limit.
-        slowest, answer = _ask(queues, waiter, now, [], may_test=may_test)
+        slowest, answer = _ask(queues, self.fleet, waiter, now, [], may_test=may_test)
         if isinstance(answer, AskAgain):
             left = own.until - now
             # What follows its own wait is a wait of another reason, unless it is hardly longer.
@@ -325,8 +334,10 @@ class RateLimiter:
     def on_refused(self, scope: Scope, began: float) -> None:
         """Lower the pace: the server let fewer requests through than were sent."""
         with self._lock:
-            queue = self._queue(scope)
-            queue.state = rate_limit.on_refused(queue.state, began, self._clock.monotonic())
+            queue, now = self._queue(scope), self._clock.monotonic()
+            before = queue.state.pace
+            queue.state = rate_limit.on_refused(queue.state, began, now)
+            self.fleet.on_refused(scope, queue, before, began, now)
 
     def on_rate_limit_fields(
         self,
@@ -404,13 +415,55 @@ class RateLimiter:
         known = self._reaches.get(at, now, _NO_REACH)
         reach = known.on_passed(target, began)
         for queue in self._queues_of(target, now).values():
-            queue.state = rate_limit.on_success(queue.state, began, now)
+            before = queue.state.pace
+            queue.state = rate_limit.on_success(self.fleet.paced(queue, now), began, now)
+            self.fleet.on_success(queue, before)
             state = rate_limit.on_passed(queue.state, began, now)
             if state is not queue.state:
                 queue.state = state
                 queue.wake_first()
         if reach is not known:
             self._reaches.put(at, reach, now)
+
+    def next_order(self) -> Order | None:
+        """Return the next slots to be taken from the store, None for none."""
+        with self._lock:
+            return self.fleet.pop_order()
+
+    def next_untold(self) -> tuple[Scope, str] | None:
+        """Return the next pace to be told to other processes, and its scope; None for none."""
+        with self._lock:
+            return self.fleet.pop_untold(self._clock.monotonic())
+
+    def on_heard(self, scope: Scope, text: object) -> None:
+        """Adopt the pace that the store keeps, where another process has put it there."""
+        with self._lock:
+            queue = self._queues.get(scope)
+            if queue is not None:
+                self.fleet.on_heard(queue, text, self._clock.monotonic())
+
+    def on_slots(self, order: Order, seconds: float) -> None:
+        """Give slots that were taken to the calls that wait for them.
+
+        Args:
+            order: What was taken.
+            seconds: When the first one is due, in seconds from now.
+        """
+        with self._lock:
+            queue = self._queues.get(order.scope)
+            if queue is not None:
+                now = self._clock.monotonic()
+                queue.supply = on_taken(queue.supply, seconds, order.number, order.rate, now)
+                queue.wake_first()
+
+    def on_store_away(self, order: Order) -> None:
+        """Keep a pace of this process for a while: the store did not give these slots in time."""
+        with self._lock:
+            self.fleet.on_away(self._clock.monotonic())
+            queue = self._queues.get(order.scope)
+            if queue is not None:
+                queue.supply = on_away(queue.supply)
+                queue.wake_first()
 
     def on_error(self, target: Target, began: float) -> None:
         """Count an answer with a 5xx: the request has passed the limits, and raises no pace."""
@@ -486,11 +539,13 @@ class RateLimiter:
         for queue in self._queues.values():
             queue.clear()
         self._declared.clear_waiting()
+        self.fleet.clear()
         self.update_check_after()
 
 
-def _ask(
+def _ask(  # noqa: PLR0913 (whatever may hold back a call)
     queues: Mapping[Scope, RateLimitQueue],
+    fleet: Fleet,
     waiter: Waiter,
     now: float,
     claims: list[Claim],
@@ -514,8 +569,9 @@ def _ask(
     states: list[tuple[RateLimitQueue, RateState]] = []
     numbers: dict[Scope, int] = {}
     for scope, queue in queues.items():
+        fleet.order(scope, queue, waiter, now)
         state, answer = rate_limit.ask(
-            queue.state,
+            fleet.paced(queue, now),
             queue.place(waiter),
             now,
             waiter.deadline,
@@ -534,6 +590,7 @@ def _ask(
         return slowest, longest
     for queue, state in states:
         queue.state = state
+        fleet.on_sent(queue, now)
     for claim in claims:
         claim.take(now)
     return None, numbers

@@ -1,15 +1,19 @@
-"""Cool-downs and outages in a store, so that processes and machines wait together."""
+"""Cool-downs, outages and slots in a store, so that processes and machines share them."""
 
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
+from operator import methodcaller
 from threading import Thread
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from .._core.bounds import MAX_COOL_DOWN_SECONDS
-from .._core.outage import TOLD_SECONDS
+from .._core.outage import TOLD_SECONDS as OUTAGE_TOLD_SECONDS
+from .._core.shared_pace import TOLD_SECONDS
+from .._core.shared_slots import LATEST_SECONDS
 from .._core.validation import is_finite
 from .._events import CoolingDown, StoreFailed, logger, tell
 from .._locks import ForkSafeLock
@@ -19,12 +23,13 @@ from .rate_limiter import RateLimiter
 from .table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from .._core.scope import Scope
     from .._core.target import Endpoint
     from .._events import Listener
     from .._protocols import Clock, Store
+    from .fleet import Order
 
 LOOK_SECONDS = 1.0
 """The time between two looks into the store, while requests are sent."""
@@ -38,6 +43,13 @@ _MOST_UNTOLD = 1000
 
 _MOST_FAILING = 4
 """Failing endpoints that are looked up in a second."""
+_ALONE = {
+    "cool-down": "a cool-down is in this process only",
+    "outage": "an outage is in this process only",
+    "slots": "this process keeps a pace of its own",
+    "pace": "this process finds the pace by itself",
+}
+"""What it means for a process that the store failed."""
 
 
 class SharedLimits:
@@ -45,8 +57,10 @@ class SharedLimits:
 
     A thread of its own pushes the cool-downs of this process and reads those of others, once a
     second at most and only while requests are sent. It does the same with outages, only for
-    endpoints at which an attempt of this process has just failed. So no request waits for the
-    store. There is one such thread at a time, and none without a store.
+    endpoints at which an attempt of this process has just failed. It takes slots for calls that
+    wait for them, in batches. So no request waits for the store. There is one such thread at a
+    time, and none without a store. It asks the store ten times a second at most, see
+    `StoreOperations`.
 
     Attributes:
         limiter: The rate limits of this process.
@@ -63,6 +77,7 @@ class SharedLimits:
         self._lock = ForkSafeLock(self._forget_thread)
         self._worker: Thread | None = None
         self._is_due = False
+        self._to_look_up: dict[Scope, None] = {}
         if store is not None:
             self._plan_next_look()
 
@@ -94,6 +109,10 @@ class SharedLimits:
         self._plan_next_look()
         self._is_due = True
         self._work({}, scopes)
+
+    def serve_fleet(self) -> None:
+        """Take the slots that calls wait for, and tell others of the pace, in the background."""
+        self._work({}, ())
 
     def report_failure(self, endpoint: Endpoint) -> None:
         """Tell others that an endpoint is down, or ask whether they say so, in the background.
@@ -138,31 +157,76 @@ class SharedLimits:
         return Thread(target=work, name="requests_authretry look", daemon=True)
 
     def _run(self) -> None:
-        """Push and read until there is nothing more to do."""
-        while True:
-            with self._lock:
-                untold, self._untold = self._untold, {}
-                watched = self._watched.keys(self._clock.monotonic()) if self._is_due else []
+        """Ask the store until there is nothing more to ask for now."""
+        while (work := self._next_work()) is not None:
+            work()
+
+    def _next_work(self) -> Callable[[], None] | None:
+        """Return what to do next: calls wait for slots, other processes for cool-downs."""
+        with self._lock:
+            # Inside: who orders meanwhile finds this thread alive, and leaves the order to it.
+            order = self.limiter.next_order()
+            if order is not None:
+                return partial(self._take, order)
+            untold = self.limiter.next_untold()
+            if untold is not None:
+                return partial(self._tell_pace, *untold)
+            now, begin = self._clock.monotonic(), self.limiter.fleet.operations.begin
+            if self._is_due:
                 self._is_due = False
-                failing, self._failing = self._failing, {}
-                if not untold and not watched and not failing:
-                    self._worker = None
-                    return
-            for scope, until in untold.items():
-                seconds = until - self._clock.monotonic()
-                self._ask_store("cool-down", "push", str(scope), seconds)
-            for scope in watched:
-                left = self._ask_store("cool-down", "read", str(scope), 0.0)
-                self._adopt(scope, left)
-            for endpoint, is_seen in failing:
-                self._share_outage(endpoint, is_seen=is_seen)
+                self._to_look_up |= dict.fromkeys(self._watched.keys(now))
+            if self._untold and begin("push", now):
+                scope = next(iter(self._untold))
+                return partial(self._push, scope, self._untold.pop(scope))
+            if self._to_look_up and begin("read", now):
+                scope = next(iter(self._to_look_up))
+                del self._to_look_up[scope]
+                return partial(self._look_up, scope)
+            if self._failing and begin("read", now):
+                (endpoint, is_seen), _ = self._failing.popitem()
+                return partial(self._share_outage, endpoint, is_seen=is_seen)
+            self._worker = None
+            return None
+
+    def _take(self, order: Order) -> None:
+        """Take slots; a store that answers late counts as away, as one that fails."""
+        began, arguments = self._clock.monotonic(), (order.rate, order.burst, order.number)
+        take = methodcaller("take", order.scope.key_of("slots"), *arguments)
+        seconds = self._ask_store("slots", "take", take)
+        took = self._clock.monotonic() - began
+        if is_finite(seconds) and seconds <= MAX_COOL_DOWN_SECONDS and took <= LATEST_SECONDS:
+            self.limiter.on_slots(order, seconds)
+            self._hear_pace(order.scope)
+            return
+        self.limiter.on_store_away(order)
+        if seconds is not None:
+            self._tell_failure("slots", "take", TimeoutError.__name__)
+
+    def _hear_pace(self, scope: Scope) -> None:
+        """Adopt the pace that another process has found."""
+        if self.limiter.fleet.may_hear(self._clock.monotonic()):
+            hear = methodcaller("keep", scope.key_of("pace"), "", 0.0)
+            self.limiter.on_heard(scope, self._ask_store("pace", "keep", hear))
+
+    def _tell_pace(self, scope: Scope, text: str) -> None:
+        """Let other processes adopt the pace that this one has found."""
+        keep = methodcaller("keep", scope.key_of("pace"), text, TOLD_SECONDS)
+        self._ask_store("pace", "keep", keep)
+
+    def _push(self, scope: Scope, until: float) -> None:
+        seconds = until - self._clock.monotonic()
+        self._ask_store("cool-down", "push", methodcaller("push", str(scope), seconds))
+
+    def _look_up(self, scope: Scope) -> None:
+        left = self._ask_store("cool-down", "read", methodcaller("push", str(scope), 0.0))
+        self._adopt(scope, left)
 
     def _share_outage(self, endpoint: Endpoint, *, is_seen: bool) -> None:
         """Ask what others told of an outage; tell them if only this process has seen it."""
         key = " ".join(("outage", *endpoint))
-        left = self._ask_store("outage", "read", key, 0.0)
-        if is_seen and not (is_finite(left) and left > TOLD_SECONDS / 2):
-            self._ask_store("outage", "push", key, TOLD_SECONDS)
+        left = self._ask_store("outage", "read", methodcaller("push", key, 0.0))
+        if is_seen and not (is_finite(left) and left > OUTAGE_TOLD_SECONDS / 2):
+            self._ask_store("outage", "push", methodcaller("push", key, OUTAGE_TOLD_SECONDS))
         elif is_finite(left) and left > 0:
             self.limiter.outages.on_told(endpoint)
 
@@ -179,18 +243,22 @@ class SharedLimits:
         self.limiter.look_at = self._clock.monotonic() + LOOK_SECONDS
         self.limiter.update_check_after()
 
-    def _ask_store(self, what: str, doing: str, key: str, seconds: float) -> object:
-        """Push; return what the store says, None if it fails: then this process is on its own."""
+    def _ask_store(self, what: str, doing: str, ask: Callable[[Store], object]) -> object:
+        """Return what the store says, None if it fails: then this process is on its own."""
         if self._store is None:
             return None
         try:
-            return self._store.push(key, seconds)
+            return ask(self._store)
         except Exception as error:  # noqa: BLE001 (users bring stores)
-            name = type(error).__name__
-            logger.warning("%s in this process only: the %s failed: %s", what, doing, name)
-            warn_of_store(self._store, doing, error)
-            tell(self._listeners, StoreFailed(what, doing, name))
+            # That a store is slow for once is nothing that a developer can cure.
+            if doing not in {"take", "keep"} or not isinstance(error, TimeoutError):
+                warn_of_store(self._store, doing, error)
+            self._tell_failure(what, doing, type(error).__name__)
             return None
+
+    def _tell_failure(self, what: str, doing: str, name: str) -> None:
+        logger.warning("%s: the %s failed: %s", _ALONE[what], doing, name)
+        tell(self._listeners, StoreFailed(what, doing, name))
 
     def _announce(self, scope: Scope, seconds: float, status: int | None) -> None:
         event = CoolingDown(scope.origin, scope.policy, seconds, status, scope.endpoint)
@@ -206,7 +274,8 @@ _known: WeakKeyDictionary[object, dict[object, RateLimiter]] = WeakKeyDictionary
 
 def _limiter_of(store: Store | None, clock: Clock) -> RateLimiter:
     """Return the one limiter of a store object in this process."""
+    new = RateLimiter(clock, OutageTracker(), store=store)
     try:
-        return _known.setdefault(store, {}).setdefault(clock, RateLimiter(clock, OutageTracker()))
+        return _known.setdefault(store, {}).setdefault(clock, new)
     except TypeError:  # no store, or one that takes no weak reference
-        return RateLimiter(clock, OutageTracker())
+        return new

@@ -133,7 +133,7 @@ class Pace(NamedTuple):
     passed: float = 0.0
     spent: float = 0.0
     basis: float = 0.0
-    rises: int = 0
+    rises: float = 0
     answers: int = 0
     recent: int = 0
     expected: float = 0.0

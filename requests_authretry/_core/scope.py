@@ -52,8 +52,12 @@ class Scope(NamedTuple):
 
     def __str__(self) -> str:
         """Return the key of its cool-down in a store."""
+        return self.key_of("cool-down")
+
+    def key_of(self, what: str) -> str:
+        """Return the key in a store of what processes share of the scope."""
         kind = "policy" if self.policy else "endpoint" if self.endpoint else "origin"
-        parts = ("cool-down", kind, self.origin, self.credential, self.policy or self.endpoint)
+        parts = (what, kind, self.origin, self.credential, self.policy or self.endpoint)
         return " ".join(filter(None, parts))
 
 

@@ -8,17 +8,21 @@ import stat
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from .._clock import SystemClock
 from .._core.copying import CopiedAsItself
 from ._cool_downs import as_text, bounded, pushed
 from ._lockfile import file_name, lock_file
+from ._slots import kept, taken
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from .._protocols import Clock
+
+T = TypeVar("T")
 
 _MARK = "requests_authretry"
 _BEGIN = f'{{"{_MARK}"'.encode()
@@ -26,6 +30,10 @@ _WRITE_TIMEOUT = 10.0
 """Seconds to wait for another process that is writing; it holds the file for milliseconds."""
 _PUSH_TIMEOUT = 1.0
 """The same for a cool-down, which others can do without: nobody waits long to share one."""
+_TAKE_TIMEOUT, _TAKE_POLL = 0.05, 0.002
+"""The same for slots, which nobody waits for, and the time between two looks at the lock."""
+_LARGE = 65_536
+"""Bytes of a file with slots that is made smaller when it needs less than half of them."""
 
 
 class _ForeignError(FileExistsError):
@@ -37,7 +45,7 @@ class _TornError(OSError):
 
 
 class FileStore(CopiedAsItself):
-    """Keeps tokens and cool-downs in a file, for later runs and all processes that name its path.
+    """Keeps tokens, cool-downs and slots in a file, for later runs and processes that name it.
 
     Only its owner can read the file, from the first byte on. The file is replaced as a whole: no
     reader sees half of it, and a power cut brings no spent refresh token back. A torn file does not
@@ -50,11 +58,11 @@ class FileStore(CopiedAsItself):
     Args:
         path: The file; ``~`` is the home directory. Missing folders are made, for the owner only.
             Lock files beside it stay there, and so do tokens, until you remove the file;
-            cool-downs that are over are dropped by the next one.
-        clock: Counts the seconds of cool-downs, by its ``time()``, which all processes of a machine
-            share; None: the system clock. A clock that is set back makes no cool-down longer than
-            it was, and one that is set forward may end it. Give tests their own clock, as with
-            `MemoryStore`.
+            cool-downs that are over are dropped by the next one. Slots stand in a file beside it.
+        clock: Counts the seconds of cool-downs and slots, by its ``time()``, which all processes of
+            a machine share; None: the system clock. A clock that is set back makes no cool-down
+            longer than it was, and one that is set forward may end it. Give tests their own clock,
+            as with `MemoryStore`.
     """
 
     def __init__(self, path: str | os.PathLike[str], clock: Clock | None = None) -> None:
@@ -108,6 +116,30 @@ class FileStore(CopiedAsItself):
                 self._replace(kept)
         return left
 
+    def take(self, key: str, rate: float, burst: float, count: int) -> float:
+        """Take slots, as `Store` says, and drop limits that are idle.
+
+        They stand in a file of their own beside this one, whose name ends with ``.limits``: it is
+        written several times a second, and holds nothing that a power cut must spare.
+
+        Raises:
+            OSError: That file cannot be read or written, or is not ours.
+            TimeoutError: Another process is writing it and does not end within 50 ms.
+        """
+        return self._change_limits(lambda there, now: taken(there, key, rate, burst, count, now))
+
+    def keep(self, key: str, text: str, seconds: float) -> str | None:
+        """Keep a text for a while, as `Store` says, in the file with the slots.
+
+        Raises:
+            OSError: That file cannot be read or written, or is not ours.
+            TimeoutError: Another process is writing it and does not end within 50 ms.
+        """
+        if not bounded(seconds):  # the file is whole at any time: no lock
+            limits = FileStore(f"{self.path}.limits")
+            return kept(limits._records(), key, text, 0.0, self._clock.time())[0]
+        return self._change_limits(lambda there, now: kept(there, key, text, seconds, now))
+
     @property
     def place(self) -> tuple[str, str]:
         """Name the file: the same for all stores that keep their records in it."""
@@ -115,6 +147,18 @@ class FileStore(CopiedAsItself):
 
     def __repr__(self) -> str:
         return f"FileStore({str(self.path)!r})"
+
+    def _change_limits(
+        self, change: Callable[[dict[str, object], float], tuple[T, dict[str, object]]]
+    ) -> T:
+        """Change the file beside this one under its lock, and return what the change says."""
+        limits = FileStore(f"{self.path}.limits")
+        with lock_file(f"{limits.path}.lock", _TAKE_TIMEOUT, _TAKE_POLL):
+            records = limits._kept_records()
+            said, changed = change(records, self._clock.time())
+            if changed is not records:
+                limits._rewrite(changed)
+        return said
 
     def _kept_records(self) -> dict[str, object]:
         """Read the records that the next one is written with; of a torn file none can be kept."""
@@ -179,6 +223,19 @@ class FileStore(CopiedAsItself):
             raise
         if is_durable:
             _sync(self.path.parent)
+
+    def _rewrite(self, records: dict[str, object]) -> None:
+        """Write the file in place: a power cut may tear it, and nobody waits for the disk.
+
+        File systems such as ext4 wait for it where a file is replaced, or cut to nothing.
+        """
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+        content = json.dumps({_MARK: records}).encode()
+        with open(os.open(self.path, flags, 0o600), "r+b") as file:  # noqa: PTH123 (as above)
+            size = os.fstat(file.fileno()).st_size
+            if size > _LARGE + 2 * len(content):
+                size = file.truncate(len(content))
+            file.write(content.ljust(size))
 
 
 def _sync(folder: Path) -> None:

@@ -38,13 +38,14 @@ _held = _Held()
 
 
 @contextmanager
-def lock_file(path: str, timeout: float) -> Iterator[None]:
+def lock_file(path: str, timeout: float, poll: float = 0.05) -> Iterator[None]:
     """Exclude every other thread and process that locks this path.
 
     Args:
         path: The lock file; it and folders that are missing are made for the owner only, and stay.
             A link is not followed.
         timeout: Seconds to wait for it.
+        poll: Seconds between two looks whether it is free.
 
     Raises:
         TimeoutError: Another held it all that time.
@@ -61,7 +62,8 @@ def lock_file(path: str, timeout: float) -> Iterator[None]:
     _held.locks.add(lock)
     try:
         try:
-            lock.acquire(timeout=max(timeout, 0.0))  # below zero it would wait for ever
+            # Below zero it would wait for ever.
+            lock.acquire(timeout=max(timeout, 0.0), poll_interval=poll)
         except NotImplementedError as error:
             raise OSError(f"{path} cannot be locked: its file system has no locks") from error
         try:

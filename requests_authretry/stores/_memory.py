@@ -11,6 +11,7 @@ from .._clock import SystemClock
 from .._core.copying import CopiedAsItself
 from .._locks import ForkSafeLock
 from ._cool_downs import as_text, pushed
+from ._slots import kept, taken
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
 
 
 class MemoryStore(CopiedAsItself):
-    """Keeps tokens and cool-downs for the life of the process, for all settings that name it.
+    """Keeps tokens, cool-downs and slots while the process lives, for all settings that name it.
 
     Safe to use from many threads. A copy in memory is the same store, so that a deep-copied
     session goes on sharing its token; a pickle carries no record and makes an empty store.
 
     Args:
-        clock: Counts the seconds of cool-downs, by its ``monotonic()``; None: the system clock.
-            Where ``Settings(clock=...)`` has a clock of its own, as in tests with
+        clock: Counts the seconds of cool-downs and slots, by its ``monotonic()``; None: the system
+            clock. Where ``Settings(clock=...)`` has a clock of its own, as in tests with
             `requests_authretry.testing.FakeClock`, give the store the same one: else a cool-down
             goes on here when it is over there.
     """
@@ -34,6 +35,7 @@ class MemoryStore(CopiedAsItself):
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock: Clock = SystemClock() if clock is None else clock
         self._records: dict[str, object] = {}
+        self._slots: dict[str, object] = {}
         self._lock = ForkSafeLock(self._free_keys)
         self._key_locks: WeakValueDictionary[str, Lock] = WeakValueDictionary()
 
@@ -64,6 +66,20 @@ class MemoryStore(CopiedAsItself):
         with self._lock:
             left, self._records = pushed(self._records, key, seconds, self._clock.monotonic())
         return left
+
+    def take(self, key: str, rate: float, burst: float, count: int) -> float:
+        """Take slots, as `Store` says, and forget limits that are idle."""
+        with self._lock:
+            now = self._clock.monotonic()
+            first, self._slots = taken(self._slots, key, rate, burst, count, now)
+        return first
+
+    def keep(self, key: str, text: str, seconds: float) -> str | None:
+        """Keep a text for a while, as `Store` says."""
+        with self._lock:
+            now = self._clock.monotonic()
+            there, self._slots = kept(self._slots, key, text, seconds, now)
+        return there
 
     def _free_keys(self) -> None:
         """Forget the locks that threads of a parent process hold."""

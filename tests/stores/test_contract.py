@@ -392,6 +392,207 @@ def test_a_clock_that_is_set_back(
     assert left == [pytest.approx(0.0, abs=1e-6)] * 2
 
 
+# Slots
+
+TAKING = ["memory", "file", "redis"]
+
+
+@pytest.fixture(params=TAKING)
+def taking(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    """Every store in turn that has slots."""
+    return made(request.param, request, tmp_path)
+
+
+SLOW = 0.001
+"""Slots a second of a limit whose next slot lies far beyond the seconds that a test takes."""
+
+
+def test_slots_follow_each_other(taking: Any) -> None:
+    """Of a limit of one in 1000 s, the first slot is now, and the third 2000 s later."""
+    assert [taking.take("key", SLOW, 1, 1) for _ in range(3)] == [0.0, about(1e3), about(2e3)]
+
+
+def test_slots_are_taken_together(taking: Any) -> None:
+    """After a take of two slots, the next slot is the third; other keys have slots of their own."""
+    assert taking.take("key", SLOW, 1, 2) == 0.0
+    assert taking.take("key", SLOW, 1, 1) == about(2e3)
+    assert taking.take("Key", SLOW, 1, 1) == 0.0
+
+
+def test_each_take_has_its_own_rate(taking: Any) -> None:
+    """One slot of one in 500 s, then one of one in 1000 s: the next one is due after 1500 s."""
+    assert taking.take("key", SLOW * 2, 1, 1) == 0.0
+    assert taking.take("key", SLOW, 1, 1) == about(500.0)
+    assert taking.take("key", SLOW, 1, 1) == about(1.5e3)
+
+
+def test_an_idle_limit_has_slots_of_the_past(taking: Any) -> None:
+    """With a burst of three the first slot was due two intervals ago, and the fourth is ahead."""
+    assert taking.take("key", SLOW, 3, 3) == pytest.approx(-2e3)
+    assert taking.take("key", SLOW, 3, 1) == about(1e3)
+
+
+def test_no_slot_is_more_than_an_hour_ahead(taking: Any) -> None:
+    """A million slots of a slow limit, or one of the slowest, put the next one an hour ahead."""
+    for rate, slots in ((SLOW, 10**6), (5e-324, 1), (SLOW, 1)):
+        taking.take("key", rate, 1, slots)
+        assert taking.take("key", 1000.0, 1, 1) == about(3600.0)
+
+
+@pytest.mark.parametrize(
+    ("rate", "burst", "count"),
+    [
+        (0.0, 1, 1),
+        (-1.0, 1, 1),
+        (float("nan"), 1, 1),
+        (float("inf"), 1, 1),
+        (SLOW, float("nan"), 1),
+        (SLOW, float("inf"), 1),
+        (SLOW, 1, 0),
+        (SLOW, 1, -7),
+        (SLOW, 1, float("nan")),
+        (10**400, 1, 1),
+    ],
+    ids=lambda value: f"{value!r:.9}",
+)
+def test_what_takes_nothing(taking: Any, rate: float, burst: float, count: Any) -> None:
+    """A rate of zero or NaN reserves nothing and harms no record: the result is 0.0."""
+    assert repr(taking.take("key", rate, burst, count)) == "0.0"
+    assert taking.take("key", SLOW, 1, 1) == 0.0
+    assert repr(taking.take("key", rate, burst, count)) == "0.0"
+    assert taking.take("key", SLOW, 1, 1) == about(1e3)
+
+
+def test_slots_are_apart_from_records(taking: Any) -> None:
+    """A record, a cool-down and slots have room under one key."""
+    taking.write("key", SECRET)
+    assert taking.take("key", SLOW, 1, 1) == 0.0
+    assert taking.read("key") == SECRET
+    taking.push("other", 1800.0)
+    assert taking.take("other", SLOW, 1, 1) == 0.0
+    assert taking.push("other", 0.0) == about(1800.0)
+    assert taking.take("key", SLOW, 1, 1) == about(1e3)
+
+
+def test_any_key_has_slots(taking: Any) -> None:
+    """Awkward keys too, each its own."""
+    for first in (0.0, about(1e3)):
+        assert [taking.take(key, SLOW, 1, 1) for key in AWKWARD] == [first] * len(AWKWARD)
+
+
+def test_copies_share_slots(taking: Any) -> None:
+    """A copy in memory takes from the same slots."""
+    assert taking.take("key", SLOW, 1, 1) == 0.0
+    assert copy.deepcopy(taking).take("key", SLOW, 1, 1) == about(1e3)
+
+
+def test_threads_take_at_once(taking: Any) -> None:
+    """Four threads that take four slots each, 400 s apart, from 3600 s ago on: none is lost."""
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: taken_sometime(taking), range(16)))
+    assert taken_sometime(taking) == about(16 * 400.0 - 3600.0)
+
+
+def taken_sometime(store: Any) -> float:
+    """Take a slot, again where others held the lock all the time that a take may last."""
+    while True:
+        with suppress(TimeoutError):
+            first: float = store.take("key", 1 / 400, 10, 1)
+            return first
+
+
+TAKES = """
+taken = 0
+while taken < 4:
+    try:
+        store.take("key", 1 / 400, 10, 1)
+        taken += 1
+    except TimeoutError:
+        pass
+say("over")
+"""
+
+
+@pytest.mark.parametrize("shared", ["file", "redis"], indirect=True)
+def test_processes_take_at_once(shared: Any, others: Callable[[str], Other]) -> None:
+    """Four processes that take four slots each: none is lost."""
+    assert [other.says() for other in [others(TAKES) for _ in range(4)]] == ["over"] * 4
+    assert taken_sometime(shared) == about(16 * 400.0 - 3600.0)
+
+
+def test_a_text_is_kept(taking: Any) -> None:
+    """The last text is kept, in place of the one before, and stands apart from all else."""
+    assert taking.keep("key", "", 0.0) is None
+    for text in ("one", "two"):
+        assert taking.keep("key", text, 1800.0) == text
+    taking.write("key", SECRET)
+    taking.push("other", 60.0)
+    taking.take("key", SLOW, 1, 1)
+    assert taking.keep("key", "", 0.0) == "two"
+    assert taking.keep("other", "", 0.0) is None
+    assert copy.deepcopy(taking).keep("key", "", 0.0) == "two"
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("-inf")])
+def test_what_keeps_nothing(taking: Any, seconds: float) -> None:
+    """Zero seconds, less, and NaN change nothing, and return what is kept."""
+    assert taking.keep("key", "text", seconds) is None
+    taking.keep("key", "there", 1800.0)
+    assert taking.keep("key", "text", seconds) == "there"
+
+
+@pytest.mark.parametrize("seconds", [1e300, float("inf"), 10**400])
+def test_a_text_is_kept_for_an_hour_at_most(taking: Any, seconds: float) -> None:
+    """More than an hour counts as an hour."""
+    assert taking.keep("key", "text", seconds) == "text"
+    assert taking.keep("key", "", 0.0) == "text"
+
+
+@pytest.mark.parametrize("back", [0.0, 0.25, 1e8])
+def test_a_text_is_over(clock_and_store: tuple[FakeClock, Any], back: float) -> None:
+    """What is kept for three seconds is gone three seconds later, if the clock was set back too."""
+    clock, store = clock_and_store
+    store.keep("key", "text", 3.0)
+    clock.advance(-back)
+    store.take("key", 1.0, 1, 1)
+    clock.advance(2.9)
+    assert store.keep("key", "", 0.0) == "text"
+    clock.advance(0.1)
+    assert store.keep("key", "", 0.0) is None
+
+
+def test_slots_pass(clock_and_store: tuple[FakeClock, Any]) -> None:
+    """Five slots of ten a second, taken 0.3 s ago, end in 0.2 s: then the next one is due."""
+    clock, store = clock_and_store
+    assert store.take("key", 10.0, 1, 5) == 0.0
+    clock.advance(0.3)
+    assert store.take("key", 10.0, 1, 1) == pytest.approx(0.2)
+    clock.advance(7.0)
+    assert store.take("key", 10.0, 1, 1) == 0.0
+
+
+def test_an_idle_time_is_remembered(clock_and_store: tuple[FakeClock, Any]) -> None:
+    """After 0.1 s without a take only one slot of the past is left, not a burst of five."""
+    clock, store = clock_and_store
+    assert store.take("key", 10.0, 5, 5) == pytest.approx(-0.4)
+    clock.advance(0.2)
+    assert store.take("key", 10.0, 5, 1) == pytest.approx(-0.1)
+
+
+@pytest.mark.parametrize("back", [0.25, 600.0, 1e8])
+def test_slots_after_a_clock_was_set_back(
+    clock_and_store: tuple[FakeClock, Any], back: float
+) -> None:
+    """The next slot was three seconds ahead, and is no further ahead then, looked at or not."""
+    clock, store = clock_and_store
+    for key in ("taken", "not taken"):
+        store.take(key, 1.0, 1, 3)
+    clock.advance(-back)
+    assert store.take("taken", 1.0, 1, 1) == 3.0
+    clock.advance(2.0)
+    assert [store.take(key, 1.0, 1, 1) for key in ("taken", "not taken")] == [2.0, 1.0]
+
+
 # Locks
 
 
@@ -550,6 +751,14 @@ def test_what_fails_is_an_oserror(broken: Store) -> None:
     for caught in (written, locked):
         assert not isinstance(caught.value, TimeoutError)
         assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("broken", ["file", "redis"], indirect=True)
+def test_slots_that_cannot_be_taken(broken: Any) -> None:
+    """A take from a store that is out of reach is an `OSError`, and so is a text to be kept."""
+    for operation, arguments in (("take", (1.0, 1, 1)), ("keep", ("text", 60.0))):
+        with pytest.raises(OSError, match=r"\w"):
+            getattr(broken, operation)("key", *arguments)
 
 
 def test_a_cool_down_that_cannot_be_kept(broken: Store) -> None:

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -292,6 +292,135 @@ def test_cool_downs_do_not_pile_up(path: Path) -> None:
         clock.advance(1.0)
     kept = json.loads(path.read_text())["requests_authretry"]
     assert list(kept) == ["host 97", "host 98", "host 99"]
+
+
+def test_slots_stand_in_a_file_of_their_own(path: Path) -> None:
+    """A take leaves the file with the tokens as it is, and nobody else can read the other one."""
+    store = FileStore(path)
+    store.write("key", RECORD)
+    before = path.stat()
+    store.take("key", 1.0, 1, 1)
+    assert path.stat() == before
+    assert stat.S_IMODE(Path(f"{path}.limits").stat().st_mode) == 0o600
+
+
+def limits_in(path: Path) -> dict[str, Any]:
+    """Return the slots, and what is kept for a while, beside a file."""
+    there: dict[str, Any] = json.loads(Path(f"{path}.limits").read_text())["requests_authretry"]
+    return there
+
+
+def test_slots_do_not_pile_up(path: Path) -> None:
+    """Limits that are idle are forgotten, as soon as their slots of the past cannot be used."""
+    clock = FakeClock()
+    for number in range(100):
+        FileStore(path, clock).take(f"host {number}", 1.0, 2.5, 2)
+        clock.advance(1.0)
+    # Two slots from 1.5 s ago take half a second from now, and may be used 1.5 s later.
+    assert list(limits_in(path)) == ["slots host 98", "slots host 99"]
+
+
+def test_slots_of_next_year_are_forgotten(path: Path) -> None:
+    """After the clock was set back, limits that nobody uses are gone a while after the next."""
+    clock = FakeClock()
+    store = FileStore(path, clock)
+    store.take("host", 1.0, 1, 3)
+    clock.advance(-30_000_000.0)
+    for _ in range(3):
+        store.take("another", 1.0, 1, 1)
+        clock.advance(2.0)
+    assert list(limits_in(path)) == ["slots another"]
+
+
+ODD_SLOTS: list[dict[str, object]] = [
+    {"since": None},
+    {"since": float("nan")},
+    {"seconds": "7"},
+    {"seconds": float("inf")},
+    {"seconds": 1e9},
+    {"seconds": -1e9},
+]
+
+
+@pytest.mark.parametrize("odd", ODD_SLOTS, ids=repr)
+def test_odd_slots_are_idle(path: Path, odd: dict[str, object]) -> None:
+    """A record of our format that says nothing useful counts for nothing, and is replaced."""
+    clock = FakeClock()
+    record = {"kind": "slots", "version": 1, "since": clock.time(), "seconds": 3.0, "idle": 0.0}
+    content = {"slots key": {**record, **odd}, "slots other": {**record, "idle": odd}}
+    Path(f"{path}.limits").write_text(json.dumps({"requests_authretry": content}))
+    store = FileStore(path, clock)
+    assert [store.take("key", 1.0, 1, 1) for _ in range(2)] == [0.0, 1.0]
+    assert list(limits_in(path)) == ["slots key"]
+
+
+@pytest.mark.parametrize("record", [{"kind": "slots", "version": 2}, {"version": 1}, {}, "text"])
+def test_slots_of_another_release_stay(path: Path, record: object) -> None:
+    """What this release cannot read it leaves there, and takes nothing."""
+    content = {"requests_authretry": {"slots key": record}}
+    Path(f"{path}.limits").write_text(json.dumps(content))
+    store = FileStore(path, FakeClock())
+    assert [store.take("key", 1.0, 1, 1) for _ in range(2)] == [0.0, 0.0]
+    store.take("another", 1.0, 1, 1)
+    assert limits_in(path)["slots key"] == record
+
+
+def test_what_is_kept_for_a_while_does_not_pile_up(path: Path) -> None:
+    """Texts that are over are dropped by the next one; a look keeps nothing and makes no file."""
+    clock = FakeClock()
+    store = FileStore(path, clock)
+    assert store.keep("key", "", 0.0) is None
+    assert list(path.parent.iterdir()) == []
+    for number in range(100):
+        store.keep(f"host {number}", "text", 2.5)
+        clock.advance(1.0)
+    assert list(limits_in(path)) == ["kept host 97", "kept host 98", "kept host 99"]
+
+
+@pytest.mark.parametrize("record", [{"kind": "kept", "version": 2}, {"version": 1}, {}, "text"])
+def test_what_another_release_keeps_stays(path: Path, record: object) -> None:
+    """A record in another format is neither read nor replaced."""
+    Path(f"{path}.limits").write_text(json.dumps({"requests_authretry": {"kept key": record}}))
+    store = FileStore(path, FakeClock())
+    assert store.keep("key", "mine", 60.0) is None
+    assert store.keep("key", "", 0.0) is None
+    assert limits_in(path)["kept key"] == record
+
+
+@pytest.mark.parametrize("odd", [{"text": 7}, {"text": None}, {"since": "x"}, {"seconds": None}])
+def test_what_is_kept_without_a_text(path: Path, odd: dict[str, object]) -> None:
+    """A record of our format that says nothing useful counts for nothing, and is replaced."""
+    clock = FakeClock()
+    record = {"kind": "kept", "version": 1, "since": clock.time(), "seconds": 9.0, "text": "x"}
+    content = {"requests_authretry": {"kept key": {**record, **odd}}}
+    Path(f"{path}.limits").write_text(json.dumps(content))
+    store = FileStore(path, clock)
+    assert store.keep("key", "", 0.0) is None
+    assert [store.keep("key", text, 9.0) for text in ("mine", "")] == ["mine", ""]
+
+
+def test_a_torn_file_of_slots_is_empty(path: Path) -> None:
+    """A power cut may leave half of it: the limits count as idle."""
+    Path(f"{path}.limits").write_text('{"requests_authretry": {"slots key": {"kind": "slo')
+    store = FileStore(path, FakeClock())
+    assert [store.take("key", 1.0, 1, 1) for _ in range(2)] == [0.0, 1.0]
+
+
+def test_a_file_of_slots_becomes_small_again(path: Path) -> None:
+    """What was large a second ago is small now: the file is written in place, and cut if large."""
+    clock = FakeClock()
+    store = FileStore(path, clock)
+    store.keep("key", "text" * 50_000, 1.0)
+    clock.advance(2.0)
+    store.take("key", 1.0, 1, 1)
+    assert Path(f"{path}.limits").stat().st_size < 1000
+    assert list(limits_in(path)) == ["slots key"]
+
+
+def test_a_take_waits_50_ms_for_another_process(path: Path) -> None:
+    """While another process holds the lock, a take fails after 50 ms: slots would come too late."""
+    with lock_file(f"{path}.limits.lock", 1.0), pytest.raises(TimeoutError):
+        FileStore(path).take("key", 1.0, 1, 1)
 
 
 def test_a_clock_that_was_set_back_leaves_nothing_for_ever(path: Path) -> None:

@@ -326,3 +326,13 @@ class VirtualStore(MemoryStore):
         """Extend a cool-down, while all calls sleep."""
         self._turns.await_turn()
         return super().push(*args)
+
+    def take(self, *args: Any) -> Any:
+        """Take slots, while all calls sleep."""
+        self._turns.await_turn()
+        return super().take(*args)
+
+    def keep(self, *args: Any) -> Any:
+        """Keep a text for a while, while all calls sleep."""
+        self._turns.await_turn()
+        return super().keep(*args)

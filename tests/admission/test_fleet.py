@@ -1,0 +1,266 @@
+"""Processes that share a store share the slots of a rate limit, in virtual time."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass, field
+from itertools import pairwise
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from requests_authretry import StoreFailed
+from tests.support.scenario import Answer, World
+from tests.support.sessions import API
+from tests.support.virtual_time import VirtualStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from requests_authretry._events import Event
+    from tests.support.scenario import Request
+
+LATENCY = 0.05
+"""Seconds from a request to its answer."""
+
+
+class Seen(VirtualStore):
+    """A store that notes when it is asked what, and may be slow or fail.
+
+    Attributes:
+        asked: The time and the name of each operation, by the process that asks.
+        delay: Seconds that a take lasts.
+        fault: What a take raises.
+    """
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world.turns, world.clock)
+        self._world = world
+        self.asked: dict[int, list[tuple[float, str]]] = {}
+        self.delay = 0.0
+        self.fault: Exception | None = None
+
+    def of(self, process: int) -> OfProcess:
+        """Return the store as a process has it."""
+        self.asked[process] = []
+        return OfProcess(self, process)
+
+    def note(self, process: int, operation: str) -> None:
+        """Note an operation."""
+        self._turns.await_turn()
+        self.asked[process].append((self._world.turns.now, operation))
+
+    def pause(self) -> None:
+        """Let a take last."""
+        if self.delay:
+            self._world.turns.sleep(self.delay)
+        if self.fault is not None:
+            raise self.fault
+
+    @property
+    def most_in_a_second(self) -> int:
+        """The most operations of any process in any second."""
+        most = 0
+        for asked in self.asked.values():
+            times = [at for at, _ in asked]
+            most = max([most, *(bisect_left(times, at + 1.0) - n for n, at in enumerate(times))])
+        return most
+
+
+class OfProcess:
+    """The store of one process: the same records, its own notes."""
+
+    def __init__(self, store: Seen, process: int) -> None:
+        self._store, self._process = store, process
+        self.read, self.write, self.lock = store.read, store.write, store.lock
+
+    def push(self, key: str, seconds: float) -> float:
+        """Extend a cool-down."""
+        self._store.note(self._process, "push" if seconds else "read")
+        return float(self._store.push(key, seconds))
+
+    def take(self, *args: Any) -> float:
+        """Take slots."""
+        self._store.note(self._process, "take")
+        self._store.pause()
+        return float(self._store.take(*args))
+
+    def keep(self, key: str, text: str, seconds: float) -> str | None:
+        """Keep a text for a while."""
+        self._store.note(self._process, "keep" if seconds else "hear")
+        kept: str | None = self._store.keep(key, text, seconds)
+        return kept
+
+
+@dataclass
+class Bucket:
+    """A server with a token bucket, full at first; it says `Retry-After` in whole seconds or not.
+
+    Attributes:
+        passed: When requests passed.
+        refused: When requests were refused that left after the first refusal had arrived.
+        flood: How many were refused that had left earlier.
+    """
+
+    rate: float
+    burst: float
+    tells: bool
+    passed: list[float] = field(default_factory=list)
+    refused: list[float] = field(default_factory=list)
+    flood: int = 0
+    _first: float | None = None
+    _filled: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Fill the bucket."""
+        self._level = self.burst
+
+    def __call__(self, request: Request) -> Answer:
+        """Serve a request or refuse it."""
+        now = request.time
+        self._level = min(self.burst, self._level + (now - self._filled) * self.rate)
+        self._filled = now
+        if self._level >= 1:
+            self._level -= 1
+            self.passed.append(now)
+            return Answer(takes=LATENCY)
+        if self._first is None:
+            self._first = now
+        if now <= self._first + LATENCY:
+            self.flood += 1
+        else:
+            self.refused.append(now)
+        wait = ceil((1 - self._level) / self.rate)
+        return Answer(429, {"Retry-After": str(wait)} if self.tells else {}, LATENCY)
+
+
+@dataclass
+class Fleet:
+    """Processes whose threads make calls until all are made.
+
+    Attributes:
+        bucket: The server.
+        store: What all processes share; None: each has its own.
+        failed: Calls that came to no good end.
+        events: What the processes tell.
+    """
+
+    bucket: Bucket
+    processes: int = 8
+    threads: int = 8
+    seconds: float = 60.0
+    is_shared: bool = True
+    prepare: Callable[[Seen], object] = bool
+    failed: int = 0
+    events: list[Event] = field(default_factory=list)
+
+    def run(self) -> Fleet:
+        """Make all calls: the burst, and what the limit allows in the seconds after it."""
+        world = World(self.bucket, patience=60.0)
+        self.store = Seen(world)
+        self.prepare(self.store)
+        calls = int(self.bucket.burst + self.bucket.rate * self.seconds)
+        ends = [calls * number // self.processes for number in range(self.processes + 1)]
+        for number in range(self.processes):
+            store = self.store.of(number) if self.is_shared else None
+            clock = world.process()
+            session = world.session(
+                world.settings(clock=clock, store=store, listeners=[self.events.append])
+            )
+            left = iter(range(ends[number], ends[number + 1]))
+            for thread in range(self.threads):
+                world.caller(f"{number}.{thread}", self._work(session, left))
+        world.run()
+        return self
+
+    def _work(self, session: requests.Session, left: Iterator[int]) -> Callable[[], None]:
+        def make(call: int) -> None:
+            try:
+                self.failed += not session.get(f"{API}/calls/{call}").ok
+            except requests.RequestException:
+                self.failed += 1
+
+        def work() -> None:
+            for call in left:
+                make(call)
+
+        return work
+
+    @property
+    def over_ideal(self) -> float:
+        """The time of the drain, the ideal being 1."""
+        return (max(self.bucket.passed) + LATENCY) / (self.seconds + LATENCY)
+
+    @property
+    def refusals(self) -> float:
+        """Refusals for each success, after the first flood."""
+        return len(self.bucket.refused) / len(self.bucket.passed)
+
+
+SHAPES = [(25, 2), (25, 10), (25, 25), (25, 250), (100, 20)]
+
+OVER_IDEAL, REFUSALS = 1.25, 0.1
+"""What no drain may exceed, in time and in refusals for each success. The aim is 1.10 and 0.02."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tells", [True, False], ids=["retry_after", "nothing"])
+@pytest.mark.parametrize(("rate", "burst"), SHAPES, ids=repr)
+def test_a_fleet_drains_as_fast_as_the_limit_allows(rate: int, burst: int, tells: bool) -> None:  # noqa: FBT001 (a case)
+    """Eight processes of eight threads need hardly longer than the ideal, and few are refused."""
+    fleet = Fleet(Bucket(rate, burst, tells)).run()
+    assert fleet.over_ideal <= OVER_IDEAL
+    assert fleet.refusals <= REFUSALS
+    assert fleet.failed == 0
+
+
+def test_a_process_asks_the_store_ten_times_a_second() -> None:
+    """However many slots it needs: pushes, looks and takes together."""
+    fleet = Fleet(Bucket(100, 20, tells=True), processes=2, threads=16, seconds=4.0).run()
+    assert {"push", "read", "take"} <= {
+        kind for asked in fleet.store.asked.values() for _, kind in asked
+    }
+    assert fleet.store.most_in_a_second <= 10
+
+
+def test_a_store_that_is_slow_counts_as_away() -> None:
+    """A take that lasts 60 ms: the process says so, keeps its own pace for 5 s, and tries again."""
+
+    def be_slow(store: Seen) -> None:
+        store.delay = 0.06
+
+    fleet = Fleet(Bucket(25, 10, tells=False), processes=1, seconds=20.0, prepare=be_slow).run()
+    takes = [at for at, kind in fleet.store.asked[0] if kind == "take"]
+    told = [event for event in fleet.events if isinstance(event, StoreFailed)]
+    assert set(told) == {StoreFailed("slots", "take", "TimeoutError")}
+    assert len(told) == len(takes)
+    assert all(later - earlier >= 5.0 for earlier, later in pairwise(takes))
+    assert 2 <= len(takes) <= 5
+    assert fleet.failed == 0
+
+
+def test_a_store_that_fails_leaves_a_process_its_own_pace() -> None:
+    """Where every take raises an exception, calls end as they do without a store."""
+
+    def fail(store: Seen) -> None:
+        store.fault = OSError("gone")
+
+    fleet = Fleet(Bucket(25, 10, tells=False), processes=1, seconds=10.0, prepare=fail).run()
+    alone = Fleet(Bucket(25, 10, tells=False), processes=1, seconds=10.0, is_shared=False).run()
+    assert {event for event in fleet.events if isinstance(event, StoreFailed)} == {
+        StoreFailed("slots", "take", "OSError")
+    }
+    assert fleet.over_ideal <= alone.over_ideal * 1.1
+
+
+def test_no_request_waits_for_a_store_that_hangs() -> None:
+    """A take that lasts a minute holds back the calls for 50 ms, once."""
+
+    def hang(store: Seen) -> None:
+        store.delay = 60.0
+
+    fleet = Fleet(Bucket(25, 10, tells=False), processes=1, seconds=10.0, prepare=hang).run()
+    alone = Fleet(Bucket(25, 10, tells=False), processes=1, seconds=10.0, is_shared=False).run()
+    assert fleet.over_ideal <= alone.over_ideal * 1.1
