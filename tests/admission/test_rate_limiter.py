@@ -403,7 +403,7 @@ def test_a_window_that_begins_again_holds_nothing_back() -> None:
 
 
 def test_a_limit_that_the_server_does_not_enforce_is_not_kept() -> None:
-    """Nothing is left for 30 s: a call that has 20 s is sent as a probe. It passes, as do others."""
+    """Nothing is left for 30 s: a call that has 20 s is a probe. It passes, and so do others."""
 
     def left(count: int) -> Line:
         policy = '"default";q=10;w=600'
