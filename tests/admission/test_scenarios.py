@@ -1294,6 +1294,47 @@ def test_nothing_is_sent_before_the_end_of_a_window_with_nothing_left() -> None:
     """)
 
 
+def test_a_spent_window_that_refills_is_used_as_fast_as_it_does() -> None:
+    """A bucket of ten in 60 s is empty at 0 s. B tests it at 12 s, and one goes each 6 s then."""
+    assert happens(
+        {"/orders": [window(0, 60, 10, 60), window(0, 60, 10, 60)]},
+        (0, "A", "GET /orders"),
+        (10, "B", "GET /orders"),
+        (11, "C", "GET /orders"),
+        (20, "D", "GET /orders"),
+        limits=RateLimits(),
+    ) == timeline("""
+        0   A  GET /orders -> 200
+        10  B  waits 2 s: pacing
+        11  C  waits 7 s: pacing
+        12  B  GET /orders -> 200
+        18  C  GET /orders -> 200
+        20  D  waits 4 s: pacing
+        24  D  GET /orders -> 200
+    """)
+
+
+def test_a_fixed_window_refuses_its_test_and_is_waited_for() -> None:
+    """Nothing of ten in 60 s is left for 40 s. B tests it at 12 s, is refused, and C waits."""
+    refusal = Answer(429, {"Retry-After": "28", **window(0, 28, 10, 60).fields})
+    assert happens(
+        {"/orders": [window(0, 40, 10, 60), refusal, window(9, 60, 10, 60)]},
+        (0, "A", "GET /orders"),
+        (10, "B", "GET /orders"),
+        (20, "C", "GET /orders"),
+        limits=RateLimits(),
+    ) == timeline("""
+        0   A  GET /orders -> 200
+        10  B  waits 2 s: pacing
+        12  B  GET /orders -> 429
+        12  B  waits 28 s: retry_after
+        20  C  waits 20 s: cool-down
+        40  B  GET /orders -> 200
+        40  C  waits 0.04 s: pacing
+        40.04 C GET /orders -> 200
+    """)
+
+
 # 5. Processes that share a store.
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from functools import partial
+from contextlib import suppress
 from io import BytesIO
 from random import Random
 from statistics import mean, median
@@ -78,10 +78,8 @@ class Load(World):
 
         def run() -> None:
             for _ in numbers:
-                try:
+                with suppress(requests.RequestException):
                     session.send(prepared.copy())
-                except requests.RequestException:
-                    continue
 
         for thread in range(threads):
             self.caller(str(thread), run)
@@ -199,9 +197,10 @@ def mixed_ratio(seed: int) -> float:
     return paced / free
 
 
+@pytest.mark.slow
 def test_pacing_makes_a_run_with_all_kinds_of_faults_half_as_long_again() -> None:
     """500 calls, of which 40 % pass at once: 1.5 times the time without pacing, in the median."""
-    ratios = [mixed_ratio(seed) for seed in range(20)]
+    ratios = [mixed_ratio(seed) for seed in range(40)]
     assert median(ratios) <= 1.5, ratios
 
 

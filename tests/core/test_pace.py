@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import inf, isfinite
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -50,6 +51,11 @@ MEASURED = Pace(
     basis=4.0,
 )
 """A limit that lets ten requests a second pass."""
+
+
+def near(value: float) -> Any:
+    """Return what equals this number, but for rounding."""
+    return pytest.approx(value)
 
 
 def passes(pace: Pace, number: int = 1, *, trip: float = TRIP, is_used: bool = True) -> Pace:
@@ -127,7 +133,7 @@ GROWS = {
 @pytest.mark.parametrize(("pace", "trip", "rate"), GROWS.values(), ids=GROWS)
 def test_a_search_grows_with_each_success(pace: Pace, trip: float, rate: float) -> None:
     """At 25 a second, with answers after 50 ms, a success raises the pace to 30 a second."""
-    assert passes(pace, trip=trip).allowed == pytest.approx(rate)
+    assert passes(pace, trip=trip).allowed == near(rate)
 
 
 def test_a_search_grows_only_while_the_pace_is_used() -> None:
@@ -178,25 +184,25 @@ def test_the_end_of_a_search_measures_the_rate() -> None:
     rate = 10 / 0.6
     assert after == search._replace(
         is_searching=False,
-        rate=pytest.approx(rate),
+        rate=near(rate),
         since=end,
         changed=end,
         before=20.0,
         refused_at=end,
         passed=CARRIED,
-        spent=pytest.approx(CARRIED / rate),
+        spent=near(CARRIED / rate),
         basis=CARRIED,
         rises=0,
         answers=0,
         recent=0,
     )
-    assert after.allowed == pytest.approx(0.94 * rate)
+    assert after.allowed == near(0.94 * rate)
 
 
 def test_the_end_of_a_search_carries_no_more_than_passed() -> None:
     """Three passed in 0.3 s: these three count for the next measurement."""
     after = refused(SEARCH._replace(rate=10.0, passed=3.0, spent=0.2, recent=1))
-    assert (after.passed, after.basis, after.spent) == (3.0, 3.0, pytest.approx(0.3))
+    assert (after.passed, after.basis, after.spent) == (3.0, 3.0, near(0.3))
 
 
 STEEP = {
@@ -209,9 +215,9 @@ STEEP = {
 def test_a_refusal_leaves_a_part_of_the_pace(passed: float, rate: float) -> None:
     """Of a hundred a second thirty are left, at least; fifty if nothing has passed at all."""
     search = SEARCH._replace(rate=100.0, passed=passed, spent=1.0, recent=1)
-    assert refused(search).rate == pytest.approx(rate)
+    assert refused(search).rate == near(rate)
     measured = MEASURED._replace(rate=100 / BELOW, passed=passed, spent=1.0)
-    assert refused(measured).rate == pytest.approx(rate)
+    assert refused(measured).rate == near(rate)
 
 
 def test_the_floor_of_a_search_counts_unless_refusals_were_expected() -> None:
@@ -228,7 +234,7 @@ def test_the_floor_of_a_search_counts_unless_refusals_were_expected() -> None:
 
 def test_the_pace_is_a_little_below_the_rate() -> None:
     """Of ten a second, 9.4 are sent after a refusal."""
-    assert MEASURED.allowed == pytest.approx(9.4)
+    assert MEASURED.allowed == near(9.4)
 
 
 RISES = {
@@ -245,7 +251,7 @@ def test_the_pace_rises_the_faster_the_less_is_known(
     basis: float, rises: int, allowed: float
 ) -> None:
     """If a rate of ten a second rests on 24 requests, 24 more raise the pace to 9.6 a second."""
-    assert MEASURED._replace(basis=basis, rises=rises).allowed == pytest.approx(allowed)
+    assert MEASURED._replace(basis=basis, rises=rises).allowed == near(allowed)
 
 
 def test_the_least_rate_is_always_allowed() -> None:
@@ -261,7 +267,7 @@ def test_a_success_is_counted_and_raises_the_pace_where_it_is_used() -> None:
     after = passes(MEASURED)
     assert after == MEASURED._replace(
         passed=5.0,
-        spent=pytest.approx(0.4 + 1 / 9.4),
+        spent=near(0.4 + 1 / 9.4),
         rises=1,
         answers=1,
         floor=Floor(passed=1),
@@ -273,19 +279,19 @@ def test_a_request_that_left_before_the_pace_changed_was_sent_at_the_one_before(
     """The pace changed at 1000 s from 20 a second: what left before that was due in 0.05 s."""
     pace = MEASURED._replace(since=NOW - 9)
     early = pacing.on_passed(pace, NOW - 0.001, NOW + 1, is_used=True)
-    assert early.spent == pytest.approx(0.4 + 1 / 20)
+    assert early.spent == near(0.4 + 1 / 20)
     late = pacing.on_passed(pace, NOW, NOW + 1, is_used=True)
-    assert late.spent == pytest.approx(0.4 + 1 / 9.4)
+    assert late.spent == near(0.4 + 1 / 9.4)
 
 
 def test_old_requests_count_half() -> None:
     """The 65th request that passes halves what is remembered; the rate stays."""
     pace = MEASURED._replace(passed=REMEMBERED - 1, spent=6.3)
     full = passes(pace)
-    assert (full.passed, full.spent) == (REMEMBERED, pytest.approx(6.3 + 1 / pace.allowed))
+    assert (full.passed, full.spent) == (REMEMBERED, near(6.3 + 1 / pace.allowed))
     more = passes(full)
     assert more.passed == (REMEMBERED + 1) / 2
-    assert more.spent == pytest.approx((full.spent + 1 / full.allowed) / 2)
+    assert more.spent == near((full.spent + 1 / full.allowed) / 2)
 
 
 def test_a_refusal_measures_the_rate_with_all_answers_since() -> None:
@@ -293,8 +299,8 @@ def test_a_refusal_measures_the_rate_with_all_answers_since() -> None:
     pace = MEASURED._replace(rate=10 / BELOW, passed=8.0, spent=0.8, rises=0)
     after = refused(pace)
     assert after == pace._replace(
-        rate=pytest.approx(8 / 0.9),
-        spent=pytest.approx(0.9),
+        rate=near(8 / 0.9),
+        spent=near(0.9),
         changed=NOW + 1 + TRIP,
         before=10.0,
         refused_at=NOW + 1 + TRIP,
@@ -315,9 +321,9 @@ def test_requests_under_way_do_not_change_what_came_before_the_pace() -> None:
     pace = MEASURED._replace(since=NOW - 9)
     after = pacing.on_refused(pace, NOW - 0.001, NOW + 1, 0.0)
     assert (after.changed, after.before) == (NOW, 20.0)
-    assert after.rate == pytest.approx(4 / (0.4 + 1 / 20))
+    assert after.rate == near(4 / (0.4 + 1 / 20))
     at_change = pacing.on_refused(pace, NOW, NOW + 1, 0.0)
-    assert (at_change.changed, at_change.before) == (NOW + 1, pytest.approx(9.4))
+    assert (at_change.changed, at_change.before) == (NOW + 1, near(9.4))
 
 
 BASES = {
@@ -338,8 +344,8 @@ def test_a_rate_is_tested_the_less_often_the_more_a_refusal_costs(
     rate = 10 / BELOW
     pace = MEASURED._replace(rate=rate / BELOW, passed=40.0, spent=40 / rate - 1 / rate)
     after = refused(pace, cool_down=cool_down)
-    assert after.rate == pytest.approx(rate)
-    assert after.basis == pytest.approx(basis)
+    assert after.rate == near(rate)
+    assert after.basis == near(basis)
 
 
 def test_answers_at_another_pace_are_counted_anew() -> None:
@@ -373,7 +379,7 @@ def test_refusals_at_the_floor_do_not_stop_the_rise() -> None:
     after = refused(pace, cool_down=9.0)
     assert (after.rises, after.basis) == (3, 50.0)
     above = refused(pace._replace(floor=FLOOR._replace(rate=8.0)), cool_down=9.0)
-    assert (above.rises, above.basis) == (0, pytest.approx(60 * above.rate))
+    assert (above.rises, above.basis) == (0, near(60 * above.rate))
 
 
 def test_answers_at_the_floor_are_counted() -> None:
@@ -390,7 +396,7 @@ def test_what_passes_after_a_refusal_measures_the_floor() -> None:
     """The first of five requests passes at 1001.05 s, after a refused one that left at 999.95 s."""
     after = passes(SEARCH, 5)
     assert after.floor.passed == 5
-    assert after.floor.rate == pytest.approx(4 / (1 + 2 * TRIP))
+    assert after.floor.rate == near(4 / (1 + 2 * TRIP))
     many = SEARCH._replace(floor=Floor(since=NOW, passed=49))
     assert refused(many).floor == Floor(since=NOW + 1)
 
@@ -429,10 +435,10 @@ def test_another_search_begins_at_the_pace_and_measures_all_anew() -> None:
     at = NOW + 1 + TRIP
     assert after == pace._replace(
         is_searching=True,
-        rate=pytest.approx(9.6),
+        rate=near(9.6),
         since=at,
         changed=at,
-        before=pytest.approx(9.6),
+        before=near(9.6),
         refused_at=at,
         passed=0.0,
         spent=0.0,

@@ -481,6 +481,69 @@ def test_a_probe_counts_as_sent() -> None:
     )
 
 
+# Tests of spent windows.
+
+TESTABLE = replace(SPENT, counted=NOW, may_test=True)
+"""Nothing of ten requests in 20 s is left for 10 s: a test may be sent after 4 s."""
+
+DRY = RateState(windows=(TESTABLE,), slot=NOW + 9)
+TEST_TIMES = {
+    "when a bucket has gained two": (DRY, NOW + 4),
+    "no window is spent": (replace(DRY, windows=(WINDOW,)), inf),
+    "the latest of two": (
+        replace(DRY, windows=(TESTABLE, replace(TESTABLE, name="b", counted=NOW + 1))),
+        NOW + 5,
+    ),
+    "one of two may not be tested": (replace(DRY, windows=(TESTABLE, SPENT)), inf),
+    "the slot of a pace": (replace(DRY, pace=TEN), NOW + 9),
+    "in the cool-down for its end": (replace(DRY, not_before=NOW + 10.5), NOW + 4),
+    "in a longer cool-down": (replace(DRY, not_before=NOW + 10.6), inf),
+}
+
+
+@pytest.mark.parametrize(("state", "at"), TEST_TIMES.values(), ids=TEST_TIMES)
+def test_when_spent_windows_are_tested(state: RateState, at: float) -> None:
+    """After a while one request finds out whether they refill, if nothing else closes the limit."""
+    assert rate_limit.window_test_time(state, NOW) == at
+
+
+def test_a_first_attempt_tests_a_spent_window() -> None:
+    """At 4 s the first attempt of a call is sent, and noted as the test; a retry waits for 6 s."""
+    at = NOW + 4
+    state, decision = rate_limit.ask(DRY, 3, at, NOW + 99, may_test=False, is_first=True)
+    assert decision == Slot(1)
+    assert state == rate_limit.on_sent(DRY, at)._replace(windows=state.windows)
+    assert [window.test for window in state.windows] == [1]
+    again = AskAgain(6.0, Reason.PACING)
+    assert rate_limit.ask(DRY, 0, at, NOW + 99, may_test=False) == (DRY, again)
+    late = rate_limit.ask(DRY, 0, at, at, may_test=False, is_first=True)
+    assert late == (DRY, TooLate(6.0))
+
+
+def test_a_first_attempt_asks_again_when_it_may_test_a_window() -> None:
+    """At 1 s a new call sleeps for 3 s, and a call that is not its first attempt for 9 s."""
+    for is_first, seconds in ((True, 3.0), (False, 9.0)):
+        _, decision = rate_limit.ask(DRY, 0, NOW + 1, NOW + 99, may_test=False, is_first=is_first)
+        assert decision == AskAgain(seconds, Reason.PACING)
+
+
+def test_a_window_that_proves_to_refill_ends_the_cool_down() -> None:
+    """The test passes at 5 s: nobody waits for the end at 10 s any more."""
+    tested = replace(DRY, windows=(replace(TESTABLE, test=1),), sent=1, not_before=NOW + 10)
+    limit = Limit(1.0, 8.0, "10", 10.0, 20.0)
+    state = rate_limit.on_rate_limit_fields(tested, 1, [limit], NOW + 4, NOW + 5, succeeded=True)
+    assert (state.windows[0].refills, state.not_before) == (True, NOW + 5)
+    assert rate_limit.opens(state, NOW + 5) == NOW + 5
+    refused = rate_limit.on_rate_limit_fields(tested, 1, [limit], NOW + 4, NOW + 5, succeeded=False)
+    assert refused.not_before == NOW + 10
+
+
+def test_a_window_that_refills_holds_back_until_one_request_is_left() -> None:
+    """Half a request is left of ten in 20 s: the next one goes after one second."""
+    refills = replace(TESTABLE, refills=True, left=0.5, most=10.0)
+    assert rate_limit.opens(RateState(windows=(refills,)), NOW) == NOW + 1
+
+
 SLOW = RateState(pace=Pace(rate=1.0, since=0.0), slot=1.0)
 ASKED = {
     "nothing holds it back": (RateState(), 0, Slot(1)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import inf
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -228,7 +229,7 @@ def test_answers_correct_what_is_left() -> None:
     Four were left at 6 s as far as was counted. It took 0.6 s until the answer came: half of that
     time the bucket has gained 0.1 requests since the server counted.
     """
-    at = {"began": NOW + 5.7, "now": NOW + 6.3}
+    at: Any = {"began": NOW + 5.7, "now": NOW + 6.3}
     assert after(REFILLS, told(4), **at).left == pytest.approx(4.1)
     assert after(REFILLS, told(6), **at).left == pytest.approx(6.1)
     assert after(REFILLS, told(1), **at).left == pytest.approx(2.1)
