@@ -81,22 +81,21 @@ def test_before_the_first_refusal_requests_are_unlimited() -> None:
     assert passes(NO_PACE) is NO_PACE
 
 
-def test_the_search_begins_at_the_first_refusal() -> None:
+@pytest.mark.parametrize(("cool_down", "caution"), [(0.0, 1.0), (0.1, CAUTION)])
+def test_the_search_begins_at_the_first_refusal(cool_down: float, caution: float) -> None:
     """From 25 requests a second on; the request that was refused had found the bucket empty."""
-    assert (
-        Pace(
-            rate=FIRST_RATE,
-            is_searching=True,
-            since=NOW,
-            changed=NOW,
-            before=FIRST_RATE,
-            refused_at=NOW,
-            caution=1.0,
-            floor=Floor(since=NOW - TRIP),
-        )
-        == SEARCH
+    search = pacing.on_refused(NO_PACE, NOW - TRIP, NOW, cool_down)
+    assert search == Pace(
+        rate=25.0,
+        is_searching=True,
+        since=NOW,
+        changed=NOW,
+        before=25.0,
+        refused_at=NOW,
+        caution=caution,
+        floor=Floor(since=NOW - TRIP),
     )
-    assert SEARCH.allowed == FIRST_RATE == 25.0
+    assert search.allowed == FIRST_RATE
 
 
 def test_a_pace_is_forgotten_ten_minutes_after_the_last_refusal() -> None:
@@ -162,23 +161,23 @@ def test_two_refusals_among_eight_answers_end_a_search() -> None:
     assert not after.is_searching
 
 
-@pytest.mark.parametrize(("refusals", "is_over"), [(7, False), (8, True)])
+@pytest.mark.parametrize(("refusals", "is_over"), [(8, False), (9, True)])
 def test_a_search_that_expects_refusals_compares_sixteen_answers(
     refusals: int,
     is_over: bool,  # noqa: FBT001 (a column of the table)
 ) -> None:
-    """With a quarter expected, eight of sixteen are too many, and seven are not.
+    """With 0.35 expected, nine of sixteen are too many, and eight are not.
 
     So many refusals among the last eight answers do not end it.
     """
-    search = SEARCH._replace(expected=0.25)
+    search = SEARCH._replace(expected=0.35)
     after = refused(passes(search, 16 - refusals), refusals)
     assert after.is_searching is not is_over
 
 
 def test_the_end_of_a_search_measures_the_rate() -> None:
     """Ten passed and two were refused at 20 a second: 12 were due in 0.6 s, so 16.7 a second."""
-    search = SEARCH._replace(rate=20.0, passed=10.0, spent=0.55, recent=1, answers=11)
+    search = SEARCH._replace(rate=20.0, passed=10.0, spent=0.55, recent=1, answers=11, rises=5)
     end = NOW + 1 + TRIP
     after = refused(search)
     rate = 10 / 0.6
@@ -258,7 +257,8 @@ def test_the_least_rate_is_always_allowed() -> None:
     """One request in twenty seconds, however often the server refuses."""
     pace = MEASURED._replace(rate=LEAST_RATE)
     assert pace.allowed == LEAST_RATE
-    assert refused(pace, 10).allowed == LEAST_RATE
+    assert refused(pace, 10).rate == LEAST_RATE
+    assert refused(pace._replace(passed=0.0)).rate == LEAST_RATE
     assert refused(SEARCH._replace(rate=LEAST_RATE, recent=1)).rate == LEAST_RATE
 
 

@@ -78,6 +78,7 @@ def test_a_window_ends_after_an_hour_at_the_latest() -> None:
 
 TESTABLE = {
     "30 s": (told(0), True),
+    "half a second": (told(0, window=0.5), True),
     "a minute": (told(0, window=LONGEST_TESTED), True),
     "more than a minute": (told(0, window=LONGEST_TESTED + 1), False),
     "no length, only a reset": (told(0, window=None), False),
@@ -157,6 +158,11 @@ def test_a_test_that_is_refused_shows_nothing() -> None:
     assert window.test_time() == inf
 
 
+def test_the_request_with_the_number_0_may_be_the_test() -> None:
+    """Only -1 is no number."""
+    assert after(SPENT._replace(test=0), told(0), number=0).refills
+
+
 def test_another_request_is_no_test() -> None:
     """Request 5 passes while request 4 is the test; it left earlier, with something left."""
     assert not after(SPENT._replace(test=4), told(0, 24), number=5).refills
@@ -202,9 +208,9 @@ def test_a_window_that_refills_gains_requests_up_to_the_most() -> None:
 
 
 def test_a_request_takes_one_of_what_is_left_now() -> None:
-    """Three are left after three seconds, and two after a request."""
-    window = REFILLS.spent(NOW + 3)
-    assert (window.left, window.counted, window.used) == (2.0, NOW + 3, REFILLS.used + 1)
+    """Four are left after six seconds, and three after a request."""
+    window = REFILLS.spent(NOW + 6)
+    assert (window.left, window.counted, window.used) == (3.0, NOW + 6, REFILLS.used + 1)
 
 
 def test_with_less_than_one_left_requests_go_as_they_come_back() -> None:
@@ -277,7 +283,7 @@ def test_a_success_between_refusals_begins_the_count_again() -> None:
 
 
 @pytest.mark.parametrize(
-    ("left", "succeeded", "holds"), [(-4.1, True, False), (-4.1, False, True), (-3.0, True, True)]
+    ("left", "succeeded", "holds"), [(-3.1, True, False), (-3.1, False, True), (-3.0, True, True)]
 )
 def test_a_bucket_that_serves_more_than_it_has_is_no_limit(
     left: float,
