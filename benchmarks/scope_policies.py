@@ -161,7 +161,6 @@ class Ours:
             yield LATENCY
             request = replace(request, luck=caller.random.random())
             if outcome is PASSED:
-                limiter.recent_successes.append(("GET", request.url, began))
                 if limiter.is_troubled and limiter.concerns(request.url, began):
                     self._admission.settle(permit, request.target, began, outcome)
                 return End.PASSED

@@ -268,20 +268,22 @@ class Client(Protocol):
 @dataclass(order=True, slots=True)
 class _Event:
     time: float
+    place: int
     number: int
     caller: Caller = field(compare=False)
 
 
 class World:
-    """Virtual time, and all that happens in it.
+    """Virtual time, and all that happens in it. Of several callers at one time, the first goes on.
 
     Attributes:
         now: Seconds from the start.
+        callers: How many callers there are.
     """
 
     def __init__(self) -> None:
         """Begin at zero."""
-        self.now = 0.0
+        self.now, self.callers = 0.0, 0
         self._events: list[_Event] = []
         self._number = 0
 
@@ -289,7 +291,7 @@ class World:
         """Let a caller go on then, and not when it was to go on before."""
         self._number += 1
         caller.due = self._number
-        heappush(self._events, _Event(self.now + delay, self._number, caller))
+        heappush(self._events, _Event(self.now + delay, caller.place, self._number, caller))
 
     def run(self, until: float) -> None:
         """Let time pass."""
@@ -356,7 +358,8 @@ class Caller:
         self.world, self.server, self.tally = world, server, tally
         self._client, self._habits = client, habits
         self.random = Random(seed)  # noqa: S311 (a simulation repeats itself)
-        self.due = 0
+        self.due, self.place = 0, world.callers
+        world.callers += 1
         self.life = self._live()
         world.wake(self)
 

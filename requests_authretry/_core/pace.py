@@ -44,7 +44,8 @@ CAUTION: Final = 0.4
 """Share of this growth where refusals cost a cool-down."""
 
 HEAVY: Final = 0.2
-"""Share of refusals, above the expected share, that ends a search. One refusal never does."""
+"""Share of refusals, above the expected share, that ends a search. One of the last eight never
+does."""
 
 CARRIED: Final = 4.0
 """Requests that the end of a search counts as passed at its rate, so that the next refusal alone
@@ -147,7 +148,7 @@ class Pace(NamedTuple):
         if self.is_searching:
             return self.rate
         risen = self.rises / max(self.basis, LEAST_BASIS)
-        return min(self.rate * (BELOW + RISE * risen * risen), MOST_RATE)
+        return min(max(self.rate * (BELOW + RISE * risen * risen), LEAST_RATE), MOST_RATE)
 
     @property
     def ends(self) -> float:
@@ -231,8 +232,7 @@ def _is_too_fast(pace: Pace) -> bool:
     fewer; else eight.
     """
     last, number = (_LAST_16, 16) if pace.expected else (_LAST_EIGHT, 8)
-    refused = (pace.recent & last).bit_count()
-    return refused > 1 and refused / number > pace.expected + HEAVY
+    return (pace.recent & last).bit_count() / number > pace.expected + HEAVY
 
 
 def _unrelated_share(pace: Pace) -> float:

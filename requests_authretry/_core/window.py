@@ -203,15 +203,18 @@ def _refilling(
     refused = 0 if succeeded else before.refused + 1
     if refused >= DISPROVED:
         return window
+    # An answer may say what is left, and not of how many or in which time.
+    stated = window if window.may_test else before
+    quota, length = stated.quota, stated.length
     arrived = (began + now) / 2
-    least = window.left + (now - arrived) * window.quota / max(window.length, 1e-6)
+    least = window.left + (now - arrived) * quota / length
     left = min(max(before.level(now), least), least + 1)
     has_served_more = succeeded and before.level(now) < -1
     return before._replace(
         left=left,
         counted=now,
-        quota=window.quota,
-        length=window.length,
+        quota=quota,
+        length=length,
         number=window.number,
         most=window.most,
         holds=before.holds and not has_served_more,

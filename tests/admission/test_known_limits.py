@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from requests_authretry import CoolingDown, RateLimits, mount
+from requests_authretry import CoolingDown
 from requests_authretry._admission import rate_limiter
 from requests_authretry._admission.outage_tracker import OutageTracker
 from requests_authretry._admission.rate_limiter import RateLimiter
@@ -20,7 +20,6 @@ from tests.support.sessions import API, Rig
 if TYPE_CHECKING:
     from requests_authretry.testing import Line
 
-PACED = RateLimits(cool_down=False)
 NAMELESS: Line = (429, {"Retry-After": "30"})
 
 
@@ -130,35 +129,3 @@ def test_cool_downs_of_too_many_limits_are_not_told(
     for name in "abc":
         rig.get(f"/{name}", headers={"X-API-Key": name})
     assert len(rig.told(CoolingDown)) == told
-
-
-def pace_after(successes: int, apart: float, *elsewhere: str, idle: float = 0.0) -> float:
-    """Return the pace after a refusal without a time that follows successes, so far apart."""
-    rig = Rig(*[200] * (successes + len(elsewhere)), 429, retry=ONCE, limits=PACED)
-    for number in range(successes):
-        rig.get(f"/orders/{number}")
-        rig.clock.advance(apart)
-    for url in elsewhere:
-        rig.get(url)
-    rig.clock.advance(idle)
-    rig.get("/orders/x1")
-    [pace] = mount(rig.session, rig.adapter.settings).limits
-    assert pace.value is not None
-    return pace.value
-
-
-def test_the_first_pace_is_what_passed_in_the_last_second() -> None:
-    """Of 80 requests that passed fifty a second, those of the last second count: 50 a second."""
-    assert pace_after(80, 0.02) == pytest.approx(50, abs=1)
-    assert pace_after(40, 0.02) == 40
-    assert pace_after(40, 0.02, idle=1.0) == 10.0
-
-
-def test_the_first_pace_counts_the_requests_of_the_refused_endpoint() -> None:
-    """Requests to another endpoint or origin are not those that the limit let pass."""
-    assert pace_after(20, 0.01, f"{API}/items", "https://other.test/orders/1") == 20
-
-
-def test_the_first_pace_counts_the_last_512_successes() -> None:
-    """Of 600 requests a millisecond apart, 512 are known: they passed in 0.512 s."""
-    assert pace_after(600, 0.001) == pytest.approx(1000, rel=0.01)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
+from requests_authretry import RetryQuota
 from tests.support.scenario import Reply, Request, World, refused
 
 if TYPE_CHECKING:
@@ -96,6 +97,8 @@ def test_the_simulation_does_what_mount_does(simulation: Any, title: str, policy
     """Four threads make the same calls, and are refused as often, with the learned rule too."""
     simulated = simulation.simulated(title, (1, THREADS), policy)
     limits = simulation.POLICIES[policy].limits
-    happened = Mounted(simulation, title).figures(simulation, limits=limits)
+    # The simulation leaves the retry quota out.
+    quota = RetryQuota(capacity=100_000)
+    happened = Mounted(simulation, title).figures(simulation, limits=limits, quota=quota)
     assert happened == (simulated.calls, simulated.refused, simulated.early)
     assert simulated.refused > 5

@@ -170,7 +170,7 @@ def test_only_so_many_policies_are_kept_in_mind() -> None:
     for number in range(200):
         limits = [Limit(5, 60.0, f"policy {number}")]
         state = rate_limit.on_rate_limit_fields(
-            state, number, limits, float(number), succeeded=True
+            state, number, limits, float(number), float(number), succeeded=True
         )
     names = [window.name for window in state.windows]
     assert names == [f"policy {number}" for number in range(180, 200)]
@@ -182,7 +182,7 @@ def test_a_policy_that_is_told_again_is_kept_in_mind() -> None:
     for number in range(200):
         limits = [Limit(5, 60.0, "always"), Limit(5, 60.0, f"policy {number}")]
         state = rate_limit.on_rate_limit_fields(
-            state, number, limits, float(number), succeeded=True
+            state, number, limits, float(number), float(number), succeeded=True
         )
     assert "always" in {window.name for window in state.windows}
 

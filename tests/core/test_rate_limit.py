@@ -1,4 +1,4 @@
-"""When the next request may be sent: cool-downs, windows, and the rate found by refusals."""
+"""When the next request may be sent: cool-downs, windows, and the pace."""
 
 from __future__ import annotations
 
@@ -11,31 +11,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from requests_authretry._core import pace as pacing
 from requests_authretry._core import rate_limit
 from requests_authretry._core.bounds import MAX_COOL_DOWN_SECONDS
+from requests_authretry._core.pace import FIRST_RATE, NO_PACE, SECONDS_KEPT, Pace
 from requests_authretry._core.rate_limit import (
     ASKING,
-    BURST,
-    DOUBLING,
-    FIRST_RATE,
-    FORGOTTEN,
-    GROWTH,
     LATE,
-    LEAST_RATE,
     OVERDUE,
-    PLATEAU,
-    RARER,
-    START,
-    STEEP,
-    STEEPEST,
     AskAgain,
     RateState,
     Slot,
     TooLate,
-    Window,
 )
 from requests_authretry._core.records import Limit, Reason
-from tests.core.drain import Bucket, Drain, FixedWindow
+from requests_authretry._core.window import Window, name_of
 
 State = TypeVar("State", RateState, Window)
 
@@ -50,22 +40,27 @@ NOW = 1000.0
 TIMES = st.floats(0, 1e6)
 WINDOW = Window("10", left=4.0, until=NOW + 10, quota=10.0, length=20.0, number=0, used=6)
 SPENT = replace(WINDOW, left=0.0, used=10)
-ESTIMATED = RateState(rate=10.0, cut=NOW, opened=NOW)
-FOUND = replace(ESTIMATED, found=True)
-COOLED = replace(FOUND, not_before=NOW + 3, opened=NOW + 3)
+TEN = Pace(rate=10.0, since=NOW, changed=NOW, refused_at=NOW)
+PACED = RateState(pace=TEN)
 
-windows = st.builds(
-    Window,
-    st.sampled_from("ab"),
-    st.integers(-5, 50).map(float),
-    TIMES,
-    st.integers(0, 50).map(float),
-    TIMES,
-    st.integers(-1, 50),
-    st.integers(0, 50),
-    st.booleans(),
-    st.booleans(),
-)
+
+@st.composite
+def windows(draw: st.DrawFn) -> Window:
+    """Make any window; one that refills has a quota and a length."""
+    window = Window(
+        draw(st.sampled_from("ab")),
+        left=float(draw(st.integers(-5, 50))),
+        until=draw(TIMES),
+        quota=float(draw(st.integers(0, 50))),
+        length=draw(TIMES),
+        number=draw(st.integers(-1, 50)),
+        used=draw(st.integers(0, 50)),
+        guessed=draw(st.booleans()),
+        holds=draw(st.booleans()),
+        counted=draw(TIMES),
+        most=float(draw(st.integers(0, 50))),
+    )
+    return window._replace(refills=window.quota > 0 and window.length > 0 and draw(st.booleans()))
 
 
 @st.composite
@@ -76,14 +71,14 @@ def flows(draw: st.DrawFn) -> RateState:
     for step, after, number in draw(st.lists(steps, max_size=12)):
         now += after
         if step == "r":
-            state = rate_limit.on_refused(state, now - number / 1000, now, number)
+            state = rate_limit.on_refused(state, now - number / 1000, now)
         elif step == "s":
-            state = rate_limit.on_success(state, now)
+            state = rate_limit.on_success(state, now - number / 1000, now)
         elif step == "l":
             state = rate_limit.on_sent(state, now)
         else:
             state = cooling(state, now + number, now)
-    return replace(state, windows=tuple(draw(st.lists(windows, max_size=2))))
+    return replace(state, windows=tuple(draw(st.lists(windows(), max_size=2))))
 
 
 def cooling(state: RateState, until: float, now: float = NOW) -> RateState:
@@ -125,7 +120,7 @@ def test_nobody_leaves_before_the_server_said(state: RateState, now: float) -> N
     assert rate_limit.opens(state, now) >= max(rate_limit.blocked_until(state, now), state.slot)
     assert rate_limit.blocked_until(state, now) >= state.not_before
     for window in state.windows:
-        is_believed = window.holds and not window.guessed
+        is_believed = window.holds and not window.guessed and not window.refills
         if is_believed and window.left < 1 and now < window.until:
             assert rate_limit.blocked_until(state, now) >= window.until
 
@@ -212,7 +207,7 @@ def test_one_other_call_is_sent_as_a_test_attempt(place: int, deadline: float) -
 
 def test_a_test_attempt_takes_a_slot_of_the_pace() -> None:
     """The pace counts a test attempt as it counts any request that is sent."""
-    state = replace(FOUND, **CLOSED_ALONE)
+    state = replace(PACED, **CLOSED_ALONE)
     after, _ = rate_limit.ask(state, 0, NOW, NOW + 99, may_test=True)
     assert after == replace(rate_limit.on_sent(state, NOW), is_tested=True)
 
@@ -246,7 +241,7 @@ def test_a_cool_down_that_ends_a_tenth_before_the_deadline_is_too_long(
 
 EDGES = {
     "a cool-down that has just ended, and hardly any time": (
-        RateState(not_before=1.0, rate=10.0, cut=0.0, opened=1.0),
+        RateState(not_before=1.0, pace=TEN),
         1.05,
         Slot(1),
     ),
@@ -279,17 +274,10 @@ def test_ask_at_the_edges(state: RateState, deadline: float, expected: object) -
 
 
 def test_a_slot_counts_as_sent() -> None:
-    """A call that is sent at a found pace of nine a second takes the next slot from others."""
-    after, decision = rate_limit.ask(FOUND, 0, NOW, NOW + 9, may_test=False)
-    assert (after, decision) == (rate_limit.on_sent(FOUND, NOW), Slot(1))
-    assert after.slot == pytest.approx(NOW - LATE + 1 / 9)
-
-
-def test_an_estimated_pace_lets_three_requests_go_at_once() -> None:
-    """At ten a second, the next two slots of an idle pace are 0.1 s ago and now."""
-    first = rate_limit.on_sent(ESTIMATED, NOW)
-    assert first.slot == pytest.approx(NOW - 0.1)
-    assert rate_limit.on_sent(first, NOW).slot == pytest.approx(NOW)
+    """A call that is sent at a pace of ten a second takes the next slot from others."""
+    after, decision = rate_limit.ask(PACED, 0, NOW, NOW + 9, may_test=False)
+    assert (after, decision) == (rate_limit.on_sent(PACED, NOW), Slot(1))
+    assert after.slot == pytest.approx(NOW - LATE + 1 / 10)
 
 
 PASSES = {
@@ -327,194 +315,71 @@ def test_without_a_test_attempt_no_success_ends_a_cool_down() -> None:
     assert rate_limit.on_passed(state, NOW + 5, NOW + 6) is state
 
 
-def test_the_pace_goes_on_when_a_test_attempt_ends_a_cool_down() -> None:
-    """Counting what passes and growing the rate begin at 6 s, not at the old end at 10 s."""
-    counted = replace(FOUND, **CLOSED_ALONE, passing=9.0, counted=NOW, counting=NOW - 9)
-    state = rate_limit.on_refused(counted, NOW, NOW, 0.0)
-    assert (state.opened, state.counted, state.counting) == (NOW + 10,) * 3
-    assert state.passing == 0.0
-    after = rate_limit.on_passed(state, NOW + 5, NOW + 6)
-    assert (after.opened, after.counted, after.counting) == (NOW + 6,) * 3
-    assert after.rate == state.rate
-    earlier = replace(state, opened=NOW - 3, counted=NOW - 2, counting=NOW - 1)
-    after = rate_limit.on_passed(earlier, NOW + 5, NOW + 6)
-    assert (after.opened, after.counted, after.counting) == (NOW - 3, NOW - 2, NOW - 1)
-
-
-# The rate.
+# The pace.
 
 
 def test_nothing_is_limited_before_the_first_refusal() -> None:
     """Without refusals and windows all requests may be sent at once, and answers change nothing."""
-    assert rate_limit.pace(RateState(), NOW) == inf
+    assert rate_limit.spacing(RateState(), NOW) == 0.0
     assert burst(RateState(), NOW) == 1000
-    assert rate_limit.on_success(RateState(), NOW) == RateState()
+    assert rate_limit.on_success(RateState(), NOW - 1, NOW) == RateState()
+    assert rate_limit.on_error(RateState(), NOW - 1, NOW) == RateState()
 
 
-@pytest.mark.parametrize(("estimate", "rate"), [(0.0, FIRST_RATE), (9.0, FIRST_RATE), (50.0, 50.0)])
-def test_the_first_refusal_takes_the_estimate(estimate: float, rate: float) -> None:
-    """The first rate is the estimate, but not too slow; the rate does not count as found yet."""
-    state = rate_limit.on_refused(RateState(), NOW - 1, NOW, estimate)
-    assert (state.rate, state.found, state.cut, state.opened) == (rate, False, NOW, NOW)
-    assert (state.passing, state.counted, state.counting) == (rate, NOW, -inf)
+def test_the_request_after_the_first_refusal_waits_for_its_slot() -> None:
+    """A refusal begins a pace of 25 a second: the next request goes 40 ms later, or at its slot."""
+    state = rate_limit.on_refused(RateState(), NOW - 1, NOW)
+    assert state.pace == pacing.on_refused(NO_PACE, NOW - 1, NOW, 0.0)
+    assert state.slot == NOW + 1 / FIRST_RATE
+    assert rate_limit.on_refused(RateState(slot=NOW + 3), NOW - 1, NOW).slot == NOW + 3
 
 
-def test_the_second_refusal_counts_what_passed() -> None:
-    """A steady rate that passed is found at the second refusal, whatever the estimate was."""
-    state, now = rate_limit.on_refused(RateState(), NOW, NOW, 40.0), NOW
-    for _ in range(20):
-        now += 0.05
-        state = rate_limit.on_success(state, now)
-    state = rate_limit.on_refused(state, now, now, 0.0)
-    assert state.found
-    assert state.rate == pytest.approx(23.0, rel=0.05)  # what is left of the estimate counts too
+def test_a_later_refusal_moves_no_slot() -> None:
+    """At a pace of ten a second, the slot of the next request stays."""
+    state = rate_limit.on_refused(replace(PACED, slot=NOW + 5), NOW + 1, NOW + 2)
+    assert state.slot == NOW + 5
+    assert state.pace == pacing.on_refused(TEN, NOW + 1, NOW + 2, 0.0)
 
 
-def test_what_passed_after_a_cool_down_counts_with_the_pause() -> None:
-    """Counting starts again when a cool-down ends; the rate combines both means of what passed."""
-    state = rate_limit.on_refused(cooling(FOUND, NOW + 13), NOW + 10, NOW + 10, 0.0)
-    assert (state.opened, state.counted, state.counting) == (NOW + 13,) * 3
-    assert state.passing == 0.0
-    state, now = replace(state, rate=20.0), NOW + 13
-    for _ in range(20):
-        now += 0.05
-        state = rate_limit.on_success(state, now)
-    # Twenty a second for one second, none for the three before: the mean of 20 and 5 is 10.
-    assert rate_limit.on_refused(state, now, now, 0.0).rate == pytest.approx(10.0, rel=0.1)
-
-
-def test_a_refusal_never_raises_the_rate() -> None:
-    """A refusal never raises the rate, even if earlier requests passed faster than the pace."""
-    state = replace(FOUND, passing=100.0, counted=NOW)
-    assert rate_limit.on_refused(state, NOW, NOW, 0.0).rate == rate_limit.pace(state, NOW)
-
-
-def test_a_round_trip_lowers_the_rate_once() -> None:
-    """A request sent before the rate was lowered does not lower it again; a later one does."""
-    assert rate_limit.on_refused(FOUND, NOW - 0.001, NOW + 1, 0.0) is FOUND
-    assert rate_limit.on_refused(FOUND, NOW, NOW + 1, 0.0).cut == NOW + 1
-
-
-@given(flows(), st.lists(st.floats(0, 1), max_size=20), st.floats(0, 10))
-def test_a_flood_lowers_the_rate_once(state: RateState, ages: list[float], trip: float) -> None:
-    """Only the first of many refusals under way lowers the rate."""
-    now = max(state.cut, 0.0) + 1 + trip
-    lowered = rate_limit.on_refused(state, now, now, 0.0)
-    late = (now - age for age in ages if now - age < now)
-    after = reduce(lambda f, began: rate_limit.on_refused(f, began, now + trip, 0.0), late, lowered)
-    assert after == lowered
-
-
-@given(flows(), st.floats(0, 100))
-def test_no_refusal_costs_too_much(state: RateState, after: float) -> None:
-    """A refusal leaves at least a quarter of the pace, the least rate, and one request a cool-down.
-
-    If it raises the rate, then only to one of the latter two.
-    """
-    now = max(state.cut, state.opened, state.counted, 0.0) + after
-    before = rate_limit.pace(state, now)
-    lowered = rate_limit.on_refused(state, now, now, 0.0)
-    assert lowered.rate >= LEAST_RATE
-    assert rate_limit.pace(lowered, now) >= LEAST_RATE
-    if before < inf:
-        pause = state.not_before - now
-        least = max(1 / max(pause, 1.0), LEAST_RATE) if pause > 0 else LEAST_RATE
-        highest = max(before, least, state.rate)
-        lowest = min(max(STEEPEST * before, least), state.rate, highest)
-        assert lowest <= lowered.rate <= highest
+def test_the_pace_hears_how_long_a_refusal_closes_the_scope() -> None:
+    """A refusal that costs a cool-down of 3 s makes a search more cautious."""
+    state = rate_limit.on_refused(RateState(not_before=NOW + 3), NOW - 1, NOW)
+    assert state.pace == pacing.on_refused(NO_PACE, NOW - 1, NOW, 3.0)
+    over = rate_limit.on_refused(RateState(not_before=NOW - 3), NOW - 1, NOW)
+    assert over.pace == pacing.on_refused(NO_PACE, NOW - 1, NOW, 0.0)
 
 
 @pytest.mark.parametrize(
-    ("pause", "rate"), [(0.0, LEAST_RATE), (0.1, 1.0), (1.0, 1.0), (5.0, 0.2), (100.0, LEAST_RATE)]
+    ("slot", "is_used"), [(NOW - LATE, False), (NOW - LATE / 2, True), (NOW + 9, True)]
 )
-def test_a_cool_down_and_a_request_are_a_rate(pause: float, rate: float) -> None:
-    """A caller that sends one request a cool-down is not slowed down further, nor below the least.
-
-    However short the cool-down, one request a second is allowed.
-    """
-    slow = replace(FOUND, rate=LEAST_RATE)
-    state = rate_limit.on_refused(cooling(slow, NOW + pause), NOW, NOW, 0.0)
-    assert state.rate == pytest.approx(rate)
+def test_a_pace_rises_only_while_it_is_used(slot: float, is_used: bool) -> None:  # noqa: FBT001
+    """A success raises the pace if a request was sent in the last moment, as fast as it allows."""
+    after = rate_limit.on_success(replace(PACED, slot=slot), NOW + 0.5, NOW).pace
+    expected = pacing.on_passed(TEN, NOW + 0.5, NOW, is_used=is_used)
+    assert after == expected
+    assert (after.rate > TEN.rate) is is_used
 
 
-def test_an_outage_lowers_the_rate_once() -> None:
-    """A second refusal does not change the rate if nothing passed between two cool-downs."""
-    first = rate_limit.on_refused(cooling(FOUND, NOW + 5), NOW, NOW, 0.0)
-    second = rate_limit.on_refused(cooling(first, NOW + 15), NOW + 5, NOW + 6, 0.0)
-    assert second.rate == first.rate < FOUND.rate
-    assert second.opened == NOW + 15
+def test_an_error_of_the_server_counts_as_passed_and_raises_no_pace() -> None:
+    """A 503 without `Retry-After` has passed the limit, and says nothing of a faster pace."""
+    after = rate_limit.on_error(replace(PACED, slot=NOW + 9), NOW + 0.5, NOW)
+    assert (after.pace.passed, after.pace.rate) == (1.0, TEN.rate)
 
 
-def test_the_least_rate_holds_after_any_number_of_refusals() -> None:
-    """The pace never falls below the least rate, however often the server refuses."""
-    state = FOUND
-    for number in range(100):
-        now = NOW + number * (MAX_COOL_DOWN_SECONDS + 20)
-        state = rate_limit.on_success(state, now)
-        state = rate_limit.on_refused(
-            cooling(state, now + MAX_COOL_DOWN_SECONDS, now), now, now, 0.0
-        )
-    assert state.rate == rate_limit.pace(state, now) == LEAST_RATE
-    paces = [rate_limit.pace(state, state.opened + after) for after in range(600)]
-    assert min(paces) == LEAST_RATE
+@given(st.floats(0.05, 1e6), st.floats(0, 1000))
+def test_a_pace_allows_for_late_threads_only(rate: float, idle: float) -> None:
+    """A pace allows at once only as many requests as fit the time a thread may be late."""
+    state = replace(PACED, pace=TEN._replace(rate=rate))
+    assert burst(state, NOW + idle) <= 1.001 + LATE * rate
 
 
-@given(flows(), st.lists(st.floats(0, 1e5), min_size=2))
-def test_the_rate_only_grows_until_the_next_refusal(state: RateState, times: list[float]) -> None:
-    """The pace never falls without a refusal."""
-    start = max(state.cut, 0.0)
-    paces = [rate_limit.pace(state, start + after) for after in sorted(times)]
-    assert paces == sorted(paces)
-
-
-PACES = {
-    "it begins below what was found": (FOUND, 0, START * 10),
-    "and reaches it": (FOUND, PLATEAU, 10.0),
-    "and passes it slowly": (FOUND, 2 * PLATEAU, (1 + GROWTH) * 10),
-    "and then doubles": (FOUND, (2 + 1 / STEEP) * PLATEAU, 2 * (1 + GROWTH) * 10),
-    "several times as often": (FOUND, 3 * PLATEAU, 2**STEEP * (1 + GROWTH) * 10),
-    "and is a number for ever": (FOUND, 1e9, (1 + GROWTH) * 10.0 * 2**30),
-    "an estimate counts at once": (ESTIMATED, 0, 10.0),
-    "and doubles": (ESTIMATED, DOUBLING, 20.0),
-    "each second": (ESTIMATED, 3 * DOUBLING, 80.0),
-    "but is a number for ever": (ESTIMATED, 1e9, 10.0 * 2**30),
-    "a cool-down stops the growth": (COOLED, 2, (1 - GROWTH) * 10),
-    "which begins after it, more softly": (COOLED, 3, (1 - GROWTH) * 10),
-    "and more slowly": (COOLED, 3 + PLATEAU + 3 * RARER, 10.0),
-    "by its length": (COOLED, 3 + 2 * (PLATEAU + 3 * RARER), (1 + GROWTH) * 10),
-}
-
-
-@pytest.mark.parametrize(("state", "after", "rate"), PACES.values(), ids=PACES)
-def test_pace(state: RateState, after: float, rate: float) -> None:
-    """A found rate grows as a cubic function and then doubles; an estimate doubles at once."""
-    assert rate_limit.pace(state, NOW + after) == pytest.approx(rate)
-
-
-@given(st.floats(FIRST_RATE, 80.0), st.floats(10, 1000))
-def test_a_burst_is_short(rate: float, idle: float) -> None:
-    """Up to `BURST` requests may be sent at once by an estimated rate, however long the pause."""
-    state = replace(ESTIMATED, rate=rate, cut=NOW + idle, opened=NOW + idle)
-    assert BURST - 1 <= burst(state, NOW + idle) <= BURST
-
-
-@given(st.floats(LEAST_RATE, 1000.0), st.floats(0, 1000))
-def test_a_found_rate_allows_for_late_threads_only(rate: float, idle: float) -> None:
-    """A found rate allows at once only as many requests as fit the time a thread may be late."""
-    state = replace(FOUND, rate=rate, cut=NOW + idle, opened=NOW + idle)
-    assert burst(state, NOW + idle) <= 1.001 + LATE * rate_limit.pace(state, NOW + idle)
-
-
-@pytest.mark.parametrize("state", [ESTIMATED, FOUND], ids=["estimated", "found"])
-def test_requests_leave_at_the_pace(state: RateState) -> None:
-    """Each request after the burst waits for as long as the rate says."""
-    assert all(gap < 0.12 for gap in gaps(state, NOW, 12))
-    now = NOW
-    for _ in range(12):
-        now = max(now, rate_limit.opens(state, now))
-        state = rate_limit.on_sent(state, now)
-    assert state.slot - now == pytest.approx(1 / rate_limit.pace(state, now))
-    assert state.sent == 12
+@pytest.mark.parametrize("is_searching", [True, False], ids=["searched", "measured"])
+def test_requests_leave_at_the_pace(is_searching: bool) -> None:  # noqa: FBT001
+    """Each request after the first waits for as long as the pace says."""
+    state = replace(PACED, pace=TEN._replace(is_searching=is_searching), slot=NOW)
+    spaced = gaps(state, NOW, 12)
+    assert spaced[0] == 0.0
+    assert spaced[1:] == pytest.approx([1 / state.pace.allowed] * 11)
 
 
 # Windows.
@@ -550,15 +415,15 @@ def test_a_window_is_spent_evenly(window: Window, expected: list[float]) -> None
 def test_the_slowest_window_counts() -> None:
     """The latest time counts of several windows and a rate."""
     slow = replace(WINDOW, name="slow", left=2.0)
-    state = replace(FOUND, windows=(WINDOW, slow))
+    state = replace(PACED, windows=(WINDOW, slow))
     assert rate_limit.on_sent(state, NOW).slot == pytest.approx(NOW + 5, abs=2 * LATE)
     assert rate_limit.spacing(state, NOW) == pytest.approx(10 / 3)
     assert [(w.left, w.used) for w in rate_limit.on_sent(state, NOW).windows] == [
         (3.0, 7),
         (1.0, 7),
     ]
-    assert rate_limit.spacing(replace(state, rate=0.1), NOW) == pytest.approx(1 / (START * 0.1))
-    assert rate_limit.spacing(RateState(), NOW) == 0.0
+    slower = replace(state, pace=TEN._replace(rate=0.1))
+    assert rate_limit.spacing(slower, NOW) == pytest.approx(10.0)
 
 
 def test_the_next_window_is_expected_to_be_as_the_last() -> None:
@@ -580,7 +445,7 @@ def test_no_window_is_guessed_from_a_guess() -> None:
 def test_a_window_that_has_passed_holds_nobody_without_a_quota() -> None:
     """A window without a known quota does not limit requests after its end."""
     limit = Limit(remaining=0.0, reset=10.0)
-    state = rate_limit.on_rate_limit_fields(RateState(), -1, [limit], NOW, succeeded=False)
+    state = rate_limit.on_rate_limit_fields(RateState(), -1, [limit], NOW - 1, NOW, succeeded=False)
     assert rate_limit.opens(state, NOW) == NOW + 10
     assert burst(state, NOW + 10) == 1000
     assert rate_limit.on_sent(state, NOW + 10).windows == ()
@@ -591,7 +456,7 @@ HURRIED = {
     "one that has to last": (RateState(windows=(WINDOW,), slot=NOW + 2), NOW),
     "another just did": (RateState(probed=NOW - 0.1, windows=(SPENT,)), NOW - 0.1 + ASKING),
     "another did long ago": (RateState(probed=NOW - 9, windows=(SPENT,)), NOW),
-    "somebody was refused": (replace(FOUND, windows=(SPENT,)), None),
+    "somebody was refused": (replace(PACED, windows=(SPENT,)), None),
     "a cool-down": (RateState(not_before=NOW + 0.1), None),
     "a cool-down that has passed": (RateState(not_before=NOW, windows=(SPENT,)), NOW),
 }
@@ -616,7 +481,70 @@ def test_a_probe_counts_as_sent() -> None:
     )
 
 
-SLOW = RateState(rate=1.0, cut=0.0, opened=0.0, slot=1.0)
+# Tests of spent windows.
+
+TESTABLE = replace(SPENT, counted=NOW, may_test=True)
+"""Nothing of ten requests in 20 s is left for 10 s: a test may be sent after 4 s."""
+
+DRY = RateState(windows=(TESTABLE,), slot=NOW + 9)
+TEST_TIMES = {
+    "when a bucket has gained two": (DRY, NOW + 4),
+    "no window is spent": (replace(DRY, windows=(WINDOW,)), inf),
+    "the latest of two": (
+        replace(DRY, windows=(TESTABLE, replace(TESTABLE, name="b", counted=NOW + 1))),
+        NOW + 5,
+    ),
+    "one of two may not be tested": (replace(DRY, windows=(TESTABLE, SPENT)), inf),
+    "the slot of a pace": (replace(DRY, pace=TEN), NOW + 9),
+    "in the cool-down for its end": (replace(DRY, not_before=NOW + 10.5), NOW + 4),
+    "in a longer cool-down": (replace(DRY, not_before=NOW + 10.6), inf),
+}
+
+
+@pytest.mark.parametrize(("state", "at"), TEST_TIMES.values(), ids=TEST_TIMES)
+def test_when_spent_windows_are_tested(state: RateState, at: float) -> None:
+    """After a while one request finds out whether they refill, if nothing else closes the limit."""
+    assert rate_limit.window_test_time(state, NOW) == at
+
+
+def test_a_first_attempt_tests_a_spent_window() -> None:
+    """At 4 s the first attempt of a call is sent, and noted as the test; a retry waits for 6 s."""
+    at = NOW + 4
+    state, decision = rate_limit.ask(DRY, 3, at, NOW + 99, may_test=False, is_first=True)
+    assert decision == Slot(1)
+    assert state == rate_limit.on_sent(DRY, at)._replace(windows=state.windows)
+    assert [window.test for window in state.windows] == [1]
+    again = AskAgain(6.0, Reason.PACING)
+    assert rate_limit.ask(DRY, 0, at, NOW + 99, may_test=False) == (DRY, again)
+    late = rate_limit.ask(DRY, 0, at, at, may_test=False, is_first=True)
+    assert late == (DRY, TooLate(6.0))
+
+
+def test_a_first_attempt_asks_again_when_it_may_test_a_window() -> None:
+    """At 1 s a new call sleeps for 3 s, and a call that is not its first attempt for 9 s."""
+    for is_first, seconds in ((True, 3.0), (False, 9.0)):
+        _, decision = rate_limit.ask(DRY, 0, NOW + 1, NOW + 99, may_test=False, is_first=is_first)
+        assert decision == AskAgain(seconds, Reason.PACING)
+
+
+def test_a_window_that_proves_to_refill_ends_the_cool_down() -> None:
+    """The test passes at 5 s: nobody waits for the end at 10 s any more."""
+    tested = replace(DRY, windows=(replace(TESTABLE, test=1),), sent=1, not_before=NOW + 10)
+    limit = Limit(1.0, 8.0, "10", 10.0, 20.0)
+    state = rate_limit.on_rate_limit_fields(tested, 1, [limit], NOW + 4, NOW + 5, succeeded=True)
+    assert (state.windows[0].refills, state.not_before) == (True, NOW + 5)
+    assert rate_limit.opens(state, NOW + 5) == NOW + 5
+    refused = rate_limit.on_rate_limit_fields(tested, 1, [limit], NOW + 4, NOW + 5, succeeded=False)
+    assert refused.not_before == NOW + 10
+
+
+def test_a_window_that_refills_holds_back_until_one_request_is_left() -> None:
+    """Half a request is left of ten in 20 s: the next one goes after one second."""
+    refills = replace(TESTABLE, refills=True, left=0.5, most=10.0)
+    assert rate_limit.opens(RateState(windows=(refills,)), NOW) == NOW + 1
+
+
+SLOW = RateState(pace=Pace(rate=1.0, since=0.0), slot=1.0)
 ASKED = {
     "nothing holds it back": (RateState(), 0, Slot(1)),
     "a cool-down beyond the deadline": (RateState(not_before=6.0), 0, TooLate(6.0)),
@@ -662,7 +590,7 @@ def on_rate_limit_fields(
 ) -> Window:
     """Return the only window after an answer."""
     (window,) = rate_limit.on_rate_limit_fields(
-        state, number, [limit], NOW, succeeded=passed
+        state, number, [limit], NOW - 0.1, NOW, succeeded=passed
     ).windows
     return window
 
@@ -706,12 +634,13 @@ def test_what_the_server_tells(
         assert (window,) == state.windows
         return
     remaining, until, length, told_to, used = expected
-    assert window == Window("10", remaining, NOW + until, 10.0, length, int(told_to), int(used))
+    assert window[:7] == ("10", remaining, NOW + until, 10.0, length, told_to, used)
 
 
 def test_a_quota_that_was_not_told_is_none() -> None:
     """An answer that says only how many requests are left gives no quota."""
-    assert on_rate_limit_fields(RateState(), 0, Limit(3, 5)) == Window("", 3, NOW + 5, 0.0, 5, 0)
+    window = on_rate_limit_fields(RateState(), 0, Limit(3, 5))
+    assert window[:7] == ("", 3, NOW + 5, 0.0, 5, 0, 0)
 
 
 BELOW = replace(KNOWN, windows=(replace(SPENT, left=-1.0),))
@@ -741,7 +670,7 @@ def test_whether_a_server_keeps_to_its_word(
 def test_windows_are_kept_apart_by_name() -> None:
     """An answer about one policy changes no other; without a name the quota names the policy."""
     limits = [Limit(3, 5, "other"), Limit(3, 5, "", 100.0)]
-    state = rate_limit.on_rate_limit_fields(KNOWN, 20, limits, NOW, succeeded=True)
+    state = rate_limit.on_rate_limit_fields(KNOWN, 20, limits, NOW - 0.1, NOW, succeeded=True)
     assert [w.name for w in state.windows] == ["10", "other", "100"]
     assert state.windows[:1] == KNOWN.windows
 
@@ -791,29 +720,10 @@ NAMED = {
 @pytest.mark.parametrize(("limit", "name"), NAMED.values(), ids=NAMED)
 def test_a_limit_without_a_name_is_named_by_its_quota(limit: Limit, name: str) -> None:
     """Two limits of one answer, of 60 requests and of 60 tokens, are told apart."""
-    assert rate_limit.name_of(limit) == name
+    assert name_of(limit) == name
 
 
-PACES_END = {
-    "an estimate": (ESTIMATED, 3 * DOUBLING),
-    "a found rate": (FOUND, 10.93),
-    "after a cool-down of 3 s": (COOLED, 79.51),
-    "after a cool-down of an hour": (
-        replace(FOUND, cut=NOW - 3600.0, not_before=NOW),
-        163.94,
-    ),
-}
-
-
-@pytest.mark.parametrize(("state", "after"), PACES_END.values(), ids=PACES_END)
-def test_a_pace_ends_when_it_is_eight_times_the_rate(state: RateState, after: float) -> None:
-    """The end of a pace is when it has grown to eight times the rate that was found."""
-    end = rate_limit.pace_ends(state)
-    assert end == pytest.approx(NOW + after, abs=0.01)
-    assert rate_limit.pace(state, end) == pytest.approx(FORGOTTEN * state.rate)
-
-
-LIFTED = replace(FOUND, **CLOSED_ALONE, passing=5.0, slot=NOW + 7, windows=(WINDOW,))
+LIFTED = replace(PACED, **CLOSED_ALONE, slot=NOW + 7, windows=(WINDOW,))
 
 
 def test_a_cool_down_is_lifted_and_nothing_else() -> None:
@@ -827,7 +737,7 @@ def test_a_cool_down_is_lifted_and_nothing_else() -> None:
 def test_a_pace_is_lifted_and_nothing_else() -> None:
     """As before the first refusal, requests are unlimited, and the next one need not wait."""
     now = NOW + 3
-    expected = replace(LIFTED, rate=inf, found=False, passing=0.0, slot=now)
+    expected = replace(LIFTED, pace=NO_PACE, slot=now)
     assert rate_limit.lifted(LIFTED, "pace", now) == expected
     assert rate_limit.lifted(LIFTED, "pace", NOW + 8).slot == NOW + 7
 
@@ -844,13 +754,13 @@ OVER = {
     "nothing is known": (RateState(), True),
     "a cool-down": (RateState(not_before=NOW + 1), False),
     "a cool-down that has passed": (RateState(not_before=NOW), True),
-    "a rate": (FOUND, False),
-    "a rate that has grown enough": (
-        replace(FOUND, cut=NOW - 10 * PLATEAU, opened=NOW - 10 * PLATEAU),
-        True,
+    "a narrowed scope": (RateState(narrowed_until=NOW + 1), False),
+    "a pace": (PACED, False),
+    "one of just less than ten minutes ago": (
+        RateState(pace=TEN._replace(refused_at=NOW - SECONDS_KEPT + 1)),
+        False,
     ),
-    "one that has just not": (replace(ESTIMATED, opened=NOW - 3 * DOUBLING), False),
-    "one that just has": (replace(ESTIMATED, opened=NOW - 3.01 * DOUBLING), True),
+    "one of ten minutes ago": (RateState(pace=TEN._replace(refused_at=NOW - SECONDS_KEPT)), True),
     "a window": (RateState(windows=(WINDOW,)), False),
     "a window that has passed just now": (RateState(windows=(replace(WINDOW, until=NOW),)), False),
     "one that has passed by its length": (
@@ -872,34 +782,5 @@ OVER = {
 
 @pytest.mark.parametrize(("state", "expected"), OVER.values(), ids=OVER)
 def test_is_over(state: RateState, expected: bool) -> None:  # noqa: FBT001
-    """A state is over when its cool-down, its rate and its windows hold no call back any more."""
-    assert FORGOTTEN == 8.0
+    """A state is over when its cool-down, its pace and its windows hold no call back any more."""
     assert rate_limit.is_over(state, NOW) is expected
-
-
-# All of it together, against a server.
-
-
-@pytest.mark.parametrize(
-    ("quota", "length", "threads"), [(100, 10.0, 32), (60, 60.0, 16), (10, 1.0, 4), (100, 10.5, 8)]
-)
-def test_told_windows_cost_no_refusal(quota: int, length: float, threads: int) -> None:
-    """Announced fixed windows are all spent, evenly, and no request is refused."""
-    drain = Drain(FixedWindow(quota, length), 8 * quota, threads).run()
-    assert drain.refused == []
-    assert len(drain.served) == 8 * quota
-    assert drain.served[-1] <= 1.03 * 8 * length
-    ends = [time % length for time in drain.left if time > length]
-    halves = sum(end < length / 2 for end in ends) / len(ends)
-    assert 0.35 < halves < 0.85
-
-
-@pytest.mark.parametrize("tells", [True, False], ids=["Retry-After", "nothing"])
-@pytest.mark.parametrize(("rate", "threads"), [(100, 32), (100, 64), (20, 32)])
-def test_a_bucket_is_drained(rate: int, threads: int, tells: bool) -> None:  # noqa: FBT001
-    """The rate of a token bucket is found: few refusals after the first flood, little time lost."""
-    calls = 40 * rate
-    drain = Drain(Bucket(rate, rate, tells), calls, threads).run()
-    flood = drain.refused[0] + drain.latency + 0.001
-    assert sum(time > flood for time in drain.refused) <= 0.02 * calls
-    assert drain.served[-1] <= 1.07 * ((calls - rate) / rate + drain.latency)

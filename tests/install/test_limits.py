@@ -55,11 +55,11 @@ def test_each_limit_is_listed_with_its_scope_and_its_end() -> None:
 
 
 def test_a_pace_is_listed() -> None:
-    """A refusal without a time makes a pace, which ends by itself."""
+    """A refusal without a time makes a pace, which ends ten minutes after the last refusal."""
     put, session = mounted(429)
     session.get(API)
     [pace] = put.limits
-    assert (pace.kind, pace.value, pace.ends_in) == ("pace", 10.0, 3.0)
+    assert (pace.kind, pace.value, pace.ends_in) == ("pace", 25.0, 600.0)
 
 
 def test_the_text_is_for_people() -> None:
@@ -70,7 +70,7 @@ def test_the_text_is_for_people() -> None:
     session.get(f"{API}/users/17")
     session.get(f"{API}/items")
     assert str(put.limits).splitlines() == [
-        f"GET /users/* at {API}: 10 requests a second for 33 s",
+        f"GET /users/* at {API}: 25 requests a second for 600 s",
         f"GET /users/* at {API}: cool-down for 30 s",
         f"{API}: 487 units of the retry quota left",
         f"the limit 'core' of {API}: 2 requests left for 100 s",
