@@ -36,11 +36,11 @@ FIRST_RATE: Final = 25.0
 GROWTH: Final = 0.25
 """Share by which each success raises the pace in a search, at most."""
 
-IN_FLIGHT: Final = 0.25
+IN_FLIGHT: Final = 0.2
 """Requests that each success adds to those under way in a search, at most. So the pace grows by a
-quarter in a round trip at most."""
+fifth in a round trip at most."""
 
-CAUTION: Final = 0.4
+CAUTION: Final = 0.3
 """Share of this growth where refusals cost a cool-down."""
 
 HEAVY: Final = 0.2
@@ -54,10 +54,10 @@ does not set the rate."""
 REMEMBERED: Final = 64.0
 """Requests that passed and count for the measured rate. Beyond that, older ones count half."""
 
-BELOW: Final = 0.96
+BELOW: Final = 0.94
 """Share of the measured rate that the pace has after a refusal."""
 
-RISE: Final = 0.02
+RISE: Final = 0.015
 """Share of the rate by which the pace has risen when as many requests have passed as the rate rests
 on. Twice as many let it rise four times as much."""
 
@@ -71,7 +71,7 @@ rests on this many times those requests, at least."""
 RAREST_SECONDS: Final = 60.0
 """And on as many requests as pass in this time, at most."""
 
-STEEPEST: Final = 0.3
+STEEPEST: Final = 0.4
 """Share of the pace that remains after one refusal, at least."""
 
 STEEPEST_IN_VAIN: Final = 0.5
@@ -80,10 +80,10 @@ STEEPEST_IN_VAIN: Final = 0.5
 SAME: Final = 0.7
 """A pace that has fallen to less than this share is another one, whose answers are counted anew."""
 
-UNRELATED, UNRELATED_ANSWERS = 3, 16
+UNRELATED, UNRELATED_ANSWERS = 3, 8
 """Refusals at the floor, among so many answers, before the search begins again."""
 
-MANY: Final = 4
+MANY: Final = 3
 """Refusals among the last 16 answers at one pace, before the search begins again."""
 
 MOST_PATIENCE: Final = 4096
