@@ -71,13 +71,13 @@ rests on this many times those requests, at least."""
 RAREST_SECONDS: Final = 60.0
 """And on as many requests as pass in this time, at most."""
 
-STEEPEST: Final = 0.4
+STEEPEST: Final = 0.3
 """Share of the pace that remains after one refusal, at least."""
 
 STEEPEST_IN_VAIN: Final = 0.5
 """The same while nothing has passed: then only half of the pace can be shown to be too fast."""
 
-SAME: Final = 0.7
+SAME: Final = 0.75
 """A pace that has fallen to less than this share is another one, whose answers are counted anew."""
 
 UNRELATED, UNRELATED_ANSWERS = 3, 8
