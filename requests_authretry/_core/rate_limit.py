@@ -36,7 +36,7 @@ SAME_COOL_DOWN_SECONDS: Final = 0.5
 """A cool-down that ends so little later is still the same one. A process hears of its own cool-down
 again from the store, and each way took time."""
 
-LATE: Final = 0.03
+LATE: Final = 0.05
 """Seconds that a thread may come late for its slot without lowering the rate."""
 
 ASKING: Final = 0.5
