@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from requests_authretry import Clock, Settings, attempts, mount
+from requests_authretry import Clock, RateLimits, Settings, attempts, mount
 from requests_authretry._shared import SharedState
 from requests_authretry.testing import FakeClock, ScriptedAdapter, SystemClock, no_waiting
 from tests.support.scripted import Source
@@ -112,7 +112,8 @@ def test_no_waiting_at_all() -> None:
     """Within the context the real clock's waits end at once and are noted; then it is as before."""
     session, script = requests.Session(), ScriptedAdapter((429, {"Retry-After": "60"}), 401, 200)
     session.mount(API, script)
-    mount(session, Settings(token=Source("old", "new"), origins=[API]))
+    unpaced = RateLimits(pacing=False)
+    mount(session, Settings(token=Source("old", "new"), origins=[API], limits=unpaced))
     real = SystemClock.sleep
     with no_waiting() as waits:
         response = session.get(API)

@@ -14,6 +14,7 @@ import pytest
 import requests
 
 from requests_authretry import Reason, Waiting, attempts, explain
+from tests.support.limits import UNPACED
 from tests.support.scripted import Source
 from tests.support.sessions import API, Rig, raised, real
 from tests.support.wire import PATIENCE, Wire
@@ -37,7 +38,8 @@ def test_one_attempt_that_went_well() -> None:
 def test_the_story_of_a_call() -> None:
     """The record has retries, a renewal and a redirect in order, with the reason of each wait."""
     slow, moved = (429, {"Retry-After": "3"}), (302, {"Location": "/there"})
-    rig = Rig(slow, 401, moved, 200, token=Source("old", "new"), origins=[API])
+    renewed: Any = {"token": Source("old", "new"), "origins": [API]}
+    rig = Rig(slow, 401, moved, 200, limits=UNPACED, **renewed)
     response = rig.get()
     told = [(attempt.status, attempt.reason, attempt.delay) for attempt in attempts(response)]
     assert told == [
