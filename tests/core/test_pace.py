@@ -117,13 +117,13 @@ def test_requests_that_left_before_the_measurement_count_for_nothing(pace: Pace)
 # The search.
 
 GROWS = {
-    "by requests under way": (SEARCH, 0.05, FIRST_RATE + 0.25 / 0.05),
+    "by requests under way": (SEARCH, 0.05, FIRST_RATE + 0.2 / 0.05),
     "by a quarter at most": (SEARCH, 0.01, 1.25 * FIRST_RATE),
     "by a quarter if answers take no time": (SEARCH, 0.0, 1.25 * FIRST_RATE),
     "less where refusals cost a cool-down": (
         pacing.on_refused(NO_PACE, NOW - TRIP, NOW, 3.0),
         0.05,
-        FIRST_RATE + CAUTION * 5,
+        FIRST_RATE + CAUTION * 4,
     ),
     "until it holds back no call": (SEARCH._replace(rate=0.9 * MOST_RATE), 0.0, MOST_RATE),
 }
@@ -131,7 +131,7 @@ GROWS = {
 
 @pytest.mark.parametrize(("pace", "trip", "rate"), GROWS.values(), ids=GROWS)
 def test_a_search_grows_with_each_success(pace: Pace, trip: float, rate: float) -> None:
-    """At 25 a second, with answers after 50 ms, a success raises the pace to 30 a second."""
+    """At 25 a second, with answers after 50 ms, a success raises the pace to 29 a second."""
     assert passes(pace, trip=trip).allowed == near(rate)
 
 
@@ -237,10 +237,10 @@ def test_the_pace_is_a_little_below_the_rate() -> None:
 
 
 RISES = {
-    "so many as the least basis": (4.0, int(LEAST_BASIS), 9.6),
-    "twice as many": (4.0, 2 * int(LEAST_BASIS), 10.2),
-    "as many as the rate rests on": (24.0, 24, 9.6),
-    "half of them": (24.0, 12, 9.45),
+    "so many as the least basis": (4.0, int(LEAST_BASIS), 9.55),
+    "twice as many": (4.0, 2 * int(LEAST_BASIS), 10.0),
+    "as many as the rate rests on": (24.0, 24, 9.55),
+    "half of them": (24.0, 12, 9.4375),
     "very many": (4.0, 10**6, MOST_RATE),
 }
 
@@ -249,7 +249,7 @@ RISES = {
 def test_the_pace_rises_the_faster_the_less_is_known(
     basis: float, rises: int, allowed: float
 ) -> None:
-    """If a rate of ten a second rests on 24 requests, 24 more raise the pace to 9.6 a second."""
+    """If a rate of ten a second rests on 24 requests, 24 more raise the pace to 9.55 a second."""
     assert MEASURED._replace(basis=basis, rises=rises).allowed == near(allowed)
 
 
@@ -407,12 +407,12 @@ def test_what_passes_after_a_refusal_measures_the_floor() -> None:
 @pytest.mark.parametrize(
     ("counted", "recent", "answers", "expected"),
     [
-        pytest.param((15, 2), 0, 0, 3 / 16, id="three at the floor among sixteen"),
-        pytest.param((14, 2), 0, 0, 0.0, id="too few answers at the floor"),
-        pytest.param((15, 1), 0, 0, 0.0, id="two refusals at the floor"),
-        pytest.param((0, 0), 0b111, 15, 4 / 16, id="four of the last sixteen"),
-        pytest.param((0, 0), 0b11, 15, 0.0, id="three of the last sixteen"),
-        pytest.param((0, 0), 0b111, 14, 0.0, id="too few answers at this pace"),
+        pytest.param((7, 2), 0, 0, 3 / 8, id="three at the floor among eight"),
+        pytest.param((6, 2), 0, 0, 0.0, id="too few answers at the floor"),
+        pytest.param((7, 1), 0, 0, 0.0, id="two refusals at the floor"),
+        pytest.param((0, 0), 0b11, 7, 3 / 16, id="three of the last sixteen"),
+        pytest.param((0, 0), 0b1, 7, 0.0, id="two of the last sixteen"),
+        pytest.param((0, 0), 0b11, 6, 0.0, id="too few answers at this pace"),
     ],
 )
 def test_a_share_that_is_refused_begins_another_search(
@@ -425,27 +425,27 @@ def test_a_share_that_is_refused_begins_another_search(
     pace = MEASURED._replace(floor=floor, recent=recent, answers=answers, passed=30.0, spent=3.0)
     after = refused(pace)
     assert (after.is_searching, after.expected) == (bool(expected), expected)
-    assert (UNRELATED, UNRELATED_ANSWERS, MANY) == (3, 16, 4)
+    assert (UNRELATED, UNRELATED_ANSWERS, MANY) == (3, 8, 3)
 
 
 def test_another_search_begins_at_the_pace_and_measures_all_anew() -> None:
     """The floor, too: if the limit has been lowered it was wrong. The next search comes later."""
-    pace = MEASURED._replace(recent=0b111, answers=15, rises=12)
+    pace = MEASURED._replace(recent=0b11, answers=7, rises=12)
     after = refused(pace)
     at = NOW + 1 + TRIP
     assert after == pace._replace(
         is_searching=True,
-        rate=near(9.6),
+        rate=near(9.4 + 0.15 * (12 / 18) ** 2),
         since=at,
         changed=at,
-        before=near(9.6),
+        before=near(9.4 + 0.15 * (12 / 18) ** 2),
         refused_at=at,
         passed=0.0,
         spent=0.0,
-        answers=16,
+        answers=8,
         recent=0,
-        expected=4 / 16,
-        patience=32,
+        expected=3 / 16,
+        patience=16,
         floor=Floor(since=NOW + 1),
     )
 
