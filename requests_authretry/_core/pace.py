@@ -14,7 +14,7 @@ answer to a request that left later is counted:
 Not every refusal comes of our rate: servers refuse to shed load, too. So a refusal lowers the pace
 only as far as the rate is the cause:
 
-- The pace does not fall below the floor, the rate that has certainly passed (see `floor`). Refusals
+- The rate does not fall below the floor, which has certainly passed (see `floor`). Refusals
   at the floor do not stop its rise.
 - If a share of the answers are refusals at the floor, or a large share at a pace that did not
   change, the search begins again and expects this share. If a faster pace has a larger share
@@ -61,6 +61,11 @@ RISE: Final = 0.015
 """Share of the rate by which the pace has risen when as many requests have passed as the rate rests
 on. Twice as many let it rise four times as much."""
 
+CATCHING_UP: Final = 0.1
+"""Requests a second by which each success raises a pace near zero. A faster pace rises by less, and
+one of `FIRST_RATE` by nothing. So a process whose first requests were all refused gets its part of
+a limit from others that share it, as with additive increase in TCP (RFC 5681 section 3.1)."""
+
 LEAST_BASIS: Final = 18.0
 """Requests that the rate rests on, at least."""
 
@@ -85,6 +90,10 @@ UNRELATED, UNRELATED_ANSWERS = 3, 8
 
 MANY: Final = 3
 """Refusals among the last 16 answers at one pace, before the search begins again."""
+
+LARGEST_SHARE: Final = 1 / 3
+"""The largest share that begins a search. A larger one comes of a limit that is lower than the
+pace, or of other processes that send too fast."""
 
 MOST_PATIENCE: Final = 4096
 """Answers before the search begins again, at most. Each time takes twice as many as the last one,
@@ -148,7 +157,9 @@ class Pace(NamedTuple):
         if self.is_searching:
             return self.rate
         risen = self.rises / max(self.basis, LEAST_BASIS)
-        return min(max(self.rate * (BELOW + RISE * risen * risen), LEAST_RATE), MOST_RATE)
+        caught_up = CATCHING_UP * max(1 - self.rate / FIRST_RATE, 0.0) * self.rises
+        pace = self.rate * (BELOW + RISE * risen * risen) + caught_up
+        return min(max(pace, LEAST_RATE), MOST_RATE)
 
     @property
     def ends(self) -> float:
@@ -238,13 +249,14 @@ def _is_too_fast(pace: Pace) -> bool:
 def _unrelated_share(pace: Pace) -> float:
     """Return the share of answers that are refusals though the pace may not be the cause.
 
-    0.0: too few answers tell, or the share is small.
+    0.0: too few answers tell, or the share is small, or too large.
     """
-    floor = pace.floor
+    floor, refused, share = pace.floor, pace.recent.bit_count(), 0.0
     if floor.refused >= UNRELATED and floor.answers >= pace.patience:
-        return floor.refused / floor.answers
-    refused = pace.recent.bit_count()
-    return refused / 16 if pace.answers >= pace.patience and refused >= MANY else 0.0
+        share = floor.refused / floor.answers
+    elif refused >= MANY and pace.answers >= pace.patience:
+        share = refused / 16
+    return share if share <= LARGEST_SHARE else 0.0
 
 
 def _search_again(pace: Pace, share: float, began: float, now: float) -> Pace:

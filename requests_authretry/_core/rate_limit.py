@@ -182,7 +182,7 @@ def _tested(
         return on_sent(state, now)._replace(is_tested=True)
     if test_at <= now < deadline:
         state = on_sent(state, now)
-        windows = tuple(window._replace(test=state.sent) for window in state.windows)
+        windows = tuple(window._replace(test=state.sent, tested=now) for window in state.windows)
         return state._replace(windows=windows)
     return None
 

@@ -25,14 +25,24 @@ requests are left, they are spread evenly."""
 TESTED_AFTER: Final = 2.0
 """Requests that a bucket gains before a spent window is tested."""
 
+TESTED_AGAIN: Final = 10.0
+"""Lengths of a window after which one that was spent again is tested again: another process may
+have taken what came back during the last test."""
+
 LONGEST_TESTED: Final = 60.0
 """Seconds of the longest window that is tested."""
 
 ROUNDED: Final = 1.0
 """Seconds by which servers round the end of a window up."""
 
-DISPROVED: Final = 3
+DISPROVED: Final = 6
 """Refusals in a row after which a window does not refill."""
+
+SHARED: Final = 0.7
+"""Share of its speed that a refusal leaves of a window that refills: others use a part of it."""
+
+REGAINED: Final = 0.02
+"""Share of the full speed that comes back with each success after which something is left."""
 
 
 class Window(NamedTuple):
@@ -52,8 +62,10 @@ class Window(NamedTuple):
         most: The most requests that were left, as far as answers said.
         may_test: Whether one request may be sent when the window is spent, to see if it refills.
         test: The number of that request; -1 before it is sent.
+        tested: When it was sent, in monotonic seconds.
         refills: Whether requests come back one after another.
         refused: Refusals in a row since it is known to refill.
+        speed: How fast it refills for this process, the quota in the length of a window being 1.
     """
 
     name: str
@@ -69,8 +81,15 @@ class Window(NamedTuple):
     most: float = 0.0
     may_test: bool = False
     test: int = -1
+    tested: float = -inf
     refills: bool = False
     refused: int = 0
+    speed: float = 1.0
+
+    @property
+    def spacing(self) -> float:
+        """Seconds in which a window that refills gains a request."""
+        return self.length / self.quota / self.speed
 
     def is_spent(self, now: float) -> bool:
         """Whether the server said that no request is left before the window's end."""
@@ -86,18 +105,19 @@ class Window(NamedTuple):
 
     def level(self, now: float) -> float:
         """Return the requests that are left of a window that refills."""
-        return min(self.left + (now - self.counted) * self.quota / self.length, self.most)
+        return min(self.left + (now - self.counted) / self.spacing, self.most)
 
     def refilled(self, now: float) -> float:
         """Return when a window that refills has one request left; -inf for other windows."""
         missing = 1 - self.level(now) if self.refills else 0.0
-        return now + missing * self.length / self.quota if missing > 0 else -inf
+        return now + missing * self.spacing if missing > 0 else -inf
 
     def test_time(self) -> float:
         """Return when a request may test whether a spent window refills; inf if none may."""
-        if not self.may_test or self.test >= 0:
+        if not self.may_test:
             return inf
-        at = self.counted + TESTED_AFTER * self.length / self.quota
+        gained = self.counted + TESTED_AFTER * self.length / self.quota
+        at = max(gained, self.tested + TESTED_AGAIN * self.length)
         return at if at < self.until else inf
 
     def spent(self, now: float) -> Window:
@@ -115,7 +135,7 @@ class Window(NamedTuple):
         if not self.holds:
             return 0.0
         if self.refills:
-            return self.length / self.quota if self.level(now) < 1 else 0.0
+            return self.spacing if self.level(now) < 1 else 0.0
         is_short = self.left <= self.quota / 2 or not self.quota
         if self.guessed or (is_short and self.left <= LASTING * self.used):
             return max(self.until - now, 0.0) / max(self.left + 1, 1.0)
@@ -173,6 +193,7 @@ def described(  # noqa: PLR0913, PLR0917 (what an answer says, and of which requ
         number=max(number, before.number),
         most=max(window.most, before.most),
         test=before.test,
+        tested=before.tested,
     )
     if before.refills:
         return _refilling(before, window, began, now, succeeded=succeeded)
@@ -205,16 +226,18 @@ def _refilling(
         return window
     # An answer may say what is left, and not of how many or in which time.
     stated = window if window.may_test else before
-    quota, length = stated.quota, stated.length
-    arrived = (began + now) / 2
-    least = window.left + (now - arrived) * quota / length
+    speed = before.speed
+    if not succeeded:
+        speed = max(speed * SHARED, 1 / stated.quota)
+    elif window.left >= 1:
+        speed = min(speed + REGAINED, 1.0)
+    before = before._replace(quota=stated.quota, length=stated.length, speed=speed)
+    least = window.left + (now - (began + now) / 2) / before.spacing
     left = min(max(before.level(now), least), least + 1)
     has_served_more = succeeded and before.level(now) < -1
     return before._replace(
         left=left,
         counted=now,
-        quota=quota,
-        length=length,
         number=window.number,
         most=window.most,
         holds=before.holds and not has_served_more,
