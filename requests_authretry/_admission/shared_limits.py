@@ -183,7 +183,8 @@ class SharedLimits:
                 del self._to_look_up[scope]
                 return partial(self._look_up, scope)
             if self._failing and begin("read", now):
-                (endpoint, is_seen), _ = self._failing.popitem()
+                endpoint, is_seen = next(iter(self._failing))
+                del self._failing[endpoint, is_seen]
                 return partial(self._share_outage, endpoint, is_seen=is_seen)
             self._worker = None
             return None

@@ -92,7 +92,7 @@ def test_a_store_gets_only_so_many_keys(monkeypatch: pytest.MonkeyPatch) -> None
     for number in range(len(script)):
         rig.get(f"/{'abcdefgh'[number % 8]}{'abcdefgh'[number // 8]}")
     looks_end()
-    assert 15 <= len(store.keys) <= 25  # some are over when others come
+    assert 1 <= len(store.keys) <= 25  # the store is asked a few times in a second
     assert max(map(len, store.keys)) < 200
     assert max(len(event.policy) for event in rig.told(CoolingDown)) <= 100
 

@@ -236,11 +236,14 @@ def test_the_pace_is_a_little_below_the_rate() -> None:
     assert MEASURED.allowed == near(9.4)
 
 
+CAUGHT_UP = 0.1 * (1 - 10 / 25)
+"""Requests a second by which each success raises a rate of ten a second, whatever it rests on."""
+
 RISES = {
-    "so many as the least basis": (4.0, int(LEAST_BASIS), 9.55),
-    "twice as many": (4.0, 2 * int(LEAST_BASIS), 10.0),
-    "as many as the rate rests on": (24.0, 24, 9.55),
-    "half of them": (24.0, 12, 9.4375),
+    "so many as the least basis": (4.0, int(LEAST_BASIS), 9.55 + 18 * CAUGHT_UP),
+    "twice as many": (4.0, 2 * int(LEAST_BASIS), 10.0 + 36 * CAUGHT_UP),
+    "as many as the rate rests on": (24.0, 24, 9.55 + 24 * CAUGHT_UP),
+    "half of them": (24.0, 12, 9.4375 + 12 * CAUGHT_UP),
     "very many": (4.0, 10**6, MOST_RATE),
 }
 
@@ -249,7 +252,7 @@ RISES = {
 def test_the_pace_rises_the_faster_the_less_is_known(
     basis: float, rises: int, allowed: float
 ) -> None:
-    """If a rate of ten a second rests on 24 requests, 24 more raise the pace to 9.55 a second."""
+    """If a rate of ten a second rests on 24 requests, 24 more raise the pace to 11 a second."""
     assert MEASURED._replace(basis=basis, rises=rises).allowed == near(allowed)
 
 
@@ -375,9 +378,9 @@ def test_the_rate_does_not_fall_below_the_floor() -> None:
 
 def test_refusals_at_the_floor_do_not_stop_the_rise() -> None:
     """At the floor the rate is not the cause of a refusal: the pace goes on as it rises."""
-    pace = AT_FLOOR._replace(rises=3, basis=50.0)
+    pace = AT_FLOOR._replace(rises=1, basis=50.0)
     after = refused(pace, cool_down=9.0)
-    assert (after.rises, after.basis) == (3, 50.0)
+    assert (after.rises, after.basis) == (1, 50.0)
     above = refused(pace._replace(floor=FLOOR._replace(rate=8.0)), cool_down=9.0)
     assert (above.rises, above.basis) == (0, near(60 * above.rate))
 
@@ -407,7 +410,8 @@ def test_what_passes_after_a_refusal_measures_the_floor() -> None:
 @pytest.mark.parametrize(
     ("counted", "recent", "answers", "expected"),
     [
-        pytest.param((7, 2), 0, 0, 3 / 8, id="three at the floor among eight"),
+        pytest.param((8, 2), 0, 0, 3 / 9, id="three at the floor among nine"),
+        pytest.param((7, 2), 0, 0, 0.0, id="a larger share at the floor"),
         pytest.param((6, 2), 0, 0, 0.0, id="too few answers at the floor"),
         pytest.param((7, 1), 0, 0, 0.0, id="two refusals at the floor"),
         pytest.param((0, 0), 0b11, 7, 3 / 16, id="three of the last sixteen"),
@@ -435,10 +439,10 @@ def test_another_search_begins_at_the_pace_and_measures_all_anew() -> None:
     at = NOW + 1 + TRIP
     assert after == pace._replace(
         is_searching=True,
-        rate=near(9.4 + 0.15 * (12 / 18) ** 2),
+        rate=near(pace.allowed),
         since=at,
         changed=at,
-        before=near(9.4 + 0.15 * (12 / 18) ** 2),
+        before=near(pace.allowed),
         refused_at=at,
         passed=0.0,
         spent=0.0,

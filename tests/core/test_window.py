@@ -16,8 +16,11 @@ from requests_authretry._core.window import (
     DISPROVED,
     LASTING,
     LONGEST_TESTED,
+    REGAINED,
     ROUNDED,
+    SHARED,
     TESTED_AFTER,
+    TESTED_AGAIN,
     Window,
     described,
     first_described,
@@ -105,14 +108,14 @@ def test_a_spent_window_is_tested_when_a_bucket_has_gained_two() -> None:
 
 NO_TEST = {
     "the server states no length": SPENT._replace(may_test=False),
-    "it was tested": SPENT._replace(test=0),
+    "it was tested less than ten windows ago": SPENT._replace(tested=NOW - 270),
     "it ends then": SPENT._replace(until=NOW + 6),
 }
 
 
 @pytest.mark.parametrize("window", NO_TEST.values(), ids=NO_TEST)
 def test_a_window_is_not_tested(window: Window) -> None:
-    """It is tested once, and only before its end."""
+    """It is tested once in ten windows, and only before its end."""
     assert window.test_time() == inf
 
 
@@ -150,9 +153,31 @@ def test_a_test_that_passes_shows_that_the_window_refills() -> None:
     assert (window.refills, window.left, window.counted) == (True, 0.0, NOW + 6)
 
 
+def test_a_window_is_tested_again_after_ten_windows() -> None:
+    """The last test was 300 s ago: another process may have taken what came back then."""
+    assert TESTED_AGAIN == 10.0
+    assert SPENT._replace(tested=NOW - 292).test_time() == NOW + 8
+    assert SPENT._replace(tested=NOW - 300).test_time() == NOW + 6
+
+
+def test_a_window_that_others_use_refills_more_slowly() -> None:
+    """A refusal leaves seven tenths of its speed; each success with something left gives back some.
+
+    Never less than one request in the length of the window.
+    """
+    slower = after(REFILLS, told(0), succeeded=False)
+    assert slower.speed == pytest.approx(SHARED)
+    assert slower.spacing == pytest.approx(3 / SHARED)
+    assert after(slower, told(0), succeeded=True).speed == slower.speed
+    assert after(slower, told(2), succeeded=True).speed == pytest.approx(SHARED + REGAINED)
+    assert after(REFILLS, told(2), succeeded=True).speed == 1.0
+    assert after(REFILLS._replace(speed=0.11), told(0), succeeded=False).speed == 0.1
+
+
 def test_a_test_that_is_refused_shows_nothing() -> None:
     """A fixed window refuses the test: nothing is sent before its end."""
-    window = after(SPENT._replace(test=4), told(0, 24), number=4, succeeded=False)
+    tested = SPENT._replace(test=4, tested=NOW)
+    window = after(tested, told(0, 24), number=4, succeeded=False)
     assert not window.refills
     assert window.is_spent(NOW + 29)
     assert window.test_time() == inf
@@ -262,9 +287,9 @@ def test_an_answer_that_states_no_length_leaves_the_speed(limit: Limit) -> None:
     assert (window.quota, window.length, window.left) == (10.0, 30.0, 4.0)
 
 
-def test_three_refusals_in_a_row_disprove_that_a_window_refills() -> None:
-    """After the third one the window is as its answer describes it, and is not tested again."""
-    window = REFILLS._replace(test=4)
+def test_six_refusals_in_a_row_disprove_that_a_window_refills() -> None:
+    """After the sixth one the window is as its answer describes it."""
+    window = REFILLS._replace(test=4, tested=NOW)
     for refused in range(1, DISPROVED):
         window = after(window, told(0), succeeded=False)
         assert (window.refills, window.refused) == (True, refused)

@@ -56,12 +56,13 @@ def test_what_left_before_the_first_refusal_arrived_is_the_first_flood() -> None
         (1.0, "a", False),
         (1.04, "a", False),
         (1.05, "a", False),
+        (1.06, "a", False),
         (1.1, "a", True),
         (1.2, "b", False),
         (4.0, "a", True),
     ]
     found = counted(arrivals, calls=4, seconds=4, flood_seconds=0.05, worst=2)
-    assert found == Figures(time=1.0, refused=1 / 2, flood=3, worst=2, failed=1)
+    assert found == Figures(time=1.0, refused=1 / 2, flood=4, worst=2, failed=1)
 
 
 def test_a_miss_names_the_figure_and_its_aim() -> None:
