@@ -99,12 +99,19 @@ class Window(NamedTuple):
     def is_over(self, now: float) -> bool:
         """Whether the window says nothing about the present any more."""
         if self.refills:
-            return now >= self.counted + LEARNT_SECONDS
+            return now >= self.ends
         known = self.quota and not self.guessed
         return now >= (self.until + self.length if known else self.until)
 
+    @property
+    def ends(self) -> float:
+        """When what is known of the window ends, in monotonic seconds."""
+        return self.counted + LEARNT_SECONDS if self.refills else self.until
+
     def level(self, now: float) -> float:
-        """Return the requests that are left of a window that refills."""
+        """Return the requests that are left."""
+        if not self.refills:
+            return self.left
         return min(self.left + (now - self.counted) / self.spacing, self.most)
 
     def refilled(self, now: float) -> float:

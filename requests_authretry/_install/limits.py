@@ -140,7 +140,7 @@ def _known(scope: Scope, state: RateState, now: float) -> Iterator[KnownLimit]:
     ends: list[tuple[Kind, float, float | None]] = [("cool-down", state.not_before, None)]
     if state.pace.rate < inf:
         ends.append(("pace", state.pace.ends, state.pace.allowed))
-    ends += [("window", window.until, max(window.left, 0.0)) for window in state.windows]
+    ends += [("window", window.ends, max(window.level(now), 0.0)) for window in state.windows]
     for kind, end, value in ends:
         if end > now:
             yield KnownLimit(

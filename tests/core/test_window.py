@@ -160,6 +160,14 @@ def test_a_window_is_tested_again_after_ten_windows() -> None:
     assert SPENT._replace(tested=NOW - 300).test_time() == NOW + 6
 
 
+def test_a_window_that_refills_is_known_for_ten_minutes() -> None:
+    """A fixed window is known until its end; one that refills, for ten minutes after an answer."""
+    assert SPENT.ends == SPENT.until
+    assert REFILLS.ends == REFILLS.counted + 600
+    assert not REFILLS.is_over(REFILLS.ends - 1)
+    assert REFILLS.is_over(REFILLS.ends)
+
+
 def test_a_window_that_others_use_refills_more_slowly() -> None:
     """A refusal leaves seven tenths of its speed; each success with something left gives back some.
 
