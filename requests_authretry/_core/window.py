@@ -44,6 +44,8 @@ SHARED: Final = 0.7
 REGAINED: Final = 0.02
 """Share of the full speed that comes back with each success after which something is left."""
 
+_INSTANT = 1e-9
+
 
 class Window(NamedTuple):
     """What the server has said about the window of one policy.
@@ -89,7 +91,7 @@ class Window(NamedTuple):
     @property
     def spacing(self) -> float:
         """Seconds in which a window that refills gains a request."""
-        return self.length / self.quota / self.speed
+        return max(self.length / self.quota / self.speed, _INSTANT)
 
     def is_spent(self, now: float) -> bool:
         """Whether the server said that no request is left before the window's end."""

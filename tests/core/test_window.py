@@ -160,6 +160,13 @@ def test_a_window_is_tested_again_after_ten_windows() -> None:
     assert SPENT._replace(tested=NOW - 300).test_time() == NOW + 6
 
 
+def test_a_length_next_to_nothing_is_no_fault() -> None:
+    """A server may state any length: a window that takes no time to refill is full at once."""
+    window = REFILLS._replace(length=5e-324, left=0.0)
+    assert window.level(NOW + 1) == window.most
+    assert window.refilled(window.counted) > window.counted
+
+
 def test_a_window_that_refills_is_known_for_ten_minutes() -> None:
     """A fixed window is known until its end; one that refills, for ten minutes after an answer."""
     assert SPENT.ends == SPENT.until
