@@ -324,7 +324,7 @@ def on_rate_limit_fields(  # noqa: PLR0913 (what an answer says, and of which re
         window = described(before, limit, number, since, began, now, succeeded=succeeded)
         known[name] = window if before.number < number or window.left < before.left else before
     state = state._replace(windows=tuple(known.values())[-POLICIES:])
-    if any(window.refills and number == window.test for window in state.windows):
+    if any(window.refills and 0 <= number == window.test for window in state.windows):
         state = state._replace(not_before=min(state.not_before, now))
     # The next request may have been put off by what was guessed of a window that has begun.
     return state._replace(slot=min(state.slot, now + spacing(state, now)))

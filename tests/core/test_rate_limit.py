@@ -538,6 +538,16 @@ def test_a_window_that_proves_to_refill_ends_the_cool_down() -> None:
     assert refused.not_before == NOW + 10
 
 
+def test_an_uncounted_answer_ends_no_cool_down() -> None:
+    """A window that refills was never tested: no answer is that of a test. The cool-down stays."""
+    window = SPENT._replace(name="10", refills=True, counted=NOW)
+    state = cooling(RateState(windows=(window,)), NOW + 30)
+    limit = Limit(3, 5, "", 10.0, 20.0)
+    after = rate_limit.on_rate_limit_fields(state, -1, [limit], NOW, NOW + 1, succeeded=True)
+    assert after.windows[0].refills
+    assert after.not_before == NOW + 30
+
+
 def test_a_window_that_refills_holds_back_until_one_request_is_left() -> None:
     """Half a request is left of ten in 20 s: the next one goes after one second."""
     refills = replace(TESTABLE, refills=True, left=0.5, most=10.0)
