@@ -53,7 +53,8 @@ class Lesson:
         status: The status of each answer that the program gets.
         body: What is in the JSON of each answer.
         waits: The least and the most seconds of each wait.
-        paced: How many short waits more there may be, for the pace that is kept after a 429.
+        paced: How many short waits more there may be, for the pace that is kept after a 429: one
+            for each later request that its own wait, a random one, does not delay for longer.
         also: What the program says besides, by the names it says it under.
     """
 
@@ -113,7 +114,7 @@ LESSONS: Final = {
         waits=[(7, 7)],
     ),
     "no-retry-after": Lesson(
-        paced=1,
+        paced=2,
         guarded=False,
         canned=[(429, {}), (429, {})],
         seen=[429, 429, 200],
@@ -125,7 +126,7 @@ LESSONS: Final = {
         seen=[429, 503, 503, 401, 200],
         body=KNOWN,
         waits=[(3, 3), (0, 0.1), (0, 0.2)],
-        paced=1,
+        paced=3,
     ),
 }
 
