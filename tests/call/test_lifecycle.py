@@ -43,7 +43,7 @@ from requests_authretry._core.token import TokenRecord
 from requests_authretry._events import tell
 from requests_authretry._locks import survives_fork
 from requests_authretry.cli.demo_server import serve
-from requests_authretry.testing import ScriptedAdapter
+from requests_authretry.testing import FakeClock, ScriptedAdapter
 from tests.support.scripted import (
     EXPIRED,
     ORIGIN,
@@ -255,8 +255,9 @@ def test_a_listener_that_raises(caplog: pytest.LogCaptureFixture) -> None:
 def test_events_of_a_call_show_no_secret() -> None:
     """No event of a call has the token or the secret parts of the URL."""
     told: list[Any] = []
-    source = Source(SECRET, None)
-    session, _ = scripted(settings(source, listeners=[told.append]), 503, EXPIRED)
+    clock = FakeClock(random=lambda: 0.5)
+    chosen = settings(Source(SECRET, None), listeners=[told.append], clock=clock)
+    session, _ = scripted(chosen, 503, EXPIRED)
     session.get(f"https://api.example.com/get?key={SECRET}#{SECRET}")
     kinds = [type(event) for event in told]
     assert kinds == [

@@ -48,8 +48,9 @@ EXPLAINED = r"""
 
 @pytest.fixture
 def _time_flies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The machine's clock moves on by itself when somebody waits, and only then."""
-    clock = FakeClock()
+    """The machine's clock moves on by itself when somebody waits, and draws the same jitter."""
+    clock = FakeClock(random=lambda: 0.5)
+    monkeypatch.setattr(SystemClock, "random", staticmethod(clock.random), raising=False)
     for name in ("time", "monotonic", "sleep"):
         monkeypatch.setattr(SystemClock, name, getattr(clock, name))
 
