@@ -260,7 +260,7 @@ def main() -> int:
     """Simulate, print, and with ``--check`` hold the aims."""
     parser = ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
     parser.add_argument("--check", action="store_true", help="fail when ours misses an aim")
-    parser.add_argument("--short", action="store_true", help=f"only {', '.join(SHORT)}")
+    parser.add_argument("--short", action="store_true", help="a minute")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--real", action="store_true", help="a real server for eight minutes")
     given = parser.parse_args()
