@@ -10,6 +10,7 @@ mount(session, Settings(token=fetch_token, origins=["https://api.example.com"]))
 from __future__ import annotations
 
 from os import environ as _environ
+from typing import TYPE_CHECKING
 
 from ._call.adapter import AuthRetryAdapter
 from ._call.explanation import Explanation, attempts, explain
@@ -89,6 +90,22 @@ __all__ = [
     "mount",
     "override",
 ]
+
+__version__: str
+
+if not TYPE_CHECKING:  # with it, type checkers would accept any name
+
+    def __getattr__(name: str) -> str:
+        # At first use: importlib.metadata takes long to import.
+        if name == "__version__":
+            from importlib import metadata
+
+            try:
+                return metadata.version("requests-authretry")
+            except metadata.PackageNotFoundError:
+                pass  # code that was copied has no version
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 _show_log(_environ)
 
