@@ -9,8 +9,8 @@ mount(session, Settings(token=fetch_token, origins=["https://api.example.com"]))
 
 from __future__ import annotations
 
+import typing as _typing
 from os import environ as _environ
-from typing import TYPE_CHECKING
 
 from ._call.adapter import AuthRetryAdapter
 from ._call.explanation import Explanation, attempts, explain
@@ -93,7 +93,7 @@ __all__ = [
 
 __version__: str
 
-if not TYPE_CHECKING:  # with it, type checkers would accept any name
+if not _typing.TYPE_CHECKING:  # with it, type checkers would accept any name
 
     def __getattr__(name: str) -> str:
         # At first use: importlib.metadata takes long to import.

@@ -6,9 +6,9 @@
     python3 tools/package.py --wheel dist/NAME.whl     # try a wheel that was built before
 
 The source archive must have every file that git tracks, and the wheel every file of the package.
-The wheel is installed alone, without extras. Then every module has to be imported without a warning,
-or has to say which extra it needs, and the commands have to work. ``--tests`` takes a Python that
-has what the tests need.
+The wheel is installed alone, without extras. Then every module must be imported without a warning,
+or say which extra it needs, and the commands must work. ``--tests`` takes a Python that has what
+the tests need.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from matrix import PACKAGE, ROOT, copy_tree
+from matrix import PACKAGE, copy_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
