@@ -103,7 +103,7 @@ if not _typing.TYPE_CHECKING:  # with it, type checkers would accept any name
             try:
                 return metadata.version("requests-authretry")
             except metadata.PackageNotFoundError:
-                pass  # code that was copied has no version
+                return "0+unknown"  # this code was copied, not installed
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
