@@ -3,7 +3,8 @@
     python3 tools/package.py                           # build both, check them, try the wheel
     python3 tools/package.py --keep dist               # and keep both
     python3 tools/package.py --tests .venv/bin/python  # and run tests of the source archive
-    python3 tools/package.py --wheel dist/NAME.whl     # try a wheel that was built before
+    python3 tools/package.py --wheel dist              # try the wheel that was built before
+    python3 tools/package.py --tag v0.1.0              # may this tag be released?
 
 The source archive must have every file that git tracks, and the wheel every file of the package.
 The wheel is installed alone, without extras. Then every module must be imported without a warning,
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,7 +27,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from matrix import PACKAGE, copy_tree
+from matrix import PACKAGE, ROOT, copy_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -102,6 +104,23 @@ def faults(tree: Iterable[str], source: Iterable[str], wheel: Iterable[str]) -> 
     ]
 
 
+def why_not(tag: str, project: str, changelog: str) -> str | None:
+    """Say why a tag may not be released; None if it may.
+
+    Args:
+        tag: As in ``v0.1.0``.
+        project: The text of pyproject.toml.
+        changelog: The text of CHANGELOG.md.
+    """
+    (version,) = re.findall(r'^version = "(.+)"$', project, re.MULTILINE)
+    if tag != f"v{version}":
+        return f"pyproject.toml has the version {version}, which is not the tag {tag}"
+    heading = rf"^## \[{re.escape(version)}\] - \d{{4}}-\d\d-\d\d$"
+    if not re.search(heading, changelog, re.MULTILINE):
+        return f"CHANGELOG.md has no section for {version} with a date"
+    return None
+
+
 def build(folder: Path) -> tuple[Path, Path]:
     """Build from a copy of the tree, check both archives, and return the source and the wheel."""
     tree, out = folder / "tree", folder / "dist"
@@ -156,12 +175,17 @@ def main() -> None:
     parser = ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where to put both archives")
     parser.add_argument("--tests", type=Path, metavar="PYTHON", help="runs the source's tests")
-    parser.add_argument("--wheel", type=Path, metavar="FILE", help="only try this wheel")
+    parser.add_argument("--wheel", type=Path, metavar="FOLDER", help="only try the wheel in it")
+    parser.add_argument("--tag", help="only say whether this tag may be released")
     options = parser.parse_args()
+    if options.tag is not None:
+        project, changes = (ROOT / name for name in ("pyproject.toml", "CHANGELOG.md"))
+        sys.exit(why_not(options.tag, project.read_text("utf-8"), changes.read_text("utf-8")))
     with tempfile.TemporaryDirectory(prefix="package-") as name:
         folder = Path(name)
         if options.wheel is not None:
-            print(try_wheel(options.wheel, folder))
+            (wheel,) = options.wheel.glob("*.whl")
+            print(try_wheel(wheel.absolute(), folder))
             return
         source, wheel = build(folder)
         print(f"{source.name} has all that git tracks, and {wheel.name} the whole package")
