@@ -193,7 +193,7 @@ def test_what_becomes_of_a_link(before: str, after: str, monkeypatch: pytest.Mon
 
 
 def test_whole_archives_have_no_fault(tool: dict[str, Any]) -> None:
-    """Each file of the tree is in the one, each of the package in the other; metadata is no fault."""
+    """All of the tree is in the one, all of the package in the other; metadata is no fault."""
     tree = ["tests/conftest.py", "requests_authretry/py.typed"]
     source = [*tree, "PKG-INFO", "requests_authretry.egg-info/SOURCES.txt"]
     wheel = ["requests_authretry/py.typed", "requests_authretry-1.dist-info/METADATA"]

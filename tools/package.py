@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 TOOLS = ("build>=1.2", "twine>=6.1")
 """What builds and checks; the group ``dev`` of pyproject.toml has the same."""
 
-MADE = ("PKG-INFO", "setup.cfg", f"{PACKAGE}.egg-info/")
-"""What setuptools makes in a source archive, and files of ours that it may write anew."""
+MADE = ("PKG-INFO", f"{PACKAGE}.egg-info/")
+"""What setuptools adds to a source archive."""
 
 IMPORTS = r"""
 import importlib, json, pkgutil, re
@@ -58,8 +58,8 @@ print(json.dumps({"version": package.__version__, "needs": needs, "extras": extr
 """
 """A program that imports every module, and says which of them need which extra."""
 
-FROM_SOURCE = ("tests/recorded", "tests/test_docs.py", "tests/test_layers.py")
-"""The tests of the source archive that are run: they need its cassettes, pages and modules."""
+FROM_SOURCE = ("tests/recorded", "tests/test_docs.py", "tests/test_packaging.py")
+"""The tests of the source archive that are run: they need its cassettes, pages and tools."""
 
 
 def run(*command: str | Path, cwd: Path | None = None) -> str:
@@ -167,7 +167,7 @@ def try_source(source: Path, folder: Path, python: Path) -> str:
     pytest = (python, "-m", "pytest", "-q", "-m", "not slow")
     collected = run(*pytest, "--collect-only", cwd=tree).rstrip().splitlines()[-1]
     ran = run(*pytest, *FROM_SOURCE, cwd=tree).rstrip().splitlines()[-1]
-    return f"{source.name}: {collected}; of its recorded tests and pages {ran}"
+    return f"{source.name}: {collected}; of its cassettes, pages and tools {ran}"
 
 
 def main() -> None:
