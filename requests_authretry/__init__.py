@@ -9,6 +9,7 @@ mount(session, Settings(token=fetch_token, origins=["https://api.example.com"]))
 
 from __future__ import annotations
 
+import typing as _typing
 from os import environ as _environ
 
 from ._call.adapter import AuthRetryAdapter
@@ -89,6 +90,22 @@ __all__ = [
     "mount",
     "override",
 ]
+
+__version__: str
+
+if not _typing.TYPE_CHECKING:  # with it, type checkers would accept any name
+
+    def __getattr__(name: str) -> str:
+        # At first use: importlib.metadata takes long to import.
+        if name == "__version__":
+            from importlib import metadata
+
+            try:
+                return metadata.version("requests-authretry")
+            except metadata.PackageNotFoundError:
+                return "0+unknown"  # this code was copied, not installed
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 _show_log(_environ)
 
