@@ -37,7 +37,7 @@ from ._install.install import Installed, install
 from ._install.limits import KnownLimit, Limits
 from ._install.mount import Mounted, mount
 from ._log import show_log as _show_log
-from ._override import override
+from ._override import deadline, override
 from ._protocols import Clock, FetchContext, Store, TokenSource
 from ._settings import Reader as _Reader
 from ._settings import Settings
@@ -84,6 +84,7 @@ __all__ = [
     "Wait",
     "Waiting",
     "attempts",
+    "deadline",
     "explain",
     "install",
     "mount",

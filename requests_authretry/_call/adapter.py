@@ -14,7 +14,7 @@ from .._settings import Settings
 from .._shared import SharedState
 from .call import Call
 from .connections import prepare
-from .loop import send_until_done, send_within_limits
+from .loop import send_until_done, sender_of
 from .translate import IDLE, leave_connections
 from .unauthorized import CREDENTIALS_AT_FAULT, put_first
 
@@ -130,8 +130,9 @@ class AuthRetryAdapter(HTTPAdapter):
         transmit = self._transmit
         if self._wraps:
             transmit = self.inner.send if self._sends_as_usual else self._transmit_unlimited
-        send = send_within_limits if shared.declares_limits else send_until_done
         try:
+            is_plain = override is None and not shared.declares_limits
+            send = send_until_done if is_plain else sender_of(call, override)
             response = send(call, request, transmit, options)
         except BaseException as error:
             call.close()

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .._admission.declared_limits import Demand
     from .._admission.waiting import Waiters
     from .._core.target import Target
+    from .._override import Block
     from .._shared import SharedState
     from .credentials import Proxies
 
@@ -73,6 +74,8 @@ class Call:
         waiters: The calls of its session that wait, and whether the session was closed.
         until: When its reads and writes end, in monotonic seconds: the deadline if the user set
             one, else inf.
+        block_seconds: How long the `deadline` block lasts whose end is the deadline of the call;
+            None if the deadline is that of its settings.
         continues_until: Until when a hop or a replay that follows belongs to this call.
         is_cut: Whether the session was closed before the answer came that leads on.
     """
@@ -85,6 +88,7 @@ class Call:
     previous: Response | None = None
     continues_until = inf
     is_cut = False
+    block_seconds: float | None = None
 
     def __init__(self, shared: SharedState, waiters: Waiters) -> None:
         self.shared, self.waiters = shared, waiters
@@ -130,6 +134,14 @@ class Call:
             raise error
         call.waiters = waiters
         return call
+
+    def end_with(self, block: Block) -> None:
+        """Let the call end with the block in which it is made, if that is earlier."""
+        end, seconds = block.end(self.shared.clock)
+        self.until = min(self.until, end)
+        if end < self.deadline:
+            self.deadline, self.block_seconds = end, seconds
+            self.log.block_end = end
 
     def lead_on(self, response: Response, *, replay: bool = False) -> None:
         """Let the hop that follows this answer, or the replay, continue this call."""
