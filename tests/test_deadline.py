@@ -21,6 +21,7 @@ from requests_authretry import (
     RateLimits,
     Reason,
     RetryPolicy,
+    RetryQuota,
     Settings,
     attempts,
     deadline,
@@ -33,7 +34,7 @@ from requests_authretry._override import current
 from requests_authretry.testing import FakeClock, ScriptedAdapter, no_waiting
 from tests.support.scenario import Answer, World, refused
 from tests.support.scripted import EXPIRED, URL, Source
-from tests.support.sessions import API, SECRET, Rig, raised
+from tests.support.sessions import API, SECRET, Rig, ended, raised
 from tests.support.wire import PATIENCE, Wire, drip, head
 
 if TYPE_CHECKING:
@@ -208,16 +209,14 @@ def test_a_session_without_us_is_left_alone() -> None:
         assert session.get(URL).ok
 
 
-def test_settings_changed_around_a_block_are_made_once() -> None:
-    """`override(token=...)` around two blocks: one token is fetched for both."""
-    rig, source = Rig(200, 200, 200), Source(SECRET)
-    with override(token=source, origins=[API]):
+def test_what_an_override_shares_is_the_same_in_all_blocks_inside_it() -> None:
+    """The quota of an override pays for one retry, whatever the blocks that its calls are in."""
+    rig = Rig(*[503] * 3, retry=PATIENT)
+    with override(quota=RetryQuota(capacity=14, transient_cost=14)):
         for _ in range(2):
-            with deadline(5):
+            with deadline(500):
                 rig.get()
-        rig.get()
-    assert source.calls == 1
-    assert rig.carried == [f"Bearer {SECRET}"] * 3
+    assert len(rig.inner.sent) == 3
 
 
 def test_an_override_inside_keeps_the_block() -> None:
@@ -282,8 +281,12 @@ def test_a_block_bounds_the_reads_of_a_socket() -> None:
     with Wire(drip(head(200, ("Content-Length", "100000")), b".")) as wire:
         session = requests.Session()
         mount(session)
-        with deadline(0.5):
-            error = raised(session, wire.url, timeout=PATIENCE)
+
+        def call() -> requests.RequestException:
+            with deadline(0.5):
+                return raised(session, wire.url, timeout=PATIENCE)
+
+        error = ended(call)
     assert isinstance(error, requests.ReadTimeout)
     assert attempts(error)[-1].detail == "the deadline of the block"
 
