@@ -15,11 +15,14 @@ from .._shared import SharedState
 from .call import Call
 from .connections import prepare
 from .loop import send_until_done, sender_of
+from .observing import send_observed
 from .translate import IDLE, leave_connections
 from .unauthorized import CREDENTIALS_AT_FAULT, put_first
 
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response
+
+    from .._override import Override
 
 _UNNOTICED = 0.001
 """Seconds by which `Response.elapsed` may be off before the hook has to set it right."""
@@ -108,13 +111,9 @@ class AuthRetryAdapter(HTTPAdapter):
                 `AuthRetryError`.
         """
         shared, hooks = self._shared, request.hooks
-        if shared.sites:
-            shared = shared.serving(request.url or "")
         override = current.get()
-        if override is not None:
-            if self._shared.sites:
-                override.refuse_for_sites()
-            shared = shared.overridden(override)
+        if override is not None or shared.sites:
+            shared = self._in_force(request, override)
         # Most requests have nothing in their hooks but the user's own.
         waiters = self._waits.waiters
         is_new = not hooks or len(hooks) == 1
@@ -130,6 +129,11 @@ class AuthRetryAdapter(HTTPAdapter):
         transmit = self._transmit
         if self._wraps:
             transmit = self.inner.send if self._sends_as_usual else self._transmit_unlimited
+        if shared.observes:
+            options["timeout"] = timeout
+            response = send_observed(call, request, transmit, options, override)
+            response.connection = self
+            return response
         try:
             is_plain = override is None and not shared.declares_limits
             send = send_until_done if is_plain else sender_of(call, override)
@@ -147,6 +151,17 @@ class AuthRetryAdapter(HTTPAdapter):
         if log.listeners and is_over and not response.is_redirect:
             log.end(request, response)
         return response
+
+    def _in_force(self, request: PreparedRequest, override: Override | None) -> SharedState:
+        """Return what belongs to the settings of a request: those of its site, or overridden."""
+        shared = self._shared
+        if shared.sites:
+            shared = shared.serving(request.url or "")
+        if override is None:
+            return shared
+        if self._shared.sites:
+            override.refuse_for_sites()
+        return shared.overridden(override)
 
     def _transmit(self, request: PreparedRequest, **options: Any) -> Response:
         """Send once through the inner adapter; through its pool if it is an `AuthRetryAdapter`."""

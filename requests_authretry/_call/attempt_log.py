@@ -16,6 +16,7 @@ from .._events import (
     AttemptEnded,
     CallEnded,
     GaveUp,
+    Observed,
     RefreshDeclined,
     RetryScheduled,
     Waiting,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from requests import PreparedRequest, Response
 
+    from .._core.observed import Would
     from .._core.unauthorized import Decline
     from .._settings import Settings
 
@@ -97,6 +99,7 @@ class AttemptLog:
     _made: tuple[Attempt, ...] = ()
     _waits: tuple[Wait, ...] = ()  # since the last attempt that was written down
     _wait: _OpenWait | None = None
+    _observed: tuple[Would, ...] = ()  # of the attempt that is not written down yet
     _is_over = False
 
     def __init__(self, settings: Settings) -> None:
@@ -196,6 +199,8 @@ class AttemptLog:
             now: When it was over; None: now.
         """
         now = self.settings.clock.monotonic() if now is None else now
+        if self._observed and decision.reason is Reason.FINAL:
+            decision = Stop(Reason.OBSERVED, self._observed[-1].retry_after)
         started = self.started - self.began
         before = tuple(wait for wait in self._waits if wait.started < started)
         after = self._waits[len(before) :]
@@ -216,6 +221,7 @@ class AttemptLog:
         )
         self._made, self._waits = (*self._made, attempt), after
         self.status = self.error = None
+        self._observed = ()
         if self.listeners:
             tell(self.listeners, AttemptEnded(self.number, attempt))
         return attempt
@@ -259,6 +265,27 @@ class AttemptLog:
         came = attempt.status or attempt.error
         say(f"{event.method} {event.url} {came} is handed out: {attempt.why}", event)
 
+    def observe(self, request: PreparedRequest, would: Would) -> None:
+        """Tell what would have been done, and write it down with the next attempt."""
+        self._observed = (*self._observed, would)
+        method, url = _names(request)
+        event = Observed(
+            call=self.number,
+            method=method,
+            url=url,
+            action=would.action,
+            text=would.text,
+            reason=would.reason,
+            seconds=would.seconds,
+            retry_after=would.retry_after,
+            status=self.status,
+            error=self.error,
+        )
+        tell(self.listeners, event)
+        if would.action != "wait" or would.seconds is None or would.seconds >= LOGGED_SECONDS:
+            came = f" {self.status or self.error}" if self.is_open else ""
+            say(f"{method} {url}{came}, only observed: {would.text}", event)
+
     def end(self, request: PreparedRequest, result: Response | BaseException) -> None:
         """Note that the call is over: leave its story on an exception, and tell the listeners.
 
@@ -296,6 +323,8 @@ class AttemptLog:
 
     def _detail(self, decision: Retry | Stop, url: str, error: str | None, now: float) -> str:
         """Return more about the reason of an attempt, for people; "" if there is no more."""
+        if self._observed:
+            return "; ".join(would.text for would in self._observed)
         if decision.reason is Reason.OTHER_ORIGIN:
             origins = ", ".join(self.settings.origins)
             return f"{Origin.of(url)} is none of the origins {origins}"

@@ -202,10 +202,12 @@ class Call:
             if self.credentials.prover is not None:
                 self.credentials.learn_nonce(self.credentials.prover, request.url or "", response)
             if status < FIRST_ERROR:
-                self._learn(request, response, permit)
+                self.learn(request, response, permit)
             elif status != UNAUTHORIZED or not self.credentials.may_replay:
                 outcome = outcome_of(response, clock.time(), self.shared.limit_headers)
-                failed, decision = self._judge(request, permit, outcome)
+                failed, decision = self.judge(
+                    request, permit, outcome, is_replayable=self.is_rewound(request)
+                )
                 if isinstance(decision, Retry):
                     decision = self._drain(response, decision, stream=options["stream"])
             if isinstance(decision, Retry):
@@ -224,7 +226,8 @@ class Call:
                 raise
             # If the status has ended the call, that decision stays.
             if decision.reason is Reason.FINAL:
-                failed, decision = self._judge(request, permit, failure_of(failure))
+                outcome, is_rewound = failure_of(failure), self.is_rewound(request)
+                failed, decision = self.judge(request, permit, outcome, is_replayable=is_rewound)
             return failure, decision, failed
         return response, decision, failed
 
@@ -238,7 +241,7 @@ class Call:
             return Stop(Reason.VETOED, retry.retry_after)
         return retry
 
-    def _learn(self, request: PreparedRequest, response: Response, permit: Permit) -> None:
+    def learn(self, request: PreparedRequest, response: Response, permit: Permit) -> None:
         """Learn from an answer below 400; nearly free while no rate limit or outage is known."""
         shared, limiter = self.shared, self.shared.limiter
         url = request.url or ""
@@ -281,14 +284,25 @@ class Call:
             return IDLE
         return limited(timeout, self.until, self.shared.clock)
 
-    def _judge(
-        self, request: PreparedRequest, permit: Permit, outcome: Outcome
+    def judge(
+        self,
+        request: PreparedRequest,
+        permit: Permit,
+        outcome: Outcome,
+        *,
+        is_replayable: bool,
     ) -> tuple[Failed, Retry | Stop]:
-        """Settle a failed attempt, and decide what follows."""
+        """Settle a failed attempt, and decide what follows.
+
+        Args:
+            request: The caller's request.
+            permit: What the attempt was sent with.
+            outcome: What it brought.
+            is_replayable: Whether the body can be sent again.
+        """
         shared, settings = self.shared, self.shared.settings
         target = permit.target or self.target(request)
         failed = shared.admission.settle(permit, target, self.log.started, outcome)
-        is_replayable = self.is_rewound(request)
         made_key = settings.retry.idempotency_key and lacks_key(request)
         decision = decide(
             CallFacts(

@@ -53,6 +53,13 @@ def is_rewound(request: PreparedRequest) -> bool:
     return True
 
 
+def is_rewindable(request: PreparedRequest, policy: RetryPolicy) -> bool:
+    """Whether the body could be sent again, as far as that shows; the body is not touched."""
+    if request.body is None or isinstance(request.body, _PLAIN) or policy.buffer_bodies:
+        return True
+    return isinstance(request._body_position, int)  # noqa: SLF001 (as above)
+
+
 def has_key(request: PreparedRequest) -> bool:
     """Whether the request carries an Idempotency-Key."""
     return header_of(request, _KEY.lower()) is not None

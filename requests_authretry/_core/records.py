@@ -43,6 +43,7 @@ class Reason(enum.Enum):
     OUTAGE = "outage: no attempt at its endpoint succeeds, as other calls have shown"
     CLOSED = "the session was closed"
     REDIRECT = "redirect"
+    OBSERVED = "only observed"
     # Why there is another attempt.
     THROTTLED = "throttled"
     SERVER_ERROR = "server error"
