@@ -32,13 +32,14 @@ class SharedState:
     Attributes:
         settings: The settings it belongs to.
         observes: Whether calls are only observed.
-        active: What of the settings is in force: without credentials, store and listeners if calls
-            are only observed. They share nothing with other calls then.
+        active: What of the settings is in force: if calls are only observed, no credential, no
+            timeout and no store. They share nothing with other calls then.
         clock: Their clock, nearer at hand.
         deadline_seconds: Seconds for a whole call.
         ends_reads: Whether the user set that deadline, so that reads and writes end with it.
         has_credentials: Whether there are credentials at all.
         declares_limits: Whether there are declared limits, so that every attempt asks them.
+        is_plain: Whether calls are sent without asking these, and are not only observed.
         changes_requests: Whether requests get a key, or have their bodies kept.
         origins: Where they may go.
         prefixes: The same, as most URLs that may carry them begin.
@@ -74,6 +75,7 @@ class SharedState:
         self.declares_limits = (
             bool(settings.limits.rates) or settings.limits.concurrency is not None
         )
+        self.is_plain = not (self.declares_limits or self.observes)
         self.auth = settings.auth
         self._signer = _name_of_signer(settings.auth)
         self.deadline_seconds = settings.retry.deadline
@@ -131,7 +133,8 @@ def derived(settings: Settings, **changes: Any) -> Settings:
 
 def _harmless(settings: Settings) -> Settings:
     """Return settings that learn from answers, and do nothing else."""
-    return replace(settings, token=None, auth=None, adopt=False, store=None, listeners=(), sites=())
+    none: dict[str, Any] = {"token": None, "auth": None, "store": None, "timeout": None}
+    return replace(settings, **none, adopt=False, listeners=(), sites=())
 
 
 def _token_manager(settings: Settings, base: SharedState | None) -> TokenManager | None:

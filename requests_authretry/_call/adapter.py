@@ -15,7 +15,6 @@ from .._shared import SharedState
 from .call import Call
 from .connections import prepare
 from .loop import send_until_done, sender_of
-from .observing import send_observed
 from .translate import IDLE, leave_connections
 from .unauthorized import CREDENTIALS_AT_FAULT, put_first
 
@@ -121,7 +120,7 @@ class AuthRetryAdapter(HTTPAdapter):
         call.certificate = cert
         options = {
             "stream": stream,
-            "timeout": shared.settings.timeout if timeout is None else timeout,
+            "timeout": shared.active.timeout if timeout is None else timeout,
             "verify": verify,
             "cert": cert,
             "proxies": proxies,
@@ -129,13 +128,8 @@ class AuthRetryAdapter(HTTPAdapter):
         transmit = self._transmit
         if self._wraps:
             transmit = self.inner.send if self._sends_as_usual else self._transmit_unlimited
-        if shared.observes:
-            options["timeout"] = timeout
-            response = send_observed(call, request, transmit, options, override)
-            response.connection = self
-            return response
         try:
-            is_plain = override is None and not shared.declares_limits
+            is_plain = override is None and shared.is_plain
             send = send_until_done if is_plain else sender_of(call, override)
             response = send(call, request, transmit, options)
         except BaseException as error:
@@ -143,6 +137,8 @@ class AuthRetryAdapter(HTTPAdapter):
             call.log.end(request, error)
             raise
         response.connection = self
+        if shared.observes:
+            return response
         log, is_over = call.log, response.status_code not in CREDENTIALS_AT_FAULT
         log.ended = shared.clock.monotonic()
         # Our hook answers a 401, and makes `elapsed` the time of the last attempt alone.

@@ -143,6 +143,11 @@ class Call:
             self.deadline, self.block_seconds = end, seconds
             self.log.block_end = end
 
+    @property
+    def is_too_late(self) -> bool:
+        """Whether the `deadline` block is over with which the call has to end."""
+        return self.block_seconds is not None and self.shared.clock.monotonic() >= self.deadline
+
     def lead_on(self, response: Response, *, replay: bool = False) -> None:
         """Let the hop that follows this answer, or the replay, continue this call."""
         request, self.previous = response.request, response

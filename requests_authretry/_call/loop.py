@@ -13,6 +13,7 @@ from .._core.records import FINAL, Reason, Retry, Stop, seconds_text
 from .._core.target import origin_name
 from .._errors import AuthRetryError
 from .attempt_log import CALL
+from .observing import send_observed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,9 +32,10 @@ def sender_of(call: Call, override: Override | None) -> Send:
     """Return the function that sends a call as its settings, and the block around it, say."""
     if override is not None and override.block is not None:
         call.end_with(override.block)
-        is_late = call.shared.clock.monotonic() >= call.deadline
-        if is_late and call.block_seconds is not None:
-            return _refuse_late
+    if call.shared.observes:
+        return send_observed
+    if call.is_too_late:
+        return _refuse_late
     return send_within_limits if call.shared.declares_limits else send_until_done
 
 

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from .._admission.declared_limits import Demand
     from .._core.observed import Would
     from .._core.records import Outcome
-    from .._override import Override
     from .call import Call
 
 
@@ -38,7 +37,6 @@ def send_observed(
     request: PreparedRequest,
     transmit: Callable[..., Response],
     options: dict[str, Any],
-    override: Override | None,
 ) -> Response:
     """Send a request once, as it is, and tell what would have been done.
 
@@ -47,28 +45,18 @@ def send_observed(
         request: The caller's request; no copy of it is sent.
         transmit: Sends it.
         options: What the caller gave to the adapter.
-        override: What holds in the block around the call, None for nothing.
 
     Raises:
         BaseException: What the inner adapter raises, as it is.
     """
-    log, demand = call.log, None
-    if override is not None and override.block is not None:
-        call.end_with(override.block)
+    log = call.log
     try:
         demand = call.demand(request)
     except Exception as error:  # noqa: BLE001 (a function of the user's; this call does not need it)
         log.observe(request, observed.refused(Reason.FATAL, type(error).__name__))
-    try:
-        if demand is None:
-            response = transmit(request, **options)
-            log.headers_received(request, response.status_code)
-        else:
-            response = _attempt(call, request, transmit, options, demand)
-    except BaseException as error:
-        log.failed(request, error)
-        log.end(request, error)
-        raise
+        response = _sent(call, request, transmit, options)
+    else:
+        response = _attempt(call, request, transmit, options, demand)
     response.__dict__[CALL] = call
     if response.status_code >= FIRST_REDIRECT and response.is_redirect:
         log.ended = call.shared.clock.monotonic()
@@ -80,6 +68,22 @@ def send_observed(
     return response
 
 
+def _sent(
+    call: Call,
+    request: PreparedRequest,
+    transmit: Callable[..., Response],
+    options: dict[str, Any],
+) -> Response:
+    """Send once, and note what came."""
+    try:
+        response = transmit(request, **options)
+    except BaseException as error:
+        call.log.failed(request, error)
+        raise
+    call.log.headers_received(request, response.status_code)
+    return response
+
+
 def _attempt(
     call: Call,
     request: PreparedRequest,
@@ -88,37 +92,30 @@ def _attempt(
     demand: Demand,
 ) -> Response:
     """Send once; learn from the answer, and tell what would have been done before and after it."""
-    shared, log = call.shared, call.log
+    shared = call.shared
     permit = _foresee(call, request, demand)
     with demand.life:
         try:
-            response = transmit(request, **options)
+            response = _sent(call, request, transmit, options)
         except BaseException as error:
-            log.failed(request, error)
-            is_usual = isinstance(error, RequestException)
-            failure = error if is_usual else as_requests_error(error, request)
-            if failure is None:
-                log.observe(request, observed.ended(Reason.FATAL))
-            else:
-                _tell_what_follows(call, request, permit, failure_of(failure))
+            _tell_of_failure(call, request, permit, error)
             raise
         finally:
             shared.limiter.end_attempt(demand)
-    log.headers_received(request, response.status_code)
     if response.status_code < FIRST_ERROR:
         call.learn(request, response, permit)
         return response
     outcome = outcome_of(response, shared.clock.time(), shared.limit_headers)
     is_told = _tell_what_follows(call, request, permit, outcome)
     if response.status_code == UNAUTHORIZED and not is_told:
-        log.observe(request, _about_401(call, request, response))
+        call.log.observe(request, _about_401(call, request, response))
     return response
 
 
 def _foresee(call: Call, request: PreparedRequest, demand: Demand) -> Permit:
     """Tell what the request would have waited for, and count it at the rate limits."""
     shared = call.shared
-    if call.block_seconds is not None and shared.clock.monotonic() >= call.deadline:
+    if call.is_too_late:
         call.log.observe(request, observed.refused(Reason.BLOCK_OVER))
         return Permit(demand.target)
     with call.waiting(request) as waiter, waiter.life:
@@ -127,6 +124,17 @@ def _foresee(call: Call, request: PreparedRequest, demand: Demand) -> Permit:
         return answer
     call.log.observe(request, observed.before(answer))
     return Permit(demand.target)
+
+
+def _tell_of_failure(
+    call: Call, request: PreparedRequest, permit: Permit, error: BaseException
+) -> None:
+    """Tell what would have followed an attempt that ended in an exception."""
+    failure = error if isinstance(error, RequestException) else as_requests_error(error, request)
+    if failure is None:
+        call.log.observe(request, observed.ended(Reason.FATAL))
+    else:
+        _tell_what_follows(call, request, permit, failure_of(failure))
 
 
 def _tell_what_follows(
