@@ -147,6 +147,14 @@ def test_a_wait_of_too_many_seconds_is_not_the_fault_of_the_block() -> None:
     assert (last.reason, last.detail) == (Reason.WAIT_TOO_LONG, "")
 
 
+def test_a_failure_long_before_the_end_is_not_the_fault_of_the_block() -> None:
+    """A POST that was lost is not sent again, whatever time is left."""
+    rig = Rig(requests.ConnectionError("lost"))
+    with deadline(60):
+        last = attempts(raised(rig.session, API, "POST"))[-1]
+    assert (last.reason, last.detail) == (Reason.NOT_IDEMPOTENT, "")
+
+
 def test_a_closed_rate_limit_names_the_block() -> None:
     """A cool-down of 60 s is too long for a block of 30 s, though not for the call's own 120 s."""
     refusal = (429, {"Retry-After": "60"})

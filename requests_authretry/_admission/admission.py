@@ -158,9 +158,8 @@ class Admission:
             waiter: The calling thread.
             demand: As for `acquire`.
         """
-        now, limits = self._clock.monotonic(), self._limits
-        self.limiter.sweep(now)
-        self._outages.on_probe_sent(target.endpoint, now)
+        limits = self._limits
+        self.limiter.sweep(self._clock.monotonic())
         keeps_limits = limits.cool_down or limits.pacing
         answer = self.limiter.ask_once(target if keeps_limits else None, waiter, demand)
         if isinstance(answer, (AskAgain, TooLate)):

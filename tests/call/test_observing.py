@@ -24,6 +24,7 @@ from requests_authretry import (
     Rate,
     RateLimits,
     Reason,
+    RefreshDeclined,
     RetryPolicy,
     RetryQuota,
     Settings,
@@ -196,12 +197,15 @@ def test_a_file_stays_where_it_was_read_to() -> None:
             return super().send(request, *args, **options)
 
     session = requests.Session()
-    session.mount("https://", Reads(503, 503))
+    session.mount("https://", Reads(503, 503, 503))
     mount(session, Settings(observe=True, retry=HALF))
     assert "would retry after 0.5 s" in attempts(session.put(API, data=file))[0].why
     assert file.tell() == 4
     generator = session.put(API, data=iter([b"x"]))
     assert "the body cannot be sent again" in attempts(generator)[0].why
+    with override(retry=RetryPolicy(buffer_bodies=9)):
+        generator = session.put(API, data=iter([b"x"]))
+    assert "would retry" in attempts(generator)[0].why
 
 
 def test_an_exception_is_the_inner_adapters_own() -> None:
@@ -265,6 +269,7 @@ def test_what_a_401_is_told(
     (event,) = rig.told(Observed)
     assert event.action == action
     assert rig.carried == [header]
+    assert not rig.told(RefreshDeclined)
 
 
 def test_a_header_is_not_adopted() -> None:
@@ -343,6 +348,44 @@ def test_declared_limits_count_what_is_sent_and_hold_nothing() -> None:
     assert texts(rig) == ["would have waited 8 s: pacing, to keep to the rate limit"]
 
 
+def test_what_answers_say_of_a_limit_is_learned() -> None:
+    """Nothing is left for 20 s: after 4 s one request would have tested whether that is so."""
+    spent = {"RateLimit": '"default";r=0;t=20', "RateLimit-Policy": '"default";q=10;w=20'}
+    rig = observing((200, spent), 200)
+    rig.get("/a")
+    rig.get("/a")
+    assert texts(rig) == ["would have waited 4 s: pacing, to keep to the rate limit"]
+
+
+def test_callers_are_told_apart_by_what_they_send() -> None:
+    """No credential of the settings is sent: two sessions of a server are two callers."""
+    fields = {"token": SECRET, "auth": HTTPBasicAuth("a", "b"), "origins": [API]}
+    rig = observing(SLOW, SLOW, 200, **fields)
+    for sid in ("1", "1", "2"):
+        rig.get("/a", cookies={"sid": sid})
+        rig.session.cookies.clear()
+    assert len(texts(rig)) == 2
+
+
+def test_what_is_over_is_forgotten() -> None:
+    """A cool-down at an endpoint that no call asks for again."""
+    rig = observing(SLOW, 200, limits=RateLimits(pacing=False))
+    rig.get("/a")
+    rig.clock.advance(3600)
+    rig.get("https://b.example.com")
+    assert SharedState.of(rig.adapter.settings).limiter.states() == []
+
+
+def test_what_was_learned_holds_under_an_override() -> None:
+    """Other settings for a call are still those of the session."""
+    rig = observing(SLOW, SLOW, 200, store=Untouched())
+    rig.get("/a")
+    rig.get("/a")
+    with override(timeout=5):
+        rig.get("/a")
+    assert "would have waited" in texts(rig)[-1]
+
+
 def test_attempts_under_way_are_counted() -> None:
     """A second request while one is under way; after that there is room again."""
     session = requests.Session()
@@ -359,9 +402,10 @@ def test_attempts_under_way_are_counted() -> None:
             return super().send(request, *args, **options)
 
     session.mount("https://", Nested(200, 200, 200))
-    mount(session, Settings(observe=True, limits=RateLimits(concurrency=1)))
+    mounted = mount(session, Settings(observe=True, limits=RateLimits(concurrency=1)))
     calls += [session.get(API), session.get(API)]
     assert ["would have waited" in attempts(each)[0].why for each in calls] == [True, False, False]
+    assert not list(mounted.limits)
 
 
 @pytest.mark.parametrize(
@@ -416,9 +460,10 @@ def test_no_store_is_touched() -> None:
 # Beside real settings.
 
 
-def test_an_observed_call_leaves_real_ones_alone() -> None:
+@pytest.mark.parametrize("store", [None, MemoryStore()])
+def test_an_observed_call_leaves_real_ones_alone(store: MemoryStore | None) -> None:
     """A refusal under `override(observe=True)` closes nothing for the session's other calls."""
-    rig = Rig(SLOW, SLOW, SLOW, 200, retry=HALF, store=MemoryStore())
+    rig = Rig(SLOW, SLOW, SLOW, 200, retry=HALF, store=store)
     with override(observe=True):
         for _ in range(3):
             rig.get("/a")
@@ -473,9 +518,20 @@ def test_the_hops_of_an_observed_call_are_one_story() -> None:
         (Reason.REDIRECT, f"{API}/a"),
         (Reason.OBSERVED, f"{API}/b"),
     ]
-    rig.clock.advance(5)
     alone = explain(rig.get("/a", allow_redirects=False))
     assert (len(alone.attempts), alone.seconds) == (1, 0.0)
+
+
+def test_a_redirect_tells_what_would_have_been_done_before_it() -> None:
+    """Its hop has nothing to tell."""
+    there = (302, {"Location": f"{API}/b"})
+    limits = RateLimits(rates=[Rate(1, per=10.0, path="/a")])
+    rig = observing(200, there, 200, limits=limits)
+    rig.get("/a")
+    assert [attempt.why for attempt in attempts(rig.get("/a"))] == [
+        "redirect: would have waited 10 s: pacing, to keep to the rate limit",
+        "final answer",
+    ]
 
 
 def test_a_closed_session_follows_redirects_on() -> None:
