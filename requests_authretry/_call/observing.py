@@ -64,6 +64,7 @@ def send_observed(
         call.lead_on(response)
         call.is_cut = False  # a closed session ends no call that is only observed
     else:
+        call.close()
         log.end(request, response)
     return response
 
@@ -75,12 +76,16 @@ def _sent(
     options: dict[str, Any],
 ) -> Response:
     """Send once, and note what came."""
+    # A hop from real settings, which have let requests follow the redirect, needs the body again.
+    outgoing = request if call.repeatable is None else call.repeatable.continued(request)
     try:
-        response = transmit(request, **options)
+        response = transmit(outgoing, **options)
     except BaseException as error:
         call.log.failed(request, error)
         raise
     call.log.headers_received(request, response.status_code)
+    if outgoing is not request:
+        response.request = request
     return response
 
 

@@ -93,6 +93,12 @@ class Repeatable:
             self._spool = spool
         return self._spool.put_on(request)
 
+    def continued(self, request: PreparedRequest) -> PreparedRequest:
+        """Return the request, or a copy with the body that an earlier hop has kept."""
+        if self._spool is None or not self._spool.serves(request):
+            return request
+        return self._spool.put_on(request)
+
     def is_rewound(self, request: PreparedRequest) -> bool:
         """Whether the body can be sent again, wound back to where it stood or from the copy."""
         if self._spool is not None and self._spool.serves(request):

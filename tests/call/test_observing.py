@@ -41,6 +41,7 @@ from requests_authretry._shared import SharedState
 from requests_authretry.testing import FakeClock, ScriptedAdapter
 from tests.support.scripted import EXPIRED, URL, Source
 from tests.support.sessions import API, SECRET, Rig, raised
+from tests.support.wire import Wire, answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -170,6 +171,37 @@ def test_request_and_timeout_are_the_callers(timeout: Any) -> None:
     assert inner.sent[0] is request
     assert {"Authorization", "Idempotency-Key"}.isdisjoint(request.headers)
     assert list(request.body or ()) == [b"x"]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("body", [None, "text", {"a": "b"}, [b"x", b"y"]])
+def test_the_server_sees_what_it_would_see_without_us(body: Any) -> None:
+    """The same bytes, and the same number of connections."""
+    policy = RetryPolicy(idempotency_key=True, buffer_bodies=100)
+    settings = Settings(observe=True, token=SECRET, origins=["http://127.0.0.1"], retry=policy)
+    with Wire(*[answer(503)] * 4) as wire:
+        for mounts in (False, True):
+            session = requests.Session()
+            if mounts:
+                mount(session, settings)
+            for _ in range(2):
+                session.post(wire.url, data=iter(body) if isinstance(body, list) else body)
+            session.close()
+    seen = [(each.headers.items(), each.body, each.framed) for each in wire.arrived]
+    assert seen[:2] == seen[2:]
+    assert [each.connection for each in wire.arrived] == [1, 1, 2, 2]
+
+
+def test_a_body_that_real_settings_kept_goes_on_to_an_observed_hop() -> None:
+    """The redirect of an upload from a generator, which is spent when the hop begins."""
+    with Wire(answer(200)) as there:
+        moved = ("Location", f"{there.url}b")
+        with Wire(answer(307, b"", moved)) as here:
+            site = Settings(observe=True, origins=[there.url])
+            session = requests.Session()
+            mount(session, Settings(sites=[site], retry=RetryPolicy(buffer_bodies=1000)))
+            response = session.post(here.url, data=iter([b"abc", b"def"]))
+    assert [each.body for each in (*here.arrived, *there.arrived)] == [b"abcdef"] * 2
+    assert [attempt.reason for attempt in attempts(response)] == [Reason.REDIRECT, Reason.FINAL]
 
 
 def test_the_body_reaches_hooks_unread() -> None:
