@@ -401,7 +401,7 @@ def test_callers_are_told_apart_by_what_they_send() -> None:
 
 def test_what_is_over_is_forgotten() -> None:
     """A cool-down at an endpoint that no call asks for again."""
-    rig = observing(SLOW, 200, limits=RateLimits(pacing=False))
+    rig = observing(SLOW, 404, limits=RateLimits(pacing=False))
     rig.get("/a")
     rig.clock.advance(3600)
     rig.get("https://b.example.com")
