@@ -28,6 +28,7 @@ from ._events import (
     CallEnded,
     CoolingDown,
     GaveUp,
+    Observed,
     RefreshDeclined,
     RetryScheduled,
     StoreFailed,
@@ -38,7 +39,7 @@ from ._install.install import Installed, install
 from ._install.limits import KnownLimit, Limits
 from ._install.mount import Mounted, mount
 from ._log import show_log as _show_log
-from ._override import override
+from ._override import deadline, override
 from ._protocols import Clock, FetchContext, Store, TokenSource
 from ._settings import Reader as _Reader
 from ._settings import Settings
@@ -67,6 +68,7 @@ __all__ = [
     "Limits",
     "MemoryStore",
     "Mounted",
+    "Observed",
     "Rate",
     "RateLimits",
     "Reason",
@@ -85,6 +87,7 @@ __all__ = [
     "Wait",
     "Waiting",
     "attempts",
+    "deadline",
     "explain",
     "install",
     "mount",

@@ -17,6 +17,7 @@ from ._warnings import warn_of_async, warn_of_raising
 
 if TYPE_CHECKING:
     from ._core.challenge import StepUp
+    from ._core.observed import Action
     from ._core.records import Attempt, Reason
 
 at_work: ContextVar[tuple[object, ...]] = ContextVar("listeners and log at work", default=())
@@ -208,6 +209,37 @@ class Waiting:
 
 
 @dataclass(frozen=True)
+class Observed:
+    """`Settings(observe=True)`: something that would have been done, and was not.
+
+    Attributes:
+        call: The number of the call in this process, the same in all its events.
+        method: The request's method.
+        url: Its URL without user, query and fragment.
+        action: ``"wait"`` before the request was sent; ``"refuse"`` to send it; ``"attach"`` a
+            credential; ``"renew"`` the token after a 401, and replay; ``"retry"``; or
+            ``"end"`` the call, as it ended.
+        text: The same for people.
+        reason: Why; None where there is no more to say.
+        seconds: How long the call would have waited for it, as far as is known; None for no wait.
+        retry_after: Seconds that a server asked for; None if it named no time.
+        status: The status code of the answer; None before there was one, and if none came.
+        error: The name of the exception's class; None as for ``status``.
+    """
+
+    call: int
+    method: str
+    url: str
+    action: Action
+    text: str
+    reason: Reason | None
+    seconds: float | None
+    retry_after: float | None
+    status: int | None
+    error: str | None
+
+
+@dataclass(frozen=True)
 class AttemptEnded:
     """An attempt is over, and what follows is decided.
 
@@ -256,6 +288,7 @@ Event = (
     | StoreFailed
     | CoolingDown
     | Waiting
+    | Observed
     | AttemptEnded
     | CallEnded
 )

@@ -101,6 +101,9 @@ class Settings(_BesidesFields, CopiedAsItself):
             set becomes the first token, and is replaced once it is refused; ``"retries"``, the
             ``max_retries`` of a mounted adapter becomes the policy for requests through it. True:
             both.
+        observe: Whether to change nothing: each call goes out as it would without this library,
+            and `explain`, listeners and log tell what would have been done. For a first look at an
+            old code base.
         sites: Settings of their own for requests to their origins, in place of these; each origin
             belongs to one site.
         clock: Where time comes from; another one in tests, see `requests_authretry.testing`.
@@ -120,6 +123,7 @@ class Settings(_BesidesFields, CopiedAsItself):
     listeners: Collection[Listener] = field(default=(), repr=False)
     allow_http: bool = False
     adopt: bool | Collection[str] = False
+    observe: bool = False
     sites: Collection[Settings] = ()
     clock: Clock = field(default_factory=SystemClock)
 
@@ -207,6 +211,7 @@ def _faults(given: Any) -> Iterable[str | None]:
         yield "listeners must all be callable"
     yield adopt_fault(given.adopt, has_token=given.token is not None)
     yield flag("allow_http", given.allow_http)
+    yield flag("observe", given.observe)
     if isinstance(given.limits, RateLimits) and any(
         is_async(each.cost) for each in given.limits.rates
     ):

@@ -76,6 +76,7 @@ def test_all_faults_are_named_together() -> None:
         "timeout": -1,
         "listeners": [print, "print"],
         "allow_http": 1,
+        "observe": 1,
         "clock": None,
     }
     with pytest.raises(ConfigurationError) as caught:
@@ -125,6 +126,7 @@ def test_credentials_need_origins(credentials: dict[str, Any]) -> None:
         ({"auth": ("me", SECRET)}, "auth must be an AuthBase, not tuple"),
         ({"retry": RetryPolicy}, "retry must be a RetryPolicy"),
         ({"allow_http": "yes"}, "allow_http must be True or False"),
+        ({"observe": "yes"}, "observe must be True or False"),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )

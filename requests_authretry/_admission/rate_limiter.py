@@ -191,6 +191,20 @@ class RateLimiter:
             if standing is not None:
                 self._leave(standing, waiter)
 
+    def ask_once(
+        self, target: Target | None, waiter: Waiter, demand: Demand | None
+    ) -> dict[Scope, int] | AskAgain | TooLate:
+        """Take the slots of a first attempt if it may be sent now; else say how long it waits.
+
+        The arguments are those of `wait_for_slot`.
+        """
+        with self._lock:
+            self._arrivals += 1
+            waiter.rank = -waiter.priority, True, self._arrivals
+            now = self._clock.monotonic()
+            _, answer = self._ask(target, waiter, now, None, may_test=True, demand=demand)
+        return answer
+
     def _leave(self, queue: Queue, waiter: Waiter) -> None:
         with self._lock:
             queue.leave(waiter)

@@ -14,12 +14,14 @@ from .._settings import Settings
 from .._shared import SharedState
 from .call import Call
 from .connections import prepare
-from .loop import send_until_done, send_within_limits
+from .loop import send_until_done, sender_of
 from .translate import IDLE, leave_connections
 from .unauthorized import CREDENTIALS_AT_FAULT, put_first
 
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response
+
+    from .._override import Override
 
 _UNNOTICED = 0.001
 """Seconds by which `Response.elapsed` may be off before the hook has to set it right."""
@@ -108,13 +110,9 @@ class AuthRetryAdapter(HTTPAdapter):
                 `AuthRetryError`.
         """
         shared, hooks = self._shared, request.hooks
-        if shared.sites:
-            shared = shared.serving(request.url or "")
         override = current.get()
-        if override is not None:
-            if self._shared.sites:
-                override.refuse_for_sites()
-            shared = shared.overridden(override)
+        if override is not None or shared.sites:
+            shared = self._in_force(request, override)
         # Most requests have nothing in their hooks but the user's own.
         waiters = self._waits.waiters
         is_new = not hooks or len(hooks) == 1
@@ -122,7 +120,7 @@ class AuthRetryAdapter(HTTPAdapter):
         call.certificate = cert
         options = {
             "stream": stream,
-            "timeout": shared.settings.timeout if timeout is None else timeout,
+            "timeout": shared.active.timeout if timeout is None else timeout,
             "verify": verify,
             "cert": cert,
             "proxies": proxies,
@@ -130,14 +128,17 @@ class AuthRetryAdapter(HTTPAdapter):
         transmit = self._transmit
         if self._wraps:
             transmit = self.inner.send if self._sends_as_usual else self._transmit_unlimited
-        send = send_within_limits if shared.declares_limits else send_until_done
         try:
+            is_plain = override is None and shared.is_plain
+            send = send_until_done if is_plain else sender_of(call, override)
             response = send(call, request, transmit, options)
         except BaseException as error:
             call.close()
             call.log.end(request, error)
             raise
         response.connection = self
+        if shared.observes:
+            return response
         log, is_over = call.log, response.status_code not in CREDENTIALS_AT_FAULT
         log.ended = shared.clock.monotonic()
         # Our hook answers a 401, and makes `elapsed` the time of the last attempt alone.
@@ -146,6 +147,17 @@ class AuthRetryAdapter(HTTPAdapter):
         if log.listeners and is_over and not response.is_redirect:
             log.end(request, response)
         return response
+
+    def _in_force(self, request: PreparedRequest, override: Override | None) -> SharedState:
+        """Return what belongs to the settings of a request: those of its site, or overridden."""
+        shared = self._shared
+        if shared.sites:
+            shared = shared.serving(request.url or "")
+        if override is None:
+            return shared
+        if self._shared.sites:
+            override.refuse_for_sites()
+        return shared.overridden(override)
 
     def _transmit(self, request: PreparedRequest, **options: Any) -> Response:
         """Send once through the inner adapter; through its pool if it is an `AuthRetryAdapter`."""

@@ -190,7 +190,7 @@ class _Process:
             is_known = self.settings is None or id(adapter) in self._quieted
             if isinstance(adapter, HTTPAdapter) and not is_known:
                 with inner_retries.lock:
-                    if inner_retries.switch_off(adapter):
+                    if inner_retries.switch_off(adapter, settings):
                         self._quieted[id(adapter)] = adapter
         return wrapper
 

@@ -72,7 +72,7 @@ class Mounted(AbstractContextManager["Mounted"]):
                 wrapper = next((one for one in self._put.values() if one.inner is inner), None)
                 if wrapper is None:
                     wrapper = AuthRetryAdapter(settings_for(inner, settings), inner=inner)
-                    if isinstance(inner, HTTPAdapter) and inner_retries.switch_off(inner):
+                    if isinstance(inner, HTTPAdapter) and inner_retries.switch_off(inner, settings):
                         self._quieted.append(inner)
                     if replaced is not None:
                         wrapper.share_waits(replaced)

@@ -95,6 +95,7 @@ def test_a_file_sets_each_field(written: Written) -> None:
             timeout = [3.05, 27]
             origins = ["https://api.example.com/"]
             allow_http = true
+            observe = true
             store = "file:cache/tokens.json"
             token = "env:CLIENT_SECRET"
             [retry]
@@ -115,6 +116,7 @@ def test_a_file_sets_each_field(written: Written) -> None:
     assert settings.timeout == (3.05, 27)
     assert settings.origins == ("https://api.example.com",)
     assert settings.allow_http
+    assert settings.observe
     assert settings.retry == RetryPolicy(
         max_attempts=5,
         statuses=[503],
