@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RUN_ELSEWHERE: Final = {
+    "deadlines.md": "tests/live/test_deadlines.py",
     "grants.md": "tests/live/test_grants.py",
     "lessons.md": "tests/live/test_lessons.py",
     "migrating.md": "tests/live/test_migrating.py",
