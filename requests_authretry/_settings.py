@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from ._clock import SystemClock
 from ._core.adopt import adopt_fault
+from ._core.arguments import checks_arguments
 from ._core.copying import CopiedAsItself
+from ._core.display import differences, shown
 from ._core.headers.rate_limit_fields import RateLimits
 from ._core.origin import parse_origin
 from ._core.quota import RetryQuota
@@ -43,6 +45,14 @@ _NO_ORIGINS = (
 )
 
 
+_WAYS = {
+    "retry": "write RetryPolicy(max_attempts=3), or RetryPolicy.from_urllib3(...) for the value of "
+    "an adapter's max_retries",
+    "limits": "write RateLimits(rates=[Rate(10, per=1.0)])",
+    "quota": "write RetryQuota(capacity=500)",
+}
+
+
 class Reader(Protocol):
     """Reads settings from a file or from variables: `_config` does.
 
@@ -74,7 +84,12 @@ class _BesidesFields:
     _import_reader: ClassVar[Callable[[], Reader]]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+PARTS = {"retry": RetryPolicy, "limits": RateLimits, "quota": RetryQuota}
+"""The records that the settings consist of."""
+
+
+@checks_arguments(**PARTS)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Settings(_BesidesFields, CopiedAsItself):
     """All settings. Immutable, validated when made, safe to share between threads.
 
@@ -109,15 +124,15 @@ class Settings(_BesidesFields, CopiedAsItself):
         ConfigurationError: A field cannot work; all faults are named together.
     """
 
-    token: TokenLike | None = field(default=None, repr=False)
+    token: TokenLike | None = None
     origins: Collection[str] = ()
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     limits: RateLimits = field(default_factory=RateLimits)
     quota: RetryQuota = field(default_factory=RetryQuota)
     store: Store | None = None
-    auth: AuthBase | None = field(default=None, repr=False)
+    auth: AuthBase | None = None
     timeout: Timeout | None = None
-    listeners: Collection[Listener] = field(default=(), repr=False)
+    listeners: Collection[Listener] = ()
     allow_http: bool = False
     adopt: bool | Collection[str] = False
     sites: Collection[Settings] = ()
@@ -179,6 +194,12 @@ class Settings(_BesidesFields, CopiedAsItself):
         """
         return cls._import_reader().load_env(environ)
 
+    def __repr__(self) -> str:
+        """Show whether there is a token, and what else differs from the defaults; no secret."""
+        token = "<set>" if isinstance(self.token, Token) else shown(self.token)
+        others = (each for each in differences(self) if not each.startswith("token="))
+        return f"{type(self).__name__}({', '.join([f'token={token}', *others])})"
+
     def __getstate__(self) -> dict[str, object]:
         """Pickle the fields, without the state that sessions share in this process."""
         return {item.name: getattr(self, item.name) for item in fields(self)}
@@ -191,9 +212,8 @@ class Settings(_BesidesFields, CopiedAsItself):
 
 def _faults(given: Any) -> Iterable[str | None]:
     yield _token_fault(given.token)
-    yield instance("retry", given.retry, RetryPolicy)
-    yield instance("limits", given.limits, RateLimits)
-    yield instance("quota", given.quota, RetryQuota)
+    for part, record in PARTS.items():
+        yield instance(part, getattr(given, part), record, _WAYS[part])
     for name in ("token", "store", "auth", "clock"):
         if isinstance(value := getattr(given, name), type):
             yield f"{name} is the class {value.__name__}: give an object of it"

@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ._core.arguments import checks_arguments
 from ._core.copying import CopiedAsItself
 from .stores._lockfile import file_name, lock_file
 from .stores._memory import MemoryStore
@@ -41,6 +42,7 @@ _PLAIN = re.compile(r"[ -@\[-~]+")
 _ODD = re.compile(r"[^ -~]")
 
 
+@checks_arguments()
 class KeyringStore(CopiedAsItself):
     """Keeps tokens in the user's keyring, for all processes of one user that name one service.
 

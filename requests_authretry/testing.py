@@ -15,6 +15,7 @@ from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 
 from ._clock import SystemClock
+from ._core.arguments import checks_arguments
 from ._tokens.families import families
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ _PATIENCE = 60.0
 """Real seconds that a fake clock gives a thread that works for the waiting one."""
 
 
+@checks_arguments()
 class FakeClock:
     """A clock that only moves when somebody waits. Safe to use from many threads.
 
@@ -48,6 +50,10 @@ class FakeClock:
         self._lock = Lock()
         self.patience = _PATIENCE
         self.sleeps: list[float] = []
+
+    def __repr__(self) -> str:
+        waits = f"{len(self.sleeps)} wait{'' if len(self.sleeps) == 1 else 's'}"
+        return f"<{type(self).__name__}: {self._passed:g} s passed, {waits}>"
 
     def time(self) -> float:
         """Return the POSIX time in seconds."""
@@ -112,6 +118,9 @@ class ScriptedAdapter(BaseAdapter):
         response.url = request.url or ""
         response.request = request
         return response
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {len(self.sent)} sent, {len(self._script)} to come>"
 
     def close(self) -> None:
         """Remember that it was closed."""

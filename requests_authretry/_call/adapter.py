@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 from requests.adapters import BaseAdapter, HTTPAdapter
 
 from .._admission.waiting import Waiters, Waits
+from .._core.arguments import unknown_faults
+from .._core.display import shown
 from .._core.validation import refuse
 from .._locks import survives_fork
+from .._misplaced import settings_fault
 from .._override import current
 from .._settings import Settings
 from .._shared import SharedState
@@ -20,6 +23,8 @@ from .unauthorized import CREDENTIALS_AT_FAULT, put_first
 
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response
+
+_POOL_OPTIONS = ("pool_connections", "pool_maxsize", "pool_block")
 
 _UNNOTICED = 0.001
 """Seconds by which `Response.elapsed` may be off before the hook has to set it right."""
@@ -54,16 +59,16 @@ class AuthRetryAdapter(HTTPAdapter):
         inner: BaseAdapter | None = None,
         **pool_options: Any,
     ) -> None:
-        given: Any = settings  # as yet whatever the caller wrote
-        faults = []
-        if given is not None and not isinstance(given, Settings):
-            faults.append(f"settings must be a Settings, not {type(given).__name__}")
+        faults = [None if settings is None else settings_fault(settings)]
         if inner is not None and not hasattr(inner, "send"):
             faults.append(f"inner must be an adapter, not {type(inner).__name__}")
         if inner is not None and pool_options:
             faults.append(f"{', '.join(pool_options)}: the pool is the inner adapter's")
         if "max_retries" in pool_options:
             faults.append("max_retries would multiply: say RetryPolicy(max_attempts=...) instead")
+        if type(self) is AuthRetryAdapter:  # a subclass may take others
+            unknown = [name for name in pool_options if name not in {*_POOL_OPTIONS, "max_retries"}]
+            faults += unknown_faults(unknown, _POOL_OPTIONS, {"settings": Settings})
         refuse("AuthRetryAdapter", faults)
         if inner is None:
             super().__init__(**pool_options)
@@ -183,6 +188,10 @@ class AuthRetryAdapter(HTTPAdapter):
         """Drop the connections that parent and child would share: their answers would mix."""
         self._waits.waiters = Waiters()
         leave_connections(self if self.inner is None else self.inner)
+
+    def __repr__(self) -> str:
+        inner = "" if self.inner is None else f", inner={shown(self.inner)}"
+        return f"{type(self).__name__}({self.settings!r}{inner})"
 
     def __getattr__(self, name: str) -> Any:
         """Return an attribute of the inner adapter."""

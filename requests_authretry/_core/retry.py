@@ -6,8 +6,10 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from .arguments import checks_arguments
 from .backoff import Backoff
 from .bounds import LEAST_ATTEMPT
+from .display import ShownByDifference
 from .http import (
     CONFLICT,
     FIRST_ERROR,
@@ -39,12 +41,15 @@ class DefaultDeadline(float):
 LEAST_RETRY_AFTER: Final = 1.0
 """Seconds; below that, the delay is the larger one of ``retry_after`` and the backoff."""
 
+_BACKOFF_WAY: Final = "write Backoff(initial=0.5, max_delay=20.0)"
+
 _METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A token as RFC 9110 section 5.6.2 defines it."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class RetryPolicy:
+@checks_arguments(backoff=Backoff)
+@dataclass(frozen=True, kw_only=True, repr=False)
+class RetryPolicy(ShownByDifference):
     """When a request is sent again, and how long the whole call may take.
 
     Immutable and safe to share between threads.
@@ -127,7 +132,7 @@ class RetryPolicy:
         yield collection("methods", self.methods) or members(
             "methods", self.methods, _is_method, "method names"
         )
-        yield instance("backoff", self.backoff, Backoff)
+        yield instance("backoff", self.backoff, Backoff, _BACKOFF_WAY)
         yield (
             None
             if self.max_retry_after is None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from .arguments import checks_arguments
 from .copying import CopiedAsItself
 from .validation import gathered, is_finite, is_text, refuse
 
@@ -32,6 +33,7 @@ class Secret(CopiedAsItself, str):
         return Secret, ("",)
 
 
+@checks_arguments()
 @dataclass(frozen=True, slots=True, init=False)
 class Token(CopiedAsItself):
     """An access token, and the refresh token that renews it.

@@ -75,11 +75,27 @@ def flag(name: str, value: object) -> str | None:
     return None if isinstance(value, bool) else f"{name} must be True or False, not {value!r}"
 
 
-def instance(name: str, value: object, kind: type) -> str | None:
-    """Return the fault of a value that is not an instance of ``kind``, otherwise None."""
+def instance(name: str, value: object, kind: type, way: str = "") -> str | None:
+    """Return the fault of a value that is not an instance of ``kind``, otherwise None.
+
+    Args:
+        name: What the value is called.
+        value: The value.
+        kind: What it must be an instance of.
+        way: What to write in its place; empty if the kind says enough.
+    """
     if isinstance(value, kind):
         return None
-    return f"{name} must be a {kind.__name__}, not {type(value).__name__}"
+    fault = f"{name} must be a {kind.__name__}, not {type(value).__name__}"
+    return f"{fault}: {way}" if way else fault
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is most like this one; None if none is like it."""
+    # Imported when a name is wrong: most programs never need it.
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(name[:80], list(known), n=1)), None)
 
 
 def gathered(value: Any) -> Any:

@@ -10,6 +10,7 @@ from urllib.parse import quote_plus, urlsplit
 import requests
 from requests.auth import _basic_auth_str
 
+from .._core.arguments import checks_arguments
 from .._core.copying import CopiedAsItself
 from .._core.origin import Origin, redacted
 from .._core.token import secret as hide
@@ -33,6 +34,7 @@ ASSERTION_SECONDS = 60.0
 KeyLike = Key | str | bytes | dict[str, Any]
 
 
+@checks_arguments()
 class Client(CopiedAsItself):
     """A client of an authorization server: its name, its proof, and the server's endpoints.
 

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from .._core.arguments import checks_arguments
 from .._core.validation import collection, gathered, instance, is_text, members, refuse
 from ._client import Client
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from ._form import Fields
 
 
+@checks_arguments()
 class Grant(ABC):
     """The base of the sources of this module. Safe to use from many threads.
 

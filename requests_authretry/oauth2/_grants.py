@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+from .._core.arguments import checks_arguments
 from .._core.origin import Origin
 from .._core.token import Token, secret
 from .._core.validation import text
@@ -41,6 +42,7 @@ class ClientCredentials(Grant):
         return Endpoint(self.client, context).token(lambda _: form)
 
 
+@checks_arguments()
 class RefreshToken(Grant):
     """A user's token, by a refresh token from an earlier sign-in (RFC 6749 section 6).
 
@@ -114,6 +116,7 @@ class RefreshToken(Grant):
                     families.of(self).rotates = True
 
 
+@checks_arguments()
 class Password(Grant):
     """A user's token by name and password (RFC 6749 section 4.3), for legacy servers only.
 
@@ -160,6 +163,7 @@ class Password(Grant):
         return Endpoint(self.client, context).token(lambda _: form)
 
 
+@checks_arguments()
 class JWTBearer(Grant):
     """A token for an assertion (RFC 7523 section 2.1), which the source signs for each attempt.
 
@@ -214,6 +218,7 @@ class JWTBearer(Grant):
         return Endpoint(self.client, context).token(form)
 
 
+@checks_arguments()
 class TokenExchange(Grant):
     """A token in exchange for another (RFC 8693): delegation, impersonation, narrower scopes.
 

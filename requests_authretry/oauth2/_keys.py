@@ -12,6 +12,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
+from .._core.arguments import checks_arguments
 from .._core.copying import CopiedAsItself
 from .._core.token import Secret
 from .._core.validation import ConfigurationError
@@ -23,6 +24,7 @@ _KINDS: dict[str, Any] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
 _UNREADABLE = (ValueError, TypeError, KeyError, RecursionError, JoseError)
 
 
+@checks_arguments()
 class Key(CopiedAsItself):
     """A private key that signs for a client (RFC 7523) or proves possession (RFC 9449).
 

@@ -13,6 +13,7 @@ from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from .._core.arguments import checks_arguments
 from .._core.records import seconds_text
 from .._core.validation import gathered, refuse
 from .._errors import RefreshFailed
@@ -37,6 +38,7 @@ _EXEC_INFO = (
 )
 
 
+@checks_arguments()
 class Command:
     """A token source that runs a program, without a shell, and reads the token it prints.
 

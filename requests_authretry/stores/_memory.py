@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from .._clock import SystemClock
+from .._core.arguments import checks_arguments
 from .._core.copying import CopiedAsItself
+from .._core.display import shown
 from .._locks import ForkSafeLock
 from ._cool_downs import as_text, pushed
 from ._slots import kept, taken
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from .._protocols import Clock
 
 
+@checks_arguments()
 class MemoryStore(CopiedAsItself):
     """Keeps tokens, cool-downs and slots while the process lives, for all settings that name it.
 
@@ -80,6 +83,10 @@ class MemoryStore(CopiedAsItself):
             now = self._clock.monotonic()
             there, self._slots = kept(self._slots, key, text, seconds, now)
         return there
+
+    def __repr__(self) -> str:
+        clock = "" if self._clock == SystemClock() else f"clock={shown(self._clock)}"
+        return f"{type(self).__name__}({clock})"
 
     def _free_keys(self) -> None:
         """Forget the locks that threads of a parent process hold."""
