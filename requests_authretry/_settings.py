@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, fields
+from inspect import signature
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from requests.auth import AuthBase
 
 from ._clock import SystemClock
 from ._core.adopt import adopt_fault
@@ -25,14 +28,12 @@ from ._core.validation import (
     refuse,
     seconds,
 )
-from ._protocols import Clock, Store, TokenSource
+from ._protocols import Clock, Store, TokenSource, clock_fault
 from ._warnings import is_async, warn_of_async
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
-
-    from requests.auth import AuthBase
 
     from ._events import Listener
 
@@ -51,6 +52,12 @@ _WAYS = {
     "limits": "write RateLimits(rates=[Rate(10, per=1.0)])",
     "quota": "write RetryQuota(capacity=500)",
 }
+
+
+_SOURCES = (
+    "write from_credentials(...) for a credential object of another library, "
+    "auth=HTTPBasicAuth(...) for a name and a password"
+)
 
 
 class Reader(Protocol):
@@ -214,41 +221,59 @@ def _faults(given: Any) -> Iterable[str | None]:
     yield _token_fault(given.token)
     for part, record in PARTS.items():
         yield instance(part, getattr(given, part), record, _WAYS[part])
-    for name in ("token", "store", "auth", "clock"):
+    for name in ("token", "store", "auth"):
         if isinstance(value := getattr(given, name), type):
             yield f"{name} is the class {value.__name__}: give an object of it"
     if given.store is not None and not isinstance(given.store, Store):
         kind = type(given.store).__name__
-        yield f"store must have read, write, lock and push, which {kind} has not"
+        ways = "write FileStore('~/.my-app/tokens.json'), MemoryStore() or RedisStore(...)"
+        yield f"store must have read, write, lock and push, which {kind} has not: {ways}"
     if given.auth is not None and not callable(given.auth):
-        yield f"auth must be an AuthBase, not {type(given.auth).__name__}"
+        kind = type(given.auth).__name__
+        way = "write HTTPBasicAuth(user, password), or token=... for a token"
+        yield f"auth must be an AuthBase, not {kind}: {way}"
     yield _timeout_fault(given.timeout)
     if isinstance(given.listeners, tuple) and not all(map(callable, given.listeners)):
-        yield "listeners must all be callable"
+        yield "listeners must all be callable: write the functions themselves, as [print]"
     yield adopt_fault(given.adopt, has_token=given.token is not None)
     yield flag("allow_http", given.allow_http)
     if isinstance(given.limits, RateLimits) and any(
         is_async(each.cost) for each in given.limits.rates
     ):
         yield "limits.rates: a cost is an async function: give one that returns the number itself"
+    if isinstance(given.limits, RateLimits) and is_async(given.limits.identity):
+        yield "limits.identity is an async function: give one that returns the text itself"
     if isinstance(given.sites, tuple):
         yield from _site_faults(given.sites)
-    if not isinstance(given.clock, Clock):
-        yield "clock must have time(), monotonic() and sleep(seconds, wake=None)"
+    yield clock_fault(given.clock)
 
 
 def _token_fault(token: object) -> str | None:
-    if token is None or isinstance(token, Token):
-        return None
+    if token is None or isinstance(token, (Token, type)):
+        return None  # a class is refused as one
+    name = type(token).__name__
     fetch = getattr(token, "fetch", token)
+    if isinstance(token, AuthBase):
+        return f"token is an AuthBase, {name}: write auth=... for it"
     if not callable(fetch):
-        return (
-            f"token must be a str, a Token, a function or a TokenSource, not {type(token).__name__}"
-        )
+        return f"token must be a str, a Token, a function or a TokenSource, not {name}: {_SOURCES}"
     if is_async(fetch):
         return "token is an async function: give one that returns the token itself"
     if not isinstance(getattr(token, "store_key", ""), str):
         return "token has a store_key that is no str"
+    return _call_fault(fetch, is_source=fetch is not token)
+
+
+def _call_fault(fetch: Callable[..., object], *, is_source: bool) -> str | None:
+    """Return why a function or the ``fetch`` of a source cannot be called as they are."""
+    try:
+        signature(fetch).bind(*[None] * is_source)
+    except ValueError:  # a function of C says nothing of its arguments
+        return None
+    except TypeError:
+        if is_source:
+            return "token has a fetch that takes no context: write def fetch(self, context)"
+        return "token is a function that needs arguments: give one that is called without any"
     return None
 
 
@@ -256,7 +281,7 @@ def _site_faults(sites: tuple[object, ...]) -> Iterable[str]:
     known: set[str] = set()
     for site in sites:
         if not isinstance(site, Settings):
-            yield f"sites takes Settings, not {type(site).__name__}"
+            yield f"sites takes Settings, not {type(site).__name__}: write sites=[Settings(...)]"
             continue
         if site.sites:
             yield "sites: a site has no sites of its own"
@@ -272,5 +297,7 @@ def _timeout_fault(timeout: object) -> str | None:
     parts = timeout if isinstance(timeout, tuple) else (timeout,)
     if isinstance(timeout, tuple) and len(parts) != 2:  # noqa: PLR2004 (connect, read)
         return "timeout must be a number of seconds or a pair (connect, read)"
+    if isinstance(timeout, list):
+        return "timeout must be a number of seconds or a pair: write (connect, read), no list"
     given = (seconds("timeout", part, positive=True) for part in parts if part is not None)
     return next(filter(None, given), None)

@@ -173,7 +173,7 @@ def test_a_source_is_not_overridden() -> None:
     ("changes", "fault"),
     [
         ({"timeouts": 3}, "timeouts is unknown; did you mean timeout?"),
-        ({"sites": []}, "sites is unknown"),
+        ({"sites": []}, "sites cannot be changed"),
         ({"timeout": -1}, "timeout must be above zero, not -1"),
         ({"retry": 3}, "retry must be a RetryPolicy, not int"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from requests import Session
 from requests.adapters import BaseAdapter, HTTPAdapter
 
 from .._admission.waiting import Waiters, Waits
@@ -12,7 +13,7 @@ from .._core.display import shown
 from .._core.validation import refuse
 from .._locks import survives_fork
 from .._misplaced import settings_fault
-from .._override import current
+from .._override import current, note_use
 from .._settings import Settings
 from .._shared import SharedState
 from .call import Call
@@ -60,8 +61,10 @@ class AuthRetryAdapter(HTTPAdapter):
         **pool_options: Any,
     ) -> None:
         faults = [None if settings is None else settings_fault(settings)]
-        if inner is not None and not hasattr(inner, "send"):
-            faults.append(f"inner must be an adapter, not {type(inner).__name__}")
+        given: Any = inner  # as yet whatever the caller wrote
+        if inner is not None and (not hasattr(inner, "send") or isinstance(given, (type, Session))):
+            kind = type(inner).__name__
+            faults.append(f"inner must be an adapter, not {kind}: write inner=HTTPAdapter()")
         if inner is not None and pool_options:
             faults.append(f"{', '.join(pool_options)}: the pool is the inner adapter's")
         if "max_retries" in pool_options:
@@ -81,6 +84,7 @@ class AuthRetryAdapter(HTTPAdapter):
         self._sends_as_usual = getattr(type(inner), "send", None) is HTTPAdapter.send
         self._shared = SharedState.of(settings)
         self._waits = Waits()
+        note_use()
         prepare(self if inner is None else inner)
         survives_fork(self)
 

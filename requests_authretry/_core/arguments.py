@@ -23,10 +23,14 @@ _OTHER_WORDS = {
     **dict.fromkeys(("allowed_methods", "method_whitelist"), "methods"),
     **dict.fromkeys(("backoff_factor", "base_delay", "factor", "wait"), "initial"),
     **dict.fromkeys(("backoff_max", "max_wait"), "max_delay"),
-    **dict.fromkeys(("max_time", "total_timeout"), "deadline"),
+    **dict.fromkeys(("max_time", "timeout", "total_timeout"), "deadline"),
     **dict.fromkeys(("max_connections", "max_concurrency", "parallel"), "concurrency"),
     **dict.fromkeys(("period", "seconds"), "per"),
     **dict.fromkeys(("calls", "max_calls", "requests"), "limit"),
+    **dict.fromkeys(("audience", "resource"), "extra"),
+    **dict.fromkeys(("client_secret", "password"), "secret"),
+    **dict.fromkeys(("token_endpoint", "token_uri"), "token_url"),
+    "expires_in": "expires_at",
 }
 """What other libraries call a thing, and what it is called here."""
 
@@ -51,10 +55,11 @@ def checks_arguments(**parts: Any) -> Callable[[type[Made]], type[Made]]:
 
         @wraps(construct)
         def checked(self: Any, *args: Any, **named: Any) -> None:
+            name = type(self).__name__
             try:
                 construct(self, *args, **named)
             except TypeError:
-                faults = [*call_faults(construct, (self, *args), named, kind.__name__, parts)]
+                faults = [*call_faults(construct, (self, *args), named, name, parts)]
                 if not faults:
                     raise
                 faults += _further_faults(construct, (self, *args), named)
@@ -62,7 +67,7 @@ def checks_arguments(**parts: Any) -> Callable[[type[Made]], type[Made]]:
                 return
             finally:
                 del args, named  # a traceback shows the variables of a frame: these may be secret
-            raise ConfigurationError(kind.__name__, faults)
+            raise ConfigurationError(name, faults)
 
         kind.__init__ = checked  # type: ignore[method-assign]
         return kind
@@ -108,18 +113,21 @@ def call_faults(
     taken = signature(function).parameters.values()
     by_place = [one.name for one in taken if one.kind is Parameter.POSITIONAL_OR_KEYWORD]
     names = [one.name for one in taken if one.kind is not Parameter.VAR_KEYWORD]
-    if len(names) == len(taken):
-        yield from unknown_faults([name for name in named if name not in names], names, parts)
+    unknown = [name for name in named if name not in names] if len(names) == len(taken) else []
+    yield from unknown_faults(unknown, names, parts)
     shown = [name for name in names if name != "self"]
     if len(args) > len(by_place):
         most = len([name for name in by_place if name != "self"])
-        example = f"{where}({shown[most]}=...)" if shown[most:] else f"{where}({', '.join(shown)})"
+        others = f" with {', '.join(shown[most:])}" if len(names) == len(taken) else ""
+        example = f"{where}({', '.join(shown)})"
+        if len(shown) > most:
+            example = f"{where}(name=...){others}"
         yield f"too many arguments without a name: write {example}"
     yield from (f"{name} is given twice" for name in by_place[: len(args)] if name in named)
     needed = [one.name for one in taken if one.default is one.empty and one.name in shown]
     given = {*by_place[: len(args)], *named}
     for name in needed:
-        if name not in given:
+        if name not in given and not unknown:  # one of these may be meant
             yield f"{name} is missing: write {where}({', '.join(needed)})"
 
 
@@ -136,7 +144,7 @@ def unknown_faults(
     ways = {**_ways_into(parts), **{name: name for name in known if name != "self"}}
     own = [name for name, way in ways.items() if name == way]
     for name in names:
-        word = _OTHER_WORDS.get(name, name)
+        word = name if name in ways else _OTHER_WORDS.get(name, name)
         near = word if word in ways else nearest(name, own) or nearest(name, ways)
         if near is not None:
             yield f"{name} is unknown; did you mean {ways[near]}?"

@@ -11,6 +11,7 @@ from .backoff import Backoff
 from .bounds import LEAST_ATTEMPT
 from .display import ShownByDifference
 from .http import (
+    ACCEPTED,
     CONFLICT,
     FIRST_ERROR,
     IDEMPOTENT_METHODS,
@@ -41,6 +42,10 @@ class DefaultDeadline(float):
 LEAST_RETRY_AFTER: Final = 1.0
 """Seconds; below that, the delay is the larger one of ``retry_after`` and the backoff."""
 
+_DEADLINE: Final = 120.0
+
+_STATUSES: Final = "the codes of failures, 400 to 599, and 202"
+
 _BACKOFF_WAY: Final = "write Backoff(initial=0.5, max_delay=20.0)"
 
 _METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -60,7 +65,8 @@ class RetryPolicy(ShownByDifference):
             set ends each read and write, too, with ``stream=True`` until the response is handed
             out. The default ends waits, and begins no attempt, after 120 s; it ends a connection
             attempt or a read where the caller gave no timeout and 120 s have brought nothing.
-        statuses: Status codes that are worth another attempt.
+        statuses: Status codes that are worth another attempt: of failures, or 202, by which some
+            servers say that an answer is not ready yet.
         methods: Methods that may be sent again although the server may have processed the request.
             POST and PATCH are not among them; name them only if the API makes them idempotent.
         backoff: How the delay grows when the server names no time.
@@ -80,7 +86,7 @@ class RetryPolicy(ShownByDifference):
     """
 
     max_attempts: int = 4
-    deadline: float = DefaultDeadline(120.0)
+    deadline: float = DefaultDeadline(_DEADLINE)
     statuses: Collection[int] = RETRIED
     methods: Collection[str] = IDEMPOTENT_METHODS
     backoff: Backoff = field(default_factory=Backoff)
@@ -124,10 +130,12 @@ class RetryPolicy(ShownByDifference):
         return cls(**{**inherited(retry), **changes})
 
     def _faults(self) -> Iterable[str | None]:
-        yield whole("max_attempts", self.max_attempts, 1)
-        yield seconds("deadline", self.deadline, positive=True)
+        fault = whole("max_attempts", self.max_attempts, 1)
+        yield fault and f"{fault}; the first attempt counts, so that 1 switches retries off"
+        fault = seconds("deadline", self.deadline, positive=True)
+        yield fault and f"{fault}; leave it out for {_DEADLINE:g} s, or write 86400.0 for a day"
         yield collection("statuses", self.statuses) or members(
-            "statuses", self.statuses, _is_status, "status codes"
+            "statuses", self.statuses, _is_status, _STATUSES
         )
         yield collection("methods", self.methods) or members(
             "methods", self.methods, _is_method, "method names"
@@ -144,7 +152,10 @@ class RetryPolicy(ShownByDifference):
 
 
 def _is_status(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value in STATUS_CODES
+    """Whether another attempt can do better than an answer with this status."""
+    if isinstance(value, bool) or not isinstance(value, int) or value not in STATUS_CODES:
+        return False
+    return value >= FIRST_ERROR or value == ACCEPTED
 
 
 def _is_method(value: object) -> bool:

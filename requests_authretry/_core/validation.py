@@ -119,7 +119,9 @@ def collection(name: str, value: object) -> str | None:
     A single string counts as a fault: the brackets around it were forgotten.
     """
     if isinstance(value, (str, bytes)):
-        return f"{name} takes a collection: write [{value!r}], not {value!r}"
+        # Do not quote a text that may hold a password.
+        shown = "..." if "@" in str(value) else repr(value)
+        return f"{name} takes a collection: write [{shown}], not {shown}"
     if not isinstance(value, Iterable):
-        return f"{name} takes a collection, not {type(value).__name__}"
+        return f"{name} takes a collection, not {type(value).__name__}: write {name}=[...]"
     return None

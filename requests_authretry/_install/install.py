@@ -22,6 +22,7 @@ from .._core.arguments import checks_call
 from .._core.validation import refuse
 from .._locks import ForkSafeLock
 from .._misplaced import settings_fault
+from .._override import note_use
 from .._settings import Settings
 from .._tokens.renewal import is_renewing
 from .inner_retries import inner_retries, settings_for
@@ -69,6 +70,7 @@ class Installed(AbstractContextManager["Installed"]):
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        note_use()
         _process.begin(self)
 
     @property

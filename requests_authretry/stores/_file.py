@@ -14,7 +14,8 @@ from .._clock import SystemClock
 from .._core.arguments import checks_arguments
 from .._core.copying import CopiedAsItself
 from .._core.display import shown
-from .._core.validation import ConfigurationError
+from .._core.validation import refuse
+from .._protocols import clock_fault
 from ._cool_downs import as_text, bounded, pushed
 from ._lockfile import file_name, lock_file
 from ._slots import kept, taken
@@ -73,16 +74,10 @@ class FileStore(CopiedAsItself):
     """
 
     def __init__(self, path: str | os.PathLike[str], clock: Clock | None = None) -> None:
-        self._clock: Clock = SystemClock() if clock is None else clock
-        given: Any = path
-        if not isinstance(given, (str, os.PathLike)):
-            fault = f"path must be a str or a Path, not {type(given).__name__}"
-            raise ConfigurationError("FileStore", [fault])
+        faults = (_path_fault(path), None if clock is None else clock_fault(clock))
+        refuse(type(self).__name__, faults)
         self.path = Path(path).expanduser()
-        if os.path.isdir(self.path):  # noqa: PTH112 (False, and no error, where nobody may look)
-            within = str(self.path / "tokens.json")
-            fault = f"{str(self.path)!r} is a folder: name a file in it, as {within!r}"
-            raise ConfigurationError("FileStore", [fault])
+        self._clock: Clock = SystemClock() if clock is None else clock
 
     def read(self, key: str) -> str | None:
         """Return the record under a key, None when there is none.
@@ -262,3 +257,13 @@ def _sync(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _path_fault(path: Any) -> str | None:
+    if not isinstance(path, (str, os.PathLike)) or isinstance(os.fspath(path), bytes):
+        return f"path must be a str or a Path, not {type(path).__name__}"
+    place = Path(path).expanduser()
+    if os.path.isdir(place):  # noqa: PTH112 (False, and no error, where nobody may look)
+        within = str(place / "tokens.json")
+        return f"path is that of the folder {str(place)!r}: name a file in it, as {within!r}"
+    return None

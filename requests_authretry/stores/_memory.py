@@ -11,7 +11,9 @@ from .._clock import SystemClock
 from .._core.arguments import checks_arguments
 from .._core.copying import CopiedAsItself
 from .._core.display import shown
+from .._core.validation import refuse
 from .._locks import ForkSafeLock
+from .._protocols import clock_fault
 from ._cool_downs import as_text, pushed
 from ._slots import kept, taken
 
@@ -36,6 +38,7 @@ class MemoryStore(CopiedAsItself):
     """
 
     def __init__(self, clock: Clock | None = None) -> None:
+        refuse(type(self).__name__, [None if clock is None else clock_fault(clock)])
         self._clock: Clock = SystemClock() if clock is None else clock
         self._records: dict[str, object] = {}
         self._slots: dict[str, object] = {}

@@ -101,7 +101,10 @@ class RateLimits(ShownByDifference):
             "headers", self.headers, is_meaningful, MEANINGFUL
         )
         yield collection("rates", self.rates) or members(
-            "rates", self.rates, lambda each: isinstance(each, Rate), "Rate objects"
+            "rates",
+            self.rates,
+            lambda each: isinstance(each, Rate),
+            "objects like Rate(10, per=1.0)",
         )
         if self.concurrency is not None:
             yield whole("concurrency", self.concurrency, 1)
