@@ -112,7 +112,7 @@ class ScriptedAdapter(BaseAdapter):
         refuse("ScriptedAdapter", map(_line_fault, script))
         self._script = deque(script)
         self.sent: list[PreparedRequest] = []
-        self.closed = False
+        self.closed: bool = False
 
     def send(self, request: PreparedRequest, *_: Any, **__: Any) -> Response:
         """Answer as the next line of the script says.

@@ -138,8 +138,8 @@ TABLE: Final[list[tuple[Any, str]]] = [
             allow_http=True,
         ),
         (
-            f"Settings(token=None, origins=['{ORIGIN}'], store=MemoryStore(), auth=<HTTPBasicAuth>, "
-            "listeners=[<print>, <partial>], allow_http=True, "
+            f"Settings(token=None, origins=['{ORIGIN}'], store=MemoryStore(), "
+            "auth=<HTTPBasicAuth>, listeners=[<print>, <partial>], allow_http=True, "
             "clock=<FakeClock: 0 s passed, 0 waits>)"
         ),
     ),

@@ -19,7 +19,7 @@ class ConfigurationError(ValueError):
     def __init__(self, where: str, faults: Iterable[str]) -> None:
         """Join the faults of ``where`` into one message."""
         self.where = where
-        self.faults = tuple(faults)
+        self.faults: tuple[str, ...] = tuple(faults)
         super().__init__(f"{where}: " + "; ".join(self.faults))
 
     def __reduce__(self) -> tuple[type[ConfigurationError], tuple[str, tuple[str, ...]]]:

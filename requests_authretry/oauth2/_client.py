@@ -80,15 +80,19 @@ class Client(CopiedAsItself):
         session: requests.Session | None = None,
         allow_http: bool = False,
     ) -> None:
-        self.client_id = client_id
+        self.client_id: str = client_id
         secret = hide(secret)
         self.secret: str | None = secret
         key, dpop = hidden(key), hidden(dpop)
-        self.issuer, self.token_url, self.device_url = issuer, token_url, device_url
-        self.auth, self.session, self.allow_http = auth, session, allow_http
+        self.issuer: str | None = issuer
+        self.token_url: str | None = token_url
+        self.device_url: str | None = device_url
+        self.auth: str | None = auth
+        self.session: requests.Session | None = session
+        self.allow_http: bool = allow_http
         refuse("Client", _faults(self, has_key=key is not None))
-        self.key = None if key is None else Key.of(key)
-        self.prover = None
+        self.key: Key | None = None if key is None else Key.of(key)
+        self.prover: Proofs | None = None
         if dpop not in (False, None):
             self.prover = Proofs(Key.generate() if dpop is True else Key.of(dpop))
         self.metadata: dict[str, Any] = {}

@@ -44,8 +44,8 @@ class Grant(ABC):
         extra: Mapping[str, str] | None = None,
         store_key: str | None = None,
     ) -> None:
-        self.client = client
-        self.scopes = gathered(scopes)
+        self.client: Client = client
+        self.scopes: tuple[str, ...] = gathered(scopes)
         given: Any = {} if extra is None else extra
         faults = [
             instance("client", client, Client),
@@ -57,8 +57,8 @@ class Grant(ABC):
             faults += ["store_key must be a non-empty str or None"]
         name = type(self).__name__
         refuse(name, [*faults, *self._faults()])
-        self.extra = dict(given)
-        self.store_key = store_key or f"{name} {client.client_id} {self._digest(name)}"
+        self.extra: dict[str, str] = dict(given)
+        self.store_key: str = store_key or f"{name} {client.client_id} {self._digest(name)}"
 
     @property
     def prover(self) -> Proofs | None:

@@ -76,7 +76,7 @@ class RefreshToken(Grant):
     ) -> None:
         refresh_token = self._first = secret(refresh_token)
         super().__init__(client, extra=extra, store_key=store_key)
-        self.family = client.digest("family", str(self._first), self.extra)
+        self.family: str = client.digest("family", str(self._first), self.extra)
 
     def _faults(self) -> Iterable[str | None]:
         yield text("refresh_token", self._first)
@@ -141,7 +141,7 @@ class Password(Grant):
         extra: Mapping[str, str] | None = None,
         store_key: str | None = None,
     ) -> None:
-        self.username = username
+        self.username: str = username
         password = self._password = secret(password)
         super().__init__(client, scopes, extra=extra, store_key=store_key)
 
@@ -192,8 +192,8 @@ class JWTBearer(Grant):
     ) -> None:
         key = hidden(key)
         self._key = Key.of(key)
-        self.subject = subject
-        self.claims = {} if claims is None else claims
+        self.subject: str | None = subject
+        self.claims: Mapping[str, Any] = {} if claims is None else claims
         super().__init__(client, scopes, extra=extra, store_key=store_key)
 
     def _faults(self) -> Iterable[str | None]:
@@ -249,10 +249,11 @@ class TokenExchange(Grant):
     ) -> None:
         self._unknown = uuid4().hex
         if callable(subject_token) or callable(actor_token):
-            self.family = None  # a function may return the token of any user
+            self.family: str | None = None  # a function may return the token of any user
         subject_token = self._subject = secret(subject_token)
         actor_token = self._actor = secret(actor_token)
-        self.subject_token_type, self.actor_token_type = subject_token_type, actor_token_type
+        self.subject_token_type: str = subject_token_type
+        self.actor_token_type: str = actor_token_type
         super().__init__(client, scopes, extra=extra, store_key=store_key)
 
     def _faults(self) -> Iterable[str | None]:

@@ -90,11 +90,11 @@ class Command:
         refuse("Command", faults)
         self._args: tuple[str, ...] = given
         self._env = dict(variables)
-        self.store_key = store_key or ""
+        self.store_key: str = store_key or ""
         whole = repr((self._args, sorted(self._env.items())))
-        self.family = f"command {sha256(whole.encode('utf-8', 'surrogateescape')).hexdigest()}"
+        self.family: str = f"command {sha256(whole.encode('utf-8', 'surrogateescape')).hexdigest()}"
 
-    has_refresh_tokens = False
+    has_refresh_tokens: bool = False
 
     def fetch(self, context: FetchContext) -> Token:
         """Run the program, and return the token that it prints.

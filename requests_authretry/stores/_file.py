@@ -76,7 +76,7 @@ class FileStore(CopiedAsItself):
     def __init__(self, path: str | os.PathLike[str], clock: Clock | None = None) -> None:
         faults = (_path_fault(path), None if clock is None else clock_fault(clock))
         refuse(type(self).__name__, faults)
-        self.path = Path(path).expanduser()
+        self.path: Path = Path(path).expanduser()
         self._clock: Clock = SystemClock() if clock is None else clock
 
     def read(self, key: str) -> str | None:
