@@ -47,7 +47,7 @@ def describe(name: str, thing: Any, module: ModuleType) -> Iterator[str]:
     """Describe a class, a function or an alias."""
     if inspect.isfunction(thing):
         yield f"def {name}{written(thing)}"
-    elif not isinstance(thing, type):
+    elif hasattr(thing, "__args__"):
         yield f"{name} = {alias(name)}"
     elif module is requests_authretry or thing.__module__.startswith(ROOT):
         yield f"class {name}({', '.join(base.__name__ for base in public_bases(thing))})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from .arguments import checks_arguments
@@ -41,8 +42,6 @@ class DefaultDeadline(float):
 
 LEAST_RETRY_AFTER: Final = 1.0
 """Seconds; below that, the delay is the larger one of ``retry_after`` and the backoff."""
-
-_DEADLINE: Final = 120.0
 
 _STATUSES: Final = "the codes of failures, 400 to 599, and 202"
 
@@ -86,7 +85,7 @@ class RetryPolicy(ShownByDifference):
     """
 
     max_attempts: int = 4
-    deadline: float = DefaultDeadline(_DEADLINE)
+    deadline: float = DefaultDeadline(120.0)
     statuses: Collection[int] = RETRIED
     methods: Collection[str] = IDEMPOTENT_METHODS
     backoff: Backoff = field(default_factory=Backoff)
@@ -132,8 +131,10 @@ class RetryPolicy(ShownByDifference):
     def _faults(self) -> Iterable[str | None]:
         fault = whole("max_attempts", self.max_attempts, 1)
         yield fault and f"{fault}; the first attempt counts, so that 1 switches retries off"
-        fault = seconds("deadline", self.deadline, positive=True)
-        yield fault and f"{fault}; leave it out for {_DEADLINE:g} s, or write 86400.0 for a day"
+        deadline: object = self.deadline  # as yet whatever the caller wrote
+        fault = seconds("deadline", deadline, positive=True)
+        is_none = deadline is None or deadline == inf
+        yield f"{fault}; write 86400.0 for a day" if is_none else fault
         yield collection("statuses", self.statuses) or members(
             "statuses", self.statuses, _is_status, _STATUSES
         )

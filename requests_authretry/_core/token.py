@@ -182,7 +182,7 @@ def _faults(given: Any) -> Iterable[str | None]:
     elif not _VISIBLE.fullmatch(given.value):
         yield (
             "value must be visible ASCII: it is empty, or has a line break or a blank end; "
-            "write text.strip() for what was read from a file"
+            "strip what was read from a file"
         )
     elif given.value.lower().startswith(f"{given.scheme} ".lower()):
         word = given.scheme
