@@ -237,15 +237,18 @@ def _faults(given: Any) -> Iterable[str | None]:
         yield "listeners must all be callable: write the functions themselves, as [print]"
     yield adopt_fault(given.adopt, has_token=given.token is not None)
     yield flag("allow_http", given.allow_http)
-    if isinstance(given.limits, RateLimits) and any(
-        is_async(each.cost) for each in given.limits.rates
-    ):
-        yield "limits.rates: a cost is an async function: give one that returns the number itself"
-    if isinstance(given.limits, RateLimits) and is_async(given.limits.identity):
-        yield "limits.identity is an async function: give one that returns the text itself"
+    if isinstance(given.limits, RateLimits):
+        yield from _limits_faults(given.limits)
     if isinstance(given.sites, tuple):
         yield from _site_faults(given.sites)
     yield clock_fault(given.clock)
+
+
+def _limits_faults(limits: RateLimits) -> Iterable[str]:
+    if any(is_async(each.cost) for each in limits.rates):
+        yield "limits.rates: a cost is an async function: give one that returns the number itself"
+    if limits.identity is not None and is_async(limits.identity):
+        yield "limits.identity is an async function: give one that returns the text itself"
 
 
 def _token_fault(token: object) -> str | None:

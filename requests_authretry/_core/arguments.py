@@ -141,6 +141,9 @@ def unknown_faults(
         known: The names that can be given.
         parts: As those of `checks_arguments`.
     """
+    names = list(names)
+    if not names:  # as each time but one
+        return
     ways = {**_ways_into(parts), **{name: name for name in known if name != "self"}}
     own = [name for name, way in ways.items() if name == way]
     for name in names:
