@@ -292,7 +292,10 @@ Event = (
     | AttemptEnded
     | CallEnded
 )
+"""Any event: `match` tells them apart."""
+
 Listener = Callable[[Event], object]
+"""A function for `Settings(listeners=...)`; what it returns is ignored."""
 
 
 def say(line: str, event: Event) -> None:

@@ -5,19 +5,27 @@ from __future__ import annotations
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import fields
-from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 from weakref import WeakKeyDictionary
 
 from ._clock import SystemClock
+from ._core.arguments import checks_call, unknown_faults
 from ._core.validation import ConfigurationError, refuse
 from ._core.validation import seconds as fault_of_seconds
+from ._warnings import warn_once
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from ._protocols import Clock
-    from ._settings import Settings
+    from requests.auth import AuthBase
+    from typing_extensions import Unpack
+
+    from ._core.headers.rate_limit_fields import RateLimits
+    from ._core.quota import RetryQuota
+    from ._core.retry import RetryPolicy
+    from ._events import Listener
+    from ._protocols import Clock, Store
+    from ._settings import Settings, Timeout, TokenLike
 
 _ANY = {"origins": ("https://api.example.com",), "token": "any", "allow_http": True}
 """Stand-ins for the check alone: whether these are missing, the overridden settings tell."""
@@ -60,6 +68,40 @@ class Block:
         return own if self._outer is None else min(own, self._outer.end(clock))
 
 
+class Changes(TypedDict, total=False):
+    """The settings that `override` can change: the fields of `Settings`, except ``sites``."""
+
+    token: TokenLike | None
+    origins: Collection[str]
+    retry: RetryPolicy
+    limits: RateLimits
+    quota: RetryQuota
+    store: Store | None
+    auth: AuthBase | None
+    timeout: Timeout | None
+    listeners: Collection[Listener]
+    allow_http: bool
+    adopt: bool | Collection[str]
+    observe: bool
+    clock: Clock
+
+
+class _Process:
+    """What this process has done.
+
+    Attributes:
+        obeys: Whether there was ever an adapter of ours, or an `install`: calls that an override
+            can change.
+    """
+
+    obeys = False
+
+
+def note_use() -> None:
+    """Note that calls of this process can be changed by an override."""
+    _Process.obeys = True
+
+
 class Override:
     """What holds for the calls of a block besides the settings.
 
@@ -95,20 +137,30 @@ class Override:
         refuse("override", [f"{name} {needs}" for name in given][:1])
 
 
+_WITHOUT_EFFECT = (
+    "override changed no call: no session of this process is mounted, and nothing is installed. "
+    "Call mount(session) before, or install()"
+)
+
 current: ContextVar[Override | None] = ContextVar("requests_authretry override", default=None)
 
 _NOTHING = Override({})
 """What holds outside of all blocks."""
 
 
+@checks_call()
 @contextmanager
-def override(*, priority: int | None = None, **changes: Any) -> Iterator[None]:
+def override(*, priority: int | None = None, **changes: Unpack[Changes]) -> Iterator[None]:
     """Change settings for the calls made in this block, in this thread or task only.
 
     The changes hold for every session that is mounted or installed. One override inside another
-    adds to it. Tokens, limits and quotas that no change concerns stay those of the session. The
-    tokens of a source that is given here stay out of every store, unless the source has a
-    ``store_key``. Where the settings have sites, a token needs its ``origins``::
+    adds to it. A part, such as ``retry``, is replaced as a whole: the fields that it does not name
+    have their defaults. To change one field, write
+    ``retry=dataclasses.replace(settings.retry, max_attempts=2)``.
+
+    Tokens, limits and quotas that no change concerns stay those of the session. The tokens of a
+    source that is given here stay out of every store, unless the source has a ``store_key``. Where
+    the settings have sites, a token needs its ``origins``::
 
         with override(timeout=5, retry=RetryPolicy(max_attempts=1)):
             session.get("https://api.example.com/health")
@@ -129,6 +181,10 @@ def override(*, priority: int | None = None, **changes: Any) -> Iterator[None]:
 
     Raises:
         ConfigurationError: A field is unknown or cannot work; all faults are named together.
+
+    Warns:
+        AuthRetryWarning: No session was mounted and nothing installed, so that the changes held
+            for no call.
     """
     refuse("override", _faults(changes, priority))
     if changes.get("token", ...) is None:
@@ -141,8 +197,11 @@ def override(*, priority: int | None = None, **changes: Any) -> Iterator[None]:
         yield
     finally:
         current.reset(reset)
+        if not _Process.obeys:
+            warn_once(override, "without effect", _WITHOUT_EFFECT)
 
 
+@checks_call()
 @contextmanager
 def deadline(seconds: float) -> Iterator[None]:
     """Let all calls made in this block, in this thread or task only, end by the same moment.
@@ -170,6 +229,9 @@ def deadline(seconds: float) -> Iterator[None]:
 
     Raises:
         ConfigurationError: ``seconds`` is negative or no finite number.
+
+    Warns:
+        AuthRetryWarning: No session was mounted and nothing installed, so that no call was bounded.
     """
     fault = fault_of_seconds("seconds", seconds)
     way_out = "write deadline(30), or leave the block out where there is no deadline"
@@ -180,19 +242,21 @@ def deadline(seconds: float) -> Iterator[None]:
         yield
     finally:
         current.reset(reset)
+        if not _Process.obeys:
+            warn_once(deadline, "without effect", _WITHOUT_EFFECT.replace("override", "deadline"))
 
 
-def _faults(changes: dict[str, Any], priority: object) -> Iterable[str]:
+def _faults(changes: Mapping[str, Any], priority: object) -> Iterable[str]:
     # Imported here: token renewals need `current`, and nothing of the settings.
-    from ._settings import Settings
+    from ._settings import PARTS, Settings
 
     if priority is not None and (isinstance(priority, bool) or not isinstance(priority, int)):
         yield f"priority must be a whole number, not {priority!r}"
-    names = {item.name for item in fields(Settings)} - {"sites"}
-    unknown = [name for name in changes if name not in names]
-    for name in unknown:
-        near = get_close_matches(name, {*names, "priority"}, 1)
-        yield f"{name} is unknown" + (f"; did you mean {near[0]}?" if near else "")
+    names = [item.name for item in fields(Settings) if item.name != "sites"]
+    if "sites" in changes:
+        yield "sites cannot be changed for some calls: override the fields of the sites themselves"
+    unknown = [name for name in changes if name not in {*names, "sites"}]
+    yield from unknown_faults(unknown, [*names, "priority"], PARTS)
     known = {name: value for name, value in changes.items() if name in names}
     try:
         Settings(**{**_ANY, **known})

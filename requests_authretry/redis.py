@@ -15,6 +15,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from ._core.arguments import checks_arguments
 from ._core.bounds import MAX_COOL_DOWN_SECONDS
 from ._core.copying import CopiedAsItself
 from ._core.gcra import MAX_LEAD, ask_for
@@ -105,6 +106,7 @@ A key lives until all that it says is that the limit is idle.
 """
 
 
+@checks_arguments()
 class RedisStore(CopiedAsItself):
     """Keeps tokens, cool-downs and slots in Redis, for machines that name one server and prefix.
 

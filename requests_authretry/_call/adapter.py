@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from requests import Session
 from requests.adapters import BaseAdapter, HTTPAdapter
 
 from .._admission.waiting import Waiters, Waits
+from .._core.arguments import unknown_faults
+from .._core.display import shown
 from .._core.validation import refuse
 from .._locks import survives_fork
-from .._override import current
+from .._misplaced import settings_fault
+from .._override import current, note_use
 from .._settings import Settings
 from .._shared import SharedState
 from .call import Call
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
     from requests import PreparedRequest, Response
 
     from .._override import Override
+
+_POOL_OPTIONS = ("pool_connections", "pool_maxsize", "pool_block")
 
 _UNNOTICED = 0.001
 """Seconds by which `Response.elapsed` may be off before the hook has to set it right."""
@@ -56,16 +62,18 @@ class AuthRetryAdapter(HTTPAdapter):
         inner: BaseAdapter | None = None,
         **pool_options: Any,
     ) -> None:
-        given: Any = settings  # as yet whatever the caller wrote
-        faults = []
-        if given is not None and not isinstance(given, Settings):
-            faults.append(f"settings must be a Settings, not {type(given).__name__}")
-        if inner is not None and not hasattr(inner, "send"):
-            faults.append(f"inner must be an adapter, not {type(inner).__name__}")
+        faults = [None if settings is None else settings_fault(settings)]
+        given: Any = inner  # as yet whatever the caller wrote
+        if inner is not None and (not hasattr(inner, "send") or isinstance(given, (type, Session))):
+            kind = type(inner).__name__
+            faults.append(f"inner must be an adapter, not {kind}: write inner=HTTPAdapter()")
         if inner is not None and pool_options:
             faults.append(f"{', '.join(pool_options)}: the pool is the inner adapter's")
         if "max_retries" in pool_options:
             faults.append("max_retries would multiply: say RetryPolicy(max_attempts=...) instead")
+        if type(self) is AuthRetryAdapter:  # a subclass may take others
+            unknown = [name for name in pool_options if name not in {*_POOL_OPTIONS, "max_retries"}]
+            faults += unknown_faults(unknown, _POOL_OPTIONS, {"settings": Settings})
         refuse("AuthRetryAdapter", faults)
         if inner is None:
             super().__init__(**pool_options)
@@ -78,6 +86,7 @@ class AuthRetryAdapter(HTTPAdapter):
         self._sends_as_usual = getattr(type(inner), "send", None) is HTTPAdapter.send
         self._shared = SharedState.of(settings)
         self._waits = Waits()
+        note_use()
         prepare(self if inner is None else inner)
         survives_fork(self)
 
@@ -195,6 +204,10 @@ class AuthRetryAdapter(HTTPAdapter):
         """Drop the connections that parent and child would share: their answers would mix."""
         self._waits.waiters = Waiters()
         leave_connections(self if self.inner is None else self.inner)
+
+    def __repr__(self) -> str:
+        inner = "" if self.inner is None else f", inner={shown(self.inner)}"
+        return f"{type(self).__name__}({self.settings!r}{inner})"
 
     def __getattr__(self, name: str) -> Any:
         """Return an attribute of the inner adapter."""

@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from .arguments import checks_arguments
 from .bounds import LEAST_ATTEMPT
+from .display import ShownByDifference
 from .rate_limit import OVERDUE, AskAgain, Slot, TooLate
 from .records import Reason, seconds_text
 from .validation import is_finite, refuse, seconds
@@ -37,8 +39,9 @@ in the queue. An attempt that ends wakes it, unless the exception of a signal ha
 _NUMBERLESS: Final = Slot(-1)
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+@checks_arguments()
+@dataclass(frozen=True, slots=True, repr=False)
+class Rate(ShownByDifference):
     """A rate limit that you know, for `RateLimits(rates=[...])`. Immutable.
 
     A server counts it for each origin and each credential, and so does the library. With a path,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # typing would make the start of every program slower
 
 _SWITCH = "REQUESTS_AUTHRETRY"
 _ON = {"1", "true", "yes", "on"}
+_OFF = {"", "0", "false", "no", "off"}
 _WATCHED = "requests"
 
 
@@ -59,6 +60,18 @@ def _install() -> None:
     install(Settings.from_env())
 
 
+def _say_unknown(value: str) -> None:
+    """Say that the switch is neither on nor off, and name the nearest value that is."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(value[:20], sorted(_ON | _OFF - {""}), n=1)
+    meant = f"did you mean {near[0]}?" if near else "write 1 for on, 0 for off"
+    sys.stderr.write(
+        f"requests_authretry: {_SWITCH}={value[:20]} is neither on nor off, and nothing is "
+        f"installed; {meant}\n"
+    )
+
+
 def _go_on() -> None:
     """Run the `sitecustomize` that this one stands before."""
     here = os.path.dirname(os.path.abspath(__file__))
@@ -76,9 +89,12 @@ def _go_on() -> None:
 
 
 if __name__ == "sitecustomize":
-    if os.environ.get(_SWITCH, "").strip().lower() in _ON:
+    _value = os.environ.get(_SWITCH, "").strip().lower()
+    if _value in _ON:
         if _WATCHED in sys.modules:
             _install()
         else:
             sys.meta_path.insert(0, _Finder())
+    elif _value not in _OFF:
+        _say_unknown(_value)
     _go_on()

@@ -274,6 +274,21 @@ def test_it_is_off_unless_asked_for(value: str, tmp_path: Path) -> None:
     assert shown(python(script, folder=tmp_path, **variables)).startswith("set() False []")
 
 
+@pytest.mark.parametrize(
+    ("value", "way"), [("yess", "did you mean yes?"), ("enable", "write 1 for on, 0 for off")]
+)
+def test_a_switch_that_is_neither_on_nor_off_is_said(value: str, way: str, tmp_path: Path) -> None:
+    """``REQUESTS_AUTHRETRY=yess`` installs nothing, says so, and names the nearest value."""
+    script = written(tmp_path, "script.py", LOADED)
+    variables = {**environment(os.environ, None), "REQUESTS_AUTHRETRY": value}
+    ran = python(script, folder=tmp_path, **variables)
+    assert ran.stdout.startswith("set() False []")
+    assert ran.stderr == (
+        f"requests_authretry: REQUESTS_AUTHRETRY={value} is neither on nor off, and nothing is "
+        f"installed; {way}\n"
+    )
+
+
 def test_another_sitecustomize_runs_as_well(tmp_path: Path) -> None:
     """The one that would have been found without ours is found behind it, its faults included."""
     theirs = written(tmp_path, "site/sitecustomize.py", "print('theirs', __file__)")

@@ -693,9 +693,9 @@ def test_a_pipe_in_the_place(path: Path, held: bool) -> None:  # noqa: FBT001 (a
 
 @posix_files
 def test_a_folder_in_the_place(path: Path) -> None:
-    """A folder is neither read nor overwritten, and costs no descriptor."""
-    path.mkdir()
+    """A folder that came later is neither read nor overwritten, and costs no descriptor."""
     store = FileStore(path)
+    path.mkdir()
     before = descriptors()
     for _ in range(5):
         with pytest.raises(OSError, match="no file"):
@@ -711,9 +711,9 @@ def test_a_folder_in_the_place(path: Path) -> None:
 
 def test_a_token_that_cannot_be_kept(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A file that cannot be written costs a warning; the token serves from memory."""
-    path.mkdir()
     source = Source(Token(SECRET, 4_000_000_000.0))
     session, below = scripted(settings(source, store=FileStore(path)), 200, 200)
+    path.mkdir()
     assert [session.get(URL).status_code for _ in range(2)] == [200, 200]
     assert (source.calls, carried(below)) == (1, [f"Bearer {SECRET}"] * 2)
     assert {record.levelno for record in caplog.records} == {logging.WARNING}

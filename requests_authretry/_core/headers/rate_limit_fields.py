@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..arguments import checks_arguments
 from ..bounds import POLICIES, POLICY_NAME
 from ..declared import Rate
+from ..display import ShownByDifference
 from ..identity import name_of
 from ..records import REQUESTS, Limit
 from ..validation import collection, flag, gathered, members, refuse, whole
@@ -28,8 +30,9 @@ _UNITS = {"request": REQUESTS, "concurrent-requests": "", "concurrency": ""}
 registry. What counts requests under way says nothing of the time when others may be sent."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class RateLimits:
+@checks_arguments(rates=[Rate])
+@dataclass(frozen=True, kw_only=True, repr=False)
+class RateLimits(ShownByDifference):
     """Settings for a server's rate limits.
 
     Immutable and safe to share between threads.
@@ -72,7 +75,7 @@ class RateLimits:
 
     cool_down: bool = True
     pacing: bool = True
-    headers: Collection[str] = KNOWN
+    headers: Collection[str] = frozenset(KNOWN)
     identity: Callable[[Any], str | None] | None = None
     rates: Collection[Rate] = ()
     concurrency: int | None = None
@@ -98,7 +101,10 @@ class RateLimits:
             "headers", self.headers, is_meaningful, MEANINGFUL
         )
         yield collection("rates", self.rates) or members(
-            "rates", self.rates, lambda each: isinstance(each, Rate), "Rate objects"
+            "rates",
+            self.rates,
+            lambda each: isinstance(each, Rate),
+            "objects like Rate(10, per=1.0)",
         )
         if self.concurrency is not None:
             yield whole("concurrency", self.concurrency, 1)
