@@ -49,6 +49,12 @@ def main(arguments: Sequence[str] | None = None, *, program: str = "authretry") 
     except BrokenPipeError:
         _drop_output()
         return CLOSED_PIPE
+    except OSError as error:
+        if error.errno is None:
+            raise
+        sys.stderr.write(f"{program}: {error.strerror}\n")  # as of a disk that is full
+        _drop_output()
+        return 1
     except KeyboardInterrupt:
         return INTERRUPTED
 

@@ -158,10 +158,17 @@ COMMANDS = {
                     "help": "change nothing: only tell, as with --verbose, what would be done",
                 },
             ),
-            (("program",), {"nargs": REMAINDER, "help": "what to run, with its arguments"}),
+            (
+                ("program",),
+                {
+                    "nargs": REMAINDER,
+                    "metavar": "PROGRAM ...",
+                    "help": "SCRIPT, NAME, -m MODULE or -c CODE, and its arguments; -- may stand "
+                    "before it",
+                },
+            ),
         ),
-        "[--config FILE] [--verbose] [--observe] [--] "
-        "(SCRIPT | NAME | -m MODULE | -c CODE) [ARGUMENTS ...]",
+        "[OPTIONS] PROGRAM [ARGUMENTS ...]",
     ),
     "get": Command(
         "get a URL, and tell what happened on the way",

@@ -23,9 +23,12 @@ _STYLES = {
     r"(?<![\w.])[45]\d\d(?= in | after )": "red",
     r"\b[A-Z]\w*(?:Error|Timeout|Failed)\b": "red",
     r"^ +waited .*": "yellow",
-    r"https?://[^\s,:]+(?::\d+)?[^\s,:]*": "cyan",
+    r"https?://[^\s,:\"]+(?::\d+)?[^\s,:\"]*": "cyan",
 }
 """The styles of rich for what stands in a story."""
+
+
+_USUAL_WIDTH = 80
 
 
 def write(lines: Iterable[str], out: TextIO | None = None) -> None:
@@ -40,9 +43,14 @@ def write(lines: Iterable[str], out: TextIO | None = None) -> None:
     print_line = _in_colour(out) if is_terminal else _plainly(out)
     for line in lines:
         shown = printable(line)
-        for part in folded(shown, get_terminal_size().columns) if is_terminal else [shown]:
+        for part in folded(shown, columns(out)) if is_terminal else [shown]:
             print_line(part)
         out.flush()
+
+
+def columns(out: TextIO) -> int:
+    """Return the width of a terminal, and 80 for a file or a pipe."""
+    return get_terminal_size().columns if out.isatty() else _USUAL_WIDTH
 
 
 def write_json(value: Any) -> None:
