@@ -9,17 +9,16 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .._errors import ConfigurationError
-from ._commands import COMMANDS, CONFIG, USAGE_ERROR, versions
+from ._commands import COMMANDS, CONFIG, versions
+from ._exits import CLOSED_PIPE, FAILED, INTERRUPTED, USAGE_ERROR
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Sequence
 
-CLOSED_PIPE = 141
-"""What shells report of a program that SIGPIPE ended: 128 and its number."""
 
-INTERRUPTED = 130
-"""The same of SIGINT."""
+_OPTIONS = {"-h", "--help", "--version", "--config"}
+"""What may stand before a command."""
 
 
 def main(arguments: Sequence[str] | None = None, *, program: str = "authretry") -> int:
@@ -40,7 +39,7 @@ def main(arguments: Sequence[str] | None = None, *, program: str = "authretry") 
     _make_streams_usable()
     try:
         try:
-            return _run(list(sys.argv[1:] if arguments is None else arguments), program)
+            return _execute(list(sys.argv[1:] if arguments is None else arguments), program)
         finally:
             sys.stdout.flush()
     except ConfigurationError as error:
@@ -54,7 +53,7 @@ def main(arguments: Sequence[str] | None = None, *, program: str = "authretry") 
             raise
         sys.stderr.write(f"{program}: {error.strerror}\n")  # as of a disk that is full
         _drop_output()
-        return 1
+        return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
 
@@ -72,7 +71,7 @@ def divided(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     return own, program[1:] if program[:1] == ["--"] else program
 
 
-def _run(given: list[str], name: str) -> int:
+def _execute(given: list[str], name: str) -> int:
     given, program = divided(given)
     parser = _parser(name)
     if "_ARGCOMPLETE" in os.environ:
@@ -127,8 +126,12 @@ def _parser(program: str) -> ArgumentParser:
 
 
 def _refuse_unknown_command(given: Sequence[str], parser: ArgumentParser) -> None:
-    """Refuse a command that does not exist, and name the nearest one."""
+    """Refuse a command that does not exist, naming the nearest one, or an option before it."""
     place = _behind_options(given, 0)
+    options = [word.partition("=")[0] for word in given[:place] if word.startswith("-")]
+    strange = [option for option in options if option not in _OPTIONS]
+    if strange:
+        parser.error(f"{strange[0]} is unknown here: the options of a command stand behind it")
     word = given[place] if place < len(given) else None
     if word is None or word in COMMANDS:
         return

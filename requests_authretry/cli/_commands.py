@@ -9,15 +9,14 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ._exits import USAGE_ERROR
+
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable
 
 Argument = tuple[tuple[str, ...], dict[str, Any]]
 """The names of an argument, and what argparse is told of it."""
-
-USAGE_ERROR = 2
-"""What argparse exits with as well."""
 
 CONFIG: Argument = (
     ("--config",),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from ._exits import FAILED
+
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
@@ -30,10 +32,10 @@ def print_completion(shell: str) -> int:
         The exit status.
     """
     try:
-        from argcomplete import shellcode
+        from argcomplete.shell_integration import shellcode
     except ImportError:
         sys.stderr.write(f"{_NEEDS}\n")
-        return 1
+        return FAILED
     if sys.stdout.isatty():
         file, line = _LINES[shell]
         sys.stdout.write(f"Add this line to {file}:\n\n{line}\n")

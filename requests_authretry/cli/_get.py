@@ -11,7 +11,7 @@ from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
 from .._call.explanation import Explanation, explain
 from .._core.http import FIRST_ERROR
 from .._install.mount import mount
-from ._commands import USAGE_ERROR
+from ._exits import FAILED, USAGE_ERROR
 from ._given import WatchedAdapter, settings_given, shown_headers
 from ._screen import printable, write, write_json
 
@@ -77,7 +77,7 @@ def get(url: str, config: str | None, *, as_json: bool = False) -> int:
         _write_body(got)
         write(str(got.story).splitlines(), sys.stderr)
     status = got.story.status
-    return 0 if status is not None and status < FIRST_ERROR else 1
+    return 0 if status is not None and status < FIRST_ERROR else FAILED
 
 
 def got_from(url: str, settings: Settings) -> Got:

@@ -1,9 +1,10 @@
-"""The command ``probe``: what a server says when it is asked once, and what the library would do."""
+"""The command ``probe``: what a server says when asked once, and what the library would do."""
 
 from __future__ import annotations
 
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urljoin
 
 import requests
 
@@ -17,7 +18,7 @@ from .._core.retry import CallFacts, decide
 from .._core.token import Token
 from .._core.unauthorized import Decline, Refused, decide_on_401
 from ._check import source_name
-from ._commands import USAGE_ERROR
+from ._exits import FAILED, USAGE_ERROR
 from ._get import NO_URL, NO_URLS
 from ._given import settings_for, settings_given
 from ._screen import write, write_json
@@ -89,7 +90,7 @@ def probe(
         write_json(as_dict(probed, would))
     else:
         write(described(probed, would))
-    return 1 if probed.status is None else 0
+    return FAILED if probed.status is None else 0
 
 
 def probed_at(url: str, settings: Settings, clock: Clock) -> Probed:
@@ -117,7 +118,7 @@ def probed_at(url: str, settings: Settings, clock: Clock) -> Probed:
             read = outcome_of if status >= FIRST_ERROR else success_of
             outcome = read(response, now, names) or Outcome(status)
             location = response.headers.get("Location", "") if status >= FIRST_REDIRECT else ""
-            shown = redacted(requests.compat.urljoin(url, location)) if location else ""
+            shown = redacted(urljoin(url, location)) if location else ""
             challenges = challenges_of(response)
     return Probed(redacted(url), status, None, "", shown, challenges, outcome)
 
@@ -134,10 +135,10 @@ def deeds(probed: Probed, settings: Settings) -> Iterator[str]:
         if limit.remaining < 1:
             name = limit.name or "its limit"
             yield f"hold back calls of {name} for {seconds_text(limit.reset)}"
-    if probed.outcome.refuses and probed.outcome.retry_after is not None:
-        if settings.limits.cool_down:
-            asked = seconds_text(probed.outcome.retry_after)
-            yield f"hold back other calls of the endpoint, or of the limit it names, for {asked}"
+    retry_after = probed.outcome.retry_after
+    if probed.outcome.refuses and retry_after is not None and settings.limits.cool_down:
+        asked = seconds_text(retry_after)
+        yield f"hold back other calls of the endpoint, or of the limit it names, for {asked}"
 
 
 def described(probed: Probed, would: list[str]) -> Iterator[str]:

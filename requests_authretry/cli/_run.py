@@ -20,7 +20,7 @@ from .._config.fields import CONFIG, SETTINGS, STORY
 from .._log import VARIABLE as LOG
 from .._log import level_of
 from .._settings import Settings
-from ._commands import USAGE_ERROR
+from ._exits import USAGE_ERROR
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -16,7 +16,7 @@ from ..stores import FileStore
 from ..stores._cool_downs import seconds_left
 from ..stores._lockfile import file_name
 from ..stores._slots import lead_of, text_of
-from ._commands import USAGE_ERROR
+from ._exits import FAILED, USAGE_ERROR
 from ._given import settings_given
 from ._locks import holder_of
 from ._screen import write, write_json
@@ -70,7 +70,7 @@ def status(store: str | None, config: str | None, *, as_json: bool = False) -> i
         rows = rows_of(found, SystemClock().time())
     except OSError as error:
         sys.stderr.write(f"{error}\n")
-        return 1
+        return FAILED
     if as_json:
         shown = [{"kind": row.kind, "key": row.key, **row.facts} for row in rows]
         write_json({"store": repr(found), "holds": shown})

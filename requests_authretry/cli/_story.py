@@ -1,4 +1,4 @@
-"""The listener of ``run --verbose``: the story of each call in trouble, and a summary at the end."""
+"""The listener of ``run --verbose``: the story of each call in trouble, and a summary."""
 
 from __future__ import annotations
 
