@@ -52,4 +52,4 @@ def complete(parser: ArgumentParser) -> None:
         from argcomplete import autocomplete
     except ImportError:
         return
-    autocomplete(parser)
+    autocomplete(parser, always_complete_options=False)

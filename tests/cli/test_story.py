@@ -1,0 +1,135 @@
+"""The stories of ``run --verbose``: which calls are told, and how they are summed up."""
+
+from __future__ import annotations
+
+import atexit
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from requests_authretry import Settings, explain, mount
+from requests_authretry.cli._story import Storyteller, Summary, told
+from requests_authretry.testing import no_waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from requests_authretry.cli.demo_server import DemoServer
+
+
+@pytest.fixture
+def endings(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]:
+    """What was left to the end of the process."""
+    left: list[Callable[[], object]] = []
+    monkeypatch.setattr(atexit, "register", left.append)
+    return left
+
+
+@pytest.fixture
+def session(endings: list[Callable[[], object]]) -> Iterator[requests.Session]:
+    """A session whose calls are told."""
+    assert endings == []
+    with requests.Session() as session, no_waiting():
+        mount(session, told(Settings()))
+        yield session
+
+
+def summary(endings: list[Callable[[], object]], capsys: pytest.CaptureFixture[str]) -> str:
+    """What is told at the end of the process."""
+    (sum_up,) = endings
+    capsys.readouterr()
+    sum_up()
+    return capsys.readouterr().err.removeprefix("requests_authretry: ").strip()
+
+
+@pytest.mark.parametrize(
+    ("canned", "path", "is_told"),
+    [
+        ([], "/get", False),
+        ([], "/redirect/2", False),
+        ([], "/status/404", False),
+        ([503], "/get", True),
+        ([], "/status/401", True),
+        ([], "/status/501", True),
+        ([429] * 4, "/get", True),
+    ],
+)
+def test_only_trouble_is_told(  # noqa: PLR0913, PLR0917 (fixtures)
+    demo_server: DemoServer,
+    httpbin_url: str,
+    session: requests.Session,
+    capsys: pytest.CaptureFixture[str],
+    canned: list[int],
+    path: str,
+    is_told: bool,  # noqa: FBT001 (a row)
+) -> None:
+    """A call that is sent again, waits, or ends in 401, 429 or 5xx; a 404 or a redirect is none."""
+    for status in canned:
+        demo_server.answer(status)
+    response = session.get(httpbin_url + path)
+    assert capsys.readouterr().err == (f"{explain(response)}\n" if is_told else "")
+
+
+def test_a_failed_call_is_told(
+    session: requests.Session, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its story has each attempt; the query is in none of it."""
+    with pytest.raises(requests.ConnectionError):
+        session.get("http://127.0.0.1:9/x?api_key=s3cret")
+    err = capsys.readouterr().err
+    assert err.startswith("GET http://127.0.0.1:9/x: ConnectionError after 4 attempts in ")
+    assert "s3cret" not in err
+
+
+def test_all_calls_are_summed_up(
+    demo_server: DemoServer,
+    httpbin_url: str,
+    session: requests.Session,
+    endings: list[Callable[[], object]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Calls, attempts and waits of all; how many were in trouble, and how these ended."""
+    assert summary(endings, capsys) == "no call was made"
+    session.get(f"{httpbin_url}/get")
+    assert summary(endings, capsys) == "1 call, 1 attempt; no call was in trouble"
+    demo_server.answer(503)
+    session.get(f"{httpbin_url}/get")
+    session.post(f"{httpbin_url}/status/503")
+    said = summary(endings, capsys)
+    assert said.startswith("3 calls, 4 attempts, ")
+    assert said.endswith(" s waited; in trouble: 2, of which 1 ended well")
+
+
+def test_sites_are_told_and_observe_with_the_rest(endings: list[Callable[[], object]]) -> None:
+    """``run --observe`` holds for sites too, whatever the file says of them; listeners stay."""
+    heard: list[Any] = []
+    sites = [Settings(origins=["https://a.example.com"], listeners=[heard.append])]
+    settings = told(Settings(observe=True, sites=sites))
+    (site,) = settings.sites
+    assert site.observe
+    assert list(site.listeners)[0] == heard.append
+    (teller,) = settings.listeners
+    assert isinstance(teller, Storyteller)
+    assert teller in site.listeners
+    assert len(endings) == 1
+
+
+def test_a_child_process_counts_for_itself() -> None:
+    """After a fork the calls of the parent are not summed up once more."""
+    teller = Storyteller()
+    teller._summary = Summary(calls=3)
+    teller._start_anew()
+    assert teller._summary == Summary()
+
+
+def test_a_closed_standard_error_breaks_no_call(
+    session: requests.Session, httpbin_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program goes on, also where there is no standard error at all."""
+    for stream in (None, open("/dev/null", encoding="utf-8")):  # noqa: PTH123, SIM115 (closed here)
+        if stream is not None:
+            stream.close()
+        monkeypatch.setattr(sys, "stderr", stream)
+        assert session.get(f"{httpbin_url}/status/501").status_code == 501
