@@ -22,12 +22,12 @@ def holder_of(path: Path) -> dict[str, Any] | None:
         None if nobody holds the lock.
     """
     if _LOCKS.exists():
-        process = _process_in(_LOCKS.read_text(encoding="ascii", errors="replace"), path)
+        process = process_in(_LOCKS.read_text(encoding="ascii", errors="replace"), path)
         return None if process is None else {"process": process, "program": _program(process)}
     return {"process": None, "program": None} if _is_held(path) else None
 
 
-def _process_in(locks: str, path: Path) -> int | None:
+def process_in(locks: str, path: Path) -> int | None:
     """Find the process that holds a lock on a file, in the text of ``/proc/locks``."""
     try:
         status = path.stat()

@@ -66,10 +66,15 @@ class Summary(NamedTuple):
 
 
 class Storyteller(CopiedAsItself):
-    """Tells the story of each call in trouble on standard error. Safe to use from many threads."""
+    """Tells the story of each call in trouble on standard error. Safe to use from many threads.
 
-    def __init__(self) -> None:
+    Args:
+        observes: Whether the settings observe, so that nothing is changed.
+    """
+
+    def __init__(self, *, observes: bool = False) -> None:
         self._summary = Summary()
+        self._name = "requests_authretry, only observing" if observes else "requests_authretry"
         self._lock = ForkSafeLock(self._start_anew)
 
     def __call__(self, event: Event) -> None:
@@ -83,7 +88,7 @@ class Storyteller(CopiedAsItself):
 
     def sum_up(self) -> None:
         """Tell what all calls of this process came to."""
-        _tell(f"requests_authretry: {self._summary}")
+        _tell(f"{self._name}: {self._summary}")
 
     def _start_anew(self) -> None:
         """Count the calls of a child process apart."""
@@ -95,7 +100,7 @@ def told(settings: Settings) -> Settings:
 
     If the settings observe, so do all of their sites.
     """
-    teller = Storyteller()
+    teller = Storyteller(observes=settings.observe)
     atexit.register(teller.sum_up)
     sites = [_told(site, teller, observe=settings.observe) for site in settings.sites]
     return replace(_told(settings, teller, observe=settings.observe), sites=sites)

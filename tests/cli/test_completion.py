@@ -37,9 +37,7 @@ def test_a_person_is_told_the_line(
 
 
 @pytest.mark.parametrize(("shell", "has"), [("bash", "complete "), ("fish", "complete ")])
-def test_a_shell_gets_the_script(
-    capsys: pytest.CaptureFixture[str], shell: str, has: str
-) -> None:
+def test_a_shell_gets_the_script(capsys: pytest.CaptureFixture[str], shell: str, has: str) -> None:
     """What the line runs prints the script."""
     assert main(["completion", shell]) == 0
     out = capsys.readouterr().out

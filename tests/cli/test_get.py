@@ -102,9 +102,7 @@ def test_the_token_that_was_sent_is_hidden(
         assert token not in out + err
 
 
-def test_a_key_in_the_query_is_hidden(
-    httpbin_url: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_key_in_the_query_is_hidden(httpbin_url: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Also percent-encoded; other values stay what they are."""
     assert main(["get", f"{httpbin_url}/get?api_key=s3cr%2Ft-9f2c&page=seventeen"]) == 0
     out, err = capsys.readouterr()

@@ -421,15 +421,10 @@ def test_where(capsys: pytest.CaptureFixture[str]) -> None:
     assert (SWITCH / "sitecustomize.py").exists()
 
 
-def test_the_program_takes_this_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_program_takes_this_process(
+    taken: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """On POSIX no process of ours stays behind."""
-    taken: list[Any] = []
-
-    def execve(*given: object) -> None:
-        taken.append(given)
-        sys.exit(0)
-
-    monkeypatch.setattr(os, "execve", execve)
     monkeypatch.setattr(sys, "orig_argv", ["python", "-u", *RUN, "x.py"])
     monkeypatch.setenv("PYTHONPATH", "mine")
     config = written(tmp_path, "settings.toml", "timeout = 3\n")
@@ -520,10 +515,21 @@ def test_a_command_that_cannot_be_run_is_told(
     assert "broken cannot be run: No such file or directory\n" in capsys.readouterr().err
 
 
-def test_observe_is_verbose(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What would have taken the place of this process, each time."""
+    found: list[Any] = []
+
+    def execve(*given: object) -> None:
+        found.append(given)
+        sys.exit(0)
+
+    monkeypatch.setattr(os, "execve", execve)
+    return found
+
+
+def test_observe_is_verbose(taken: list[Any]) -> None:
     """``--observe`` sets the setting, and tells: one who only looks wants to see."""
-    taken: list[Any] = []
-    monkeypatch.setattr(os, "execve", lambda *given: taken.append(given) or sys.exit(0))
     with pytest.raises(SystemExit):
         main(["run", "--observe", "x.py"])
     ((_, _, variables),) = taken
@@ -532,10 +538,8 @@ def test_observe_is_verbose(monkeypatch: pytest.MonkeyPatch) -> None:
     assert variables[LOG] == "info"
 
 
-def test_config_may_stand_before_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_config_may_stand_before_run(taken: list[Any], tmp_path: Path) -> None:
     """``authretry --config FILE run`` is ``authretry run --config FILE``; the last one counts."""
-    taken: list[Any] = []
-    monkeypatch.setattr(os, "execve", lambda *given: taken.append(given) or sys.exit(0))
     first, last = (written(tmp_path, name, "timeout = 3\n") for name in ("a.toml", "b.toml"))
     for given in ([], ["--config", str(last)]):
         with pytest.raises(SystemExit):
@@ -545,7 +549,7 @@ def test_config_may_stand_before_run(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 
 STORIES = r"""
-\S+ \S+ INFO requests_authretry: GET \S+/get waits 1 s: retry_after, as the server asked
+\S+ \S+ INFO requests_authretry: GET \S+/get waits \S+ s: retry_after, as the server asked
 GET \S+/get: 200 after 2 attempts in 1(\.\d+)? s
   1\. 429 in \S+ s: throttled \(the server asked for 1 s\)
      waited 1 s: retry_after, as the server asked
@@ -579,4 +583,6 @@ def test_an_observed_program_gets_what_it_would_have_got(
     assert (ran.stdout, ran.returncode) == ("503\n", 0)
     assert [request.status for request in demo_server.seen] == [503]
     assert "/get: 503 after 1 attempt in" in ran.stderr
-    assert "in trouble: 1, of which 0 ended well" in ran.stderr
+    assert "only observed: would retry after" in ran.stderr
+    summary = "requests_authretry, only observing: 1 call, 1 attempt; in trouble: 1, of which 0"
+    assert ran.stderr.splitlines()[-1] == f"{summary} ended well"

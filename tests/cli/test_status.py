@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import redis
 
 from requests_authretry import FileStore, Token
 from requests_authretry._core.shared_pace import Told
@@ -120,8 +121,8 @@ def test_the_list_of_linux_is_read(tmp_path: Path, line: str, process: int | Non
     path.touch()
     status = path.stat()
     device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
-    assert _locks._process_in(line.format(device), path) == process
-    assert _locks._process_in(line.format(device), tmp_path / "none") is None
+    assert _locks.process_in(line.format(device), path) == process
+    assert _locks.process_in(line.format(device), tmp_path / "none") is None
 
 
 def test_nothing_is_changed(store: FileStore, capsys: pytest.CaptureFixture[str]) -> None:
@@ -129,7 +130,9 @@ def test_nothing_is_changed(store: FileStore, capsys: pytest.CaptureFixture[str]
     folder = store.path.parent
 
     def seen() -> dict[str, tuple[bytes, int]]:
-        return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
+        return {
+            path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()
+        }
 
     before = seen()
     for options in ([], ["--json"]):
@@ -164,7 +167,7 @@ def test_the_store_of_the_settings_is_told(
     path = tmp_path / "settings.toml"
     path.write_text(f'[[site]]\norigins = ["{KEY}"]\nstore = "file:{store.path}"\n')
     assert main(["status", "--config", str(path)]) == 0
-    assert capsys.readouterr().out.startswith(f"{store!r}:\n")
+    assert capsys.readouterr().out.startswith(f"{FileStore(store.path)!r}:\n")
 
 
 @pytest.mark.parametrize(
@@ -234,7 +237,8 @@ def test_values_of_others_in_a_redis_are_passed_over(redis_server: RedisServer) 
     """A list under the prefix is no text, and nothing of ours."""
     store = RedisStore(redis_server.url, prefix="mine:")
     store.write("plain", TokenRecord(Token(SECRET)).dump())
-    store._redis().rpush("mine:list", "a")
+    with redis.Redis.from_url(redis_server.url) as client:
+        client.rpush("mine:list", "a")
     assert [row.key for row in rows_of(store, NOW)] == ["plain"]
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import atexit
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
 
-from requests_authretry import Settings, explain, mount
-from requests_authretry.cli._story import Storyteller, Summary, told
+from requests_authretry import CallEnded, Settings, explain, mount
+from requests_authretry.cli._story import Storyteller, told
 from requests_authretry.testing import no_waiting
 
 if TYPE_CHECKING:
@@ -109,19 +110,29 @@ def test_sites_are_told_and_observe_with_the_rest(endings: list[Callable[[], obj
     settings = told(Settings(observe=True, sites=sites))
     (site,) = settings.sites
     assert site.observe
-    assert list(site.listeners)[0] == heard.append
+    assert next(iter(site.listeners)) == heard.append
     (teller,) = settings.listeners
     assert isinstance(teller, Storyteller)
     assert teller in site.listeners
     assert len(endings) == 1
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 def test_a_child_process_counts_for_itself() -> None:
     """After a fork the calls of the parent are not summed up once more."""
     teller = Storyteller()
-    teller._summary = Summary(calls=3)
-    teller._start_anew()
-    assert teller._summary == Summary()
+    teller(CallEnded(1, "GET", "https://api.example.com/", 1, 200, None, 0.1, 0.0))
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        os.dup2(writing, 2)
+        sys.stderr = open(writing, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 (of the child)
+        teller.sum_up()
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writing)
+    with open(reading, encoding="utf-8") as told_by_child:  # noqa: PTH123 (a descriptor)
+        assert told_by_child.read() == "requests_authretry: no call was made\n"
 
 
 def test_a_closed_standard_error_breaks_no_call(

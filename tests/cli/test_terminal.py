@@ -93,7 +93,7 @@ def _read(master: int) -> bytes:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.byteorder != "little", reason="the size of the window is written so")
 def test_a_narrow_terminal_gets_narrow_lines() -> None:
-    """At 40 columns no line of ``demo`` is wider, and without ``NO_COLOR`` statuses have colours."""
+    """At 40 columns no line of ``demo`` is wider, and statuses have colours."""
     status, sent = on_terminal(40, ["demo"])
     assert status == 0
     plain = re.sub(r"\x1b\[\d+m", "", sent)
