@@ -219,3 +219,16 @@ def test_help_and_mistakes(
         main(arguments)
     assert left.value.code == status
     assert says in " ".join("".join(capsys.readouterr()).split())
+
+
+def test_ctrl_c_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The exit status is that of a program that SIGINT ended, and nothing is said."""
+
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_demo, "run", interrupted)
+    assert main(["demo"]) == 130
+    assert capsys.readouterr() == ("", "")
