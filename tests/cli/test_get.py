@@ -8,8 +8,10 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+import requests
 
 from requests_authretry.cli import main
+from requests_authretry.cli._given import WatchedAdapter
 from requests_authretry.testing import no_waiting
 
 if TYPE_CHECKING:
@@ -95,8 +97,8 @@ def test_the_token_that_was_sent_is_hidden(
     token: str, httpbin_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A server that sends back what it got shows ``***`` in place of the token."""
-    for options in ([], ["--json"]):
-        assert main(["get", f"{httpbin_url}/headers", *options]) == 0
+    for path, options in (("headers", []), ("headers", ["--json"]), ("bearer", [])):
+        assert main(["get", f"{httpbin_url}/{path}", *options]) == 0
         out, err = capsys.readouterr()
         assert "***" in out
         assert token not in out + err
@@ -108,6 +110,17 @@ def test_a_key_in_the_query_is_hidden(httpbin_url: str, capsys: pytest.CaptureFi
     out, err = capsys.readouterr()
     assert "9f2c" not in out + err
     assert json.loads(out)["args"] == {"api_key": "***", "page": "seventeen"}
+
+
+def test_each_form_of_a_secret_is_hidden(httpbin_url: str) -> None:
+    """A key as it stands in the URL, and decoded; of two secrets that begin alike the longer."""
+    watched = WatchedAdapter()
+    with requests.Session() as session:
+        session.mount("http://", watched)
+        url = f"{httpbin_url}/get?token=s3cr%2Ft-1&api_key=s3cr%2Ft-1-longer&a=b"
+        session.get(url, headers={"X-Auth-Token": "abc"})
+    assert watched.without_secrets(b"s3cr%2Ft-1 s3cr/t-1 b abc") == b"*** *** b abc"
+    assert watched.without_secrets(b"s3cr/t-1-longer") == b"***"
 
 
 def test_facts_as_json(httpbin_url: str, capsys: pytest.CaptureFixture[str]) -> None:

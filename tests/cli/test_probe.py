@@ -57,10 +57,8 @@ def test_no_credential_is_sent_or_fetched(  # noqa: PLR0913, PLR0917 (fixtures)
     """The settings have a token: the probe says so, and goes without it."""
     demo_server.guarded = True
     monkeypatch.setenv("API_TOKEN", SECRET)
-    home = tmp_path / "home"
-    home.mkdir()
-    (home / ".netrc").write_text(f"machine 127.0.0.1 login ada password {SECRET}\n")
-    monkeypatch.setenv("HOME", str(home))
+    (tmp_path / "netrc").write_text(f"machine 127.0.0.1 login ada password {SECRET}\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     path = tmp_path / "settings.toml"
     path.write_text(f'[[site]]\norigins = ["{httpbin_url}"]\ntoken = {token}\n')
     lines = told(capsys, "--config", str(path), f"{httpbin_url}/get")

@@ -68,8 +68,9 @@ def test_a_pipe_gets_the_lines_as_they_are(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.setenv("FORCE_COLOR", "1")
     out = io.StringIO()
-    write(STORY, out)
-    assert out.getvalue().splitlines() == STORY
+    wide = [*STORY, "wide " * 50 + "line"]
+    write(wide, out)
+    assert out.getvalue().splitlines() == wide
     assert columns(out) == 80
 
 
@@ -115,16 +116,17 @@ def test_markup_of_rich_is_text(narrow: Terminal) -> None:
 
 def test_each_line_is_written_as_soon_as_it_is_there() -> None:
     """A demonstration is watched while it runs."""
-    out = io.StringIO()
+    raw = io.BytesIO()
+    out = io.TextIOWrapper(raw, newline="\n")
     seen = []
 
     def lines() -> Iterator[str]:
         for number in "12":
             yield number
-            seen.append(out.getvalue())
+            seen.append(raw.getvalue())
 
     write(lines(), out)
-    assert seen == ["1\n", "1\n2\n"]
+    assert seen == [b"1\n", b"1\n2\n"]
 
 
 def test_json_is_plain_ascii(capsys: pytest.CaptureFixture[str]) -> None:

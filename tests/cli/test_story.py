@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +72,13 @@ def test_only_trouble_is_told(  # noqa: PLR0913, PLR0917 (fixtures)
         demo_server.answer(status)
     response = session.get(httpbin_url + path)
     assert capsys.readouterr().err == (f"{explain(response)}\n" if is_told else "")
+
+
+def test_a_call_that_only_waited_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """It was held back by a limit, and sent once."""
+    for waited, told_lines in ((0.0, 0), (2.0, 1)):
+        Storyteller()(CallEnded(1, "GET", "https://api.example.com/", 1, 200, None, 2.1, waited))
+        assert len(re.findall("^GET ", capsys.readouterr().err)) == told_lines
 
 
 def test_a_failed_call_is_told(
