@@ -105,4 +105,4 @@ def _secrets_in(url: str) -> list[str]:
     except ValueError:  # requests refuses it
         return []
     found = {value for _, value in keys_in(url)} | {v for name, v in pairs if _is_secret(name)}
-    return [*found, *map(quote, found)]
+    return [*found, *map(quote, found), *(quote(value, safe="") for value in found)]

@@ -105,6 +105,32 @@ def test_limits_are_told(
     assert len(demo_server.seen) == 1
 
 
+def test_what_the_settings_switch_off_is_not_done(
+    demo_server: DemoServer,
+    httpbin_url: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With ``cool_down=False`` no other call waits, and with one attempt none is sent again."""
+    monkeypatch.setenv("REQUESTS_AUTHRETRY_LIMITS_COOL_DOWN", "false")
+    monkeypatch.setenv("REQUESTS_AUTHRETRY_RETRY_MAX_ATTEMPTS", "1")
+    demo_server.answer(429, LIMITED)
+    lines = told(capsys, f"{httpbin_url}/get")
+    assert lines[5:] == ["    hand out the answer: all attempts are used up"]
+
+
+def test_a_limit_with_something_left_holds_nothing_back(
+    demo_server: DemoServer, httpbin_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is told, and that is all."""
+    demo_server.answer(200, [("X-RateLimit-Remaining", "57"), ("X-RateLimit-Reset", "9")])
+    assert told(capsys, f"{httpbin_url}/get")[1:] == [
+        "  limit: 57 requests left, for 9 s",
+        "  the library would:",
+        "    hand out the answer: final answer",
+    ]
+
+
 def test_facts_as_json(
     demo_server: DemoServer, httpbin_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

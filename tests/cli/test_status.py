@@ -165,9 +165,11 @@ def test_the_store_of_the_settings_is_told(
 ) -> None:
     """Without STORE it is that of the settings, or of their first site that has one."""
     path = tmp_path / "settings.toml"
-    path.write_text(f'[[site]]\norigins = ["{KEY}"]\nstore = "file:{store.path}"\n')
-    assert main(["status", "--config", str(path)]) == 0
-    assert capsys.readouterr().out.startswith(f"{FileStore(store.path)!r}:\n")
+    of_a_site = f'[[site]]\norigins = ["{KEY}"]\nstore = "file:{store.path}"\n'
+    for text in (of_a_site, f'store = "file:{store.path}"\n'):
+        path.write_text(text)
+        assert main(["status", "--config", str(path)]) == 0
+        assert capsys.readouterr().out.startswith(f"{FileStore(store.path)!r}:\n")
 
 
 @pytest.mark.parametrize(
