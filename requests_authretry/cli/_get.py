@@ -10,18 +10,25 @@ from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
 
 from .._call.explanation import Explanation, explain
 from .._core.http import FIRST_ERROR
+from .._core.records import seconds_text
+from .._events import Waiting
 from .._install.mount import mount
 from ._exits import FAILED, USAGE_ERROR
-from ._given import WatchedAdapter, settings_given, shown_headers
+from ._given import WatchedAdapter, settings_given, shown_headers, with_listener
 from ._screen import printable, write, write_json
 
 if TYPE_CHECKING:
+    from .._events import Event
     from .._settings import Settings
 
 NO_URLS = (InvalidSchema, InvalidURL, MissingSchema)
 """What requests raises of a text that is no URL it can use."""
 
 NO_URL = "this is no URL that requests can use: write it like https://api.example.com/items"
+
+
+_LONG_SECONDS = 1.0
+"""Waits from this length on are told."""
 
 
 class Got(NamedTuple):
@@ -67,7 +74,7 @@ def get(url: str, config: str | None, *, as_json: bool = False) -> int:
         ConfigurationError: The settings cannot work.
     """
     try:
-        got = got_from(url, settings_given(config))
+        got = got_from(url, _showing_waits(settings_given(config)))
     except NO_URLS:
         sys.stderr.write(f"{NO_URL}\n")
         return USAGE_ERROR
@@ -99,6 +106,23 @@ def got_from(url: str, settings: Settings) -> Got:
             return Got(explain(error), {})
         body = watched.without_secrets(response.content)
         return Got(explain(response), shown_headers(response), body, response.encoding)
+
+
+def _showing_waits(settings: Settings) -> Settings:
+    """Return settings whose waits are seen on a terminal, drawn by rich or as plain lines."""
+    if not sys.stderr.isatty():
+        return settings
+    try:
+        from ..progress import Progress
+    except ImportError:
+        return with_listener(settings, _tell_wait)
+    return with_listener(settings, Progress())
+
+
+def _tell_wait(event: Event) -> None:
+    if isinstance(event, Waiting) and (event.seconds is None or event.seconds >= _LONG_SECONDS):
+        length = "" if event.seconds is None else f" {seconds_text(event.seconds)}"
+        write([f"waits{length}: {event.reason.value}"], sys.stderr)
 
 
 def _write_body(got: Got) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlsplit
@@ -17,6 +18,8 @@ from .._settings import Settings
 
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response
+
+    from .._events import Listener
 
 HIDDEN = "***"
 
@@ -52,6 +55,19 @@ def settings_for(url: str, settings: Settings) -> Settings:
     """Return the settings of the site that a URL belongs to; without one, those above the sites."""
     origin = str(Origin.of(url))
     return next((site for site in settings.sites if origin in site.origins), settings)
+
+
+def with_listener(settings: Settings, listener: Listener) -> Settings:
+    """Return settings that tell one more listener, in their sites too.
+
+    If the settings observe, so do all of their sites.
+    """
+
+    def listening(one: Settings, **changes: Any) -> Settings:
+        observe = settings.observe or one.observe
+        return replace(one, listeners=(*one.listeners, listener), observe=observe, **changes)
+
+    return listening(settings, sites=list(map(listening, settings.sites)))
 
 
 class WatchedAdapter(HTTPAdapter):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import sys
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._call.explanation import Explanation
@@ -14,6 +13,7 @@ from .._core.http import FIRST_ERROR, FIRST_SERVER_ERROR, TOO_MANY_REQUESTS, UNA
 from .._core.records import Attempt, Reason, seconds_text
 from .._events import CallEnded
 from .._locks import ForkSafeLock
+from ._given import with_listener
 
 if TYPE_CHECKING:
     from .._events import Event
@@ -96,14 +96,10 @@ class Storyteller(CopiedAsItself):
 
 
 def told(settings: Settings) -> Settings:
-    """Return settings whose calls are told, and summed up when the process ends.
-
-    If the settings observe, so do all of their sites.
-    """
+    """Return settings whose calls are told, and summed up when the process ends."""
     teller = Storyteller(observes=settings.observe)
     atexit.register(teller.sum_up)
-    sites = [_told(site, teller, observe=settings.observe) for site in settings.sites]
-    return replace(_told(settings, teller, observe=settings.observe), sites=sites)
+    return with_listener(settings, teller)
 
 
 def is_troubled(ended: CallEnded) -> bool:
@@ -128,11 +124,6 @@ def story_of(ended: CallEnded) -> str:
         seconds=ended.seconds,
     )
     return str(told_of)
-
-
-def _told(settings: Settings, teller: Storyteller, *, observe: bool) -> Settings:
-    observes = observe or settings.observe
-    return replace(settings, listeners=(*settings.listeners, teller), observe=observes)
 
 
 def _counted(number: int, what: str) -> str:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from requests_authretry.cli import main
+from requests_authretry import Mounted, Settings, mount
+from requests_authretry.cli import _get, main
 from requests_authretry.cli._given import WatchedAdapter
 from requests_authretry.testing import no_waiting
 
@@ -91,6 +92,38 @@ def test_faulty_settings_are_told(monkeypatch: pytest.MonkeyPatch, httpbin_url: 
     for command in ("get", "probe"):
         assert main([command, httpbin_url]) == 2
     assert main(["status"]) == 2
+
+
+@pytest.mark.parametrize("rich", [True, False])
+def test_a_wait_is_seen_on_a_terminal(  # noqa: PLR0913, PLR0917 (fixtures)
+    demo_server: DemoServer,
+    httpbin_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    rich: bool,  # noqa: FBT001 (a row)
+) -> None:
+    """Without rich it is a line; with it the listener of ``requests_authretry.progress`` draws."""
+    if not rich:
+        monkeypatch.setitem(sys.modules, "requests_authretry.progress", None)
+    path = tmp_path / "settings.toml"
+    path.write_text(f'[[site]]\norigins = ["{httpbin_url}"]\n')
+    made: list[Settings] = []
+
+    def mounted(session: requests.Session, settings: Settings) -> Mounted:
+        made.append(settings)
+        return mount(session, settings)
+
+    monkeypatch.setattr(_get, "mount", mounted)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "dumb")
+    demo_server.answer(429, [("Retry-After", "7")])
+    assert main(["get", f"{httpbin_url}/get", "--config", str(path)]) == 0
+    err = capsys.readouterr().err
+    assert ("waits 7 s: retry_after, as the server asked\n" in err) is not rich
+    (settings,) = made
+    kinds = {type(each).__name__ for one in (settings, *settings.sites) for each in one.listeners}
+    assert kinds == {"Progress" if rich else "function"}
 
 
 def test_the_token_that_was_sent_is_hidden(
