@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from argparse import SUPPRESS, ArgumentParser
+from argparse import SUPPRESS, Action, ArgumentParser
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -91,6 +91,14 @@ def _execute(given: list[str], name: str) -> int:
     return command.execute(options)
 
 
+class _ShowVersions(Action):
+    """Prints the versions; argparse's own action would look them up for each command."""
+
+    def __call__(self, *_: object, **__: object) -> None:
+        sys.stdout.write(f"{versions()}\n")
+        sys.exit(0)
+
+
 def _behind_options(arguments: Sequence[str], place: int) -> int:
     """Return the place behind the options from a place on: of a command, or of a program."""
     while place < len(arguments):
@@ -109,7 +117,7 @@ def _parser(program: str) -> ArgumentParser:
         epilog="COMMAND --help tells more about a command.",
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=versions())
+    parser.add_argument("--version", action=_ShowVersions, nargs=0, help="show the versions")
     parser.add_argument("--config", metavar="FILE", help="a TOML file of settings")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     for name, command in COMMANDS.items():

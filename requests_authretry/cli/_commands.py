@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import platform
 import sys
 from argparse import REMAINDER
-from importlib.metadata import PackageNotFoundError, version
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._exits import USAGE_ERROR
@@ -45,6 +42,9 @@ class Command(NamedTuple):
 
 def versions() -> str:
     """Name the version of this library and of what it stands on."""
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
     parts = []
     for name in ("requests-authretry", "requests", "urllib3"):
         try:
@@ -99,6 +99,8 @@ def _check(options: Namespace) -> int:
 
 
 def _schema(_: Namespace) -> int:
+    from importlib.resources import files
+
     from .. import _config
 
     schema = files(_config) / "settings.schema.json"

@@ -91,7 +91,7 @@ def rows_of(store: Any, now: float) -> list[Row]:
     """
     if isinstance(store, FileStore):
         return sorted(_rows_of_file(store, now), key=_place)
-    if type(store).__name__ == "RedisStore":
+    if _is_in_redis(store):
         return sorted(_rows_of_redis(store, now), key=_place)
     raise OSError(f"{store!r} cannot list what it holds")
 
@@ -133,6 +133,14 @@ def _store_of(store: str | None, config: str | None) -> object:
     if not store.startswith(_KINDS):
         store = f"file:{Path(store).absolute()}"
     return settings_given(config, **{_STORE: store}).store
+
+
+def _is_in_redis(store: object) -> bool:
+    try:
+        from ..redis import RedisStore
+    except ImportError:  # then nobody can have made one
+        return False
+    return isinstance(store, RedisStore)
 
 
 def _rows_of_file(store: FileStore, now: float) -> Iterator[Row]:
