@@ -37,10 +37,10 @@ def fill(store: Any, now: float = NOW) -> None:
     store.write("plain", TokenRecord(Token(SECRET)).dump())
     store.write("torn", f'{{"value": "{SECRET}')
     store.write("empty", "")
-    store.push(f"cool-down {SCOPE}", 30)
-    store.push(f"outage {KEY} /items", 5)
-    store.take(f"slots {SCOPE}", 1.0, 1, 20)
-    store.keep(f"pace {SCOPE}", PACE, 60)
+    store.push(f"cool-down {SCOPE}", 600)
+    store.push(f"outage {KEY} /items", 300)
+    store.take(f"slots {SCOPE}", 1.0, 1, 500)
+    store.keep(f"pace {SCOPE}", PACE, 600)
 
 
 @pytest.fixture
@@ -52,10 +52,10 @@ def store(tmp_path: Path) -> FileStore:
 
 
 LINES = [
-    f"  cool-down {SCOPE}: for 30 s",
-    f"  outage {KEY} /items: for 5 s",
+    f"  cool-down {SCOPE}: for 600 s",
+    f"  outage {KEY} /items: for 300 s",
     f"  pace {SCOPE}: 12.5 requests a second",
-    f"  slots {SCOPE}: taken for the next 20 s",
+    f"  slots {SCOPE}: taken for the next 500 s",
     f"  token {KEY}: Bearer, expires in 90 s, renewable, scopes read write, generation 3",
     "  token old: DPoP, expired 60 s ago, no refresh token, generation 0",
     "  token plain: Bearer, expiry unknown, no refresh token, generation 0",

@@ -93,22 +93,19 @@ def test_a_failed_call_is_told(
 
 
 def test_all_calls_are_summed_up(
-    demo_server: DemoServer,
-    httpbin_url: str,
-    session: requests.Session,
-    endings: list[Callable[[], object]],
-    capsys: pytest.CaptureFixture[str],
+    endings: list[Callable[[], object]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Calls, attempts and waits of all; how many were in trouble, and how these ended."""
+    (teller,) = told(Settings()).listeners
     assert summary(endings, capsys) == "no call was made"
-    session.get(f"{httpbin_url}/get")
+    names = ("GET", "https://api.example.com/")
+    teller(CallEnded(1, *names, attempts=1, status=200, error=None, seconds=0.1, waited=0.0))
     assert summary(endings, capsys) == "1 call, 1 attempt; no call was in trouble"
-    demo_server.answer(503)
-    session.get(f"{httpbin_url}/get")
-    session.post(f"{httpbin_url}/status/503")
-    said = summary(endings, capsys)
-    assert said.startswith("3 calls, 4 attempts, ")
-    assert said.endswith(" s waited; in trouble: 2, of which 1 ended well")
+    teller(CallEnded(2, *names, attempts=2, status=200, error=None, seconds=1.6, waited=1.5))
+    teller(CallEnded(3, *names, attempts=1, status=503, error=None, seconds=0.1, waited=0.0))
+    teller(CallEnded(4, *names, attempts=4, status=None, error="X", seconds=2.6, waited=2.5))
+    said = "4 calls, 8 attempts, 4 s waited; in trouble: 3, of which 1 ended well"
+    assert summary(endings, capsys) == said
 
 
 def test_sites_are_told_and_observe_with_the_rest(endings: list[Callable[[], object]]) -> None:
