@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from ._warnings import warn_of_async, warn_of_raising
 if TYPE_CHECKING:
     from ._core.challenge import StepUp
     from ._core.observed import Action
-    from ._core.records import Attempt, Reason
+    from ._core.records import Attempt, Reason, Wait
 
 at_work: ContextVar[tuple[object, ...]] = ContextVar("listeners and log at work", default=())
 """What is told or logs something now, in this thread or task."""
@@ -268,6 +268,7 @@ class CallEnded:
         error: The name of the exception's class, None if an answer was handed out.
         seconds: How long the call took.
         waited: How much of that it waited.
+        steps: Every attempt and every wait of the call, in order, as in its `Explanation`.
     """
 
     call: int
@@ -278,6 +279,7 @@ class CallEnded:
     error: str | None
     seconds: float
     waited: float
+    steps: tuple[Attempt | Wait, ...] = field(default=(), repr=False)
 
 
 Event = (

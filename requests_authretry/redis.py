@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from contextlib import contextmanager, suppress
 from functools import partial
 from inspect import iscoroutinefunction
+from itertools import islice
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -258,6 +260,27 @@ class RedisStore(CopiedAsItself):
             )
         fields: dict[str, Any] = {"ttl": self._ttl, "lock_ttl": self._lock_ttl}
         return partial(type(self), str(self._url), prefix=self._prefix, **fields), ()
+
+    def _records(self, most: int) -> dict[str, tuple[str, float | None]]:
+        """Return texts by their keys, and for how many seconds each lives; None: for ever.
+
+        Args:
+            most: How many keys are read at most.
+
+        Raises:
+            OSError: The server is out of reach, or refuses.
+        """
+        client, begin = self._redis(), self._prefix
+        pattern = re.sub(r"([*?\[\]\\^])", r"\\\1", begin) + "*"
+        names = _asked(lambda: list(islice(client.scan_iter(match=pattern, count=1000), most)))
+        found: dict[str, tuple[str, float | None]] = {}
+        for name in names:
+            key = (name.decode(errors="replace") if isinstance(name, bytes) else name)[len(begin) :]
+            with suppress(OSError):  # no text: another program's
+                text, life = self.read(key), _asked(partial(client.pttl, name))
+                if text is not None:
+                    found[key] = text, None if life < 0 else life / 1000
+        return found
 
     def _redis(self) -> Any:
         if self._client is None:

@@ -305,9 +305,17 @@ class AttemptLog:
         else:
             status = result.status_code
         if self.listeners:
-            _, seconds = self.story()
-            names, waited = _names(request), self._waited
-            event = CallEnded(self.number, *names, self.attempts, status, error, seconds, waited)
+            steps, seconds = self.story()
+            event = CallEnded(
+                self.number,
+                *_names(request),
+                self.attempts,
+                status,
+                error,
+                seconds,
+                self._waited,
+                steps,
+            )
             tell(self.listeners, event)
 
     def story(self) -> Story:

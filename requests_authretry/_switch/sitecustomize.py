@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # typing would make the start of every program slower
     from typing import Any
 
 _SWITCH = "REQUESTS_AUTHRETRY"
+_STORY = "REQUESTS_AUTHRETRY_STORY"
 _ON = {"1", "true", "yes", "on"}
 _OFF = {"", "0", "false", "no", "off"}
 _WATCHED = "requests"
@@ -57,7 +58,16 @@ def _install() -> None:
         if error.name != "requests_authretry":
             raise
         return
-    install(Settings.from_env())
+    settings = Settings.from_env()
+    if _is_on(_STORY):
+        from requests_authretry.cli import _story
+
+        settings = _story.told(settings)
+    install(settings)
+
+
+def _is_on(variable: str) -> bool:
+    return os.environ.get(variable, "").strip().lower() in _ON
 
 
 def _say_unknown(value: str) -> None:
@@ -90,7 +100,7 @@ def _go_on() -> None:
 
 if __name__ == "sitecustomize":
     _value = os.environ.get(_SWITCH, "").strip().lower()
-    if _value in _ON:
+    if _is_on(_SWITCH):
         if _WATCHED in sys.modules:
             _install()
         else:
