@@ -7,9 +7,9 @@ from typing import Final, Literal
 
 from .._locks import ForkSafeLock
 
-Operation = Literal["push", "take", "read"]
+Operation = Literal["push", "take", "read", "reserve"]
 
-MOST: Final[dict[Operation, int]] = {"push": 9, "take": 4, "read": 4}
+MOST: Final[dict[Operation, int]] = {"push": 9, "take": 4, "read": 4, "reserve": 6}
 """Operations of each kind in a second, at most, and so many of all kinds together. Slots and looks
 leave some for cool-downs, which others wait for."""
 
