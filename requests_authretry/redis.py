@@ -135,6 +135,7 @@ local function count(at, units)
         full = math.max(full, at) + units * interval
         return
     end
+    if at + ask.per <= 0 then return end
     local place = #spent
     while place > 0 and spent[place][1] > at do place = place - 1 end
     local before = spent[place]
@@ -162,26 +163,28 @@ local function room(at)
     end
     return found
 end
-for _, each in ipairs(ask.used) do
-    if is_bucket or each[1] + ask.per > 0 then count(each[1], each[2]) end
+local function count_all(entries, time_of)
+    table.sort(entries, function(one, other) return one[1] < other[1] end)
+    for _, each in ipairs(entries) do count(time_of(each[1]), each[2]) end
 end
-local settled, held, ahead = {full, cjson.encode(spent)}, {[ask.holder] = ask.held}, {}
+local sent, held, counted = {}, {[ask.holder] = ask.held}, {}
+for _, each in ipairs(ask.used) do
+    if each[1] > -ask.life then table.insert(sent, each) end
+end
 for holder, pieces in pairs(book.held) do
     local left = {}
-    for _, each in ipairs(pieces) do
-        if each[1] - passed > -ask.life then
-            table.insert(left, {each[1] - passed, each[2]})
-        end
+    for _, each in ipairs(holder ~= ask.holder and pieces or {}) do
+        local at = each[1] - passed
+        table.insert(at > -ask.life and left or sent, {at, each[2]})
     end
-    if holder ~= ask.holder and #left > 0 then held[holder] = left end
+    if #left > 0 then held[holder] = left end
 end
+count_all(sent, function(at) return at end)
+local settled = {full, cjson.encode(spent)}
 for _, pieces in pairs(held) do
-    for _, each in ipairs(pieces) do table.insert(ahead, each) end
+    for _, each in ipairs(pieces) do table.insert(counted, each) end
 end
-table.sort(ahead, function(one, other) return one[1] < other[1] end)
-for _, each in ipairs(ahead) do
-    count(math.min(each[1] + ask.ahead, math.max(each[1], 0)), each[2])
-end
+count_all(counted, function(at) return math.min(at + ask.ahead, math.max(at, 0)) end)
 local found, wanted = {}, ask.wanted
 while wanted >= ask.least do
     local at = free_in()

@@ -78,8 +78,10 @@ class SharedRates:
         if not self._orders:
             return None
         order = self._orders.popleft()
-        supply = order.queue.supply
-        return order, rate_supply.ask_of(supply, order.rate, order.units, self._holder, now)
+        queue, rate, units = order
+        # Only now: since it was ordered, calls may have sent what the process held.
+        queue.supply, ask = rate_supply.telling(queue.supply, rate, units, self._holder, now)
+        return order, ask
 
     def on_reserved(self, order: Reservation, reserved: Reserved, now: float) -> None:
         """Give units to the calls that wait for them."""

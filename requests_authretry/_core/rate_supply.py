@@ -38,6 +38,9 @@ _STEPS: Final = 50
 """A batch of a fast token bucket comes in so many parts, at most."""
 
 
+_SOON: Final = 1e-6
+"""Seconds that are due to rounding."""
+
 _LEAST_WAIT: Final = 0.001
 """Seconds until a call asks again, at least."""
 
@@ -129,13 +132,16 @@ def wanted(
 
 def on_asked(supply: RateSupply, wanted: float, now: float) -> RateSupply:
     """Note that the store is asked."""
-    return supply._replace(is_asked=True, asked=now, wanted=wanted, told=supply.used, used=())
+    return supply._replace(is_asked=True, asked=now, wanted=wanted)
 
 
-def ask_of(supply: RateSupply, rate: Rate, units: float, holder: str, now: float) -> Ask:
-    """Return what the store is asked."""
+def telling(
+    supply: RateSupply, rate: Rate, units: float, holder: str, now: float
+) -> tuple[RateSupply, Ask]:
+    """Return what the store is asked and told now, and the supply that has told it."""
+    supply = supply._replace(told=(*supply.told, *supply.used), used=())
     steps = supply.wanted / _STEPS if rate.burst is not None else 0.0
-    return Ask(
+    return supply, Ask(
         holder,
         rate.limit,
         rate.per,
@@ -178,7 +184,8 @@ def on_reserved(
 
 
 def _sorted(pieces: tuple[Piece, ...], units: Units, now: float) -> tuple[Piece, ...]:
-    return tuple(sorted((*pieces, *(Piece(now + seconds, each) for seconds, each in units))))
+    found = (Piece(now + (seconds if seconds > _SOON else 0.0), each) for seconds, each in units)
+    return tuple(sorted((*pieces, *found)))
 
 
 def on_away(supply: RateSupply) -> RateSupply:

@@ -86,11 +86,17 @@ def held_seconds(rate: Rate) -> float:
 
 def reserve(book: Book, ask: Ask) -> tuple[Reserved, Book]:
     """Count what a process has sent, and reserve what it wants, as far as the rate has room."""
-    rate, use = ask.rate, book.use
-    for at, units in ask.used:
+    rate = ask.rate
+    ahead, oldest = held_seconds(rate), -window_seconds(rate) - held_seconds(rate)
+    others = {holder: units for holder, units in book.held.items() if holder != ask.holder}
+    # What is held for so long was sent by a process that has not asked since. If it asks once more,
+    # it tells what is counted already.
+    over = [each for units in others.values() for each in units if each[0] <= oldest]
+    use = book.use
+    for at, units in sorted([*over, *(each for each in ask.used if each[0] > oldest)]):
         use = counted(use, rate, at, units)
-    held = {**_not_over(book.held, rate), ask.holder: ask.held}
-    ahead = held_seconds(rate)
+    held = {holder: _since(oldest, units) for holder, units in others.items()}
+    held[ask.holder] = ask.held
     whole = use
     for at, units in sorted(each for every in held.values() for each in every):
         # It may be sent until it is lost, and counts as sent now as long as nobody knows.
@@ -136,13 +142,8 @@ def life(book: Book, rate: Rate) -> float:
     return max(book.use.full_at, 0.0) + window_seconds(rate) + rate.per + 2 * HELD_SECONDS
 
 
-def _not_over(held: Mapping[str, Units], rate: Rate) -> dict[str, Units]:
-    """Return the held units that count yet: those of a process that has ended are over, too."""
-    oldest = -window_seconds(rate) - held_seconds(rate)
-    current = {
-        holder: tuple(each for each in units if each[0] > oldest) for holder, units in held.items()
-    }
-    return {holder: units for holder, units in current.items() if units}
+def _since(oldest: float, units: Units) -> Units:
+    return tuple(each for each in units if each[0] > oldest)
 
 
 def _room(use: RateUse, rate: Rate, at: float) -> float:
