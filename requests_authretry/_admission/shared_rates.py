@@ -68,7 +68,7 @@ class SharedRates:
             self._orders.append(Reservation(queue, rate, units))
             self.has_news = True
         elif number:
-            supply = supply._replace(ask_at=now + rate_supply.BUSY_SECONDS)
+            supply = supply._replace(ask_at=self._operations.opens_at("reserve", now))
         queue.supply = supply
         return True
 

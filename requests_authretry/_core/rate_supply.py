@@ -31,9 +31,6 @@ POLL_SECONDS: Final = 1.0
 """Where nothing is free, calls ask again after so many seconds, up to twice as many: another process
 may have given units back."""
 
-BUSY_SECONDS: Final = 0.1
-"""Seconds until a process asks again that has asked the store too often."""
-
 _STEPS: Final = 50
 """A batch of a fast token bucket comes in so many parts, at most."""
 
@@ -121,7 +118,7 @@ def wanted(
         return 0.0
     # What it sends in a while, as far as the last batch tells.
     took = max(now - supply.asked, HELD_SECONDS / GROWTH)
-    sends = min(supply.sent * HELD_SECONDS / took, supply.size * GROWTH)
+    sends = min(supply.sent * HELD_SECONDS / took, max(supply.size, 1.0) * GROWTH)
     fair = rate.limit * HELD_SECONDS / rate.per
     if supply.is_scarce:
         most = min(max(missing, sends), fair)
@@ -169,8 +166,10 @@ def on_reserved(
     size = sum(units for _, units in reserved.units)
     free_at, ahead = now + reserved.free_in, held_seconds(rate)
     due = max((seconds for seconds, _ in reserved.units), default=0.0)
-    # Whoever got something lets others ask before it does so again.
-    ask_at = now + due if size else free_at - ahead * (1 + fraction) / 2
+    # Whoever got all lets others ask before it does so again.
+    ask_at = now + due
+    if size < supply.wanted:
+        ask_at = max(ask_at, free_at - ahead * (1 + fraction) / 2)
     return supply._replace(
         pieces=_sorted(supply.pieces, reserved.units, now),
         told=(),
