@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from .._core.reservations import Ask, Reserved
     from .._core.target import Target
     from .._protocols import Clock
-    from .declared_limits import Claim, DeclaredQueue, DeclaredScope, Demand
+    from .declared_limits import Claim, Demand
+    from .declared_queue import DeclaredQueue, DeclaredScope
     from .fleet import Order
     from .outage_tracker import OutageTracker
     from .rate_limit_queue import Queue

@@ -169,15 +169,9 @@ class SharedLimits:
         """Return what to do next: calls wait for slots, other processes for cool-downs."""
         with self._lock:
             # Inside: who orders meanwhile finds this thread alive, and leaves the order to it.
-            order = self.limiter.next_order()
-            if order is not None:
-                return partial(self._take, order)
-            reservation = self.limiter.next_reservation()
-            if reservation is not None:
-                return partial(self._reserve, *reservation)
-            untold = self.limiter.next_untold()
-            if untold is not None:
-                return partial(self._tell_pace, *untold)
+            served = self._next_for_fleet()
+            if served is not None:
+                return served
             now, begin = self._clock.monotonic(), self.limiter.fleet.operations.begin
             if self._is_due:
                 self._is_due = False
@@ -195,6 +189,17 @@ class SharedLimits:
                 return partial(self._share_outage, endpoint, is_seen=is_seen)
             self._worker = None
             return None
+
+    def _next_for_fleet(self) -> Callable[[], None] | None:
+        """Return what to do next for calls that wait for slots or units, and for the pace."""
+        order = self.limiter.next_order()
+        if order is not None:
+            return partial(self._take, order)
+        reservation = self.limiter.next_reservation()
+        if reservation is not None:
+            return partial(self._reserve, *reservation)
+        untold = self.limiter.next_untold()
+        return None if untold is None else partial(self._tell_pace, *untold)
 
     def _take(self, order: Order) -> None:
         """Take slots; a store that answers late counts as away, as one that fails."""

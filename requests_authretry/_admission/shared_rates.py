@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from .._core.declared import Rate
     from .._core.reservations import Ask, Reserved
     from .._protocols import Clock
-    from .declared_limits import DeclaredQueue, RateClaim
+    from .declared_queue import DeclaredQueue
     from .store_operations import StoreOperations
     from .waiting import Waiter
 
 
 class Reservation(NamedTuple):
-    """Units of a rate to be reserved in the store.
+    """Units of a rate that a call needs.
 
     Attributes:
         queue: The calls that wait for them.
         rate: The rate.
-        units: What the call costs that needs them.
+        units: What the call costs.
     """
 
     queue: DeclaredQueue
@@ -54,18 +54,18 @@ class SharedRates:
         self._holder = token_hex(8)
         self._away_until = -inf
 
-    def order(self, claim: RateClaim, waiter: Waiter, now: float) -> bool:
+    def order(self, order: Reservation, waiter: Waiter, now: float) -> bool:
         """Order units if a call needs them; return whether calls wait for the store at all."""
         if not self.is_shared or now < self._away_until:
             return False
-        queue, rate, units = claim.queue, claim.rate, claim.units
+        queue, rate, units = order
         if queue.supply.is_late(now):
             return False
         supply = rate_supply.without_lost(queue.supply, rate, now)
         number = rate_supply.wanted(supply, rate, units, queue.waiting_with(waiter), now)
         if number and self._operations.begin("reserve", now):
             supply = rate_supply.on_asked(supply, number, now)
-            self._orders.append(Reservation(queue, rate, units))
+            self._orders.append(order)
             self.has_news = True
         elif number:
             supply = supply._replace(ask_at=self._operations.opens_at("reserve", now))

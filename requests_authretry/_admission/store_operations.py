@@ -34,7 +34,8 @@ class StoreOperations:
     def opens_at(self, operation: Operation, now: float) -> float:
         """Return when one more operation may be begun."""
         with self._lock:
-            recent = [each for each in self._recent if each[0] > now - _SECONDS]
+            recent = list(self._recent)
+        recent = [each for each in recent if each[0] > now - _SECONDS]
         alike = [at for at, kind in recent if kind == operation]
         every = [at for at, _ in recent]
         fulls = ((alike, MOST[operation]), (every, max(MOST.values())))

@@ -1,7 +1,7 @@
 """Units of a declared rate that a process holds, out of the store that it shares with others.
 
-The store knows what all processes have sent, see `reservations`. A process reserves as many units
-as calls wait for, and where nobody else needs them as many as it will send in a quarter of a second.
+The store knows what all processes have sent, see `reservations`. A process reserves the units that
+its calls wait for, and as many as it will send in a quarter of a second.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from .reservations import Reserved, Units
 
 SPARE: Final = 0.02
-"""Part of the limit that a process may hold beyond what its calls wait for. If its calls end, nobody
-has these units until it asks again, or until ``per`` seconds have passed."""
+"""Part of the limit that a process may hold beyond what its calls wait for. If no more calls come,
+nobody has these units until it asks again, or until ``per`` seconds have passed."""
 
 GROWTH: Final = 4.0
 """How many times as large as the last one a batch is, at most."""
 
 POLL_SECONDS: Final = 1.0
-"""Where nothing is free, calls ask again after so many seconds, up to twice as many: another process
-may have given units back."""
+"""Where nothing is free, calls ask again after so many seconds, up to twice as many: meanwhile
+another process may have given units back."""
 
 _STEPS: Final = 50
 """A batch of a fast token bucket comes in so many parts, at most."""
@@ -101,9 +101,7 @@ def without_lost(supply: RateSupply, rate: Rate, now: float) -> RateSupply:
     return supply._replace(pieces=tuple(each for each in supply.pieces if each.due >= since))
 
 
-def wanted(
-    supply: RateSupply, rate: Rate, units: float, waiting: int, now: float
-) -> float:
+def wanted(supply: RateSupply, rate: Rate, units: float, waiting: int, now: float) -> float:
     """Return how many more units the process can use; 0.0 if it need not ask yet.
 
     Args:
@@ -229,7 +227,9 @@ def ask(  # noqa: PLR0913, PLR0917 (whose request, and what it costs)
     due = _due(supply, (place + 1) * units)
     surely = due if due < inf else supply.free_at
     if rate.cost is None and due == inf:
-        surely += max(place * units - supply.left, 0.0) // rate.most * rate.most * rate.per / rate.limit
+        surely += (
+            max(place * units - supply.left, 0.0) // rate.most * rate.most * rate.per / rate.limit
+        )
     if now >= deadline or surely > max(now, deadline - LEAST_ATTEMPT):
         return TooLate(max(surely - now, 0.0))
     if due <= now and not place:
@@ -239,6 +239,11 @@ def ask(  # noqa: PLR0913, PLR0917 (whose request, and what it costs)
         at = supply.asked + LATEST_SECONDS if supply.is_asked else supply.ask_at
     wait = max(at - now, _LEAST_WAIT) + OVERDUE * bool(place)
     return AskAgain(min(wait, deadline - now), Reason.PACING)
+
+
+def opens_at(supply: RateSupply) -> float:
+    """Return when the process may send again at the earliest, as far as the store said."""
+    return supply.pieces[0].due if supply.pieces else supply.free_at
 
 
 def _due(supply: RateSupply, units: float) -> float:
