@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .declared import Rate
     from .reservations import Reserved, Units
 
-SPARE: Final = 0.02
+SPARE: Final = 0.025
 """Part of the limit that a process may hold beyond what its calls wait for. If no more calls come,
 nobody has these units until it asks again, or until ``per`` seconds have passed."""
 
@@ -122,7 +122,7 @@ def wanted(supply: RateSupply, rate: Rate, units: float, waiting: int, now: floa
         most = min(max(missing, sends), fair)
     else:
         most = max(missing, min(sends, max(fair, SPARE * rate.most)))
-    return max(floor(min(most, rate.most) / units), 1) * units
+    return max(floor(min(most, max(rate.most, fair)) / units), 1) * units
 
 
 def on_asked(supply: RateSupply, wanted: float, now: float) -> RateSupply:
