@@ -94,8 +94,10 @@ class SharedRates:
     def on_away(self, order: Reservation, now: float) -> None:
         """Leave the store alone for a while: it did not answer in time."""
         self._away_until = now + shared_slots.AWAY_SECONDS
-        order.queue.supply = rate_supply.on_away(order.queue.supply)
-        order.queue.wake_first()
+        for queue in {order.queue, *(each.queue for each in self._orders)}:
+            queue.supply = rate_supply.on_away(queue.supply)
+            queue.wake_first()
+        self._orders.clear()
 
     def forget_away(self) -> None:
         """Ask a store again that was away."""

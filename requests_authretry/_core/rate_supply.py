@@ -13,7 +13,7 @@ from .bounds import LEAST_ATTEMPT
 from .declared import NUMBERLESS, RateUse, Spent, in_window
 from .rate_limit import OVERDUE, AskAgain, Slot, TooLate
 from .records import Reason
-from .reservations import HELD_SECONDS, Ask, counted, held_seconds
+from .reservations import HELD_SECONDS, Ask, counted, held_seconds, window_seconds
 from .shared_slots import LATEST_SECONDS
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _STEPS: Final = 50
 
 
 _SOON: Final = 1e-6
-"""Seconds that are due to rounding."""
+"""Seconds, or units, that are due to rounding."""
 
 _LEAST_WAIT: Final = 0.001
 """Seconds until a call asks again, at least."""
@@ -90,7 +90,8 @@ class RateSupply(NamedTuple):
     def is_over(self, rate: Rate, now: float) -> bool:
         """Whether it is the same as none."""
         times = [each.last for each in (*self.told, *self.used)]
-        return not self.is_asked and max([*times, self.asked]) + rate.per + HELD_SECONDS < now
+        seconds = max(rate.per, window_seconds(rate)) + HELD_SECONDS
+        return not self.is_asked and max([*times, self.asked]) + seconds < now
 
 
 def without_lost(supply: RateSupply, rate: Rate, now: float) -> RateSupply:
@@ -227,9 +228,8 @@ def ask(  # noqa: PLR0913, PLR0917 (whose request, and what it costs)
     due = _due(supply, (place + 1) * units)
     surely = due if due < inf else supply.free_at
     if rate.cost is None and due == inf:
-        surely += (
-            max(place * units - supply.left, 0.0) // rate.most * rate.most * rate.per / rate.limit
-        )
+        refills = max(place * units - supply.left, 0.0) // rate.most
+        surely += refills * rate.most * rate.per / rate.limit
     if now >= deadline or surely > max(now, deadline - LEAST_ATTEMPT):
         return TooLate(max(surely - now, 0.0))
     if due <= now and not place:
@@ -250,6 +250,6 @@ def _due(supply: RateSupply, units: float) -> float:
     """Return when so many of the units that the process holds are due, inf if it holds fewer."""
     for piece in supply.pieces:
         units -= piece.units
-        if units <= 0:
+        if units <= _SOON:  # sums of floats may come out a little too small
             return piece.due
     return inf

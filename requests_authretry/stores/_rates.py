@@ -13,6 +13,8 @@ from .._core.declared import RateUse, Spent
 from .._core.reservations import Book, life, reserve
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .._core.reservations import Ask, Reserved
 
 FORMAT: Final = {"kind": "rate", "version": 1}
@@ -55,10 +57,17 @@ def _is_over(record: object, now: float) -> bool:
 
 
 def _book(record: Any, now: float) -> Book:
-    if record is None:
+    if not isinstance(record, dict):
         return Book()
     if any(record.get(name) != value for name, value in FORMAT.items()):
         raise OSError("another release keeps its record of this rate here")
+    try:
+        return _read(record, now)
+    except (KeyError, TypeError, ValueError, AttributeError):  # somebody has changed it
+        return Book()
+
+
+def _read(record: Mapping[str, Any], now: float) -> Book:
     passed = max(now - record["since"], 0.0)
     spent = tuple(Spent(a - passed, b - passed, units) for a, b, units in record["spent"])
     full_at = -inf if record["full"] is None else record["full"] - passed
