@@ -18,7 +18,7 @@ from tests.support.sessions import API
 from tests.support.virtual_time import VirtualStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from requests import Session
 
