@@ -43,7 +43,8 @@ class Rate:
 
     A server counts it for each origin and each credential, and so does the library. With a path,
     only requests count whose path begins with it. A request counts when it is sent, whatever
-    becomes of it; retries count as other requests do.
+    becomes of it; retries count as other requests do. Processes that share a `FileStore` or a
+    `requests_authretry.redis.RedisStore` keep the rate together.
 
     ``Rate(10, per=1.0)`` allows 10 requests in any second, 10 at once included. That fits a server
     that counts in windows, fixed or sliding. If its window is long, as in ``Rate(1000, per=3600)``,

@@ -237,7 +237,9 @@ def ask(  # noqa: PLR0913, PLR0917 (whose request, and what it costs)
     at = due
     if due == inf:
         at = supply.asked + LATEST_SECONDS if supply.is_asked else supply.ask_at
-    wait = max(at - now, _LEAST_WAIT) + OVERDUE * bool(place)
+    wait = max(at - now, _LEAST_WAIT)
+    if place:  # the call before it wakes it earlier
+        wait += OVERDUE + place * units * rate.per / rate.limit
     return AskAgain(min(wait, deadline - now), Reason.PACING)
 
 

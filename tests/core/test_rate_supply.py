@@ -80,10 +80,9 @@ def test_a_call_sends_when_its_unit_is_due() -> None:
 
 
 def test_a_call_further_back_asks_a_little_later() -> None:
-    """The call before it goes first, and wakes it."""
-    supply = reserved((0.0, 2.0))
-    answer = ask(supply, TEN, 1.0, 1, 100.0, inf)
-    assert seconds(answer) == pytest.approx(OVERDUE, abs=0.01)
+    """The calls before it go first and wake it: two take 0.2 s, of ten in a second."""
+    answer = ask(reserved((0.0, 3.0)), TEN, 1.0, 2, 100.0, inf)
+    assert seconds(answer) == pytest.approx(OVERDUE + 0.2, abs=0.01)
 
 
 def test_a_call_waits_for_an_answer_50_ms() -> None:
