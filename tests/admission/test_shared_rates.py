@@ -5,13 +5,26 @@ from __future__ import annotations
 from bisect import bisect_left
 from functools import partial
 from itertools import pairwise
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from requests_authretry import Rate, RateLimits, RetryPolicy, Settings, StoreFailed, explain, mount
-from requests_authretry._admission.shared_rates import SharedRates
+from requests_authretry import (
+    MemoryStore,
+    Rate,
+    RateLimits,
+    RetryPolicy,
+    Settings,
+    StoreFailed,
+    explain,
+    mount,
+)
+from requests_authretry._admission.declared_queue import DeclaredQueue, DeclaredScope
+from requests_authretry._admission.shared_rates import Reservation, SharedRates
 from requests_authretry._admission.store_operations import MOST, StoreOperations
+from requests_authretry._admission.waiting import Waiter
+from requests_authretry._core.rate_supply import RateSupply
 from tests.support.drains import Aim, Drain, Figures, Shape, draining
 from tests.support.scenario import World
 from tests.support.sessions import API
@@ -312,6 +325,27 @@ def test_a_store_that_is_back_hears_what_was_sent_without_it() -> None:
 def test_a_store_without_reserve_is_not_asked() -> None:
     """A store of a user's own has slots and no units: each process keeps its own rate."""
     assert not SharedRates(object(), StoreOperations(), World({}).clock).is_shared
+
+
+def test_a_child_process_is_another_holder() -> None:
+    """After a fork it holds no unit of its parent's, and asks for none that its parent ordered."""
+    clock = World({}).clock
+    shared = SharedRates(MemoryStore(), StoreOperations(), clock)
+    shared.is_shared = True
+    queue = DeclaredQueue(DeclaredScope(API, "", TEN))
+    order, waiter = Reservation(queue, TEN, 1.0), Waiter(clock, inf, inf, lambda *_: None)
+    assert shared.order(order, waiter, 0.0)
+    _, before = shared.pop_order(0.0) or pytest.fail("nothing was ordered")
+    queue.clear()
+    shared.order(order, waiter, 0.0)
+    shared.clear()
+    queue.clear()
+    assert not shared.has_news
+    assert shared.pop_order(0.0) is None
+    assert queue.supply == RateSupply()
+    shared.order(order, waiter, 0.0)
+    _, after = shared.pop_order(0.0) or pytest.fail("nothing was ordered")
+    assert after.holder != before.holder
 
 
 # What people see

@@ -10,6 +10,7 @@ import pytest
 
 from requests_authretry import FileStore
 from requests_authretry._core.reservations import Ask, Book, reserve
+from requests_authretry.testing import FakeClock
 from tests.stores.test_contract import SLOW, about, made
 
 if TYPE_CHECKING:
@@ -108,3 +109,35 @@ def change_record(store: Any, text: str) -> None:
     client = store._redis()  # noqa: SLF001 (it has the address)
     for name in client.keys("*rate:*"):
         client.set(name, text)
+
+
+@pytest.mark.parametrize("text", ["null", "7", '{"kind": "rate", "version": 1, "since": "x"}'])
+def test_a_rate_that_somebody_has_changed_counts_as_none(tmp_path: Path, text: str) -> None:
+    """What stands in a file in place of a record is replaced by the next one."""
+    store = FileStore(tmp_path / "store.json")
+    ask = Ask("A", *HOUR, (), (), 10.0, 1.0)
+    store.reserve("key", ask)
+    change_record(store, text)
+    assert units_of(store.reserve("key", ask)) == 10.0
+    assert units_of(store.reserve("key", ask._replace(holder="B"))) == 0.0
+
+
+def test_a_rate_is_dropped_when_it_says_nothing_any_more(tmp_path: Path) -> None:
+    """A window of a second is over two and a half seconds later; what else is there stays."""
+    clock = FakeClock()
+    store = FileStore(tmp_path / "store.json", clock)
+    store.take("key", SLOW, 1, 1)
+    ask = Ask("A", 10.0, 1.0, None, (), (), 1.0, 1.0)
+    store.reserve("key", ask)
+    clock.advance(2.6)
+    store.reserve("other", ask)
+    records = json.loads(Path(f"{store.path}.limits").read_text())["requests_authretry"]
+    assert sorted(records) == ["rate other", "slots key"]
+
+
+def test_a_clock_that_is_set_back_moves_nothing_ahead(tmp_path: Path) -> None:
+    """All was used at the time of the last ask, by whatever clock: it is free a second later."""
+    now, earlier = (FileStore(tmp_path / "store.json", FakeClock(each)) for each in (9e8, 8e8))
+    ask = Ask("A", 10.0, 1.0, None, ((0.0, 10.0),), (), 1.0, 1.0)
+    now.reserve("key", ask)
+    assert earlier.reserve("key", ask._replace(used=())).free_in == 1.0
