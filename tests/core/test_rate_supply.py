@@ -220,6 +220,14 @@ def test_the_store_hears_what_was_sent_and_what_is_held() -> None:
     assert heard[6:] == (5.0, 1.0)
 
 
+def test_what_is_sent_before_the_store_is_asked_is_told() -> None:
+    """A call used one of two units after another call had ordered more."""
+    ordered = on_asked(reserved((0.0, 2.0)), 3.0, 100.1)
+    heard = told(used(ordered, 100.11), TEN, 100.12)
+    assert flat(heard.used) == pytest.approx([-0.01, 1.0])
+    assert flat(heard.held) == pytest.approx([-0.12, 1.0])
+
+
 def flat(units: Units) -> list[float]:
     """Return times and units as one list."""
     return [each for pair in units for each in pair]
