@@ -152,12 +152,13 @@ class StoreFailed:
     """The store failed: a token, a cool-down, an outage or a pace stays in this process alone.
 
     Attributes:
-        key: The name the store keeps the token under, ``cool-down``, ``outage``, ``slots`` or
-            ``pace``.
-        doing: What failed: ``lock``, ``read``, ``write``, ``push``, ``take`` or ``keep``. A
-            cool-down or an outage is read by a push of 0.0 seconds: that is ``read``, too.
-        error: The name of the exception's class; ``TimeoutError`` too where slots came after more
-            than 50 ms.
+        key: The name the store keeps the token under, ``cool-down``, ``outage``, ``slots``,
+            ``pace`` or ``declared rate``.
+        doing: What failed: ``lock``, ``read``, ``write``, ``push``, ``take``, ``keep`` or
+            ``reserve``. A cool-down or an outage is read by a push of 0.0 seconds: that is
+            ``read``, too.
+        error: The name of the exception's class; ``TimeoutError`` too where the store took more
+            than 50 ms for slots or a declared rate.
     """
 
     key: str

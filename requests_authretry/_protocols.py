@@ -178,6 +178,9 @@ class Store(Protocol):
       above zero, nothing is changed and it returns what is kept; None for nothing. More than an
       hour counts as an hour. What is kept stands apart from records, cool-downs and slots. It
       raises `OSError`. Without it, each process finds the pace of the fleet by itself.
+    * ``reserve``, with which processes keep a declared rate together. `FileStore` and
+      `requests_authretry.redis.RedisStore` have it. Its form is not public, and without it each
+      process keeps its declared rates alone.
     """
 
     def read(self, key: str) -> str | None:

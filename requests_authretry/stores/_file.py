@@ -18,12 +18,14 @@ from .._core.validation import refuse
 from .._protocols import clock_fault
 from ._cool_downs import as_text, bounded, pushed
 from ._lockfile import file_name, lock_file
+from ._rates import reserved
 from ._slots import kept, taken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
+    from .._core.reservations import Ask, Reserved
     from .._protocols import Clock
 
 T = TypeVar("T")
@@ -149,6 +151,15 @@ class FileStore(CopiedAsItself):
             limits = FileStore(f"{self.path}.limits")
             return kept(limits._records(), key, text, 0.0, self._clock.time())[0]
         return self._change_limits(lambda there, now: kept(there, key, text, seconds, now))
+
+    def reserve(self, key: str, ask: Ask) -> Reserved:
+        """Reserve units of a declared rate, as `Store` says, in the file with the slots.
+
+        Raises:
+            OSError: That file cannot be read or written, or is not ours.
+            TimeoutError: Another process is writing it and does not end within 50 ms.
+        """
+        return self._change_limits(lambda there, now: reserved(there, key, ask, now))
 
     @property
     def place(self) -> tuple[str, str]:

@@ -27,6 +27,8 @@ from requests_authretry import (
 from requests_authretry._admission import declared_limits
 from requests_authretry._admission.declared_limits import DeclaredLimits, Demand
 from requests_authretry._admission.outage_tracker import OutageTracker
+from requests_authretry._admission.shared_rates import SharedRates
+from requests_authretry._admission.store_operations import StoreOperations
 from requests_authretry._admission.waiting import Waiter
 from requests_authretry._core.outage import DOWN
 from requests_authretry._core.target import Target
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from requests import PreparedRequest, Session
 
 OTHER = "https://other.example.com"
+ALONE = SharedRates(None, StoreOperations(), FakeClock())
 HASTY = RetryPolicy(deadline=5.0)
 
 
@@ -605,7 +608,7 @@ def take(limits: DeclaredLimits, each: Demand, now: float) -> None:
 
 def test_idle_limits_are_forgotten() -> None:
     """Two seconds later, calls to 50 other origins have all limits of the first 50 forgotten."""
-    limits, rates = DeclaredLimits(), (Rate(1, per=1.0), Rate(2, per=1.0))
+    limits, rates = DeclaredLimits(ALONE), (Rate(1, per=1.0), Rate(2, per=1.0))
     for number in range(50):
         take(limits, demand(number, *rates, concurrency=3), 0.0)
     first = {queue.scope for queue in limits.queues()}
@@ -618,7 +621,7 @@ def test_idle_limits_are_forgotten() -> None:
 def test_no_more_limits_are_kept_than_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """Redirects may name origins without end; the oldest limits are forgotten."""
     monkeypatch.setattr(declared_limits, "_MOST_QUEUES", 20)
-    limits, rates = DeclaredLimits(), [Rate(number, per=60.0) for number in range(1, 6)]
+    limits, rates = DeclaredLimits(ALONE), [Rate(number, per=60.0) for number in range(1, 6)]
     for number in range(50):
         take(limits, demand(number, *rates), 0.0)
     assert len(limits.queues()) <= 25

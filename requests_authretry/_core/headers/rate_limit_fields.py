@@ -63,11 +63,13 @@ class RateLimits(ShownByDifference):
         rates: The rate limits that you know, see `Rate`. They hold from the first request on, for
             each origin and caller, whatever ``cool_down`` and ``pacing`` are. A request waits until
             all that cover it let it pass. A call whose wait would end after its deadline stops at
-            once.
+            once. Processes that share a `FileStore` or a `requests_authretry.redis.RedisStore`
+            keep each rate together: declare all of it in each of them.
         concurrency: How many attempts may be under way at a time, for each origin and caller. An
             attempt begins when it may be sent; fetching its token is a part of it. It ends when its
             body is read or dropped, when it has failed, or with ``stream=True`` when its headers
-            are there: the body that the caller reads does not count. None: any number.
+            are there: the body that the caller reads does not count. Each process counts its own
+            attempts, with a store too. None: any number.
 
     Raises:
         ConfigurationError: A field cannot work; the error names all faults together.
