@@ -29,7 +29,9 @@ _around: ContextVar[tuple[tuple[RateLimiter, Demand], ...]] = ContextVar(
 """The attempts in which a call is made: by a token source, a signer or a body that is read."""
 
 
-def inside(limiter: RateLimiter, demand: Demand, attempt: Callable[..., T], *arguments: object) -> T:
+def inside(
+    limiter: RateLimiter, demand: Demand, attempt: Callable[..., T], *arguments: object
+) -> T:
     """Make an attempt, and let the calls that are made in it know that they are."""
     reset = _around.set((*_around.get(), (limiter, demand)))
     try:
