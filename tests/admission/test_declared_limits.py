@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from contextvars import Context, copy_context
 from dataclasses import replace
 from functools import partial
@@ -717,3 +718,24 @@ def test_a_priority_counts_after_an_outage() -> None:
             released.append((urgent.released, batch.released))
     assert (True, False) in released
     assert released[-1] == (True, True)
+
+
+def test_a_call_that_a_limit_stops_is_no_probe_of_an_outage() -> None:
+    """Such calls come all the time, and nothing is sent for them: retries probe meanwhile."""
+    world = World(lambda request: 503 if request.time < 3 else 200)
+    session = world.session(limited(world, Rate(1, per=1000.0, path="/a/2")))
+
+    def come_all_the_time() -> None:
+        for _ in range(50):
+            with suppress(AuthRetryError), override(retry=ONCE):
+                session.get(f"{API}/a/2")
+            world.turns.sleep(0.4)
+
+    for number in range(DOWN + 1):
+        world.call(0, str(number), "GET /a/1", session)
+    world.caller("others", come_all_the_time, at=0.1)
+    world.turns.run()
+    names = [sent.name for sent in world.sent]
+    assert names.count("GET /a/2") == 1
+    assert max(sent.time for sent in world.sent) < 5
+    assert [sent.status for sent in world.sent].count(200) == DOWN + 1
