@@ -120,7 +120,7 @@ class Admission:
         if limits.cool_down and now >= self.limiter.look_at:
             self._shared_limits.look(self.limiter.covering(target))
         if retry is None:
-            self._outages.on_probe_sent(target.endpoint, now)
+            pass  # it waits for the rate limits alone
         elif retry.retry_after is not None or retry.reason is Reason.THROTTLED:
             reason = Reason.RETRY_AFTER if retry.is_as_asked else Reason.BACKOFF
             asked = retry.retry_after if retry.is_as_asked else None
@@ -139,6 +139,8 @@ class Admission:
         )
         if isinstance(numbers, TooLate):
             return Stop(Reason.WAIT_TOO_LONG, numbers.opens_in, numbers.scope)
+        if retry is None:  # only now: a call that a limit has stopped finds out nothing
+            self._outages.on_probe_sent(target.endpoint, self._clock.monotonic())
         # A success has paid for the retry that it releases. All others cost, a probe as well.
         if retry is None or waiter.closed or waiter.released:
             return Permit(target, numbers)
