@@ -184,8 +184,9 @@ class Admission:
         until, reason = failed.at + retry.delay, Reason.BACKOFF
         with self._outages.waiting(endpoint, waiter, failed.at):
             while True:
+                waiter.wake.clear()  # before the look at what may have woken it
                 left = until - self._clock.monotonic()
-                if left > 0:
+                if left > 0 and not (waiter.released or waiter.closed):
                     waiter.sleep(left, reason)
                 if waiter.released or waiter.closed:
                     return None
