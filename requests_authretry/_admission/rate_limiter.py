@@ -52,11 +52,14 @@ class OwnWait(NamedTuple):
         until: When it may be sent, in monotonic seconds.
         reason: ``RETRY_AFTER`` or ``BACKOFF``.
         retry_after: Seconds that the server asked for, None for a backoff.
+        is_reset: Whether that is when a window ends, and no `Retry-After`. If the window turns out
+            to refill before its end, the call waits no longer than the window asks.
     """
 
     until: float
     reason: Reason
     retry_after: float | None
+    is_reset: bool = False
 
 
 class RateLimiter:
@@ -222,11 +225,13 @@ class RateLimiter:
             at each rate limit.
         """
         queues = {} if target is None else self._queues_of(target, now)
+        states = [queue.state for queue in queues.values()]
+        if own is not None and own.is_reset and any(map(rate_limit.has_refilling_window, states)):
+            own = None
         if own is None or own.until <= now:
             claims = [] if demand is None else self._declared.claims(demand, now)
             return _ask(queues, self.fleet, waiter, now, claims, may_test=may_test)
-        ends = (queue.state.not_before for queue in queues.values())
-        if max(ends, default=-inf) < own.until:
+        if max((state.not_before for state in states), default=-inf) < own.until:
             return None, AskAgain(own.until - now, own.reason, own.retry_after)
         # The cool-down holds it back, so that it takes no slot of any limit.
         slowest, answer = _ask(queues, self.fleet, waiter, now, [], may_test=may_test)
@@ -252,6 +257,11 @@ class RateLimiter:
         now, endpoint = self._clock.monotonic(), Scope.of_endpoint(target)
         is_wide = self._reaches.get((origin, who), now, _NO_REACH).is_wide(now)
         return (Scope(origin, who), endpoint) if is_wide else (endpoint,)
+
+    def refills(self, target: Target, limits: Iterable[Limit]) -> bool:
+        """Whether requests come back one after another in a window that closes these scopes."""
+        queues = map(self._queues.get, self.scopes_of(target, limits))
+        return any(rate_limit.has_refilling_window(queue.state) for queue in queues if queue)
 
     def closed_for(
         self, target: Target, limits: Iterable[Limit], seconds: float

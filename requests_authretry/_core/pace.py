@@ -51,10 +51,19 @@ CARRIED: Final = 4.0
 """Requests that the end of a search counts as passed at its rate, so that the next refusal alone
 does not set the rate."""
 
-REMEMBERED: Final = 64.0
-"""Requests that passed and count for the measured rate. Beyond that, older ones count half."""
+REMEMBERED: Final = 400.0
+"""Requests that passed since the last refusal and count for the measured rate. Beyond that, older
+ones count half."""
 
-BELOW: Final = 0.94
+KEPT: Final = 32.0
+"""Requests that a refusal leaves of them. The bucket is empty at each refusal, so what passed in
+between is what the limit gave, while the last few of these may have come out of a full bucket."""
+
+LONGEST_GAP: Final = 2.0
+"""How many times the time in which one request was due counts between two requests, at most. In the
+rest of the time no call asked, or a cool-down stopped them."""
+
+BELOW: Final = 0.96
 """Share of the measured rate that the pace has after a refusal."""
 
 RISE: Final = 0.015
@@ -68,6 +77,9 @@ a limit from others that share it, as with additive increase in TCP (RFC 5681 se
 
 LEAST_BASIS: Final = 18.0
 """Requests that the rate rests on, at least."""
+
+MOST_BASIS: Final = 128.0
+"""Requests that the rate rests on, at most, so that a limit that was raised is found."""
 
 RARER: Final = 8.0
 """A cool-down stops as many requests as pass in its time. The rate is tested the less often: it
@@ -89,7 +101,10 @@ UNRELATED, UNRELATED_ANSWERS = 3, 8
 """Refusals at the floor, among so many answers, before the search begins again."""
 
 MANY: Final = 3
-"""Refusals among the last 16 answers at one pace, before the search begins again."""
+"""Refusals among the last 16 answers at a steady pace, before the search begins again."""
+
+STEADY: Final = 1.5
+"""Share of the usual patience after which a pace counts as one that did not change."""
 
 LARGEST_SHARE: Final = 1 / 3
 """The largest share that begins a search. A larger one comes of a limit that is lower than the
@@ -132,6 +147,7 @@ class Pace(NamedTuple):
         caution: Share of the usual growth in a search.
         patience: Answers before the search begins again.
         floor: The rate that has certainly passed.
+        latest: When the last request left that was counted.
     """
 
     rate: float = inf
@@ -150,6 +166,7 @@ class Pace(NamedTuple):
     caution: float = 1.0
     patience: int = UNRELATED_ANSWERS
     floor: Floor = Floor()
+    latest: float = -inf
 
     @property
     def allowed(self) -> float:
@@ -216,10 +233,22 @@ def on_refused(pace: Pace, began: float, now: float, cool_down: float) -> Pace:
     return _measured(pace, began, now, cool_down)
 
 
+def due_seconds(gap: float, sent_at: float) -> float:
+    """Return the seconds between two requests in which the second one was due.
+
+    Args:
+        gap: Seconds from one to the next; negative if it overtook the other.
+        sent_at: The pace.
+    """
+    return min(max(gap, 0.0), LONGEST_GAP / sent_at)
+
+
 def _counted(pace: Pace, began: float, now: float, *, is_refused: bool) -> Pace:
     """Count an answer."""
     sent_at = pace.allowed if began >= pace.changed else pace.before
-    passed, spent = pace.passed + (not is_refused), pace.spent + 1 / sent_at
+    # A search raises the pace between any two requests: what was due is known better than sent.
+    seconds = 1 / sent_at if pace.is_searching else due_seconds(began - pace.latest, sent_at)
+    passed, spent = pace.passed + (not is_refused), pace.spent + seconds
     if passed > REMEMBERED:
         passed, spent = passed / 2, spent / 2
     floor = (
@@ -233,6 +262,7 @@ def _counted(pace: Pace, began: float, now: float, *, is_refused: bool) -> Pace:
         answers=pace.answers + 1,
         recent=(pace.recent << 1 | is_refused) & _LAST_16,
         floor=floor,
+        latest=max(pace.latest, began),
     )
 
 
@@ -254,7 +284,7 @@ def _unrelated_share(pace: Pace) -> float:
     floor, refused, share = pace.floor, pace.recent.bit_count(), 0.0
     if floor.refused >= UNRELATED and floor.answers >= pace.patience:
         share = floor.refused / floor.answers
-    elif refused >= MANY and pace.answers >= pace.patience:
+    elif refused >= MANY and pace.answers >= STEADY * pace.patience:
         share = refused / 16
     return share if share <= LARGEST_SHARE else 0.0
 
@@ -311,11 +341,13 @@ def _measured(pace: Pace, began: float, now: float, cool_down: float) -> Pace:
     allowed, floor = pace.allowed, pace.floor
     steepest = STEEPEST if pace.passed else STEEPEST_IN_VAIN
     least = max(steepest * allowed, floor.believed(now), LEAST_RATE)
-    rate = max(pace.passed / pace.spent, least)
+    # Requests that leave at the same time take no time.
+    rate = max(pace.passed / max(pace.spent, _INSTANT), least)
     if began >= pace.changed:
         pace = pace._replace(changed=now, before=allowed)
     if not floor.allows(allowed, now):
         tested_after = min(RARER * cool_down, RAREST_SECONDS) * rate
-        pace = pace._replace(rises=0, basis=max(pace.passed, tested_after))
-    pace = pace._replace(rate=rate)
+        pace = pace._replace(rises=0, basis=max(min(pace.passed, MOST_BASIS), tested_after))
+    kept = min(pace.passed, KEPT)
+    pace = pace._replace(rate=rate, passed=kept, spent=kept / rate)
     return pace._replace(answers=0, recent=0) if pace.allowed < SAME * allowed else pace

@@ -14,7 +14,7 @@ import json
 from math import inf
 from typing import Final, NamedTuple
 
-from .pace import CARRIED, LEAST_RATE, MOST_RATE, SECONDS_KEPT, Pace
+from .pace import CARRIED, LEAST_RATE, MOST_RATE, SECONDS_KEPT, Pace, due_seconds
 from .validation import is_finite
 
 TOLD_SECONDS: Final = SECONDS_KEPT
@@ -23,7 +23,7 @@ TOLD_SECONDS: Final = SECONDS_KEPT
 SETTLING_SECONDS: Final = 1.0
 """Seconds after which all processes have heard of a pace."""
 
-SLOWER: Final = 0.25
+SLOWER: Final = 0.4
 """Share of its growth that a search has in a fleet, as all processes search at once."""
 
 CAREFUL: Final = 0.2
@@ -147,8 +147,10 @@ def with_others(before: Pace, after: Pace, share: float) -> Pace:
         slower = min(SLOWER / after.caution, 1.0)
         return after._replace(rate=before.rate + slower * (after.rate - before.rate))
     others = 1 / share - 1 if after.rises > before.rises else 0.0
+    # The requests of the others lie between two of this process: what was due counts, not the gap.
+    own = due_seconds(after.latest - before.latest, before.allowed)
     return after._replace(
         rises=after.rises + CAREFUL * others,
         passed=after.passed + others,
-        spent=after.spent + others / after.allowed,
+        spent=after.spent + (1 + others) / after.allowed - own,
     )

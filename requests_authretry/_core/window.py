@@ -44,6 +44,13 @@ SHARED: Final = 0.7
 REGAINED: Final = 0.02
 """Share of the full speed that comes back with each success after which something is left."""
 
+REGAINED_AT_END: Final = REGAINED / 8
+"""The same with each success after which nothing is left: a small bucket is nearly always empty."""
+
+CORRECTED: Final = 0.25
+"""Requests by which one answer raises what is left of a window that refills, at most. Requests
+overtake one another on their way, so an answer may not know of some that left before its own."""
+
 _INSTANT = 1e-9
 
 
@@ -67,6 +74,7 @@ class Window(NamedTuple):
         tested: When it was sent, in monotonic seconds.
         refills: Whether requests come back one after another.
         refused: Refusals in a row since it is known to refill.
+        refused_at: When the last one of them arrived, in monotonic seconds.
         speed: How fast it refills for this process, the quota in the length of a window being 1.
     """
 
@@ -86,6 +94,7 @@ class Window(NamedTuple):
     tested: float = -inf
     refills: bool = False
     refused: int = 0
+    refused_at: float = -inf
     speed: float = 1.0
 
     @property
@@ -205,7 +214,8 @@ def described(  # noqa: PLR0913, PLR0917 (what an answer says, and of which requ
         tested=before.tested,
     )
     if before.refills:
-        return _refilling(before, window, began, now, succeeded=succeeded)
+        is_newest = number > before.number
+        return _refilling(before, window, began, now, succeeded=succeeded, is_newest=is_newest)
     has_gained = before.left + 1 <= window.left and now < before.until - ROUNDED
     if window.may_test and succeeded and (0 <= number == before.test or has_gained):
         return window._replace(refills=True)
@@ -214,9 +224,11 @@ def described(  # noqa: PLR0913, PLR0917 (what an answer says, and of which requ
     )
     window = window._replace(holds=before.holds and not has_served_more if succeeded else True)
     if now < before.until and not before.guessed and window.left < before.left + 1:
-        # Still the same window. Servers round its end up to whole seconds: the earlier end counts.
+        # Still the same window. Servers round its end up to whole seconds: the earlier end counts,
+        # unless it is moved by more, as the time is in which a token bucket is full again.
+        is_moved = window.until > before.until + ROUNDED
         return window._replace(
-            until=min(window.until, before.until),
+            until=window.until if is_moved else min(window.until, before.until),
             length=max(window.length, before.length),
             used=before.used,
         )
@@ -224,26 +236,31 @@ def described(  # noqa: PLR0913, PLR0917 (what an answer says, and of which requ
 
 
 def _refilling(
-    before: Window, window: Window, began: float, now: float, *, succeeded: bool
+    before: Window, window: Window, began: float, now: float, *, succeeded: bool, is_newest: bool
 ) -> Window:
     """Return a window that refills, as an answer describes it.
 
     The server counted when the request arrived, and rounded down.
     """
-    refused = 0 if succeeded else before.refused + 1
+    # Requests that had left when a refusal arrived are one refusal with it.
+    is_news = not succeeded and began > before.refused_at
+    refused = 0 if succeeded else before.refused + is_news
     if refused >= DISPROVED:
         return window
     # An answer may say what is left, and not of how many or in which time.
     stated = window if window.may_test else before
     speed = before.speed
-    if not succeeded:
+    if is_news:
         speed = max(speed * SHARED, 1 / stated.quota)
-    elif window.left >= 1:
-        speed = min(speed + REGAINED, 1.0)
+    elif succeeded:
+        speed = min(speed + (REGAINED if window.left >= 1 else REGAINED_AT_END), 1.0)
     before = before._replace(quota=stated.quota, length=stated.length, speed=speed)
-    least = window.left + (now - (began + now) / 2) / before.spacing
-    left = min(max(before.level(now), least), least + 1)
-    has_served_more = succeeded and before.level(now) < -1
+    level = before.level(now)
+    left = level if succeeded else min(level, 0.0)
+    if is_newest:
+        least = window.left + (now - (began + now) / 2) / before.spacing
+        left = min(max(level, min(least, level + CORRECTED)), least + 1)
+    has_served_more = succeeded and level < -1
     return before._replace(
         left=left,
         counted=now,
@@ -251,4 +268,5 @@ def _refilling(
         most=window.most,
         holds=before.holds and not has_served_more,
         refused=refused,
+        refused_at=now if is_news else before.refused_at,
     )
