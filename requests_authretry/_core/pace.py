@@ -59,10 +59,6 @@ KEPT: Final = 32.0
 """Requests that a refusal leaves of them. The bucket is empty at each refusal, so what passed in
 between is what the limit gave, while the last few of these may have come out of a full bucket."""
 
-LONGEST_GAP: Final = 2.0
-"""How many times the time in which one request was due counts between two requests, at most. In the
-rest of the time no call asked, or a cool-down stopped them."""
-
 BELOW: Final = 0.96
 """Share of the measured rate that the pace has after a refusal."""
 
@@ -147,7 +143,6 @@ class Pace(NamedTuple):
         caution: Share of the usual growth in a search.
         patience: Answers before the search begins again.
         floor: The rate that has certainly passed.
-        latest: When the last request left that was counted.
     """
 
     rate: float = inf
@@ -166,7 +161,6 @@ class Pace(NamedTuple):
     caution: float = 1.0
     patience: int = UNRELATED_ANSWERS
     floor: Floor = Floor()
-    latest: float = -inf
 
     @property
     def allowed(self) -> float:
@@ -233,22 +227,10 @@ def on_refused(pace: Pace, began: float, now: float, cool_down: float) -> Pace:
     return _measured(pace, began, now, cool_down)
 
 
-def due_seconds(gap: float, sent_at: float) -> float:
-    """Return the seconds between two requests in which the second one was due.
-
-    Args:
-        gap: Seconds from one to the next; negative if it overtook the other.
-        sent_at: The pace.
-    """
-    return min(max(gap, 0.0), LONGEST_GAP / sent_at)
-
-
 def _counted(pace: Pace, began: float, now: float, *, is_refused: bool) -> Pace:
     """Count an answer."""
     sent_at = pace.allowed if began >= pace.changed else pace.before
-    # A search raises the pace between any two requests: what was due is known better than sent.
-    seconds = 1 / sent_at if pace.is_searching else due_seconds(began - pace.latest, sent_at)
-    passed, spent = pace.passed + (not is_refused), pace.spent + seconds
+    passed, spent = pace.passed + (not is_refused), pace.spent + 1 / sent_at
     if passed > REMEMBERED:
         passed, spent = passed / 2, spent / 2
     floor = (
@@ -262,7 +244,6 @@ def _counted(pace: Pace, began: float, now: float, *, is_refused: bool) -> Pace:
         answers=pace.answers + 1,
         recent=(pace.recent << 1 | is_refused) & _LAST_16,
         floor=floor,
-        latest=max(pace.latest, began),
     )
 
 
@@ -341,8 +322,7 @@ def _measured(pace: Pace, began: float, now: float, cool_down: float) -> Pace:
     allowed, floor = pace.allowed, pace.floor
     steepest = STEEPEST if pace.passed else STEEPEST_IN_VAIN
     least = max(steepest * allowed, floor.believed(now), LEAST_RATE)
-    # Requests that leave at the same time take no time.
-    rate = max(pace.passed / max(pace.spent, _INSTANT), least)
+    rate = max(pace.passed / pace.spent, least)
     if began >= pace.changed:
         pace = pace._replace(changed=now, before=allowed)
     if not floor.allows(allowed, now):

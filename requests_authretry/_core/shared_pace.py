@@ -14,7 +14,7 @@ import json
 from math import inf
 from typing import Final, NamedTuple
 
-from .pace import CARRIED, LEAST_RATE, MOST_RATE, SECONDS_KEPT, Pace, due_seconds
+from .pace import CARRIED, LEAST_RATE, MOST_RATE, SECONDS_KEPT, Pace
 from .validation import is_finite
 
 TOLD_SECONDS: Final = SECONDS_KEPT
@@ -147,10 +147,8 @@ def with_others(before: Pace, after: Pace, share: float) -> Pace:
         slower = min(SLOWER / after.caution, 1.0)
         return after._replace(rate=before.rate + slower * (after.rate - before.rate))
     others = 1 / share - 1 if after.rises > before.rises else 0.0
-    # The requests of the others lie between two of this process: what was due counts, not the gap.
-    own = due_seconds(after.latest - before.latest, before.allowed)
     return after._replace(
         rises=after.rises + CAREFUL * others,
         passed=after.passed + others,
-        spent=after.spent + (1 + others) / after.allowed - own,
+        spent=after.spent + others / after.allowed,
     )
