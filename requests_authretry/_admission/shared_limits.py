@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import partial
+from math import inf
 from operator import methodcaller
 from threading import Thread
 from types import MappingProxyType
@@ -13,7 +14,7 @@ from weakref import WeakKeyDictionary
 from .._core.bounds import MAX_COOL_DOWN_SECONDS
 from .._core.outage import TOLD_SECONDS as OUTAGE_TOLD_SECONDS
 from .._core.shared_pace import TOLD_SECONDS
-from .._core.shared_slots import LATEST_SECONDS
+from .._core.shared_slots import AWAY_SECONDS, FARTHEST_SECONDS, LATEST_SECONDS
 from .._core.validation import is_finite
 from .._events import CoolingDown, StoreFailed, logger, tell
 from .._locks import ForkSafeLock
@@ -38,8 +39,8 @@ _MOST_WATCHED, _WATCHED_SECONDS = 100, 3600.0
 """Scopes whose cool-downs are looked up: those of the last requests."""
 
 _MOST_UNTOLD = 1000
-"""Cool-downs that wait for a store which does not answer; older ones stay in this process."""
-
+"""Cool-downs that wait for a store which does not answer; older ones stay in this process. As many
+failing endpoints."""
 
 _MOST_FAILING = 4
 """Failing endpoints that are looked up in a second."""
@@ -77,6 +78,7 @@ class SharedLimits:
         self._lock = ForkSafeLock(self._forget_thread)
         self._worker: Thread | None = None
         self._is_due = False
+        self._is_mute_until = -inf  # the store keeps no pace until then
         self._to_look_up: dict[Scope, None] = {}
         if store is not None:
             self._plan_next_look()
@@ -136,7 +138,8 @@ class SharedLimits:
         failing: Mapping[tuple[Endpoint, bool], None] = MappingProxyType({}),
     ) -> None:
         with self._lock:
-            self._failing |= failing
+            if len(self._failing) < _MOST_UNTOLD:
+                self._failing |= failing
             self._note(untold, watched)
             # One that was never started, as a signal handler's exception came first, is not alive.
             if self._worker is None or not self._worker.is_alive():
@@ -195,8 +198,8 @@ class SharedLimits:
         take = methodcaller("take", order.scope.key_of("slots"), *arguments)
         seconds = self._ask_store("slots", "take", take)
         took = self._clock.monotonic() - began
-        if is_finite(seconds) and seconds <= MAX_COOL_DOWN_SECONDS and took <= LATEST_SECONDS:
-            self.limiter.on_slots(order, seconds)
+        if is_finite(seconds) and abs(seconds) <= MAX_COOL_DOWN_SECONDS and took <= LATEST_SECONDS:
+            self.limiter.on_slots(order, min(seconds, FARTHEST_SECONDS))
             self._hear_pace(order.scope)
             return
         self.limiter.on_store_away(order)
@@ -205,7 +208,8 @@ class SharedLimits:
 
     def _hear_pace(self, scope: Scope) -> None:
         """Adopt the pace that another process has found."""
-        if self.limiter.fleet.may_hear(self._clock.monotonic()):
+        now = self._clock.monotonic()
+        if now >= self._is_mute_until and self.limiter.fleet.may_hear(now):
             hear = methodcaller("keep", scope.key_of("pace"), "", 0.0)
             self.limiter.on_heard(scope, self._ask_store("pace", "keep", hear))
 
@@ -255,6 +259,8 @@ class SharedLimits:
             if doing not in {"take", "keep"} or not isinstance(error, TimeoutError):
                 warn_of_store(self._store, doing, error)
             self._tell_failure(what, doing, type(error).__name__)
+            if doing == "keep":  # it is asked as often as for slots, and each time is a warning
+                self._is_mute_until = self._clock.monotonic() + AWAY_SECONDS
             return None
 
     def _tell_failure(self, what: str, doing: str, name: str) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from .._admission.declared_limits import Demand
@@ -11,15 +12,39 @@ from .._core.validation import ConfigurationError, is_finite
 from .._errors import AuthRetryError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from requests import PreparedRequest
 
+    from .._admission.rate_limiter import RateLimiter
     from .._core.declared import Rate
     from .._core.target import Target
     from .._shared import SharedState
 
+T = TypeVar("T")
+
+_around: ContextVar[tuple[tuple[RateLimiter, Demand], ...]] = ContextVar(
+    "requests_authretry attempts around a call", default=()
+)
+"""The attempts in which a call is made: by a token source, a signer or a body that is read."""
+
+
+def inside(
+    limiter: RateLimiter, demand: Demand, attempt: Callable[..., T], *arguments: object
+) -> T:
+    """Make an attempt, and let the calls that are made in it know that they are."""
+    reset = _around.set((*_around.get(), (limiter, demand)))
+    try:
+        return attempt(*arguments)
+    finally:
+        _around.reset(reset)
+
 
 def demand_of(shared: SharedState, request: PreparedRequest, target: Target) -> Demand:
     """Return what a request asks of the declared limits.
+
+    A request that is sent in the midst of an attempt to the same origin, with the same credential,
+    is part of this attempt: one attempt at a time would else wait for itself.
 
     Args:
         shared: What calls with the same settings share.
@@ -35,7 +60,19 @@ def demand_of(shared: SharedState, request: PreparedRequest, target: Target) -> 
     path = _path_of(request.url or "")
     covering = (rate for rate in limits.rates if rate.covers(path))
     costs = ((rate, _cost(rate, request)) for rate in covering)
-    return Demand(target, tuple(pair for pair in costs if pair[1] > 0), limits.concurrency)
+    concurrency = None if _is_part_of_another(shared.limiter, target) else limits.concurrency
+    return Demand(target, tuple(pair for pair in costs if pair[1] > 0), concurrency)
+
+
+def _is_part_of_another(limiter: RateLimiter, target: Target) -> bool:
+    """Whether a request is sent in the midst of an attempt that counts as under way for it."""
+    place = limiter, target.origin, target.credential
+    return any(
+        (its_limiter, demand.target.origin, demand.target.credential) == place
+        # A renewal in the background takes the context with it, and may outlast the call.
+        and demand.life.is_led()
+        for its_limiter, demand in _around.get()
+    )
 
 
 def _path_of(url: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from requests import RequestException, Response
@@ -13,6 +14,7 @@ from .._core.records import FINAL, Reason, Retry, Stop, seconds_text
 from .._core.target import origin_name
 from .._errors import AuthRetryError
 from .attempt_log import CALL
+from .declared import inside
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +63,8 @@ def send_until_done(
                 return _not_sent(call, request, result, admitted)
             permit = admitted
         options["timeout"] = call.limited(timeout)
-        result, decision, failed = call.attempt(request, transmit, permit, options)
+        attempt = call.attempt if demand is None else partial(inside, limiter, demand, call.attempt)
+        result, decision, failed = attempt(request, transmit, permit, options)
         if demand is not None:  # before listeners hear of it, which may make calls of their own
             limiter.end_attempt(demand)
         if isinstance(decision, Stop):

@@ -10,6 +10,8 @@ answer to a request that left later is counted:
 - Then the rate is measured: the requests that passed, divided by the time in which so many were
   due. Each further refusal measures it again, with all answers since. The pace stays a little below
   the rate, and rises the faster the fewer answers the rate rests on.
+- While all requests are refused, there is nothing to measure: a window of the server may be spent,
+  or it sheds all load. Each refusal halves the pace. The first success begins a slow start.
 
 Not every refusal comes of our rate: servers refuse to shed load, too. So a refusal lowers the pace
 only as far as the rate is the cause:
@@ -84,17 +86,30 @@ rests on this many times those requests, at least."""
 RAREST_SECONDS: Final = 60.0
 """And on as many requests as pass in this time, at most."""
 
+OUTGROWN: Final = 3.0
+"""Times its measured rate to which a pace below `FIRST_RATE` may rise without a refusal. Then the
+limit is another one than was measured, and is searched."""
+
 STEEPEST: Final = 0.3
 """Share of the pace that remains after one refusal, at least."""
 
-STEEPEST_IN_VAIN: Final = 0.5
-"""The same while nothing has passed: then only half of the pace can be shown to be too fast."""
+STEEPEST_IN_VAIN, LEAST_IN_VAIN = 0.5, 0.2
+"""Share of the pace that remains after a refusal while nothing passes, and the lowest pace then. So
+the time to the next request is about as long as nothing has passed, or five seconds: a server that
+is back is soon found."""
+
+IN_VAIN, IN_VAIN_AT_FIRST = 8, 2
+"""Refusals in a row after which nothing seems to pass; in a search that nothing has passed yet."""
 
 SAME: Final = 0.75
 """A pace that has fallen to less than this share is another one, whose answers are counted anew."""
 
 UNRELATED, UNRELATED_ANSWERS = 3, 8
 """Refusals at the floor, among so many answers, before the search begins again."""
+
+CONFIRMED: Final = 32
+"""First answers of a search which confirm the share that it expects, as far as they have it too: it
+was suspected since many were refused in a short time, and so it may be estimated too high."""
 
 MANY: Final = 3
 """Refusals among the last 16 answers at a steady pace, before the search begins again."""
@@ -120,7 +135,7 @@ SECONDS_KEPT: Final = 600.0
 """Seconds after the last refusal for which the pace is remembered."""
 
 _INSTANT = 1e-6
-_LAST_EIGHT, _LAST_16 = 0xFF, 0xFFFF
+_LAST_EIGHT, _LAST_16, _LAST_32 = 0xFF, 0xFFFF, 0xFFFF_FFFF
 
 
 class Pace(NamedTuple):
@@ -137,8 +152,9 @@ class Pace(NamedTuple):
         spent: Seconds in which so many requests were due, refused ones included.
         basis: Requests that had passed when the rate was measured.
         rises: Successes since then.
-        answers: Answers at this pace.
-        recent: The last 16 of them, a bit for each, 1 for a refusal.
+        answers: Answers at this pace, or in this search.
+        recent: The last 32 of them, a bit for each, 1 for a refusal.
+        in_vain: Refusals in a row.
         expected: The share of answers that are refusals whatever our rate.
         caution: Share of the usual growth in a search.
         patience: Answers before the search begins again.
@@ -157,6 +173,7 @@ class Pace(NamedTuple):
     rises: float = 0
     answers: int = 0
     recent: int = 0
+    in_vain: int = 0
     expected: float = 0.0
     caution: float = 1.0
     patience: int = UNRELATED_ANSWERS
@@ -171,6 +188,17 @@ class Pace(NamedTuple):
         caught_up = CATCHING_UP * max(1 - self.rate / FIRST_RATE, 0.0) * self.rises
         pace = self.rate * (BELOW + RISE * risen * risen) + caught_up
         return min(max(pace, LEAST_RATE), MOST_RATE)
+
+    @property
+    def passes_nothing(self) -> bool:
+        """Whether the answers say that the server refuses all requests, however slow they come."""
+        is_first = self.is_searching and not self.passed and not self.expected
+        return self.in_vain >= (IN_VAIN_AT_FIRST if is_first else IN_VAIN)
+
+    @property
+    def is_slow_start(self) -> bool:
+        """Whether requests pass again after a time in which none did."""
+        return self.is_searching and not self.expected and self.rate < FIRST_RATE
 
     @property
     def ends(self) -> float:
@@ -194,13 +222,33 @@ def on_passed(pace: Pace, began: float, now: float, *, is_used: bool) -> Pace:
     """
     if pace.rate == inf or began <= pace.since:
         return pace
+    was_in_vain = pace.passes_nothing
     pace = _counted(pace, began, now, is_refused=False)
+    if was_in_vain:
+        pace = pace._replace(recent=0)
     if not is_used:
         return pace
     if not pace.is_searching:
-        return pace._replace(rises=pace.rises + 1)
-    growth = min(GROWTH * pace.rate, IN_FLIGHT / max(now - began, _INSTANT))
-    return pace._replace(rate=min(pace.rate + pace.caution * growth, MOST_RATE))
+        pace = pace._replace(rises=pace.rises + 1)
+        is_outgrown = OUTGROWN * pace.rate < pace.allowed < FIRST_RATE
+        return _search(pace, now) if is_outgrown else pace
+    return pace._replace(rate=min(pace.rate + _growth(pace, now - began), MOST_RATE))
+
+
+def _growth(pace: Pace, took: float) -> float:
+    """Return the requests a second that a success adds to the pace of a search.
+
+    Below `FIRST_RATE` it is a slow start, which adds one request to those under way.
+
+    Args:
+        pace: The pace.
+        took: Seconds from the request to its answer.
+    """
+    under_way = 1 / max(took, _INSTANT)
+    growth = pace.caution * min(GROWTH * pace.rate, IN_FLIGHT * under_way)
+    if not pace.is_slow_start:
+        return growth
+    return max(min(pace.rate, under_way, FIRST_RATE - pace.rate), growth)
 
 
 def on_refused(pace: Pace, began: float, now: float, cool_down: float) -> Pace:
@@ -219,6 +267,8 @@ def on_refused(pace: Pace, began: float, now: float, cool_down: float) -> Pace:
     if began <= pace.since:
         return pace
     pace = _counted(pace, began, now, is_refused=True)._replace(refused_at=now)
+    if pace.passes_nothing:
+        return _in_vain(pace, began, now)
     if pace.is_searching:
         return _end_of_search(pace, began, now) if _is_too_fast(pace) else pace
     share = _unrelated_share(pace)
@@ -238,12 +288,46 @@ def _counted(pace: Pace, began: float, now: float, *, is_refused: bool) -> Pace:
     )
     if not pace.is_searching and floor.allows(sent_at, now):
         floor = floors.on_answer(floor, is_refused=is_refused)
-    return pace._replace(
+    pace = pace._replace(
         passed=passed,
         spent=spent,
         answers=pace.answers + 1,
-        recent=(pace.recent << 1 | is_refused) & _LAST_16,
+        recent=(pace.recent << 1 | is_refused) & _LAST_32,
+        in_vain=pace.in_vain + 1 if is_refused else 0,
         floor=floor,
+    )
+    return _confirmed(pace) if pace.expected and pace.answers == CONFIRMED else pace
+
+
+def _confirmed(pace: Pace) -> Pace:
+    """Expect no larger share than the first answers have; one of them may always be a refusal."""
+    share = max(pace.recent.bit_count(), 1) / CONFIRMED
+    return pace._replace(expected=min(pace.expected, share))
+
+
+def _in_vain(pace: Pace, began: float, now: float) -> Pace:
+    """Halve the pace as nothing passes, and search the rate anew from there.
+
+    Requests under way left at the pace from before: their refusals do not halve it again.
+    """
+    rate = max(STEEPEST_IN_VAIN * pace.allowed, min(pace.allowed, LEAST_IN_VAIN))
+    return _search(pace, now)._replace(rate=rate, floor=Floor(since=began))
+
+
+def _search(pace: Pace, now: float) -> Pace:
+    """Begin another search at the pace."""
+    return pace._replace(
+        is_searching=True,
+        rate=pace.allowed,
+        since=now,
+        changed=now,
+        before=pace.allowed,
+        passed=0.0,
+        spent=0.0,
+        answers=0,
+        recent=0,
+        expected=0.0,
+        caution=1.0,
     )
 
 
@@ -262,7 +346,7 @@ def _unrelated_share(pace: Pace) -> float:
 
     0.0: too few answers tell, or the share is small, or too large.
     """
-    floor, refused, share = pace.floor, pace.recent.bit_count(), 0.0
+    floor, refused, share = pace.floor, (pace.recent & _LAST_16).bit_count(), 0.0
     if floor.refused >= UNRELATED and floor.answers >= pace.patience:
         share = floor.refused / floor.answers
     elif refused >= MANY and pace.answers >= STEADY * pace.patience:
@@ -275,17 +359,8 @@ def _search_again(pace: Pace, share: float, began: float, now: float) -> Pace:
 
     The floor is measured anew: if the limit has been lowered since, it was wrong.
     """
-    return pace._replace(
-        is_searching=True,
-        rate=pace.allowed,
-        since=now,
-        changed=now,
-        before=pace.allowed,
-        passed=0.0,
-        spent=0.0,
-        recent=0,
+    return _search(pace, now)._replace(
         expected=share,
-        caution=1.0,
         patience=min(2 * pace.patience, MOST_PATIENCE),
         floor=Floor(since=began),
     )
@@ -297,8 +372,7 @@ def _end_of_search(pace: Pace, began: float, now: float) -> Pace:
     A floor that was measured in a search which expected refusals is not believed: they do not show
     that the bucket was empty.
     """
-    steepest = STEEPEST if pace.passed else STEEPEST_IN_VAIN
-    rate = max(pace.passed / pace.spent, steepest * pace.rate, LEAST_RATE)
+    rate = max(pace.passed / pace.spent, STEEPEST * pace.rate, LEAST_RATE)
     passed = min(pace.passed, CARRIED)
     return pace._replace(
         is_searching=False,
@@ -320,8 +394,7 @@ def _end_of_search(pace: Pace, began: float, now: float) -> Pace:
 def _measured(pace: Pace, began: float, now: float, cool_down: float) -> Pace:
     """Measure the rate after a refusal."""
     allowed, floor = pace.allowed, pace.floor
-    steepest = STEEPEST if pace.passed else STEEPEST_IN_VAIN
-    least = max(steepest * allowed, floor.believed(now), LEAST_RATE)
+    least = max(STEEPEST * allowed, floor.believed(now), LEAST_RATE)
     rate = max(pace.passed / pace.spent, least)
     if began >= pace.changed:
         pace = pace._replace(changed=now, before=allowed)

@@ -14,7 +14,7 @@ import json
 from math import inf
 from typing import Final, NamedTuple
 
-from .pace import CARRIED, LEAST_RATE, MOST_RATE, SECONDS_KEPT, Pace
+from .pace import CARRIED, FIRST_RATE, LEAST_RATE, MOST_RATE, SECONDS_KEPT, Pace
 from .validation import is_finite
 
 TOLD_SECONDS: Final = SECONDS_KEPT
@@ -143,6 +143,11 @@ def with_others(before: Pace, after: Pace, share: float) -> Pace:
     """
     if after is before:
         return after
+    if after.is_searching and not before.is_searching:
+        return after
+    if before.is_slow_start:  # the other processes have as many successes, and do not hear of them
+        rate = before.rate + (after.rate - before.rate) / share
+        return after._replace(rate=max(min(rate, FIRST_RATE), after.rate))
     if after.is_searching:
         slower = min(SLOWER / after.caution, 1.0)
         return after._replace(rate=before.rate + slower * (after.rate - before.rate))

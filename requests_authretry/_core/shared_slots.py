@@ -24,6 +24,10 @@ LATEST_SECONDS: Final = 0.05
 AWAY_SECONDS: Final = 5.0
 """Seconds for which a store that is away is not asked for slots."""
 
+FARTHEST_SECONDS: Final = 60.0
+"""Seconds from now in which a slot is used at the latest. One that lies further ahead was taken
+while the pace of the fleet was low, or a record is broken: calls would miss their deadlines."""
+
 LATE: Final = 0.03
 """Seconds for which slots of the past may be taken: those that an ask on its way would miss."""
 

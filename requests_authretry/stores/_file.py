@@ -135,9 +135,12 @@ class FileStore(CopiedAsItself):
             OSError: That file cannot be read or written, or is not ours.
             TimeoutError: Another process is writing it and does not end within 50 ms.
         """
-        if not bounded(seconds):  # the file is whole at any time: no lock
+        if not bounded(seconds):
             limits = FileStore(f"{self.path}.limits")
-            return kept(limits._records(), key, text, 0.0, self._clock.time())[0]
+            # Processes look often, so mostly without the lock. A file that looks torn may be whole
+            # under the lock: it is written in place.
+            with suppress(_TornError):
+                return kept(limits._records(), key, text, 0.0, self._clock.time())[0]
         return self._change_limits(lambda there, now: kept(there, key, text, seconds, now))
 
     @property

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from contextvars import Context, copy_context
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
+from requests.auth import AuthBase
 
 from requests_authretry import (
     AttemptEnded,
@@ -30,6 +32,7 @@ from requests_authretry._admission.outage_tracker import OutageTracker
 from requests_authretry._admission.waiting import Waiter
 from requests_authretry._core.outage import DOWN
 from requests_authretry._core.target import Target
+from requests_authretry._shared import SharedState
 from requests_authretry.testing import FakeClock, ScriptedAdapter
 from tests.call.test_lifecycle import Child
 from tests.support.limits import ONCE, crowd
@@ -588,6 +591,75 @@ def test_the_wait_is_told_as_pacing() -> None:
     session.get(API)
     [wait] = [step for step in explain(session.get(API)).steps if hasattr(step, "seconds")]
     assert (wait.reason, wait.seconds) == (Reason.PACING, 2.0)
+
+
+class Signer(AuthBase):
+    """Asks for a key with the session that it signs for.
+
+    Attributes:
+        session: That session.
+        url: Where the key is.
+    """
+
+    session: Session
+    url = f"{API}/key"
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        """Sign a request, and the request for the key as it is."""
+        if request.url != self.url:
+            self.session.get(self.url)
+        return request
+
+
+def test_a_call_in_the_midst_of_an_attempt_is_a_part_of_it() -> None:
+    """A signer that fetches a key with its own session does not wait for its own request."""
+    world, signer = World({}, takes=1.0), Signer()
+    settings = limited(world, Rate(9, per=60.0), concurrency=1, auth=signer, origins=[API])
+    session = signer.session = world.session(settings)
+    world.call(0, "A", "GET /orders", session)
+    world.caller("B", lambda: session.get(f"{API}/other"), at=0.5)
+    world.turns.run()
+    assert [(sent.time, sent.name) for sent in world.sent] == [
+        (0.0, "GET /key"),
+        (1.0, "GET /orders"),
+        (2.0, "GET /key"),
+        (3.0, "GET /other"),
+    ]
+    (queue,) = [each for each in SharedState.of(settings).limiter.declared() if each.scope.rate]
+    assert sum(spent.units for spent in queue.use.spent) == 4, "a rate counts all requests"
+
+
+def test_a_call_to_another_origin_in_the_midst_of_an_attempt_is_no_part_of_it() -> None:
+    """The signer's request waits for the end of the other one there."""
+    world, signer = World({}, takes=1.0), Signer()
+    signer.url = f"{OTHER}/key"
+    settings = limited(world, concurrency=1, auth=signer, origins=[API])
+    session = signer.session = world.session(settings)
+    world.caller("A", lambda: session.get(f"{OTHER}/orders"))
+    world.caller("B", lambda: session.get(f"{API}/orders"), at=0.25)
+    world.turns.run()
+    assert [(sent.time, sent.name) for sent in world.sent] == [
+        (0.0, f"GET {OTHER}/orders"),
+        (1.0, f"GET {OTHER}/key"),
+        (2.0, "GET /orders"),
+    ]
+
+
+def test_a_renewal_that_outlasts_its_call_is_no_part_of_it() -> None:
+    """The attempt that began it has ended, so its requests count as all others do."""
+    context: list[Context] = []
+    world = World({}, takes=1.0)
+
+    def remember(request: PreparedRequest) -> PreparedRequest:
+        context.append(copy_context())
+        return request
+
+    session = world.session(limited(world, concurrency=1, auth=remember, origins=[API]))
+    world.call(0, "A", "GET /a", session)
+    world.call(2, "B", "GET /b", session)
+    world.caller("late", lambda: context[0].run(session.get, f"{API}/late"), at=2.5)
+    world.turns.run()
+    assert times(world) == [0.0, 2.0, 3.0]
 
 
 def demand(number: int, *rates: Rate, concurrency: int | None = None) -> Demand:

@@ -264,3 +264,69 @@ def test_no_request_waits_for_a_store_that_hangs() -> None:
     fleet = Fleet(Bucket(25, 10, tells=False), processes=1, seconds=10.0, prepare=hang).run()
     alone = Fleet(Bucket(25, 10, tells=False), processes=1, seconds=10.0, is_shared=False).run()
     assert fleet.over_ideal <= alone.over_ideal * 1.1
+
+
+class Odd(VirtualStore):
+    """A store that answers what it likes.
+
+    Attributes:
+        answer: What each take answers; an exception is raised by each keep instead.
+        heard: When a pace was asked for, or told.
+    """
+
+    def __init__(self, world: World, answer: Any) -> None:
+        super().__init__(world.turns, world.clock)
+        self.answer = answer
+        self.heard: list[float] = []
+
+    def take(self, *args: Any) -> Any:
+        """Answer whatever is asked."""
+        found = super().take(*args)
+        return found if isinstance(self.answer, Exception) else self.answer
+
+    def keep(self, *args: Any) -> str | None:
+        """Keep a text, or fail."""
+        kept: str | None = super().keep(*args)
+        self.heard.append(self._turns.now)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return kept
+
+
+def ask(answer: Any, calls: int) -> tuple[World, Odd, list[Event]]:
+    """Make calls one after another, of which the first one is refused once."""
+    world = World({"/orders": [429, 200]}, takes=LATENCY)
+    store, events = Odd(world, answer), list[Any]()
+    session = world.session(world.settings(store=store, listeners=[events.append]))
+
+    def work() -> None:
+        for _ in range(calls):
+            assert session.get(f"{API}/orders").ok
+
+    world.caller("A", work)
+    world.turns.run()
+    return world, store, events
+
+
+@pytest.mark.parametrize(
+    "answer", [-1e308, -3600.5, 3600.5, float("nan"), 10**400, "1", None, True], ids=repr
+)
+def test_a_store_that_gives_no_slot_counts_as_away(answer: Any) -> None:
+    """A slot is due an hour from now at most, and an hour ago; and it is a number."""
+    world, _, events = ask(answer, 20)
+    assert len(world.sent) == 21
+    assert StoreFailed("slots", "take", "TimeoutError") in events or answer is None
+
+
+def test_no_slot_is_waited_for_longer_than_a_minute() -> None:
+    """An hour, as where a record is broken, would be too late for all calls."""
+    world, _, _ = ask(3600.0, 3)
+    assert world.turns.now <= 3 * 60.0 + 1.0
+
+
+def test_a_store_that_keeps_no_pace_is_left_alone_for_five_seconds() -> None:
+    """It would be asked with each take: four warnings a second."""
+    _, store, events = ask(OSError("gone"), 400)
+    assert StoreFailed("pace", "keep", "OSError") in events
+    assert len(store.heard) >= 2
+    assert all(later - earlier >= 5.0 for earlier, later in pairwise(store.heard))

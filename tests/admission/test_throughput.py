@@ -165,6 +165,27 @@ def test_one_refusal_is_forgotten_after_20_successes() -> None:
     assert (first < 80, last > 80) == (True, True)
 
 
+# Times in which nothing passes.
+
+
+@pytest.mark.parametrize("seconds", [2.0, 10.0])
+def test_a_server_that_refused_everything_is_used_again_soon(seconds: float) -> None:
+    """As when it sheds all load: twice as long and five seconds later, threads send all they can.
+
+    A search begins again at the rate of all four threads, 80 a second.
+    """
+    load = Load(lambda request: 429 if request.time < seconds else 200)
+    served = load.work(4, 3 * seconds + 10.0)
+    assert len(served) - bisect_left(served, 2 * seconds + 5.0) >= 0.9 * 80 * (seconds + 5.0)
+    assert len(load.sent) - len(served) <= 25, "and few requests are added to its load"
+
+
+def test_refusals_in_waves_cost_some_waits_and_no_pace() -> None:
+    """All is refused in two seconds of 20: in half of the rest threads send all they can."""
+    load = Load(lambda request: 429 if request.time % 20 < 2 else 200)
+    assert len(load.work(4, 100.0)) >= 0.5 * 90 * 80
+
+
 # Faults of all kinds.
 
 MIXED: tuple[tuple[float, Reply], ...] = (

@@ -15,13 +15,17 @@ from requests_authretry._core.pace import (
     BELOW,
     CARRIED,
     CAUTION,
+    CONFIRMED,
     FIRST_RATE,
+    IN_VAIN,
     LEAST_BASIS,
+    LEAST_IN_VAIN,
     LEAST_RATE,
     MANY,
     MOST_PATIENCE,
     MOST_RATE,
     NO_PACE,
+    OUTGROWN,
     RAREST_SECONDS,
     REMEMBERED,
     SECONDS_KEPT,
@@ -126,6 +130,14 @@ GROWS = {
         FIRST_RATE + CAUTION * 4,
     ),
     "until it holds back no call": (SEARCH._replace(rate=0.9 * MOST_RATE), 0.0, MOST_RATE),
+    "in a slow start it doubles": (SEARCH._replace(rate=4.0), 0.05, 8.0),
+    "in a slow start by one under way": (SEARCH._replace(rate=4.0), 0.5, 6.0),
+    "in a slow start to the first rate": (SEARCH._replace(rate=20.0), 0.05, FIRST_RATE),
+    "in no slow start where refusals are expected": (
+        SEARCH._replace(rate=4.0, expected=0.2),
+        0.05,
+        5.0,
+    ),
 }
 
 
@@ -171,7 +183,7 @@ def test_a_search_that_expects_refusals_compares_sixteen_answers(
     So many refusals among the last eight answers do not end it.
     """
     search = SEARCH._replace(expected=0.35)
-    after = refused(passes(search, 16 - refusals), refusals)
+    after = refused(passes(refused(passes(search, 15 - refusals), 4)), refusals - 4)
     assert after.is_searching is not is_over
 
 
@@ -194,6 +206,7 @@ def test_the_end_of_a_search_measures_the_rate() -> None:
         rises=0,
         answers=0,
         recent=0,
+        in_vain=1,
     )
     assert after.allowed == near(0.94 * rate)
 
@@ -204,19 +217,12 @@ def test_the_end_of_a_search_carries_no_more_than_passed() -> None:
     assert (after.passed, after.basis, after.spent) == (3.0, 3.0, near(0.3))
 
 
-STEEP = {
-    "where some passed": (1.0, STEEPEST * 100),
-    "where nothing passed": (0.0, STEEPEST_IN_VAIN * 100),
-}
-
-
-@pytest.mark.parametrize(("passed", "rate"), STEEP.values(), ids=STEEP)
-def test_a_refusal_leaves_a_part_of_the_pace(passed: float, rate: float) -> None:
-    """Of a hundred a second thirty are left, at least; fifty if nothing has passed at all."""
-    search = SEARCH._replace(rate=100.0, passed=passed, spent=1.0, recent=1)
-    assert refused(search).rate == near(rate)
-    measured = MEASURED._replace(rate=100 / BELOW, passed=passed, spent=1.0)
-    assert refused(measured).rate == near(rate)
+def test_a_refusal_leaves_a_part_of_the_pace() -> None:
+    """Of a hundred a second thirty are left, at least."""
+    search = SEARCH._replace(rate=100.0, passed=1.0, spent=1.0, recent=1)
+    assert refused(search).rate == near(STEEPEST * 100)
+    measured = MEASURED._replace(rate=100 / BELOW, passed=1.0, spent=1.0)
+    assert refused(measured).rate == near(STEEPEST * 100)
 
 
 def test_the_floor_of_a_search_counts_unless_refusals_were_expected() -> None:
@@ -310,6 +316,7 @@ def test_a_refusal_measures_the_rate_with_all_answers_since() -> None:
         basis=8.0,
         answers=1,
         recent=1,
+        in_vain=1,
     )
 
 
@@ -446,8 +453,9 @@ def test_another_search_begins_at_the_pace_and_measures_all_anew() -> None:
         refused_at=at,
         passed=0.0,
         spent=0.0,
-        answers=8,
+        answers=0,
         recent=0,
+        in_vain=1,
         expected=3 / 16,
         patience=16,
         floor=Floor(since=NOW + 1),
@@ -467,9 +475,95 @@ def test_a_refusal_in_a_search_begins_no_other_one() -> None:
     assert refused(search) == search._replace(
         recent=0b11111,
         answers=100,
+        in_vain=1,
         spent=1 / FIRST_RATE,
         refused_at=NOW + 1 + TRIP,
     )
+
+
+@pytest.mark.parametrize(
+    ("refusals", "expected"), [(0, 1 / 32), (1, 1 / 32), (4, 4 / 32), (8, 0.19)]
+)
+def test_the_first_answers_of_a_search_confirm_the_share_that_it_expects(
+    refusals: int, expected: float
+) -> None:
+    """Three of sixteen were refused, but only four of the next 32: an eighth is expected then."""
+    early = SEARCH._replace(expected=0.19)
+    for _ in range(refusals):
+        early = passes(refused(early), 2)
+    early = passes(early, CONFIRMED - 1 - 3 * refusals)
+    assert early.expected == 0.19
+    assert passes(early).expected == expected
+    assert passes(passes(early), 99).expected == expected
+
+
+# While nothing passes.
+
+
+def fails(pace: Pace, began: float) -> Pace:
+    """Return the pace after a refusal without a cool-down."""
+    return pacing.on_refused(pace, began, began + TRIP, 0.0)
+
+
+def test_eight_refusals_in_a_row_begin_a_search_at_half_the_pace() -> None:
+    """Whatever has passed before, as at 50 a second: the server serves nothing now."""
+    pace = MEASURED._replace(floor=FLOOR._replace(rate=10.0), passed=40.0, spent=4.0)
+    seventh = refused(pace, IN_VAIN - 1)
+    eighth = refused(seventh)
+    assert not seventh.passes_nothing
+    assert eighth.passes_nothing
+    assert (eighth.is_searching, eighth.passed, eighth.spent) == (True, 0.0, 0.0)
+    assert eighth.rate == near(STEEPEST_IN_VAIN * seventh.allowed)
+    assert eighth.floor == Floor(since=NOW + 1)
+    assert not passes(seventh).in_vain
+
+
+def test_two_refusals_in_a_row_are_enough_where_a_search_has_seen_nothing_pass() -> None:
+    """25 a second, then 12.5, and 6.25 with the next one; where some passed, the rate is known."""
+    pace = fails(fails(SEARCH, NOW + 1), NOW + 2)
+    assert (pace.rate, pace.is_searching, pace.passes_nothing) == (12.5, True, True)
+    assert fails(pace, NOW + 3).rate == 6.25
+    assert not refused(passes(SEARCH), 2).is_searching
+
+
+def test_refusals_of_requests_under_way_do_not_halve_the_pace_again() -> None:
+    """Only a request that left after the pace was halved says that it is too fast."""
+    pace = fails(fails(SEARCH, NOW + 1), NOW + 2)
+    assert fails(pace, pace.since) is pace
+
+
+def test_while_nothing_passes_a_request_is_sent_every_five_seconds() -> None:
+    """However often it is refused; a pace that was slower before stays."""
+    pace = SEARCH
+    for number in range(30):
+        pace = fails(pace, NOW + number + 1)
+    assert pace.allowed == LEAST_IN_VAIN == 1 / 5
+    slow = pace._replace(rate=0.07)
+    assert fails(slow, NOW + 99).allowed == 0.07
+
+
+def test_the_first_success_after_them_begins_a_slow_start() -> None:
+    """From 0.2 a second on it doubles; the refusals before it count no more, the next ones do."""
+    pace = SEARCH._replace(rate=0.2, in_vain=9, recent=0xFFFF)
+    again = passes(pace)
+    assert (again.rate, again.in_vain, again.recent) == (0.4, 0, 0)
+    assert passes(again, 6).rate == FIRST_RATE
+    assert refused(again).is_searching
+    assert not refused(again, 2).is_searching
+
+
+def test_a_pace_that_has_risen_threefold_is_searched() -> None:
+    """Two a second were measured, and 6.1 pass: the limit is another one than it was."""
+    pace = MEASURED._replace(rate=2.0, rises=0)
+    while pace.allowed <= OUTGROWN * 2.0 - 0.1:
+        pace = passes(pace)
+        assert not pace.is_searching
+    risen = passes(pace, 2)
+    assert (risen.is_searching, risen.passed, risen.recent) == (True, 0.0, 0)
+    assert risen.rate > 6.0
+    fast = MEASURED._replace(rate=20.0, rises=200)
+    assert passes(fast).allowed > 60
+    assert not passes(fast).is_searching
 
 
 # All of it.

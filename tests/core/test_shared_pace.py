@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from requests_authretry._core.pace import LEAST_RATE, NO_PACE, Pace
+from requests_authretry._core.pace import FIRST_RATE, LEAST_RATE, NO_PACE, Pace
 from requests_authretry._core.shared_pace import (
     Told,
     adopted,
@@ -144,6 +144,20 @@ def test_a_success_counts_for_those_of_other_processes() -> None:
     assert pace.passed == 14.0
     assert pace.rises == pytest.approx(1.6)
     assert pace.spent == pytest.approx(0.5 + 3 / after.allowed)
+
+
+def test_in_a_slow_start_a_success_counts_for_all_processes() -> None:
+    """From 1 to 2 a second alone: of four processes each has a success, so it is 5 a second."""
+    before = SEARCHING._replace(rate=1.0)
+    assert with_others(before, before._replace(rate=2.0), 0.25).rate == 5.0
+    assert with_others(before, before._replace(rate=2.0), 0.01).rate == FIRST_RATE
+    assert with_others(before, before._replace(rate=26.0), 0.25).rate == 26.0
+
+
+def test_a_search_that_begins_with_a_success_begins_at_its_pace() -> None:
+    """The pace has outgrown what was measured."""
+    after = SEARCHING._replace(rate=6.0)
+    assert with_others(MEASURED._replace(rate=2.0), after, 0.25) is after
 
 
 def test_a_success_that_raises_nothing_counts_for_no_others() -> None:

@@ -403,7 +403,16 @@ def test_a_torn_file_of_slots_is_empty(path: Path) -> None:
     """A power cut may leave half of it: the limits count as idle."""
     Path(f"{path}.limits").write_text('{"requests_authretry": {"slots key": {"kind": "slo')
     store = FileStore(path, FakeClock())
+    assert store.keep("key", "", 0.0) is None
     assert [store.take("key", 1.0, 1, 1) for _ in range(2)] == [0.0, 1.0]
+
+
+def test_a_file_of_slots_may_look_torn_while_it_is_written(path: Path) -> None:
+    """It is written in place: who reads half of it waits for the writer, and reads it again."""
+    Path(f"{path}.limits").write_text('{"requests_authretry": {"kept key": {"kind": "ke')
+    store = FileStore(path)
+    with lock_file(f"{path}.limits.lock", 1.0), pytest.raises(TimeoutError):
+        store.keep("key", "", 0.0)
 
 
 def test_a_file_of_slots_becomes_small_again(path: Path) -> None:

@@ -64,7 +64,9 @@ class RateLimits:
         concurrency: How many attempts may be under way at a time, for each origin and caller. An
             attempt begins when it may be sent; fetching its token is a part of it. It ends when its
             body is read or dropped, when it has failed, or with ``stream=True`` when its headers
-            are there: the body that the caller reads does not count. None: any number.
+            are there: the body that the caller reads does not count. A call that is made in the
+            midst of an attempt, as by a signer with the same session, is part of it. None: any
+            number.
 
     Raises:
         ConfigurationError: A field cannot work; the error names all faults together.
