@@ -9,6 +9,7 @@ mount(session, Settings(token=fetch_token, origins=["https://api.example.com"]))
 
 from __future__ import annotations
 
+import typing as _typing
 from os import environ as _environ
 
 from ._call.adapter import AuthRetryAdapter
@@ -26,7 +27,10 @@ from ._events import (
     AttemptEnded,
     CallEnded,
     CoolingDown,
+    Event,
     GaveUp,
+    Listener,
+    Observed,
     RefreshDeclined,
     RetryScheduled,
     StoreFailed,
@@ -37,7 +41,7 @@ from ._install.install import Installed, install
 from ._install.limits import KnownLimit, Limits
 from ._install.mount import Mounted, mount
 from ._log import show_log as _show_log
-from ._override import override
+from ._override import deadline, override
 from ._protocols import Clock, FetchContext, Store, TokenSource
 from ._settings import Reader as _Reader
 from ._settings import Settings
@@ -56,6 +60,7 @@ __all__ = [
     "Clock",
     "ConfigurationError",
     "CoolingDown",
+    "Event",
     "Explanation",
     "FetchContext",
     "FileStore",
@@ -64,8 +69,10 @@ __all__ = [
     "Jitter",
     "KnownLimit",
     "Limits",
+    "Listener",
     "MemoryStore",
     "Mounted",
+    "Observed",
     "Rate",
     "RateLimits",
     "Reason",
@@ -84,11 +91,28 @@ __all__ = [
     "Wait",
     "Waiting",
     "attempts",
+    "deadline",
     "explain",
     "install",
     "mount",
     "override",
 ]
+
+__version__: str
+
+if not _typing.TYPE_CHECKING:  # with it, type checkers would accept any name
+
+    def __getattr__(name: str) -> str:
+        # At first use: importlib.metadata takes long to import.
+        if name == "__version__":
+            from importlib import metadata
+
+            try:
+                return metadata.version("requests-authretry")
+            except metadata.PackageNotFoundError:
+                return "0+unknown"  # this code was copied, not installed
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 _show_log(_environ)
 

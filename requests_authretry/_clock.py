@@ -25,8 +25,8 @@ class SystemClock:
     """
 
     # The functions themselves: each request asks for the time more than once.
-    time = staticmethod(time)
-    monotonic = staticmethod(monotonic)
+    time: staticmethod[[], float] = staticmethod(time)
+    monotonic: staticmethod[[], float] = staticmethod(monotonic)
 
     def sleep(self, seconds: float, wake: Event | None = None) -> None:
         """Wait, and return early as soon as ``wake`` is set."""

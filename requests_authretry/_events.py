@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,8 @@ from ._warnings import warn_of_async, warn_of_raising
 
 if TYPE_CHECKING:
     from ._core.challenge import StepUp
-    from ._core.records import Attempt, Reason
+    from ._core.observed import Action
+    from ._core.records import Attempt, Reason, Wait
 
 at_work: ContextVar[tuple[object, ...]] = ContextVar("listeners and log at work", default=())
 """What is told or logs something now, in this thread or task."""
@@ -151,12 +152,13 @@ class StoreFailed:
     """The store failed: a token, a cool-down, an outage or a pace stays in this process alone.
 
     Attributes:
-        key: The name the store keeps the token under, ``cool-down``, ``outage``, ``slots`` or
-            ``pace``.
-        doing: What failed: ``lock``, ``read``, ``write``, ``push``, ``take`` or ``keep``. A
-            cool-down or an outage is read by a push of 0.0 seconds: that is ``read``, too.
-        error: The name of the exception's class; ``TimeoutError`` too where slots came after more
-            than 50 ms.
+        key: The name the store keeps the token under, ``cool-down``, ``outage``, ``slots``,
+            ``pace`` or ``declared rate``.
+        doing: What failed: ``lock``, ``read``, ``write``, ``push``, ``take``, ``keep`` or
+            ``reserve``. A cool-down or an outage is read by a push of 0.0 seconds: that is
+            ``read``, too.
+        error: The name of the exception's class; ``TimeoutError`` too where the store took more
+            than 50 ms for slots or a declared rate.
     """
 
     key: str
@@ -208,6 +210,37 @@ class Waiting:
 
 
 @dataclass(frozen=True)
+class Observed:
+    """`Settings(observe=True)`: something that would have been done, and was not.
+
+    Attributes:
+        call: The number of the call in this process, the same in all its events.
+        method: The request's method.
+        url: Its URL without user, query and fragment.
+        action: ``"wait"`` before the request was sent; ``"refuse"`` to send it; ``"attach"`` a
+            credential; ``"renew"`` the token after a 401, and replay; ``"retry"``; or
+            ``"end"`` the call, as it ended.
+        text: The same for people.
+        reason: Why; None where there is no more to say.
+        seconds: How long the call would have waited for it, as far as is known; None for no wait.
+        retry_after: Seconds that a server asked for; None if it named no time.
+        status: The status code of the answer; None before there was one, and if none came.
+        error: The name of the exception's class; None as for ``status``.
+    """
+
+    call: int
+    method: str
+    url: str
+    action: Action
+    text: str
+    reason: Reason | None
+    seconds: float | None
+    retry_after: float | None
+    status: int | None
+    error: str | None
+
+
+@dataclass(frozen=True)
 class AttemptEnded:
     """An attempt is over, and what follows is decided.
 
@@ -236,6 +269,7 @@ class CallEnded:
         error: The name of the exception's class, None if an answer was handed out.
         seconds: How long the call took.
         waited: How much of that it waited.
+        steps: Every attempt and every wait of the call, in order, as in its `Explanation`.
     """
 
     call: int
@@ -246,6 +280,7 @@ class CallEnded:
     error: str | None
     seconds: float
     waited: float
+    steps: tuple[Attempt | Wait, ...] = field(default=(), repr=False)
 
 
 Event = (
@@ -256,10 +291,14 @@ Event = (
     | StoreFailed
     | CoolingDown
     | Waiting
+    | Observed
     | AttemptEnded
     | CallEnded
 )
+"""Any event: `match` tells them apart."""
+
 Listener = Callable[[Event], object]
+"""A function for `Settings(listeners=...)`; what it returns is ignored."""
 
 
 def say(line: str, event: Event) -> None:

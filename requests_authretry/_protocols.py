@@ -36,6 +36,15 @@ class Clock(Protocol):
         """Wait, and return early as soon as ``wake`` is set."""
 
 
+def clock_fault(given: object) -> str | None:
+    """Return the fault of what stands in the place of a clock, otherwise None."""
+    if isinstance(given, type):
+        return f"clock is the class {given.__name__}: give an object of it"
+    if isinstance(given, Clock):
+        return None
+    return "clock must have time(), monotonic() and sleep(seconds, wake=None): write FakeClock()"
+
+
 # Sources read `context.retry.max_attempts` and the like: a context that is made without a policy,
 # as in tests of a source, has the default one and not None. It is imported when such a context is
 # made, as the modules that import this one need no rules of retrying.
@@ -169,6 +178,9 @@ class Store(Protocol):
       above zero, nothing is changed and it returns what is kept; None for nothing. More than an
       hour counts as an hour. What is kept stands apart from records, cool-downs and slots. It
       raises `OSError`. Without it, each process finds the pace of the fleet by itself.
+    * ``reserve``, with which processes keep a declared rate together. `FileStore` and
+      `requests_authretry.redis.RedisStore` have it. Its form is not public, and without it each
+      process keeps its declared rates alone.
     """
 
     def read(self, key: str) -> str | None:

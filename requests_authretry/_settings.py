@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, fields
+from inspect import signature
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from requests.auth import AuthBase
 
 from ._clock import SystemClock
 from ._core.adopt import adopt_fault
+from ._core.arguments import checks_arguments
 from ._core.copying import CopiedAsItself
+from ._core.display import differences, shown
 from ._core.headers.rate_limit_fields import RateLimits
 from ._core.origin import parse_origin
 from ._core.quota import RetryQuota
@@ -23,14 +28,12 @@ from ._core.validation import (
     refuse,
     seconds,
 )
-from ._protocols import Clock, Store, TokenSource
+from ._protocols import Clock, Store, TokenSource, clock_fault
 from ._warnings import is_async, warn_of_async
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
-
-    from requests.auth import AuthBase
 
     from ._events import Listener
 
@@ -40,6 +43,20 @@ Timeout = float | tuple[float | None, float | None]
 _NO_ORIGINS = (
     "origins are missing: without them the credentials would go to every host this session talks "
     "to, redirects included; name the origins they belong to: origins=['https://api.example.com']"
+)
+
+
+_WAYS = {
+    "retry": "write RetryPolicy(max_attempts=3), or RetryPolicy.from_urllib3(...) for the value of "
+    "an adapter's max_retries",
+    "limits": "write RateLimits(rates=[Rate(10, per=1.0)])",
+    "quota": "write RetryQuota(capacity=500)",
+}
+
+
+_SOURCES = (
+    "write from_credentials(...) for a credential object of another library, "
+    "auth=HTTPBasicAuth(...) for a name and a password"
 )
 
 
@@ -74,7 +91,12 @@ class _BesidesFields:
     _import_reader: ClassVar[Callable[[], Reader]]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+PARTS = {"retry": RetryPolicy, "limits": RateLimits, "quota": RetryQuota}
+"""The records that the settings consist of."""
+
+
+@checks_arguments(**PARTS)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Settings(_BesidesFields, CopiedAsItself):
     """All settings. Immutable, validated when made, safe to share between threads.
 
@@ -101,6 +123,9 @@ class Settings(_BesidesFields, CopiedAsItself):
             set becomes the first token, and is replaced once it is refused; ``"retries"``, the
             ``max_retries`` of a mounted adapter becomes the policy for requests through it. True:
             both.
+        observe: Whether to change nothing: each call goes out as it would without this library,
+            and `explain`, listeners and log tell what would have been done. For a first look at an
+            old code base.
         sites: Settings of their own for requests to their origins, in place of these; each origin
             belongs to one site.
         clock: Where time comes from; another one in tests, see `requests_authretry.testing`.
@@ -109,17 +134,18 @@ class Settings(_BesidesFields, CopiedAsItself):
         ConfigurationError: A field cannot work; all faults are named together.
     """
 
-    token: TokenLike | None = field(default=None, repr=False)
+    token: TokenLike | None = None
     origins: Collection[str] = ()
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     limits: RateLimits = field(default_factory=RateLimits)
     quota: RetryQuota = field(default_factory=RetryQuota)
     store: Store | None = None
-    auth: AuthBase | None = field(default=None, repr=False)
+    auth: AuthBase | None = None
     timeout: Timeout | None = None
-    listeners: Collection[Listener] = field(default=(), repr=False)
+    listeners: Collection[Listener] = ()
     allow_http: bool = False
     adopt: bool | Collection[str] = False
+    observe: bool = False
     sites: Collection[Settings] = ()
     clock: Clock = field(default_factory=SystemClock)
 
@@ -179,6 +205,12 @@ class Settings(_BesidesFields, CopiedAsItself):
         """
         return cls._import_reader().load_env(environ)
 
+    def __repr__(self) -> str:
+        """Show whether there is a token, and what else differs from the defaults; no secret."""
+        token = "<set>" if isinstance(self.token, Token) else shown(self.token)
+        others = (each for each in differences(self) if not each.startswith("token="))
+        return f"{type(self).__name__}({', '.join([f'token={token}', *others])})"
+
     def __getstate__(self) -> dict[str, object]:
         """Pickle the fields, without the state that sessions share in this process."""
         return {item.name: getattr(self, item.name) for item in fields(self)}
@@ -191,44 +223,65 @@ class Settings(_BesidesFields, CopiedAsItself):
 
 def _faults(given: Any) -> Iterable[str | None]:
     yield _token_fault(given.token)
-    yield instance("retry", given.retry, RetryPolicy)
-    yield instance("limits", given.limits, RateLimits)
-    yield instance("quota", given.quota, RetryQuota)
-    for name in ("token", "store", "auth", "clock"):
+    for part, record in PARTS.items():
+        yield instance(part, getattr(given, part), record, _WAYS[part])
+    for name in ("token", "store", "auth"):
         if isinstance(value := getattr(given, name), type):
             yield f"{name} is the class {value.__name__}: give an object of it"
     if given.store is not None and not isinstance(given.store, Store):
         kind = type(given.store).__name__
-        yield f"store must have read, write, lock and push, which {kind} has not"
+        ways = "write FileStore('~/.my-app/tokens.json'), MemoryStore() or RedisStore(...)"
+        yield f"store must have read, write, lock and push, which {kind} has not: {ways}"
     if given.auth is not None and not callable(given.auth):
-        yield f"auth must be an AuthBase, not {type(given.auth).__name__}"
+        kind = type(given.auth).__name__
+        way = "write HTTPBasicAuth(user, password), or token=... for a token"
+        yield f"auth must be an AuthBase, not {kind}: {way}"
     yield _timeout_fault(given.timeout)
     if isinstance(given.listeners, tuple) and not all(map(callable, given.listeners)):
-        yield "listeners must all be callable"
+        yield "listeners must all be callable: write the functions themselves, as [print]"
     yield adopt_fault(given.adopt, has_token=given.token is not None)
     yield flag("allow_http", given.allow_http)
-    if isinstance(given.limits, RateLimits) and any(
-        is_async(each.cost) for each in given.limits.rates
-    ):
-        yield "limits.rates: a cost is an async function: give one that returns the number itself"
+    yield flag("observe", given.observe)
+    if isinstance(given.limits, RateLimits):
+        yield from _limits_faults(given.limits)
     if isinstance(given.sites, tuple):
         yield from _site_faults(given.sites)
-    if not isinstance(given.clock, Clock):
-        yield "clock must have time(), monotonic() and sleep(seconds, wake=None)"
+    yield clock_fault(given.clock)
+
+
+def _limits_faults(limits: RateLimits) -> Iterable[str]:
+    if any(is_async(each.cost) for each in limits.rates):
+        yield "limits.rates: a cost is an async function: give one that returns the number itself"
+    if limits.identity is not None and is_async(limits.identity):
+        yield "limits.identity is an async function: give one that returns the text itself"
 
 
 def _token_fault(token: object) -> str | None:
-    if token is None or isinstance(token, Token):
-        return None
+    if token is None or isinstance(token, (Token, type)):
+        return None  # a class is refused as one
+    name = type(token).__name__
     fetch = getattr(token, "fetch", token)
+    if isinstance(token, AuthBase):
+        return f"token is an AuthBase, {name}: write auth=... for it"
     if not callable(fetch):
-        return (
-            f"token must be a str, a Token, a function or a TokenSource, not {type(token).__name__}"
-        )
+        return f"token must be a str, a Token, a function or a TokenSource, not {name}: {_SOURCES}"
     if is_async(fetch):
         return "token is an async function: give one that returns the token itself"
     if not isinstance(getattr(token, "store_key", ""), str):
         return "token has a store_key that is no str"
+    return _call_fault(fetch, is_source=fetch is not token)
+
+
+def _call_fault(fetch: Callable[..., object], *, is_source: bool) -> str | None:
+    """Return why a function or the ``fetch`` of a source cannot be called as they are."""
+    try:
+        signature(fetch).bind(*[None] * is_source)
+    except ValueError:  # a function of C says nothing of its arguments
+        return None
+    except TypeError:
+        if is_source:
+            return "token has a fetch that takes no context: write def fetch(self, context)"
+        return "token is a function that needs arguments: give one that is called without any"
     return None
 
 
@@ -236,7 +289,7 @@ def _site_faults(sites: tuple[object, ...]) -> Iterable[str]:
     known: set[str] = set()
     for site in sites:
         if not isinstance(site, Settings):
-            yield f"sites takes Settings, not {type(site).__name__}"
+            yield f"sites takes Settings, not {type(site).__name__}: write sites=[Settings(...)]"
             continue
         if site.sites:
             yield "sites: a site has no sites of its own"
@@ -252,5 +305,7 @@ def _timeout_fault(timeout: object) -> str | None:
     parts = timeout if isinstance(timeout, tuple) else (timeout,)
     if isinstance(timeout, tuple) and len(parts) != 2:  # noqa: PLR2004 (connect, read)
         return "timeout must be a number of seconds or a pair (connect, read)"
+    if isinstance(timeout, list):
+        return "timeout must be a number of seconds or a pair: write (connect, read), no list"
     given = (seconds("timeout", part, positive=True) for part in parts if part is not None)
     return next(filter(None, given), None)

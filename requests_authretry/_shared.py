@@ -31,11 +31,15 @@ class SharedState:
 
     Attributes:
         settings: The settings it belongs to.
+        observes: Whether calls are only observed.
+        active: What of the settings is in force: if calls are only observed, no credential, no
+            timeout and no store. They share nothing with other calls then.
         clock: Their clock, nearer at hand.
         deadline_seconds: Seconds for a whole call.
         ends_reads: Whether the user set that deadline, so that reads and writes end with it.
         has_credentials: Whether there are credentials at all.
         declares_limits: Whether there are declared limits, so that every attempt asks them.
+        is_plain: Whether calls are sent without asking these, and are not only observed.
         changes_requests: Whether requests get a key, or have their bodies kept.
         origins: Where they may go.
         prefixes: The same, as most URLs that may carry them begin.
@@ -51,7 +55,12 @@ class SharedState:
     """
 
     def __init__(self, settings: Settings, base: SharedState | None = None) -> None:
-        self.settings = settings
+        self.settings, self.observes = settings, settings.observe
+        if settings.observe:
+            settings = _harmless(settings)
+        if base is not None and base.observes != self.observes:
+            base = None
+        self.active = settings
         self.clock = settings.clock
         self.has_credentials = settings.token is not None or settings.auth is not None
         self.changes_requests = settings.retry.idempotency_key or settings.retry.buffer_bodies > 0
@@ -66,6 +75,7 @@ class SharedState:
         self.declares_limits = (
             bool(settings.limits.rates) or settings.limits.concurrency is not None
         )
+        self.is_plain = not (self.declares_limits or self.observes)
         self.auth = settings.auth
         self._signer = _name_of_signer(settings.auth)
         self.deadline_seconds = settings.retry.deadline
@@ -74,7 +84,7 @@ class SharedState:
         self.prefixes = tuple(f"{origin}/" for origin in settings.origins)
         is_http = any(origin.startswith("http://") for origin in settings.origins)
         self.is_on_loopback = is_http and not settings.allow_http
-        sites = ((origin, site) for site in settings.sites for origin in site.origins)
+        sites = ((origin, site) for site in self.settings.sites for origin in site.origins)
         self.sites = {Origin.of(origin): SharedState.of(site) for origin, site in sites}
 
     @property
@@ -121,6 +131,12 @@ def derived(settings: Settings, **changes: Any) -> Settings:
     return other
 
 
+def _harmless(settings: Settings) -> Settings:
+    """Return settings that learn from answers, and do nothing else."""
+    none: dict[str, Any] = {"token": None, "auth": None, "store": None, "timeout": None}
+    return replace(settings, **none, adopt=False, listeners=(), sites=())
+
+
 def _token_manager(settings: Settings, base: SharedState | None) -> TokenManager | None:
     """Make what keeps the token; None without one.
 
@@ -165,7 +181,7 @@ def _inherited(
     """Return the parts of a base that serve these settings too, None for each other part."""
     if base is None:
         return None, None, None
-    old = base.settings
+    old = base.active
     is_together = settings.store is old.store and settings.clock is old.clock
     is_one_token = settings.token is old.token and settings.origins == old.origins
     return (

@@ -10,7 +10,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ._core.arguments import checks_arguments
 from ._core.copying import CopiedAsItself
+from ._core.validation import refuse, text
 from .stores._lockfile import file_name, lock_file
 from .stores._memory import MemoryStore
 
@@ -23,6 +25,7 @@ except ImportError:
     ) from None
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from contextlib import AbstractContextManager
 
     from keyring.backend import KeyringBackend
@@ -41,6 +44,7 @@ _PLAIN = re.compile(r"[ -@\[-~]+")
 _ODD = re.compile(r"[^ -~]")
 
 
+@checks_arguments()
 class KeyringStore(CopiedAsItself):
     """Keeps tokens in the user's keyring, for all processes of one user that name one service.
 
@@ -62,11 +66,15 @@ class KeyringStore(CopiedAsItself):
         service: What the keyring shows as the owner of the tokens; the key stands as the user,
             with a hash behind it where it has capitals or odd characters.
         backend: The keyring to use; None: the one that `keyring.get_keyring` finds.
+
+    Raises:
+        ConfigurationError: The service has no name, or the backend is none.
     """
 
     def __init__(
         self, service: str = "requests_authretry", *, backend: KeyringBackend | None = None
     ) -> None:
+        refuse("KeyringStore", _faults(service, backend))
         self._service = service
         self._backend = backend
         self._cool_downs = MemoryStore()
@@ -131,6 +139,14 @@ class KeyringStore(CopiedAsItself):
             except Exception as error:  # noqa: BLE001 (backends raise what they like)
                 failure = f"{method} of the keyring failed with {type(error).__name__}"
                 raise OSError(failure) from None
+
+
+def _faults(service: object, backend: Any) -> Iterable[str | None]:
+    yield text("service", service)
+    if backend is not None and not hasattr(backend, "get_password"):
+        yield f"backend must be a keyring backend, not {type(backend).__name__}"
+    elif isinstance(backend, type):
+        yield f"backend is the class {backend.__name__}: give an object of it"
 
 
 def _lock_path(name: str) -> str:

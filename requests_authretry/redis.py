@@ -8,20 +8,26 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from contextlib import contextmanager, suppress
 from functools import partial
 from inspect import iscoroutinefunction
+from itertools import islice
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from ._core.arguments import checks_arguments
 from ._core.bounds import MAX_COOL_DOWN_SECONDS
 from ._core.copying import CopiedAsItself
+from ._core.declared import EVEN, PARTS
 from ._core.gcra import MAX_LEAD, ask_for
+from ._core.reservations import Reserved, held_seconds, window_seconds
 from ._core.token import secret
 from ._core.validation import instance, refuse, seconds
 from .stores._cool_downs import FORMAT, bounded
 from .stores._lockfile import file_name
+from .stores._rates import FORMAT as RATES_FORMAT
 from .stores._slots import FORMAT as SLOTS_FORMAT
 
 try:
@@ -38,6 +44,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from redis.lock import Lock
+
+    from ._core.reservations import Ask
 
 __all__ = ["RedisStore"]
 
@@ -105,6 +113,104 @@ A key lives until all that it says is that the limit is idle.
 """
 
 
+_RESERVE = """
+local there, ask = redis.pcall('GET', KEYS[1]), cjson.decode(ARGV[1])
+local time = redis.call('TIME')
+local book = {full = -1e9, spent = {}, held = {}, since = time[1], micros = time[2]}
+if type(there) == 'string' and there:find('^%s*{') then
+    local is_json, record = pcall(cjson.decode, there)
+    if is_json and (record.kind ~= ask.kind or record.version ~= ask.version) then
+        return redis.error_reply('OTHER release')
+    elseif is_json then
+        book = record
+    end
+end
+local passed = math.max(time[1] - book.since + (time[2] - book.micros) / 1e6, 0)
+local interval, full, spent = ask.per / ask.limit, book.full - passed, {}
+local is_bucket = ask.burst > 0
+for _, each in ipairs(book.spent) do
+    if each[2] - passed + ask.per > 0 then
+        table.insert(spent, {each[1] - passed, each[2] - passed, each[3]})
+    end
+end
+local function count(at, units)
+    if is_bucket then
+        full = math.max(full, at) + units * interval
+        return
+    end
+    if at + ask.per <= 0 then return end
+    local place = #spent
+    while place > 0 and spent[place][1] > at do place = place - 1 end
+    local before = spent[place]
+    if before and at < before[1] + ask.per / ask.parts then
+        before[2], before[3] = math.max(before[2], at), before[3] + units
+    else
+        table.insert(spent, place + 1, {at, at, units})
+    end
+end
+local function free_in()
+    if is_bucket then return math.max(full - (ask.burst - ask.least) * interval, 0) end
+    local missing, at = ask.least - ask.limit * ask.even, 0
+    for _, each in ipairs(spent) do missing = missing + each[3] end
+    for _, each in ipairs(spent) do
+        if missing <= 0 then break end
+        at, missing = math.max(each[2] + ask.per, 0), missing - each[3]
+    end
+    return at
+end
+local function room(at)
+    if is_bucket then return ask.burst - math.max(full - at, 0) / interval end
+    local found = ask.limit
+    for _, each in ipairs(spent) do
+        if each[2] + ask.per > at then found = found - each[3] end
+    end
+    return found
+end
+local function count_all(entries, time_of)
+    table.sort(entries, function(one, other) return one[1] < other[1] end)
+    for _, each in ipairs(entries) do count(time_of(each[1]), each[2]) end
+end
+local sent, held, counted = {}, {[ask.holder] = ask.held}, {}
+for _, each in ipairs(ask.used) do
+    if each[1] > -ask.life then table.insert(sent, each) end
+end
+for holder, pieces in pairs(book.held) do
+    local left = {}
+    for _, each in ipairs(holder ~= ask.holder and pieces or {}) do
+        local at = each[1] - passed
+        table.insert(at > -ask.life and left or sent, {at, each[2]})
+    end
+    if #left > 0 then held[holder] = left end
+end
+count_all(sent, function(at) return at end)
+local settled = {full, cjson.encode(spent)}
+for _, pieces in pairs(held) do
+    for _, each in ipairs(pieces) do table.insert(counted, each) end
+end
+count_all(counted, function(at) return math.min(at + ask.ahead, math.max(at, 0)) end)
+local found, wanted = {}, ask.wanted
+while wanted >= ask.least do
+    local at = free_in()
+    if at > ask.ahead then break end
+    local steps = math.floor(math.min(room(at), wanted) / ask.least * ask.even)
+    local units = math.max(steps, 1) * ask.least
+    count(at, units)
+    table.insert(ask.held, {at, units})
+    table.insert(found, ('%.6f %.17g'):format(at, units))
+    wanted = wanted - units
+end
+local free = free_in()
+if #ask.held == 0 then held[ask.holder] = nil end
+local record = {kind = ask.kind, version = ask.version, since = time[1], micros = time[2]}
+record.full, record.spent, record.held = settled[1], cjson.decode(settled[2]), held
+local life = math.min(math.ceil((math.max(full, 0) + ask.life + ask.per) * 1000), 1e14)
+redis.call('SET', KEYS[1], cjson.encode(record), 'PX', ('%d'):format(life))
+return {('%.6f'):format(free), unpack(found)}
+"""
+"""Reserves units of a declared rate, as `reservations.reserve` does."""
+
+
+@checks_arguments()
 class RedisStore(CopiedAsItself):
     """Keeps tokens, cool-downs and slots in Redis, for machines that name one server and prefix.
 
@@ -230,6 +336,24 @@ class RedisStore(CopiedAsItself):
         _asked(lambda: self._redis().set(self._prefix + name, text, px=life))
         return text
 
+    def reserve(self, key: str, ask: Ask) -> Reserved:
+        """Reserve units of a declared rate, as `Store` says; Redis drops what is over.
+
+        The time is the server's, as with `push`. Needs Redis 5 or newer.
+
+        Raises:
+            OSError: The server is out of reach, or refuses.
+        """
+        constants = {**RATES_FORMAT, "parts": PARTS, "even": EVEN, "burst": ask.burst or 0.0}
+        ahead = held_seconds(ask.rate)
+        times = {"ahead": ahead, "life": ahead + window_seconds(ask.rate)}
+        text = json.dumps({**ask._asdict(), **constants, **times})
+        name = f"{self._prefix}rate:{file_name(key)}"
+        answer = _asked(lambda: self._redis().eval(_RESERVE, 1, name, text))
+        free_in, *found = (part.decode() if isinstance(part, bytes) else part for part in answer)
+        pieces = (map(float, part.split()) for part in found)
+        return Reserved(tuple((at, units) for at, units in pieces), float(free_in))
+
     @property
     def place(self) -> tuple[object, ...]:
         """Name server and prefix: the same for all stores that keep their records there."""
@@ -256,6 +380,27 @@ class RedisStore(CopiedAsItself):
             )
         fields: dict[str, Any] = {"ttl": self._ttl, "lock_ttl": self._lock_ttl}
         return partial(type(self), str(self._url), prefix=self._prefix, **fields), ()
+
+    def _records(self, most: int) -> dict[str, tuple[str, float | None]]:
+        """Return texts by their keys, and for how many seconds each lives; None: for ever.
+
+        Args:
+            most: How many keys are read at most.
+
+        Raises:
+            OSError: The server is out of reach, or refuses.
+        """
+        client, begin = self._redis(), self._prefix
+        pattern = re.sub(r"([*?\[\]\\^])", r"\\\1", begin) + "*"
+        names = _asked(lambda: list(islice(client.scan_iter(match=pattern, count=1000), most)))
+        found: dict[str, tuple[str, float | None]] = {}
+        for name in names:
+            key = (name.decode(errors="replace") if isinstance(name, bytes) else name)[len(begin) :]
+            with suppress(OSError):  # no text: another program's
+                text, life = self.read(key), _asked(partial(client.pttl, name))
+                if text is not None:
+                    found[key] = text, None if life < 0 else life / 1000
+        return found
 
     def _redis(self) -> Any:
         if self._client is None:

@@ -15,6 +15,9 @@ from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 
 from ._clock import SystemClock
+from ._core.arguments import checks_arguments
+from ._core.http import STATUS_CODES
+from ._core.validation import is_finite, refuse
 from ._tokens.families import families
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ _PATIENCE = 60.0
 """Real seconds that a fake clock gives a thread that works for the waiting one."""
 
 
+@checks_arguments()
 class FakeClock:
     """A clock that only moves when somebody waits. Safe to use from many threads.
 
@@ -35,6 +39,9 @@ class FakeClock:
         now: POSIX time in seconds to begin with.
         random: Draws the numbers in [0, 1) that spread waits; ``lambda: 0.0`` takes jitter away.
 
+    Raises:
+        ConfigurationError: An argument cannot work.
+
     Attributes:
         sleeps: Each wait that was asked for, in seconds.
     """
@@ -42,12 +49,23 @@ class FakeClock:
     def __init__(
         self, now: float = 1_000_000_000.0, *, random: Callable[[], float] = random
     ) -> None:
+        start: object = now  # as yet whatever the caller wrote
+        draw: object = random
+        faults = [
+            None if is_finite(start) else f"now must be a finite POSIX time, not {now!r}",
+            None if callable(draw) else "random must be a function: write random=lambda: 0.5",
+        ]
+        refuse("FakeClock", faults)
         self.random = random
         self._began = now
         self._passed = 0.0
         self._lock = Lock()
         self.patience = _PATIENCE
         self.sleeps: list[float] = []
+
+    def __repr__(self) -> str:
+        waits = f"{len(self.sleeps)} wait{'' if len(self.sleeps) == 1 else 's'}"
+        return f"<{type(self).__name__}: {self._passed:g} s passed, {waits}>"
 
     def time(self) -> float:
         """Return the POSIX time in seconds."""
@@ -81,6 +99,9 @@ class ScriptedAdapter(BaseAdapter):
         *script: One item for each attempt: a status code, a pair (status code, headers), a triple
             with a body in bytes, or an exception to raise.
 
+    Raises:
+        ConfigurationError: A line is none of these.
+
     Attributes:
         sent: The requests as they were sent, in order.
     """
@@ -88,9 +109,10 @@ class ScriptedAdapter(BaseAdapter):
     def __init__(self, *script: Line) -> None:
         """Begin at the first line."""
         super().__init__()
+        refuse("ScriptedAdapter", map(_line_fault, script))
         self._script = deque(script)
         self.sent: list[PreparedRequest] = []
-        self.closed = False
+        self.closed: bool = False
 
     def send(self, request: PreparedRequest, *_: Any, **__: Any) -> Response:
         """Answer as the next line of the script says.
@@ -113,9 +135,23 @@ class ScriptedAdapter(BaseAdapter):
         response.request = request
         return response
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {len(self.sent)} sent, {len(self._script)} to come>"
+
     def close(self) -> None:
         """Remember that it was closed."""
         self.closed = True
+
+
+def _line_fault(line: object) -> str | None:
+    status, *others = line if isinstance(line, tuple) and line else (line,)
+    is_status = isinstance(status, int) and not isinstance(status, bool) and status in STATUS_CODES
+    kinds = (Mapping, bytes)
+    fits = is_status and len(others) <= len(kinds) and all(map(isinstance, others, kinds))
+    if fits or isinstance(line, Exception):
+        return None
+    example = "503, (429, {'Retry-After': '1'}), (200, {}, b'body'), requests.ConnectionError()"
+    return f"{line!r} is no line of a script: write ScriptedAdapter({example})"
 
 
 Line = int | tuple[int, Mapping[str, str]] | tuple[int, Mapping[str, str], bytes] | Exception

@@ -14,6 +14,7 @@ from keyrings.alt.file import PlaintextKeyring  # type: ignore[import-untyped]  
 
 from requests_authretry.keyring import KeyringStore
 from tests.support.stores import is_free
+from tests.support.systems import permissions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,6 +78,7 @@ def test_services_are_apart(backend: KeyringBackend) -> None:
         assert (other.read("key"), is_free(other)) == (None, True)
 
 
+@permissions
 def test_where_the_locks_are(backend: KeyringBackend, cache: Path) -> None:
     """Lock files are in the user's cache directory, for nobody else."""
     store = KeyringStore(backend=backend)

@@ -10,6 +10,10 @@ from typing import Any
 
 import pytest
 
+from tests.support.systems import forks
+
+pytestmark = forks  # the tool works on Linux and macOS
+
 TOOLS = Path(__file__).parent.parent / "tools"
 
 LIBRARY = '''

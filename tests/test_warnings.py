@@ -448,7 +448,7 @@ print(get(), get())
 @pytest.mark.parametrize(
     ("chosen", "script", "word"),
     [
-        ("with_token(store=FileStore('/dev/null/t.json'))", "200, refused, 200", "FileStore("),
+        ("with_token(store=FileStore(__file__ + '/t'))", "200, refused, 200", "FileStore("),
         ("with_token(store=keyring.KeyringStore())", "200, refused, 200", "there is no keyring"),
         ("with_token()", "200, refused, 200", "new refresh token"),
         ("listening(lambda event: 1 / 0)", "503, 200, 503, 200", "ZeroDivisionError"),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from .._core.bounds import LEAST_ATTEMPT
 from .._core.http import ABOUT_THE_RESOURCE, FIRST_ERROR, OK
-from .._core.rate_limit import TooLate
+from .._core.rate_limit import AskAgain, TooLate
 from .._core.records import Outcome, Reason, Stop
 from .._core.target import Target
 from .rate_limiter import OwnWait
@@ -120,7 +120,7 @@ class Admission:
         if limits.cool_down and now >= self.limiter.look_at:
             self._shared_limits.look(self.limiter.covering(target))
         if retry is None:
-            self._outages.on_probe_sent(target.endpoint, now)
+            pass  # it waits for the rate limits alone
         elif retry.retry_after is not None or retry.reason is Reason.THROTTLED:
             reason = Reason.RETRY_AFTER if retry.is_as_asked else Reason.BACKOFF
             asked = retry.retry_after if retry.is_as_asked else None
@@ -140,12 +140,38 @@ class Admission:
         )
         if isinstance(numbers, TooLate):
             return Stop(Reason.WAIT_TOO_LONG, numbers.opens_in, numbers.scope)
+        if retry is None:  # only now: a call that a limit has stopped finds out nothing
+            self._outages.on_probe_sent(target.endpoint, self._clock.monotonic())
         # A success has paid for the retry that it releases. All others cost, a probe as well.
         if retry is None or waiter.closed or waiter.released:
             return Permit(target, numbers)
         if self.quotas.pay(target.origin, retry.cost):
             return Permit(target, numbers, retry.cost)
         return Stop(Reason.QUOTA_EXHAUSTED, retry.retry_after)
+
+    def foresee(
+        self, target: Target, waiter: Waiter, demand: Demand | None
+    ) -> Permit | AskAgain | TooLate:
+        """Say what the first attempt of a call would have to wait for, and let it not wait.
+
+        It counts at the rate limits if it may be sent now.
+
+        Args:
+            target: Where the attempt goes.
+            waiter: The calling thread.
+            demand: As for `acquire`.
+        """
+        limits = self._limits
+        self.limiter.sweep(self._clock.monotonic())
+        keeps_limits = limits.cool_down or limits.pacing
+        answer = self.limiter.ask_once(target if keeps_limits else None, waiter, demand)
+        if isinstance(answer, (AskAgain, TooLate)):
+            return answer
+        return Permit(target, answer)
+
+    def is_down(self, target: Target) -> bool:
+        """Whether the endpoint has an outage, so that retries are held."""
+        return self._outages.is_down(target.endpoint)
 
     def _wait_for_outage(
         self, failed: Failed, retry: Retry, number: int, waiter: Waiter

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
-from .._core import declared
-from .._core.declared import RateUse
+from .._core import declared, rate_supply
 from .._core.rate_limit import AskAgain, TooLate
 from .._core.records import seconds_text
-from .rate_limit_queue import Queue
+from .declared_queue import DeclaredQueue, DeclaredScope
+from .shared_rates import Reservation
 from .waiting import Life
 
 if TYPE_CHECKING:
     from .._core.declared import Rate
     from .._core.rate_limit import Slot
     from .._core.target import Target
+    from .rate_limit_queue import Queue
+    from .shared_rates import SharedRates
     from .waiting import Waiter
 
 _MOST_QUEUES = 10_000
@@ -44,65 +47,29 @@ class Demand:
     life: Life = field(default_factory=Life)
 
 
-class DeclaredScope(NamedTuple):
-    """What one declared limit covers.
-
-    Attributes:
-        origin: The name of an origin, see `target.origin_name`.
-        credential: What tells callers apart; it is no secret.
-        rate: The rate, None for the attempts under way.
-    """
-
-    origin: str
-    credential: str
-    rate: Rate | None
-
-
-class DeclaredQueue(Queue):
-    """The calls that wait for one declared limit. Not thread-safe, as `Queue`.
-
-    Attributes:
-        scope: What it covers.
-        use: What was sent under its rate.
-        under_way: The lives of the attempts under way; some may be over.
-        most: How many attempts were last allowed at a time.
-    """
-
-    def __init__(self, scope: DeclaredScope) -> None:
-        super().__init__()
-        self.scope = scope
-        self.use = RateUse()
-        self.under_way: set[Life] = set()
-        self.most = 0
-
-    def drop_those_ended(self) -> None:
-        """Forget the attempts that an exception of a signal handler has ended."""
-        self.under_way = {life for life in self.under_way if life.is_led()}
-
-    def is_idle(self, now: float) -> bool:
-        """Whether it holds back no call, and would not if it were made anew."""
-        self.drop_those_ended()
-        rate = self.scope.rate
-        is_unused = rate is None or declared.is_unused(self.use, now, rate)
-        return is_unused and not self.under_way and self.is_empty
-
-
 class RateClaim(NamedTuple):
     """What an attempt asks of one rate."""
 
     queue: DeclaredQueue
     rate: Rate
     units: float
+    shared: SharedRates
 
     def ask(self, waiter: Waiter, now: float) -> Slot | AskAgain | TooLate:
         """Decide whether the call may send now."""
         queue = self.queue
         place = queue.place(waiter)
-        return declared.ask(queue.use, self.rate, self.units, place, now, waiter.deadline)
+        rate, units = self.rate, self.units
+        if units and self.shared.order(Reservation(queue, rate, units), waiter, now):
+            return rate_supply.ask(queue.supply, rate, units, place, now, waiter.deadline)
+        return declared.ask(queue.use, rate, units, place, now, waiter.deadline)
 
     def take(self, now: float) -> None:
         """Count the attempt as sent."""
-        self.queue.use = declared.with_sent(self.queue.use, self.rate, self.units, now)
+        queue = self.queue
+        queue.use = declared.with_sent(queue.use, self.rate, self.units, now)
+        if self.shared.is_shared and self.units:
+            queue.supply = rate_supply.on_sent(queue.supply, self.rate, self.units, now)
 
     @property
     def shown(self) -> str:
@@ -141,9 +108,14 @@ Claim = RateClaim | ConcurrencyClaim
 
 
 class DeclaredLimits:
-    """The declared limits of all origins and callers. Not thread-safe: hold the limiter's lock."""
+    """The declared limits of all origins and callers. Not thread-safe: hold the limiter's lock.
 
-    def __init__(self) -> None:
+    Attributes:
+        shared: What this process shares of declared rates with others.
+    """
+
+    def __init__(self, shared: SharedRates) -> None:
+        self.shared = shared
         self._queues: OrderedDict[DeclaredScope, DeclaredQueue] = OrderedDict()
 
     def claims(self, demand: Demand, now: float) -> list[Claim]:
@@ -151,7 +123,8 @@ class DeclaredLimits:
         # Before any queue is looked up: the new ones are idle, too.
         self._forget_old(now, len(demand.units) + _LOOKED_AT)
         found: list[Claim] = [
-            RateClaim(self._queue(demand, rate), rate, units) for rate, units in demand.units
+            RateClaim(self._queue(demand, rate), rate, units, self.shared)
+            for rate, units in demand.units
         ]
         if demand.concurrency is not None:
             queue = self._queue(demand, None)
@@ -166,6 +139,14 @@ class DeclaredLimits:
             queue.under_way.discard(demand.life)
             queue.wake_first()
 
+    def forget(self, scope: DeclaredScope) -> None:
+        """Forget what the store said of a rate, and have waiting calls ask it again."""
+        queue = self._queues.get(scope)
+        if queue is not None:
+            queue.supply = queue.supply._replace(free_at=-inf, ask_at=-inf)
+            self.shared.forget_away()
+            queue.wake_first()
+
     def queues(self) -> list[DeclaredQueue]:
         """Return all of them."""
         return list(self._queues.values())
@@ -174,7 +155,7 @@ class DeclaredLimits:
         """Forget the calls that wait, and the attempts under way."""
         for queue in self._queues.values():
             queue.clear()
-            queue.under_way = set()
+        self.shared.clear()
 
     def _queue(self, demand: Demand, rate: Rate | None) -> DeclaredQueue:
         """Return the queue of a declared limit, which becomes the newest."""

@@ -20,18 +20,22 @@ from .field_memory import FieldMemory
 from .fleet import Fleet
 from .policy_names import PolicyNames
 from .rate_limit_queue import RateLimitQueue
+from .shared_rates import SharedRates
 from .table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from .._core.records import Limit, Reason
+    from .._core.reservations import Ask, Reserved
     from .._core.target import Target
     from .._protocols import Clock
-    from .declared_limits import Claim, DeclaredQueue, Demand
+    from .declared_limits import Claim, Demand
+    from .declared_queue import DeclaredQueue, DeclaredScope
     from .fleet import Order
     from .outage_tracker import OutageTracker
     from .rate_limit_queue import Queue
+    from .shared_rates import Reservation
     from .waiting import Waiter
 
 _SWEEP_SECONDS, _SWEPT = 1.0, 100
@@ -76,12 +80,12 @@ class RateLimiter:
         names: The policies that servers name.
         memory: The rate-limit fields of the last answers.
         fleet: What this process shares of a pace with others; hold the lock.
+        shared_rates: What it shares of declared rates; hold the lock.
     """
 
     def __init__(self, clock: Clock, outages: OutageTracker, *, store: object = None) -> None:
         self._clock = clock
         self._queues: OrderedDict[Scope, RateLimitQueue] = OrderedDict()
-        self._declared = DeclaredLimits()
         self._origins: dict[str, dict[Scope, None]] = {}  # the queues of each origin
         self.names = PolicyNames()
         self._reaches: Table[tuple[str, str], Reach] = Table(_MOST_REACHES, MAX_COOL_DOWN_SECONDS)
@@ -92,6 +96,8 @@ class RateLimiter:
         self._lock = ForkSafeLock(self._forget_waiting)
         self.look_at = inf
         self.fleet = Fleet(store)
+        self.shared_rates = SharedRates(store, self.fleet.operations, clock)
+        self._declared = DeclaredLimits(self.shared_rates)
         self.check_after = inf
         self.outages = outages
         self.is_troubled = False
@@ -182,7 +188,7 @@ class RateLimiter:
                     if slowest is not None:
                         slowest.enter(waiter)
                     standing = slowest
-                if self.fleet.has_news:
+                if self.fleet.has_news or self.shared_rates.has_news:
                     on_order()
                 if not isinstance(answer, AskAgain):
                     return answer
@@ -193,6 +199,20 @@ class RateLimiter:
         finally:
             if standing is not None:
                 self._leave(standing, waiter)
+
+    def ask_once(
+        self, target: Target | None, waiter: Waiter, demand: Demand | None
+    ) -> dict[Scope, int] | AskAgain | TooLate:
+        """Take the slots of a first attempt if it may be sent now; else say how long it waits.
+
+        The arguments are those of `wait_for_slot`.
+        """
+        with self._lock:
+            self._arrivals += 1
+            waiter.rank = -waiter.priority, True, self._arrivals
+            now = self._clock.monotonic()
+            _, answer = self._ask(target, waiter, now, None, may_test=True, demand=demand)
+        return answer
 
     def _leave(self, queue: Queue, waiter: Waiter) -> None:
         with self._lock:
@@ -439,6 +459,26 @@ class RateLimiter:
         """Return the next slots to be taken from the store, None for none."""
         with self._lock:
             return self.fleet.pop_order()
+
+    def next_reservation(self) -> tuple[Reservation, Ask] | None:
+        """Return the next units to reserve in the store, and what it is to be asked, or None."""
+        with self._lock:
+            return self.shared_rates.pop_order(self._clock.monotonic())
+
+    def on_reserved(self, order: Reservation, reserved: Reserved) -> None:
+        """Give units of a declared rate to the calls that wait for them."""
+        with self._lock:
+            self.shared_rates.on_reserved(order, reserved, self._clock.monotonic())
+
+    def on_rates_away(self, order: Reservation) -> None:
+        """Keep declared rates in this process for a while: the store did not answer in time."""
+        with self._lock:
+            self.shared_rates.on_away(order, self._clock.monotonic())
+
+    def forget_rate(self, scope: DeclaredScope) -> None:
+        """Forget what the store said of a declared rate, and have waiting calls ask it again."""
+        with self._lock:
+            self._declared.forget(scope)
 
     def next_untold(self) -> tuple[Scope, str] | None:
         """Return the next pace to be told to other processes, and its scope; None for none."""

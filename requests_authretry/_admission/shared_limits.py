@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 
 from .._core.bounds import MAX_COOL_DOWN_SECONDS
 from .._core.outage import TOLD_SECONDS as OUTAGE_TOLD_SECONDS
+from .._core.reservations import Reserved
 from .._core.shared_pace import TOLD_SECONDS
 from .._core.shared_slots import AWAY_SECONDS, FARTHEST_SECONDS, LATEST_SECONDS
 from .._core.validation import is_finite
@@ -26,11 +27,13 @@ from .table import Table
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
+    from .._core.reservations import Ask
     from .._core.scope import Scope
     from .._core.target import Endpoint
     from .._events import Listener
     from .._protocols import Clock, Store
     from .fleet import Order
+    from .shared_rates import Reservation
 
 LOOK_SECONDS = 1.0
 """The time between two looks into the store, while requests are sent."""
@@ -48,6 +51,7 @@ _ALONE = {
     "cool-down": "a cool-down is in this process only",
     "outage": "an outage is in this process only",
     "slots": "this process keeps a pace of its own",
+    "declared rate": "this process keeps its declared rates alone",
     "pace": "this process finds the pace by itself",
 }
 """What it means for a process that the store failed."""
@@ -168,12 +172,9 @@ class SharedLimits:
         """Return what to do next: calls wait for slots, other processes for cool-downs."""
         with self._lock:
             # Inside: who orders meanwhile finds this thread alive, and leaves the order to it.
-            order = self.limiter.next_order()
-            if order is not None:
-                return partial(self._take, order)
-            untold = self.limiter.next_untold()
-            if untold is not None:
-                return partial(self._tell_pace, *untold)
+            served = self._next_for_fleet()
+            if served is not None:
+                return served
             now, begin = self._clock.monotonic(), self.limiter.fleet.operations.begin
             if self._is_due:
                 self._is_due = False
@@ -192,6 +193,17 @@ class SharedLimits:
             self._worker = None
             return None
 
+    def _next_for_fleet(self) -> Callable[[], None] | None:
+        """Return what to do next for calls that wait for slots or units, and for the pace."""
+        order = self.limiter.next_order()
+        if order is not None:
+            return partial(self._take, order)
+        reservation = self.limiter.next_reservation()
+        if reservation is not None:
+            return partial(self._reserve, *reservation)
+        untold = self.limiter.next_untold()
+        return None if untold is None else partial(self._tell_pace, *untold)
+
     def _take(self, order: Order) -> None:
         """Take slots; a store that answers late counts as away, as one that fails."""
         began, arguments = self._clock.monotonic(), (order.rate, order.burst, order.number)
@@ -205,6 +217,19 @@ class SharedLimits:
         self.limiter.on_store_away(order)
         if seconds is not None:
             self._tell_failure("slots", "take", TimeoutError.__name__)
+
+    def _reserve(self, order: Reservation, ask: Ask) -> None:
+        """Reserve units of a declared rate, and tell what was sent; as with `_take`."""
+        began = self._clock.monotonic()
+        reserve = methodcaller("reserve", order.queue.scope.key, ask)
+        reserved = self._ask_store("declared rate", "reserve", reserve)
+        took = self._clock.monotonic() - began
+        if isinstance(reserved, Reserved) and took <= LATEST_SECONDS:
+            self.limiter.on_reserved(order, reserved)
+            return
+        self.limiter.on_rates_away(order)
+        if reserved is not None:
+            self._tell_failure("declared rate", "reserve", TimeoutError.__name__)
 
     def _hear_pace(self, scope: Scope) -> None:
         """Adopt the pace that another process has found."""
@@ -256,7 +281,7 @@ class SharedLimits:
             return ask(self._store)
         except Exception as error:  # noqa: BLE001 (users bring stores)
             # That a store is slow for once is nothing that a developer can cure.
-            if doing not in {"take", "keep"} or not isinstance(error, TimeoutError):
+            if doing not in {"take", "keep", "reserve"} or not isinstance(error, TimeoutError):
                 warn_of_store(self._store, doing, error)
             self._tell_failure(what, doing, type(error).__name__)
             if doing == "keep":  # it is asked as often as for slots, and each time is a warning

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from requests import Session
 from requests.adapters import BaseAdapter, HTTPAdapter
 
 from .._admission.waiting import Waiters, Waits
+from .._core.arguments import unknown_faults
+from .._core.display import shown
 from .._core.validation import refuse
 from .._locks import survives_fork
-from .._override import current
+from .._misplaced import settings_fault
+from .._override import current, note_use
 from .._settings import Settings
 from .._shared import SharedState
 from .call import Call
 from .connections import prepare
-from .loop import send_until_done, send_within_limits
+from .loop import send_until_done, sender_of
 from .translate import IDLE, leave_connections
 from .unauthorized import CREDENTIALS_AT_FAULT, put_first
 
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response
+
+    from .._override import Override
+
+_POOL_OPTIONS = ("pool_connections", "pool_maxsize", "pool_block")
 
 _UNNOTICED = 0.001
 """Seconds by which `Response.elapsed` may be off before the hook has to set it right."""
@@ -54,16 +62,18 @@ class AuthRetryAdapter(HTTPAdapter):
         inner: BaseAdapter | None = None,
         **pool_options: Any,
     ) -> None:
-        given: Any = settings  # as yet whatever the caller wrote
-        faults = []
-        if given is not None and not isinstance(given, Settings):
-            faults.append(f"settings must be a Settings, not {type(given).__name__}")
-        if inner is not None and not hasattr(inner, "send"):
-            faults.append(f"inner must be an adapter, not {type(inner).__name__}")
+        faults = [None if settings is None else settings_fault(settings)]
+        given: Any = inner  # as yet whatever the caller wrote
+        if inner is not None and (not hasattr(inner, "send") or isinstance(given, (type, Session))):
+            kind = type(inner).__name__
+            faults.append(f"inner must be an adapter, not {kind}: write inner=HTTPAdapter()")
         if inner is not None and pool_options:
             faults.append(f"{', '.join(pool_options)}: the pool is the inner adapter's")
         if "max_retries" in pool_options:
             faults.append("max_retries would multiply: say RetryPolicy(max_attempts=...) instead")
+        if type(self) is AuthRetryAdapter:  # a subclass may take others
+            unknown = [name for name in pool_options if name not in {*_POOL_OPTIONS, "max_retries"}]
+            faults += unknown_faults(unknown, _POOL_OPTIONS, {"settings": Settings})
         refuse("AuthRetryAdapter", faults)
         if inner is None:
             super().__init__(**pool_options)
@@ -76,6 +86,7 @@ class AuthRetryAdapter(HTTPAdapter):
         self._sends_as_usual = getattr(type(inner), "send", None) is HTTPAdapter.send
         self._shared = SharedState.of(settings)
         self._waits = Waits()
+        note_use()
         prepare(self if inner is None else inner)
         survives_fork(self)
 
@@ -108,13 +119,9 @@ class AuthRetryAdapter(HTTPAdapter):
                 `AuthRetryError`.
         """
         shared, hooks = self._shared, request.hooks
-        if shared.sites:
-            shared = shared.serving(request.url or "")
         override = current.get()
-        if override is not None:
-            if self._shared.sites:
-                override.refuse_for_sites()
-            shared = shared.overridden(override)
+        if override is not None or shared.sites:
+            shared = self._in_force(request, override)
         # Most requests have nothing in their hooks but the user's own.
         waiters = self._waits.waiters
         is_new = not hooks or len(hooks) == 1
@@ -122,7 +129,7 @@ class AuthRetryAdapter(HTTPAdapter):
         call.certificate = cert
         options = {
             "stream": stream,
-            "timeout": shared.settings.timeout if timeout is None else timeout,
+            "timeout": shared.active.timeout if timeout is None else timeout,
             "verify": verify,
             "cert": cert,
             "proxies": proxies,
@@ -130,14 +137,17 @@ class AuthRetryAdapter(HTTPAdapter):
         transmit = self._transmit
         if self._wraps:
             transmit = self.inner.send if self._sends_as_usual else self._transmit_unlimited
-        send = send_within_limits if shared.declares_limits else send_until_done
         try:
+            is_plain = override is None and shared.is_plain
+            send = send_until_done if is_plain else sender_of(call, override)
             response = send(call, request, transmit, options)
         except BaseException as error:
             call.close()
             call.log.end(request, error)
             raise
         response.connection = self
+        if shared.observes:
+            return response
         log, is_over = call.log, response.status_code not in CREDENTIALS_AT_FAULT
         log.ended = shared.clock.monotonic()
         # Our hook answers a 401, and makes `elapsed` the time of the last attempt alone.
@@ -146,6 +156,17 @@ class AuthRetryAdapter(HTTPAdapter):
         if log.listeners and is_over and not response.is_redirect:
             log.end(request, response)
         return response
+
+    def _in_force(self, request: PreparedRequest, override: Override | None) -> SharedState:
+        """Return what belongs to the settings of a request: those of its site, or overridden."""
+        shared = self._shared
+        if shared.sites:
+            shared = shared.serving(request.url or "")
+        if override is None:
+            return shared
+        if self._shared.sites:
+            override.refuse_for_sites()
+        return shared.overridden(override)
 
     def _transmit(self, request: PreparedRequest, **options: Any) -> Response:
         """Send once through the inner adapter; through its pool if it is an `AuthRetryAdapter`."""
@@ -183,6 +204,10 @@ class AuthRetryAdapter(HTTPAdapter):
         """Drop the connections that parent and child would share: their answers would mix."""
         self._waits.waiters = Waiters()
         leave_connections(self if self.inner is None else self.inner)
+
+    def __repr__(self) -> str:
+        inner = "" if self.inner is None else f", inner={shown(self.inner)}"
+        return f"{type(self).__name__}({self.settings!r}{inner})"
 
     def __getattr__(self, name: str) -> Any:
         """Return an attribute of the inner adapter."""

@@ -6,7 +6,7 @@ import sys
 from contextlib import suppress
 from dataclasses import replace
 from itertools import count, zip_longest
-from math import fsum
+from math import fsum, inf
 from typing import TYPE_CHECKING, Any
 
 from .._core.challenge import StepUp
@@ -16,18 +16,21 @@ from .._events import (
     AttemptEnded,
     CallEnded,
     GaveUp,
+    Observed,
     RefreshDeclined,
     RetryScheduled,
     Waiting,
     say,
     tell,
 )
+from .connections import LEAST_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from requests import PreparedRequest, Response
 
+    from .._core.observed import Would
     from .._core.unauthorized import Decline
     from .._settings import Settings
 
@@ -45,6 +48,9 @@ LOGGED_SECONDS = 0.9
 
 NOTICED_SECONDS = 4.9
 """A call that waits this long in all says so on stderr, in a REPL or a notebook."""
+
+_TOO_LATE = {Reason.WAIT_TOO_LONG, Reason.OUTAGE}
+"""The reasons of calls that would go on if their deadline were later."""
 
 _numbers = count(1)
 
@@ -78,6 +84,8 @@ class AttemptLog:
         status: The status that came, None if none did or the attempt is in the record already.
         error: The name of the exception's class, None as for ``status``.
         retries: Retries so far; replays and redirects do not count.
+        block_end: When the `deadline` block ends whose end is the deadline of the call; inf if the
+            deadline is that of the settings.
     """
 
     # Defaults on the class, as most calls never set them.
@@ -86,10 +94,12 @@ class AttemptLog:
     status: int | None = None
     error: str | None = None
     retries = 0
+    block_end = inf
     _number = 0
     _made: tuple[Attempt, ...] = ()
     _waits: tuple[Wait, ...] = ()  # since the last attempt that was written down
     _wait: _OpenWait | None = None
+    _observed: tuple[Would, ...] = ()  # of the attempt that is not written down yet
     _is_over = False
 
     def __init__(self, settings: Settings) -> None:
@@ -189,14 +199,12 @@ class AttemptLog:
             now: When it was over; None: now.
         """
         now = self.settings.clock.monotonic() if now is None else now
+        if self._observed and decision.reason is Reason.FINAL:
+            decision = Stop(Reason.OBSERVED, self._observed[-1].retry_after)
         started = self.started - self.began
         before = tuple(wait for wait in self._waits if wait.started < started)
         after = self._waits[len(before) :]
         method, url = _names(self.request)
-        detail = ""
-        if decision.reason is Reason.OTHER_ORIGIN:
-            origins = ", ".join(self.settings.origins)
-            detail = f"{Origin.of(url)} is none of the origins {origins}"
         attempt = Attempt(
             number=self.attempts + 1,
             url=url,
@@ -209,10 +217,11 @@ class AttemptLog:
             retry_after=decision.retry_after,
             method=method,
             waits=before,
-            detail=detail,
+            detail=self._detail(decision, url, self.error, now),
         )
         self._made, self._waits = (*self._made, attempt), after
         self.status = self.error = None
+        self._observed = ()
         if self.listeners:
             tell(self.listeners, AttemptEnded(self.number, attempt))
         return attempt
@@ -231,7 +240,7 @@ class AttemptLog:
         count = "1 attempt" if event.attempts == 1 else f"{event.attempts} attempts"
         came = event.status or event.error
         tell(self.listeners, event)
-        say(f"{event.method} {event.url} {came} after {count}: {stop.reason.value}", event)
+        say(f"{event.method} {event.url} {came} after {count}: {attempt.why}", event)
 
     def add_refusal(self, request: PreparedRequest, stop: Stop) -> None:
         """Tell that the call ends before its next attempt was sent."""
@@ -256,6 +265,27 @@ class AttemptLog:
         came = attempt.status or attempt.error
         say(f"{event.method} {event.url} {came} is handed out: {attempt.why}", event)
 
+    def observe(self, request: PreparedRequest, would: Would) -> None:
+        """Tell what would have been done, and write it down with the next attempt."""
+        self._observed = (*self._observed, would)
+        method, url = _names(request)
+        event = Observed(
+            call=self.number,
+            method=method,
+            url=url,
+            action=would.action,
+            text=would.text,
+            reason=would.reason,
+            seconds=would.seconds,
+            retry_after=would.retry_after,
+            status=self.status,
+            error=self.error,
+        )
+        tell(self.listeners, event)
+        if would.action != "wait" or would.seconds is None or would.seconds >= LOGGED_SECONDS:
+            came = f" {self.status or self.error}" if self.is_open else ""
+            say(f"{method} {url}{came}, only observed: {would.text}", event)
+
     def end(self, request: PreparedRequest, result: Response | BaseException) -> None:
         """Note that the call is over: leave its story on an exception, and tell the listeners.
 
@@ -275,9 +305,17 @@ class AttemptLog:
         else:
             status = result.status_code
         if self.listeners:
-            _, seconds = self.story()
-            names, waited = _names(request), self._waited
-            event = CallEnded(self.number, *names, self.attempts, status, error, seconds, waited)
+            steps, seconds = self.story()
+            event = CallEnded(
+                self.number,
+                *_names(request),
+                self.attempts,
+                status,
+                error,
+                seconds,
+                self._waited,
+                steps,
+            )
             tell(self.listeners, event)
 
     def story(self) -> Story:
@@ -291,13 +329,30 @@ class AttemptLog:
             steps += [*attempt.waits, replace(attempt, delay=delay)]
         return (*steps, *self._waits), self.ended - self.began
 
+    def _detail(self, decision: Retry | Stop, url: str, error: str | None, now: float) -> str:
+        """Return more about the reason of an attempt, for people; "" if there is no more."""
+        if self._observed:
+            return "; ".join(would.text for would in self._observed)
+        if decision.reason is Reason.OTHER_ORIGIN:
+            origins = ", ".join(self.settings.origins)
+            return f"{Origin.of(url)} is none of the origins {origins}"
+        if self.block_end == inf:
+            return ""
+        patience = self.settings.retry.max_retry_after
+        is_impatient = patience is not None and (decision.retry_after or 0.0) > patience
+        is_too_late = decision.reason in _TOO_LATE and not is_impatient
+        is_cut = error is not None and now > self.block_end - LEAST_SECONDS
+        return "the deadline of the block" if is_too_late or is_cut else ""
+
     def _conclude(self, stop: Stop) -> Attempt:
         """Return the last attempt, in the record with the reason why it is the last one."""
         if self.is_open or not self.attempts:
             return self.write_down(stop)
         # It was to be retried or replayed; the waits in between were in vain.
         *before, last = self._made
-        concluded = replace(last, reason=stop.reason, retry_after=stop.retry_after)
+        now = self.settings.clock.monotonic()
+        detail = self._detail(stop, last.url, last.error, now)
+        concluded = replace(last, reason=stop.reason, retry_after=stop.retry_after, detail=detail)
         self._made = (*before, concluded)
         return concluded
 

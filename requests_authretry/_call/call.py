@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .._admission.declared_limits import Demand
     from .._admission.waiting import Waiters
     from .._core.target import Target
+    from .._override import Block
     from .._shared import SharedState
     from .credentials import Proxies
 
@@ -73,6 +74,8 @@ class Call:
         waiters: The calls of its session that wait, and whether the session was closed.
         until: When its reads and writes end, in monotonic seconds: the deadline if the user set
             one, else inf.
+        block_seconds: How long the `deadline` block lasts whose end is the deadline of the call;
+            None if the deadline is that of its settings.
         continues_until: Until when a hop or a replay that follows belongs to this call.
         is_cut: Whether the session was closed before the answer came that leads on.
     """
@@ -85,6 +88,7 @@ class Call:
     previous: Response | None = None
     continues_until = inf
     is_cut = False
+    block_seconds: float | None = None
 
     def __init__(self, shared: SharedState, waiters: Waiters) -> None:
         self.shared, self.waiters = shared, waiters
@@ -130,6 +134,19 @@ class Call:
             raise error
         call.waiters = waiters
         return call
+
+    def end_with(self, block: Block) -> None:
+        """Let the call end with the block in which it is made, if that is earlier."""
+        end, seconds = block.end(self.shared.clock)
+        self.until = min(self.until, end)
+        if end < self.deadline:
+            self.deadline, self.block_seconds = end, seconds
+            self.log.block_end = end
+
+    @property
+    def is_too_late(self) -> bool:
+        """Whether the `deadline` block is over with which the call has to end."""
+        return self.block_seconds is not None and self.shared.clock.monotonic() >= self.deadline
 
     def lead_on(self, response: Response, *, replay: bool = False) -> None:
         """Let the hop that follows this answer, or the replay, continue this call."""
@@ -190,10 +207,12 @@ class Call:
             if self.credentials.prover is not None:
                 self.credentials.learn_nonce(self.credentials.prover, request.url or "", response)
             if status < FIRST_ERROR:
-                self._learn(request, response, permit)
+                self.learn(request, response, permit)
             elif status != UNAUTHORIZED or not self.credentials.may_replay:
                 outcome = outcome_of(response, clock.time(), self.shared.limit_headers)
-                failed, decision = self._judge(request, permit, outcome)
+                failed, decision = self.judge(
+                    request, permit, outcome, is_replayable=self.is_rewound(request)
+                )
                 if isinstance(decision, Retry):
                     decision = self._drain(response, decision, stream=options["stream"])
             if isinstance(decision, Retry):
@@ -212,7 +231,8 @@ class Call:
                 raise
             # If the status has ended the call, that decision stays.
             if decision.reason is Reason.FINAL:
-                failed, decision = self._judge(request, permit, failure_of(failure))
+                outcome, is_rewound = failure_of(failure), self.is_rewound(request)
+                failed, decision = self.judge(request, permit, outcome, is_replayable=is_rewound)
             return failure, decision, failed
         return response, decision, failed
 
@@ -226,7 +246,7 @@ class Call:
             return Stop(Reason.VETOED, retry.retry_after)
         return retry
 
-    def _learn(self, request: PreparedRequest, response: Response, permit: Permit) -> None:
+    def learn(self, request: PreparedRequest, response: Response, permit: Permit) -> None:
         """Learn from an answer below 400; nearly free while no rate limit or outage is known."""
         shared, limiter = self.shared, self.shared.limiter
         url = request.url or ""
@@ -269,14 +289,25 @@ class Call:
             return IDLE
         return limited(timeout, self.until, self.shared.clock)
 
-    def _judge(
-        self, request: PreparedRequest, permit: Permit, outcome: Outcome
+    def judge(
+        self,
+        request: PreparedRequest,
+        permit: Permit,
+        outcome: Outcome,
+        *,
+        is_replayable: bool,
     ) -> tuple[Failed, Retry | Stop]:
-        """Settle a failed attempt, and decide what follows."""
+        """Settle a failed attempt, and decide what follows.
+
+        Args:
+            request: The caller's request.
+            permit: What the attempt was sent with.
+            outcome: What it brought.
+            is_replayable: Whether the body can be sent again.
+        """
         shared, settings = self.shared, self.shared.settings
         target = permit.target or self.target(request)
         failed = shared.admission.settle(permit, target, self.log.started, outcome)
-        is_replayable = self.is_rewound(request)
         made_key = settings.retry.idempotency_key and lacks_key(request)
         decision = decide(
             CallFacts(

@@ -274,6 +274,6 @@ def _as_dict(step: Attempt | Wait) -> dict[str, Any]:
         "kind": "wait" if is_wait else "attempt",
         **{name: getattr(step, name) for name in names.split()},
         "reason": step.reason.name,
-        "why": step.reason.value,
+        "why": step.why,
         "retry_after": step.retry_after,
     }

@@ -15,6 +15,7 @@ from .._core.target import origin_name
 from .._errors import AuthRetryError
 from .attempt_log import CALL
 from .declared import inside
+from .observing import send_observed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +24,39 @@ if TYPE_CHECKING:
 
     from .._admission.admission import Failed
     from .._admission.declared_limits import Demand
+    from .._override import Override
     from .call import Call, Result
+
+    Send = Callable[[Call, PreparedRequest, Callable[..., Response], dict[str, Any]], Response]
+
+
+def sender_of(call: Call, override: Override | None) -> Send:
+    """Return the function that sends a call as its settings, and the block around it, say."""
+    if override is not None and override.block is not None:
+        call.end_with(override.block)
+    if call.shared.observes:
+        return send_observed
+    if call.is_too_late:
+        return _refuse_late
+    return send_within_limits if call.shared.declares_limits else send_until_done
+
+
+def _refuse_late(
+    call: Call, request: PreparedRequest, _: Callable[..., Response], __: dict[str, Any]
+) -> Response:
+    """Send nothing: the time of the block is over.
+
+    Raises:
+        AuthRetryError: In any case.
+    """
+    call.log.add_refusal(request, Stop(Reason.BLOCK_OVER))
+    ago = call.shared.clock.monotonic() - call.deadline
+    raise AuthRetryError(
+        f"not sent: {_deadline_of(call)}, passed {seconds_text(ago)} ago. Begin a new block for "
+        "calls that may take longer",
+        request=request,
+        response=call.previous,
+    )
 
 
 def send_within_limits(
@@ -121,9 +154,12 @@ def _not_sent(call: Call, request: PreparedRequest, result: Result | None, stop:
     closed, patience = stop.retry_after, shared.settings.retry.max_retry_after
     why = f"is closed for {seconds_text(closed)}" if closed else "lets too few requests pass"
     left = max(call.deadline - shared.clock.monotonic(), 0.0)
+    longer = "RetryPolicy(deadline=...)"
+    if call.block_seconds is not None:
+        longer = "a longer deadline(...)"
     bound = (
-        f"this call has {seconds_text(left)} left of its deadline of "
-        f"{seconds_text(shared.deadline_seconds)}; RetryPolicy(deadline=...) lets it take longer"
+        f"this call has {seconds_text(left)} left of {_deadline_of(call)}; {longer} lets it take "
+        "longer"
     )
     if closed and patience is not None and patience < closed:
         bound = f"max_retry_after is {seconds_text(patience)}"
@@ -133,6 +169,13 @@ def _not_sent(call: Call, request: PreparedRequest, result: Result | None, stop:
         request=request,
         response=call.previous,
     )
+
+
+def _deadline_of(call: Call) -> str:
+    """Return the deadline of a call, for people."""
+    if call.block_seconds is None:
+        return f"its deadline of {seconds_text(call.shared.deadline_seconds)}"
+    return f"the deadline of the block, {seconds_text(call.block_seconds)}"
 
 
 def _finish(call: Call, request: PreparedRequest, result: Result, stop: Stop) -> Response:

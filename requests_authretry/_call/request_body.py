@@ -53,6 +53,13 @@ def is_rewound(request: PreparedRequest) -> bool:
     return True
 
 
+def is_rewindable(request: PreparedRequest, policy: RetryPolicy) -> bool:
+    """Whether the body could be sent again, as far as that shows; the body is not touched."""
+    if request.body is None or isinstance(request.body, _PLAIN) or policy.buffer_bodies:
+        return True
+    return isinstance(request._body_position, int)  # noqa: SLF001 (as above)
+
+
 def has_key(request: PreparedRequest) -> bool:
     """Whether the request carries an Idempotency-Key."""
     return header_of(request, _KEY.lower()) is not None
@@ -84,6 +91,12 @@ class Repeatable:
             if spool is None:
                 return request
             self._spool = spool
+        return self._spool.put_on(request)
+
+    def continued(self, request: PreparedRequest) -> PreparedRequest:
+        """Return the request, or a copy with the body that an earlier hop has kept."""
+        if self._spool is None or not self._spool.serves(request):
+            return request
         return self._spool.put_on(request)
 
     def is_rewound(self, request: PreparedRequest) -> bool:

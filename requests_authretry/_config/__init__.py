@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import fields as fields_of
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._core.origin import parse_origin
@@ -12,14 +13,14 @@ from .._settings import Settings
 from .environment import read_variables
 from .fields import CONFIG, ORIGINS, part_of
 from .findings import Findings, Found, Place
-from .toml_file import read_file
+from .toml_file import read_content, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .fields import Names
 
-__all__ = ["load_env", "load_file"]
+__all__ = ["load_content", "load_env", "load_file"]
 
 _TOKEN, _ALLOW_HTTP = ("token",), ("allow_http",)
 _NO_ORIGINS = Found((), Place(""))
@@ -29,6 +30,21 @@ def load_file(path: str | os.PathLike[str]) -> Settings:
     """Load settings from a file, see `Settings.from_file`."""
     findings = Findings()
     read_file(os.fspath(path), findings)
+    return _settled(findings)
+
+
+def load_content(content: bytes, source: str) -> Settings:
+    """Load settings from the content of a file; relative paths start from the working directory.
+
+    Args:
+        content: The bytes of the file.
+        source: What faults call it.
+
+    Raises:
+        ConfigurationError: As of `Settings.from_file`.
+    """
+    findings = Findings()
+    read_content(content, source, Path(), findings)
     return _settled(findings)
 
 

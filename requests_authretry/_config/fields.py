@@ -22,7 +22,10 @@ PREFIX = "REQUESTS_AUTHRETRY_"
 CONFIG = f"{PREFIX}CONFIG"
 """The variable that names a file."""
 
-NO_SETTINGS = {CONFIG, LOG}
+STORY = f"{PREFIX}STORY"
+"""The variable with which the environment switch tells the story of each call in trouble."""
+
+NO_SETTINGS = {CONFIG, LOG, STORY}
 """The variables that set no field of `Settings`."""
 
 ORIGINS: Names = ("origins",)

@@ -31,11 +31,32 @@ def read_file(source: str, findings: Findings, environ: Mapping[str, str] | None
         findings: Where everything goes, faults too.
         environ: Where the variables are that it refers to, None for those of the process.
     """
-    text = _text(source, findings)
+    content = _content(source, findings)
+    if content is not None:
+        read_content(content, source, Path(source).expanduser().parent, findings, environ)
+
+
+def read_content(
+    content: bytes,
+    source: str,
+    folder: Path,
+    findings: Findings,
+    environ: Mapping[str, str] | None = None,
+) -> None:
+    """Read the content of a file into the findings.
+
+    Args:
+        content: The bytes of the file.
+        source: What faults call the file.
+        folder: What relative paths in it start from.
+        findings: Where everything goes, faults too.
+        environ: Where the variables are that it refers to, None for those of the process.
+    """
+    text = _decoded(content, source, findings)
     document = None if text is None else _parsed(text, source, findings)
     if text is None or document is None:
         return
-    lines, maker = lines_of(text), Maker(Path(source).expanduser().parent, environ)
+    lines, maker = lines_of(text), Maker(folder, environ)
 
     def place_of(*path: str | int) -> Place:
         return Place(source, line_of(lines, path) or 0)
@@ -53,16 +74,22 @@ def read_file(source: str, findings: Findings, environ: Mapping[str, str] | None
         _take(table, (), Taker(site, maker, findings, place_in_site, (SITE,)))
 
 
-def _text(source: str, findings: Findings) -> str | None:
+def _content(source: str, findings: Findings) -> bytes | None:
     try:
-        return Path(source).expanduser().read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError:
-        fault = "is not UTF-8, as TOML is"
+        return Path(source).expanduser().read_bytes()
     except OSError as error:
         fault = f"cannot be read: {error.strerror}"
     except (ValueError, RuntimeError):
         fault = "is no path here"
     findings.say(Place(source), fault)
+    return None
+
+
+def _decoded(content: bytes, source: str, findings: Findings) -> str | None:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        findings.say(Place(source), "is not UTF-8, as TOML is")
     return None
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from .._core.backoff import Jitter
-from .._core.validation import is_finite, is_text
+from .._core.validation import is_finite, is_text, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -151,5 +150,5 @@ def unknown(name: str, table: Iterable[str], paths: Iterable[str] = ()) -> str:
         paths: The full paths of all settings; one that ends in this name stood in a wrong table.
     """
     elsewhere = [path for path in paths if path.rpartition(".")[2] == name]
-    near = elsewhere[:1] or get_close_matches(name[:80], list(table), n=1)
-    return f"is unknown; did you mean {near[0]}?" if near else "is unknown"
+    near = elsewhere[0] if elsewhere else nearest(name, table)
+    return f"is unknown; did you mean {near}?" if near else "is unknown"

@@ -9,6 +9,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from .arguments import checks_arguments
+from .display import ShownByDifference
 from .validation import instance, refuse, seconds
 
 
@@ -24,9 +26,13 @@ class Jitter(enum.Enum):
     NONE = "none"
     """Always the computed delay."""
 
+    def __repr__(self) -> str:
+        return f"Jitter.{self.name}"
 
-@dataclass(frozen=True, kw_only=True)
-class Backoff:
+
+@checks_arguments()
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Backoff(ShownByDifference):
     """How the delay between attempts grows.
 
     The delay before retry *n* (the first retry is 1) is
@@ -61,7 +67,7 @@ class Backoff:
                 seconds("throttled_initial", self.throttled_initial),
                 growth and growth.replace(" of seconds", ""),
                 seconds("max_delay", self.max_delay),
-                instance("jitter", self.jitter, Jitter),
+                instance("jitter", self.jitter, Jitter, "write Jitter.FULL, EQUAL or NONE"),
             ],
         )
 

@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from .arguments import checks_arguments
 from .bounds import LEAST_ATTEMPT
+from .display import ShownByDifference
 from .rate_limit import OVERDUE, AskAgain, Slot, TooLate
 from .records import Reason, seconds_text
 from .validation import is_finite, refuse, seconds
@@ -23,27 +25,29 @@ from .validation import is_finite, refuse, seconds
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-_PARTS: Final = 100
+PARTS: Final = 100
 """Units that are sent within a hundredth of the window leave it together, when the last one does:
 so a window has few entries, and no more than its limit."""
 
-_EVEN: Final = 1 + 1e-9
+EVEN: Final = 1 + 1e-9
 """Sums of floats may come out a little too large."""
 
 _LOOK_SECONDS: Final = 1.0
 """A call that waits for another attempt to end looks again after so many seconds, times its place
 in the queue. An attempt that ends wakes it, unless the exception of a signal handler came first."""
 
-_NUMBERLESS: Final = Slot(-1)
+NUMBERLESS: Final = Slot(-1)
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+@checks_arguments()
+@dataclass(frozen=True, slots=True, repr=False)
+class Rate(ShownByDifference):
     """A rate limit that you know, for `RateLimits(rates=[...])`. Immutable.
 
     A server counts it for each origin and each credential, and so does the library. With a path,
     only requests count whose path begins with it. A request counts when it is sent, whatever
-    becomes of it; retries count as other requests do.
+    becomes of it; retries count as other requests do. Processes that share a `FileStore` or a
+    `requests_authretry.redis.RedisStore` keep the rate together.
 
     ``Rate(10, per=1.0)`` allows 10 requests in any second, 10 at once included. That fits a server
     that counts in windows, fixed or sliding. If its window is long, as in ``Rate(1000, per=3600)``,
@@ -150,9 +154,9 @@ def free_at(use: RateUse, rate: Rate, units: float, now: float) -> float:
     """
     if rate.burst is not None:
         return use.full_at - (rate.burst - units) * rate.per / rate.limit
-    windows = max(-(-units // (rate.limit * _EVEN)) - 1, 0.0)  # rounded up
-    missing = units - windows * rate.limit - rate.limit * _EVEN
-    live, at = _live(use, rate, now), now
+    windows = max(-(-units // (rate.limit * EVEN)) - 1, 0.0)  # rounded up
+    missing = units - windows * rate.limit - rate.limit * EVEN
+    live, at = in_window(use, rate, now), now
     missing += sum(each.units for each in live)
     for each in live:
         if missing <= 0:
@@ -165,8 +169,8 @@ def with_sent(use: RateUse, rate: Rate, units: float, now: float) -> RateUse:
     """Return the state after so many units were sent."""
     if rate.burst is not None:
         return RateUse(full_at=max(use.full_at, now) + units * rate.per / rate.limit)
-    live = _live(use, rate, now)
-    if live and now < live[-1].first + rate.per / _PARTS:
+    live = in_window(use, rate, now)
+    if live and now < live[-1].first + rate.per / PARTS:
         newest = live[-1]._replace(last=now, units=live[-1].units + units)
         return RateUse((*live[:-1], newest))
     return RateUse((*live, Spent(now, now, units)))
@@ -174,10 +178,10 @@ def with_sent(use: RateUse, rate: Rate, units: float, now: float) -> RateUse:
 
 def is_unused(use: RateUse, now: float, rate: Rate) -> bool:
     """Whether the state allows as much as one under which nothing was sent."""
-    return now >= use.full_at and not _live(use, rate, now)
+    return now >= use.full_at and not in_window(use, rate, now)
 
 
-def _live(use: RateUse, rate: Rate, now: float) -> tuple[Spent, ...]:
+def in_window(use: RateUse, rate: Rate, now: float) -> tuple[Spent, ...]:
     """Return what the window holds now."""
     return tuple(each for each in use.spent if now < each.last + rate.per)
 
@@ -202,7 +206,7 @@ def ask(  # noqa: PLR0913, PLR0917 (whose request, and what it costs)
         return TooLate(max(surely - now, 0.0))
     if place:
         at = max(at, now) + OVERDUE
-    return _NUMBERLESS if at <= now else AskAgain(min(at, deadline) - now, Reason.PACING)
+    return NUMBERLESS if at <= now else AskAgain(min(at, deadline) - now, Reason.PACING)
 
 
 def ask_concurrency(
@@ -219,7 +223,7 @@ def ask_concurrency(
     """
     latest = deadline - LEAST_ATTEMPT
     if now < deadline and under_way + place < most:
-        return _NUMBERLESS
+        return NUMBERLESS
     if now >= latest:
         return TooLate(0.0)
     wait = min(_LOOK_SECONDS * (place + 1), latest - now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 STATUS_CODES = range(100, 600)
 OK = 200
+ACCEPTED = 202
 FIRST_REDIRECT = 300
 FIRST_ERROR = 400
 ABOUT_THE_RESOURCE = frozenset({404, 409, 410, 412, 415, 422})

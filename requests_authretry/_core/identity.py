@@ -118,9 +118,9 @@ def identity_of(
         key = _parameters(fields[field]).get(b"keyid") if field in fields else None
         if key is not None:
             return name_of("signature", key)
-    found = sorted((name, _bytes(value)) for name, value in fields.items() if _is_key(name))
+    found = sorted((name, _bytes(value)) for name, value in fields.items() if is_key(name))
     if not found:
-        pairs = {*cookies, *_keys_in(url)}
+        pairs = {*cookies, *keys_in(url)}
         found = sorted((name, _bytes(value)) for name, value in pairs)
     return name_of(*(part for pair in found for part in pair)) if found else ""
 
@@ -155,13 +155,13 @@ def _key_id(scheme: str, signed: bytes) -> bytes | None:
 
 
 @lru_cache(maxsize=256)
-def _is_key(name: str) -> bool:
+def is_key(name: str) -> bool:
     """Whether a header field of this name, in lower case, carries a key of the caller."""
     name = name.replace("_", "-")
     return name in _OTHER_KEYS or _KEY.fullmatch(name) is not None
 
 
-def _keys_in(url: str) -> Iterable[tuple[str, str]]:
+def keys_in(url: str) -> Iterable[tuple[str, str]]:
     """Return the parameters of a query that carry a key of the caller."""
     try:
         query = urlsplit(url).query

@@ -10,14 +10,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .arguments import checks_arguments
+from .display import ShownByDifference
 from .validation import refuse, whole
 
 FIRST_TRY_PAYS = 1
 """Units that a call puts into the bucket if its first attempt succeeds."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class RetryQuota:
+@checks_arguments()
+@dataclass(frozen=True, kw_only=True, repr=False)
+class RetryQuota(ShownByDifference):
     """What retries may cost at one origin.
 
     Attributes:

@@ -39,9 +39,11 @@ class Reason(enum.Enum):
     NOT_IDEMPOTENT = "it may have been processed, and the method is not idempotent"
     QUOTA_EXHAUSTED = "the retry quota cannot pay"
     WAIT_TOO_LONG = "no attempt fits before the deadline, or within max_retry_after"
+    BLOCK_OVER = "the deadline of the block has passed"
     OUTAGE = "outage: no attempt at its endpoint succeeds, as other calls have shown"
     CLOSED = "the session was closed"
     REDIRECT = "redirect"
+    OBSERVED = "only observed"
     # Why there is another attempt.
     THROTTLED = "throttled"
     SERVER_ERROR = "server error"

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
+from .arguments import checks_arguments
 from .backoff import Backoff
 from .bounds import LEAST_ATTEMPT
+from .display import ShownByDifference
 from .http import (
+    ACCEPTED,
     CONFLICT,
     FIRST_ERROR,
     IDEMPOTENT_METHODS,
@@ -39,12 +43,17 @@ class DefaultDeadline(float):
 LEAST_RETRY_AFTER: Final = 1.0
 """Seconds; below that, the delay is the larger one of ``retry_after`` and the backoff."""
 
+_STATUSES: Final = "the codes of failures, 400 to 599, and 202"
+
+_BACKOFF_WAY: Final = "write Backoff(initial=0.5, max_delay=20.0)"
+
 _METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A token as RFC 9110 section 5.6.2 defines it."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class RetryPolicy:
+@checks_arguments(backoff=Backoff)
+@dataclass(frozen=True, kw_only=True, repr=False)
+class RetryPolicy(ShownByDifference):
     """When a request is sent again, and how long the whole call may take.
 
     Immutable and safe to share between threads.
@@ -55,7 +64,8 @@ class RetryPolicy:
             set ends each read and write, too, with ``stream=True`` until the response is handed
             out. The default ends waits, and begins no attempt, after 120 s; it ends a connection
             attempt or a read where the caller gave no timeout and 120 s have brought nothing.
-        statuses: Status codes that are worth another attempt.
+        statuses: Status codes that are worth another attempt: of failures, or 202, by which some
+            servers say that an answer is not ready yet.
         methods: Methods that may be sent again although the server may have processed the request.
             POST and PATCH are not among them; name them only if the API makes them idempotent.
         backoff: How the delay grows when the server names no time.
@@ -119,15 +129,19 @@ class RetryPolicy:
         return cls(**{**inherited(retry), **changes})
 
     def _faults(self) -> Iterable[str | None]:
-        yield whole("max_attempts", self.max_attempts, 1)
-        yield seconds("deadline", self.deadline, positive=True)
+        fault = whole("max_attempts", self.max_attempts, 1)
+        yield fault and f"{fault}; the first attempt counts, so that 1 switches retries off"
+        deadline: object = self.deadline  # as yet whatever the caller wrote
+        fault = seconds("deadline", deadline, positive=True)
+        is_none = deadline is None or deadline == inf
+        yield f"{fault}; write 86400.0 for a day" if is_none else fault
         yield collection("statuses", self.statuses) or members(
-            "statuses", self.statuses, _is_status, "status codes"
+            "statuses", self.statuses, _is_status, _STATUSES
         )
         yield collection("methods", self.methods) or members(
             "methods", self.methods, _is_method, "method names"
         )
-        yield instance("backoff", self.backoff, Backoff)
+        yield instance("backoff", self.backoff, Backoff, _BACKOFF_WAY)
         yield (
             None
             if self.max_retry_after is None
@@ -139,7 +153,10 @@ class RetryPolicy:
 
 
 def _is_status(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value in STATUS_CODES
+    """Whether another attempt can do better than an answer with this status."""
+    if isinstance(value, bool) or not isinstance(value, int) or value not in STATUS_CODES:
+        return False
+    return value >= FIRST_ERROR or value == ACCEPTED
 
 
 def _is_method(value: object) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from .arguments import checks_arguments
 from .copying import CopiedAsItself
 from .validation import gathered, is_finite, is_text, refuse
 
@@ -32,6 +33,7 @@ class Secret(CopiedAsItself, str):
         return Secret, ("",)
 
 
+@checks_arguments()
 @dataclass(frozen=True, slots=True, init=False)
 class Token(CopiedAsItself):
     """An access token, and the refresh token that renews it.
@@ -178,9 +180,13 @@ def _faults(given: Any) -> Iterable[str | None]:
     if not isinstance(given.value, str):
         yield f"value must be a str, not {type(given.value).__name__}"
     elif not _VISIBLE.fullmatch(given.value):
-        yield "value must be visible ASCII: it is empty, or has a line break or a blank end"
+        yield (
+            "value must be visible ASCII: it is empty, or has a line break or a blank end; "
+            "strip what was read from a file"
+        )
     elif given.value.lower().startswith(f"{given.scheme} ".lower()):
-        yield "value begins with the scheme already: give the scheme apart"
+        word = given.scheme
+        yield f"value begins with the scheme {word!r}, which is put before it: leave the word out"
     if not isinstance(given.scheme, str) or not _SCHEME.fullmatch(given.scheme):
         yield "scheme must be a name like 'Bearer', without blanks"
     if given.expires_at is not None and not is_finite(given.expires_at):

@@ -44,7 +44,7 @@ _LONGEST = 604_800.0
 """A week in seconds, so that no time limit becomes too large for the system."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class InheritedBackoff(Backoff):
     """The waits of a `Retry`: none before the first retry, then doubling, plus a random time.
 

@@ -19,7 +19,7 @@ class ConfigurationError(ValueError):
     def __init__(self, where: str, faults: Iterable[str]) -> None:
         """Join the faults of ``where`` into one message."""
         self.where = where
-        self.faults = tuple(faults)
+        self.faults: tuple[str, ...] = tuple(faults)
         super().__init__(f"{where}: " + "; ".join(self.faults))
 
     def __reduce__(self) -> tuple[type[ConfigurationError], tuple[str, tuple[str, ...]]]:
@@ -75,11 +75,27 @@ def flag(name: str, value: object) -> str | None:
     return None if isinstance(value, bool) else f"{name} must be True or False, not {value!r}"
 
 
-def instance(name: str, value: object, kind: type) -> str | None:
-    """Return the fault of a value that is not an instance of ``kind``, otherwise None."""
+def instance(name: str, value: object, kind: type, way: str = "") -> str | None:
+    """Return the fault of a value that is not an instance of ``kind``, otherwise None.
+
+    Args:
+        name: What the value is called.
+        value: The value.
+        kind: What it must be an instance of.
+        way: What to write in its place; empty if the kind says enough.
+    """
     if isinstance(value, kind):
         return None
-    return f"{name} must be a {kind.__name__}, not {type(value).__name__}"
+    fault = f"{name} must be a {kind.__name__}, not {type(value).__name__}"
+    return f"{fault}: {way}" if way else fault
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is most like this one; None if none is like it."""
+    # Imported when a name is wrong: most programs never need it.
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(name[:80], list(known), n=1)), None)
 
 
 def gathered(value: Any) -> Any:
@@ -103,7 +119,9 @@ def collection(name: str, value: object) -> str | None:
     A single string counts as a fault: the brackets around it were forgotten.
     """
     if isinstance(value, (str, bytes)):
-        return f"{name} takes a collection: write [{value!r}], not {value!r}"
+        # Do not quote a text that may hold a password.
+        shown = "..." if "@" in str(value) else repr(value)
+        return f"{name} takes a collection: write [{shown}], not {shown}"
     if not isinstance(value, Iterable):
-        return f"{name} takes a collection, not {type(value).__name__}"
+        return f"{name} takes a collection, not {type(value).__name__}: write {name}=[...]"
     return None

@@ -45,12 +45,16 @@ class _InnerRetries:
     def __init__(self) -> None:
         self.lock = ForkSafeLock()
 
-    def switch_off(self, adapter: HTTPAdapter) -> bool:
+    def switch_off(self, adapter: HTTPAdapter, settings: Settings) -> bool:
         """Switch off the retries of an adapter, which may be mounted several times.
+
+        Settings that only observe leave them as they are.
 
         Returns:
             Whether it had any. If so, `give_back` has to follow.
         """
+        if settings.observe and all(site.observe for site in settings.sites):
+            return False
         times, retries = _times_and_retries(adapter)
         if not times and not would_retry(retries):
             return False

@@ -18,8 +18,11 @@ from requests.adapters import HTTPAdapter
 
 from .._admission.waiting import Waits
 from .._call.adapter import AuthRetryAdapter
-from .._core.validation import instance, refuse
+from .._core.arguments import checks_call
+from .._core.validation import refuse
 from .._locks import ForkSafeLock
+from .._misplaced import settings_fault
+from .._override import note_use
 from .._settings import Settings
 from .._tokens.renewal import is_renewing
 from .inner_retries import inner_retries, settings_for
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 _PLACE = "_authretry_installed"
 
 
+@checks_call(settings=Settings)
 def install(settings: Settings | None = None) -> Installed:
     """Add token renewal, waiting and retries to every session of this process.
 
@@ -53,7 +57,7 @@ def install(settings: Settings | None = None) -> Installed:
         ConfigurationError: ``settings`` is no `Settings`.
     """
     settings = Settings() if settings is None else settings
-    refuse("install", [instance("settings", settings, Settings)])
+    refuse("install", [settings_fault(settings)])
     return Installed(settings)
 
 
@@ -66,6 +70,7 @@ class Installed(AbstractContextManager["Installed"]):
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        note_use()
         _process.begin(self)
 
     @property
@@ -79,6 +84,10 @@ class Installed(AbstractContextManager["Installed"]):
         Uninstalling twice does nothing.
         """
         _process.end(self)
+
+    def __repr__(self) -> str:
+        state = "" if _process.settings is self.settings else " (not in force)"
+        return f"<Installed{state}: {self.settings!r}>"
 
     def __exit__(self, *_: object) -> None:
         self.uninstall()
@@ -190,7 +199,7 @@ class _Process:
             is_known = self.settings is None or id(adapter) in self._quieted
             if isinstance(adapter, HTTPAdapter) and not is_known:
                 with inner_retries.lock:
-                    if inner_retries.switch_off(adapter):
+                    if inner_retries.switch_off(adapter, settings):
                         self._quieted[id(adapter)] = adapter
         return wrapper
 

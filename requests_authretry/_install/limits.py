@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import TYPE_CHECKING, Literal
 
-from .._core import declared
+from .._admission.declared_queue import DeclaredScope
+from .._core import declared, rate_supply
 from .._core.records import seconds_text
 from .._core.scope import Scope
 from .._shared import SharedState
@@ -14,7 +15,7 @@ from .._shared import SharedState
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .._admission.declared_limits import DeclaredQueue
+    from .._admission.declared_queue import DeclaredQueue
     from .._core.declared import Rate
     from .._core.rate_limit import RateState
     from .._settings import Settings
@@ -109,7 +110,8 @@ class Limits:
 
         A refused call still waits for its own ``retry_after``. If the server refuses again, the
         limit is back. Cool-downs stay in a store, so that other processes still keep them. Declared
-        limits stay: they are settings.
+        limits stay: they are settings. Where processes share one in a store, this process forgets
+        what the store said of it, and asks again.
 
         Args:
             limit: The limit, from this object; None for all.
@@ -124,7 +126,11 @@ class Limits:
                 for state in self._states:
                     state.quotas.refill(each.origin)
                 continue
-            if each.kind in {"rate", "concurrency"}:
+            if each.kind == "concurrency":
+                continue
+            if each.rate is not None:
+                for limiter in {state.limiter for state in self._states}:
+                    limiter.forget_rate(DeclaredScope(each.origin, each.caller, each.rate))
                 continue
             scope = Scope(each.origin, each.caller, each.policy, each.endpoint)
             for limiter in {state.limiter for state in self._states}:
@@ -173,7 +179,8 @@ def _declared(queue: DeclaredQueue, now: float) -> Iterator[KnownLimit]:
                 value=float(under_way),
             )
         return
-    opens = declared.free_at(queue.use, rate, 1.0, now)
+    # Where a store has units of the rate, other processes may have used them up.
+    opens = max(declared.free_at(queue.use, rate, 1.0, now), rate_supply.opens_at(queue.supply))
     if opens > now:
         yield KnownLimit(
             kind="rate",

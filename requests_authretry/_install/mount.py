@@ -6,20 +6,24 @@ from collections import OrderedDict
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-import requests
 from requests.adapters import HTTPAdapter
 
 from .._call.adapter import AuthRetryAdapter
+from .._core.arguments import checks_call
+from .._core.display import without_secrets
 from .._core.validation import instance, refuse
 from .._errors import ConfigurationError
+from .._misplaced import session_fault, settings_fault
 from .._settings import Settings
 from .inner_retries import inner_retries, settings_for
 from .limits import Limits
 
 if TYPE_CHECKING:
+    import requests
     from requests.adapters import BaseAdapter
 
 
+@checks_call(settings=Settings)
 def mount(
     session: requests.Session, settings: Settings | None = None, prefix: str | None = None
 ) -> Mounted:
@@ -41,9 +45,9 @@ def mount(
     """
     settings = Settings() if settings is None else settings
     faults = [
-        instance("session", session, requests.Session),
-        instance("settings", settings, Settings),
-        None if prefix is None else instance("prefix", prefix, str),
+        session_fault(session),
+        settings_fault(settings),
+        None if prefix is None else instance("prefix", prefix, str, "write prefix='https://'"),
     ]
     refuse("mount", faults)
     return Mounted(session, settings, prefix)
@@ -72,7 +76,7 @@ class Mounted(AbstractContextManager["Mounted"]):
                 wrapper = next((one for one in self._put.values() if one.inner is inner), None)
                 if wrapper is None:
                     wrapper = AuthRetryAdapter(settings_for(inner, settings), inner=inner)
-                    if isinstance(inner, HTTPAdapter) and inner_retries.switch_off(inner):
+                    if isinstance(inner, HTTPAdapter) and inner_retries.switch_off(inner, settings):
                         self._quieted.append(inner)
                     if replaced is not None:
                         wrapper.share_waits(replaced)
@@ -104,6 +108,11 @@ class Mounted(AbstractContextManager["Mounted"]):
                 inner_retries.give_back(inner)
             self._put, self._quieted = {}, []
 
+    def __repr__(self) -> str:
+        places = ", ".join(map(without_secrets, self._put))
+        where = f"on {type(self._session).__name__} for {places}" if places else "(unmounted)"
+        return f"<Mounted {where}: {self._settings!r}>"
+
     def __exit__(self, *_: object) -> None:
         self.unmount()
 
@@ -120,7 +129,8 @@ def _places(session: requests.Session, prefix: str | None) -> list[tuple[str, Ba
     serving = (one for key, one in items if prefix.lower().startswith(key.lower()))
     adapter = next(serving, None)
     if adapter is None:
-        raise ConfigurationError("mount", [f"the session has no adapter for {prefix!r}"])
+        fault = f"the session has no adapter for {without_secrets(prefix)!r}"
+        raise ConfigurationError("mount", [f"{fault}: write prefix='https://api.example.com/'"])
     return [(prefix, adapter)]
 
 

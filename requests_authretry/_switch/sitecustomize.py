@@ -17,7 +17,9 @@ if TYPE_CHECKING:  # typing would make the start of every program slower
     from typing import Any
 
 _SWITCH = "REQUESTS_AUTHRETRY"
+_STORY = "REQUESTS_AUTHRETRY_STORY"
 _ON = {"1", "true", "yes", "on"}
+_OFF = {"", "0", "false", "no", "off"}
 _WATCHED = "requests"
 
 
@@ -56,7 +58,28 @@ def _install() -> None:
         if error.name != "requests_authretry":
             raise
         return
-    install(Settings.from_env())
+    settings = Settings.from_env()
+    if _is_on(_STORY):
+        from requests_authretry.cli import _story
+
+        settings = _story.told(settings)
+    install(settings)
+
+
+def _is_on(variable: str) -> bool:
+    return os.environ.get(variable, "").strip().lower() in _ON
+
+
+def _say_unknown(value: str) -> None:
+    """Say that the switch is neither on nor off, and name the nearest value that is."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(value[:20], sorted(_ON | _OFF - {""}), n=1)
+    meant = f"did you mean {near[0]}?" if near else "write 1 for on, 0 for off"
+    sys.stderr.write(
+        f"requests_authretry: {_SWITCH}={value[:20]} is neither on nor off, and nothing is "
+        f"installed; {meant}\n"
+    )
 
 
 def _go_on() -> None:
@@ -76,9 +99,12 @@ def _go_on() -> None:
 
 
 if __name__ == "sitecustomize":
-    if os.environ.get(_SWITCH, "").strip().lower() in _ON:
+    _value = os.environ.get(_SWITCH, "").strip().lower()
+    if _is_on(_SWITCH):
         if _WATCHED in sys.modules:
             _install()
         else:
             sys.meta_path.insert(0, _Finder())
+    elif _value not in _OFF:
+        _say_unknown(_value)
     _go_on()

@@ -2,133 +2,168 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from argparse import ArgumentParser
-from importlib.resources import files
-from typing import TYPE_CHECKING
+from argparse import SUPPRESS, Action, ArgumentParser
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from .._errors import ConfigurationError
+from ._commands import COMMANDS, CONFIG, versions
+from ._exits import CLOSED_PIPE, FAILED, INTERRUPTED, USAGE_ERROR
 
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import Sequence
 
-USAGE_ERROR = 2
-"""What argparse exits with as well."""
 
-_COMMANDS = {
-    "demo": (
-        "watch it at work on the real httpbin application",
-        (
-            "Serves the real httpbin application on a free port of this machine, lets it refuse a "
-            "stale token, limit the rate and fail, and shows what a session gets with the one line "
-            "and without. It checks what it shows: the exit status is 0 if all of it was true, "
-            "else 1. It takes about three seconds. It needs the extra "
-            '"requests-authretry[demo]", and no network.'
-        ),
-    ),
-    "check": (
-        "say what is wrong with a file of settings, or what it would do",
-        (
-            "Reads a file of settings, or the variables of the environment. If something is wrong, "
-            "it names every fault with its line or variable on standard error and exits with 1; "
-            "else it says what the settings would do. Nothing is sent. The secrets that the "
-            "settings refer to must be there, and are not shown."
-        ),
-    ),
-    "schema": (
-        "print the JSON schema of a file of settings, for editors",
-        "Prints the JSON schema (draft 2020-12) of a file of settings.",
-    ),
-    "run": (
-        "run a program with install(...) in force",
-        (
-            "Runs a script or a module as Python would, with requests_authretry.install(...) in "
-            "every process of it that imports requests. The settings are those of the file, with "
-            "the variables REQUESTS_AUTHRETRY_... laid over it. With --verbose, standard error "
-            "says what calls wait for and why they give up."
-        ),
-    ),
-    "where": (
-        "print the folder that PYTHONPATH needs for REQUESTS_AUTHRETRY=1",
-        (
-            "Prints a folder. With this folder on PYTHONPATH, and REQUESTS_AUTHRETRY=1, each "
-            "Python program runs as the command run would run it: for services whose command "
-            "cannot be changed."
-        ),
-    ),
-}
-"""For each command what the overview says of it, and its own help."""
+_OPTIONS = {"-h", "--help", "--version", "--config"}
+"""What may stand before a command."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, program: str = "authretry") -> int:
     """Run a command.
 
     Args:
         arguments: The arguments behind the program's name; None: those of `sys.argv`.
+        program: What the help calls the program.
 
     Returns:
-        The exit status: 0 when all is well, 1 when the command failed, 2 when none was named.
+        The exit status: 0 when all is well, 1 when the command failed, 2 when there was nothing
+        that it could do: a wrong argument or wrong settings; 141 when the reader of its output has
+        gone, and 130 after Ctrl-C.
 
     Raises:
-        SystemExit: ``--help``, or arguments that no command takes.
+        SystemExit: ``--help``, ``--version``, or arguments that no command takes.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    program: list[str] = []
-    if given[:1] == ["run"]:
-        given, program = divided(given)
-    parser = _parser()
-    options = parser.parse_args(given)
-    if options.command == "demo":
-        from ._demo import demonstrate
-
-        return demonstrate()
-    if options.command == "check":
-        from ._check import check
-
-        return check(options.file)
-    if options.command == "run":
-        from ._run import run
-
-        return run(program, options.config, is_verbose=options.verbose)
-    if options.command is None:
-        parser.print_help(sys.stderr)
+    _make_streams_usable()
+    try:
+        try:
+            return _execute(list(sys.argv[1:] if arguments is None else arguments), program)
+        finally:
+            sys.stdout.flush()
+    except ConfigurationError as error:
+        sys.stderr.writelines(f"{fault}\n" for fault in error.faults)
         return USAGE_ERROR
-    if options.command == "where":
-        from ._run import SWITCH
-
-        sys.stdout.write(f"{SWITCH}\n")
-    else:
-        from .. import _config
-
-        schema = files(_config) / "settings.schema.json"
-        sys.stdout.write(schema.read_text(encoding="utf-8"))
-    return 0
+    except BrokenPipeError:
+        _drop_output()
+        return CLOSED_PIPE
+    except OSError as error:
+        if error.errno is None:
+            raise
+        sys.stderr.write(f"{program}: {error.strerror}\n")  # as of a disk that is full
+        _drop_output()
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
 
 
 def divided(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Divide what follows ``run``: our own arguments, and those of Python that run the program."""
-    place = 1
-    while place < len(arguments) and arguments[place].startswith("-") and arguments[place] != "-m":
-        place += 2 if arguments[place] == "--config" else 1
-    return list(arguments[:place]), list(arguments[place:])
+    """Divide the arguments of ``run``: our own, and those of Python that run the program.
+
+    The arguments of other commands are all our own.
+    """
+    place = _behind_options(arguments, 0)
+    if list(arguments[place : place + 1]) != ["run"]:
+        return list(arguments), []
+    place = _behind_options(arguments, place + 1)
+    own, program = list(arguments[:place]), list(arguments[place:])
+    return own, program[1:] if program[:1] == ["--"] else program
 
 
-def _parser() -> ArgumentParser:
+def _execute(given: list[str], name: str) -> int:
+    given, program = divided(given)
+    parser = _parser(name)
+    if "_ARGCOMPLETE" in os.environ:
+        from ._completion import complete
+
+        complete(parser)
+    _refuse_unknown_command(given, parser)
+    options: Namespace = parser.parse_args(given)
+    if options.command is None:
+        parser.print_help(sys.stderr)
+        return USAGE_ERROR
+    command = COMMANDS[options.command]
+    if options.config is not None and CONFIG not in command.arguments:
+        parser.error(f"{options.command} takes no --config")
+    if options.command == "run":
+        options.program = program
+    return command.execute(options)
+
+
+class _ShowVersions(Action):
+    """Prints the versions; argparse's own action would look them up for each command."""
+
+    def __call__(self, *_: object, **__: object) -> None:
+        sys.stdout.write(f"{versions()}\n")
+        sys.exit(0)
+
+
+def _behind_options(arguments: Sequence[str], place: int) -> int:
+    """Return the place behind the options from a place on: of a command, or of a program."""
+    while place < len(arguments):
+        word = arguments[place]
+        if not word.startswith("-") or word in {"-", "--"} or word[:2] in {"-m", "-c"}:
+            return place
+        place += 2 if word == "--config" else 1
+    return place
+
+
+def _parser(program: str) -> ArgumentParser:
     parser = ArgumentParser(
-        prog="python -m requests_authretry",
+        prog=program,
+        usage="%(prog)s [--config FILE] COMMAND ...",
         description="Token renewal, rate limits and retries for any requests.Session.",
         epilog="COMMAND --help tells more about a command.",
+        allow_abbrev=False,
     )
+    parser.add_argument("--version", action=_ShowVersions, nargs=0, help="show the versions")
+    parser.add_argument("--config", metavar="FILE", help="a TOML file of settings")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
-    parsers = {
-        name: commands.add_parser(name, help=brief, description=full)
-        for name, (brief, full) in _COMMANDS.items()
-    }
-    parsers["check"].add_argument(
-        "file", nargs="?", metavar="FILE", help="a TOML file; without it: the environment"
-    )
-    run = parsers["run"]
-    run.usage = "%(prog)s [--config FILE] [--verbose] (SCRIPT | -m MODULE) [ARGUMENTS ...]"
-    run.add_argument("--config", metavar="FILE", help="a TOML file; see the command check")
-    run.add_argument(
-        "--verbose", action="store_true", help="show the log: waits, and why calls give up"
-    )
+    for name, command in COMMANDS.items():
+        own = commands.add_parser(
+            name, help=command.brief, description=command.full, allow_abbrev=False
+        )
+        if command.usage:
+            own.usage = f"{program} {name} {command.usage}"
+        for words, options in command.arguments:
+            # Without a default, so that what stands before the command is not overwritten.
+            more: dict[str, Any] = {"default": SUPPRESS} if words == ("--config",) else {}
+            own.add_argument(*words, **options, **more)
     return parser
+
+
+def _refuse_unknown_command(given: Sequence[str], parser: ArgumentParser) -> None:
+    """Refuse a command that does not exist, naming the nearest one, or an option before it."""
+    place = _behind_options(given, 0)
+    options = [word.partition("=")[0] for word in given[:place] if word.startswith("-")]
+    strange = [option for option in options if option not in _OPTIONS]
+    if strange:
+        parser.error(f"{strange[0]} is unknown here: the options of a command stand behind it")
+    word = given[place] if place < len(given) else None
+    if word is None or word in COMMANDS:
+        return
+    from .._config.value_types import unknown
+
+    said = unknown(word, COMMANDS)
+    if os.path.isfile(word):  # noqa: PTH113 (it may be no path at all)
+        said = f"is unknown; did you mean {parser.prog} run {word}?"
+    parser.error(f"the command {word!r} {said}")
+
+
+def _make_streams_usable() -> None:
+    """Give the process a standard output if it has none, and let no character stop it."""
+    if sys.stdout is None:  # closed by the shell: >&-
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 (it stays)
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 (it stays)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError, ValueError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def _drop_output() -> None:
+    """Send what is still buffered nowhere: Python would complain of it at its end."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())

@@ -3,67 +3,135 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .._config import load_content
 from .._core.token import Token
 from .._core.validation import ConfigurationError
 from .._settings import Settings
+from ._screen import write, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+STANDARD_INPUT = "-"
+"""In place of a file."""
 
-def check(file: str | None) -> int:
+
+class Policy(NamedTuple):
+    """What settings do for some origins, without secrets.
+
+    Attributes:
+        origins: The origins; empty for all that are not named elsewhere.
+        max_attempts: The most attempts of a call.
+        deadline: Seconds for a whole call.
+        statuses: The statuses that are retried.
+        methods: The methods that are retried even if the request was processed.
+        declared_limits: The declared rates and the concurrency, in words.
+        token: Where the token comes from, in words.
+        store: Where it is kept, in words.
+        timeout: Seconds, or seconds to connect and to read; None if there is none.
+        observe: Whether nothing is changed, and only told.
+    """
+
+    origins: list[str]
+    max_attempts: int
+    deadline: float
+    statuses: list[int]
+    methods: list[str]
+    declared_limits: list[str]
+    token: str
+    store: str
+    timeout: float | tuple[float | None, float | None] | None
+    observe: bool
+
+
+def check(file: str | None, *, as_json: bool = False) -> int:
     """Write what settings would do, or on standard error every fault they have.
 
     Args:
-        file: The TOML file; None: the environment.
+        file: The TOML file, ``-`` for standard input; None: the environment.
+        as_json: Whether to write facts, and the faults with them, as JSON.
 
     Returns:
         The exit status.
     """
     try:
-        settings = Settings.from_env() if file is None else Settings.from_file(file)
+        settings = _settings_in(file)
     except ConfigurationError as error:
-        sys.stderr.writelines(f"{fault}\n" for fault in error.faults)
+        if as_json:
+            write_json({"faults": list(error.faults)})
+        else:
+            sys.stderr.writelines(f"{fault}\n" for fault in error.faults)
         return 1
-    sys.stdout.writelines(f"{line}\n" for line in described(settings))
+    policies = [policy_of(each) for each in (*settings.sites, settings)]
+    if as_json:
+        write_json({"faults": [], "policies": [policy._asdict() for policy in policies]})
+    else:
+        write(described(policies))
     return 0
 
 
-def described(settings: Settings) -> Iterator[str]:
-    """Describe what settings do, in lines without secrets: each site, then the settings above."""
-    for site in settings.sites:
+def policy_of(settings: Settings) -> Policy:
+    """Return what settings do, their sites aside."""
+    retry, limits = settings.retry, settings.limits
+    declared = [str(rate) for rate in limits.rates]
+    if limits.concurrency is not None:
+        declared.append(f"{limits.concurrency} at a time")
+    return Policy(
+        origins=list(settings.origins),
+        max_attempts=retry.max_attempts,
+        deadline=float(retry.deadline),
+        statuses=sorted(retry.statuses),
+        methods=sorted(retry.methods),
+        declared_limits=declared,
+        token=source_name(settings.token),
+        store=str(settings.store or "memory"),
+        timeout=settings.timeout,
+        observe=settings.observe,
+    )
+
+
+def described(policies: list[Policy]) -> Iterator[str]:
+    """Describe policies in lines: those of the sites, then that of the settings above them."""
+    *sites, top = policies
+    for site in sites:
         yield f"{', '.join(site.origins)}:"
-        yield from _policy(site)
-    own = ", ".join(settings.origins)
-    if own:
-        yield f"{own} (and all other origins, without credentials):"
+        yield from _rules(site)
+    if top.origins:
+        yield f"{', '.join(top.origins)} (and all other origins, without credentials):"
     else:
-        yield "all other origins:" if settings.sites else "all origins:"
-    yield from _policy(settings)
+        yield "all other origins:" if sites else "all origins:"
+    yield from _rules(top)
 
 
-def _policy(settings: Settings) -> Iterator[str]:
-    retry = settings.retry
-    statuses = ", ".join(map(str, sorted(retry.statuses)))
-    most = "1 attempt" if retry.max_attempts == 1 else f"at most {retry.max_attempts} attempts"
-    yield f"  {most} within {retry.deadline:g} s; retried statuses: {statuses or 'none'}"
-    yield f"  retried even if processed: {', '.join(sorted(retry.methods)) or 'no method'}"
-    declared = [str(rate) for rate in settings.limits.rates]
-    if settings.limits.concurrency is not None:
-        declared.append(f"{settings.limits.concurrency} at a time")
-    if declared:
-        yield f"  declared limits: {'; '.join(declared)}"
-    yield f"  token: {_source(settings.token)}; store: {settings.store or 'memory'}"
-    if isinstance(settings.timeout, tuple):
-        connect, read = settings.timeout
-        yield f"  timeout: {connect:g} s to connect, {read:g} s to read where the caller gave none"
-    elif settings.timeout is not None:
-        yield f"  timeout: {settings.timeout:g} s where the caller gave none"
-
-
-def _source(token: object) -> str:
+def source_name(token: Any) -> str:
+    """Say where a token comes from, without a secret."""
     if token is None:
         return "none"
     return "given, never renewed" if isinstance(token, Token) else repr(token)
+
+
+def _settings_in(file: str | None) -> Settings:
+    if file is None:
+        return Settings.from_env()
+    if file == STANDARD_INPUT:
+        return load_content(sys.stdin.buffer.read(), "<stdin>")
+    return Settings.from_file(file)
+
+
+def _rules(policy: Policy) -> Iterator[str]:
+    if policy.observe:
+        yield "  nothing is changed, only told (observe); without that:"
+    statuses = ", ".join(map(str, policy.statuses)) or "none"
+    most = "1 attempt" if policy.max_attempts == 1 else f"at most {policy.max_attempts} attempts"
+    yield f"  {most} within {policy.deadline:g} s; retried statuses: {statuses}"
+    yield f"  retried even if processed: {', '.join(policy.methods) or 'no method'}"
+    if policy.declared_limits:
+        yield f"  declared limits: {'; '.join(policy.declared_limits)}"
+    yield f"  token: {policy.token}; store: {policy.store}"
+    if isinstance(policy.timeout, tuple):
+        connect, read = policy.timeout
+        yield f"  timeout: {connect:g} s to connect, {read:g} s to read where the caller gave none"
+    elif policy.timeout is not None:
+        yield f"  timeout: {policy.timeout:g} s where the caller gave none"

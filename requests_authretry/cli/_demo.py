@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import requests
@@ -12,15 +13,16 @@ from .._call.explanation import attempts, explain
 from .._clock import SystemClock
 from .._install.mount import mount
 from .._settings import Settings
+from ._screen import columns, write
 from .demo_server import DemoServer, httpbin, serve
 
 if TYPE_CHECKING:
     from typing import TextIO
 
 INTRODUCTION = """\
-The real httpbin application serves at url = "{url}", behind a
-server that revokes tokens and fails on request. The second line is all you add:
-
+The real httpbin application serves at url = "{url}", behind a \
+server that revokes tokens and fails on request. The second line is all you add:"""
+CODE = """
   session = requests.Session()
   mount(session, Settings(token=fetch_token, origins=[url]))
 
@@ -103,17 +105,18 @@ def run(out: TextIO) -> None:
         session.trust_env = False
         fetch_token = demo_server.issue
         mount(session, Settings(token=fetch_token, origins=[url]))
-        print(INTRODUCTION.format(url=url), file=out, flush=True)
+        write(wrap(INTRODUCTION.format(url=url), columns(out)), out)
+        write(CODE.splitlines(), out)
         try:
             _expect("with a fresh token", "the status", 200, _get(session, url).status_code)
             for scene in SCENES:
                 refusals = " ".join(map(str, _bare(scene, demo_server, url)))
                 response, told = _mounted(scene, demo_server, session, url)
-                print(f"  {scene.name:20} {refusals:23} {told}", file=out, flush=True)
+                write([f"  {scene.name:20} {refusals:23} {told}"], out)
         except requests.RequestException as error:
             raise Fault(f"A call failed: {error!r}") from error
-        explained = str(explain(response)).replace("\n", "\n  ")
-        print(f"\n{EXPLANATION}\n\n  {explained}\n\n{SUCCESS}", file=out)
+        explained = [f"  {line}" for line in str(explain(response)).splitlines()]
+        write(["", EXPLANATION, "", *explained, "", SUCCESS], out)
 
 
 def _bare(scene: Scene, demo_server: DemoServer, url: str) -> list[int]:

@@ -10,6 +10,7 @@ from urllib.parse import quote_plus, urlsplit
 import requests
 from requests.auth import _basic_auth_str
 
+from .._core.arguments import checks_arguments
 from .._core.copying import CopiedAsItself
 from .._core.origin import Origin, redacted
 from .._core.token import secret as hide
@@ -33,6 +34,7 @@ ASSERTION_SECONDS = 60.0
 KeyLike = Key | str | bytes | dict[str, Any]
 
 
+@checks_arguments()
 class Client(CopiedAsItself):
     """A client of an authorization server: its name, its proof, and the server's endpoints.
 
@@ -78,15 +80,19 @@ class Client(CopiedAsItself):
         session: requests.Session | None = None,
         allow_http: bool = False,
     ) -> None:
-        self.client_id = client_id
+        self.client_id: str = client_id
         secret = hide(secret)
         self.secret: str | None = secret
         key, dpop = hidden(key), hidden(dpop)
-        self.issuer, self.token_url, self.device_url = issuer, token_url, device_url
-        self.auth, self.session, self.allow_http = auth, session, allow_http
+        self.issuer: str | None = issuer
+        self.token_url: str | None = token_url
+        self.device_url: str | None = device_url
+        self.auth: str | None = auth
+        self.session: requests.Session | None = session
+        self.allow_http: bool = allow_http
         refuse("Client", _faults(self, has_key=key is not None))
-        self.key = None if key is None else Key.of(key)
-        self.prover = None
+        self.key: Key | None = None if key is None else Key.of(key)
+        self.prover: Proofs | None = None
         if dpop not in (False, None):
             self.prover = Proofs(Key.generate() if dpop is True else Key.of(dpop))
         self.metadata: dict[str, Any] = {}

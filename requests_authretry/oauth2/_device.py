@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from requests import RequestException
 
+from .._core.arguments import checks_arguments
 from .._core.bounds import USER_CODE, WORDS
 from .._core.token import Secret, Token
 from .._errors import RefreshFailed
@@ -53,6 +54,7 @@ def show(sign_in: SignIn) -> None:
     print(f"To sign in, open {sign_in.url} and enter the code {sign_in.code}", file=sys.stderr)  # noqa: T201 (it is for the user)
 
 
+@checks_arguments()
 class DeviceCode(Grant):
     """A user's token, for programs without a browser (RFC 8628). Safe to use from many threads.
 

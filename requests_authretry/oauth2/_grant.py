@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from .._core.arguments import checks_arguments
 from .._core.validation import collection, gathered, instance, is_text, members, refuse
 from ._client import Client
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from ._form import Fields
 
 
+@checks_arguments()
 class Grant(ABC):
     """The base of the sources of this module. Safe to use from many threads.
 
@@ -42,8 +44,8 @@ class Grant(ABC):
         extra: Mapping[str, str] | None = None,
         store_key: str | None = None,
     ) -> None:
-        self.client = client
-        self.scopes = gathered(scopes)
+        self.client: Client = client
+        self.scopes: tuple[str, ...] = gathered(scopes)
         given: Any = {} if extra is None else extra
         faults = [
             instance("client", client, Client),
@@ -55,8 +57,8 @@ class Grant(ABC):
             faults += ["store_key must be a non-empty str or None"]
         name = type(self).__name__
         refuse(name, [*faults, *self._faults()])
-        self.extra = dict(given)
-        self.store_key = store_key or f"{name} {client.client_id} {self._digest(name)}"
+        self.extra: dict[str, str] = dict(given)
+        self.store_key: str = store_key or f"{name} {client.client_id} {self._digest(name)}"
 
     @property
     def prover(self) -> Proofs | None:

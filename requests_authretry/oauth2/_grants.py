@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+from .._core.arguments import checks_arguments
 from .._core.origin import Origin
 from .._core.token import Token, secret
 from .._core.validation import text
@@ -41,6 +42,7 @@ class ClientCredentials(Grant):
         return Endpoint(self.client, context).token(lambda _: form)
 
 
+@checks_arguments()
 class RefreshToken(Grant):
     """A user's token, by a refresh token from an earlier sign-in (RFC 6749 section 6).
 
@@ -74,7 +76,7 @@ class RefreshToken(Grant):
     ) -> None:
         refresh_token = self._first = secret(refresh_token)
         super().__init__(client, extra=extra, store_key=store_key)
-        self.family = client.digest("family", str(self._first), self.extra)
+        self.family: str = client.digest("family", str(self._first), self.extra)
 
     def _faults(self) -> Iterable[str | None]:
         yield text("refresh_token", self._first)
@@ -114,6 +116,7 @@ class RefreshToken(Grant):
                     families.of(self).rotates = True
 
 
+@checks_arguments()
 class Password(Grant):
     """A user's token by name and password (RFC 6749 section 4.3), for legacy servers only.
 
@@ -138,7 +141,7 @@ class Password(Grant):
         extra: Mapping[str, str] | None = None,
         store_key: str | None = None,
     ) -> None:
-        self.username = username
+        self.username: str = username
         password = self._password = secret(password)
         super().__init__(client, scopes, extra=extra, store_key=store_key)
 
@@ -160,6 +163,7 @@ class Password(Grant):
         return Endpoint(self.client, context).token(lambda _: form)
 
 
+@checks_arguments()
 class JWTBearer(Grant):
     """A token for an assertion (RFC 7523 section 2.1), which the source signs for each attempt.
 
@@ -188,8 +192,8 @@ class JWTBearer(Grant):
     ) -> None:
         key = hidden(key)
         self._key = Key.of(key)
-        self.subject = subject
-        self.claims = {} if claims is None else claims
+        self.subject: str | None = subject
+        self.claims: Mapping[str, Any] = {} if claims is None else claims
         super().__init__(client, scopes, extra=extra, store_key=store_key)
 
     def _faults(self) -> Iterable[str | None]:
@@ -214,6 +218,7 @@ class JWTBearer(Grant):
         return Endpoint(self.client, context).token(form)
 
 
+@checks_arguments()
 class TokenExchange(Grant):
     """A token in exchange for another (RFC 8693): delegation, impersonation, narrower scopes.
 
@@ -244,10 +249,11 @@ class TokenExchange(Grant):
     ) -> None:
         self._unknown = uuid4().hex
         if callable(subject_token) or callable(actor_token):
-            self.family = None  # a function may return the token of any user
+            self.family: str | None = None  # a function may return the token of any user
         subject_token = self._subject = secret(subject_token)
         actor_token = self._actor = secret(actor_token)
-        self.subject_token_type, self.actor_token_type = subject_token_type, actor_token_type
+        self.subject_token_type: str = subject_token_type
+        self.actor_token_type: str = actor_token_type
         super().__init__(client, scopes, extra=extra, store_key=store_key)
 
     def _faults(self) -> Iterable[str | None]:

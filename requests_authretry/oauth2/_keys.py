@@ -12,6 +12,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
+from .._core.arguments import checks_arguments
 from .._core.copying import CopiedAsItself
 from .._core.token import Secret
 from .._core.validation import ConfigurationError
@@ -23,6 +24,7 @@ _KINDS: dict[str, Any] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
 _UNREADABLE = (ValueError, TypeError, KeyError, RecursionError, JoseError)
 
 
+@checks_arguments()
 class Key(CopiedAsItself):
     """A private key that signs for a client (RFC 7523) or proves possession (RFC 9449).
 
@@ -53,12 +55,12 @@ class Key(CopiedAsItself):
             raise ConfigurationError(
                 "Key", ["private must be a private key: the text of a PEM file, or a JWK"]
             )
-        self.key_id = key_id or jwk.kid
+        self.key_id: str | None = key_id or jwk.kid
         by_kind = _ALGORITHMS.get(jwk.curve_name, "") if isinstance(jwk, ECKey) else "RS256"
-        self.algorithm = algorithm or jwk.alg or by_kind
+        self.algorithm: str = algorithm or jwk.alg or by_kind
         members = jwk.as_dict(private=False)
-        self.public = {name: members[name] for name in _PUBLIC if name in members}
-        self.thumbprint = str(jwk.thumbprint())
+        self.public: dict[str, str] = {name: members[name] for name in _PUBLIC if name in members}
+        self.thumbprint: str = str(jwk.thumbprint())
         self._jwk = jwk
         try:
             self.sign(self._header, {})
@@ -84,7 +86,7 @@ class Key(CopiedAsItself):
         """
         if not self._given:
             raise RefreshFailed("the private key was lost in a pickle: make the client anew")
-        algorithm = self.algorithm
+        algorithm: object = self.algorithm  # a JWK may name anything
         if not isinstance(algorithm, str) or algorithm.lower() == "none":
             raise ValueError("a signature that is none")
         full = {"alg": algorithm, **header}

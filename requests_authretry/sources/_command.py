@@ -13,6 +13,7 @@ from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from .._core.arguments import checks_arguments
 from .._core.records import seconds_text
 from .._core.validation import gathered, refuse
 from .._errors import RefreshFailed
@@ -37,6 +38,7 @@ _EXEC_INFO = (
 )
 
 
+@checks_arguments()
 class Command:
     """A token source that runs a program, without a shell, and reads the token it prints.
 
@@ -88,11 +90,11 @@ class Command:
         refuse("Command", faults)
         self._args: tuple[str, ...] = given
         self._env = dict(variables)
-        self.store_key = store_key or ""
+        self.store_key: str = store_key or ""
         whole = repr((self._args, sorted(self._env.items())))
-        self.family = f"command {sha256(whole.encode('utf-8', 'surrogateescape')).hexdigest()}"
+        self.family: str = f"command {sha256(whole.encode('utf-8', 'surrogateescape')).hexdigest()}"
 
-    has_refresh_tokens = False
+    has_refresh_tokens: bool = False
 
     def fetch(self, context: FetchContext) -> Token:
         """Run the program, and return the token that it prints.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING
 
+from .._core.arguments import checks_call
 from .._core.validation import ConfigurationError, collection, gathered, is_text, members, refuse
 from ._clouds import AzureCredential, GoogleCredentials, MsalConfidential, MsalPublic
 from ._sessions import AuthlibSession, OAuthlibSession
@@ -34,6 +35,7 @@ _KINDS: tuple[type[Wrapping], ...] = (
 )
 
 
+@checks_call()
 def from_credentials(
     credentials: object, scopes: Collection[str] = (), *, store_key: str | None = None
 ) -> TokenSource:

@@ -8,18 +8,24 @@ import stat
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._clock import SystemClock
+from .._core.arguments import checks_arguments
 from .._core.copying import CopiedAsItself
+from .._core.display import shown
+from .._core.validation import refuse
+from .._protocols import clock_fault
 from ._cool_downs import as_text, bounded, pushed
 from ._lockfile import file_name, lock_file
+from ._rates import reserved
 from ._slots import kept, taken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
+    from .._core.reservations import Ask, Reserved
     from .._protocols import Clock
 
 T = TypeVar("T")
@@ -44,6 +50,7 @@ class _TornError(OSError):
     """The file was ours and cannot be read: the next record replaces it."""
 
 
+@checks_arguments()
 class FileStore(CopiedAsItself):
     """Keeps tokens, cool-downs and slots in a file, for later runs and processes that name it.
 
@@ -63,10 +70,15 @@ class FileStore(CopiedAsItself):
             a machine share; None: the system clock. A clock that is set back makes no cool-down
             longer than it was, and one that is set forward may end it. Give tests their own clock,
             as with `MemoryStore`.
+
+    Raises:
+        ConfigurationError: The path is no path, or that of a folder.
     """
 
     def __init__(self, path: str | os.PathLike[str], clock: Clock | None = None) -> None:
-        self.path = Path(path).expanduser()
+        faults = (_path_fault(path), None if clock is None else clock_fault(clock))
+        refuse(type(self).__name__, faults)
+        self.path: Path = Path(path).expanduser()
         self._clock: Clock = SystemClock() if clock is None else clock
 
     def read(self, key: str) -> str | None:
@@ -143,13 +155,23 @@ class FileStore(CopiedAsItself):
                 return kept(limits._records(), key, text, 0.0, self._clock.time())[0]
         return self._change_limits(lambda there, now: kept(there, key, text, seconds, now))
 
+    def reserve(self, key: str, ask: Ask) -> Reserved:
+        """Reserve units of a declared rate, as `Store` says, in the file with the slots.
+
+        Raises:
+            OSError: That file cannot be read or written, or is not ours.
+            TimeoutError: Another process is writing it and does not end within 50 ms.
+        """
+        return self._change_limits(lambda there, now: reserved(there, key, ask, now))
+
     @property
     def place(self) -> tuple[str, str]:
         """Name the file: the same for all stores that keep their records in it."""
         return "file", os.path.abspath(self.path)  # noqa: PTH100 (links are not followed)
 
     def __repr__(self) -> str:
-        return f"FileStore({str(self.path)!r})"
+        clock = "" if self._clock == SystemClock() else f", clock={shown(self._clock)}"
+        return f"{type(self).__name__}({str(self.path)!r}{clock})"
 
     def _change_limits(
         self, change: Callable[[dict[str, object], float], tuple[T, dict[str, object]]]
@@ -249,3 +271,13 @@ def _sync(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _path_fault(path: Any) -> str | None:
+    if not isinstance(path, (str, os.PathLike)) or isinstance(os.fspath(path), bytes):
+        return f"path must be a str or a Path, not {type(path).__name__}"
+    place = Path(path).expanduser()
+    if os.path.isdir(place):  # noqa: PTH112 (False, and no error, where nobody may look)
+        within = str(place / "tokens.json")
+        return f"path is that of the folder {str(place)!r}: name a file in it, as {within!r}"
+    return None

@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from .._clock import SystemClock
+from .._core.arguments import checks_arguments
 from .._core.copying import CopiedAsItself
+from .._core.display import shown
+from .._core.validation import refuse
 from .._locks import ForkSafeLock
+from .._protocols import clock_fault
 from ._cool_downs import as_text, pushed
 from ._slots import kept, taken
 
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
     from .._protocols import Clock
 
 
+@checks_arguments()
 class MemoryStore(CopiedAsItself):
     """Keeps tokens, cool-downs and slots while the process lives, for all settings that name it.
 
@@ -33,6 +38,7 @@ class MemoryStore(CopiedAsItself):
     """
 
     def __init__(self, clock: Clock | None = None) -> None:
+        refuse(type(self).__name__, [None if clock is None else clock_fault(clock)])
         self._clock: Clock = SystemClock() if clock is None else clock
         self._records: dict[str, object] = {}
         self._slots: dict[str, object] = {}
@@ -80,6 +86,10 @@ class MemoryStore(CopiedAsItself):
             now = self._clock.monotonic()
             there, self._slots = kept(self._slots, key, text, seconds, now)
         return there
+
+    def __repr__(self) -> str:
+        clock = "" if self._clock == SystemClock() else f"clock={shown(self._clock)}"
+        return f"{type(self).__name__}({clock})"
 
     def _free_keys(self) -> None:
         """Forget the locks that threads of a parent process hold."""

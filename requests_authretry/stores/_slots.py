@@ -40,7 +40,7 @@ def taken(  # noqa: PLR0913, PLR0917 (what `Store` says of `take`, and where and
     there, ask = records.get(name), ask_for(rate, burst, count)
     if ask is None or not (there is None or _is(there, FORMAT)):
         return 0.0, records
-    first, lead = reserve(_lead(there, now), ask)
+    first, lead = reserve(lead_of(there, now), ask)
     slots = {**FORMAT, "since": now, "seconds": lead, "idle": ask.idle}
     return first, {**_not_over(records, now), name: slots}
 
@@ -57,7 +57,7 @@ def kept(
     name, life = _KEPT_KEY + key, bounded(seconds)
     there = records.get(name)
     if not life or not (there is None or _is(there, _KEPT)):
-        return _text(there, now), records
+        return text_of(there, now), records
     record = {**_KEPT, "since": now, "seconds": life, "text": text}
     return text, {**_not_over(records, now), name: record}
 
@@ -66,9 +66,9 @@ def _is(record: object, form: Mapping[str, object]) -> TypeGuard[Mapping[str, An
     return isinstance(record, dict) and all(record.get(name) == form[name] for name in form)
 
 
-def _text(record: object, now: float) -> str | None:
+def text_of(record: object, now: float) -> str | None:
     """Return the text of a kept record, None if it is over or another record."""
-    if not _is(record, _KEPT) or _lead(record, now) <= 0:
+    if not _is(record, _KEPT) or lead_of(record, now) <= 0:
         return None
     text = record.get("text")
     return text if isinstance(text, str) else None
@@ -79,7 +79,7 @@ def _not_over(records: Mapping[str, object], now: float) -> dict[str, object]:
     return {name: record for name, record in current if record is not None}
 
 
-def _lead(record: object, now: float) -> float:
+def lead_of(record: object, now: float) -> float:
     """Return when the next slot is due, or a record is over, in seconds from now.
 
     It is `IDLE` where nobody knows.
@@ -96,7 +96,7 @@ def _as_of(record: object, now: float) -> object:
     """Return a record as it is kept at ``now``: None if it says nothing any more."""
     if not _is(record, FORMAT) and not _is(record, _KEPT):
         return record
-    lead, idle = _lead(record, now), record.get("idle", 0.0)
+    lead, idle = lead_of(record, now), record.get("idle", 0.0)
     if not is_finite(idle) or lead <= -min(idle, MAX_LEAD):
         return None
     return {**record, "since": now, "seconds": lead} if record["since"] > now else record

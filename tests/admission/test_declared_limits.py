@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from contextvars import Context, copy_context
 from dataclasses import replace
 from functools import partial
@@ -29,6 +30,8 @@ from requests_authretry import (
 from requests_authretry._admission import declared_limits
 from requests_authretry._admission.declared_limits import DeclaredLimits, Demand
 from requests_authretry._admission.outage_tracker import OutageTracker
+from requests_authretry._admission.shared_rates import SharedRates
+from requests_authretry._admission.store_operations import StoreOperations
 from requests_authretry._admission.waiting import Waiter
 from requests_authretry._core.outage import DOWN
 from requests_authretry._core.target import Target
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
     from requests import PreparedRequest, Session
 
 OTHER = "https://other.example.com"
+ALONE = SharedRates(None, StoreOperations(), FakeClock())
 HASTY = RetryPolicy(deadline=5.0)
 
 
@@ -677,7 +681,7 @@ def take(limits: DeclaredLimits, each: Demand, now: float) -> None:
 
 def test_idle_limits_are_forgotten() -> None:
     """Two seconds later, calls to 50 other origins have all limits of the first 50 forgotten."""
-    limits, rates = DeclaredLimits(), (Rate(1, per=1.0), Rate(2, per=1.0))
+    limits, rates = DeclaredLimits(ALONE), (Rate(1, per=1.0), Rate(2, per=1.0))
     for number in range(50):
         take(limits, demand(number, *rates, concurrency=3), 0.0)
     first = {queue.scope for queue in limits.queues()}
@@ -690,7 +694,7 @@ def test_idle_limits_are_forgotten() -> None:
 def test_no_more_limits_are_kept_than_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """Redirects may name origins without end; the oldest limits are forgotten."""
     monkeypatch.setattr(declared_limits, "_MOST_QUEUES", 20)
-    limits, rates = DeclaredLimits(), [Rate(number, per=60.0) for number in range(1, 6)]
+    limits, rates = DeclaredLimits(ALONE), [Rate(number, per=60.0) for number in range(1, 6)]
     for number in range(50):
         take(limits, demand(number, *rates), 0.0)
     assert len(limits.queues()) <= 25
@@ -717,3 +721,24 @@ def test_a_priority_counts_after_an_outage() -> None:
             released.append((urgent.released, batch.released))
     assert (True, False) in released
     assert released[-1] == (True, True)
+
+
+def test_a_call_that_a_limit_stops_is_no_probe_of_an_outage() -> None:
+    """Such calls come all the time, and nothing is sent for them: retries probe meanwhile."""
+    world = World(lambda request: 503 if request.time < 3 else 200)
+    session = world.session(limited(world, Rate(1, per=1000.0, path="/a/2")))
+
+    def come_all_the_time() -> None:
+        for _ in range(50):
+            with suppress(AuthRetryError), override(retry=ONCE):
+                session.get(f"{API}/a/2")
+            world.turns.sleep(0.4)
+
+    for number in range(DOWN + 1):
+        world.call(0, str(number), "GET /a/1", session)
+    world.caller("others", come_all_the_time, at=0.1)
+    world.turns.run()
+    names = [sent.name for sent in world.sent]
+    assert names.count("GET /a/2") == 1
+    assert max(sent.time for sent in world.sent) < 5
+    assert [sent.status for sent in world.sent].count(200) == DOWN + 1

@@ -54,6 +54,7 @@ from tests.support.scripted import (
     scripted,
     settings,
 )
+from tests.support.systems import forks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -330,6 +331,7 @@ def stuck() -> Iterator[Stuck]:
     source.go_on.set()
 
 
+@forks
 def test_a_child_of_a_renewing_parent_renews(stuck: Stuck) -> None:
     """A child forked while a renewal holds all the locks fetches its own token and sends."""
     session, below = scripted(settings(stuck, store=MemoryStore()), 200, EXPIRED, 200)
@@ -356,6 +358,7 @@ class Broken:
         raise KeyError
 
 
+@forks
 def test_what_breaks_in_a_child_breaks_alone() -> None:
     """An object that fails to renew itself in a child does not prevent the others."""
     broken, stores = [Broken() for _ in range(9)], [MemoryStore() for _ in range(9)]
@@ -374,6 +377,7 @@ def test_what_breaks_in_a_child_breaks_alone() -> None:
     assert child.answer() == "locked"
 
 
+@forks
 def test_a_child_waits_for_the_parents_file(stuck: Stuck, tmp_path: Path) -> None:
     """A child forked while its parent renews under a file lock waits and uses that token."""
     store = FileStore(tmp_path / "tokens.json")
@@ -392,6 +396,7 @@ def test_a_child_waits_for_the_parents_file(stuck: Stuck, tmp_path: Path) -> Non
     assert child.answer() == "['Bearer parent']"
 
 
+@forks
 def test_a_child_does_not_hold_the_parents_file_lock(tmp_path: Path) -> None:
     """A lock that was held at a fork is free as soon as the parent releases it."""
     store = FileStore(tmp_path / "tokens.json")
@@ -405,6 +410,7 @@ def test_a_child_does_not_hold_the_parents_file_lock(tmp_path: Path) -> None:
         os.close(end)
 
 
+@forks
 @pytest.mark.parametrize("way", ["mounted", "by itself"])
 def test_parent_and_child_never_share_a_connection(way: str) -> None:
     """A child has its own connections, on which no answer to the parent can arrive."""
@@ -422,6 +428,7 @@ def test_parent_and_child_never_share_a_connection(way: str) -> None:
     assert set(ports).isdisjoint(childs)
 
 
+@forks
 def test_a_child_keeps_the_tls_context() -> None:
     """New connections in a child have the same TLS context and proxies as before."""
     context = ssl.create_default_context()
@@ -440,6 +447,7 @@ def test_a_child_keeps_the_tls_context() -> None:
     assert Child(kept).answer() == kept() == "[True, True] 5"
 
 
+@forks
 def test_a_child_of_a_mounting_parent_mounts() -> None:
     """A child forked while the lock of `mount` is held can mount and unmount."""
     from requests_authretry._install.inner_retries import inner_retries

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -108,6 +110,92 @@ def test_nothing_set_is_told_too(capsys: pytest.CaptureFixture[str]) -> None:
     """Without any settings there is one policy for everything."""
     assert main(["check"]) == 0
     assert capsys.readouterr().out.startswith("all origins:\n  at most 4 attempts")
+
+
+def given(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    """Standard input with this content."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+
+
+def test_standard_input_is_checked(
+    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``-`` reads settings from a pipe; relative paths start from the working directory."""
+    monkeypatch.chdir(file.parent)
+    given(monkeypatch, GOOD.encode())
+    assert main(["check", "-"]) == 0
+    assert capsys.readouterr().out == TOLD.replace("FOLDER/", "")
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b"\ntimeot = 3\n", "<stdin>:2: timeot is unknown; did you mean timeout?\n"),
+        (b"timeout = \n", "<stdin>:1: is no TOML: Invalid value\n"),
+        (b"\xff", "<stdin>: is not UTF-8, as TOML is\n"),
+    ],
+)
+def test_faults_of_standard_input_have_lines(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    content: bytes,
+    fault: str,
+) -> None:
+    """The input is called ``<stdin>``."""
+    given(monkeypatch, content)
+    assert main(["check", "-"]) == 1
+    assert capsys.readouterr() == ("", fault)
+
+
+def test_facts_as_json(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """``--json`` prints each policy, the one above the sites last, without secrets."""
+    assert main(["check", "--json", str(file)]) == 0
+    out = capsys.readouterr().out
+    facts = json.loads(out)
+    assert facts["faults"] == []
+    assert [policy["origins"] for policy in facts["policies"]] == [
+        ["https://a.example.com", "https://b.example.com"],
+        ["https://c.example.com"],
+        [],
+    ]
+    assert facts["policies"][0] == {
+        "origins": ["https://a.example.com", "https://b.example.com"],
+        "max_attempts": 4,
+        "deadline": 120.0,
+        "statuses": [429, 500, 502, 503, 504],
+        "methods": ["DELETE", "GET", "HEAD", "OPTIONS", "PUT", "TRACE"],
+        "declared_limits": [],
+        "token": "Reference('env:API_TOKEN')",
+        "store": f"FileStore('{file.parent}/tokens.json')",
+        "timeout": [3.05, 27],
+        "observe": False,
+    }
+    assert SECRET not in out
+
+
+def test_faults_as_json(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With ``--json`` faults are facts on standard output; the exit status stays 1."""
+    file.write_text("timeout = 0\n")
+    assert main(["check", "--json", str(file)]) == 1
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"faults": [f"{file}:1: timeout must be above zero, not 0"]}
+    assert err == ""
+
+
+def test_settings_that_observe_say_so(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file with ``observe = true`` changes nothing, and the check says it first."""
+    file.write_text("observe = true\n")
+    assert main(["check", str(file)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "  nothing is changed, only told (observe); without that:"
+
+
+def test_one_file_is_checked(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """``--config FILE`` is the same as ``FILE``; both at once are refused."""
+    assert main(["--config", str(file), "check"]) == 0
+    assert capsys.readouterr().out == TOLD.replace("FOLDER", str(file.parent))
+    assert main(["--config", str(file), "check", "other.toml"]) == 2
+    assert capsys.readouterr().err == "check takes one file: leave out --config or FILE\n"
 
 
 def test_the_schema_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

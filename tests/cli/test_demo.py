@@ -190,7 +190,7 @@ def test_no_command_is_a_mistake(
     assert left.value.code == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith("usage: python -m requests_authretry [-h] COMMAND ...\n")
+    assert err.startswith("usage: python -m requests_authretry [--config FILE] COMMAND ...\n")
     assert re.search(r"^ +demo ", err, re.MULTILINE)
 
 
@@ -199,7 +199,15 @@ def test_no_command_is_a_mistake(
     [
         (["--help"], 0, "watch it at work"),
         (["demo", "--help"], 0, "the exit status is 0"),
-        (["dmeo"], 2, "invalid choice: 'dmeo'"),
+        (["--version"], 0, "requests-authretry 0."),
+        (["dmeo"], 2, "the command 'dmeo' is unknown; did you mean demo?"),
+        (["runn", "x.py"], 2, "the command 'runn' is unknown; did you mean run?"),
+        (["xyzzy"], 2, "the command 'xyzzy' is unknown"),
+        ([__file__], 2, f"is unknown; did you mean authretry run {__file__}?"),
+        (["--config", "f", "demo"], 2, "demo takes no --config"),
+        (["--conf", "f", "check"], 2, "--conf is unknown here"),
+        (["--verbose", "run", "x"], 2, "the options of a command stand behind it"),
+        (["check", "--js"], 2, "unrecognized arguments: --js"),
         (["demo", "twice"], 2, "unrecognized arguments: twice"),
     ],
 )
@@ -211,3 +219,16 @@ def test_help_and_mistakes(
         main(arguments)
     assert left.value.code == status
     assert says in " ".join("".join(capsys.readouterr()).split())
+
+
+def test_ctrl_c_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The exit status is that of a program that SIGINT ended, and nothing is said."""
+
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_demo, "run", interrupted)
+    assert main(["demo"]) == 130
+    assert capsys.readouterr() == ("", "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from requests_authretry._log import VARIABLE as LOG
-from requests_authretry.cli import divided, main
-from requests_authretry.cli._run import SWITCH, environment, interpreter_options
+from requests_authretry.cli import _run, divided, main
+from requests_authretry.cli._run import SWITCH, command_of, environment, interpreter_options
 
 if TYPE_CHECKING:
     from requests_authretry.cli.demo_server import DemoServer
@@ -274,6 +275,21 @@ def test_it_is_off_unless_asked_for(value: str, tmp_path: Path) -> None:
     assert shown(python(script, folder=tmp_path, **variables)).startswith("set() False []")
 
 
+@pytest.mark.parametrize(
+    ("value", "way"), [("yess", "did you mean yes?"), ("enable", "write 1 for on, 0 for off")]
+)
+def test_a_switch_that_is_neither_on_nor_off_is_said(value: str, way: str, tmp_path: Path) -> None:
+    """``REQUESTS_AUTHRETRY=yess`` installs nothing, says so, and names the nearest value."""
+    script = written(tmp_path, "script.py", LOADED)
+    variables = {**environment(os.environ, None), "REQUESTS_AUTHRETRY": value}
+    ran = python(script, folder=tmp_path, **variables)
+    assert ran.stdout.startswith("set() False []")
+    assert ran.stderr == (
+        f"requests_authretry: REQUESTS_AUTHRETRY={value} is neither on nor off, and nothing is "
+        f"installed; {way}\n"
+    )
+
+
 def test_another_sitecustomize_runs_as_well(tmp_path: Path) -> None:
     """The one that would have been found without ours is found behind it, its faults included."""
     theirs = written(tmp_path, "site/sitecustomize.py", "print('theirs', __file__)")
@@ -352,8 +368,9 @@ def test_a_verbose_program_shows_what_it_logs(tmp_path: Path) -> None:
     )
     ran = python(*RUN, "--verbose", script, "--verbose", folder=tmp_path)
     assert ran.stdout == "['--verbose']\n"
-    assert ran.stderr.endswith(" INFO requests_authretry: waits\n")
-    assert ran.stderr.count("\n") == 1
+    logged, summary = ran.stderr.splitlines()
+    assert logged.endswith(" INFO requests_authretry: waits")
+    assert summary == "requests_authretry: no call was made"
 
 
 # Its parts
@@ -369,10 +386,17 @@ def test_a_verbose_program_shows_what_it_logs(tmp_path: Path) -> None:
         (["run", "-h"], 2),
         (["run"], 1),
         (["run", "--config"], 3),
+        (["run", "-c", "print()", "--verbose"], 1),
+        (["run", "--verbose", "-cprint()"], 2),
+        (["run", "-"], 1),
+        (["--config", "f", "run", "--verbose", "script.py", "--config", "x"], 4),
+        (["--config=f", "run", "script.py"], 2),
+        (["check", "script.py", "run", "x"], 4),
+        (["--config", "run", "check"], 3),
     ],
 )
 def test_where_the_program_begins(arguments: list[str], ours: int) -> None:
-    """What is ours ends with the script's name or -m."""
+    """What is ours ends with the script's name, -m or -c; of other commands all is ours."""
     assert divided(arguments) == (arguments[:ours], arguments[ours:])
 
 
@@ -390,7 +414,15 @@ def test_the_options_before_us(arguments: list[str], options: list[str]) -> None
     assert interpreter_options(arguments) == options
 
 
-@pytest.mark.parametrize("arguments", [["run"], ["run", "-m"]])
+def test_two_dashes_stand_before_a_program() -> None:
+    """They are not given to it: ``run -- -m module -- x`` runs the module with ``-- x``."""
+    assert divided(["run", "--verbose", "--", "-m", "module", "--", "x"]) == (
+        ["run", "--verbose"],
+        ["-m", "module", "--", "x"],
+    )
+
+
+@pytest.mark.parametrize("arguments", [["run"], ["run", "-m"], ["run", "-c"], ["run", "--"]])
 def test_nothing_to_run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """A command without a program is refused."""
     assert main(arguments) == 2
@@ -404,15 +436,10 @@ def test_where(capsys: pytest.CaptureFixture[str]) -> None:
     assert (SWITCH / "sitecustomize.py").exists()
 
 
-def test_the_program_takes_this_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_program_takes_this_process(
+    taken: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """On POSIX no process of ours stays behind."""
-    taken: list[Any] = []
-
-    def execve(*given: object) -> None:
-        taken.append(given)
-        sys.exit(0)
-
-    monkeypatch.setattr(os, "execve", execve)
     monkeypatch.setattr(sys, "orig_argv", ["python", "-u", *RUN, "x.py"])
     monkeypatch.setenv("PYTHONPATH", "mine")
     config = written(tmp_path, "settings.toml", "timeout = 3\n")
@@ -422,3 +449,155 @@ def test_the_program_takes_this_process(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert (program, command) == (sys.executable, [sys.executable, "-u", "x.py", "a"])
     assert variables["PYTHONPATH"] == os.pathsep.join([str(SWITCH), "mine"])
     assert variables["REQUESTS_AUTHRETRY_CONFIG"] == str(config)
+
+
+# Commands by name
+
+
+def command(folder: Path, name: str, first: str) -> Path:
+    """An executable file that begins with this line."""
+    path = written(folder, name, f"{first}\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
+    """An environment with a script of Python and a program, and a PATH with another program."""
+    folders = {name: tmp_path / name for name in ("scripts", "path", "here")}
+    for folder in folders.values():
+        folder.mkdir()
+    monkeypatch.setattr(_run, "get_path", lambda _: str(folders["scripts"]))
+    monkeypatch.setattr(sys, "executable", str(folders["scripts"] / "python"))
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-u", *RUN])
+    monkeypatch.setenv("PATH", str(folders["path"]))
+    monkeypatch.chdir(folders["here"])
+    return folders
+
+
+def test_a_console_script_of_this_environment_is_run_by_this_python(
+    places: dict[str, Path],
+) -> None:
+    """``run flask`` is ``python ENVIRONMENT/bin/flask``, with the options of this Python."""
+    flask = command(places["scripts"], "flask", "#!/env/bin/python3.11")
+    assert command_of(["flask", "run"]) == [sys.executable, "-u", str(flask), "run"]
+
+
+def test_other_commands_are_run_as_they_are(places: dict[str, Path]) -> None:
+    """A program that is no script of Python, and any command of PATH, begins by itself."""
+    tool = command(places["scripts"], "tool", "#!/bin/sh")
+    make = command(places["path"], "make", "#!/usr/bin/python")
+    assert command_of(["tool", "-x"]) == [str(tool), "-x"]
+    assert command_of(["make"]) == [str(make)]
+
+
+@pytest.mark.parametrize("what", ["flask", "flask/__main__.py"])
+def test_a_script_here_goes_before_a_command(places: dict[str, Path], what: str) -> None:
+    """A file, or a folder that Python runs, is run as Python would run it."""
+    command(places["scripts"], "flask", "#!/env/bin/python")
+    written(places["here"], what, "")
+    assert command_of(["flask"]) == [sys.executable, "-u", "flask"]
+
+
+def test_a_folder_that_is_no_program_hides_no_command(places: dict[str, Path]) -> None:
+    """``run celery`` beside a package ``celery/`` finds the command."""
+    celery = command(places["scripts"], "celery", "#!/env/bin/python")
+    (places["here"] / "celery").mkdir()
+    assert command_of(["celery"]) == [sys.executable, "-u", str(celery)]
+
+
+@pytest.mark.parametrize("name", ["missing.py", "folder/missing", "-m", "-"])
+def test_python_says_itself_what_it_cannot_run(places: dict[str, Path], name: str) -> None:
+    """What looks like a script is not looked for among the commands."""
+    assert places
+    assert command_of([name]) == [sys.executable, "-u", name]
+
+
+@pytest.mark.usefixtures("places")
+def test_a_name_that_leads_nowhere_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is started, and the exit status is 2."""
+    assert main(["run", "flaks"]) == 2
+    said = "flaks is no file here, and no command of this environment or PATH\n"
+    assert capsys.readouterr().err == said
+
+
+def test_a_command_that_cannot_be_run_is_told(
+    places: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The system's own words, and exit status 2, in place of a traceback."""
+    command(places["path"], "broken", "#!/no/such/interpreter")
+    assert main(["run", "broken"]) == 2
+    assert "broken cannot be run: No such file or directory\n" in capsys.readouterr().err
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What would have taken the place of this process, each time."""
+    found: list[Any] = []
+
+    def execve(*given: object) -> None:
+        found.append(given)
+        sys.exit(0)
+
+    monkeypatch.setattr(os, "execve", execve)
+    return found
+
+
+def test_observe_is_verbose(taken: list[Any]) -> None:
+    """``--observe`` sets the setting, and tells: one who only looks wants to see."""
+    with pytest.raises(SystemExit):
+        main(["run", "--observe", "x.py"])
+    ((_, _, variables),) = taken
+    assert variables["REQUESTS_AUTHRETRY_OBSERVE"] == "true"
+    assert variables["REQUESTS_AUTHRETRY_STORY"] == "1"
+    assert variables[LOG] == "info"
+
+
+def test_config_may_stand_before_run(taken: list[Any], tmp_path: Path) -> None:
+    """``authretry --config FILE run`` is ``authretry run --config FILE``; the last one counts."""
+    first, last = (written(tmp_path, name, "timeout = 3\n") for name in ("a.toml", "b.toml"))
+    for given in ([], ["--config", str(last)]):
+        with pytest.raises(SystemExit):
+            main(["--config", str(first), "run", *given, "x.py"])
+    configs = [variables["REQUESTS_AUTHRETRY_CONFIG"] for _, _, variables in taken]
+    assert configs == [str(first), str(last)]
+
+
+STORIES = r"""
+\S+ \S+ INFO requests_authretry: GET \S+/get waits \S+ s: retry_after, as the server asked
+GET \S+/get: 200 after 2 attempts in \S+ s
+  1\. 429 in \S+ s: throttled \(the server asked for 2 s\)
+     waited \S+ s: retry_after, as the server asked
+(     waited .*
+)?  2\. 200 in \S+ s: final answer
+  waited .*
+requests_authretry: 2 calls, 3 attempts, \S+ s waited; in trouble: 1, of which 1 ended well
+"""
+
+
+@pytest.mark.slow
+def test_a_verbose_program_tells_its_stories(
+    demo_server: DemoServer, httpbin_url: str, tmp_path: Path
+) -> None:
+    """The call in trouble has its story, a good one has none, and all are summed up at the end."""
+    demo_server.answer(429, [("Retry-After", "2")])
+    code = "import requests, sys; [requests.get(sys.argv[1] + '/get?key=s3cret') for _ in '12']"
+    ran = python(*RUN, "--verbose", "-c", code, httpbin_url, folder=tmp_path)
+    assert (ran.stdout, ran.returncode) == ("", 0)
+    assert re.fullmatch(STORIES.lstrip(), ran.stderr)
+
+
+@pytest.mark.slow
+def test_an_observed_program_gets_what_it_would_have_got(
+    demo_server: DemoServer, httpbin_url: str, tmp_path: Path
+) -> None:
+    """A 503 is handed out after one request, and told."""
+    demo_server.answer(503)
+    code = "import requests, sys; print(requests.get(sys.argv[1] + '/get').status_code)"
+    ran = python(*RUN, "--observe", "-c", code, httpbin_url, folder=tmp_path)
+    assert (ran.stdout, ran.returncode) == ("503\n", 0)
+    assert [request.status for request in demo_server.seen] == [503]
+    assert "/get: 503 after 1 attempt in" in ran.stderr
+    assert "only observed: would retry after" in ran.stderr
+    summary = "requests_authretry, only observing: 1 call, 1 attempt; in trouble: 1, of which 0"
+    assert ran.stderr.splitlines()[-1] == f"{summary} ended well"

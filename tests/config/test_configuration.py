@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
 SECRET = "s3cret-9f2c41d7aa"
+FIRST_COUNTS = "the first attempt counts, so that 1 switches retries off"
 CLIENT = """
 client_id = "app"
 client_secret = "env:CLIENT_SECRET"
@@ -95,6 +96,7 @@ def test_a_file_sets_each_field(written: Written) -> None:
             timeout = [3.05, 27]
             origins = ["https://api.example.com/"]
             allow_http = true
+            observe = true
             store = "file:cache/tokens.json"
             token = "env:CLIENT_SECRET"
             [retry]
@@ -115,6 +117,7 @@ def test_a_file_sets_each_field(written: Written) -> None:
     assert settings.timeout == (3.05, 27)
     assert settings.origins == ("https://api.example.com",)
     assert settings.allow_http
+    assert settings.observe
     assert settings.retry == RetryPolicy(
         max_attempts=5,
         statuses=[503],
@@ -231,7 +234,7 @@ retry.max_attempts = 0
         "settings.toml:4: retries is unknown; did you mean retry?",
         "settings.toml:5: adopt takes 'authorization' and 'retries', not 'authorisation'",
         "settings.toml:8: retry.max_atempts is unknown; did you mean max_attempts?",
-        "settings.toml:9: retry.statuses takes status codes, not 999",
+        "settings.toml:9: retry.statuses takes the codes of failures, 400 to 599, and 202, not 999",
         "settings.toml:10: retry.deadline must be above zero, not 0",
         "settings.toml:11: retry.backoff must be a table",
         "settings.toml:13: limits.pacing must be true or false",
@@ -243,7 +246,8 @@ retry.max_attempts = 0
         'settings.toml:18: site.retry.backoff.jitter must be "full" or "equal" or "none"',
         "settings.toml:18: site.retry.backoff.initial must be zero or more, not -1",
         "settings.toml:19: site needs origins = [...]: they say which requests follow it",
-        "settings.toml:20: site.retry.max_attempts must be a whole number of at least 1, not 0",
+        "settings.toml:20: site.retry.max_attempts must be a whole number of at least 1, not 0; "
+        + FIRST_COUNTS,
         "settings.toml:21: sit is unknown; did you mean site?",
     ]
 
@@ -313,7 +317,8 @@ def test_a_mark_at_the_beginning_is_no_fault(tmp_path: Path) -> None:
     path = tmp_path / "settings.toml"
     path.write_bytes(b"\xef\xbb\xbftimeout = 3\r\n[retry]\r\nmax_attempts = 0\r\n")
     assert refused(path) == [
-        "settings.toml:3: retry.max_attempts must be a whole number of at least 1, not 0"
+        "settings.toml:3: retry.max_attempts must be a whole number of at least 1, not 0; "
+        + FIRST_COUNTS,
     ]
 
 

@@ -240,8 +240,8 @@ def test_all_faults_of_a_rate_are_named_together() -> None:
 @pytest.mark.parametrize(
     ("fields", "fault"),
     [
-        ({"rates": TEN}, "rates takes a collection, not Rate"),
-        ({"rates": [TEN, 3]}, "rates takes Rate objects, not 3"),
+        ({"rates": TEN}, "rates takes a collection, not Rate: write rates=[...]"),
+        ({"rates": [TEN, 3]}, "rates takes objects like Rate(10, per=1.0), not 3"),
         ({"concurrency": 0}, "concurrency must be a whole number of at least 1, not 0"),
         ({"concurrency": 1.5}, "concurrency must be a whole number of at least 1, not 1.5"),
     ],

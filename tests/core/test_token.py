@@ -191,9 +191,15 @@ def test_refuses(changes: dict[str, Any], field: str) -> None:
         ({"value": b"x"}, "value must be a str, not bytes"),
         (
             {"value": "x\n"},
-            "value must be visible ASCII: it is empty, or has a line break or a blank end",
+            (
+                "value must be visible ASCII: it is empty, or has a line break or a blank end; "
+                "strip what was read from a file"
+            ),
         ),
-        ({"value": "Bearer x"}, "value begins with the scheme already: give the scheme apart"),
+        (
+            {"value": "Bearer x"},
+            "value begins with the scheme 'Bearer', which is put before it: leave the word out",
+        ),
         ({"scheme": "Be arer"}, "scheme must be a name like 'Bearer', without blanks"),
         (
             {"expires_at": "x"},

@@ -1,94 +1,57 @@
-"""The README's snippets, run in order as a reader would, against httpbin behind the demo server."""
+"""README and its picture; its programs are run by ``test_pages.py``."""
 
 from __future__ import annotations
 
-import json
 import re
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import runpy
+from typing import Any
 
 import pytest
-import requests
 
-from requests_authretry import Jitter, RetryPolicy, Settings, explain
-from requests_authretry.cli.demo_server import DemoServer, httpbin, serve
+from requests_authretry import Jitter, RateLimits, RetryPolicy, RetryQuota, Settings
 from requests_authretry.testing import no_waiting
-from tests.cassettes_support import Loopback
+from tests.support.pages import DOCS, README, TOP, blocks
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-README = Path(__file__).parent.parent.parent / "README.md"
+MOST_WORDS = 900
 
 
-def blocks(language: str) -> list[str]:
-    """The fenced blocks of one language, in order."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+@pytest.fixture(scope="module")
+def picture() -> dict[str, Any]:
+    """The tool that draws the picture of `explain`."""
+    return runpy.run_path(str(TOP / "tools" / "explain_picture.py"))
 
 
-class Login:
-    """A token endpoint at /token; all other paths are httpbin's, behind the demo server."""
-
-    def __init__(self) -> None:
-        self.demo_server = DemoServer(httpbin())
-
-    def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
-        """Answer one request (WSGI)."""
-        if environ["PATH_INFO"] != "/token":
-            return self.demo_server(environ, start_response)
-        body = json.dumps({"access_token": self.demo_server.issue()}).encode()
-        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
-        start_response("200 OK", headers)
-        return [body]
+def untimed(told: str) -> str:
+    """Return what `explain` says without the seconds, which differ from run to run."""
+    return re.sub(r"(in|waited) \S+ s|; in this library.*", "", told)
 
 
-@pytest.fixture
-def login(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Login]:
-    """The hosts of the README, all on this machine; the home directory is a new one."""
-    app = Login()
-    monkeypatch.setenv("HOME", str(tmp_path))
-    with serve(app) as url:
-        monkeypatch.setattr(requests.sessions, "HTTPAdapter", lambda: Loopback(url))
-        yield app
+def test_readme_is_short() -> None:
+    """A newcomer reads it to the end: it has 900 words at most, commands and tables included."""
+    assert len(README.read_text(encoding="utf-8").split()) <= MOST_WORDS
 
 
-def test_the_snippets_run_and_get_what_they_say(
-    login: Login, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Every snippet runs; the guarded ones get in, and each token is fetched once."""
-    namespace: dict[str, Any] = {}
-    statuses = []
-    for snippet in blocks("python"):
-        login.demo_server.guarded = "/bearer" in snippet
-        exec(compile(snippet, str(README), "exec"), namespace)  # noqa: S102 (that is the point)
-        if "/bearer" in snippet:
-            statuses.append(namespace["response"].status_code)
-    assert statuses == [200, 200, 200, 200, 200]
-    assert login.demo_server.issued == 5
-    assert blocks("text")[1] in capsys.readouterr().out
-
-
-def test_the_timeline_in_the_readme_is_one_that_the_library_prints(login: Login) -> None:
-    """The example of `explain` is what it really says, but for the time it took."""
-    namespace: dict[str, Any] = {"requests": requests}
-    for snippet in blocks("python")[:2]:
-        exec(compile(snippet, str(README), "exec"), namespace)  # noqa: S102 (that is the point)
-    login.demo_server.revoke()
-    login.demo_server.guarded = True
-    login.demo_server.answer(429, [("Retry-After", "1")])
+def test_the_picture_is_what_the_library_says(picture: dict[str, Any]) -> None:
+    """A call that meets a rate limit and a refused token is told as README shows, text and SVG."""
     with no_waiting():
-        said = explain(namespace["session"].get("https://api.example.com/get"))
-    assert _untimed(str(said)) == _untimed(blocks("text")[0].rstrip())
+        told = str(picture["make_call"]())
+    drawn = picture["text_in"](picture["PICTURE"].read_text(encoding="utf-8"))
+    assert untimed(drawn) == untimed(told)
+    [shown] = [block.text for block in blocks(README) if block.language == "text"]
+    assert shown.rstrip("\n") == drawn
 
 
-def _untimed(timeline: str) -> str:
-    return re.sub(r"(in|waited) \S+ s|; in this library.*", "", timeline)
+def test_the_tool_draws_such_a_picture(picture: dict[str, Any]) -> None:
+    """What the tool draws of an explanation shows each of its lines."""
+    with no_waiting():
+        told = picture["make_call"]()
+    assert picture["text_in"](picture["draw"](told)) == str(told)
 
 
 def test_the_settings_tables_name_every_field_and_its_default() -> None:
-    """Every field stands in a table, in order; the defaults that are numbers are the real ones."""
-    text = README.read_text()
-    for cls in (Settings, RetryPolicy):
+    """Every field has a row, in order; the defaults that are numbers are the real ones."""
+    text = "".join(page.read_text(encoding="utf-8") for page in DOCS)
+    for cls in (Settings, RetryPolicy, RateLimits):
         table = text[text.index(f"| `{cls.__name__}(...)`") :].split("\n\n", 1)[0]
         assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(cls.__dataclass_fields__)
     policy = RetryPolicy()
@@ -101,3 +64,20 @@ def test_the_settings_tables_name_every_field_and_its_default() -> None:
         None,
         True,
     )
+
+
+def test_the_quota_in_numbers() -> None:
+    """The figures of outages.md follow from the defaults."""
+    quota = RetryQuota()
+    [page] = [page for page in DOCS if page.name == "outages.md"]
+    text = page.read_text(encoding="utf-8")
+    retries = quota.capacity // quota.transient_cost
+    assert f"a *retry quota* of {quota.capacity} units" in text
+    assert (
+        f"| a retry after a 5xx or a lost connection | {quota.transient_cost} | {retries} re"
+        in text
+    )
+    throttled = quota.capacity // quota.throttled_cost
+    assert f"| a retry after a 429 | {quota.throttled_cost} | {throttled} retries |" in text
+    for processes in (1, 8, 100):
+        assert re.search(rf"\| {processes} process.* \| {retries * processes} \|", text)

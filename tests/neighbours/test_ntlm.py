@@ -12,12 +12,15 @@ from requests_ntlm import HttpNtlmAuth
 from requests_authretry import Settings, Token, install, mount
 from requests_authretry.testing import FakeClock
 from tests.servers.ntlm import LOGIN_PAGE, PASSWORD, USER, passwords, serve_ntlm
+from tests.support.systems import servers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from tests.servers.ntlm import NtlmServer
+
+pytestmark = servers
 
 HANDSHAKE = [("anonymous", 401), ("negotiate", 401), ("authenticate", 200)]
 

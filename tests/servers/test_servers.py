@@ -26,6 +26,7 @@ from tests.servers.api import Api
 from tests.servers.nginx import CONNECTIONS, RATE, From, serve_nginx
 from tests.servers.oidc import HERE, ServerMissingError, ec_key, rsa_key, serve_oidc
 from tests.servers.starting import started
+from tests.support.systems import servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from tests.servers.nginx import NginxServer
     from tests.servers.oidc import Client, OidcServer
     from tests.servers.redis import RedisServer
+
+pytestmark = servers
 
 GRANT = "urn:ietf:params:oauth:grant-type:"
 CLIENT_CREDENTIALS = {"grant_type": "client_credentials", "scope": "api:read"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import shlex
 import socket
@@ -29,6 +28,7 @@ from requests_authretry.sources import Command
 from requests_authretry.sources._command import LIMIT
 from requests_authretry.testing import FakeClock
 from tests.support.scripted import EXPIRED, URL, carried, scripted, settings
+from tests.support.systems import forks, scripts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -185,6 +185,7 @@ def test_no_shell(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@scripts
 def test_a_program_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bare name is looked up in PATH, in the one that the program was given if there is one."""
     for folder, token in (("ours", "abc"), ("given", "def")):
@@ -404,8 +405,8 @@ here.recv(1)
         ("import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)" + HANG, 1),
         ("import os; os.close(1)" + HANG, 1),
         ("print('abc', flush=True)" + HANG, 1),
-        (f"import os\nif os.fork(): os._exit(0)\n{HANG}", 1),
-        (f"import os\nos.fork(); os.fork()\n{HANG}", 4),
+        pytest.param(f"import os\nif os.fork(): os._exit(0)\n{HANG}", 1, marks=forks),
+        pytest.param(f"import os\nos.fork(); os.fork()\n{HANG}", 4, marks=forks),
     ],
     ids=["hangs", "ignores", "closed its output", "printed", "child with the pipe", "children"],
 )
@@ -416,7 +417,7 @@ def test_a_program_that_hangs(code: str, count: int, hangs: Callable[[str, int],
     assert [connection.recv(1) for connection in clock.left] == [b""] * count
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+@forks
 def test_a_child_that_is_left_behind() -> None:
     """A program that has printed its token and ended is not waited for because of its child."""
     code = "import os, time\nif os.fork(): print('kept', flush=True); os._exit(0)\ntime.sleep(120)"

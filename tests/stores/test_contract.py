@@ -26,6 +26,7 @@ from requests_authretry.keyring import KeyringStore
 from requests_authretry.redis import RedisStore
 from requests_authretry.testing import FakeClock, SystemClock
 from tests.support.stores import Other, is_free
+from tests.support.systems import forks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -932,6 +933,7 @@ def test_a_lock_ends_with_its_holder(shared: Store, others: Callable[[str], Othe
     assert is_free(shared, timeout=60.0)
 
 
+@forks
 @until_its_ttl
 def test_a_child_does_not_keep_the_lock(shared: Store, others: Callable[[str], Other]) -> None:
     """A process that forked while a thread held the lock is killed: the child lets others go on."""
@@ -945,6 +947,7 @@ def test_a_child_does_not_keep_the_lock(shared: Store, others: Callable[[str], O
         os.kill(child, signal.SIGKILL)
 
 
+@forks
 @pytest.mark.slow
 def test_a_fork_inside(others: Callable[[str], Other]) -> None:
     """A child that leaves its parent's block frees nothing; each has its own connection."""
@@ -971,12 +974,14 @@ def test_processes_push_at_once(shared: Store, others: Callable[[str], Other]) -
     ]
 
 
+@forks
 @pytest.mark.parametrize("shared", ["file", "redis"], indirect=True)
 def test_a_fork_shares_cool_downs(others: Callable[[str], Other]) -> None:
     """What a child pushes, its parent finds."""
     assert others("slow = False" + FORKED).rest() == ["child 3600.0", "parent hears"]
 
 
+@forks
 def test_a_fork_while_a_thread_pushes() -> None:
     """A child can push into a store in memory that a thread of its parent was just pushing into."""
     other = Other(MemoryStore(), "slow = True" + FORKED)

@@ -25,6 +25,7 @@ from requests_authretry.stores import _file
 from requests_authretry.stores._lockfile import lock_file
 from requests_authretry.testing import FakeClock
 from tests.support.scripted import EXPIRED, ORIGIN, URL, Source, carried, scripted, settings
+from tests.support.systems import links, permissions, pipes_with_names, posix_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,6 +62,7 @@ def descriptors() -> int:
 # What others see
 
 
+@permissions
 @pytest.mark.usefixtures("open_umask")
 def test_a_file_is_never_readable_for_others(path: Path) -> None:
     """Whatever name a watcher sees in the folder at any time is 0600; no name is left over."""
@@ -85,6 +87,7 @@ def test_a_file_is_never_readable_for_others(path: Path) -> None:
     assert {left.suffix for left in path.parent.iterdir()} == {".json", ".lock"}
 
 
+@permissions
 @pytest.mark.usefixtures("open_umask")
 def test_folders_are_made_for_the_owner_only(tmp_path: Path) -> None:
     """Every missing folder is made 0700: who may write in one could exchange what is in it."""
@@ -132,6 +135,7 @@ def as_another(code: str, place: Path, path: Path) -> str:
     ).stdout.strip()
 
 
+@permissions
 def test_another_user_cannot_read_it(public: Path, tmp_path: Path) -> None:
     """In a folder that all can read, only its owner can read the file, or lock it."""
     path, plain = public / "tokens.json", public / "plain"
@@ -154,6 +158,7 @@ print(*map(fails, (lambda: open(path), lambda: store.read("key"), locks)))
     assert {mode(each) for each in public.glob("tokens*")} == {0o600}
 
 
+@permissions
 def test_a_folder_that_is_read_only(public: Path, tmp_path: Path) -> None:
     """Where no file can be made, what is there is read, and writing and locking are errors."""
     path = public / "tokens.json"
@@ -188,6 +193,7 @@ def belongs_to_another(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(os, "geteuid", lambda: ours + 1)
 
 
+@permissions
 def test_another_users_file_is_left_alone(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A token that another user planted is not used, and that user's file is not replaced."""
     FileStore(path).write("key", "planted")
@@ -232,6 +238,7 @@ def test_a_reader_never_sees_half(path: Path) -> None:
     assert all(record and record.startswith(RECORD) for record in seen)
 
 
+@posix_files
 def test_a_record_outlives_a_power_cut(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The content is on the disk before the name changes, the new name before the write is over."""
     synced: list[tuple[bool, str | None]] = []
@@ -294,6 +301,7 @@ def test_cool_downs_do_not_pile_up(path: Path) -> None:
     assert list(kept) == ["host 97", "host 98", "host 99"]
 
 
+@permissions
 def test_slots_stand_in_a_file_of_their_own(path: Path) -> None:
     """A take leaves the file with the tokens as it is, and nobody else can read the other one."""
     store = FileStore(path)
@@ -647,6 +655,7 @@ def test_a_record_that_is_no_token(path: Path, record: str) -> None:
     assert carried(below) == ["Bearer fetched"]
 
 
+@links
 def test_a_link_is_not_followed(path: Path) -> None:
     """A symbolic link planted in the place is neither read nor written through."""
     target = path.with_name("target")
@@ -659,6 +668,7 @@ def test_a_link_is_not_followed(path: Path) -> None:
     assert target.read_bytes() == before
 
 
+@links
 def test_a_planted_lock_is_not_followed(path: Path) -> None:
     """A symbolic link in the place of a lock file harms nothing that it points to."""
     victim = path.with_name("victim")
@@ -679,6 +689,7 @@ def fifo(path: Path, *, held: bool) -> Iterator[None]:
         os.close(holder)
 
 
+@pipes_with_names
 @pytest.mark.parametrize("held", [True, False])
 def test_a_pipe_in_the_place(path: Path, held: bool) -> None:  # noqa: FBT001 (a case)
     """A named pipe neither blocks nor is an error other than OSError."""
@@ -689,10 +700,11 @@ def test_a_pipe_in_the_place(path: Path, held: bool) -> None:  # noqa: FBT001 (a
             FileStore(path).write("key", RECORD)
 
 
+@posix_files
 def test_a_folder_in_the_place(path: Path) -> None:
-    """A folder is neither read nor overwritten, and costs no descriptor."""
-    path.mkdir()
+    """A folder that came later is neither read nor overwritten, and costs no descriptor."""
     store = FileStore(path)
+    path.mkdir()
     before = descriptors()
     for _ in range(5):
         with pytest.raises(OSError, match="no file"):
@@ -708,9 +720,9 @@ def test_a_folder_in_the_place(path: Path) -> None:
 
 def test_a_token_that_cannot_be_kept(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A file that cannot be written costs a warning; the token serves from memory."""
-    path.mkdir()
     source = Source(Token(SECRET, 4_000_000_000.0))
     session, below = scripted(settings(source, store=FileStore(path)), 200, 200)
+    path.mkdir()
     assert [session.get(URL).status_code for _ in range(2)] == [200, 200]
     assert (source.calls, carried(below)) == (1, [f"Bearer {SECRET}"] * 2)
     assert {record.levelno for record in caplog.records} == {logging.WARNING}
@@ -883,6 +895,7 @@ def test_a_lock_ends_with_its_holder(run: Callable[..., Run]) -> None:
     assert waiting.rest() == ["fetching", "200 Bearer mine"]
 
 
+@posix_files
 def test_a_full_disk(path: Path, run: Callable[..., Run]) -> None:
     """No room for the token: the process goes on, and what was in the file stays."""
     FileStore(path).write("another", "precious")

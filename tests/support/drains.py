@@ -31,7 +31,7 @@ from tests.support.sessions import API
 from tests.support.virtual_time import BEGAN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 LATENCY: Final = 0.05
 """Seconds from a request to its answer; it arrives in the middle of that time."""
@@ -157,18 +157,36 @@ def figures(drain: Drain, **settings: Any) -> Figures:
         drain: What to do.
         **settings: More settings of all processes.
     """
-    world = _Draining(drain)
+    world = draining(drain, **settings)
+    world.turns.run()
+    return world.figures()
+
+
+def draining(
+    drain: Drain, make_store: Callable[[World], Any] | None = None, **settings: Any
+) -> Draining:
+    """Return a drain that is about to begin.
+
+    Args:
+        drain: What to do.
+        make_store: Makes the store that all processes share, a single one too; None: only several
+            processes share one.
+        **settings: More settings of all processes.
+    """
+    world = Draining(drain)
+    if make_store is not None:
+        world.store = make_store(world)
+    is_shared = drain.processes > 1 or make_store is not None
     limits = RateLimits() if drain.is_paced else RateLimits(pacing=False)
     for process, part in enumerate(drain.parts):
-        shared = {"store": world.store} if drain.processes > 1 else {}
+        shared = {"store": world.store} if is_shared else {}
         chosen = {"clock": world.process(ahead=world.ahead), "limits": limits, **shared, **settings}
         session = world.session(world.settings(**chosen))
         numbers = iter(part)
         for thread in range(drain.threads):
             name = f"{process} {thread}"
             world.caller(name, partial(world.work, name, session, numbers))
-    world.turns.run()
-    return world.figures()
+    return world
 
 
 def worst_of(drain: Drain, seeds: int) -> Figures:
@@ -177,7 +195,7 @@ def worst_of(drain: Drain, seeds: int) -> Figures:
     return Figures(*map(max, zip(*found, strict=True)))
 
 
-class _Draining(World):
+class Draining(World):
     """The server and the callers of one drain."""
 
     def __init__(self, drain: Drain) -> None:

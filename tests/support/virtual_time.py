@@ -16,6 +16,7 @@ from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 from requests_authretry import MemoryStore
+from requests_authretry.stores._rates import reserved
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -331,6 +332,12 @@ class VirtualStore(MemoryStore):
         """Take slots, while all calls sleep."""
         self._turns.await_turn()
         return super().take(*args)
+
+    def reserve(self, key: str, ask: Any) -> Any:
+        """Reserve units of a declared rate, while all calls sleep."""
+        self._turns.await_turn()
+        answer, self._slots = reserved(self._slots, key, ask, self._clock.monotonic())
+        return answer
 
     def keep(self, *args: Any) -> Any:
         """Keep a text for a while, while all calls sleep."""

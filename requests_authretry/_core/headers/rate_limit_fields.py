@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..arguments import checks_arguments
 from ..bounds import POLICIES, POLICY_NAME
 from ..declared import Rate
+from ..display import ShownByDifference
 from ..identity import name_of
 from ..records import REQUESTS, Limit
 from ..validation import collection, flag, gathered, members, refuse, whole
@@ -28,8 +30,9 @@ _UNITS = {"request": REQUESTS, "concurrent-requests": "", "concurrency": ""}
 registry. What counts requests under way says nothing of the time when others may be sent."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class RateLimits:
+@checks_arguments(rates=[Rate])
+@dataclass(frozen=True, kw_only=True, repr=False)
+class RateLimits(ShownByDifference):
     """Settings for a server's rate limits.
 
     Immutable and safe to share between threads.
@@ -60,13 +63,14 @@ class RateLimits:
         rates: The rate limits that you know, see `Rate`. They hold from the first request on, for
             each origin and caller, whatever ``cool_down`` and ``pacing`` are. A request waits until
             all that cover it let it pass. A call whose wait would end after its deadline stops at
-            once.
+            once. Processes that share a `FileStore` or a `requests_authretry.redis.RedisStore`
+            keep each rate together: declare all of it in each of them.
         concurrency: How many attempts may be under way at a time, for each origin and caller. An
             attempt begins when it may be sent; fetching its token is a part of it. It ends when its
             body is read or dropped, when it has failed, or with ``stream=True`` when its headers
             are there: the body that the caller reads does not count. A call that is made in the
-            midst of an attempt, as by a signer with the same session, is part of it. None: any
-            number.
+            midst of an attempt, as by a signer with the same session, is part of it. Each process
+            counts its own attempts, with a store too. None: any number.
 
     Raises:
         ConfigurationError: A field cannot work; the error names all faults together.
@@ -74,7 +78,7 @@ class RateLimits:
 
     cool_down: bool = True
     pacing: bool = True
-    headers: Collection[str] = KNOWN
+    headers: Collection[str] = frozenset(KNOWN)
     identity: Callable[[Any], str | None] | None = None
     rates: Collection[Rate] = ()
     concurrency: int | None = None
@@ -100,7 +104,10 @@ class RateLimits:
             "headers", self.headers, is_meaningful, MEANINGFUL
         )
         yield collection("rates", self.rates) or members(
-            "rates", self.rates, lambda each: isinstance(each, Rate), "Rate objects"
+            "rates",
+            self.rates,
+            lambda each: isinstance(each, Rate),
+            "objects like Rate(10, per=1.0)",
         )
         if self.concurrency is not None:
             yield whole("concurrency", self.concurrency, 1)

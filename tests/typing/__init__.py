@@ -1,0 +1,1 @@
+"""Code of users, which type checkers read and nothing runs."""
