@@ -222,7 +222,7 @@ class Admission:
             limiter.on_rate_limit_fields(target, permit.numbers, kept, began, succeeded=succeeded)
         seconds = outcome.retry_after if self._limits.cool_down else None
         if outcome.is_reset and limiter.refills(target, limits):
-            seconds = None  # requests come back one after another, long before that time
+            seconds = None  # requests come back one after another, long before the window's end
         if seconds and (refuses or outcome.status == OK):
             if refuses and not any(limit.name for limit in limits):
                 limiter.learn_reach(target, began)

@@ -8,8 +8,9 @@ answer to a request that left later is counted:
 - The search begins at `FIRST_RATE` and grows with each success, as slow start does (RFC 5681
   section 3.1), until a good part of the last answers are refusals.
 - Then the rate is measured: the requests that passed, divided by the time in which so many were
-  due. Each further refusal measures it again, with all answers since. The pace stays a little below
-  the rate, and rises the faster the fewer answers the rate rests on.
+  due. Each further refusal measures it again, with all answers since the last one and a few older
+  ones. The pace stays a little below the rate, and rises the faster the fewer answers the rate
+  rests on.
 - While all requests are refused, there is nothing to measure: a window of the server may be spent,
   or it sheds all load. Each refusal halves the pace. The first success begins a slow start.
 
@@ -58,8 +59,9 @@ REMEMBERED: Final = 400.0
 ones count half."""
 
 KEPT: Final = 32.0
-"""Requests that a refusal leaves of them. The bucket is empty at each refusal, so what passed in
-between is what the limit gave, while the last few of these may have come out of a full bucket."""
+"""Requests that count on after a refusal, at most. The bucket is empty at each refusal, so what
+passes until the next one measures the limit. A few older ones are kept, as the next refusal may
+come soon, where requests overtake one another."""
 
 BELOW: Final = 0.96
 """Share of the measured rate that the pace has after a refusal."""
@@ -115,7 +117,7 @@ MANY: Final = 3
 """Refusals among the last 16 answers at a steady pace, before the search begins again."""
 
 STEADY: Final = 1.5
-"""Share of the usual patience after which a pace counts as one that did not change."""
+"""Times the usual patience: answers at a pace after which it counts as one that did not change."""
 
 LARGEST_SHARE: Final = 1 / 3
 """The largest share that begins a search. A larger one comes of a limit that is lower than the

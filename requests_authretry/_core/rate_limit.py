@@ -289,7 +289,7 @@ def on_refused(state: RateState, began: float, now: float) -> RateState:
     closed_for = max(state.not_before - now, 0.0)
     lowered = pacing.on_refused(state.pace, began, now, closed_for)
     if state.pace.rate < inf:
-        # The next slot was given at the faster pace, and the bucket is empty.
+        # The next slot was set at the pace before: put it off by the difference.
         later = max(1 / lowered.allowed - 1 / state.pace.allowed, 0.0)
         return state._replace(pace=lowered, slot=max(state.slot, now - LATE) + later)
     return state._replace(pace=lowered, slot=max(state.slot, now + 1 / lowered.allowed))
@@ -329,6 +329,7 @@ def on_rate_limit_fields(  # noqa: PLR0913 (what an answer says, and of which re
             known[name] = first_described(limit, number, since, now, used)
             continue
         window = described(before, limit, number, since, began, now, succeeded=succeeded)
+        # A window that refills decides itself what an answer to an earlier request changes.
         is_news = before.refills or before.number < number or window.left < before.left
         known[name] = window if is_news else before
     state = state._replace(windows=tuple(known.values())[-POLICIES:])

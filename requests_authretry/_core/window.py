@@ -44,12 +44,12 @@ SHARED: Final = 0.7
 REGAINED: Final = 0.02
 """Share of the full speed that comes back with each success after which something is left."""
 
-REGAINED_AT_END: Final = REGAINED / 8
+REGAINED_WHEN_EMPTY: Final = REGAINED / 8
 """The same with each success after which nothing is left: a small bucket is nearly always empty."""
 
 CORRECTED: Final = 0.25
 """Requests by which one answer raises what is left of a window that refills, at most. Requests
-overtake one another on their way, so an answer may not know of some that left before its own."""
+overtake one another: the server may not have counted all that left before the answered one."""
 
 _INSTANT = 1e-9
 
@@ -214,8 +214,7 @@ def described(  # noqa: PLR0913, PLR0917 (what an answer says, and of which requ
         tested=before.tested,
     )
     if before.refills:
-        is_newest = number > before.number
-        return _refilling(before, window, began, now, succeeded=succeeded, is_newest=is_newest)
+        return _refilling(before, window, began, now, succeeded=succeeded)
     has_gained = before.left + 1 <= window.left and now < before.until - ROUNDED
     if window.may_test and succeeded and (0 <= number == before.test or has_gained):
         return window._replace(refills=True)
@@ -224,8 +223,8 @@ def described(  # noqa: PLR0913, PLR0917 (what an answer says, and of which requ
     )
     window = window._replace(holds=before.holds and not has_served_more if succeeded else True)
     if now < before.until and not before.guessed and window.left < before.left + 1:
-        # Still the same window. Servers round its end up to whole seconds: the earlier end counts,
-        # unless it is moved by more, as the time is in which a token bucket is full again.
+        # Still the same window. Servers round its end up to whole seconds: the earlier end counts.
+        # Where it moves by more, it is when a token bucket is full again: later with each request.
         is_moved = window.until > before.until + ROUNDED
         return window._replace(
             until=window.until if is_moved else min(window.until, before.until),
@@ -236,30 +235,32 @@ def described(  # noqa: PLR0913, PLR0917 (what an answer says, and of which requ
 
 
 def _refilling(
-    before: Window, window: Window, began: float, now: float, *, succeeded: bool, is_newest: bool
+    before: Window, window: Window, began: float, now: float, *, succeeded: bool
 ) -> Window:
     """Return a window that refills, as an answer describes it.
 
-    The server counted when the request arrived, and rounded down.
+    What is left is corrected only by the newest answer: that of the latest request so far.
     """
     # Requests that had left when a refusal arrived are one refusal with it.
-    is_news = not succeeded and began > before.refused_at
-    refused = 0 if succeeded else before.refused + is_news
+    is_new_refusal = not succeeded and began > before.refused_at
+    refused = 0 if succeeded else before.refused + is_new_refusal
     if refused >= DISPROVED:
         return window
     # An answer may say what is left, and not of how many or in which time.
     stated = window if window.may_test else before
     speed = before.speed
-    if is_news:
+    if is_new_refusal:
         speed = max(speed * SHARED, 1 / stated.quota)
     elif succeeded:
-        speed = min(speed + (REGAINED if window.left >= 1 else REGAINED_AT_END), 1.0)
+        speed = min(speed + (REGAINED if window.left >= 1 else REGAINED_WHEN_EMPTY), 1.0)
     before = before._replace(quota=stated.quota, length=stated.length, speed=speed)
     level = before.level(now)
     left = level if succeeded else min(level, 0.0)
-    if is_newest:
-        least = window.left + (now - (began + now) / 2) / before.spacing
-        left = min(max(level, min(least, level + CORRECTED)), least + 1)
+    if window.number > before.number:
+        # The server counted when the request arrived, half way, and rounded down.
+        least = window.left + (now - began) / 2 / before.spacing
+        raised = min(max(level, least), level + CORRECTED)
+        left = min(raised, least + 1)
     has_served_more = succeeded and level < -1
     return before._replace(
         left=left,
@@ -268,5 +269,5 @@ def _refilling(
         most=window.most,
         holds=before.holds and not has_served_more,
         refused=refused,
-        refused_at=now if is_news else before.refused_at,
+        refused_at=now if is_new_refusal else before.refused_at,
     )

@@ -334,11 +334,29 @@ def test_the_request_after_the_first_refusal_waits_for_its_slot() -> None:
     assert rate_limit.on_refused(RateState(slot=NOW + 3), NOW - 1, NOW).slot == NOW + 3
 
 
-def test_a_later_refusal_moves_no_slot() -> None:
-    """At a pace of ten a second, the slot of the next request stays."""
+def test_a_later_refusal_that_lowers_no_pace_moves_no_slot() -> None:
+    """The first refusal of a search at ten a second: the slot of the next request stays."""
     state = rate_limit.on_refused(replace(PACED, slot=NOW + 5), NOW + 1, NOW + 2)
     assert state.slot == NOW + 5
     assert state.pace == pacing.on_refused(TEN, NOW + 1, NOW + 2, 0.0)
+
+
+@pytest.mark.parametrize("slot", [NOW + 5, NOW - 5], ids=["taken", "idle"])
+def test_a_lowered_pace_puts_off_the_next_slot(slot: float) -> None:
+    """Ten a second become five: the next slot was due in 0.1 s, and is due in 0.2 s now."""
+    pace = TEN._replace(passed=5.0, spent=0.9, recent=1)
+    state = rate_limit.on_refused(replace(PACED, pace=pace, slot=slot), NOW + 1, NOW + 2)
+    assert state.pace == pacing.on_refused(pace, NOW + 1, NOW + 2, 0.0)
+    later = 1 / state.pace.allowed - 1 / 10
+    assert later == pytest.approx(0.1, abs=0.01)
+    assert state.slot == pytest.approx(max(slot, NOW + 2 - LATE) + later)
+
+
+def test_a_refilling_window_is_known_by_its_state() -> None:
+    """One of two windows refills; a spent one that does not is waited for."""
+    refilling = replace(SPENT, name="b", refills=True)
+    assert rate_limit.has_refilling_window(RateState(windows=(SPENT, refilling)))
+    assert not rate_limit.has_refilling_window(RateState(windows=(SPENT,)))
 
 
 def test_the_pace_hears_how_long_a_refusal_closes_the_scope() -> None:
