@@ -78,7 +78,7 @@ a limit from others that share it, as with additive increase in TCP (RFC 5681 se
 LEAST_BASIS: Final = 18.0
 """Requests that the rate rests on, at least."""
 
-MOST_BASIS: Final = 128.0
+MOST_BASIS: Final = 112.0
 """Requests that the rate rests on, at most, so that a limit that was raised is found."""
 
 RARER: Final = 8.0

@@ -338,12 +338,12 @@ def test_a_refusal_leaves_the_last_requests_that_passed(passed: float, kept: flo
     assert (after.passed, after.spent) == (kept, near(kept / 10))
 
 
-def test_a_rate_rests_on_128_requests_at_most() -> None:
-    """Of 300 that passed 128 are what it rests on: a limit that was raised is found soon."""
+def test_a_rate_rests_on_112_requests_at_most() -> None:
+    """Of 300 that passed 112 are what it rests on: a limit that was raised is found soon."""
     after = refused(MEASURED._replace(passed=300.0, spent=30.0))
-    assert after.basis == MOST_BASIS == 128
-    assert refused(MEASURED._replace(passed=128.0, spent=13.0)).basis == MOST_BASIS
-    assert refused(MEASURED._replace(passed=127.0, spent=13.0)).basis == 127.0
+    assert after.basis == MOST_BASIS == 112
+    assert refused(MEASURED._replace(passed=112.0, spent=12.0)).basis == MOST_BASIS
+    assert refused(MEASURED._replace(passed=111.0, spent=12.0)).basis == 111.0
 
 
 def test_requests_under_way_do_not_change_what_came_before_the_pace() -> None:
@@ -483,7 +483,7 @@ def test_another_search_begins_at_the_pace_and_measures_all_anew() -> None:
 
 
 def test_each_search_takes_twice_as_many_answers_as_the_last_one() -> None:
-    """After 4096 answers at the floor another search may begin at the latest, or 6144 at one pace."""
+    """After 4096 answers at the floor, or 6144 at one pace, another search may begin at the latest."""
     pace = MEASURED._replace(recent=0b111, answers=6143, patience=MOST_PATIENCE)
     assert refused(pace).patience == MOST_PATIENCE
     assert not refused(pace._replace(answers=6142)).is_searching

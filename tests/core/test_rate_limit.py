@@ -572,6 +572,15 @@ def test_a_window_that_refills_holds_back_until_one_request_is_left() -> None:
     assert rate_limit.opens(RateState(windows=(refills,)), NOW) == NOW + 1
 
 
+def test_a_window_that_refills_hears_of_each_refusal() -> None:
+    """Request 2 is refused after request 5 was answered: others use the bucket, too."""
+    refills = replace(TESTABLE, refills=True, number=5, left=0.0, most=10.0)
+    state = RateState(windows=(refills,), sent=5)
+    limit = Limit(0.0, 9.0, refills.name, 10.0, 20.0)
+    after = rate_limit.on_rate_limit_fields(state, 2, [limit], NOW, NOW + 1, succeeded=False)
+    assert after.windows[0].refused == 1
+
+
 SLOW = RateState(pace=Pace(rate=1.0, since=0.0), slot=1.0)
 ASKED = {
     "nothing holds it back": (RateState(), 0, Slot(1)),
@@ -630,7 +639,7 @@ TELLS = {
     "a first word, with a quota": (RateState(), 0, left(3, 5, 7), (3, 5, 7, 0, 0)),
     "a first word, without a length": (RateState(), 0, left(3, 5), (3, 5, 5, 0, 0)),
     "less by those that left since": (KNOWN, 18, left(5, 8), (3, 8, 20, 18, 6)),
-    "the end of a window never moves later": (KNOWN, 18, left(5, 11), (3, 10, 20, 18, 6)),
+    "rounding never moves the end of a window later": (KNOWN, 18, left(5, 11), (3, 10, 20, 18, 6)),
     "just below one more is the same window": (KNOWN, 20, left(4.9, 11), (4.9, 10, 20, 20, 6)),
     "one more is another window": (KNOWN, 20, left(5, 11), (5, 11, 11, 20, 0)),
     "an older word that says more is not believed": (KNOWN, 14, left(11, 9), None),

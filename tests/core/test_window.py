@@ -277,8 +277,8 @@ def test_what_refills_is_remembered_for_ten_minutes() -> None:
 def test_answers_correct_what_is_left() -> None:
     """The server rounds down: between what it says and one more, what was counted holds.
 
-    4.1 were left at 6.3 s as far as was counted. It took 0.6 s until the answer came: in half of that
-    time the bucket has gained 0.1 requests since the server counted. What is left rises by a
+    4.1 were left at 6.3 s as far as was counted. It took 0.6 s until the answer came: in half of
+    that time the bucket has gained 0.1 requests since the server counted. What is left rises by a
     quarter of a request at most, and falls by any number.
     """
     at: Any = {"began": NOW + 5.7, "now": NOW + 6.3}
