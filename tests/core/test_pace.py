@@ -483,7 +483,7 @@ def test_another_search_begins_at_the_pace_and_measures_all_anew() -> None:
 
 
 def test_each_search_takes_twice_as_many_answers_as_the_last_one() -> None:
-    """After 4096 answers at the floor, or 6144 at one pace, another search may begin at the latest."""
+    """Another search may begin after 4096 answers at the floor, or after 6144 at one pace."""
     pace = MEASURED._replace(recent=0b111, answers=6143, patience=MOST_PATIENCE)
     assert refused(pace).patience == MOST_PATIENCE
     assert not refused(pace._replace(answers=6142)).is_searching
