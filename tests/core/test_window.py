@@ -252,6 +252,11 @@ def test_a_window_that_refills_gains_requests_up_to_the_most() -> None:
     assert [REFILLS.level(NOW + each) for each in (0.0, 3.0, 24.0, 99.0)] == [2.0, 3.0, 10.0, 10.0]
 
 
+def test_a_fixed_window_gains_nothing_before_its_end() -> None:
+    """Three are left, however long nothing is sent."""
+    assert SPENT._replace(left=3.0).level(NOW + 29) == 3.0
+
+
 def test_a_request_takes_one_of_what_is_left_now() -> None:
     """Four are left after six seconds, and three after a request."""
     window = REFILLS.spent(NOW + 6)
