@@ -49,6 +49,7 @@ quarter of the drain."""
 
 MISSED_FLEET: Final = {
     ("seconds", "100/20"): Aim(1.20, 0.02),
+    ("none", "100/20"): Aim(1.14, 0.02),
 }
 """Where a fleet misses its aim: its search is slow, and each cool-down stops all its processes."""
 
