@@ -39,11 +39,11 @@ FIRST_RATE: Final = 25.0
 GROWTH: Final = 0.25
 """Share by which each success raises the pace in a search, at most."""
 
-IN_FLIGHT: Final = 0.2
+IN_FLIGHT: Final = 0.17
 """Requests that each success adds to those under way in a search, at most. So the pace grows by a
-fifth in a round trip at most."""
+sixth in a round trip at most."""
 
-CAUTION: Final = 0.3
+CAUTION: Final = 0.27
 """Share of this growth where refusals cost a cool-down."""
 
 HEAVY: Final = 0.2
@@ -116,7 +116,7 @@ was suspected since many were refused in a short time, and so it may be estimate
 MANY: Final = 3
 """Refusals among the last 16 answers at a steady pace, before the search begins again."""
 
-STEADY: Final = 1.5
+STEADY: Final = 1.25
 """Times the usual patience: answers at a pace after which it counts as one that did not change."""
 
 LARGEST_SHARE: Final = 1 / 3

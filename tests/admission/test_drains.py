@@ -19,33 +19,26 @@ SHORT: Final = [drain for drain in TABLE if drain.seconds == 4]
 LONG: Final = [drain for drain in TABLE if drain.seconds == 60]
 
 MISSED: Final = {
-    ("seconds", "25/10"): Aim(1.40, 0.055),
-    ("seconds", "25/25"): Aim(1.40, 0.055),
-    ("seconds", "25/250"): Aim(1.40, 0.06),
-    ("date", "25/2"): Aim(1.40, 0.055),
     ("date", "25/10"): Aim(1.40, 0.055),
     ("date", "25/25"): Aim(1.40, 0.055),
-    ("date", "25/250"): Aim(1.40, 0.06),
-    ("none", "25/2"): Aim(1.22, 0.055),
-    ("none", "25/10"): Aim(1.15, 0.055),
-    ("none", "25/25"): Aim(1.15, 0.055),
 }
-"""Where a drain of 4 s misses its aim, and by how much at most. One refusal of about a hundred
-requests is a hundredth."""
+"""Where a drain of 4 s misses its aim, and by how much at most: one of three runs has one refusal
+too many."""
 
 MISSED_OVERTAKING: Final = {
     ("seconds", "25/10"): Aim(1.40, 0.055),
     ("seconds", "25/25"): Aim(1.40, 0.055),
     ("seconds", "25/250"): Aim(1.40, 0.06),
-    ("seconds", "100/20"): Aim(1.50, 0.05),
+    ("seconds", "100/20"): Aim(1.68, 0.05),
     ("date", "25/10"): Aim(1.40, 0.055),
     ("date", "25/25"): Aim(1.40, 0.055),
     ("date", "25/250"): Aim(1.40, 0.06),
-    ("date", "100/20"): Aim(1.50, 0.05),
-    ("none", "25/250"): Aim(1.15, 0.06),
+    ("date", "100/20"): Aim(1.68, 0.05),
+    ("none", "25/2"): Aim(1.15, 0.055),
 }
-"""The same where requests overtake one another. At 100 a second a cool-down of a whole second is a
-quarter of the drain."""
+"""Where a drain of 4 s whose requests overtake one another misses its aim, and by how much at most.
+One refusal of about a hundred requests is a hundredth. At 100 a second the careful search after a
+cool-down takes half of the drain."""
 
 MISSED_FLEET: Final = {
     ("seconds", "100/20"): Aim(1.20, 0.02),
@@ -75,14 +68,14 @@ def overtaking(drain: Drain) -> Any:
 @pytest.mark.uncovered
 @pytest.mark.parametrize("drain", SHORT, ids=name)
 def test_a_drain_of_4_s_follows_what_passes(drain: Drain) -> None:
-    """25 a second with a burst of 2, and no word of when: 4.9 s in place of 4, and 5 refusals."""
+    """25 a second with a burst of 2, and no word of when: 4.2 s in place of 4, and 4 refusals."""
     assert worst_of(drain, seeds=3).misses(aim_of(drain, MISSED)) == []
 
 
 @pytest.mark.uncovered
 @pytest.mark.parametrize("drain", [overtaking(drain) for drain in SHORT])
 def test_a_drain_follows_what_passes_where_requests_overtake_one_another(drain: Drain) -> None:
-    """25 a second with a burst of 2, and no word of when: 4.2 s in place of 4, and 4 refusals."""
+    """25 a second with a burst of 2, and no word of when: 4.2 s in place of 4, and 5 refusals."""
     assert median_of(drain, seeds=9).misses(aim_of(drain, MISSED_OVERTAKING)) == []
 
 
