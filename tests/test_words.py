@@ -45,6 +45,13 @@ VAGUE: Final = re.compile(
     "through|below|beside"
 )
 
+WRITTEN: Final = (*FOLDERS, "docs", ".github", ".ci")
+OTHERS: Final = {"node_modules", "__pycache__"}
+"""Folders whose files are not ours."""
+
+MARKER: Final = re.compile(rb"^(?:<{7}|\|{7}|>{7})(?= |$)", re.MULTILINE)
+"""What git writes into a file that it could not merge."""
+
 
 @cache
 def parsed(path: Path) -> ast.Module:
@@ -121,3 +128,13 @@ def test_docstrings_of_functions_name_something_first() -> None:
     words = [first[0].lower() for first in firsts if first]
     assert len(words) > 500
     assert sum(bool(VAGUE.fullmatch(word)) for word in words) <= 0.03 * len(words)
+
+
+def test_no_file_has_markers_of_a_merge() -> None:
+    """Lines like `<<<<<<< HEAD` once stood in the list of decisions for days."""
+    files = [path for path in TOP.iterdir() if path.is_file()]
+    files += [path for folder in WRITTEN for path in (TOP / folder).rglob("*") if path.is_file()]
+    ours = [path for path in files if not OTHERS.intersection(path.parts)]
+    assert TOP / "docs" / "adr" / "README.md" in ours
+    found = [str(path.relative_to(TOP)) for path in ours if MARKER.search(path.read_bytes())]
+    assert found == []

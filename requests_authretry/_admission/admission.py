@@ -124,7 +124,8 @@ class Admission:
         elif retry.retry_after is not None or retry.reason is Reason.THROTTLED:
             reason = Reason.RETRY_AFTER if retry.is_as_asked else Reason.BACKOFF
             asked = retry.retry_after if retry.is_as_asked else None
-            own = OwnWait(failed.at + retry.delay, reason, asked)
+            is_reset = failed.outcome.is_reset
+            own = OwnWait(failed.at + retry.delay, reason, asked, is_reset)
         else:
             stop = self._wait_for_outage(failed, retry, number, waiter)
             if stop is not None:
@@ -221,6 +222,8 @@ class Admission:
         if kept and self._limits.pacing:
             limiter.on_rate_limit_fields(target, permit.numbers, kept, began, succeeded=succeeded)
         seconds = outcome.retry_after if self._limits.cool_down else None
+        if outcome.is_reset and limiter.refills(target, limits):
+            seconds = None  # requests come back one after another, long before the window's end
         if seconds and (refuses or outcome.status == OK):
             if refuses and not any(limit.name for limit in limits):
                 limiter.learn_reach(target, began)

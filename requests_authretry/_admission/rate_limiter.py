@@ -56,11 +56,14 @@ class OwnWait(NamedTuple):
         until: When it may be sent, in monotonic seconds.
         reason: ``RETRY_AFTER`` or ``BACKOFF``.
         retry_after: Seconds that the server asked for, None for a backoff.
+        is_reset: Whether ``until`` is when a window ends, as no `Retry-After` named a time. Once
+            the window is found to refill, the call waits for the window alone.
     """
 
     until: float
     reason: Reason
     retry_after: float | None
+    is_reset: bool = False
 
 
 class RateLimiter:
@@ -242,6 +245,8 @@ class RateLimiter:
             at each rate limit.
         """
         queues = {} if target is None else self._queues_of(target, now)
+        if own is not None and own.is_reset and _refills(queues.values()):
+            own = None  # the end of the window is no time to wait for
         if own is None or own.until <= now:
             claims = [] if demand is None else self._declared.claims(demand, now)
             return _ask(queues, self.fleet, waiter, now, claims, may_test=may_test)
@@ -272,6 +277,11 @@ class RateLimiter:
         now, endpoint = self._clock.monotonic(), Scope.of_endpoint(target)
         is_wide = self._reaches.get((origin, who), now, _NO_REACH).is_wide(now)
         return (Scope(origin, who), endpoint) if is_wide else (endpoint,)
+
+    def refills(self, target: Target, limits: Iterable[Limit]) -> bool:
+        """Whether requests come back one after another in a window of these scopes."""
+        queues = map(self._queues.get, self.scopes_of(target, limits))
+        return _refills(queue for queue in queues if queue is not None)
 
     def closed_for(
         self, target: Target, limits: Iterable[Limit], seconds: float
@@ -581,6 +591,11 @@ class RateLimiter:
         self._declared.clear_waiting()
         self.fleet.clear()
         self.update_check_after()
+
+
+def _refills(queues: Iterable[RateLimitQueue]) -> bool:
+    """Whether requests come back one after another in a window of these limits."""
+    return any(rate_limit.has_refilling_window(queue.state) for queue in queues)
 
 
 def _ask(  # noqa: PLR0913 (whatever may hold back a call)

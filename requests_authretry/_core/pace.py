@@ -8,8 +8,9 @@ answer to a request that left later is counted:
 - The search begins at `FIRST_RATE` and grows with each success, as slow start does (RFC 5681
   section 3.1), until a good part of the last answers are refusals.
 - Then the rate is measured: the requests that passed, divided by the time in which so many were
-  due. Each further refusal measures it again, with all answers since. The pace stays a little below
-  the rate, and rises the faster the fewer answers the rate rests on.
+  due. Each further refusal measures it again, with all answers since the last one and a few older
+  ones. The pace stays a little below the rate, and rises the faster the fewer answers the rate
+  rests on.
 - While all requests are refused, there is nothing to measure: a window of the server may be spent,
   or it sheds all load. Each refusal halves the pace. The first success begins a slow start.
 
@@ -38,11 +39,11 @@ FIRST_RATE: Final = 25.0
 GROWTH: Final = 0.25
 """Share by which each success raises the pace in a search, at most."""
 
-IN_FLIGHT: Final = 0.2
+IN_FLIGHT: Final = 0.17
 """Requests that each success adds to those under way in a search, at most. So the pace grows by a
-fifth in a round trip at most."""
+sixth in a round trip at most."""
 
-CAUTION: Final = 0.3
+CAUTION: Final = 0.27
 """Share of this growth where refusals cost a cool-down."""
 
 HEAVY: Final = 0.2
@@ -53,10 +54,16 @@ CARRIED: Final = 4.0
 """Requests that the end of a search counts as passed at its rate, so that the next refusal alone
 does not set the rate."""
 
-REMEMBERED: Final = 64.0
-"""Requests that passed and count for the measured rate. Beyond that, older ones count half."""
+REMEMBERED: Final = 400.0
+"""Requests that passed since the last refusal and count for the measured rate. Beyond that, older
+ones count half."""
 
-BELOW: Final = 0.94
+KEPT: Final = 32.0
+"""Requests that count on after a refusal, at most. The bucket is empty at each refusal, so what
+passes until the next one measures the limit. A few older ones are kept, as the next refusal may
+come soon, where requests overtake one another."""
+
+BELOW: Final = 0.96
 """Share of the measured rate that the pace has after a refusal."""
 
 RISE: Final = 0.015
@@ -70,6 +77,9 @@ a limit from others that share it, as with additive increase in TCP (RFC 5681 se
 
 LEAST_BASIS: Final = 18.0
 """Requests that the rate rests on, at least."""
+
+MOST_BASIS: Final = 112.0
+"""Requests that the rate rests on, at most, so that a limit that was raised is found."""
 
 RARER: Final = 8.0
 """A cool-down stops as many requests as pass in its time. The rate is tested the less often: it
@@ -104,7 +114,10 @@ CONFIRMED: Final = 32
 was suspected since many were refused in a short time, and so it may be estimated too high."""
 
 MANY: Final = 3
-"""Refusals among the last 16 answers at one pace, before the search begins again."""
+"""Refusals among the last 16 answers at a steady pace, before the search begins again."""
+
+STEADY: Final = 1.25
+"""Times the usual patience: answers at a pace after which it counts as one that did not change."""
 
 LARGEST_SHARE: Final = 1 / 3
 """The largest share that begins a search. A larger one comes of a limit that is lower than the
@@ -338,7 +351,7 @@ def _unrelated_share(pace: Pace) -> float:
     floor, refused, share = pace.floor, (pace.recent & _LAST_16).bit_count(), 0.0
     if floor.refused >= UNRELATED and floor.answers >= pace.patience:
         share = floor.refused / floor.answers
-    elif refused >= MANY and pace.answers >= pace.patience:
+    elif refused >= MANY and pace.answers >= STEADY * pace.patience:
         share = refused / 16
     return share if share <= LARGEST_SHARE else 0.0
 
@@ -389,6 +402,7 @@ def _measured(pace: Pace, began: float, now: float, cool_down: float) -> Pace:
         pace = pace._replace(changed=now, before=allowed)
     if not floor.allows(allowed, now):
         tested_after = min(RARER * cool_down, RAREST_SECONDS) * rate
-        pace = pace._replace(rises=0, basis=max(pace.passed, tested_after))
-    pace = pace._replace(rate=rate)
+        pace = pace._replace(rises=0, basis=max(min(pace.passed, MOST_BASIS), tested_after))
+    kept = min(pace.passed, KEPT)
+    pace = pace._replace(rate=rate, passed=kept, spent=kept / rate)
     return pace._replace(answers=0, recent=0) if pace.allowed < SAME * allowed else pace

@@ -199,6 +199,11 @@ def blocked_until(state: RateState, now: float) -> float:
     return max((state.not_before, *ends))
 
 
+def has_refilling_window(state: RateState) -> bool:
+    """Whether requests come back one after another in any window."""
+    return any(window.refills for window in state.windows)
+
+
 def window_test_time(state: RateState, now: float) -> float:
     """Return when a request may test whether the spent windows refill; inf if none may.
 
@@ -284,7 +289,9 @@ def on_refused(state: RateState, began: float, now: float) -> RateState:
     closed_for = max(state.not_before - now, 0.0)
     lowered = pacing.on_refused(state.pace, began, now, closed_for)
     if state.pace.rate < inf:
-        return state._replace(pace=lowered)
+        # The next slot was set at the pace before: put it off by the difference.
+        later = max(1 / lowered.allowed - 1 / state.pace.allowed, 0.0)
+        return state._replace(pace=lowered, slot=max(state.slot, now - LATE) + later)
     return state._replace(pace=lowered, slot=max(state.slot, now + 1 / lowered.allowed))
 
 
@@ -322,7 +329,9 @@ def on_rate_limit_fields(  # noqa: PLR0913 (what an answer says, and of which re
             known[name] = first_described(limit, number, since, now, used)
             continue
         window = described(before, limit, number, since, began, now, succeeded=succeeded)
-        known[name] = window if before.number < number or window.left < before.left else before
+        # A window that refills decides itself what an answer to an earlier request changes.
+        is_news = before.refills or before.number < number or window.left < before.left
+        known[name] = window if is_news else before
     state = state._replace(windows=tuple(known.values())[-POLICIES:])
     if any(window.refills and 0 <= number == window.test for window in state.windows):
         state = state._replace(not_before=min(state.not_before, now))

@@ -23,7 +23,7 @@ TOLD_SECONDS: Final = SECONDS_KEPT
 SETTLING_SECONDS: Final = 1.0
 """Seconds after which all processes have heard of a pace."""
 
-SLOWER: Final = 0.25
+SLOWER: Final = 0.4
 """Share of its growth that a search has in a fleet, as all processes search at once."""
 
 CAREFUL: Final = 0.2

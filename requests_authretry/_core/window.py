@@ -44,6 +44,13 @@ SHARED: Final = 0.7
 REGAINED: Final = 0.02
 """Share of the full speed that comes back with each success after which something is left."""
 
+REGAINED_WHEN_EMPTY: Final = REGAINED / 8
+"""The same with each success after which nothing is left: a small bucket is nearly always empty."""
+
+CORRECTED: Final = 0.25
+"""Requests by which one answer raises what is left of a window that refills, at most. Requests
+overtake one another: the server may not have counted all that left before the answered one."""
+
 _INSTANT = 1e-9
 
 
@@ -67,6 +74,7 @@ class Window(NamedTuple):
         tested: When it was sent, in monotonic seconds.
         refills: Whether requests come back one after another.
         refused: Refusals in a row since it is known to refill.
+        refused_at: When the last one of them arrived, in monotonic seconds.
         speed: How fast it refills for this process, the quota in the length of a window being 1.
     """
 
@@ -86,6 +94,7 @@ class Window(NamedTuple):
     tested: float = -inf
     refills: bool = False
     refused: int = 0
+    refused_at: float = -inf
     speed: float = 1.0
 
     @property
@@ -215,8 +224,10 @@ def described(  # noqa: PLR0913, PLR0917 (what an answer says, and of which requ
     window = window._replace(holds=before.holds and not has_served_more if succeeded else True)
     if now < before.until and not before.guessed and window.left < before.left + 1:
         # Still the same window. Servers round its end up to whole seconds: the earlier end counts.
+        # Where it moves by more, it is when a token bucket is full again: later with each request.
+        is_moved = window.until > before.until + ROUNDED
         return window._replace(
-            until=min(window.until, before.until),
+            until=window.until if is_moved else min(window.until, before.until),
             length=max(window.length, before.length),
             used=before.used,
         )
@@ -228,22 +239,29 @@ def _refilling(
 ) -> Window:
     """Return a window that refills, as an answer describes it.
 
-    The server counted when the request arrived, and rounded down.
+    What is left is corrected only by the newest answer: that of the latest request so far.
     """
-    refused = 0 if succeeded else before.refused + 1
+    # Requests that had left when a refusal arrived are one refusal with it.
+    is_new_refusal = not succeeded and began > before.refused_at
+    refused = 0 if succeeded else before.refused + is_new_refusal
     if refused >= DISPROVED:
         return window
     # An answer may say what is left, and not of how many or in which time.
     stated = window if window.may_test else before
     speed = before.speed
-    if not succeeded:
+    if is_new_refusal:
         speed = max(speed * SHARED, 1 / stated.quota)
-    elif window.left >= 1:
-        speed = min(speed + REGAINED, 1.0)
+    elif succeeded:
+        speed = min(speed + (REGAINED if window.left >= 1 else REGAINED_WHEN_EMPTY), 1.0)
     before = before._replace(quota=stated.quota, length=stated.length, speed=speed)
-    least = window.left + (now - (began + now) / 2) / before.spacing
-    left = min(max(before.level(now), least), least + 1)
-    has_served_more = succeeded and before.level(now) < -1
+    level = before.level(now)
+    left = level if succeeded else min(level, 0.0)
+    if window.number > before.number:
+        # The server counted when the request arrived, half way, and rounded down.
+        least = window.left + (now - began) / 2 / before.spacing
+        raised = min(max(level, least), level + CORRECTED)
+        left = min(raised, least + 1)
+    has_served_more = succeeded and level < -1
     return before._replace(
         left=left,
         counted=now,
@@ -251,4 +269,5 @@ def _refilling(
         most=window.most,
         holds=before.holds and not has_served_more,
         refused=refused,
+        refused_at=now if is_new_refusal else before.refused_at,
     )

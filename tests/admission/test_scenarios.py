@@ -1314,6 +1314,70 @@ def test_a_spent_window_that_refills_is_used_as_fast_as_it_does() -> None:
     """)
 
 
+def test_a_call_refused_by_fields_alone_goes_once_its_window_is_found_to_refill() -> None:
+    """A is told to wait for 30 s. B's test passes at 6.5 s: A goes when the bucket has one more."""
+    assert happens(
+        {"/orders": [Answer(429, window(0, 30, 10, 30).fields), window(0, 30, 10, 30)]},
+        (0, "A", "GET /orders"),
+        (6.5, "B", "GET /orders"),
+        limits=RateLimits(),
+    ) == timeline("""
+        0    A  GET /orders -> 429
+        0    A  waits 6.5 s: retry_after
+        6.5  B  GET /orders -> 200
+        6.5  A  waits 3 s: pacing
+        9.5  A  GET /orders -> 200
+    """)
+
+
+def test_a_refusal_by_fields_starts_no_cool_down_where_the_window_refills() -> None:
+    """B's test passes, so the window refills. C is refused and told 30 s, but waits for its slot.
+
+    The bucket gains one each 3 s, and more slowly after the refusal, as others may use it.
+    """
+    refusal = Answer(429, window(0, 30, 10, 30).fields)
+    some = window(0, 30, 10, 30)
+    assert happens(
+        {"/orders": [some, some, refusal, some]},
+        (0, "A", "GET /orders"),
+        (6, "B", "GET /orders"),
+        (12, "C", "GET /orders"),
+        (14, "D", "GET /orders"),
+        limits=RateLimits(),
+    ) == timeline("""
+        0       A  GET /orders -> 200
+        6       B  GET /orders -> 200
+        12      C  GET /orders -> 429
+        12      C  waits 4.286 s: pacing
+        14      D  waits 6.556 s: pacing
+        16.286  C  GET /orders -> 200
+        20.556  D  GET /orders -> 200
+    """)
+
+
+def test_a_retry_after_counts_where_the_window_refills() -> None:
+    """As above, but C is told `Retry-After: 9`: it waits so long, and D as well."""
+    refusal = Answer(429, {"Retry-After": "9", **window(0, 30, 10, 30).fields})
+    some = window(0, 30, 10, 30)
+    assert happens(
+        {"/orders": [some, some, refusal, some]},
+        (0, "A", "GET /orders"),
+        (6, "B", "GET /orders"),
+        (12, "C", "GET /orders"),
+        (14, "D", "GET /orders"),
+        limits=RateLimits(),
+    ) == timeline("""
+        0   A  GET /orders -> 200
+        6   B  GET /orders -> 200
+        12  C  GET /orders -> 429
+        12  C  waits 9 s: retry_after
+        14  D  waits 7 s: cool-down
+        21  C  GET /orders -> 200
+        21  D  waits 3 s: pacing
+        24  D  GET /orders -> 200
+    """)
+
+
 def test_a_fixed_window_refuses_its_test_and_is_waited_for() -> None:
     """Nothing of ten in 60 s is left for 40 s. B tests it at 12 s, is refused, and C waits."""
     refusal = Answer(429, {"Retry-After": "28", **window(0, 28, 10, 60).fields})

@@ -18,10 +18,12 @@ from requests_authretry._core.pace import (
     CONFIRMED,
     FIRST_RATE,
     IN_VAIN,
+    KEPT,
     LEAST_BASIS,
     LEAST_IN_VAIN,
     LEAST_RATE,
     MANY,
+    MOST_BASIS,
     MOST_PATIENCE,
     MOST_RATE,
     NO_PACE,
@@ -29,6 +31,7 @@ from requests_authretry._core.pace import (
     RAREST_SECONDS,
     REMEMBERED,
     SECONDS_KEPT,
+    STEADY,
     STEEPEST,
     STEEPEST_IN_VAIN,
     UNRELATED,
@@ -121,13 +124,13 @@ def test_requests_that_left_before_the_measurement_count_for_nothing(pace: Pace)
 # The search.
 
 GROWS = {
-    "by requests under way": (SEARCH, 0.05, FIRST_RATE + 0.2 / 0.05),
+    "by requests under way": (SEARCH, 0.05, FIRST_RATE + 0.17 / 0.05),
     "by a quarter at most": (SEARCH, 0.01, 1.25 * FIRST_RATE),
     "by a quarter if answers take no time": (SEARCH, 0.0, 1.25 * FIRST_RATE),
     "less where refusals cost a cool-down": (
         pacing.on_refused(NO_PACE, NOW - TRIP, NOW, 3.0),
         0.05,
-        FIRST_RATE + CAUTION * 4,
+        FIRST_RATE + CAUTION * 3.4,
     ),
     "until it holds back no call": (SEARCH._replace(rate=0.9 * MOST_RATE), 0.0, MOST_RATE),
     "in a slow start it doubles": (SEARCH._replace(rate=4.0), 0.05, 8.0),
@@ -143,7 +146,7 @@ GROWS = {
 
 @pytest.mark.parametrize(("pace", "trip", "rate"), GROWS.values(), ids=GROWS)
 def test_a_search_grows_with_each_success(pace: Pace, trip: float, rate: float) -> None:
-    """At 25 a second, with answers after 50 ms, a success raises the pace to 29 a second."""
+    """At 25 a second, with answers after 50 ms, a success raises the pace to 28.4 a second."""
     assert passes(pace, trip=trip).allowed == near(rate)
 
 
@@ -208,7 +211,7 @@ def test_the_end_of_a_search_measures_the_rate() -> None:
         recent=0,
         in_vain=1,
     )
-    assert after.allowed == near(0.94 * rate)
+    assert after.allowed == near(0.96 * rate)
 
 
 def test_the_end_of_a_search_carries_no_more_than_passed() -> None:
@@ -238,18 +241,18 @@ def test_the_floor_of_a_search_counts_unless_refusals_were_expected() -> None:
 
 
 def test_the_pace_is_a_little_below_the_rate() -> None:
-    """Of ten a second, 9.4 are sent after a refusal."""
-    assert MEASURED.allowed == near(9.4)
+    """Of ten a second, 9.6 are sent after a refusal."""
+    assert MEASURED.allowed == near(9.6)
 
 
 CAUGHT_UP = 0.1 * (1 - 10 / 25)
 """Requests a second by which each success raises a rate of ten a second, whatever it rests on."""
 
 RISES = {
-    "so many as the least basis": (4.0, int(LEAST_BASIS), 9.55 + 18 * CAUGHT_UP),
-    "twice as many": (4.0, 2 * int(LEAST_BASIS), 10.0 + 36 * CAUGHT_UP),
-    "as many as the rate rests on": (24.0, 24, 9.55 + 24 * CAUGHT_UP),
-    "half of them": (24.0, 12, 9.4375 + 12 * CAUGHT_UP),
+    "so many as the least basis": (4.0, int(LEAST_BASIS), 9.75 + 18 * CAUGHT_UP),
+    "twice as many": (4.0, 2 * int(LEAST_BASIS), 10.2 + 36 * CAUGHT_UP),
+    "as many as the rate rests on": (24.0, 24, 9.75 + 24 * CAUGHT_UP),
+    "half of them": (24.0, 12, 9.6375 + 12 * CAUGHT_UP),
     "very many": (4.0, 10**6, MOST_RATE),
 }
 
@@ -258,7 +261,7 @@ RISES = {
 def test_the_pace_rises_the_faster_the_less_is_known(
     basis: float, rises: int, allowed: float
 ) -> None:
-    """If a rate of ten a second rests on 24 requests, 24 more raise the pace to 11 a second."""
+    """If a rate of ten a second rests on 24 requests, 24 more raise the pace to 11.2 a second."""
     assert MEASURED._replace(basis=basis, rises=rises).allowed == near(allowed)
 
 
@@ -272,11 +275,11 @@ def test_the_least_rate_is_always_allowed() -> None:
 
 
 def test_a_success_is_counted_and_raises_the_pace_where_it_is_used() -> None:
-    """A success at 9.4 a second was due in 1/9.4 s."""
+    """A success at 9.6 a second was due in 1/9.6 s."""
     after = passes(MEASURED)
     assert after == MEASURED._replace(
         passed=5.0,
-        spent=near(0.4 + 1 / 9.4),
+        spent=near(0.4 + 1 / 9.6),
         rises=1,
         answers=1,
         floor=Floor(passed=1),
@@ -290,11 +293,11 @@ def test_a_request_that_left_before_the_pace_changed_was_sent_at_the_one_before(
     early = pacing.on_passed(pace, NOW - 0.001, NOW + 1, is_used=True)
     assert early.spent == near(0.4 + 1 / 20)
     late = pacing.on_passed(pace, NOW, NOW + 1, is_used=True)
-    assert late.spent == near(0.4 + 1 / 9.4)
+    assert late.spent == near(0.4 + 1 / 9.6)
 
 
 def test_old_requests_count_half() -> None:
-    """The 65th request that passes halves what is remembered; the rate stays."""
+    """The 401st request that passes halves what is remembered; the rate stays."""
     pace = MEASURED._replace(passed=REMEMBERED - 1, spent=6.3)
     full = passes(pace)
     assert (full.passed, full.spent) == (REMEMBERED, near(6.3 + 1 / pace.allowed))
@@ -326,6 +329,23 @@ def test_a_refusal_begins_the_rise_anew() -> None:
     assert (after.rises, after.basis) == (0, 40.0)
 
 
+@pytest.mark.parametrize(("passed", "kept"), [(20.0, 20.0), (32.0, KEPT), (200.0, KEPT)])
+def test_a_refusal_leaves_the_last_requests_that_passed(passed: float, kept: float) -> None:
+    """200 passed in 20 s before the refusal: 32 of them count on, as 32 of 10 a second."""
+    pace = MEASURED._replace(passed=passed, spent=passed / 10 - 1 / MEASURED.allowed)
+    after = refused(pace)
+    assert after.rate == near(10.0)
+    assert (after.passed, after.spent) == (kept, near(kept / 10))
+
+
+def test_a_rate_rests_on_112_requests_at_most() -> None:
+    """Of 300 that passed 112 are what it rests on: a limit that was raised is found soon."""
+    after = refused(MEASURED._replace(passed=300.0, spent=30.0))
+    assert after.basis == MOST_BASIS == 112
+    assert refused(MEASURED._replace(passed=112.0, spent=12.0)).basis == MOST_BASIS
+    assert refused(MEASURED._replace(passed=111.0, spent=12.0)).basis == 111.0
+
+
 def test_requests_under_way_do_not_change_what_came_before_the_pace() -> None:
     """A refused request that left before the pace changed was sent at the pace before that."""
     pace = MEASURED._replace(since=NOW - 9)
@@ -333,7 +353,7 @@ def test_requests_under_way_do_not_change_what_came_before_the_pace() -> None:
     assert (after.changed, after.before) == (NOW, 20.0)
     assert after.rate == near(4 / (0.4 + 1 / 20))
     at_change = pacing.on_refused(pace, NOW, NOW + 1, 0.0)
-    assert (at_change.changed, at_change.before) == (NOW + 1, near(9.4))
+    assert (at_change.changed, at_change.before) == (NOW + 1, near(9.6))
 
 
 BASES = {
@@ -370,17 +390,17 @@ def test_answers_at_another_pace_are_counted_anew() -> None:
 
 # The floor.
 
-FLOOR = Floor(rate=9.3, measured=NOW, since=NOW - 5, passed=9)
-"""9.3 requests a second have certainly passed: a pace of 9.4 is at this floor."""
+FLOOR = Floor(rate=9.5, measured=NOW, since=NOW - 5, passed=9)
+"""9.5 requests a second have certainly passed: a pace of 9.6 is at this floor."""
 
 AT_FLOOR = MEASURED._replace(floor=FLOOR)
 
 
 def test_the_rate_does_not_fall_below_the_floor() -> None:
-    """Refusals in a row leave 9.3 a second, since so many have passed."""
-    assert refused(AT_FLOOR, 2).rate == 9.3
+    """Refusals in a row leave 9.5 a second, since so many have passed."""
+    assert refused(AT_FLOOR, 2).rate == 9.5
     late = AT_FLOOR._replace(floor=FLOOR._replace(measured=NOW - 60))
-    assert refused(late).rate < 9.3
+    assert refused(late).rate < 9.5
 
 
 def test_refusals_at_the_floor_do_not_stop_the_rise() -> None:
@@ -421,9 +441,9 @@ def test_what_passes_after_a_refusal_measures_the_floor() -> None:
         pytest.param((7, 2), 0, 0, 0.0, id="a larger share at the floor"),
         pytest.param((6, 2), 0, 0, 0.0, id="too few answers at the floor"),
         pytest.param((7, 1), 0, 0, 0.0, id="two refusals at the floor"),
-        pytest.param((0, 0), 0b11, 7, 3 / 16, id="three of the last sixteen"),
-        pytest.param((0, 0), 0b1, 7, 0.0, id="two of the last sixteen"),
-        pytest.param((0, 0), 0b11, 6, 0.0, id="too few answers at this pace"),
+        pytest.param((0, 0), 0b11, 9, 3 / 16, id="three of the last sixteen"),
+        pytest.param((0, 0), 0b1, 9, 0.0, id="two of the last sixteen"),
+        pytest.param((0, 0), 0b11, 8, 0.0, id="too few answers at this pace"),
     ],
 )
 def test_a_share_that_is_refused_begins_another_search(
@@ -436,12 +456,12 @@ def test_a_share_that_is_refused_begins_another_search(
     pace = MEASURED._replace(floor=floor, recent=recent, answers=answers, passed=30.0, spent=3.0)
     after = refused(pace)
     assert (after.is_searching, after.expected) == (bool(expected), expected)
-    assert (UNRELATED, UNRELATED_ANSWERS, MANY) == (3, 8, 3)
+    assert (UNRELATED, UNRELATED_ANSWERS, MANY, STEADY) == (3, 8, 3, 1.25)
 
 
 def test_another_search_begins_at_the_pace_and_measures_all_anew() -> None:
     """The floor, too: if the limit has been lowered it was wrong. The next search comes later."""
-    pace = MEASURED._replace(recent=0b11, answers=7, rises=12)
+    pace = MEASURED._replace(recent=0b11, answers=11, rises=12)
     after = refused(pace)
     at = NOW + 1 + TRIP
     assert after == pace._replace(
@@ -463,10 +483,10 @@ def test_another_search_begins_at_the_pace_and_measures_all_anew() -> None:
 
 
 def test_each_search_takes_twice_as_many_answers_as_the_last_one() -> None:
-    """After 4096 answers another search may begin at the latest."""
-    pace = MEASURED._replace(recent=0b111, answers=4095, patience=MOST_PATIENCE)
+    """Another search may begin after 4096 answers at the floor, or after 5120 at one pace."""
+    pace = MEASURED._replace(recent=0b111, answers=5119, patience=MOST_PATIENCE)
     assert refused(pace).patience == MOST_PATIENCE
-    assert not refused(pace._replace(answers=4094)).is_searching
+    assert not refused(pace._replace(answers=5118)).is_searching
 
 
 def test_a_refusal_in_a_search_begins_no_other_one() -> None:

@@ -334,11 +334,29 @@ def test_the_request_after_the_first_refusal_waits_for_its_slot() -> None:
     assert rate_limit.on_refused(RateState(slot=NOW + 3), NOW - 1, NOW).slot == NOW + 3
 
 
-def test_a_later_refusal_moves_no_slot() -> None:
-    """At a pace of ten a second, the slot of the next request stays."""
+def test_a_later_refusal_that_lowers_no_pace_moves_no_slot() -> None:
+    """The first refusal of a search at ten a second: the slot of the next request stays."""
     state = rate_limit.on_refused(replace(PACED, slot=NOW + 5), NOW + 1, NOW + 2)
     assert state.slot == NOW + 5
     assert state.pace == pacing.on_refused(TEN, NOW + 1, NOW + 2, 0.0)
+
+
+@pytest.mark.parametrize("slot", [NOW + 5, NOW - 5], ids=["taken", "idle"])
+def test_a_lowered_pace_puts_off_the_next_slot(slot: float) -> None:
+    """Ten a second become five: the next slot was due in 0.1 s, and is due in 0.2 s now."""
+    pace = TEN._replace(passed=5.0, spent=0.9, recent=1)
+    state = rate_limit.on_refused(replace(PACED, pace=pace, slot=slot), NOW + 1, NOW + 2)
+    assert state.pace == pacing.on_refused(pace, NOW + 1, NOW + 2, 0.0)
+    later = 1 / state.pace.allowed - 1 / 10
+    assert later == pytest.approx(0.1, abs=0.01)
+    assert state.slot == pytest.approx(max(slot, NOW + 2 - LATE) + later)
+
+
+def test_a_refilling_window_is_known_by_its_state() -> None:
+    """One of two windows refills; a spent one that does not is waited for."""
+    refilling = replace(SPENT, name="b", refills=True)
+    assert rate_limit.has_refilling_window(RateState(windows=(SPENT, refilling)))
+    assert not rate_limit.has_refilling_window(RateState(windows=(SPENT,)))
 
 
 def test_the_pace_hears_how_long_a_refusal_closes_the_scope() -> None:
@@ -554,6 +572,15 @@ def test_a_window_that_refills_holds_back_until_one_request_is_left() -> None:
     assert rate_limit.opens(RateState(windows=(refills,)), NOW) == NOW + 1
 
 
+def test_a_window_that_refills_hears_of_each_refusal() -> None:
+    """Request 2 is refused after request 5 was answered: others use the bucket, too."""
+    refills = replace(TESTABLE, refills=True, number=5, left=0.0, most=10.0)
+    state = RateState(windows=(refills,), sent=5)
+    limit = Limit(0.0, 9.0, refills.name, 10.0, 20.0)
+    after = rate_limit.on_rate_limit_fields(state, 2, [limit], NOW, NOW + 1, succeeded=False)
+    assert after.windows[0].refused == 1
+
+
 SLOW = RateState(pace=Pace(rate=1.0, since=0.0), slot=1.0)
 ASKED = {
     "nothing holds it back": (RateState(), 0, Slot(1)),
@@ -612,7 +639,7 @@ TELLS = {
     "a first word, with a quota": (RateState(), 0, left(3, 5, 7), (3, 5, 7, 0, 0)),
     "a first word, without a length": (RateState(), 0, left(3, 5), (3, 5, 5, 0, 0)),
     "less by those that left since": (KNOWN, 18, left(5, 8), (3, 8, 20, 18, 6)),
-    "the end of a window never moves later": (KNOWN, 18, left(5, 11), (3, 10, 20, 18, 6)),
+    "rounding never moves the end of a window later": (KNOWN, 18, left(5, 11), (3, 10, 20, 18, 6)),
     "just below one more is the same window": (KNOWN, 20, left(4.9, 11), (4.9, 10, 20, 20, 6)),
     "one more is another window": (KNOWN, 20, left(5, 11), (5, 11, 11, 20, 0)),
     "an older word that says more is not believed": (KNOWN, 14, left(11, 9), None),

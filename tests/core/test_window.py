@@ -13,10 +13,12 @@ from requests_authretry._core.bounds import MAX_COOL_DOWN_SECONDS
 from requests_authretry._core.records import Limit
 from requests_authretry._core.scope import LEARNT_SECONDS
 from requests_authretry._core.window import (
+    CORRECTED,
     DISPROVED,
     LASTING,
     LONGEST_TESTED,
     REGAINED,
+    REGAINED_WHEN_EMPTY,
     ROUNDED,
     SHARED,
     TESTED_AFTER,
@@ -176,14 +178,17 @@ def test_a_window_that_refills_is_known_for_ten_minutes() -> None:
 
 
 def test_a_window_that_others_use_refills_more_slowly() -> None:
-    """A refusal leaves seven tenths of its speed; each success with something left gives back some.
+    """A refusal leaves seven tenths of its speed; each success gives back some.
 
-    Never less than one request in the length of the window.
+    It gives back the eighth part where nothing is left. Never less than one request in the length
+    of the window is left of the speed.
     """
     slower = after(REFILLS, told(0), succeeded=False)
     assert slower.speed == pytest.approx(SHARED)
     assert slower.spacing == pytest.approx(3 / SHARED)
-    assert after(slower, told(0), succeeded=True).speed == slower.speed
+    assert REGAINED_WHEN_EMPTY == REGAINED / 8
+    empty = after(slower, told(0), succeeded=True)
+    assert empty.speed == pytest.approx(SHARED + REGAINED_WHEN_EMPTY)
     assert after(slower, told(2), succeeded=True).speed == pytest.approx(SHARED + REGAINED)
     assert after(REFILLS, told(2), succeeded=True).speed == 1.0
     assert after(REFILLS._replace(speed=0.11), told(0), succeeded=False).speed == 0.1
@@ -247,6 +252,11 @@ def test_a_window_that_refills_gains_requests_up_to_the_most() -> None:
     assert [REFILLS.level(NOW + each) for each in (0.0, 3.0, 24.0, 99.0)] == [2.0, 3.0, 10.0, 10.0]
 
 
+def test_a_fixed_window_gains_nothing_before_its_end() -> None:
+    """Three are left, however long nothing is sent."""
+    assert SPENT._replace(left=3.0).level(NOW + 29) == 3.0
+
+
 def test_a_request_takes_one_of_what_is_left_now() -> None:
     """Four are left after six seconds, and three after a request."""
     window = REFILLS.spent(NOW + 6)
@@ -272,15 +282,46 @@ def test_what_refills_is_remembered_for_ten_minutes() -> None:
 def test_answers_correct_what_is_left() -> None:
     """The server rounds down: between what it says and one more, what was counted holds.
 
-    Four were left at 6 s as far as was counted. It took 0.6 s until the answer came: half of that
-    time the bucket has gained 0.1 requests since the server counted.
+    4.1 were left at 6.3 s as far as was counted. It took 0.6 s until the answer came: in half of
+    that time the bucket has gained 0.1 requests since the server counted. What is left rises by a
+    quarter of a request at most, and falls by any number.
     """
     at: Any = {"began": NOW + 5.7, "now": NOW + 6.3}
     assert after(REFILLS, told(4), **at).left == pytest.approx(4.1)
-    assert after(REFILLS, told(6), **at).left == pytest.approx(6.1)
+    assert after(REFILLS, told(4.1), **at).left == pytest.approx(4.2)
+    assert after(REFILLS, told(6), **at).left == pytest.approx(4.1 + CORRECTED)
     assert after(REFILLS, told(1), **at).left == pytest.approx(2.1)
     assert after(REFILLS, told(4), since=3, **at).left == pytest.approx(2.1)
     assert after(REFILLS, told(4), **at).counted == NOW + 6.3
+
+
+def test_only_the_newest_answer_corrects_what_is_left() -> None:
+    """Request 7 was answered: the answer to request 6, which 7 overtook, tells nothing new.
+
+    A refusal of request 6 tells that nothing was left.
+    """
+    newest = REFILLS._replace(number=7)
+    assert after(newest, told(0), number=6).left == pytest.approx(4.0)
+    assert after(newest, told(9), number=7).left == pytest.approx(4.0)
+    assert after(newest, told(0), number=8).left == pytest.approx(1.0)
+    assert after(newest, told(9), number=6, succeeded=False).left == 0.0
+    below = newest._replace(left=-3.0)
+    refused = after(below, told(9), number=6, succeeded=False)
+    assert refused.left == pytest.approx(-3 + 2 * SHARED)
+
+
+def test_refusals_of_one_flood_slow_a_window_that_refills_once() -> None:
+    """Two requests had left when the first refusal arrived at 6 s, and are refused at 6.1 s.
+
+    One that left later, and is refused, slows it again.
+    """
+    first = after(REFILLS, told(0), succeeded=False)
+    assert (first.refused, first.refused_at) == (1, NOW + 6)
+    flood = after(first, told(0), began=NOW + 6, now=NOW + 6.1, succeeded=False)
+    assert (flood.refused, flood.refused_at, flood.speed) == (1, NOW + 6, first.speed)
+    later = after(flood, told(0), began=NOW + 6.05, now=NOW + 6.2, succeeded=False)
+    assert (later.refused, later.refused_at) == (2, NOW + 6.2)
+    assert later.speed == pytest.approx(SHARED * SHARED)
 
 
 def test_an_answer_may_change_how_fast_a_window_refills() -> None:
@@ -306,7 +347,8 @@ def test_six_refusals_in_a_row_disprove_that_a_window_refills() -> None:
     """After the sixth one the window is as its answer describes it."""
     window = REFILLS._replace(test=4, tested=NOW)
     for refused in range(1, DISPROVED):
-        window = after(window, told(0), succeeded=False)
+        at = NOW + refused
+        window = after(window, told(0), began=at, now=at, succeeded=False)
         assert (window.refills, window.refused) == (True, refused)
     window = after(window, told(0), succeeded=False)
     assert not window.refills
@@ -317,8 +359,9 @@ def test_six_refusals_in_a_row_disprove_that_a_window_refills() -> None:
 def test_a_success_between_refusals_begins_the_count_again() -> None:
     """Two refusals, a success and two refusals disprove nothing."""
     window = REFILLS
-    for succeeded in (False, False, True, False, False):
-        window = after(window, told(0), succeeded=succeeded)
+    for number, succeeded in enumerate((False, False, True, False, False)):
+        at = NOW + 6 + number
+        window = after(window, told(0), began=at, now=at, succeeded=succeeded)
     assert (window.refills, window.refused) == (True, 2)
 
 
@@ -429,6 +472,8 @@ def test_a_short_window_that_serves_more_than_it_said_refills() -> None:
 
 SAME = {
     "the earlier end counts": (told(0, 25), (NOW + 30, 30.0, 7)),
+    "the end is a second later": (told(0, 24 + ROUNDED), (NOW + 30, 30.0, 7)),
+    "the end is moved by more than that": (told(0, 25.5), (NOW + 31.5, 30.0, 7)),
     "the end comes nearer": (told(0, 20), (NOW + 26, 30.0, 7)),
     "the longer length counts": (told(0, 25, 40.0), (NOW + 30, 40.0, 7)),
     "one more is another window": (told(1, 30, 500.0), (NOW + 36, 500.0, 0)),
@@ -439,7 +484,7 @@ SAME = {
 def test_a_window_is_the_same_until_more_is_left(
     limit: Limit, expected: tuple[float, float, int]
 ) -> None:
-    """Servers round the end of a window up to whole seconds."""
+    """Servers round the end of a window up to whole seconds; a bucket's end moves by more."""
     window = after(SPENT._replace(used=7), limit)
     assert (window.until, window.length, window.used) == expected
 

@@ -8,6 +8,7 @@ flood: nobody can know better, and its refusals are counted apart.
     python -m tests.support.drains                           # the whole table, under a minute
     python -m tests.support.drains --seeds 3                 # the worst of three
     python -m tests.support.drains --seconds 4 --forms none
+    python -m tests.support.drains --seconds 4 --overtaking 0.3    # as over a real network
     python -m tests.support.drains --processes 8 --threads 8 --shapes 25/10
 """
 
@@ -20,6 +21,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from random import Random
+from statistics import median
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import requests
@@ -92,6 +94,8 @@ class Drain:
         store: The kind of their store: ``memory`` in virtual time, ``file`` or ``redis``.
         seed: The source of random numbers, for waits and for the begin in a second of POSIX time.
         is_paced: Whether rate limits are kept by pacing.
+        overtaking: Extra time that a request takes to the server, on average, as a share of the
+            usual one; each request draws its own. So requests overtake one another. 0.0: none does.
     """
 
     shape: Shape
@@ -102,6 +106,7 @@ class Drain:
     store: str = "memory"
     seed: int = 0
     is_paced: bool = True
+    overtaking: float = 0.0
 
     @property
     def calls(self) -> int:
@@ -191,8 +196,21 @@ def draining(
 
 def worst_of(drain: Drain, seeds: int) -> Figures:
     """Do a drain with several seeds; return the highest of each figure."""
-    found = [figures(replace(drain, seed=drain.seed + number)) for number in range(seeds)]
-    return Figures(*map(max, zip(*found, strict=True)))
+    return Figures(*map(max, zip(*_each(drain, seeds), strict=True)))
+
+
+def median_of(drain: Drain, seeds: int) -> Figures:
+    """Do a drain with several seeds; return the median of each figure.
+
+    Args:
+        drain: What to do.
+        seeds: How many; an odd number.
+    """
+    return Figures(*map(median, zip(*_each(drain, seeds), strict=True)))
+
+
+def _each(drain: Drain, seeds: int) -> list[Figures]:
+    return [figures(replace(drain, seed=drain.seed + number)) for number in range(seeds)]
 
 
 class Draining(World):
@@ -204,6 +222,7 @@ class Draining(World):
         self.ahead = random.random()
         super().__init__(self._reply, takes=LATENCY / 2, random=random.random)
         self._drain, self._bucket = drain, TokenBucket(*drain.shape)
+        self._delays = Random(drain.seed + 1000)  # noqa: S311 (it delays requests)
         self._current: dict[str, int] = {}
         self._attempts: Counter[int] = Counter()
 
@@ -219,7 +238,10 @@ class Draining(World):
 
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
         """Let a request arrive, and answer it then."""
-        self.turns.sleep(LATENCY / 2)
+        usual = LATENCY / 2
+        # Exponential, as on a real machine: most requests are late by little, a few by much.
+        extra = self._drain.overtaking * usual * self._delays.expovariate(1.0)
+        self.turns.sleep(usual + extra)
         return super().send(request)
 
     def _reply(self, request: Request) -> Answer:
@@ -231,11 +253,13 @@ class Draining(World):
 
     def figures(self) -> Figures:
         """Return what came of it."""
+        # What left before the first refusal arrived is part of the first flood, however late it is.
+        flood_seconds = 1.5 * LATENCY if self._drain.overtaking else LATENCY
         return counted(
             [(sent.time, sent.caller.split()[0], sent.status == 200) for sent in self.sent],
             calls=self._drain.calls,
             seconds=self._drain.seconds,
-            flood_seconds=LATENCY,
+            flood_seconds=flood_seconds,
             worst=max(self._attempts.values()),
         )
 
@@ -318,12 +342,19 @@ def main() -> None:
     parser.add_argument("--threads", type=int)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=1, help="show the worst of so many")
+    parser.add_argument("--medians", action="store_true", help="show the median of them instead")
+    parser.add_argument("--overtaking", type=float, default=0.0, metavar="SHARE", help="extra time")
     parser.add_argument("--unpaced", action="store_true", help="with RateLimits(pacing=False)")
     parser.add_argument("--jobs", type=int, default=1, help="drains side by side")
     given = parser.parse_args()
     names = ("processes", "threads")
     who = {name: getattr(given, name) for name in names if getattr(given, name) is not None}
-    changes = {**who, "seed": given.seed, "is_paced": not given.unpaced}
+    changes = {
+        **who,
+        "seed": given.seed,
+        "is_paced": not given.unpaced,
+        "overtaking": given.overtaking,
+    }
     chosen = dict.fromkeys(replace(drain, **changes) for drain in TABLE)
     drains = [
         drain
@@ -332,10 +363,11 @@ def main() -> None:
         and drain.form in (given.forms or FORMS)
         and drain.shape in (given.shapes or SHAPES)
     ]
+    summary = median_of if given.medians else worst_of
     print(HEAD, flush=True)  # noqa: T201 (its output is its result)
     with ProcessPoolExecutor(given.jobs) as pool:
         for drain, found in zip(
-            drains, pool.map(partial(worst_of, seeds=given.seeds), drains), strict=True
+            drains, pool.map(partial(summary, seeds=given.seeds), drains), strict=True
         ):
             print(line(drain, found, drain.aim), flush=True)  # noqa: T201 (as above)
 
