@@ -5,7 +5,9 @@ from __future__ import annotations
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, TypedDict
+from functools import wraps
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
+from typing import TYPE_CHECKING, Any, ParamSpec, TypedDict, TypeVar
 from weakref import WeakKeyDictionary
 
 from ._clock import SystemClock
@@ -15,7 +17,8 @@ from ._core.validation import seconds as fault_of_seconds
 from ._warnings import warn_once
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from types import TracebackType
 
     from requests.auth import AuthBase
     from typing_extensions import Unpack
@@ -26,6 +29,12 @@ if TYPE_CHECKING:
     from ._events import Listener
     from ._protocols import Clock, Store
     from ._settings import Settings, Timeout, TokenLike
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_RUNS_LATER = (iscoroutinefunction, isgeneratorfunction, isasyncgenfunction)
+"""Tell functions whose code runs after their call."""
 
 _ANY = {"origins": ("https://api.example.com",), "token": "any", "allow_http": True}
 """Stand-ins for the check alone: whether these are missing, the overridden settings tell."""
@@ -201,9 +210,52 @@ def override(*, priority: int | None = None, **changes: Unpack[Changes]) -> Iter
             warn_once(override, "without effect", _WITHOUT_EFFECT)
 
 
+class DeadlineBlock:
+    """A block in which all calls end by the same moment, or what gives a function such blocks.
+
+    Args:
+        seconds: Seconds from the beginning of the block.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._bounded = _bounded(seconds)
+
+    def __enter__(self) -> None:
+        """Begin the block."""
+        self._bounded.__enter__()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the block."""
+        self._bounded.__exit__(kind, error, trace)
+
+    def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
+        """Give each call of a function a block of its own.
+
+        Raises:
+            ConfigurationError: It is an ``async def`` or a generator, whose code would run when the
+                block is over.
+        """
+        if any(runs_later(function) for runs_later in _RUNS_LATER):
+            name = getattr(function, "__name__", "the function")
+            way_out = f"write with deadline({self._seconds:g}) around the code that uses it"
+            raise ConfigurationError("deadline", [f"{name} runs when its block is over: {way_out}"])
+
+        @wraps(function)
+        def bounded(*args: P.args, **named: P.kwargs) -> T:
+            with _bounded(self._seconds):
+                return function(*args, **named)
+
+        return bounded
+
+
 @checks_call()
-@contextmanager
-def deadline(seconds: float) -> Iterator[None]:
+def deadline(seconds: float) -> DeadlineBlock:
     """Let all calls made in this block, in this thread or task only, end by the same moment.
 
     This holds for every session that is mounted or installed, and bounds all that a deadline of a
@@ -228,7 +280,8 @@ def deadline(seconds: float) -> Iterator[None]:
             with that one, from the first call of the block.
 
     Raises:
-        ConfigurationError: ``seconds`` is negative or no finite number.
+        ConfigurationError: ``seconds`` is negative or no finite number, or what is decorated is an
+            ``async def`` or a generator.
 
     Warns:
         AuthRetryWarning: No session was mounted and nothing installed, so that no call was bounded.
@@ -236,6 +289,11 @@ def deadline(seconds: float) -> Iterator[None]:
     fault = fault_of_seconds("seconds", seconds)
     way_out = "write deadline(30), or leave the block out where there is no deadline"
     refuse("deadline", [fault and f"{fault}: {way_out}"])
+    return DeadlineBlock(seconds)
+
+
+@contextmanager
+def _bounded(seconds: float) -> Iterator[None]:
     outer = current.get() or _NOTHING
     reset = current.set(outer.within(Block(seconds, outer.block)))
     try:

@@ -38,7 +38,7 @@ from tests.support.sessions import API, SECRET, Rig, ended, raised
 from tests.support.wire import PATIENCE, Wire, drip, head
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
 TEN = Backoff(initial=10.0, throttled_initial=10.0, multiplier=1.0, jitter=Jitter.NONE)
 PATIENT = RetryPolicy(backoff=TEN, deadline=1000, max_attempts=100)
@@ -270,6 +270,25 @@ def test_each_call_of_a_decorated_function_has_a_block_of_its_own() -> None:
 
     assert [export(), export()] == [200, 200]
     assert current.get() is None
+
+
+async def _coroutine() -> None:
+    pass
+
+
+def _generator() -> Iterator[int]:
+    yield 1
+
+
+async def _async_generator() -> AsyncIterator[int]:
+    yield 1
+
+
+@pytest.mark.parametrize("function", [_coroutine, _generator, _async_generator])
+def test_what_runs_after_its_block_is_refused(function: Callable[[], object]) -> None:
+    """The block would be over before the first line of such a function."""
+    with pytest.raises(ConfigurationError, match=f"deadline: {function.__name__} runs when"):
+        deadline(3)(function)
 
 
 def test_waits_that_are_skipped_count() -> None:

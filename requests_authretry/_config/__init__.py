@@ -11,7 +11,7 @@ from .._core.origin import parse_origin
 from .._core.validation import ConfigurationError, refuse
 from .._settings import Settings
 from .environment import read_variables
-from .fields import CONFIG, ORIGINS, part_of
+from .fields import CONFIG, ORIGINS, SETTINGS, part_of
 from .findings import Findings, Found, Place
 from .toml_file import read_content, read_file
 
@@ -24,6 +24,10 @@ __all__ = ["load_content", "load_env", "load_file"]
 
 _TOKEN, _ALLOW_HTTP = ("token",), ("allow_http",)
 _NO_ORIGINS = Found((), Place(""))
+
+_ORIGIN = "https://api.example.com"
+_IN_VARIABLE = f"origins=['{_ORIGIN}']", f"{SETTINGS[ORIGINS].variable}={_ORIGIN}"
+"""What a fault says to write, and the same for variables."""
 
 
 def load_file(path: str | os.PathLike[str]) -> Settings:
@@ -109,7 +113,8 @@ def _made(
     except ConfigurationError as error:
         for fault in error.faults:
             about = (fault.partition(" ")[0],)
-            findings.say(found.get(about, found.get(_TOKEN, origins)).place, fault)
+            place = found.get(about, found.get(_TOKEN, origins)).place
+            findings.say(place, fault if place.line else fault.replace(*_IN_VARIABLE))
         return None
     return made
 

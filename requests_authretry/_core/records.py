@@ -63,7 +63,7 @@ class Reason(enum.Enum):
     NONCE = "the server gave a nonce for the proof"
     # Why a 401 was handed out.
     REFRESH_FAILED = "the token could not be renewed"
-    NO_TOKEN = "no token was sent: the settings have none"  # noqa: S105 (a sentence)
+    NO_TOKEN = "the settings have no token"  # noqa: S105 (a sentence)
     OTHER_ORIGIN = "no token was sent"
     OWN_CREDENTIAL = "no token was sent: the request has a credential of its own"
     ANSWERED = "the token was renewed for this call, and refused again"

@@ -8,6 +8,7 @@ from argparse import SUPPRESS, Action, ArgumentParser
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from .._core.validation import nearest
 from .._errors import ConfigurationError
 from ._commands import COMMANDS, CONFIG, versions
 from ._exits import CLOSED_PIPE, FAILED, INTERRUPTED, USAGE_ERROR
@@ -79,7 +80,9 @@ def _execute(given: list[str], name: str) -> int:
 
         complete(parser)
     _refuse_unknown_command(given, parser)
-    options: Namespace = parser.parse_args(given)
+    options, strange = parser.parse_known_args(given)
+    if strange:
+        _refuse_arguments(strange, options, parser)
     if options.command is None:
         parser.print_help(sys.stderr)
         return USAGE_ERROR
@@ -119,7 +122,9 @@ def _parser(program: str) -> ArgumentParser:
     )
     parser.add_argument("--version", action=_ShowVersions, nargs=0, help="show the versions")
     parser.add_argument("--config", metavar="FILE", help="a TOML file of settings")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+    commands = parser.add_subparsers(
+        title="commands", metavar="COMMAND", dest="command", prog=program
+    )
     for name, command in COMMANDS.items():
         own = commands.add_parser(
             name, help=command.brief, description=command.full, allow_abbrev=False
@@ -139,7 +144,11 @@ def _refuse_unknown_command(given: Sequence[str], parser: ArgumentParser) -> Non
     options = [word.partition("=")[0] for word in given[:place] if word.startswith("-")]
     strange = [option for option in options if option not in _OPTIONS]
     if strange:
-        parser.error(f"{strange[0]} is unknown here: the options of a command stand behind it")
+        is_misplaced = any(strange[0] in _options_of(command) for command in COMMANDS)
+        near = None if is_misplaced else nearest(strange[0], _OPTIONS)
+        elsewhere = ": the options of a command stand behind it"
+        way_out = f"; did you mean {near}?" if near else elsewhere
+        parser.error(f"{strange[0]} is unknown here{way_out}")
     word = given[place] if place < len(given) else None
     if word is None or word in COMMANDS:
         return
@@ -148,7 +157,21 @@ def _refuse_unknown_command(given: Sequence[str], parser: ArgumentParser) -> Non
     said = unknown(word, COMMANDS)
     if os.path.isfile(word):  # noqa: PTH113 (it may be no path at all)
         said = f"is unknown; did you mean {parser.prog} run {word}?"
+    elif "?" not in said:
+        said += f"; there are {', '.join(COMMANDS)}"
     parser.error(f"the command {word!r} {said}")
+
+
+def _options_of(command: str) -> list[str]:
+    words = [word for words, _ in COMMANDS[command].arguments for word in words]
+    return [word for word in words if word.startswith("-")]
+
+
+def _refuse_arguments(strange: Sequence[str], options: Namespace, parser: ArgumentParser) -> None:
+    """Refuse arguments that the command does not take, naming the nearest of its options."""
+    near = nearest(strange[0].partition("=")[0], _options_of(options.command))
+    way_out = f"did you mean {near}?" if near else f"see {parser.prog} {options.command} --help"
+    parser.error(f"unrecognized arguments: {' '.join(strange)}; {way_out}")
 
 
 def _make_streams_usable() -> None:

@@ -12,6 +12,7 @@ from .._clock import SystemClock
 from .._core import shared_pace
 from .._core.records import seconds_text
 from .._core.token import TokenRecord, UnreadableRecordError
+from .._errors import ConfigurationError
 from ..stores import FileStore
 from ..stores._cool_downs import seconds_left
 from ..stores._lockfile import file_name
@@ -132,7 +133,11 @@ def _store_of(store: str | None, config: str | None) -> object:
         return settings.store or next(filter(None, (each.store for each in settings.sites)), None)
     if not store.startswith(_KINDS):
         store = f"file:{Path(store).absolute()}"
-    return settings_given(config, **{_STORE: store}).store
+    try:
+        return settings_given(config, **{_STORE: store}).store
+    except ConfigurationError as error:  # the user gave an argument, and no variable
+        faults = [fault.removeprefix(f"{_STORE}: store: ") for fault in error.faults]
+        raise ConfigurationError("status", faults) from None
 
 
 def _is_in_redis(store: object) -> bool:

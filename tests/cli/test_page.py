@@ -6,6 +6,7 @@ import atexit
 import re
 import shlex
 import sys
+import weakref
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -94,6 +95,8 @@ def test_a_program_tells_what_the_page_shows(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Two calls, of which the first is refused."""
+    # Its first object registers an end of its own, which would end all finalizers of this process.
+    weakref.finalize(server, bool)
     endings: list[Callable[[], object]] = []
     monkeypatch.setattr(atexit, "register", endings.append)
     server.answer(429, [("Retry-After", "60")])

@@ -179,7 +179,7 @@ def test_the_store_of_the_settings_is_told(
         (["none.json"], 1, "none.json does not exist: nothing was kept there yet"),
         (["foreign.json"], 1, "foreign.json holds something else"),
         (["memory:"], 1, "cannot list what it holds"),
-        (["env:NO_SUCH_STORE"], 2, "NO_SUCH_STORE"),
+        (["env:NO_SUCH_STORE"], 2, "the variable NO_SUCH_STORE is not set"),
         ([f"redis://:{SECRET}@127.0.0.1:1/0"], 1, "Redis is out of reach"),
     ],
 )
@@ -199,6 +199,7 @@ def test_what_cannot_be_read_is_told(  # noqa: PLR0913, PLR0917 (fixtures)
     assert out == ""
     assert says in err
     assert SECRET not in err
+    assert "REQUESTS_AUTHRETRY_" not in err
     assert [path.name for path in tmp_path.iterdir()] == ["foreign.json"]
 
 

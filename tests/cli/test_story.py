@@ -6,6 +6,7 @@ import atexit
 import os
 import re
 import sys
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def endings(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]:
     """What was left to the end of the process."""
+    weakref.finalize(monkeypatch, bool)  # the first one registers an end of its own
     left: list[Callable[[], object]] = []
     monkeypatch.setattr(atexit, "register", left.append)
     return left

@@ -427,7 +427,9 @@ def test_a_token_needs_origins(written: Written) -> None:
     assert refused(written('\ntoken = "env:CLIENT_SECRET"'))[0].startswith(
         "settings.toml:2: origins are missing"
     )
-    assert refused_env(TOKEN=SECRET)[0].startswith("TOKEN: origins are missing")
+    (fault,) = refused_env(TOKEN=SECRET)
+    assert fault.startswith("TOKEN: origins are missing")
+    assert fault.endswith(": ORIGINS=https://api.example.com")
 
 
 def test_plain_http_is_refused_unless_it_is_allowed(written: Written) -> None:
