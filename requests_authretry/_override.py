@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, TypedDict
+from functools import wraps
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 from weakref import WeakKeyDictionary
 
 from ._clock import SystemClock
@@ -15,7 +16,8 @@ from ._core.validation import seconds as fault_of_seconds
 from ._warnings import warn_once
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
+    from contextvars import Token
 
     from requests.auth import AuthBase
     from typing_extensions import Unpack
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from ._events import Listener
     from ._protocols import Clock, Store
     from ._settings import Settings, Timeout, TokenLike
+
+Function = TypeVar("Function", bound="Callable[..., Any]")
 
 _ANY = {"origins": ("https://api.example.com",), "token": "any", "allow_http": True}
 """Stand-ins for the check alone: whether these are missing, the overridden settings tell."""
@@ -138,7 +142,7 @@ class Override:
 
 
 _WITHOUT_EFFECT = (
-    "override changed no call: no session of this process is mounted, and nothing is installed. "
+    "{} changed no call: no session of this process is mounted, and nothing is installed. "
     "Call mount(session) before, or install()"
 )
 
@@ -148,9 +152,55 @@ _NOTHING = Override({})
 """What holds outside of all blocks."""
 
 
+class Scope:
+    """The block of an `override` or a `deadline`: for ``with``, or as a decorator.
+
+    One object may serve many blocks, also in several threads and tasks at a time.
+
+    Args:
+        name: The function that made it.
+        within: Returns what holds in the block, given what holds around it.
+    """
+
+    def __init__(self, name: str, within: Callable[[Override], Override]) -> None:
+        self._name, self._within = name, within
+        self._resets: dict[Override | None, Token[Override | None]] = {}
+
+    def __enter__(self) -> None:
+        inner = self._within(current.get() or _NOTHING)
+        self._resets[inner] = current.set(inner)
+
+    def __exit__(self, *_: object) -> None:
+        current.reset(self._resets.pop(current.get()))
+        if not _Process.obeys:
+            warn_once(Scope, f"{self._name} without effect", _WITHOUT_EFFECT.format(self._name))
+
+    def __call__(self, function: Function) -> Function:
+        """Begin a block with each call of a function, a coroutine function included.
+
+        Raises:
+            ConfigurationError: It is a generator function, whose code runs after the call.
+        """
+        if isgeneratorfunction(function) or isasyncgenfunction(function):
+            told = f"{function.__name__} has a yield in it, so that it runs after the block"
+            refuse(self._name, [f"{told}: put the block around the code that uses it"])
+
+        @wraps(function)
+        def inside(*args: Any, **named: Any) -> Any:
+            with self:
+                return function(*args, **named)
+
+        @wraps(function)
+        async def awaited_inside(*args: Any, **named: Any) -> Any:
+            with self:
+                return await function(*args, **named)
+
+        is_awaited = iscoroutinefunction(function)
+        return awaited_inside if is_awaited else inside  # type: ignore[return-value]
+
+
 @checks_call()
-@contextmanager
-def override(*, priority: int | None = None, **changes: Unpack[Changes]) -> Iterator[None]:
+def override(*, priority: int | None = None, **changes: Unpack[Changes]) -> Scope:
     """Change settings for the calls made in this block, in this thread or task only.
 
     The changes hold for every session that is mounted or installed. One override inside another
@@ -189,21 +239,17 @@ def override(*, priority: int | None = None, **changes: Unpack[Changes]) -> Iter
     refuse("override", _faults(changes, priority))
     if changes.get("token", ...) is None:
         changes.setdefault("adopt", False)  # there is nothing to put in its place
-    outer = current.get() or _NOTHING
-    if priority is None:
-        priority = outer.priority
-    reset = current.set(Override({**outer.changes, **changes}, priority, outer.block))
-    try:
-        yield
-    finally:
-        current.reset(reset)
-        if not _Process.obeys:
-            warn_once(override, "without effect", _WITHOUT_EFFECT)
+
+
+    def within(outer: Override) -> Override:
+        own = outer.priority if priority is None else priority
+        return Override({**outer.changes, **changes}, own, outer.block)
+
+    return Scope("override", within)
 
 
 @checks_call()
-@contextmanager
-def deadline(seconds: float) -> Iterator[None]:
+def deadline(seconds: float) -> Scope:
     """Let all calls made in this block, in this thread or task only, end by the same moment.
 
     This holds for every session that is mounted or installed, and bounds all that a deadline of a
@@ -216,7 +262,8 @@ def deadline(seconds: float) -> Iterator[None]:
                 page = session.get(url).json()
                 url = page["next"]
 
-    As a decorator of a function it begins a new block with each call of the function.
+    As a decorator of a function, also of an ``async`` one, it begins a new block with each call of
+    the function. A generator function is refused.
 
     Threads that are started in the block do not inherit it, unless they are given its context, as
     ``asyncio.to_thread`` does. Put no ``yield`` into the block: it would hold for the code that
@@ -236,14 +283,7 @@ def deadline(seconds: float) -> Iterator[None]:
     fault = fault_of_seconds("seconds", seconds)
     way_out = "write deadline(30), or leave the block out where there is no deadline"
     refuse("deadline", [fault and f"{fault}: {way_out}"])
-    outer = current.get() or _NOTHING
-    reset = current.set(outer.within(Block(seconds, outer.block)))
-    try:
-        yield
-    finally:
-        current.reset(reset)
-        if not _Process.obeys:
-            warn_once(deadline, "without effect", _WITHOUT_EFFECT.replace("override", "deadline"))
+    return Scope("deadline", lambda outer: outer.within(Block(seconds, outer.block)))
 
 
 def _faults(changes: Mapping[str, Any], priority: object) -> Iterable[str]:

@@ -38,7 +38,7 @@ from tests.support.sessions import API, SECRET, Rig, ended, raised
 from tests.support.wire import PATIENCE, Wire, drip, head
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
 TEN = Backoff(initial=10.0, throttled_initial=10.0, multiplier=1.0, jitter=Jitter.NONE)
 PATIENT = RetryPolicy(backoff=TEN, deadline=1000, max_attempts=100)
@@ -269,6 +269,57 @@ def test_each_call_of_a_decorated_function_has_a_block_of_its_own() -> None:
         return rig.get().status_code
 
     assert [export(), export()] == [200, 200]
+    assert current.get() is None
+
+
+def test_a_decorated_coroutine_function_runs_in_its_block() -> None:
+    """``@deadline(0)`` or ``@override(...)`` on an ``async def`` holds while it is awaited."""
+
+    rig = Rig(200)
+
+    @deadline(0)
+    async def late() -> requests.Response:
+        await asyncio.sleep(0)
+        return rig.get()
+
+    @override(priority=3)
+    async def priority() -> int:
+        await asyncio.sleep(0)
+        found = current.get()
+        return 0 if found is None else found.priority
+
+    async def both() -> list[Any]:
+        return await asyncio.gather(late(), priority(), priority(), return_exceptions=True)
+
+    refused, *priorities = asyncio.run(both())
+    assert isinstance(refused, AuthRetryError)
+    assert (priorities, current.get()) == ([3, 3], None)
+
+
+@pytest.mark.parametrize("begin", [partial(deadline, 30), partial(override, priority=1)])
+def test_a_generator_function_is_not_decorated(begin: Callable[[], Any]) -> None:
+    """Its code runs after the block, and would silently not be bounded."""
+
+    def pages() -> Iterator[int]:
+        yield 1
+
+    async def later_pages() -> AsyncIterator[int]:
+        yield 1
+
+    for function in (pages, later_pages):
+        with pytest.raises(ConfigurationError, match="pages has a yield in it, so that it runs"):
+            begin()(function)
+
+
+def test_a_decorated_function_may_call_itself() -> None:
+    """Each call has its own block inside that of the call before."""
+
+    @override(priority=1)
+    def count_down(calls: int) -> None:
+        if calls:
+            count_down(calls - 1)
+
+    count_down(5)
     assert current.get() is None
 
 

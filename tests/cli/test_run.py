@@ -328,7 +328,7 @@ def test_children_have_it_too(tmp_path: Path) -> None:
 def test_it_is_on_however_requests_is_found(before: str, tmp_path: Path) -> None:
     """This library may be imported first, or the program asks whether there is a requests."""
     program = f"{before}; import requests; print(requests.Session.send.__code__.co_filename)"
-    assert "requests_authretry" in shown(python(*RUN, "-c", program, folder=tmp_path))
+    assert "install.py" in shown(python(*RUN, "-c", program, folder=tmp_path))
 
 
 def test_a_command_of_ours_runs_as_a_program(tmp_path: Path) -> None:
