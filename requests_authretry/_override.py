@@ -240,7 +240,6 @@ def override(*, priority: int | None = None, **changes: Unpack[Changes]) -> Scop
     if changes.get("token", ...) is None:
         changes.setdefault("adopt", False)  # there is nothing to put in its place
 
-
     def within(outer: Override) -> Override:
         own = outer.priority if priority is None else priority
         return Override({**outer.changes, **changes}, own, outer.block)

@@ -274,7 +274,6 @@ def test_each_call_of_a_decorated_function_has_a_block_of_its_own() -> None:
 
 def test_a_decorated_coroutine_function_runs_in_its_block() -> None:
     """``@deadline(0)`` or ``@override(...)`` on an ``async def`` holds while it is awaited."""
-
     rig = Rig(200)
 
     @deadline(0)
@@ -289,7 +288,7 @@ def test_a_decorated_coroutine_function_runs_in_its_block() -> None:
         return 0 if found is None else found.priority
 
     async def both() -> list[Any]:
-        return await asyncio.gather(late(), priority(), priority(), return_exceptions=True)
+        return list(await asyncio.gather(late(), priority(), priority(), return_exceptions=True))
 
     refused, *priorities = asyncio.run(both())
     assert isinstance(refused, AuthRetryError)
