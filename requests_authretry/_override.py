@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 from ._clock import SystemClock
 from ._core.arguments import checks_call, unknown_faults
-from ._core.validation import ConfigurationError, refuse
+from ._core.validation import ConfigurationError, quoted, refuse
 from ._core.validation import seconds as fault_of_seconds
 from ._warnings import warn_once
 
@@ -290,7 +290,7 @@ def _faults(changes: Mapping[str, Any], priority: object) -> Iterable[str]:
     from ._settings import PARTS, Settings
 
     if priority is not None and (isinstance(priority, bool) or not isinstance(priority, int)):
-        yield f"priority must be a whole number, not {priority!r}"
+        yield f"priority must be a whole number, not {quoted(priority)}"
     names = [item.name for item in fields(Settings) if item.name != "sites"]
     if "sites" in changes:
         yield "sites cannot be changed for some calls: override the fields of the sites themselves"
