@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import fields
 from functools import wraps
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
-from typing import TYPE_CHECKING, Any, ParamSpec, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 from weakref import WeakKeyDictionary
 
 from ._clock import SystemClock
 from ._core.arguments import checks_call, unknown_faults
-from ._core.validation import ConfigurationError, refuse
+from ._core.validation import ConfigurationError, quoted, refuse
 from ._core.validation import seconds as fault_of_seconds
 from ._warnings import warn_once
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-    from types import TracebackType
+    from collections.abc import Callable, Collection, Iterable, Mapping
+    from contextvars import Token
 
     from requests.auth import AuthBase
     from typing_extensions import Unpack
@@ -30,11 +29,7 @@ if TYPE_CHECKING:
     from ._protocols import Clock, Store
     from ._settings import Settings, Timeout, TokenLike
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
-_RUNS_LATER = (iscoroutinefunction, isgeneratorfunction, isasyncgenfunction)
-"""Tell functions whose code runs after their call."""
+Function = TypeVar("Function", bound="Callable[..., Any]")
 
 _ANY = {"origins": ("https://api.example.com",), "token": "any", "allow_http": True}
 """Stand-ins for the check alone: whether these are missing, the overridden settings tell."""
@@ -147,7 +142,7 @@ class Override:
 
 
 _WITHOUT_EFFECT = (
-    "override changed no call: no session of this process is mounted, and nothing is installed. "
+    "{} changed no call: no session of this process is mounted, and nothing is installed. "
     "Call mount(session) before, or install()"
 )
 
@@ -157,9 +152,55 @@ _NOTHING = Override({})
 """What holds outside of all blocks."""
 
 
+class Scope:
+    """The block of an `override` or a `deadline`: for ``with``, or as a decorator.
+
+    One object may serve many blocks, also in several threads and tasks at a time.
+
+    Args:
+        name: The function that made it.
+        within: Returns what holds in the block, given what holds around it.
+    """
+
+    def __init__(self, name: str, within: Callable[[Override], Override]) -> None:
+        self._name, self._within = name, within
+        self._resets: dict[Override | None, Token[Override | None]] = {}
+
+    def __enter__(self) -> None:
+        inner = self._within(current.get() or _NOTHING)
+        self._resets[inner] = current.set(inner)
+
+    def __exit__(self, *_: object) -> None:
+        current.reset(self._resets.pop(current.get()))
+        if not _Process.obeys:
+            warn_once(Scope, f"{self._name} without effect", _WITHOUT_EFFECT.format(self._name))
+
+    def __call__(self, function: Function) -> Function:
+        """Begin a block with each call of a function, a coroutine function included.
+
+        Raises:
+            ConfigurationError: It is a generator function, whose code runs after the call.
+        """
+        if isgeneratorfunction(function) or isasyncgenfunction(function):
+            told = f"{function.__name__} has a yield in it, so that it runs after the block"
+            refuse(self._name, [f"{told}: put the block around the code that uses it"])
+
+        @wraps(function)
+        def inside(*args: Any, **named: Any) -> Any:
+            with self:
+                return function(*args, **named)
+
+        @wraps(function)
+        async def awaited_inside(*args: Any, **named: Any) -> Any:
+            with self:
+                return await function(*args, **named)
+
+        is_awaited = iscoroutinefunction(function)
+        return awaited_inside if is_awaited else inside  # type: ignore[return-value]
+
+
 @checks_call()
-@contextmanager
-def override(*, priority: int | None = None, **changes: Unpack[Changes]) -> Iterator[None]:
+def override(*, priority: int | None = None, **changes: Unpack[Changes]) -> Scope:
     """Change settings for the calls made in this block, in this thread or task only.
 
     The changes hold for every session that is mounted or installed. One override inside another
@@ -198,64 +239,16 @@ def override(*, priority: int | None = None, **changes: Unpack[Changes]) -> Iter
     refuse("override", _faults(changes, priority))
     if changes.get("token", ...) is None:
         changes.setdefault("adopt", False)  # there is nothing to put in its place
-    outer = current.get() or _NOTHING
-    if priority is None:
-        priority = outer.priority
-    reset = current.set(Override({**outer.changes, **changes}, priority, outer.block))
-    try:
-        yield
-    finally:
-        current.reset(reset)
-        if not _Process.obeys:
-            warn_once(override, "without effect", _WITHOUT_EFFECT)
 
+    def within(outer: Override) -> Override:
+        own = outer.priority if priority is None else priority
+        return Override({**outer.changes, **changes}, own, outer.block)
 
-class DeadlineBlock:
-    """A block in which all calls end by the same moment, or what gives a function such blocks.
-
-    Args:
-        seconds: Seconds from the beginning of the block.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._bounded = _bounded(seconds)
-
-    def __enter__(self) -> None:
-        """Begin the block."""
-        self._bounded.__enter__()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """End the block."""
-        self._bounded.__exit__(kind, error, trace)
-
-    def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
-        """Give each call of a function a block of its own.
-
-        Raises:
-            ConfigurationError: It is an ``async def`` or a generator, whose code would run when the
-                block is over.
-        """
-        if any(runs_later(function) for runs_later in _RUNS_LATER):
-            name = getattr(function, "__name__", "the function")
-            way_out = f"write with deadline({self._seconds:g}) around the code that uses it"
-            raise ConfigurationError("deadline", [f"{name} runs when its block is over: {way_out}"])
-
-        @wraps(function)
-        def bounded(*args: P.args, **named: P.kwargs) -> T:
-            with _bounded(self._seconds):
-                return function(*args, **named)
-
-        return bounded
+    return Scope("override", within)
 
 
 @checks_call()
-def deadline(seconds: float) -> DeadlineBlock:
+def deadline(seconds: float) -> Scope:
     """Let all calls made in this block, in this thread or task only, end by the same moment.
 
     This holds for every session that is mounted or installed, and bounds all that a deadline of a
@@ -268,7 +261,8 @@ def deadline(seconds: float) -> DeadlineBlock:
                 page = session.get(url).json()
                 url = page["next"]
 
-    As a decorator of a function it begins a new block with each call of the function.
+    As a decorator of a function, also of an ``async`` one, it begins a new block with each call of
+    the function. A generator function is refused.
 
     Threads that are started in the block do not inherit it, unless they are given its context, as
     ``asyncio.to_thread`` does. Put no ``yield`` into the block: it would hold for the code that
@@ -280,8 +274,7 @@ def deadline(seconds: float) -> DeadlineBlock:
             with that one, from the first call of the block.
 
     Raises:
-        ConfigurationError: ``seconds`` is negative or no finite number, or what is decorated is an
-            ``async def`` or a generator.
+        ConfigurationError: ``seconds`` is negative or no finite number.
 
     Warns:
         AuthRetryWarning: No session was mounted and nothing installed, so that no call was bounded.
@@ -289,19 +282,7 @@ def deadline(seconds: float) -> DeadlineBlock:
     fault = fault_of_seconds("seconds", seconds)
     way_out = "write deadline(30), or leave the block out where there is no deadline"
     refuse("deadline", [fault and f"{fault}: {way_out}"])
-    return DeadlineBlock(seconds)
-
-
-@contextmanager
-def _bounded(seconds: float) -> Iterator[None]:
-    outer = current.get() or _NOTHING
-    reset = current.set(outer.within(Block(seconds, outer.block)))
-    try:
-        yield
-    finally:
-        current.reset(reset)
-        if not _Process.obeys:
-            warn_once(deadline, "without effect", _WITHOUT_EFFECT.replace("override", "deadline"))
+    return Scope("deadline", lambda outer: outer.within(Block(seconds, outer.block)))
 
 
 def _faults(changes: Mapping[str, Any], priority: object) -> Iterable[str]:
@@ -309,7 +290,7 @@ def _faults(changes: Mapping[str, Any], priority: object) -> Iterable[str]:
     from ._settings import PARTS, Settings
 
     if priority is not None and (isinstance(priority, bool) or not isinstance(priority, int)):
-        yield f"priority must be a whole number, not {priority!r}"
+        yield f"priority must be a whole number, not {quoted(priority)}"
     names = [item.name for item in fields(Settings) if item.name != "sites"]
     if "sites" in changes:
         yield "sites cannot be changed for some calls: override the fields of the sites themselves"

@@ -272,23 +272,54 @@ def test_each_call_of_a_decorated_function_has_a_block_of_its_own() -> None:
     assert current.get() is None
 
 
-async def _coroutine() -> None:
-    pass
+def test_a_decorated_coroutine_function_runs_in_its_block() -> None:
+    """``@deadline(0)`` or ``@override(...)`` on an ``async def`` holds while it is awaited."""
+    rig = Rig(200)
+
+    @deadline(0)
+    async def late() -> requests.Response:
+        await asyncio.sleep(0)
+        return rig.get()
+
+    @override(priority=3)
+    async def priority() -> int:
+        await asyncio.sleep(0)
+        found = current.get()
+        return 0 if found is None else found.priority
+
+    async def both() -> list[Any]:
+        return list(await asyncio.gather(late(), priority(), priority(), return_exceptions=True))
+
+    refused, *priorities = asyncio.run(both())
+    assert isinstance(refused, AuthRetryError)
+    assert (priorities, current.get()) == ([3, 3], None)
 
 
-def _generator() -> Iterator[int]:
-    yield 1
+@pytest.mark.parametrize("begin", [partial(deadline, 30), partial(override, priority=1)])
+def test_a_generator_function_is_not_decorated(begin: Callable[[], Any]) -> None:
+    """Its code runs after the block, and would silently not be bounded."""
+
+    def pages() -> Iterator[int]:
+        yield 1
+
+    async def later_pages() -> AsyncIterator[int]:
+        yield 1
+
+    for function in (pages, later_pages):
+        with pytest.raises(ConfigurationError, match="pages has a yield in it, so that it runs"):
+            begin()(function)
 
 
-async def _async_generator() -> AsyncIterator[int]:
-    yield 1
+def test_a_decorated_function_may_call_itself() -> None:
+    """Each call has its own block inside that of the call before."""
 
+    @override(priority=1)
+    def count_down(calls: int) -> None:
+        if calls:
+            count_down(calls - 1)
 
-@pytest.mark.parametrize("function", [_coroutine, _generator, _async_generator])
-def test_what_runs_after_its_block_is_refused(function: Callable[[], object]) -> None:
-    """The block would be over before the first line of such a function."""
-    with pytest.raises(ConfigurationError, match=f"deadline: {function.__name__} runs when"):
-        deadline(3)(function)
+    count_down(5)
+    assert current.get() is None
 
 
 def test_waits_that_are_skipped_count() -> None:

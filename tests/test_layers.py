@@ -181,7 +181,9 @@ def test_no_module_imports_a_higher_rung() -> None:
 
 def test_no_module_is_imported_by_a_string() -> None:
     """Modules of the package are imported by statements, which the other tests can read."""
-    told = [f"{module}, {call}" for module in modules().values() for call in module.by_string]
+    finder = "_switch.sitecustomize"  # it asks the finders behind it
+    others = [module for module in modules().values() if str(module) != finder]
+    told = [f"{module}, {call}" for module in others for call in module.by_string]
     assert not told, "\n".join(told)
 
 

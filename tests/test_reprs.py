@@ -298,6 +298,11 @@ def test_values_are_shown_plainly(value: Any, text: str) -> None:
     assert shown(value) == text
 
 
+def test_what_is_being_made_is_shown() -> None:
+    """A reporter of exceptions shows the variables of a constructor, where fields are missing."""
+    assert repr(object.__new__(Settings)) == "Settings(token=None)"
+
+
 @pytest.mark.parametrize(
     ("url", "text"),
     [

@@ -20,6 +20,9 @@ from requests_authretry import (
     Token,
     attempts,
     explain,
+    install,
+    mount,
+    override,
 )
 from tests.support.scripted import EXPIRED
 from tests.support.sessions import API, AT_ONCE, Rig, raised, real
@@ -59,7 +62,7 @@ def leaks(text: str) -> list[str]:
 
 
 def frames_of(error: BaseException) -> Iterator[FrameType]:
-    """Every frame of ours that an exception, its causes and its contexts hold."""
+    """Every frame of ours, generated code included, that an exception and its causes hold."""
     seen: set[int] = set()
     pending: list[BaseException | None] = [error]
     while pending:
@@ -69,7 +72,7 @@ def frames_of(error: BaseException) -> Iterator[FrameType]:
         seen.add(id(each))
         pending += [each.__cause__, each.__context__]
         for frame, _ in traceback.walk_tb(each.__traceback__):
-            if frame.f_code.co_filename.startswith(OURS):
+            if frame.f_code.co_filename.startswith((OURS, "<string>")):
                 yield frame
 
 
@@ -181,6 +184,16 @@ def test_a_source_that_quotes_its_grant() -> None:
         lambda: Settings(token=OLD, origins=[f"{API}/?key={KEY}"]),
         lambda: Token(f"{OLD}\r\nX: y"),
         lambda: Token(OLD, scheme="no scheme"),
+        lambda: Settings(token=OLD, origins=[API], retry=3),  # type: ignore[arg-type]
+        lambda: override(token=OLD, retry=3).__enter__(),  # type: ignore[arg-type]
+        lambda: override(token=OLD, retri=3).__enter__(),  # type: ignore[call-arg]
+        lambda: Settings(timeout=OLD),  # type: ignore[arg-type]
+        lambda: Settings(observe=OLD),  # type: ignore[arg-type]
+        lambda: RetryPolicy(max_attempts=OLD),  # type: ignore[arg-type]
+        lambda: override(priority=OLD).__enter__(),  # type: ignore[arg-type]
+        lambda: mount(OLD),  # type: ignore[arg-type]
+        lambda: mount(requests.Session(), OLD),  # type: ignore[arg-type]
+        lambda: install(OLD),  # type: ignore[arg-type]
     ],
 )
 def test_refused_settings_are_not_quoted(make: Any) -> None:

@@ -57,17 +57,18 @@ def checks_arguments(**parts: Any) -> Callable[[type[Made]], type[Made]]:
         def checked(self: Any, *args: Any, **named: Any) -> None:
             name = type(self).__name__
             try:
-                construct(self, *args, **named)
+                return construct(self, *args, **named)
+            except ConfigurationError as error:
+                fault = error
             except TypeError:
                 faults = [*call_faults(construct, (self, *args), named, name, parts)]
                 if not faults:
                     raise
                 faults += _further_faults(construct, (self, *args), named)
-            else:
-                return
+                fault = ConfigurationError(name, faults)
             finally:
-                del args, named  # a traceback shows the variables of a frame: these may be secret
-            raise ConfigurationError(name, faults)
+                del self, args, named  # a traceback shows a frame's variables: they may be secret
+            raise fault.with_traceback(None)  # of the frames of the constructor too
 
         kind.__init__ = checked  # type: ignore[method-assign]
         return kind
@@ -89,13 +90,16 @@ def checks_call(**parts: Any) -> Callable[[Function], Function]:
         def checked(*args: Any, **named: Any) -> Any:
             try:
                 return function(*args, **named)
+            except ConfigurationError as error:
+                fault = error
             except TypeError:
                 faults = [*call_faults(function, args, named, name, parts)]
                 if not faults:
                     raise
+                fault = ConfigurationError(name, faults)
             finally:
                 del args, named
-            raise ConfigurationError(name, faults)
+            raise fault.with_traceback(None)
 
         return checked  # type: ignore[return-value]
 

@@ -34,6 +34,8 @@ class ShownByDifference:
 def differences(record: Any) -> Iterator[str]:
     """Yield each field of a dataclass that differs from its default, as it would be written."""
     for place, item in enumerate(fields(record)):
+        if not hasattr(record, item.name):
+            continue  # it is being made: a reporter of exceptions shows it too
         value = getattr(record, item.name)
         made: Any = item.default_factory
         default = item.default if made is MISSING else made()

@@ -6,6 +6,9 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any, TypeGuard
 
+_LONGEST_QUOTED = 12
+"""Characters of a text in the place of a number: '2 minutes' is short, a token is not."""
+
 
 class ConfigurationError(ValueError):
     """Settings that cannot work.
@@ -44,10 +47,16 @@ def is_finite(value: object) -> TypeGuard[float]:
         return False
 
 
+def quoted(value: object) -> str:
+    """Return a value for a fault; of a long text, which may be a token, the type alone."""
+    is_long = isinstance(value, (str, bytes)) and len(value) > _LONGEST_QUOTED
+    return f"this {type(value).__name__}" if is_long else repr(value)
+
+
 def seconds(name: str, value: object, *, positive: bool = False) -> str | None:
     """Return the fault of a time: not finite, negative, or zero if it must be ``positive``."""
     if not is_finite(value):
-        return f"{name} must be a finite number of seconds, not {value!r}"
+        return f"{name} must be a finite number of seconds, not {quoted(value)}"
     if value < 0 or (positive and value == 0):
         return f"{name} must be {'above zero' if positive else 'zero or more'}, not {value!r}"
     return None
@@ -56,7 +65,7 @@ def seconds(name: str, value: object, *, positive: bool = False) -> str | None:
 def whole(name: str, value: object, least: int) -> str | None:
     """Return the fault of a value that is not a whole number of at least ``least``, or None."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        return f"{name} must be a whole number of at least {least}, not {value!r}"
+        return f"{name} must be a whole number of at least {least}, not {quoted(value)}"
     return None
 
 
@@ -72,7 +81,7 @@ def text(name: str, value: object) -> str | None:
 
 def flag(name: str, value: object) -> str | None:
     """Return the fault of a value that is not True or False, otherwise None."""
-    return None if isinstance(value, bool) else f"{name} must be True or False, not {value!r}"
+    return None if isinstance(value, bool) else f"{name} must be True or False, not {quoted(value)}"
 
 
 def instance(name: str, value: object, kind: type, way: str = "") -> str | None:

@@ -20,30 +20,35 @@ _SWITCH = "REQUESTS_AUTHRETRY"
 _STORY = "REQUESTS_AUTHRETRY_STORY"
 _ON = {"1", "true", "yes", "on"}
 _OFF = {"", "0", "false", "no", "off"}
-_WATCHED = "requests"
+_WATCHED = ("requests", "requests_authretry")
+"""What brings requests. Our own package imports it before it is complete itself."""
 
 
 class _Finder:
-    """Finds the module requests as usual, and has `install` called once it is imported."""
+    """Finds a watched module as usual, and has `install` called once the first is imported.
 
-    def find_spec(self, name: str, *_: Any) -> ModuleSpec | None:
-        """Return the spec of requests, whose loader installs, once; None for other modules."""
-        if name != _WATCHED:
+    It stays until then: a program may only ask whether there is such a module.
+    """
+
+    def find_spec(self, name: str, *more: Any) -> ModuleSpec | None:
+        """Return the spec of a watched module, whose loader installs; None for others."""
+        if name not in _WATCHED:
             return None
-        sys.meta_path.remove(self)
-        from importlib.util import find_spec
-
-        spec = find_spec("requests")
+        others = (each for each in sys.meta_path if each is not self)
+        found = (each.find_spec(name, *more) for each in others if hasattr(each, "find_spec"))
+        spec = next(filter(None, found), None)
         if spec is None or spec.loader is None:
             return spec
         loader: Any = spec.loader
         execute = loader.exec_module
 
         def exec_module(module: ModuleType) -> None:
-            if module.__name__ == _WATCHED:
+            is_first = module.__name__ == name and self in sys.meta_path
+            if is_first:
+                sys.meta_path.remove(self)
                 del loader.exec_module
             execute(module)
-            if module.__name__ == _WATCHED:
+            if is_first:
                 _install()
 
         loader.exec_module = exec_module
@@ -101,7 +106,7 @@ def _go_on() -> None:
 if __name__ == "sitecustomize":
     _value = os.environ.get(_SWITCH, "").strip().lower()
     if _is_on(_SWITCH):
-        if _WATCHED in sys.modules:
+        if not sys.modules.keys().isdisjoint(_WATCHED):
             _install()
         else:
             sys.meta_path.insert(0, _Finder())

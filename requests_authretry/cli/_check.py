@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._config import load_content
 from .._core.token import Token
-from .._core.validation import ConfigurationError
+from .._core.validation import ConfigurationError, refuse
 from .._settings import Settings
 from ._screen import write, write_json
 
@@ -116,6 +116,8 @@ def _settings_in(file: str | None) -> Settings:
     if file is None:
         return Settings.from_env()
     if file == STANDARD_INPUT:
+        if sys.stdin is None:  # closed by the shell: <&-
+            refuse("check", ["<stdin>: is closed"])
         return load_content(sys.stdin.buffer.read(), "<stdin>")
     return Settings.from_file(file)
 

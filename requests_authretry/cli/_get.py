@@ -14,7 +14,7 @@ from .._core.records import seconds_text
 from .._events import Waiting
 from .._install.mount import mount
 from ._exits import FAILED, USAGE_ERROR
-from ._given import WatchedAdapter, settings_given, shown_headers, with_listener
+from ._given import WatchedAdapter, settings_given, with_listener
 from ._screen import printable, write, write_json
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def got_from(url: str, settings: Settings) -> Got:
         except requests.RequestException as error:
             return Got(explain(error), {})
         body = watched.without_secrets(response.content)
-        return Got(explain(response), shown_headers(response), body, response.encoding)
+        return Got(explain(response), watched.shown_headers(response), body, response.encoding)
 
 
 def _showing_waits(settings: Settings) -> Settings:

@@ -87,7 +87,8 @@ class WatchedAdapter(HTTPAdapter):
         for name, value in fields.items():
             if _is_secret(name):
                 text = value.encode() if isinstance(value, str) else value
-                self.sent |= {text, text.partition(b" ")[2]}
+                pairs = text.split(b"; ") if name.lower() == "cookie" else []
+                self.sent |= {text, text.partition(b" ")[2], *(p.partition(b"=")[2] for p in pairs)}
         self.sent |= {value.encode() for value in _secrets_in(request.url or "")}
         return super().send(request, *args, **options)
 
@@ -98,10 +99,13 @@ class WatchedAdapter(HTTPAdapter):
                 body = body.replace(secret, HIDDEN.encode())
         return body
 
-
-def shown_headers(response: Response) -> dict[str, str]:
-    """Return the header fields of an answer, with the secrets hidden, and queries cut off URLs."""
-    return {name: _shown(name, value) for name, value in response.headers.items()}
+    def shown_headers(self, response: Response) -> dict[str, str]:
+        """Return the header fields of an answer without secrets, and queries cut off URLs."""
+        shown = {name: _shown(name, value) for name, value in response.headers.items()}
+        return {
+            name: self.without_secrets(value.encode("latin-1", "replace")).decode("latin-1")
+            for name, value in shown.items()
+        }
 
 
 def _shown(name: str, value: str) -> str:

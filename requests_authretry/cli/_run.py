@@ -10,8 +10,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from sysconfig import get_path
 from typing import TYPE_CHECKING
@@ -23,7 +25,7 @@ from .._settings import Settings
 from ._exits import USAGE_ERROR
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 SWITCH = Path(__file__).parents[1] / "_switch"
 """The folder that makes the environment switch work when it is on ``PYTHONPATH``."""
@@ -31,6 +33,12 @@ SWITCH = Path(__file__).parents[1] / "_switch"
 _OBSERVE = SETTINGS["observe",].variable
 _SCRIPTS = (".py", ".pyw", ".pyc", ".pyz", ".zip")
 _PYTHON_SCRIPT = re.compile(rb"#!.*python")
+
+_TAKES_ARGUMENT = re.compile("-[A-Za-z]*[WX]|--check-hash-based-pycs")
+"""The options of Python whose argument is a word of its own."""
+
+_IGNORED = ("SIGPIPE", "SIGXFSZ")
+"""The signals that Python ignores. A process hands on what it ignores to the program after it."""
 
 
 def run(
@@ -65,7 +73,8 @@ def run(
     sys.stderr.flush()
     try:
         if os.name == "posix":
-            os.execve(command[0], command, environ)  # noqa: S606 (what the user asked for)
+            with _usual_signals():
+                os.execve(command[0], command, environ)  # noqa: S606 (what the user asked for)
         return subprocess.run(command, env=environ, check=False).returncode  # noqa: S603 (as above)
     except OSError as error:
         return _refuse(f"{command[0]} cannot be run: {error.strerror}")
@@ -116,11 +125,25 @@ def command_of(program: Sequence[str]) -> list[str] | None:
 def interpreter_options(arguments: Sequence[str]) -> list[str]:
     """Find the options of Python's own before ``-m requests_authretry``."""
     for place in range(1, len(arguments) - 1):
-        letters, name = arguments[place : place + 2]
+        before, letters, name = arguments[place - 1 : place + 2]
+        if not letters.startswith("-") and not _TAKES_ARGUMENT.fullmatch(before):
+            break  # a script, as the command authretry is one: the rest belongs to the program
         if name == "requests_authretry" and re.fullmatch("-[A-Za-z]*m", letters):
             others = letters.removesuffix("m")  # as in -um
             return [*arguments[1:place], *([others] if others != "-" else [])]
     return []
+
+
+@contextmanager
+def _usual_signals() -> Iterator[None]:
+    """Let a program that takes this process meet the signals that Python ignores."""
+    numbers = [getattr(signal, name) for name in _IGNORED if hasattr(signal, name)]
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in numbers}
+    try:
+        yield
+    finally:  # no program took it
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _is_script(name: str) -> bool:

@@ -147,6 +147,15 @@ def test_faults_of_standard_input_have_lines(
     assert capsys.readouterr() == ("", fault)
 
 
+def test_a_closed_standard_input_is_a_fault(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``authretry check - <&-`` has nothing to read, and says so."""
+    monkeypatch.setattr(sys, "stdin", None)
+    assert main(["check", "-"]) == 1
+    assert capsys.readouterr() == ("", "<stdin>: is closed\n")
+
+
 def test_facts_as_json(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """``--json`` prints each policy, the one above the sites last, without secrets."""
     assert main(["check", "--json", str(file)]) == 0

@@ -138,6 +138,26 @@ def test_the_token_that_was_sent_is_hidden(
         assert token not in out + err
 
 
+def test_the_token_is_hidden_in_header_fields(
+    token: str, demo_server: DemoServer, httpbin_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A field of any name may repeat it: ``X-Debug: Bearer ...``."""
+    demo_server.answer(200, [("X-Debug", f"got Bearer {token}")])
+    assert main(["get", f"{httpbin_url}/get", "--json"]) == 0
+    out, _ = capsys.readouterr()
+    assert token not in out
+    assert json.loads(out)["headers"]["X-Debug"] == "got ***"
+
+
+def test_each_cookie_that_was_sent_is_hidden(
+    httpbin_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A server may send back the value of one alone."""
+    assert main(["get", f"{httpbin_url}/cookies/set?a=first-9f2c&b=second-9f2c"]) == 0
+    out, _ = capsys.readouterr()
+    assert json.loads(out)["cookies"] == {"a": "***", "b": "***"}
+
+
 def test_a_key_in_the_query_is_hidden(httpbin_url: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Also percent-encoded; other values stay what they are."""
     assert main(["get", f"{httpbin_url}/get?api_key=s3cr%2Ft-9f2c&page=seventeen"]) == 0

@@ -321,6 +321,32 @@ def test_children_have_it_too(tmp_path: Path) -> None:
     assert shown(python(*RUN, parent, folder=tmp_path)).startswith("set() True []")
 
 
+@pytest.mark.parametrize(
+    "before",
+    ["import requests_authretry", "from importlib import util; util.find_spec('requests')"],
+)
+def test_it_is_on_however_requests_is_found(before: str, tmp_path: Path) -> None:
+    """This library may be imported first, or the program asks whether there is a requests."""
+    program = f"{before}; import requests; print(requests.Session.send.__code__.co_filename)"
+    assert "install.py" in shown(python(*RUN, "-c", program, folder=tmp_path))
+
+
+def test_a_command_of_ours_runs_as_a_program(tmp_path: Path) -> None:
+    """``authretry run -m requests_authretry where`` is no circle of programs."""
+    script = written(
+        tmp_path, "authretry", "import sys; from requests_authretry.cli import main; main()"
+    )
+    arguments = (script, "run", "-m", "requests_authretry", "where")
+    assert shown(python(*arguments, folder=tmp_path)) == f"{SWITCH}\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there is no SIGPIPE")
+def test_a_program_meets_the_usual_signals(tmp_path: Path) -> None:
+    """``authretry run sh -c 'yes | head -1'`` is as quiet as without: SIGPIPE ends ``yes``."""
+    ran = python(*RUN, "sh", "-c", "kill -PIPE $$; echo ignored", folder=tmp_path)
+    assert (ran.returncode, shown(ran)) == (-signal.SIGPIPE, "")
+
+
 @pytest.mark.slow
 def test_faulty_settings_are_told_before_the_program_runs(tmp_path: Path) -> None:
     """``run`` names each fault and starts nothing; the switch fails where requests is imported."""
@@ -406,7 +432,9 @@ def test_where_the_program_begins(arguments: list[str], ours: int) -> None:
         (["python", "-m", "requests_authretry", "run"], []),
         (["python", "-X", "dev", "-um", "requests_authretry", "run", "x"], ["-X", "dev", "-u"]),
         (["python", "-W", "m", "-m", "requests_authretry"], ["-W", "m"]),
+        (["python", "-W", "error", "-bm", "requests_authretry"], ["-W", "error", "-b"]),
         (["python", "script.py"], []),
+        (["python", "bin/authretry", "run", "-m", "requests_authretry", "check"], []),
     ],
 )
 def test_the_options_before_us(arguments: list[str], options: list[str]) -> None:
