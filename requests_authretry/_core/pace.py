@@ -46,6 +46,10 @@ sixth in a round trip at most."""
 CAUTION: Final = 0.27
 """Share of this growth where refusals cost a cool-down."""
 
+CAREFUL_UP_TO: Final = 50.0
+"""Requests a second up to which this share holds. It is twice as large at twice the pace: the faster
+the limit, the more requests a slow search holds back."""
+
 HEAVY: Final = 0.2
 """Share of refusals, above the expected share, that ends a search. One of the last eight never
 does."""
@@ -247,7 +251,8 @@ def _growth(pace: Pace, took: float) -> float:
         took: Seconds from the request to its answer.
     """
     under_way = 1 / max(took, _INSTANT)
-    growth = pace.caution * min(GROWTH * pace.rate, IN_FLIGHT * under_way)
+    caution = min(pace.caution * max(pace.rate / CAREFUL_UP_TO, 1.0), 1.0)
+    growth = caution * min(GROWTH * pace.rate, IN_FLIGHT * under_way)
     if not pace.is_slow_start:
         return growth
     return max(min(pace.rate, under_way, FIRST_RATE - pace.rate), growth)

@@ -29,16 +29,16 @@ MISSED_OVERTAKING: Final = {
     ("seconds", "25/10"): Aim(1.40, 0.055),
     ("seconds", "25/25"): Aim(1.40, 0.055),
     ("seconds", "25/250"): Aim(1.40, 0.06),
-    ("seconds", "100/20"): Aim(1.68, 0.05),
+    ("seconds", "100/20"): Aim(1.52, 0.05),
     ("date", "25/10"): Aim(1.40, 0.055),
     ("date", "25/25"): Aim(1.40, 0.055),
     ("date", "25/250"): Aim(1.40, 0.06),
-    ("date", "100/20"): Aim(1.68, 0.05),
+    ("date", "100/20"): Aim(1.52, 0.05),
     ("none", "25/2"): Aim(1.15, 0.055),
 }
 """Where a drain of 4 s whose requests overtake one another misses its aim, and by how much at most.
 One refusal of about a hundred requests is a hundredth. At 100 a second the careful search after a
-cool-down takes half of the drain."""
+cool-down takes a third of the drain."""
 
 MISSED_FLEET: Final = {
     ("seconds", "100/20"): Aim(1.20, 0.02),

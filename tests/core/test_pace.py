@@ -132,6 +132,16 @@ GROWS = {
         0.05,
         FIRST_RATE + CAUTION * 3.4,
     ),
+    "at twice the careful pace twice as much": (
+        pacing.on_refused(NO_PACE, NOW - TRIP, NOW, 3.0)._replace(rate=100.0),
+        0.05,
+        100 + 2 * CAUTION * 3.4,
+    ),
+    "never more than without a cool-down": (
+        pacing.on_refused(NO_PACE, NOW - TRIP, NOW, 3.0)._replace(rate=1000.0),
+        0.05,
+        1000 + 3.4,
+    ),
     "until it holds back no call": (SEARCH._replace(rate=0.9 * MOST_RATE), 0.0, MOST_RATE),
     "in a slow start it doubles": (SEARCH._replace(rate=4.0), 0.05, 8.0),
     "in a slow start by one under way": (SEARCH._replace(rate=4.0), 0.5, 6.0),
