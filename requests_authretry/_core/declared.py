@@ -187,7 +187,7 @@ def in_window(use: RateUse, rate: Rate, now: float) -> tuple[Spent, ...]:
 
 
 def ask(  # noqa: PLR0913, PLR0917 (whose request, and what it costs)
-    use: RateUse, rate: Rate, units: float, place: int, now: float, deadline: float
+    use: RateUse, rate: Rate, units: float, ahead: float, now: float, deadline: float
 ) -> Slot | AskAgain | TooLate:
     """Decide whether a waiting call may send a request now; `with_sent` counts it.
 
@@ -195,16 +195,16 @@ def ask(  # noqa: PLR0913, PLR0917 (whose request, and what it costs)
         use: What was sent before.
         rate: The declared rate.
         units: What the request costs.
-        place: How many calls wait before this one.
+        ahead: What the calls before this one cost, as far as that is known; 0.0 if there are none.
         now: The monotonic clock.
         deadline: When the call has to be over.
     """
-    at = free_at(use, rate, (place + 1) * units, now)
-    # What the calls before this one cost is known if each request costs the same.
+    at = free_at(use, rate, ahead + units, now)
+    # What the calls before this one cost is certain if each request costs the same.
     surely = at if rate.cost is None else free_at(use, rate, units, now)
     if now >= deadline or surely > max(now, deadline - LEAST_ATTEMPT):
         return TooLate(max(surely - now, 0.0))
-    if place:
+    if ahead:  # the call before it wakes it earlier
         at = max(at, now) + OVERDUE
     return NUMBERLESS if at <= now else AskAgain(min(at, deadline) - now, Reason.PACING)
 

@@ -126,8 +126,8 @@ def test_more_units_than_go_at_once_stand_for_several_requests() -> None:
     assert [free_at(use, rate, units, 5.0) for units in (10.0, 11.0, 25.0)] == [7.0, 9.0, 11.0]
     assert free_at(RateUse(), rate, 15.0, 5.0) == 7.0
     assert free_at(used(rate, *[5.0] * 5, *[6.0] * 5), rate, 11.0, 6.0) == 9.0
-    assert seconds(ask(use, rate, 2.0, 4, 5.0, inf)) == pytest.approx(2.05)
-    assert seconds(ask(use, rate, 2.0, 5, 5.0, inf)) == pytest.approx(4.05)
+    assert seconds(ask(use, rate, 2.0, 8.0, 5.0, inf)) == pytest.approx(2.05)
+    assert seconds(ask(use, rate, 2.0, 10.0, 5.0, inf)) == pytest.approx(4.05)
 
 
 @pytest.mark.parametrize("rate", [TEN, Rate(10, 1.0, burst=1)])

@@ -129,7 +129,7 @@ def test_a_call_stops_where_those_before_it_need_all_of_a_window() -> None:
 def test_what_others_cost_is_unknown_where_a_function_says_it() -> None:
     """Eleven calls before it may cost nothing."""
     supply = reserved(wants=1.0, free_in=0.5)
-    assert isinstance(ask(supply, COSTLY, 2.0, 11, 100.0, 101.0), AskAgain)
+    assert isinstance(ask(supply, COSTLY, 2.0, 22.0, 100.0, 101.0), AskAgain)
 
 
 def test_sums_of_floats_count_as_what_they_mean() -> None:
