@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 MOST_UNITS: Final = 1e9
-"""Units of a limit or a burst, at most. More hold back nothing, and sums of floats lose single units
-beyond 1e15."""
+"""Units of a limit or a burst, at most: more hold back nothing, and floats count single units up to
+1e15 or so."""
 
 MOST_SECONDS: Final = 366 * 86_400.0
 """Seconds of ``per``, at most: a year."""
@@ -66,9 +66,9 @@ class Rate(ShownByDifference):
     Attributes:
         limit: How many requests, or units of ``cost``, ``per`` seconds allow: 1 to 1e9.
         per: Seconds, above zero and a year at most.
-        burst: How many units may be sent at once after a pause: 1 to 1e9. The rest follows evenly, so that
-            any ``w`` seconds see at most ``burst + w * limit / per`` units. None: as many as are
-            left of ``limit``, and any ``per`` seconds see at most ``limit`` units.
+        burst: How many units may be sent at once after a pause: 1 to 1e9. The rest follows evenly,
+            so that any ``w`` seconds see at most ``burst + w * limit / per`` units. None: as many
+            as are left of ``limit``, and any ``per`` seconds see at most ``limit`` units.
         path: The beginning of the URL's path, in whole segments and as it stands in the URL,
             percent-encoded: ``"/search"`` covers ``/search`` and ``/search/x``, and not
             ``/searches``. None: all paths.

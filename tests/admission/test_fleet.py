@@ -40,7 +40,7 @@ class Seen(VirtualStore):
         self._world = world
         self.asked: dict[int, list[tuple[float, str]]] = {}
         self.delay = 0.0
-        self.fault: Exception | None = None
+        self.fault: BaseException | None = None
 
     def of(self, process: int) -> OfProcess:
         """Return the store as a process has it."""
@@ -241,17 +241,23 @@ def test_a_store_that_is_slow_counts_as_away() -> None:
     assert fleet.failed == 0
 
 
-def test_a_store_that_fails_leaves_a_process_its_own_pace() -> None:
-    """Where every take raises an exception, calls end as they do without a store."""
+@pytest.mark.parametrize("fault", [OSError("gone"), SystemExit(1), KeyboardInterrupt()], ids=repr)
+def test_a_store_that_fails_leaves_a_process_its_own_pace(fault: BaseException) -> None:
+    """Where every take raises, calls end as without a store; it is asked again after 5 s.
+
+    An exception that would end the program ends no more than others do: it is in a thread of the
+    library's own.
+    """
 
     def fail(store: Seen) -> None:
-        store.fault = OSError("gone")
+        store.fault = fault
 
     fleet = Fleet(Bucket(25, 10, tells=False), processes=1, seconds=10.0, prepare=fail).run()
     alone = Fleet(Bucket(25, 10, tells=False), processes=1, seconds=10.0, is_shared=False).run()
     assert {event for event in fleet.events if isinstance(event, StoreFailed)} == {
-        StoreFailed("slots", "take", "OSError")
+        StoreFailed("slots", "take", type(fault).__name__)
     }
+    assert len([at for at, kind in fleet.store.asked[0] if kind == "take"]) >= 2
     assert fleet.over_ideal <= alone.over_ideal * 1.1
 
 

@@ -51,7 +51,7 @@ class Watched(VirtualStore):
     """
 
     delay = 0.0
-    fault: Exception | None = None
+    fault: BaseException | None = None
 
     def __init__(self, world: World) -> None:
         super().__init__(world.turns, world.clock)
@@ -306,10 +306,11 @@ def test_a_store_that_fails_is_told_of_once_for_all_rates() -> None:
     assert fleet.failures == [StoreFailed("declared rate", "reserve", "ConnectionError")]
 
 
-def test_a_store_that_is_back_hears_what_was_sent_without_it() -> None:
+@pytest.mark.parametrize("fault", [ConnectionError("gone"), SystemExit(1)], ids=repr)
+def test_a_store_that_is_back_hears_what_was_sent_without_it(fault: BaseException) -> None:
     """After 5 s the process tells its last ten requests, and no window sees more than ten."""
     fleet = Fleet(TEN, processes=1).let_call(150, threads=4)
-    fleet.store.fault = ConnectionError("gone")
+    fleet.store.fault = fault
 
     def come_back() -> None:
         fleet.store.fault = None
