@@ -184,8 +184,8 @@ def test_cheap_calls_behind_an_expensive_one_sleep_until_it_is_sent(
     """
     world = World({})
     rate = Rate(100, per=60.0, burst=burst, cost=units_of)
-    shared = {"store": world.store} if is_shared else {}
-    session = world.session(limited(world, rate, retry=PATIENT, **shared))
+    store = world.store if is_shared else None
+    session = world.session(limited(world, rate, retry=PATIENT, store=store))
     for number, units in enumerate(["1", "100", *["1"] * 20]):
         world.call(number / 100, f"{number}", "GET /", session, headers={"X-Units": units})
     world.run()

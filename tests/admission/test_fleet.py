@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from math import ceil
 from typing import TYPE_CHECKING, Any
@@ -259,6 +260,41 @@ def test_a_store_that_fails_leaves_a_process_its_own_pace(fault: BaseException) 
     }
     assert len([at for at, kind in fleet.store.asked[0] if kind == "take"]) >= 2
     assert fleet.over_ideal <= alone.over_ideal * 1.1
+
+
+class WithoutKeep:
+    """A store of a user's own, which has slots and keeps no pace for a fleet."""
+
+    def __init__(self, store: OfProcess) -> None:
+        self.read, self.write, self.lock = store.read, store.write, store.lock
+        self.push, self.take = store.push, store.take
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_a_fleet_is_back_soon_after_a_server_that_refused_everything(*, keeps: bool) -> None:
+    """Eight processes are refused for 15 s. Ten seconds later the fleet sends 10 a second.
+
+    While nothing passes they take no slots, and each tests the server every five seconds.
+    """
+    world = World(lambda request: 429 if request.time < 15.0 else 200, takes=LATENCY)
+    store = Seen(world)
+
+    def work(session: requests.Session) -> None:
+        while world.turns.now < 35.0:
+            session.get(f"{API}/orders")
+
+    for number in range(8):
+        own: Any = store.of(number)
+        own = own if keeps else WithoutKeep(own)
+        session = world.session(world.settings(clock=world.process(), store=own))
+        for thread in range(2):
+            world.caller(f"{number}.{thread}", partial(work, session))
+    world.run()
+    asked = [at for of_one in store.asked.values() for at, kind in of_one if kind == "take"]
+    assert not [at for at in asked if 10.0 < at < 15.0]
+    sent = [each.time for each in world.sent]
+    assert 6 <= sum(10.0 < at < 15.0 for at in sent) <= 16
+    assert sum(25.0 < at < 35.0 for at in sent) >= 100
 
 
 def test_no_request_waits_for_a_store_that_hangs() -> None:
