@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from requests_authretry import StoreFailed
+from requests_authretry import MemoryStore, StoreFailed
+from requests_authretry._admission.fleet import Fleet as FleetOfOne
+from requests_authretry._admission.rate_limit_queue import RateLimitQueue
+from requests_authretry._core import shared_pace
+from requests_authretry._core.pace import Pace
+from requests_authretry._core.rate_limit import RateState
+from requests_authretry._core.scope import Scope
+from requests_authretry._core.shared_slots import Batch, Supply
 from tests.support.scenario import Answer, World
 from tests.support.sessions import API
 from tests.support.virtual_time import VirtualStore
@@ -23,6 +30,7 @@ if TYPE_CHECKING:
     from requests_authretry._events import Event
     from tests.support.scenario import Request
 
+ORDERS = Scope("https://api.example.com", "")
 LATENCY = 0.05
 """Seconds from a request to its answer."""
 
@@ -295,6 +303,112 @@ def test_a_fleet_is_back_soon_after_a_server_that_refused_everything(*, keeps: b
     sent = [each.time for each in world.sent]
     assert 6 <= sum(10.0 < at < 15.0 for at in sent) <= 16
     assert sum(25.0 < at < 35.0 for at in sent) >= 100
+
+
+# What a process does while nothing passes
+
+QUARTER = Supply(own=0.25, every=1.0)
+"""Slots of a process that has a quarter of the pace."""
+
+IN_VAIN = Pace(
+    8.0, is_searching=False, since=4.0, changed=4.0, basis=30.0, in_vain=7, refused_at=4.0
+)
+"""A pace at which seven requests in a row were refused, and one more says that nothing passes."""
+
+
+def queue_at(pace: Pace, *, is_alone: bool = False) -> RateLimitQueue:
+    """Return the calls of a process that has a quarter of this pace."""
+    queue = RateLimitQueue(RateState(pace=pace))
+    queue.supply, queue.is_alone = QUARTER, is_alone
+    return queue
+
+
+def refused_again(queue: RateLimitQueue, began: float) -> Pace:
+    """Let a request be refused that measures nothing, as others are to hear of the pace."""
+    FleetOfOne(MemoryStore()).on_refused(ORDERS, queue, queue.state.pace, began, began + LATENCY)
+    return queue.state.pace
+
+
+def passed(queue: RateLimitQueue, pace: Pace) -> Pace:
+    """Let a success change the pace to this one."""
+    before, queue.state = queue.state.pace, queue.state._replace(pace=pace)
+    FleetOfOne(MemoryStore()).on_success(queue, before)
+    return queue.state.pace
+
+
+def test_a_process_leaves_the_fleet_with_its_part_of_the_pace() -> None:
+    """After eight refusals in a row it tests the server alone, and forgets the slots it has."""
+    queue = queue_at(IN_VAIN)
+    queue.supply = queue.supply._replace(batches=(Batch(9.0, 0.1, 3),))
+    pace = refused_again(queue, 4.5)
+    assert queue.is_alone
+    assert queue.supply == QUARTER
+    assert pace.in_vain == 8
+    assert pace.rate == pytest.approx(8.0 * (1 - 0.3 / 2) / 4, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("pace", "began"),
+    [
+        (IN_VAIN, 4.0),
+        (IN_VAIN._replace(in_vain=6), 4.5),
+        (IN_VAIN._replace(is_searching=True, passed=1.0), 4.5),
+    ],
+    ids=["left earlier", "seventh", "search"],
+)
+def test_fewer_refusals_do_not_say_that_nothing_passes(pace: Pace, began: float) -> None:
+    """Not those that left at an earlier pace, or in a search that all are to hear of."""
+    queue = queue_at(pace)
+    refused_again(queue, began)
+    assert not queue.is_alone
+
+
+def test_a_success_ends_a_row_of_refusals() -> None:
+    """Even one that left while others were to hear of the pace, and measures nothing."""
+    queue = queue_at(IN_VAIN)
+    assert passed(queue, IN_VAIN) == IN_VAIN._replace(in_vain=0)
+    assert not queue.is_alone
+
+
+def test_a_process_joins_the_fleet_when_it_has_its_part_of_the_first_pace() -> None:
+    """A quarter of 25 a second: then the fleet sends 25 a second."""
+    slow = Pace(6.0, since=4.0, changed=4.0, refused_at=4.0)
+    queue = queue_at(slow, is_alone=True)
+    assert passed(queue, slow._replace(passed=1.0)).rate == 6.0
+    assert queue.is_alone
+    pace = passed(queue, slow._replace(rate=6.5, passed=2.0, spent=0.4))
+    assert not queue.is_alone
+    assert (pace.rate, pace.spent) == (25.0, 0.1)
+
+
+def test_a_search_at_a_faster_pace_is_not_slowed_down() -> None:
+    """A process that joins late, at 30 a second, goes on with that."""
+    fast = Pace(30.0, since=4.0, changed=4.0, refused_at=4.0)
+    queue = queue_at(fast, is_alone=True)
+    assert passed(queue, fast).rate == 30.0
+    assert not queue.is_alone
+
+
+def test_a_process_joins_the_fleet_when_it_has_measured_its_part() -> None:
+    """At 2 a second requests are refused again: the fleet is told 8 a second."""
+    slow = Pace(3.0, since=4.0, changed=4.0, refused_at=4.0, passed=4.0)
+    measured = slow._replace(rate=2.0, is_searching=False, refused_at=9.0, spent=2.0)
+    queue, fleet = queue_at(measured, is_alone=True), FleetOfOne(MemoryStore())
+    fleet.on_refused(ORDERS, queue, slow, 8.9, 9.0)
+    assert not queue.is_alone
+    assert queue.state.pace.rate == 8.0
+    told = fleet.pop_untold(9.0)
+    assert told is not None
+    assert shared_pace.told(told[1]) == shared_pace.Told(8.0, measured.basis)
+
+
+def test_a_process_that_tests_alone_hears_of_no_pace() -> None:
+    """That of the fleet is faster than its part."""
+    text, fleet = shared_pace.text_of(Pace(20.0), "mark"), FleetOfOne(MemoryStore())
+    for is_alone, rate in ((True, 2.0), (False, 20.0)):
+        queue = queue_at(Pace(2.0), is_alone=is_alone)
+        fleet.on_heard(queue, text, 9.0)
+        assert queue.state.pace.rate == rate
 
 
 def test_no_request_waits_for_a_store_that_hangs() -> None:
