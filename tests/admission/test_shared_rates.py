@@ -328,6 +328,19 @@ def test_a_store_without_reserve_is_not_asked() -> None:
     assert not SharedRates(object(), StoreOperations(), World({}).clock).is_shared
 
 
+def test_an_order_is_news_until_a_thread_asks_for_it() -> None:
+    """A call orders units, and no thread asks for them yet."""
+    clock = World({}).clock
+    shared = SharedRates(World({}).store, StoreOperations(), clock)
+    order = Reservation(DeclaredQueue(DeclaredScope(API, "", TEN)), TEN, 1.0)
+    news = [shared.has_news]
+    shared.order(order, Waiter(clock, inf, inf, lambda *_: None), 0.0)
+    news.append(shared.has_news)
+    shared.pop_order(0.0)
+    news.append(shared.has_news)
+    assert news == [False, True, False]
+
+
 def test_a_child_process_is_another_holder() -> None:
     """After a fork it holds no unit of its parent's, and asks for none that its parent ordered."""
     clock = World({}).clock
