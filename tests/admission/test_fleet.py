@@ -15,11 +15,13 @@ import requests
 from requests_authretry import MemoryStore, StoreFailed
 from requests_authretry._admission.fleet import Fleet as FleetOfOne
 from requests_authretry._admission.rate_limit_queue import RateLimitQueue
+from requests_authretry._admission.waiting import Waiter
 from requests_authretry._core import shared_pace
 from requests_authretry._core.pace import Pace
 from requests_authretry._core.rate_limit import RateState
 from requests_authretry._core.scope import Scope
 from requests_authretry._core.shared_slots import Batch, Supply
+from requests_authretry.testing import FakeClock
 from tests.support.scenario import Answer, World
 from tests.support.sessions import API
 from tests.support.virtual_time import VirtualStore
@@ -390,16 +392,56 @@ def test_a_search_at_a_faster_pace_is_not_slowed_down() -> None:
 
 
 def test_a_process_joins_the_fleet_when_it_has_measured_its_part() -> None:
-    """At 2 a second requests are refused again: the fleet is told 8 a second."""
+    """At 10 a second requests are refused again: the fleet is told 40 a second."""
     slow = Pace(3.0, since=4.0, changed=4.0, refused_at=4.0, passed=4.0)
-    measured = slow._replace(rate=2.0, is_searching=False, refused_at=9.0, spent=2.0)
+    measured = slow._replace(rate=10.0, is_searching=False, refused_at=9.0, spent=0.4)
     queue, fleet = queue_at(measured, is_alone=True), FleetOfOne(MemoryStore())
     fleet.on_refused(ORDERS, queue, slow, 8.9, 9.0)
     assert not queue.is_alone
-    assert queue.state.pace.rate == 8.0
+    assert queue.state.pace.rate == 40.0
     told = fleet.pop_untold(9.0)
     assert told is not None
-    assert shared_pace.told(told[1]) == shared_pace.Told(8.0, measured.basis)
+    assert shared_pace.told(told[1]) == shared_pace.Told(40.0, measured.basis)
+
+
+def ordered(fleet: FleetOfOne) -> bool:
+    """Let a call order slots, and return whether that is news."""
+    queue = queue_at(Pace(20.0))
+    fleet.order(ORDERS, queue, Waiter(FakeClock(), 99.0, 99.0, lambda *_: None), 9.0)
+    return fleet.has_news
+
+
+def test_an_order_is_news_until_a_thread_asks_for_it() -> None:
+    """Slots that would miss their time by 30 ms may be used at once: 1.6, at 20 a second."""
+    fleet = FleetOfOne(MemoryStore())
+    news = [fleet.has_news, ordered(fleet)]
+    order = fleet.pop_order()
+    news.append(fleet.has_news)
+    assert news == [False, True, False]
+    assert order is not None
+    assert order.burst == pytest.approx(1.6)
+
+
+def test_a_child_process_has_none_of_its_parents_orders() -> None:
+    """They are a matter of the parent's own thread, as is what it was to tell."""
+    fleet = FleetOfOne(MemoryStore())
+    ordered(fleet)
+    fleet.on_refused(ORDERS, queue_at(IN_VAIN._replace(refused_at=9.0)), IN_VAIN, 8.9, 9.0)
+    fleet.clear()
+    assert not fleet.has_news
+    assert fleet.pop_order() is None
+    assert fleet.pop_untold(9.0) is None
+
+
+def test_a_store_without_slots_changes_no_pace() -> None:
+    """It keeps texts and no more: each process has a pace of its own."""
+
+    class Keeps:
+        keep = None
+
+    queue = queue_at(IN_VAIN)
+    FleetOfOne(Keeps()).on_success(queue, IN_VAIN)
+    assert queue.state.pace is IN_VAIN
 
 
 def test_a_process_that_tests_alone_hears_of_no_pace() -> None:
