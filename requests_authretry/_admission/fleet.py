@@ -115,8 +115,9 @@ class Fleet:
             now: When the refusal arrived.
         """
         if queue.is_alone:
+            # What it has measured is not told: others that joined earlier may be the cause.
             self._join_if_passing(queue)
-        if self._has_texts and self.is_shared(queue):
+        elif self._has_texts and self.is_shared(queue):
             self._share(scope, queue, before, began, now)
         if self.is_shared(queue) and queue.state.pace.passes_nothing:
             self._leave(queue)
