@@ -50,9 +50,7 @@ def shown(value: Any) -> str:
     if isinstance(value, str):
         return repr(value if len(value) <= _LONGEST else f"{value[:_LONGEST]}...")
     if value is None or isinstance(value, (bool, int, float)):
-        bits = value.bit_length() if isinstance(value, int) else 0
-        # Python refuses to write a number of 4301 digits.
-        return f"<int of {bits} bits>" if bits > _MOST_BITS else repr(value)
+        return repr(value)
     if isinstance(value, (frozenset, set)):
         return _members(sorted(value, key=str))
     if isinstance(value, (tuple, list)):

@@ -51,7 +51,10 @@ def is_finite(value: object) -> TypeGuard[float]:
 
 
 def quoted(value: object) -> str:
-    """Return a value for a fault; of a long text, which may be a token, or number the type alone."""
+    """Return a value for a fault; of a long text, which may be a token, the type alone.
+
+    The same holds for a very long whole number.
+    """
     is_long = isinstance(value, (str, bytes)) and len(value) > _LONGEST_QUOTED
     is_long = is_long or (isinstance(value, int) and value.bit_length() > _MOST_BITS)
     return f"this {type(value).__name__}" if is_long else repr(value)
