@@ -89,7 +89,7 @@ def warn_once(subject: object, topic: str, message: str, *, is_logged: bool = Fa
             _logger.warning("%s", message)
 
 
-def warn_of_store(store: object, doing: str, error: Exception) -> None:
+def warn_of_store(store: object, doing: str, error: BaseException) -> None:
     """Warn that a store failed.
 
     Args:

@@ -58,11 +58,11 @@ class RateClaim(NamedTuple):
     def ask(self, waiter: Waiter, now: float) -> Slot | AskAgain | TooLate:
         """Decide whether the call may send now."""
         queue = self.queue
-        place = queue.place(waiter)
         rate, units = self.rate, self.units
+        ahead = queue.units_before(waiter, units)
         if units and self.shared.order(Reservation(queue, rate, units), waiter, now):
-            return rate_supply.ask(queue.supply, rate, units, place, now, waiter.deadline)
-        return declared.ask(queue.use, rate, units, place, now, waiter.deadline)
+            return rate_supply.ask(queue.supply, rate, units, ahead, now, waiter.deadline)
+        return declared.ask(queue.use, rate, units, ahead, now, waiter.deadline)
 
     def take(self, now: float) -> None:
         """Count the attempt as sent."""

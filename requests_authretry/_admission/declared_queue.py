@@ -11,7 +11,7 @@ from .rate_limit_queue import Queue
 
 if TYPE_CHECKING:
     from .._core.declared import Rate
-    from .waiting import Life
+    from .waiting import Life, Waiter
 
 
 class DeclaredScope(NamedTuple):
@@ -50,6 +50,7 @@ class DeclaredQueue(Queue):
         supply: What this process holds of its rate, where a store has units of it.
         under_way: The lives of the attempts under way; some may be over.
         most: How many attempts were last allowed at a time.
+        head: What the call costs that was first when it asked; nothing behind it is sent earlier.
     """
 
     def __init__(self, scope: DeclaredScope) -> None:
@@ -59,6 +60,20 @@ class DeclaredQueue(Queue):
         self.supply = RateSupply()
         self.under_way: set[Life] = set()
         self.most = 0
+        self.head = 0.0
+
+    def units_before(self, waiter: Waiter, units: float) -> float:
+        """Return what the calls before one cost, as if all but the first cost as much as it does.
+
+        Args:
+            waiter: A call that asks now.
+            units: What it costs.
+        """
+        place = self.place(waiter)
+        if not place:
+            self.head = units
+            return 0.0
+        return self.head + (place - 1) * units
 
     def drop_those_ended(self) -> None:
         """Forget the attempts that an exception of a signal handler has ended."""

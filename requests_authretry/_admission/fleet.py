@@ -7,6 +7,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._core import rate_limit, shared_pace, shared_slots
+from .._core.pace import FIRST_RATE
 from .store_operations import StoreOperations
 
 if TYPE_CHECKING:
@@ -39,6 +40,11 @@ class Order(NamedTuple):
 class Fleet:
     """The part of one process in its fleet. Not thread-safe: hold the limiter's lock.
 
+    While the server refuses everything, no slots are shared: those of so slow a pace lie far ahead,
+    and each that one process takes would hold back another which passes again. Each process tests
+    the server by itself, with its part of the pace, and slots are shared again once that part is
+    as much as after the first refusal.
+
     Args:
         store: What the processes share; None for nothing.
 
@@ -55,13 +61,13 @@ class Fleet:
         self._untold: dict[Scope, str] = {}
         self._away_until = -inf
 
-    def is_shared(self, state: RateState) -> bool:
+    def is_shared(self, queue: RateLimitQueue) -> bool:
         """Whether slots of a rate limit come from the store: it has slots, the limit a pace."""
-        return self._has_slots and state.pace.rate < inf
+        return self._has_slots and queue.state.pace.rate < inf and not queue.is_alone
 
     def order(self, scope: Scope, queue: RateLimitQueue, waiter: Waiter, now: float) -> None:
         """Order the next batch of a scope if a call needs it and the store may be asked."""
-        if not self.is_shared(queue.state) or now < self._away_until:
+        if not self.is_shared(queue) or now < self._away_until:
             return
         queue.supply = shared_slots.without_lost(queue.supply, now)
         if now < rate_limit.blocked_until(queue.state, now):
@@ -75,7 +81,7 @@ class Fleet:
 
     def paced(self, queue: RateLimitQueue, now: float) -> RateState:
         """Return the state of a rate limit with the slot that the fleet has for this process."""
-        if not self.is_shared(queue.state):
+        if not self.is_shared(queue):
             return queue.state
         may_wait = now >= self._away_until
         due = shared_slots.next_due(queue.supply, now, may_wait=may_wait)
@@ -83,15 +89,18 @@ class Fleet:
 
     def on_sent(self, queue: RateLimitQueue, now: float) -> None:
         """Count a request that is sent."""
-        if self.is_shared(queue.state):
+        if self.is_shared(queue):
             spacing = rate_limit.spacing(queue.state, now)
             queue.supply = shared_slots.on_used(queue.supply, now, spacing)
 
     def on_success(self, queue: RateLimitQueue, before: Pace) -> None:
         """Count the successes of other processes with one of this process."""
-        if self._has_texts and self.is_shared(queue.state):
+        if queue.is_alone:
+            self._join_if_passing(queue)
+        elif self._has_texts and self.is_shared(queue):
             pace = shared_pace.with_others(before, queue.state.pace, queue.supply.share)
-            queue.state = queue.state._replace(pace=pace)
+            # A success ends a row of refusals, even if others are still to hear of the pace.
+            queue.state = queue.state._replace(pace=pace._replace(in_vain=0))
 
     def on_refused(
         self, scope: Scope, queue: RateLimitQueue, before: Pace, began: float, now: float
@@ -105,17 +114,47 @@ class Fleet:
             began: When the refused request left.
             now: When the refusal arrived.
         """
+        if queue.is_alone:
+            # What it has measured is not told: others that joined earlier may be the cause.
+            self._join_if_passing(queue)
+        elif self._has_texts and self.is_shared(queue):
+            self._share(scope, queue, before, began, now)
+        if self.is_shared(queue) and queue.state.pace.passes_nothing:
+            self._leave(queue)
+
+    def _share(
+        self, scope: Scope, queue: RateLimitQueue, before: Pace, began: float, now: float
+    ) -> None:
         pace = queue.state.pace
-        if not (self._has_texts and self.is_shared(queue.state)):
-            return
         if pace is before:
             pace = shared_pace.still_refused(pace, began, queue.supply.share)
+            if began > pace.changed and not pace.is_searching:
+                pace = pace._replace(in_vain=pace.in_vain + 1)
         elif before.rate == inf:
             pace = shared_pace.settling(pace, now)
         elif shared_pace.is_first_of_search(before, pace):
             pace = self._told(scope, queue, shared_pace.end_of_search(pace, now), now)
         elif shared_pace.is_measured(before, pace):
             pace = self._told(scope, queue, pace, now)
+        queue.state = queue.state._replace(pace=pace)
+
+    @staticmethod
+    def _leave(queue: RateLimitQueue) -> None:
+        """Share no slots, and keep the part of the pace that this process had."""
+        pace = queue.state.pace
+        queue.is_alone = True
+        queue.supply = queue.supply._replace(batches=())
+        queue.state = queue.state._replace(pace=pace._replace(rate=pace.rate * queue.supply.share))
+
+    @staticmethod
+    def _join_if_passing(queue: RateLimitQueue) -> None:
+        """Share slots again if enough passes, at the pace of which this process has its part."""
+        pace, share = queue.state.pace, queue.supply.share
+        if pace.passes_nothing or (pace.is_slow_start and pace.rate < FIRST_RATE * share):
+            return
+        queue.is_alone = False
+        most = max(FIRST_RATE, pace.rate) if pace.is_searching else inf
+        pace = pace._replace(rate=min(pace.rate / share, most), spent=pace.spent * share)
         queue.state = queue.state._replace(pace=pace)
 
     def _told(self, scope: Scope, queue: RateLimitQueue, pace: Pace, now: float) -> Pace:
@@ -126,7 +165,7 @@ class Fleet:
     def on_heard(self, queue: RateLimitQueue, text: object, now: float) -> None:
         """Adopt the pace that another process has measured."""
         news = shared_pace.told(text)
-        if news is not None and text != queue.heard and queue.state.pace.rate < inf:
+        if news is not None and text != queue.heard and self.is_shared(queue):
             queue.heard = str(text)
             pace = shared_pace.adopted(queue.state.pace, news, now)
             queue.state = queue.state._replace(pace=pace)

@@ -77,6 +77,7 @@ class RateLimitQueue(Queue):
             keep it.
         supply: The slots that were taken from a store.
         heard: The pace that processes told each other last, as the store has it.
+        is_alone: Whether this process tests the server by itself, as nothing passes, see `Fleet`.
     """
 
     def __init__(self, state: RateState) -> None:
@@ -85,6 +86,7 @@ class RateLimitQueue(Queue):
         self.announced = self.lifted_until = state.not_before
         self.supply = Supply()
         self.heard = ""
+        self.is_alone = False
 
     def clear(self) -> None:
         """Forget the calls that wait, and the slots that they were to have."""

@@ -279,7 +279,7 @@ class SharedLimits:
             return None
         try:
             return ask(self._store)
-        except Exception as error:  # noqa: BLE001 (users bring stores)
+        except BaseException as error:  # noqa: BLE001 (users bring stores, and the thread is ours)
             # That a store is slow for once is nothing that a developer can cure.
             if doing not in {"take", "keep", "reserve"} or not isinstance(error, TimeoutError):
                 warn_of_store(self._store, doing, error)

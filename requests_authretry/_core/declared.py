@@ -20,10 +20,17 @@ from .bounds import LEAST_ATTEMPT
 from .display import ShownByDifference
 from .rate_limit import OVERDUE, AskAgain, Slot, TooLate
 from .records import Reason, seconds_text
-from .validation import is_finite, refuse, seconds
+from .validation import is_finite, quoted, refuse, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+MOST_UNITS: Final = 1e9
+"""Units of a limit or a burst, at most: more hold back nothing, and floats count single units up to
+1e15 or so."""
+
+MOST_SECONDS: Final = 366 * 86_400.0
+"""Seconds of ``per``, at most: a year."""
 
 PARTS: Final = 100
 """Units that are sent within a hundredth of the window leave it together, when the last one does:
@@ -57,11 +64,11 @@ class Rate(ShownByDifference):
     20 requests go at once, all others at 10 a second.
 
     Attributes:
-        limit: How many requests, or units of ``cost``, ``per`` seconds allow.
-        per: Seconds.
-        burst: How many units may be sent at once after a pause. The rest follows evenly, so that
-            any ``w`` seconds see at most ``burst + w * limit / per`` units. None: as many as are
-            left of ``limit``, and any ``per`` seconds see at most ``limit`` units.
+        limit: How many requests, or units of ``cost``, ``per`` seconds allow: 1 to 1e9.
+        per: Seconds, above zero and a year at most.
+        burst: How many units may be sent at once after a pause: 1 to 1e9. The rest follows evenly,
+            so that any ``w`` seconds see at most ``burst + w * limit / per`` units. None: as many
+            as are left of ``limit``, and any ``per`` seconds see at most ``limit`` units.
         path: The beginning of the URL's path, in whole segments and as it stands in the URL,
             percent-encoded: ``"/search"`` covers ``/search`` and ``/search/x``, and not
             ``/searches``. None: all paths.
@@ -104,12 +111,16 @@ class Rate(ShownByDifference):
 
 
 def _faults(rate: Any) -> Iterable[str | None]:
-    for name in ("limit", "burst"):
-        value = getattr(rate, name)
-        if (value is not None or name == "limit") and not (is_finite(value) and value >= 1):
-            way = "; for one request in 2 s write Rate(1, per=2.0)" if name == "limit" else ""
-            yield f"{name} must be a finite number of at least 1, not {value!r}{way}"
-    yield seconds("per", rate.per, positive=True)
+    limit, per, burst = rate.limit, rate.per, rate.burst
+    if not _is_number_of_units(limit):
+        is_small = is_finite(limit) and limit < 1
+        way = "; for one request in 2 s write Rate(1, per=2.0)" if is_small else ""
+        yield f"limit must be a number from 1 to 1e9, not {quoted(limit)}{way}"
+    if burst is not None and not _is_number_of_units(burst):
+        yield f"burst must be a number from 1 to 1e9, not {quoted(burst)}"
+    yield seconds("per", per, positive=True)
+    if is_finite(per) and per > MOST_SECONDS:
+        yield f"per must be a year at most, {MOST_SECONDS:.0f} seconds, not {quoted(per)}"
     path = rate.path
     if path is not None and not (
         isinstance(path, str) and path.startswith("/") and path.isascii() and not {*path} & {*"?#"}
@@ -118,6 +129,11 @@ def _faults(rate: Any) -> Iterable[str | None]:
         yield f"path must {says}, not {path!r}"
     if rate.cost is not None and not callable(rate.cost):
         yield f"cost must be a function of a request, not {type(rate.cost).__name__}"
+
+
+def _is_number_of_units(value: object) -> bool:
+    """Whether a rate can keep this number as its limit or burst."""
+    return is_finite(value) and 1 <= value <= MOST_UNITS
 
 
 class Spent(NamedTuple):
@@ -187,7 +203,7 @@ def in_window(use: RateUse, rate: Rate, now: float) -> tuple[Spent, ...]:
 
 
 def ask(  # noqa: PLR0913, PLR0917 (whose request, and what it costs)
-    use: RateUse, rate: Rate, units: float, place: int, now: float, deadline: float
+    use: RateUse, rate: Rate, units: float, ahead: float, now: float, deadline: float
 ) -> Slot | AskAgain | TooLate:
     """Decide whether a waiting call may send a request now; `with_sent` counts it.
 
@@ -195,16 +211,16 @@ def ask(  # noqa: PLR0913, PLR0917 (whose request, and what it costs)
         use: What was sent before.
         rate: The declared rate.
         units: What the request costs.
-        place: How many calls wait before this one.
+        ahead: What the calls before this one cost, as far as that is known; 0.0 if there are none.
         now: The monotonic clock.
         deadline: When the call has to be over.
     """
-    at = free_at(use, rate, (place + 1) * units, now)
-    # What the calls before this one cost is known if each request costs the same.
+    at = free_at(use, rate, ahead + units, now)
+    # What the calls before this one cost is certain if each request costs the same.
     surely = at if rate.cost is None else free_at(use, rate, units, now)
     if now >= deadline or surely > max(now, deadline - LEAST_ATTEMPT):
         return TooLate(max(surely - now, 0.0))
-    if place:
+    if ahead:  # the call before it wakes it earlier
         at = max(at, now) + OVERDUE
     return NUMBERLESS if at <= now else AskAgain(min(at, deadline) - now, Reason.PACING)
 

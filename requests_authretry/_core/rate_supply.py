@@ -213,7 +213,7 @@ def _noted(used: tuple[Spent, ...], rate: Rate, units: float, now: float) -> tup
 
 
 def ask(  # noqa: PLR0913, PLR0917 (whose request, and what it costs)
-    supply: RateSupply, rate: Rate, units: float, place: int, now: float, deadline: float
+    supply: RateSupply, rate: Rate, units: float, ahead: float, now: float, deadline: float
 ) -> Slot | AskAgain | TooLate:
     """Decide whether a waiting call may send a request now; `on_sent` counts it.
 
@@ -221,25 +221,25 @@ def ask(  # noqa: PLR0913, PLR0917 (whose request, and what it costs)
         supply: What the process holds.
         rate: The declared rate.
         units: What the request costs.
-        place: How many calls wait before this one.
+        ahead: What the calls before this one cost, as far as that is known; 0.0 if there are none.
         now: The monotonic clock.
         deadline: When the call has to be over.
     """
-    due = _due(supply, (place + 1) * units)
+    due = _due(supply, ahead + units)
     surely = due if due < inf else supply.free_at
     if rate.cost is None and due == inf:
-        refills = max(place * units - supply.left, 0.0) // rate.most
+        refills = max(ahead - supply.left, 0.0) // rate.most
         surely += refills * rate.most * rate.per / rate.limit
     if now >= deadline or surely > max(now, deadline - LEAST_ATTEMPT):
         return TooLate(max(surely - now, 0.0))
-    if due <= now and not place:
+    if due <= now and not ahead:
         return NUMBERLESS
     at = due
     if due == inf:
         at = supply.asked + LATEST_SECONDS if supply.is_asked else supply.ask_at
     wait = max(at - now, _LEAST_WAIT)
-    if place:  # the call before it wakes it earlier
-        wait += OVERDUE + place * units * rate.per / rate.limit
+    if ahead:  # the call before it wakes it earlier
+        wait += OVERDUE + ahead * rate.per / rate.limit
     return AskAgain(min(wait, deadline - now), Reason.PACING)
 
 

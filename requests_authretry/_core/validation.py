@@ -9,6 +9,9 @@ from typing import Any, TypeGuard
 _LONGEST_QUOTED = 12
 """Characters of a text in the place of a number: '2 minutes' is short, a token is not."""
 
+_MOST_BITS = 128
+"""Bits of a whole number that is quoted. Python refuses to write one of more than 4300 digits."""
+
 
 class ConfigurationError(ValueError):
     """Settings that cannot work.
@@ -48,8 +51,12 @@ def is_finite(value: object) -> TypeGuard[float]:
 
 
 def quoted(value: object) -> str:
-    """Return a value for a fault; of a long text, which may be a token, the type alone."""
+    """Return a value for a fault; of a long text, which may be a token, the type alone.
+
+    The same holds for a very long whole number.
+    """
     is_long = isinstance(value, (str, bytes)) and len(value) > _LONGEST_QUOTED
+    is_long = is_long or (isinstance(value, int) and value.bit_length() > _MOST_BITS)
     return f"this {type(value).__name__}" if is_long else repr(value)
 
 

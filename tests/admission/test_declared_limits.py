@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 OTHER = "https://other.example.com"
 ALONE = SharedRates(None, StoreOperations(), FakeClock())
 HASTY = RetryPolicy(deadline=5.0)
+PATIENT = RetryPolicy(deadline=300.0)
 
 
 class Prioritized:
@@ -170,6 +171,26 @@ def test_a_request_costs_what_the_function_says(burst: int | None) -> None:
         *((name, 0.0) for name in "ABD"),
         ("C", later),
     ]
+
+
+@pytest.mark.parametrize("is_shared", [False, True])
+@pytest.mark.parametrize("burst", [None, 100])
+def test_cheap_calls_behind_an_expensive_one_sleep_until_it_is_sent(
+    burst: int | None, *, is_shared: bool
+) -> None:
+    """One unit is sent, then one call of 100 units and 20 of one unit wait for a minute.
+
+    They sleep until then, and do not look again every 50 ms.
+    """
+    world = World({})
+    rate = Rate(100, per=60.0, burst=burst, cost=units_of)
+    store = world.store if is_shared else None
+    session = world.session(limited(world, rate, retry=PATIENT, store=store))
+    for number, units in enumerate(["1", "100", *["1"] * 20]):
+        world.call(number / 100, f"{number}", "GET /", session, headers={"X-Units": units})
+    world.run()
+    assert order(world) == [f"{number}" for number in range(22)]
+    assert world.turns.steps < 500
 
 
 def test_a_cost_is_asked_once_for_each_request_and_hop() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from math import ceil
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from requests_authretry import StoreFailed
+from requests_authretry import MemoryStore, StoreFailed
+from requests_authretry._admission.fleet import Fleet as FleetOfOne
+from requests_authretry._admission.rate_limit_queue import RateLimitQueue
+from requests_authretry._admission.waiting import Waiter
+from requests_authretry._core import shared_pace
+from requests_authretry._core.pace import Pace
+from requests_authretry._core.rate_limit import RateState
+from requests_authretry._core.scope import Scope
+from requests_authretry._core.shared_slots import Batch, Supply
+from requests_authretry.testing import FakeClock
 from tests.support.scenario import Answer, World
 from tests.support.sessions import API
 from tests.support.virtual_time import VirtualStore
@@ -22,6 +32,7 @@ if TYPE_CHECKING:
     from requests_authretry._events import Event
     from tests.support.scenario import Request
 
+ORDERS = Scope("https://api.example.com", "")
 LATENCY = 0.05
 """Seconds from a request to its answer."""
 
@@ -40,7 +51,7 @@ class Seen(VirtualStore):
         self._world = world
         self.asked: dict[int, list[tuple[float, str]]] = {}
         self.delay = 0.0
-        self.fault: Exception | None = None
+        self.fault: BaseException | None = None
 
     def of(self, process: int) -> OfProcess:
         """Return the store as a process has it."""
@@ -241,18 +252,206 @@ def test_a_store_that_is_slow_counts_as_away() -> None:
     assert fleet.failed == 0
 
 
-def test_a_store_that_fails_leaves_a_process_its_own_pace() -> None:
-    """Where every take raises an exception, calls end as they do without a store."""
+@pytest.mark.parametrize("fault", [OSError("gone"), SystemExit(1), KeyboardInterrupt()], ids=repr)
+def test_a_store_that_fails_leaves_a_process_its_own_pace(fault: BaseException) -> None:
+    """Where every take raises, calls end as without a store; it is asked again after 5 s.
+
+    An exception that would end the program ends no more than others do: it is in a thread of the
+    library's own.
+    """
 
     def fail(store: Seen) -> None:
-        store.fault = OSError("gone")
+        store.fault = fault
 
     fleet = Fleet(Bucket(25, 10, tells=False), processes=1, seconds=10.0, prepare=fail).run()
     alone = Fleet(Bucket(25, 10, tells=False), processes=1, seconds=10.0, is_shared=False).run()
     assert {event for event in fleet.events if isinstance(event, StoreFailed)} == {
-        StoreFailed("slots", "take", "OSError")
+        StoreFailed("slots", "take", type(fault).__name__)
     }
+    assert len([at for at, kind in fleet.store.asked[0] if kind == "take"]) >= 2
     assert fleet.over_ideal <= alone.over_ideal * 1.1
+
+
+class WithoutKeep:
+    """A store of a user's own, which has slots and keeps no pace for a fleet."""
+
+    def __init__(self, store: OfProcess) -> None:
+        self.read, self.write, self.lock = store.read, store.write, store.lock
+        self.push, self.take = store.push, store.take
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_a_fleet_is_back_soon_after_a_server_that_refused_everything(*, keeps: bool) -> None:
+    """Eight processes are refused for 15 s. Ten seconds later the fleet sends 10 a second.
+
+    While nothing passes they take no slots, and each tests the server every five seconds.
+    """
+    world = World(lambda request: 429 if request.time < 15.0 else 200, takes=LATENCY)
+    store = Seen(world)
+
+    def work(session: requests.Session) -> None:
+        while world.turns.now < 35.0:
+            session.get(f"{API}/orders")
+
+    for number in range(8):
+        own: Any = store.of(number)
+        own = own if keeps else WithoutKeep(own)
+        session = world.session(world.settings(clock=world.process(), store=own))
+        for thread in range(2):
+            world.caller(f"{number}.{thread}", partial(work, session))
+    world.run()
+    asked = [at for of_one in store.asked.values() for at, kind in of_one if kind == "take"]
+    assert not [at for at in asked if 10.0 < at < 15.0]
+    sent = [each.time for each in world.sent]
+    assert 6 <= sum(10.0 < at < 15.0 for at in sent) <= 16
+    assert sum(25.0 < at < 35.0 for at in sent) >= 100
+
+
+# What a process does while nothing passes
+
+QUARTER = Supply(own=0.25, every=1.0)
+"""Slots of a process that has a quarter of the pace."""
+
+IN_VAIN = Pace(
+    8.0, is_searching=False, since=4.0, changed=4.0, basis=30.0, in_vain=7, refused_at=4.0
+)
+"""A pace at which seven requests in a row were refused, and one more says that nothing passes."""
+
+
+def queue_at(pace: Pace, *, is_alone: bool = False) -> RateLimitQueue:
+    """Return the calls of a process that has a quarter of this pace."""
+    queue = RateLimitQueue(RateState(pace=pace))
+    queue.supply, queue.is_alone = QUARTER, is_alone
+    return queue
+
+
+def refused_again(queue: RateLimitQueue, began: float) -> Pace:
+    """Let a request be refused that measures nothing, as others are to hear of the pace."""
+    FleetOfOne(MemoryStore()).on_refused(ORDERS, queue, queue.state.pace, began, began + LATENCY)
+    return queue.state.pace
+
+
+def passed(queue: RateLimitQueue, pace: Pace) -> Pace:
+    """Let a success change the pace to this one."""
+    before, queue.state = queue.state.pace, queue.state._replace(pace=pace)
+    FleetOfOne(MemoryStore()).on_success(queue, before)
+    return queue.state.pace
+
+
+def test_a_process_leaves_the_fleet_with_its_part_of_the_pace() -> None:
+    """After eight refusals in a row it tests the server alone, and forgets the slots it has."""
+    queue = queue_at(IN_VAIN)
+    queue.supply = queue.supply._replace(batches=(Batch(9.0, 0.1, 3),))
+    pace = refused_again(queue, 4.5)
+    assert queue.is_alone
+    assert queue.supply == QUARTER
+    assert pace.in_vain == 8
+    assert pace.rate == pytest.approx(8.0 * (1 - 0.3 / 2) / 4, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("pace", "began"),
+    [
+        (IN_VAIN, 4.0),
+        (IN_VAIN._replace(in_vain=6), 4.5),
+        (IN_VAIN._replace(is_searching=True, passed=1.0), 4.5),
+    ],
+    ids=["left earlier", "seventh", "search"],
+)
+def test_fewer_refusals_do_not_say_that_nothing_passes(pace: Pace, began: float) -> None:
+    """Not those that left at an earlier pace, or in a search that all are to hear of."""
+    queue = queue_at(pace)
+    refused_again(queue, began)
+    assert not queue.is_alone
+
+
+def test_a_success_ends_a_row_of_refusals() -> None:
+    """Even one that left while others were to hear of the pace, and measures nothing."""
+    queue = queue_at(IN_VAIN)
+    assert passed(queue, IN_VAIN) == IN_VAIN._replace(in_vain=0)
+    assert not queue.is_alone
+
+
+def test_a_process_joins_the_fleet_when_it_has_its_part_of_the_first_pace() -> None:
+    """A quarter of 25 a second: then the fleet sends 25 a second."""
+    slow = Pace(6.0, since=4.0, changed=4.0, refused_at=4.0)
+    found = []
+    for rate in (6.0, 6.25):
+        queue = queue_at(slow, is_alone=True)
+        pace = passed(queue, slow._replace(rate=rate, passed=2.0, spent=0.4))
+        found.append((queue.is_alone, pace.rate, pace.spent))
+    assert found == [(True, 6.0, 0.4), (False, 25.0, 0.1)]
+
+
+def test_a_search_at_a_faster_pace_is_not_slowed_down() -> None:
+    """A process that joins late, at 30 a second, goes on with that."""
+    fast = Pace(30.0, since=4.0, changed=4.0, refused_at=4.0)
+    queue = queue_at(fast, is_alone=True)
+    assert passed(queue, fast).rate == 30.0
+    assert not queue.is_alone
+
+
+def test_a_process_joins_the_fleet_when_it_has_measured_its_part() -> None:
+    """At 10 a second requests are refused again: 40 for all. It tells nobody.
+
+    Others may have joined earlier, and what they send may be the cause.
+    """
+    slow = Pace(3.0, since=4.0, changed=4.0, refused_at=4.0, passed=4.0)
+    measured = slow._replace(rate=10.0, is_searching=False, refused_at=9.0, spent=0.4)
+    queue, fleet = queue_at(measured, is_alone=True), FleetOfOne(MemoryStore())
+    fleet.on_refused(ORDERS, queue, slow, 8.9, 9.0)
+    assert not queue.is_alone
+    assert queue.state.pace.rate == 40.0
+    assert fleet.pop_untold(9.0) is None
+
+
+def ordered(fleet: FleetOfOne) -> bool:
+    """Let a call order slots, and return whether that is news."""
+    queue = queue_at(Pace(20.0))
+    fleet.order(ORDERS, queue, Waiter(FakeClock(), 99.0, 99.0, lambda *_: None), 9.0)
+    return fleet.has_news
+
+
+def test_an_order_is_news_until_a_thread_asks_for_it() -> None:
+    """Slots that would miss their time by 30 ms may be used at once: 1.6, at 20 a second."""
+    fleet = FleetOfOne(MemoryStore())
+    news = [fleet.has_news, ordered(fleet)]
+    order = fleet.pop_order()
+    news.append(fleet.has_news)
+    assert news == [False, True, False]
+    assert order is not None
+    assert order.burst == pytest.approx(1.6)
+
+
+def test_a_child_process_has_none_of_its_parents_orders() -> None:
+    """They are a matter of the parent's own thread, as is what it was to tell."""
+    fleet = FleetOfOne(MemoryStore())
+    ordered(fleet)
+    fleet.on_refused(ORDERS, queue_at(IN_VAIN._replace(refused_at=9.0)), IN_VAIN, 8.9, 9.0)
+    fleet.clear()
+    assert not fleet.has_news
+    assert fleet.pop_order() is None
+    assert fleet.pop_untold(9.0) is None
+
+
+def test_a_store_without_slots_changes_no_pace() -> None:
+    """It keeps texts and no more: each process has a pace of its own."""
+
+    class Keeps:
+        keep = None
+
+    queue = queue_at(IN_VAIN)
+    FleetOfOne(Keeps()).on_success(queue, IN_VAIN)
+    assert queue.state.pace is IN_VAIN
+
+
+def test_a_process_that_tests_alone_hears_of_no_pace() -> None:
+    """That of the fleet is faster than its part."""
+    text, fleet = shared_pace.text_of(Pace(20.0), "mark"), FleetOfOne(MemoryStore())
+    for is_alone, rate in ((True, 2.0), (False, 20.0)):
+        queue = queue_at(Pace(2.0), is_alone=is_alone)
+        fleet.on_heard(queue, text, 9.0)
+        assert queue.state.pace.rate == rate
 
 
 def test_no_request_waits_for_a_store_that_hangs() -> None:

@@ -51,7 +51,7 @@ class Watched(VirtualStore):
     """
 
     delay = 0.0
-    fault: Exception | None = None
+    fault: BaseException | None = None
 
     def __init__(self, world: World) -> None:
         super().__init__(world.turns, world.clock)
@@ -306,10 +306,11 @@ def test_a_store_that_fails_is_told_of_once_for_all_rates() -> None:
     assert fleet.failures == [StoreFailed("declared rate", "reserve", "ConnectionError")]
 
 
-def test_a_store_that_is_back_hears_what_was_sent_without_it() -> None:
+@pytest.mark.parametrize("fault", [ConnectionError("gone"), SystemExit(1)], ids=repr)
+def test_a_store_that_is_back_hears_what_was_sent_without_it(fault: BaseException) -> None:
     """After 5 s the process tells its last ten requests, and no window sees more than ten."""
     fleet = Fleet(TEN, processes=1).let_call(150, threads=4)
-    fleet.store.fault = ConnectionError("gone")
+    fleet.store.fault = fault
 
     def come_back() -> None:
         fleet.store.fault = None
@@ -325,6 +326,19 @@ def test_a_store_that_is_back_hears_what_was_sent_without_it() -> None:
 def test_a_store_without_reserve_is_not_asked() -> None:
     """A store of a user's own has slots and no units: each process keeps its own rate."""
     assert not SharedRates(object(), StoreOperations(), World({}).clock).is_shared
+
+
+def test_an_order_is_news_until_a_thread_asks_for_it() -> None:
+    """A call orders units, and no thread asks for them yet."""
+    clock = World({}).clock
+    shared = SharedRates(World({}).store, StoreOperations(), clock)
+    order = Reservation(DeclaredQueue(DeclaredScope(API, "", TEN)), TEN, 1.0)
+    news = [shared.has_news]
+    shared.order(order, Waiter(clock, inf, inf, lambda *_: None), 0.0)
+    news.append(shared.has_news)
+    shared.pop_order(0.0)
+    news.append(shared.has_news)
+    assert news == [False, True, False]
 
 
 def test_a_child_process_is_another_holder() -> None:

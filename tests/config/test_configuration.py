@@ -684,7 +684,7 @@ path = "search"
         "settings.toml:4: limits.rates.per must be a finite number",
         "settings.toml:5: limits.rates.cost cannot be set here, it takes a function",
         (
-            "settings.toml:7: limits.rates.limit must be a finite number of at least 1, not 0; "
+            "settings.toml:7: limits.rates.limit must be a number from 1 to 1e9, not 0; "
             "for one request in 2 s write Rate(1, per=2.0)"
         ),
         (

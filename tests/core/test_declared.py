@@ -126,8 +126,8 @@ def test_more_units_than_go_at_once_stand_for_several_requests() -> None:
     assert [free_at(use, rate, units, 5.0) for units in (10.0, 11.0, 25.0)] == [7.0, 9.0, 11.0]
     assert free_at(RateUse(), rate, 15.0, 5.0) == 7.0
     assert free_at(used(rate, *[5.0] * 5, *[6.0] * 5), rate, 11.0, 6.0) == 9.0
-    assert seconds(ask(use, rate, 2.0, 4, 5.0, inf)) == pytest.approx(2.05)
-    assert seconds(ask(use, rate, 2.0, 5, 5.0, inf)) == pytest.approx(4.05)
+    assert seconds(ask(use, rate, 2.0, 8.0, 5.0, inf)) == pytest.approx(2.05)
+    assert seconds(ask(use, rate, 2.0, 10.0, 5.0, inf)) == pytest.approx(4.05)
 
 
 @pytest.mark.parametrize("rate", [TEN, Rate(10, 1.0, burst=1)])
@@ -204,19 +204,23 @@ def test_a_path_covers_whole_segments(
     assert not any(map(rate.covers, others))
 
 
-NO_LIMIT = (
-    "limit must be a finite number of at least 1, not {!r}; "
-    "for one request in 2 s write Rate(1, per=2.0)"
-)
+NO_LIMIT = "limit must be a number from 1 to 1e9, not {}"
+SMALL = "; for one request in 2 s write Rate(1, per=2.0)"
+NO_BURST = "burst must be a number from 1 to 1e9, not {}"
 PATH = "path must begin with a slash, percent-encoded as in the URL and without a query, not {!r}"
 WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"limit": 0.5}, NO_LIMIT.format(0.5)),
+    ({"limit": 0.5}, NO_LIMIT.format(0.5) + SMALL),
     ({"limit": None}, NO_LIMIT.format(None)),
     ({"limit": inf}, NO_LIMIT.format(inf)),
     ({"limit": True}, NO_LIMIT.format(*[True])),
+    ({"limit": 1.1e9}, NO_LIMIT.format("1100000000.0")),
+    ({"limit": 10**5000}, NO_LIMIT.format("this int")),
     ({"per": 0}, "per must be above zero, not 0"),
     ({"per": "1"}, "per must be a finite number of seconds, not '1'"),
-    ({"burst": 0}, "burst must be a finite number of at least 1, not 0"),
+    ({"per": 10**5000}, "per must be a finite number of seconds, not this int"),
+    ({"per": 1e308}, "per must be a year at most, 31622400 seconds, not 1e+308"),
+    ({"burst": 0}, NO_BURST.format(0)),
+    ({"burst": 1e308}, NO_BURST.format("1e+308")),
     ({"cost": 3}, "cost must be a function of a request, not int"),
     *(({"path": path}, PATH.format(path)) for path in ("search", "", 3, "/ä", "/a?b", "/a#b")),
 ]
@@ -228,6 +232,13 @@ def test_a_rate_that_cannot_work_is_refused(fields: dict[str, Any], fault: str) 
     with pytest.raises(ConfigurationError) as caught:
         Rate(**{"limit": 1, "per": 1.0, **fields})
     assert caught.value.faults == (fault,)
+
+
+def test_the_largest_rate_lets_its_burst_through_and_then_refills() -> None:
+    """With the most of everything, all is sent at once, and one unit more in a 30th of a second."""
+    rate = Rate(1e9, per=366 * 86_400, burst=1e9)
+    use = with_sent(RateUse(), rate, 1e9, 5.0)
+    assert free_at(use, rate, 1.0, 5.0) == pytest.approx(5.0316, abs=1e-4)
 
 
 def test_all_faults_of_a_rate_are_named_together() -> None:

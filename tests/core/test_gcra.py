@@ -45,6 +45,12 @@ def test_an_ask_is_for_an_hour_at_most() -> None:
     assert ask_for(1.0, 10**300, 10**300) == Ask(MAX_LEAD, MAX_LEAD)
 
 
+def test_a_burst_of_more_than_an_hour_is_one_of_an_hour() -> None:
+    """The first slot is one of the burst: at one a second, 3601 slots lie within an hour."""
+    assert ask_for(1.0, 3600.5, 1) == Ask(1.0, 3599.5)
+    assert ask_for(1.0, 3601.5, 1) == Ask(1.0, MAX_LEAD)
+
+
 def test_an_idle_limit_gives_a_burst() -> None:
     """Nobody has used it: the first slots were due 0.3 s ago, so four may be used at once."""
     ask = Ask(0.5, 0.3)

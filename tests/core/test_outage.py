@@ -173,3 +173,15 @@ def test_releases_are_not_saved_up(successes: int, waiting: int) -> None:
     number, after = outage.release(health, waiting)
     assert number == min(1, waiting)
     assert 0 <= after.due <= 1
+
+
+def test_a_success_is_an_attempt_as_well() -> None:
+    """A held retry waits half a second after it, as after any attempt."""
+    assert outage.on_success(Health(), 5.0, 6.0).probed == 5.0
+
+
+def test_a_retry_that_waits_for_its_release_waits_for_no_gap() -> None:
+    """Its call failed when the outage ended; half a second after the last attempt it is sent."""
+    health = Health(returned=100.0, probed=99.75)
+    assert outage.probe_delay(health, 100.0, 3, inf, 100.125) == 0.125
+    assert outage.probe_delay(health, 100.0, 3, inf, 100.5) == 0.0

@@ -6,7 +6,7 @@ from math import inf
 
 import pytest
 
-from requests_authretry import Rate
+from requests_authretry import Rate, Reason
 from requests_authretry._core.declared import NUMBERLESS
 from requests_authretry._core.rate_limit import OVERDUE, AskAgain, TooLate
 from requests_authretry._core.rate_supply import (
@@ -85,6 +85,24 @@ def test_a_call_further_back_asks_a_little_later() -> None:
     assert seconds(answer) == pytest.approx(OVERDUE + 0.2, abs=0.01)
 
 
+def test_a_call_waits_for_units_beyond_those_of_the_calls_before_it() -> None:
+    """Three units are due, and the fourth in half a second; two of them are for another call."""
+    supply = reserved((0.0, 3.0), (0.5, 1.0))
+    answer = ask(supply, TEN, 2.0, 2.0, 100.0, inf)
+    assert answer == AskAgain(seconds(answer), Reason.PACING)
+    assert seconds(answer) == pytest.approx(0.5 + OVERDUE + 0.2)
+    slow = Rate(10, per=2.0)
+    assert seconds(ask(supply, slow, 2.0, 2.0, 100.0, inf)) == pytest.approx(0.5 + OVERDUE + 0.4)
+
+
+def test_a_unit_that_is_due_too_late_for_a_call_stops_it() -> None:
+    """It is due in five seconds, and less than 0.1 s before the deadline is too late."""
+    supply = reserved((5.0, 1.0))
+    assert ask(supply, TEN, 1.0, 0.0, 100.0, 102.0) == TooLate(5.0)
+    assert ask(supply, TEN, 1.0, 0.0, 100.0, 105.05) == TooLate(5.0)
+    assert ask(supply, TEN, 1.0, 0.0, 100.0, 105.2) == AskAgain(5.0, Reason.PACING)
+
+
 def test_a_call_waits_for_an_answer_50_ms() -> None:
     """While the store is asked, a call that finds nothing waits until then; then it is late."""
     supply = on_asked(RateSupply(), 1.0, 100.0)
@@ -124,12 +142,15 @@ def test_a_call_stops_where_those_before_it_need_all_of_a_window() -> None:
     supply = reserved(wants=1.0, free_in=0.5)
     assert seconds(ask(supply, TEN, 1.0, 11, 100.0, 101.0)) == pytest.approx(-1.5)
     assert isinstance(ask(supply, TEN, 1.0, 9, 100.0, 101.0), AskAgain)
+    assert seconds(ask(supply, Rate(10, per=2.0), 1.0, 11, 100.0, 101.0)) == pytest.approx(-2.5)
+    holding = reserved((0.0, 5.0), wants=9.0, free_in=0.5)
+    assert isinstance(ask(holding, TEN, 1.0, 9, 100.0, 101.0), AskAgain)
 
 
 def test_what_others_cost_is_unknown_where_a_function_says_it() -> None:
     """Eleven calls before it may cost nothing."""
     supply = reserved(wants=1.0, free_in=0.5)
-    assert isinstance(ask(supply, COSTLY, 2.0, 11, 100.0, 101.0), AskAgain)
+    assert isinstance(ask(supply, COSTLY, 2.0, 22.0, 100.0, 101.0), AskAgain)
 
 
 def test_sums_of_floats_count_as_what_they_mean() -> None:
@@ -218,6 +239,19 @@ def test_the_store_hears_what_was_sent_and_what_is_held() -> None:
     assert flat(heard.used) == pytest.approx([-0.2, 1.0, -0.1, 1.0])
     assert flat(heard.held) == pytest.approx([-0.2, 1.0, -0.05, 1.0])
     assert heard[6:] == (5.0, 1.0)
+
+
+def test_units_of_a_bucket_come_in_parts_of_whole_requests() -> None:
+    """Of 400 units for requests of two units, a fiftieth comes at a time: four requests."""
+    rate = Rate(10, per=1.0, burst=400)
+    heard = telling(on_asked(RateSupply(), 400.0, 100.0), rate, 2.0, "A", 100.0)[1]
+    assert (heard.burst, heard.wanted, heard.least) == (400, 400.0, 8.0)
+
+
+def test_an_answer_begins_the_count_anew() -> None:
+    """Four of four were sent; the next one is due in 0.2 s, as others need units, too."""
+    supply = reserved((0.2, 1.0), supply=used(reserved((0.0, 4.0)), *[100.0] * 4))
+    assert (supply.sent, supply.size, supply.is_scarce) == (0.0, 1.0, True)
 
 
 def test_what_is_sent_before_the_store_is_asked_is_told() -> None:

@@ -202,6 +202,22 @@ def test_a_bucket_is_refilled_evenly() -> None:
     assert answer.free_in == pytest.approx(0.3)
 
 
+def test_a_bucket_counts_in_its_own_time() -> None:
+    """Ten in two seconds, with a burst of five: a unit takes 0.2 s, and all of them one second."""
+    rate = Rate(10, per=2.0, burst=5)
+    assert counted(RateUse(), rate, 5.0, 1.0).full_at == pytest.approx(5.2)
+    assert window_seconds(rate) == pytest.approx(1.0)
+    said, _ = reserve(Book(RateUse(full_at=0.4)), asked(9.0, rate=rate))
+    assert said.units[0] == (0.0, 3.0)
+
+
+def test_units_that_another_process_holds_count_as_sent_now() -> None:
+    """They have been due for 0.1 s: if they are sent now, their room is free in a second."""
+    book = Book(held={"B": ((-0.1, 10.0),)})
+    said, _ = reserve(book, asked(1.0))
+    assert said == ((), 1.0)
+
+
 def test_units_come_in_parts_of_the_least_that_is_of_use() -> None:
     """A request costs 3 of 10: 9 units are given, and not the tenth."""
     answer, _ = reserve(Book(), asked(10.0, least=3.0))

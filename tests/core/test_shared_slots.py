@@ -99,6 +99,12 @@ def test_a_slot_that_was_not_used_in_time_is_lost() -> None:
     assert batch.left == 2
 
 
+def test_slots_of_a_later_batch_are_not_lost_with_the_first() -> None:
+    """Of three slots from 0 s on one is lost at 0.26 s; the two from 0.3 s on stay."""
+    supply = taken(2, first=0.3, supply=taken(3))
+    assert [each.left for each in without_lost(supply, 0.26).batches] == [2, 2]
+
+
 def test_all_slots_are_lost() -> None:
     """A minute later none is left, of both batches."""
     supply = taken(3, at=0.2, first=0.3, supply=taken(3))
@@ -152,6 +158,14 @@ def test_the_size_follows_the_time_that_a_batch_lasts(took: float, size: int) ->
     assert wanted(used(taken(4), *[0.1] * 4), took, 8, FAST) == size
 
 
+def test_the_time_of_a_batch_begins_when_it_is_asked_for() -> None:
+    """Five slots that were asked for at 100 s lasted 0.6 s: two come next, not two and a half."""
+    supply = used(taken(5, at=100.0, first=100.0), *[100.0] * 5)
+    assert repr(wanted(supply, 100.6, 9, FAST)) == "2"
+    assert supply.used == 5
+    assert taken(2, at=100.6, supply=supply).used == 0
+
+
 def test_requests_without_a_slot_double_the_size() -> None:
     """Four slots, and five requests before the store could be asked again: eight slots next."""
     assert wanted(used(taken(4), *[0.1] * 5), 0.5, 8, FAST) == 8
@@ -189,6 +203,17 @@ def test_the_share_is_what_others_leave() -> None:
         at = number * 0.8
         supply = taken(4, at=at - 0.5, first=0.5, supply=used(supply, *[at - 0.5] * 4))
     assert supply.share == pytest.approx(0.25, rel=0.01)
+
+
+def test_the_share_is_that_of_the_last_batches() -> None:
+    """Ten slots of 50 ms were taken, and the next is due after 1 s: half of that, and a bit more.
+
+    What was known before counts 0.8 times.
+    """
+    supply = taken(10, at=0.1, first=1.0, supply=taken(10, first=0.1))
+    assert (supply.own, supply.every) == pytest.approx((0.8 + 0.5, 0.8 + 1.0))
+    assert supply.share == pytest.approx(1.3 / 1.8)
+    assert Supply(own=3.0, every=1.0).share == 1.0
 
 
 def test_a_limit_that_was_idle_says_nothing_of_others() -> None:
