@@ -47,8 +47,8 @@ CAUTION: Final = 0.27
 """Share of this growth where refusals cost a cool-down."""
 
 CAREFUL_UP_TO: Final = 50.0
-"""Requests a second up to which this share holds. It is twice as large at twice the pace: the faster
-the limit, the more requests a slow search holds back."""
+"""Requests a second up to which this share holds. It is twice as large at twice the pace: the
+faster the limit, the more requests a slow search holds back."""
 
 HEAVY: Final = 0.2
 """Share of refusals, above the expected share, that ends a search. One of the last eight never
