@@ -13,6 +13,7 @@ import sys
 from argparse import ArgumentParser
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from statistics import median
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, Final
 
@@ -149,7 +150,11 @@ AIMS: Final = {
     "mixed: origin per minute, one endpoint per hour": (0.03, 0.0),
 }
 """The worlds of the short form; of the learned rule, the most refusals for each success, and the
-least goodput."""
+least goodput, in the median of `RUNS` runs. Two of eight runs of the last world have 0.04 refusals
+for each success in place of 0.02."""
+
+RUNS: Final = 3
+HELD: Final = ("learned", "ideal")
 
 HEADER: Final = "refused   early  denied  failed  held    worst   paced  goodput"
 
@@ -187,11 +192,16 @@ def show(title: str, shape: tuple[int, int], found: dict[str, Tally]) -> None:
         )
 
 
-def missed(title: str, found: dict[str, Tally]) -> list[str]:
-    """Return the aims that the learned rule misses."""
+def missed(title: str, runs: list[tuple[Tally, Tally]]) -> list[str]:
+    """Return the aims that the learned rule misses.
+
+    Args:
+        title: The world.
+        runs: What happened in it by the learned rule, and to callers who know the limits.
+    """
     most, least = AIMS[title]
-    it, best = found["learned"], found["ideal"].passed
-    refused, goodput = it.refused / it.passed, it.passed / best
+    refused = median(it.refused / it.passed for it, _ in runs)
+    goodput = median(it.passed / best.passed for it, best in runs)
     aims = (("refused", refused, refused <= most), ("goodput", goodput, goodput >= least))
     return [f"{title}: {aim} {value:.3f}" for aim, value, is_held in aims if not is_held]
 
@@ -218,12 +228,21 @@ def main() -> int:
             for title in titles
             for shape in ((SHORT,) if given.short else SHAPES)
         }
+        others = {
+            title: [
+                [pool.submit(simulated, title, SHORT, name, given.seed + run) for name in HELD]
+                for run in range(1, RUNS)
+            ]
+            for title in titles
+            if given.check and title in AIMS
+        }
         for (title, shape), running in jobs.items():
             found = {policy: job.result() for policy, job in running.items()}
             show(title, shape, found)
-            if title in AIMS and shape == SHORT:
-                faults += missed(title, found)
-    if given.check and faults:
+            if title in others and shape == SHORT:
+                again = [tuple(job.result() for job in run) for run in others[title]]
+                faults += missed(title, [(found["learned"], found["ideal"]), *again])
+    if faults:
         print("\nMissed: " + "; ".join(faults), file=sys.stderr)
         return 1
     return 0
