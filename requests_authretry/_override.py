@@ -17,7 +17,6 @@ from ._warnings import warn_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
-    from contextvars import Token
 
     from requests.auth import AuthBase
     from typing_extensions import Unpack
@@ -114,6 +113,8 @@ class Override:
         priority: The priority of the calls.
         block: The deadline of the block around the calls, None without one.
         known: The settings that the changes were applied to, with the results.
+        scope: What began the block.
+        around: What holds around the block, None for nothing.
     """
 
     def __init__(
@@ -121,6 +122,8 @@ class Override:
     ) -> None:
         self.changes, self.priority, self.block = changes, priority, block
         self.known: WeakKeyDictionary[Settings, Settings] = WeakKeyDictionary()
+        self.scope: Scope | None = None
+        self.around: Override | None = None
 
     def within(self, block: Block) -> Override:
         """Return the same with the deadline of a block; the changed settings are shared."""
@@ -164,14 +167,20 @@ class Scope:
 
     def __init__(self, name: str, within: Callable[[Override], Override]) -> None:
         self._name, self._within = name, within
-        self._resets: dict[Override | None, Token[Override | None]] = {}
 
     def __enter__(self) -> None:
-        inner = self._within(current.get() or _NOTHING)
-        self._resets[inner] = current.set(inner)
+        around = current.get()
+        inner = self._within(around or _NOTHING)
+        inner.scope, inner.around = self, around
+        current.set(inner)
 
     def __exit__(self, *_: object) -> None:
-        current.reset(self._resets.pop(current.get()))
+        # A block that began in this one may be open still: a generator can end later than its user.
+        inner = current.get()
+        while inner is not None and inner.scope is not self:
+            inner = inner.around
+        if inner is not None:
+            current.set(inner.around)
         if not _Process.obeys:
             warn_once(Scope, f"{self._name} without effect", _WITHOUT_EFFECT.format(self._name))
 

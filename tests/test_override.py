@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextvars import copy_context
 from threading import Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
@@ -26,6 +26,9 @@ from requests_authretry.testing import FakeClock, ScriptedAdapter
 from tests.support.limits import hint
 from tests.support.scripted import EXPIRED, URL, Source, scripted, settings
 from tests.support.sessions import AT_ONCE
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 ONCE = RetryPolicy(max_attempts=1)
 FOUR = RetryPolicy(backoff=AT_ONCE)
@@ -335,3 +338,29 @@ def test_sites_that_cannot_work(sites: Any, fault: str) -> None:
     """A site needs origins that are its alone."""
     with pytest.raises(ConfigurationError, match=fault):
         mount(requests.Session(), Settings(sites=sites))
+
+
+def test_a_block_may_end_before_one_that_began_in_it() -> None:
+    """A generator that stands in a block of its own is closed within a later block."""
+
+    def pages() -> Generator[int, None, None]:
+        with override(priority=1):
+            yield 1
+
+    generator, later = pages(), override(priority=2)
+    next(generator)
+    later.__enter__()
+    generator.close()
+    assert current.get() is None
+    later.__exit__(None, None, None)
+    assert current.get() is None
+
+
+def test_one_object_may_serve_blocks_inside_one_another() -> None:
+    """The inner block ends first: the outer one holds until its own end."""
+    block = override(priority=1)
+    with block:
+        with block, override(priority=2):
+            assert priority_now() == 2
+        assert priority_now() == 1
+    assert current.get() is None

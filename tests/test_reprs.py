@@ -25,7 +25,8 @@ from requests_authretry import (
     install,
     mount,
 )
-from requests_authretry._core.display import shown, without_secrets
+from requests_authretry._core.display import shown
+from requests_authretry._core.origin import redacted_prefix
 from requests_authretry.keyring import KeyringStore
 from requests_authretry.oauth2 import (
     Client,
@@ -314,4 +315,4 @@ def test_what_is_being_made_is_shown() -> None:
 )
 def test_urls_lose_their_secrets(url: str, text: str) -> None:
     """The user, the query and the fragment are left out."""
-    assert without_secrets(url) == text
+    assert redacted_prefix(url) == text

@@ -119,14 +119,13 @@ class Admission:
         now, limits, own = self._clock.monotonic(), self._limits, None
         if limits.cool_down and now >= self.limiter.look_at:
             self._shared_limits.look(self.limiter.covering(target))
-        if retry is None:
-            pass  # it waits for the rate limits alone
-        elif retry.retry_after is not None or retry.reason is Reason.THROTTLED:
+        if retry is not None and (
+            retry.retry_after is not None or retry.reason is Reason.THROTTLED
+        ):
             reason = Reason.RETRY_AFTER if retry.is_as_asked else Reason.BACKOFF
             asked = retry.retry_after if retry.is_as_asked else None
-            is_reset = failed.outcome.is_reset
-            own = OwnWait(failed.at + retry.delay, reason, asked, is_reset)
-        else:
+            own = OwnWait(failed.at + retry.delay, reason, asked, failed.outcome.is_reset)
+        elif retry is not None:
             stop = self._wait_for_outage(failed, retry, number, waiter)
             if stop is not None:
                 return stop

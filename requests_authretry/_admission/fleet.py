@@ -7,7 +7,6 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._core import rate_limit, shared_pace, shared_slots
-from .._core.pace import FIRST_RATE
 from .store_operations import StoreOperations
 
 if TYPE_CHECKING:
@@ -99,8 +98,7 @@ class Fleet:
             self._join_if_passing(queue)
         elif self._has_texts and self.is_shared(queue):
             pace = shared_pace.with_others(before, queue.state.pace, queue.supply.share)
-            # A success ends a row of refusals, even if others are still to hear of the pace.
-            queue.state = queue.state._replace(pace=pace._replace(in_vain=0))
+            queue.state = queue.state._replace(pace=pace)
 
     def on_refused(
         self, scope: Scope, queue: RateLimitQueue, before: Pace, began: float, now: float
@@ -128,8 +126,6 @@ class Fleet:
         pace = queue.state.pace
         if pace is before:
             pace = shared_pace.still_refused(pace, began, queue.supply.share)
-            if began > pace.changed and not pace.is_searching:
-                pace = pace._replace(in_vain=pace.in_vain + 1)
         elif before.rate == inf:
             pace = shared_pace.settling(pace, now)
         elif shared_pace.is_first_of_search(before, pace):
@@ -141,21 +137,18 @@ class Fleet:
     @staticmethod
     def _leave(queue: RateLimitQueue) -> None:
         """Share no slots, and keep the part of the pace that this process had."""
-        pace = queue.state.pace
         queue.is_alone = True
         queue.supply = queue.supply._replace(batches=())
-        queue.state = queue.state._replace(pace=pace._replace(rate=pace.rate * queue.supply.share))
+        pace = shared_pace.alone(queue.state.pace, queue.supply.share)
+        queue.state = queue.state._replace(pace=pace)
 
     @staticmethod
     def _join_if_passing(queue: RateLimitQueue) -> None:
         """Share slots again if enough passes, at the pace of which this process has its part."""
-        pace, share = queue.state.pace, queue.supply.share
-        if pace.passes_nothing or (pace.is_slow_start and pace.rate < FIRST_RATE * share):
-            return
-        queue.is_alone = False
-        most = max(FIRST_RATE, pace.rate) if pace.is_searching else inf
-        pace = pace._replace(rate=min(pace.rate / share, most), spent=pace.spent * share)
-        queue.state = queue.state._replace(pace=pace)
+        pace = shared_pace.joined(queue.state.pace, queue.supply.share)
+        if pace is not None:
+            queue.is_alone = False
+            queue.state = queue.state._replace(pace=pace)
 
     def _told(self, scope: Scope, queue: RateLimitQueue, pace: Pace, now: float) -> Pace:
         queue.heard = self._untold[scope] = shared_pace.text_of(pace, token_hex(4))

@@ -82,7 +82,7 @@ class SharedLimits:
         self._lock = ForkSafeLock(self._forget_thread)
         self._worker: Thread | None = None
         self._is_due = False
-        self._is_mute_until = -inf  # the store keeps no pace until then
+        self._mute_until = -inf  # the store keeps no pace until then
         self._to_look_up: dict[Scope, None] = {}
         if store is not None:
             self._plan_next_look()
@@ -234,7 +234,7 @@ class SharedLimits:
     def _hear_pace(self, scope: Scope) -> None:
         """Adopt the pace that another process has found."""
         now = self._clock.monotonic()
-        if now >= self._is_mute_until and self.limiter.fleet.may_hear(now):
+        if now >= self._mute_until and self.limiter.fleet.may_hear(now):
             hear = methodcaller("keep", scope.key_of("pace"), "", 0.0)
             self.limiter.on_heard(scope, self._ask_store("pace", "keep", hear))
 
@@ -285,7 +285,7 @@ class SharedLimits:
                 warn_of_store(self._store, doing, error)
             self._tell_failure(what, doing, type(error).__name__)
             if doing == "keep":  # it is asked as often as for slots, and each time is a warning
-                self._is_mute_until = self._clock.monotonic() + AWAY_SECONDS
+                self._mute_until = self._clock.monotonic() + AWAY_SECONDS
             return None
 
     def _tell_failure(self, what: str, doing: str, name: str) -> None:

@@ -26,7 +26,7 @@ class StoreOperations:
     def begin(self, operation: Operation, now: float) -> bool:
         """Count one more operation; False if it is too many and has to be left for later."""
         with self._lock:
-            is_free = self._is_free(operation, now)
+            is_free = not self._waits(operation, now)
             if is_free:
                 self._recent.append((now, operation))
         return is_free
@@ -34,14 +34,12 @@ class StoreOperations:
     def opens_at(self, operation: Operation, now: float) -> float:
         """Return when one more operation may be begun."""
         with self._lock:
-            recent = list(self._recent)
-        recent = [each for each in recent if each[0] > now - _SECONDS]
+            return max([now, *self._waits(operation, now)])
+
+    def _waits(self, operation: Operation, now: float) -> list[float]:
+        """Return when fewer operations of the kind, and of all kinds, count; [] if few do."""
+        recent = [(at, kind) for at, kind in self._recent if at > now - _SECONDS]
         alike = [at for at, kind in recent if kind == operation]
         every = [at for at, _ in recent]
-        fulls = ((alike, MOST[operation]), (every, max(MOST.values())))
-        ends = [times[-most] + _SECONDS for times, most in fulls if len(times) >= most]
-        return max([now, *ends])
-
-    def _is_free(self, operation: Operation, now: float) -> bool:
-        recent = [kind for at, kind in self._recent if at > now - _SECONDS]
-        return len(recent) < max(MOST.values()) and recent.count(operation) < MOST[operation]
+        counted = ((alike, MOST[operation]), (every, max(MOST.values())))
+        return [times[-most] + _SECONDS for times, most in counted if len(times) >= most]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import MISSING, fields
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -59,16 +58,6 @@ def shown(value: Any) -> str:
         return repr(value)
     name = value.__name__ if isinstance(value, _FUNCTIONS) else type(value).__name__
     return f"<{name.strip('<>')}>"
-
-
-def without_secrets(url: str) -> str:
-    """Return a URL, or the beginning of one, without its user, query and fragment."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "(unreadable URL)"
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}" if parts.scheme else parts.path
 
 
 def _members(values: Sequence[Any]) -> str:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from .bounds import URL, WORDS
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_UNREADABLE = "(unreadable URL)"
 # Stricter than any URL parser: a URL in which two parsers could read two hosts has no origin.
 _VISIBLE = re.compile(r"[!-~]*")
 _HOST_AND_PORT = re.compile(
@@ -100,10 +101,20 @@ def redacted(url: str | None) -> str:
 
     The text is cut at `WORDS` characters, because a redirect may name a long URL.
     """
+    scheme, host, path = _shown_parts(url or "")
+    return f"{scheme}://{host}{path}"[:WORDS] if host else _UNREADABLE
+
+
+def redacted_prefix(prefix: str) -> str:
+    """Return the beginning of a URL in the same way; it may end before the host."""
+    scheme, host, path = _shown_parts(prefix)
+    return f"{scheme}://{host}{path}" if scheme else path
+
+
+def _shown_parts(url: str) -> tuple[str, str, str]:
+    """Return the parts of a URL that hold no secret: scheme, host and path."""
     try:
-        parts = urlsplit(url or "")
-        host = parts.netloc.rpartition("@")[2]
+        parts = urlsplit(url)
     except ValueError:
-        return "(unreadable URL)"
-    shown = f"{parts.scheme}://{host}{parts.path}" if host else "(unreadable URL)"
-    return shown[:WORDS]
+        return "", "", _UNREADABLE
+    return parts.scheme, parts.netloc.rpartition("@")[2], parts.path

@@ -130,7 +130,10 @@ def still_refused(pace: Pace, began: float, share: float) -> Pace:
     if pace.is_searching or began < pace.changed - SETTLING_SECONDS:
         return pace
     sent = pace.allowed * share * SETTLING_SECONDS
-    return pace._replace(rate=max(pace.rate * (1 - STEEPNESS / max(sent, 2.0)), LEAST_RATE))
+    return pace._replace(
+        rate=max(pace.rate * (1 - STEEPNESS / max(sent, 2.0)), LEAST_RATE),
+        in_vain=pace.in_vain + (began > pace.changed),
+    )
 
 
 def with_others(before: Pace, after: Pace, share: float) -> Pace:
@@ -142,7 +145,8 @@ def with_others(before: Pace, after: Pace, share: float) -> Pace:
         share: The part of all requests that this process sends.
     """
     if after is before:
-        return after
+        # A success ends a row of refusals, even if others are still to hear of the pace.
+        return after._replace(in_vain=0)
     if after.is_searching and not before.is_searching:
         return after
     if before.is_slow_start:  # the other processes have as many successes, and do not hear of them
@@ -157,3 +161,24 @@ def with_others(before: Pace, after: Pace, share: float) -> Pace:
         passed=after.passed + others,
         spent=after.spent + others / after.allowed,
     )
+
+
+def alone(pace: Pace, share: float) -> Pace:
+    """Return the part of a pace that a process keeps which shares no slots any more."""
+    return pace._replace(rate=pace.rate * share)
+
+
+def joined(pace: Pace, share: float) -> Pace | None:
+    """Return the pace of which a process has its part, if enough passes to share slots again.
+
+    Args:
+        pace: The pace of the process by itself.
+        share: The part of all requests that it sends.
+
+    Returns:
+        None if too little passes yet: less than its part of the first pace.
+    """
+    if pace.passes_nothing or (pace.is_slow_start and pace.rate < FIRST_RATE * share):
+        return None
+    most = max(FIRST_RATE, pace.rate) if pace.is_searching else inf
+    return pace._replace(rate=min(pace.rate / share, most), spent=pace.spent * share)

@@ -10,7 +10,7 @@ from requests.adapters import HTTPAdapter
 
 from .._call.adapter import AuthRetryAdapter
 from .._core.arguments import checks_call
-from .._core.display import without_secrets
+from .._core.origin import redacted_prefix
 from .._core.validation import instance, refuse
 from .._errors import ConfigurationError
 from .._misplaced import session_fault, settings_fault
@@ -109,7 +109,7 @@ class Mounted(AbstractContextManager["Mounted"]):
             self._put, self._quieted = {}, []
 
     def __repr__(self) -> str:
-        places = ", ".join(map(without_secrets, self._put))
+        places = ", ".join(map(redacted_prefix, self._put))
         where = f"on {type(self._session).__name__} for {places}" if places else "(unmounted)"
         return f"<Mounted {where}: {self._settings!r}>"
 
@@ -129,7 +129,7 @@ def _places(session: requests.Session, prefix: str | None) -> list[tuple[str, Ba
     serving = (one for key, one in items if prefix.lower().startswith(key.lower()))
     adapter = next(serving, None)
     if adapter is None:
-        fault = f"the session has no adapter for {without_secrets(prefix)!r}"
+        fault = f"the session has no adapter for {redacted_prefix(prefix)!r}"
         raise ConfigurationError("mount", [f"{fault}: write prefix='https://api.example.com/'"])
     return [(prefix, adapter)]
 

@@ -12,9 +12,11 @@ from requests_authretry._core.pace import FIRST_RATE, LEAST_RATE, NO_PACE, Pace
 from requests_authretry._core.shared_pace import (
     Told,
     adopted,
+    alone,
     end_of_search,
     is_first_of_search,
     is_measured,
+    joined,
     settling,
     still_refused,
     text_of,
@@ -124,6 +126,23 @@ def test_refusals_lower_a_pace_that_others_are_to_hear_of() -> None:
     assert still_refused(pace, 6.9, 0.01).rate == pytest.approx(20.0 * 0.85)
 
 
+def test_refusals_of_requests_that_left_at_the_new_pace_are_counted() -> None:
+    """Many in a row say that nothing passes; those that left earlier do not."""
+    pace = settling(MEASURED._replace(changed=7.0), 7.0)
+    assert [still_refused(pace, began, 0.5).in_vain for began in (6.9, 7.1)] == [0, 1]
+
+
+def test_a_process_takes_its_part_of_the_pace_along_and_brings_it_back() -> None:
+    """A quarter of 40 a second is 10, and four times that is 40 again."""
+    left = alone(MEASURED._replace(rate=40.0), 0.25)
+    back = joined(left, 0.25)
+    assert left.rate == 10.0
+    assert back is not None
+    assert back.rate == 40.0
+    assert joined(SEARCHING._replace(rate=6.0), 0.25) is None
+    assert joined(SEARCHING._replace(in_vain=2), 0.25) is None
+
+
 def test_a_pace_has_a_least_rate() -> None:
     """However often requests are refused."""
     pace = MEASURED._replace(rate=LEAST_RATE)
@@ -164,7 +183,8 @@ def test_a_success_that_raises_nothing_counts_for_no_others() -> None:
     """As where requests are sent more slowly than the pace allows, or left too early."""
     after = MEASURED._replace(passed=11.0)
     assert with_others(MEASURED, after, 0.25).passed == 11.0
-    assert with_others(MEASURED, MEASURED, 0.25) is MEASURED
+    row = MEASURED._replace(in_vain=3)
+    assert with_others(row, row, 0.25) == MEASURED
 
 
 @pytest.mark.parametrize(("caution", "rate"), [(1.0, 26.6), (0.5, 28.2), (0.1, 29.0)])
