@@ -207,7 +207,8 @@ class Settings(_BesidesFields, CopiedAsItself):
 
     def __repr__(self) -> str:
         """Show whether there is a token, and what else differs from the defaults; no secret."""
-        token = "<set>" if isinstance(self.token, Token) else shown(self.token)
+        # A text is still there while the settings are being made.
+        token = "<set>" if isinstance(self.token, (str, Token)) else shown(self.token)
         others = (each for each in differences(self) if not each.startswith("token="))
         return f"{type(self).__name__}({', '.join([f'token={token}', *others])})"
 

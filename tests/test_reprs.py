@@ -304,6 +304,13 @@ def test_what_is_being_made_is_shown() -> None:
     assert repr(object.__new__(Settings)) == "Settings(token=None)"
 
 
+def test_a_token_that_is_still_a_text_is_not_shown() -> None:
+    """As a reporter of exceptions may meet it, before the settings have made a `Token` of it."""
+    being_made = object.__new__(Settings)
+    object.__setattr__(being_made, "token", SECRET)
+    assert repr(being_made) == "Settings(token=<set>)"
+
+
 @pytest.mark.parametrize(
     ("url", "text"),
     [
