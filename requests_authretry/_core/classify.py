@@ -1,0 +1,126 @@
+"""What an answer means, where its status alone does not say it: `Answer` and `Verdict`."""
+
+from __future__ import annotations
+
+import enum
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from .display import ShownByDifference
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+MOST_BODY_BYTES: Final = 65_536
+"""The bytes of a body that a classifier sees at most."""
+
+
+class Meaning(enum.Enum):
+    """What an answer means for the call, whatever its status is."""
+
+    OK = "ok"
+    """A success: the answer is handed out, and counts as a success everywhere."""
+
+    FINAL = "final"
+    """A failure that another attempt cannot cure."""
+
+    TRANSIENT = "transient"
+    """A failure that may pass; the request may have been processed."""
+
+    THROTTLED = "throttled"
+    """A refusal: requests come too fast, and this one was not processed."""
+
+    TOKEN_EXPIRED = "token expired"  # noqa: S105 (a word)
+    """The credential is refused, as by a 401; the request was not processed."""
+
+    PENDING = "pending"
+    """The result is not there yet: ask again, at the server's pace."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Verdict(ShownByDifference):
+    """What an answer means. Made by its class methods; immutable and safe to share.
+
+    Attributes:
+        meaning: What the answer means for the call.
+        retry_after: Seconds to wait before the next request; None: what the headers of the answer
+            say, else the backoff.
+        scope: The name of the limit that refused the request, as a server names its policies; None:
+            what the headers say, else the endpoint.
+        not_processed: Whether the request was not processed, so that any method may be sent again.
+        by: Who gave the verdict, for people; "" until the library has written it down.
+    """
+
+    meaning: Meaning
+    retry_after: float | None = None
+    scope: str | None = None
+    not_processed: bool = False
+    by: str = ""
+
+    @classmethod
+    def ok(cls) -> Verdict:
+        """Return the verdict of a success."""
+        return cls(Meaning.OK)
+
+    @classmethod
+    def final(cls) -> Verdict:
+        """Return the verdict of a failure that no other attempt can cure."""
+        return cls(Meaning.FINAL)
+
+    @classmethod
+    def transient(cls) -> Verdict:
+        """Return the verdict of a failure that may pass, as a 503 is."""
+        return cls(Meaning.TRANSIENT)
+
+    @classmethod
+    def throttled(cls, retry_after: float | None = None, scope: str | None = None) -> Verdict:
+        """Return the verdict of a refusal, as a 429 is; it starts a cool-down of its scope."""
+        return cls(Meaning.THROTTLED, retry_after, scope, not_processed=True)
+
+    @classmethod
+    def token_expired(cls) -> Verdict:
+        """Return the verdict of a refused credential, as a 401 is."""
+        return cls(Meaning.TOKEN_EXPIRED, not_processed=True)
+
+    @classmethod
+    def pending(cls, retry_after: float | None = None) -> Verdict:
+        """Return the verdict of a result that is not there yet: GET and HEAD ask again."""
+        return cls(Meaning.PENDING, retry_after)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a classifier sees of an answer. Immutable.
+
+    Attributes:
+        method: The method of the request, in upper case.
+        url: The URL of the request.
+        status: The status code.
+        headers: The header fields; names are looked up in any case.
+        body: The first 64 KB of the body, decoded as its ``Content-Encoding`` says; None where the
+            caller streams, or where the body cannot be read or decoded.
+    """
+
+    method: str
+    url: str
+    status: int
+    headers: Mapping[str, str]
+    body: bytes | None
+
+    @property
+    def text(self) -> str:
+        """The body as UTF-8, with a mark for each byte that is none; "" without a body."""
+        return "" if self.body is None else self.body.decode("utf-8", "replace")
+
+    def json(self) -> Any:
+        """Return the body as JSON; None if it is no JSON, or was longer than 64 KB."""
+        try:
+            return json.loads(self.body or b"")
+        except (ValueError, RecursionError):
+            return None
+
+
+if TYPE_CHECKING:
+    Classifier = Callable[[Answer], Verdict | None]
+    """What says what an answer means; None: as usual."""
