@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from dataclasses import fields
 from functools import wraps
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 from weakref import WeakKeyDictionary
 
 from ._clock import SystemClock
@@ -85,6 +85,7 @@ class Changes(TypedDict, total=False):
     listeners: Collection[Listener]
     allow_http: bool
     adopt: bool | Collection[str]
+    challenge: Literal["scheme", "any"]
     observe: bool
     clock: Clock
 

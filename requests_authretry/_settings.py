@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, fields
 from inspect import signature
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from requests.auth import AuthBase
 
@@ -19,12 +19,14 @@ from ._core.origin import parse_origin
 from ._core.quota import RetryQuota
 from ._core.retry import RetryPolicy
 from ._core.token import Token
+from ._core.unauthorized import ANY, SCHEME
 from ._core.validation import (
     ConfigurationError,
     collection,
     flag,
     gathered,
     instance,
+    quoted,
     refuse,
     seconds,
 )
@@ -123,6 +125,9 @@ class Settings(_BesidesFields, CopiedAsItself):
             set becomes the first token, and is replaced once it is refused; ``"retries"``, the
             ``max_retries`` of a mounted adapter becomes the policy for requests through it. True:
             both.
+        challenge: Which 401 refuses the token: ``"scheme"``, one that has no challenge, or one for
+            the scheme of the token (RFC 9110 section 11.6.1); ``"any"``, also one that names only
+            other schemes, as those of ServiceNow and Django REST framework may.
         observe: Whether to change nothing: each call goes out as it would without this library,
             and `explain`, listeners and log tell what would have been done. For a first look at an
             old code base.
@@ -145,6 +150,7 @@ class Settings(_BesidesFields, CopiedAsItself):
     listeners: Collection[Listener] = ()
     allow_http: bool = False
     adopt: bool | Collection[str] = False
+    challenge: Literal["scheme", "any"] = "scheme"
     observe: bool = False
     sites: Collection[Settings] = ()
     clock: Clock = field(default_factory=SystemClock)
@@ -242,6 +248,7 @@ def _faults(given: Any) -> Iterable[str | None]:
         yield "listeners must all be callable: write the functions themselves, as [print]"
     yield adopt_fault(given.adopt, has_token=given.token is not None)
     yield flag("allow_http", given.allow_http)
+    yield _challenge_fault(given.challenge)
     yield flag("observe", given.observe)
     if isinstance(given.limits, RateLimits):
         yield from _limits_faults(given.limits)
@@ -284,6 +291,13 @@ def _call_fault(fetch: Callable[..., object], *, is_source: bool) -> str | None:
             return "token has a fetch that takes no context: write def fetch(self, context)"
         return "token is a function that needs arguments: give one that is called without any"
     return None
+
+
+def _challenge_fault(challenge: object) -> str | None:
+    ways = f"'{SCHEME}' or '{ANY}'"
+    if not isinstance(challenge, str):
+        return f"challenge must be {ways}, not {type(challenge).__name__}"
+    return None if challenge in {SCHEME, ANY} else f"challenge must be {ways}: {quoted(challenge)}"
 
 
 def _site_faults(sites: tuple[object, ...]) -> Iterable[str]:

@@ -336,6 +336,8 @@ class AttemptLog:
         if decision.reason is Reason.OTHER_ORIGIN:
             origins = ", ".join(self.settings.origins)
             return f"{Origin.of(url)} is none of the origins {origins}"
+        if decision.reason is Reason.OTHER_SCHEME:
+            return 'Settings(challenge="any") renews the token all the same'
         if self.block_end == inf:
             return ""
         patience = self.settings.retry.max_retry_after

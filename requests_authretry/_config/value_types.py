@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .._core.backoff import Jitter
+from .._core.unauthorized import ANY, SCHEME
 from .._core.validation import is_finite, is_text, nearest
 
 if TYPE_CHECKING:
@@ -102,6 +103,9 @@ WORDS_BY_NAME = Kind(
 JITTER = Kind(
     " or ".join(f'"{jitter}"' for jitter in _JITTERS), lambda value: value in _JITTERS, made=Jitter
 )
+CHALLENGE = Kind(
+    " or ".join(f'"{word}"' for word in (SCHEME, ANY)), lambda value: value in [SCHEME, ANY]
+)
 TIMEOUT = Kind(
     "a number of seconds or an array of two, [connect, read]",
     lambda value: is_finite(value) or (_is_array(value, is_finite) and len(value) == 2),  # noqa: PLR2004 (connect, read)
@@ -131,6 +135,7 @@ BY_ANNOTATION: Mapping[str, Kind] = {
     "Collection[int]": STATUSES,
     "Collection[str]": TEXTS,
     "Jitter": JITTER,
+    "Literal['scheme', 'any']": CHALLENGE,
     "Timeout | None": TIMEOUT,
 }
 """The kind of a field, by its annotation: our records write each type in one way."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from .records import Reason
 
@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
     from .challenge import Challenge
     from .token import Token
+
+SCHEME: Final = "scheme"
+ANY: Final = "any"
+"""The words of the setting `challenge`: which schemes a 401 may name that refuses our token."""
 
 _HOPELESS = {
     "insufficient_scope": Reason.INSUFFICIENT_SCOPE,  # RFC 6750 section 3.1
@@ -37,6 +41,7 @@ class Refused:
         fetched: Whether one of these replays had a token that was fetched for it.
         replayable: Whether the body can be sent again.
         has_nonce: Whether the server gave a nonce that the proof did not have (RFC 9449 section 9).
+        any_challenge: Whether a 401 refuses the token whatever schemes it names.
     """
 
     challenges: Sequence[Challenge]
@@ -46,6 +51,7 @@ class Refused:
     fetched: bool
     replayable: bool
     has_nonce: bool = False
+    any_challenge: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +104,7 @@ def decide_on_401(  # noqa: PLR0911 (one return a row)
         return Replay(Reason.NONCE) if refused.has_nonce else Decline(Reason.PROOF_REFUSED, ours)
     if has_replayed(refused.replays, fetched=refused.fetched):
         return Decline(Reason.ANSWERED)
-    if ours is None and refused.challenges:
+    if ours is None and refused.challenges and not refused.any_challenge:
         return Decline(Reason.OTHER_SCHEME, refused.challenges[0])
     # A missing challenge, or one without an error, counts as an expired token.
     hopeless = _HOPELESS.get(ours.error or "") if ours else None

@@ -10,7 +10,16 @@ import pytest
 import requests
 from requests.auth import HTTPBasicAuth, HTTPDigestAuth
 
-from requests_authretry import AuthRetryError, Reason, RefreshDeclined, Token, attempts
+from requests_authretry import (
+    AuthRetryError,
+    ConfigurationError,
+    Reason,
+    RefreshDeclined,
+    Settings,
+    Token,
+    attempts,
+    explain,
+)
 from requests_authretry._call.credentials import (
     Credentials,
     has_own_authorization,
@@ -280,6 +289,32 @@ def test_another_scheme_stands_before_the_token() -> None:
     assert ours.get().status_code == 401
     assert ours.carried == ["token abc"]
     assert [event.reason for event in ours.told(RefreshDeclined)] == [Reason.OTHER_SCHEME]
+
+
+FOREIGN = ['BASIC realm="Service-now"', "Token", "Negotiate", 'Basic realm="a", NTLM', "?"]
+
+
+@pytest.mark.parametrize("challenge", FOREIGN)
+def test_any_challenge_may_refuse_the_token(challenge: str) -> None:
+    """With the setting, a 401 that names other schemes renews the token, once."""
+    script = [(401, {"WWW-Authenticate": challenge})] * 3
+    ours = rig(*script, token=Source("old", "new"), challenge="any")
+    assert ours.get().status_code == 401
+    assert ours.carried == ["Bearer old", "Bearer new"]
+    assert [event.reason for event in ours.told(RefreshDeclined)] == [Reason.ANSWERED]
+
+
+def test_explain_names_the_setting_for_other_schemes() -> None:
+    """The reason why a 401 is handed out comes with the setting that renews all the same."""
+    response = rig((401, {"WWW-Authenticate": "Token"})).get()
+    assert 'other schemes: Settings(challenge="any") renews' in str(explain(response))
+
+
+@pytest.mark.parametrize("wrong", ["all", "", None, True, ["any"]])
+def test_the_setting_takes_two_words(wrong: Any) -> None:
+    """Anything else is refused when the settings are made, with both words."""
+    with pytest.raises(ConfigurationError, match="challenge must be 'scheme' or 'any'"):
+        Settings(challenge=wrong)
 
 
 def test_a_replay_survives_what_a_first_send_does() -> None:

@@ -43,6 +43,7 @@ class Case:
     fetched: bool = False
     replayable: bool = True
     has_nonce: bool = False
+    any_challenge: bool = False
 
     def verdict(self) -> Refresh | Replay | Decline:
         """Return the decision of `answer`."""
@@ -56,6 +57,7 @@ class Case:
                 self.fetched,
                 self.replayable,
                 self.has_nonce,
+                self.any_challenge,
             )
         )
 
@@ -110,6 +112,18 @@ VERDICTS: dict[str, tuple[Case, Refresh | Replay | Decline]] = {
     "an error of another scheme is not ours": (
         Case(challenge=PROOF),
         Decline(Reason.OTHER_SCHEME, told(PROOF)),
+    ),
+    "other schemes do not count": (
+        Case(challenge=f"Basic, {FOREIGN}", any_challenge=True),
+        Refresh(resend=True),
+    ),
+    "other schemes do not count, but an error for ours does": (
+        Case(challenge=f"Basic, {NARROW}", any_challenge=True),
+        Decline(Reason.INSUFFICIENT_SCOPE, told(NARROW)),
+    ),
+    "other schemes do not count, and once is enough": (
+        Case(challenge=FOREIGN, fetched=True, any_challenge=True),
+        Decline(Reason.ANSWERED),
     ),
     # insufficient_scope, invalid_request, step-up
     "scope": (Case(challenge=NARROW), Decline(Reason.INSUFFICIENT_SCOPE, told(NARROW))),
