@@ -18,6 +18,7 @@ from ._core.backoff import Backoff, Jitter
 from ._core.challenge import Challenge, StepUp
 from ._core.declared import Rate
 from ._core.headers.rate_limit_fields import RateLimits
+from ._core.placement import Cookie, Header, Query
 from ._core.quota import RetryQuota
 from ._core.records import Attempt, Reason, Wait
 from ._core.retry import RetryPolicy
@@ -59,12 +60,14 @@ __all__ = [
     "Challenge",
     "Clock",
     "ConfigurationError",
+    "Cookie",
     "CoolingDown",
     "Event",
     "Explanation",
     "FetchContext",
     "FileStore",
     "GaveUp",
+    "Header",
     "Installed",
     "Jitter",
     "KnownLimit",
@@ -73,6 +76,7 @@ __all__ = [
     "MemoryStore",
     "Mounted",
     "Observed",
+    "Query",
     "Rate",
     "RateLimits",
     "Reason",

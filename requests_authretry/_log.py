@@ -6,6 +6,7 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
+from ._core.placement import without_values
 from ._warnings import warn_once
 
 if TYPE_CHECKING:
@@ -51,6 +52,34 @@ class ShownOnStderr(Handler):
         """Write a record, unless another handler shows it."""
         if not _is_shown(record):
             super().emit(record)
+
+
+class _WithoutParameters(logging.Filter):
+    """Hides the values of some parameters in the URLs that urllib3 writes into its log.
+
+    Attributes:
+        names: The names of these parameters.
+    """
+
+    names: frozenset[str] = frozenset()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Hide them in a record, and let the record pass."""
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                without_values(part, self.names) if isinstance(part, str) else part
+                for part in record.args
+            )
+        return True
+
+
+_hiding = _WithoutParameters()
+
+
+def hide_parameter(name: str) -> None:
+    """Have urllib3 log no value of a parameter that carries a token."""
+    _hiding.names |= {name}
+    logging.getLogger("urllib3.connectionpool").addFilter(_hiding)
 
 
 def level_of(word: str) -> int | None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ._core.headers.rate_limit_fields import RateLimits
+    from ._core.placement import Placement
     from ._core.quota import RetryQuota
     from ._core.retry import RetryPolicy
     from ._events import Listener
@@ -76,6 +77,7 @@ class Changes(TypedDict, total=False):
 
     token: TokenLike | None
     origins: Collection[str]
+    token_in: Placement | None
     retry: RetryPolicy
     limits: RateLimits
     quota: RetryQuota

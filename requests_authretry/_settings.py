@@ -16,6 +16,7 @@ from ._core.copying import CopiedAsItself
 from ._core.display import differences, shown
 from ._core.headers.rate_limit_fields import RateLimits
 from ._core.origin import parse_origin
+from ._core.placement import Cookie, Header, Placement, Query
 from ._core.quota import RetryQuota
 from ._core.retry import RetryPolicy
 from ._core.token import Token
@@ -109,6 +110,9 @@ class Settings(_BesidesFields, CopiedAsItself):
             these, or a `TokenSource`. A function or source is asked when there is no token yet,
             shortly before the token expires, and when the server refuses it.
         origins: Where credentials may go: ``scheme://host[:port]``, compared exactly.
+        token_in: Where in a request the token goes: a `Header`, a `Query` or a `Cookie`; None:
+            ``Authorization``, with the scheme of the token. Elsewhere a 401 refuses the token
+            whatever schemes it names.
         retry: When a request is sent again, see `RetryPolicy`.
         limits: How to keep the rate limits of servers, see `RateLimits`.
         quota: What retries may cost, see `RetryQuota`.
@@ -141,6 +145,7 @@ class Settings(_BesidesFields, CopiedAsItself):
 
     token: TokenLike | None = None
     origins: Collection[str] = ()
+    token_in: Placement | None = None
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     limits: RateLimits = field(default_factory=RateLimits)
     quota: RetryQuota = field(default_factory=RetryQuota)
@@ -230,6 +235,7 @@ class Settings(_BesidesFields, CopiedAsItself):
 
 def _faults(given: Any) -> Iterable[str | None]:
     yield _token_fault(given.token)
+    yield _placement_fault(given.token_in, given.token)
     for part, record in PARTS.items():
         yield instance(part, getattr(given, part), record, _WAYS[part])
     for name in ("token", "store", "auth"):
@@ -278,6 +284,17 @@ def _token_fault(token: object) -> str | None:
     if not isinstance(getattr(token, "store_key", ""), str):
         return "token has a store_key that is no str"
     return _call_fault(fetch, is_source=fetch is not token)
+
+
+def _placement_fault(token_in: object, token: object) -> str | None:
+    if token_in is None:
+        return None
+    if not isinstance(token_in, (Header, Query, Cookie)):
+        ways = "Header('X-Auth-Token'), Query('api_key') or Cookie('session')"
+        return f"token_in must be {ways}, not {type(token_in).__name__}"
+    if getattr(token, "prover", None) is not None:
+        return "token_in: a token with a proof goes to Authorization (RFC 9449 section 7.1)"
+    return None
 
 
 def _call_fault(fetch: Callable[..., object], *, is_source: bool) -> str | None:

@@ -14,7 +14,10 @@ from ._admission.shared_limits import SharedLimits
 from ._clock import random_of
 from ._core.identity import name_of
 from ._core.origin import Origin
+from ._core.placement import Query
 from ._core.retry import DefaultDeadline
+from ._core.unauthorized import ANY
+from ._log import hide_parameter
 from ._tokens.manager import TokenManager
 
 if TYPE_CHECKING:
@@ -39,11 +42,13 @@ class SharedState:
         ends_reads: Whether the user set that deadline, so that reads and writes end with it.
         has_credentials: Whether there are credentials at all.
         declares_limits: Whether there are declared limits, so that every attempt asks them.
+        any_challenge: Whether a 401 refuses the token whatever schemes it names.
         is_plain: Whether calls are sent without asking these, and are not only observed.
         changes_requests: Whether requests get a key, or have their bodies kept.
         origins: Where they may go.
         prefixes: The same, as most URLs that may carry them begin.
         is_on_loopback: Whether one of them is plain http, and safe only as it is on this machine.
+        token_in: Where in a request the token goes; None: into ``Authorization``.
         tokens: The current token and its renewal, None when the settings have no token.
         quotas: What retries may still cost.
         limit_headers: Names of the header fields that rate limits are read from, in lower case.
@@ -76,6 +81,10 @@ class SharedState:
             bool(settings.limits.rates) or settings.limits.concurrency is not None
         )
         self.is_plain = not (self.declares_limits or self.observes)
+        self.any_challenge = settings.challenge == ANY or settings.token_in is not None
+        if isinstance(settings.token_in, Query):
+            hide_parameter(settings.token_in.name)
+        self.token_in = settings.token_in
         self.auth = settings.auth
         self._signer = _name_of_signer(settings.auth)
         self.deadline_seconds = settings.retry.deadline

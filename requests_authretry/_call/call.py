@@ -19,6 +19,7 @@ from .attempt_log import AttemptLog
 from .credentials import Credentials, target_of
 from .declared import demand_of
 from .outgoing import Cookies
+from .placing import without_token
 from .request_body import Repeatable, has_key, is_rewound, lacks_key
 from .response_body import drain, forbids_retry, hand_out, read_body
 from .translate import (
@@ -204,8 +205,8 @@ class Call:
             status = response.status_code
             log.headers_received(request, status)
             response.request = request
-            if self.credentials.prover is not None:
-                self.credentials.learn_nonce(self.credentials.prover, request.url or "", response)
+            if self.credentials.on_answer is not None:
+                self.credentials.on_answer(request.url or "", response)
             if status < FIRST_ERROR:
                 self.learn(request, response, permit)
             elif status != UNAUTHORIZED or not self.credentials.may_replay:
@@ -222,7 +223,7 @@ class Call:
             elif status not in _UNREAD or not self._is_for_hooks(status):
                 read_body(response, clock, self.until)
         except BaseException as error:
-            failure = as_requests_error(error, request)
+            failure = as_requests_error(without_token(error, self.shared.token_in), request)
             if outgoing is None and (failure is None or isinstance(error, AuthRetryError)):
                 raise  # nothing was sent
             log.failed(request, failure or error)

@@ -5,18 +5,19 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from requests.auth import _basic_auth_str
-from requests.utils import get_netrc_auth, select_proxy
+from requests.utils import select_proxy
 
 from .._core.http import UNAUTHORIZED
 from .._core.identity import identity_of, name_of, with_certificate
 from .._core.origin import Origin, redacted
+from .._core.placement import Query
 from .._core.records import Reason
 from .._core.target import Target, origin_name, path_pattern
 from .._core.unauthorized import has_replayed
 from .._core.validation import ConfigurationError
 from .._errors import AuthRetryError
-from .outgoing import header_of, headers_of, with_header, with_own_headers
+from .outgoing import headers_of, with_own_headers
+from .placing import hide_in_answer, own_cookies, text_in, with_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +48,8 @@ class Credentials:
         replays: How often this call was replayed after a 401.
         fetched: Whether one of the replays had a token that was fetched for it.
         not_sent: Why the last attempt carried none of ours, if it carried none.
-        prover: What made the proof of the last attempt, None if it carried none.
+        on_answer: What looks at the answer, with the URL of the caller's request: it learns the
+            nonce for the next proof, or hides the token; None if nothing has to.
         has_nonce: Whether the last answer brought a nonce for the next proof.
     """
 
@@ -57,7 +59,7 @@ class Credentials:
     replays = 0
     fetched = False
     not_sent = Reason.NO_TOKEN
-    prover: Prover | None = None
+    on_answer: Callable[[str, Response], None] | None = None
     has_nonce = False
     _nonces = 0
 
@@ -85,7 +87,7 @@ class Credentials:
             AuthRetryError: A proxy would see the credential in the clear, or the session was closed
                 while the call waited for a token.
         """
-        self.sent = self.prover = None
+        self.sent = self.on_answer = None
         self.is_signed = False
         url, tokens = request.url or "", shared.tokens
         # The credential goes only to its origins. This is asked for each attempt and each redirect.
@@ -93,26 +95,24 @@ class Credentials:
         if not url.startswith(shared.prefixes) and Origin.of(url) not in shared.origins:
             self.not_sent = Reason.OTHER_ORIGIN
             return outgoing
-        if tokens is None:
-            if has_own_authorization(request):
-                self.not_sent = Reason.OWN_CREDENTIAL
-                return outgoing
-        else:
-            is_set = header_of(outgoing, "authorization") is not None
-            is_own = is_set and has_own_authorization(outgoing)
-            if is_own and not tokens.has_adopted(header_of(request, "authorization")):
-                self.not_sent = Reason.OWN_CREDENTIAL
-                return outgoing
+        place = shared.token_in
+        given = text_in(place, outgoing)
+        if given is not None and not (tokens and tokens.is_ours(given)):
+            self.not_sent = Reason.OWN_CREDENTIAL
+            return outgoing
+        if tokens is not None:
             token = tokens.current
             if token is None:
                 token = tokens.usable(deadline, partial(waiting, request))
             self.sent = token
-            outgoing = with_header(outgoing, "Authorization", token.authorization)
+            outgoing = with_token(outgoing, place, token)
             if tokens.prover is not None and token.scheme == _BOUND:
                 now = shared.clock.time()
                 proof = tokens.prover.proof(outgoing.method or "", url, token, now)
                 outgoing.headers["DPoP"] = proof
-                self.prover = tokens.prover
+                self.on_answer = partial(self.learn_nonce, tokens.prover)
+            if isinstance(place, Query):
+                self.on_answer = partial(hide_in_answer, place)
         if proxies and shared.is_on_loopback:
             refuse_proxy(url, proxies)
         if shared.auth is not None:
@@ -124,7 +124,7 @@ class Credentials:
 
     def detach(self) -> None:
         """Note that the next attempt carries no credential from the settings yet."""
-        self.sent = self.prover = None
+        self.sent = self.on_answer = None
         self.is_signed = False
 
     def count_replay(self, *, fetched: bool = False) -> None:
@@ -179,45 +179,17 @@ def _identity(shared: SharedState, request: PreparedRequest, certificate: Any) -
             raise ConfigurationError(
                 "RateLimits", [f"identity must return text or None, and returned {kind}"]
             )
-    given = header_of(request, "authorization")
-    tokens = shared.tokens
-    if (
-        shared.has_credentials
-        and Origin.of(request.url or "") in shared.origins
-        and (not has_own_authorization(request) or (tokens and tokens.has_adopted(given)))
-    ):
-        identity = shared.identity
-    else:
-        identity = identity_of(headers_of(request), _own_cookies(request), request.url or "")
+    identity, tokens = None, shared.tokens
+    if shared.has_credentials and Origin.of(request.url or "") in shared.origins:
+        given = text_in(shared.token_in, request)
+        if given is None or (tokens and tokens.is_ours(given)):
+            identity = shared.identity
+    if identity is None:
+        identity = identity_of(headers_of(request), own_cookies(request), request.url or "")
     if not certificate:
         return identity
     file = certificate[0] if isinstance(certificate, (tuple, list)) else certificate
     return with_certificate(identity, str(file))
-
-
-def _own_cookies(request: PreparedRequest) -> list[tuple[str, str]]:
-    """Return the cookies of a request, without those that answers have set."""
-    line = header_of(request, "cookie")
-    if line is None:
-        return []
-    text = line.decode("latin-1") if isinstance(line, bytes) else line
-    own, others = set[tuple[str, str]](), set[tuple[str, str]]()
-    for cookie in request._cookies or ():  # noqa: SLF001 (only the request keeps them)
-        # An answer's cookie has the host of its answer, or a domain that begins with a dot.
-        is_named = cookie.domain_specified and not cookie.domain.startswith(".")
-        is_own = is_named or not cookie.domain
-        (own if is_own else others).add((cookie.name, cookie.value or ""))
-    pairs = (part.strip().partition("=")[::2] for part in text.split(";"))
-    return [pair for pair in pairs if pair in own or pair not in others]
-
-
-def has_own_authorization(request: PreparedRequest) -> bool:
-    """Whether the caller set an Authorization header; one that requests took from netrc is none."""
-    given = header_of(request, "authorization")
-    if given is None:
-        return False
-    login = get_netrc_auth(request.url or "")
-    return login is None or given != _basic_auth_str(*login)
 
 
 def refuse_proxy(url: str, proxies: Proxies, owner: str = "Settings") -> None:

@@ -16,8 +16,7 @@ from .._core.http import FIRST_ERROR, FIRST_REDIRECT, UNAUTHORIZED
 from .._core.origin import Origin
 from .._core.records import Reason, Stop
 from .attempt_log import CALL
-from .credentials import has_own_authorization
-from .outgoing import header_of
+from .placing import text_in
 from .request_body import is_rewindable
 from .translate import as_requests_error, challenges_of, failure_of, outcome_of
 
@@ -162,8 +161,11 @@ def _about_401(call: Call, request: PreparedRequest, response: Response) -> Woul
         not_sent = Reason.NO_TOKEN
     elif Origin.of(request.url or "") not in call.shared.origins:
         not_sent = Reason.OTHER_ORIGIN
-    elif has_own_authorization(request):
+    elif (given := text_in(settings.token_in, request)) is not None:
         if settings.token is not None and adopts(settings.adopt, AUTHORIZATION):
-            sent = static_token(header_of(request, "authorization"))
+            place = settings.token_in
+            sent = static_token(given) if place is None else place.token_of(given)
         not_sent = Reason.OWN_CREDENTIAL if sent is None else None
-    return observed.after_401(challenges_of(response), sent, not_sent)
+    return observed.after_401(
+        challenges_of(response), sent, not_sent, any_challenge=call.shared.any_challenge
+    )

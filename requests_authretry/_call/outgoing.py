@@ -28,6 +28,13 @@ def with_header(request: PreparedRequest, name: str, value: str) -> PreparedRequ
     return _copy(request, headers)
 
 
+def with_url(request: PreparedRequest, url: str) -> PreparedRequest:
+    """Return a copy that goes to this URL."""
+    other = _copy(request, _stored(request))
+    other.url = url
+    return other
+
+
 def header_of(request: PreparedRequest, name: str) -> Any:
     """Return a header by its name in lower case, None if there is none."""
     given = _stored(request).get(name)

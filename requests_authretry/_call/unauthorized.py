@@ -10,7 +10,7 @@ from requests import RequestException
 
 from .._core.http import FORBIDDEN, UNAUTHORIZED
 from .._core.records import Reason, Stop
-from .._core.unauthorized import ANY, Decline, Refresh, Refused, Replay, decide_on_401, lacks
+from .._core.unauthorized import Decline, Refresh, Refused, Replay, decide_on_401, lacks
 from .._errors import AuthRetryError, RefreshFailed
 from .._protocols import FetchContext
 from .attempt_log import CALL
@@ -92,7 +92,7 @@ def _answer(
             fetched=credentials.fetched,
             replayable=call.is_rewound(response.request),
             has_nonce=credentials.has_nonce,
-            any_challenge=call.shared.settings.challenge == ANY,
+            any_challenge=call.shared.any_challenge,
         )
     )
     if call.waiters.is_closed and not isinstance(verdict, Decline):

@@ -7,15 +7,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .._core.backoff import Jitter
+from .._core.placement import Cookie, Header, Query
 from .._core.unauthorized import ANY, SCHEME
 from .._core.validation import is_finite, is_text, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from .._core.placement import Placement
+
 _FLAGS = {
     **dict.fromkeys(("true", "1", "yes", "on"), True),
     **dict.fromkeys(("false", "0", "no", "off"), False),
+}
+_PLACEMENTS: Mapping[str, Callable[..., Placement]] = {
+    "header": Header,
+    "query": Query,
+    "cookie": Cookie,
 }
 _JITTERS = [jitter.value for jitter in Jitter]
 _BARE = re.compile(r"[A-Za-z0-9_-]{1,80}")
@@ -67,6 +75,25 @@ def _one_or_two_numbers(text: str) -> Any:
     return numbers[0] if len(numbers) == 1 else numbers
 
 
+def _placement(table: Any) -> Placement | None:
+    """Return the placement that a table describes; None if it describes none."""
+    if not isinstance(table, dict):
+        return None
+    names = {**table}
+    value = {"value": names.pop("value")} if "header" in names and "value" in names else {}
+    try:
+        [(kind, name)] = names.items()
+        return _PLACEMENTS[kind](name, **value)
+    except (KeyError, ValueError):  # `ConfigurationError` is a ValueError
+        return None
+
+
+def _placement_in_text(text: str) -> dict[str, str]:
+    kind, _, rest = text.partition(":")
+    name, mark, value = rest.partition(":")
+    return {kind: name, **({"value": value} if mark else {})}
+
+
 def _rates(text: str) -> list[dict[str, float]]:
     pairs = (word.split("/") for word in _words(text))
     return [{"limit": float(limit), "per": float(per)} for limit, per in pairs]
@@ -103,6 +130,15 @@ WORDS_BY_NAME = Kind(
 JITTER = Kind(
     " or ".join(f'"{jitter}"' for jitter in _JITTERS), lambda value: value in _JITTERS, made=Jitter
 )
+PLACEMENT = Kind(
+    'a table: {header = "X-Auth-Token"}, {header = "Authorization", value = "Token {token}"}, '
+    '{query = "api_key"} or {cookie = "session"}',
+    lambda value: _placement(value) is not None,
+    read=_placement_in_text,
+    made=_placement,
+    in_text="header:X-Auth-Token, header:Authorization:Token {token}, query:api_key or "
+    "cookie:session",
+)
 CHALLENGE = Kind(
     " or ".join(f'"{word}"' for word in (SCHEME, ANY)), lambda value: value in [SCHEME, ANY]
 )
@@ -135,6 +171,7 @@ BY_ANNOTATION: Mapping[str, Kind] = {
     "Collection[int]": STATUSES,
     "Collection[str]": TEXTS,
     "Jitter": JITTER,
+    "Placement | None": PLACEMENT,
     "Literal['scheme', 'any']": CHALLENGE,
     "Timeout | None": TIMEOUT,
 }

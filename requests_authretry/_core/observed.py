@@ -98,7 +98,11 @@ def after(decision: Retry | Stop, *, is_down: bool) -> Would | None:
 
 
 def after_401(
-    challenges: Sequence[Challenge], sent: Token | None, not_sent: Reason | None
+    challenges: Sequence[Challenge],
+    sent: Token | None,
+    not_sent: Reason | None,
+    *,
+    any_challenge: bool = False,
 ) -> Would:
     """Return what would have been done about a 401.
 
@@ -107,12 +111,21 @@ def after_401(
         sent: The token that the request carried, and that the settings adopt; None if there is
             none.
         not_sent: Why the settings have no credential for the request; None if they have one.
+        any_challenge: Whether a 401 refuses the token whatever schemes it names.
     """
     if not_sent is not None:
         return Would("end", f"would have sent no credential: {_NO_CREDENTIAL[not_sent]}", not_sent)
     if sent is None:
         return Would("attach", "would have sent it with the credential of the settings")
-    facts = Refused(challenges, sent, sent, replays=0, fetched=False, replayable=True)
+    facts = Refused(
+        challenges,
+        sent,
+        sent,
+        replays=0,
+        fetched=False,
+        replayable=True,
+        any_challenge=any_challenge,
+    )
     verdict = decide_on_401(facts)
     if isinstance(verdict, Decline):
         return ended(verdict.reason)

@@ -104,21 +104,28 @@ class TokenManager:
             return self._sync.holder
         return name_of(token.authorization)
 
-    def has_adopted(self, header: object) -> bool:
-        """Whether a caller's ``Authorization`` is the adopted one.
+    def is_ours(self, given: str) -> bool:
+        """Whether the credential that a request has already is the adopted one, or the token.
 
-        The first static header seen before there is any token is adopted.
+        The first static one seen before there is any token is adopted. A link in an answer may
+        have the token in its query.
         """
+        place, held = self._settings.token_in, self.held.token
+        if place is not None and held is not None and place.text_of(held) == given:
+            return True
         if not adopts(self._settings.adopt, AUTHORIZATION):
             return False
-        given = header.decode("latin-1") if isinstance(header, bytes) else header
-        token = static_token(given) if self._sync.first is None else None
+        token = None
+        if self._sync.first is None:
+            token = static_token(given) if place is None else place.token_of(given)
         if token is not None:
             with self._lock:
                 if not (self._sync.first or self.held.token or self._renewal):
                     self._sync.first, self._failed.result = token, None
         first = self._sync.first
-        return first is not None and first.authorization == given
+        if first is None:
+            return False
+        return given == (first.authorization if place is None else place.text_of(first))
 
     def usable(self, deadline: float, waiting: Waiting) -> Token:
         """Return the token to send now, renewed first if there is none or its time is over.

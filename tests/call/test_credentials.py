@@ -20,11 +20,8 @@ from requests_authretry import (
     attempts,
     explain,
 )
-from requests_authretry._call.credentials import (
-    Credentials,
-    has_own_authorization,
-    refuse_proxy,
-)
+from requests_authretry._call.credentials import Credentials, refuse_proxy
+from requests_authretry._call.placing import text_in
 from tests.support.scripted import EXPIRED, Source
 from tests.support.sessions import API, SECRET, Rig, authorization, raised, real
 from tests.support.wire import Wire, answer, fin, says
@@ -395,14 +392,14 @@ def test_a_call_forgets_what_its_last_attempt_carried() -> None:
     credentials = Credentials()
 
     def noted() -> tuple[object, ...]:
-        return credentials.sent, credentials.prover, credentials.is_signed
+        return credentials.sent, credentials.on_answer, credentials.is_signed
 
     elsewhere = requests.Request("GET", "https://other.example.com/").prepare()
     for forget in (
         credentials.detach,
         lambda: credentials.attach(shared, elsewhere, elsewhere, {}, 10.0, None),  # type: ignore[arg-type]
     ):
-        credentials.sent, credentials.prover = Token(SECRET), Proofs()
+        credentials.sent, credentials.on_answer = Token(SECRET), lambda *_: None
         credentials.is_signed = True
         forget()
         assert noted() == (None, None, False)
@@ -469,7 +466,7 @@ def test_a_header_from_netrc_is_not_the_callers(header: str | None, *, is_own: b
     request = requests.Request("GET", API).prepare()
     if header is not None:
         request.headers["Authorization"] = header
-    assert has_own_authorization(request) is is_own
+    assert (text_in(None, request) is not None) is is_own
 
 
 def test_a_proxy_that_sees_a_credential_is_refused() -> None:

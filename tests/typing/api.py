@@ -27,12 +27,14 @@ from requests_authretry import (
     Challenge,
     Clock,
     ConfigurationError,
+    Cookie,
     CoolingDown,
     Event,
     Explanation,
     FetchContext,
     FileStore,
     GaveUp,
+    Header,
     Installed,
     Jitter,
     KnownLimit,
@@ -41,6 +43,7 @@ from requests_authretry import (
     MemoryStore,
     Mounted,
     Observed,
+    Query,
     Rate,
     RateLimits,
     Reason,
@@ -266,6 +269,9 @@ def change_some_calls(session: requests.Session) -> None:
     with override(timeout=5, retry=RetryPolicy(max_attempts=1), priority=1):
         session.get("https://api.example.com/health")
     with override(token=fetch_token, origins=ORIGINS, store=MemoryStore(), listeners=[listen]):
+        session.get("https://api.example.com/health")
+    places = Header("Authorization", "Token {token}"), Query("api_key"), Cookie("session"), None
+    with override(token_in=places[0], origins=ORIGINS):
         session.get("https://api.example.com/health")
     with override(limits=RateLimits(), quota=RetryQuota(), auth=None, allow_http=True):
         session.get("https://api.example.com/health")

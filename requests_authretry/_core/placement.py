@@ -1,0 +1,208 @@
+"""Placements: where in a request a credential goes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
+
+from .arguments import checks_arguments
+from .token import Token
+from .validation import ConfigurationError, is_text, quoted, refuse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+TOKEN: Final = "{token}"  # noqa: S105 (the mark in whose place the token goes)
+HIDDEN: Final = "***"
+"""What stands in a URL that is shown, in place of a credential."""
+
+_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""A token as RFC 9110 section 5.6.2 defines it: names of header fields and of cookies."""
+
+_AROUND: Final = re.compile(r"[ -~]*")
+_COOKIE_OCTETS: Final = "!#$&'()*+-./:<=>?@[]^_`{|}~"
+"""What may stand in a cookie (RFC 6265 section 4.1.1) beside letters and digits; a percent sign, by
+which the other characters are written, is left out."""
+
+_FRAMING: Final = frozenset(
+    {"connection", "content-length", "content-type", "host", "te", "transfer-encoding", "upgrade"}
+)
+"""Header fields that say how a request is read: no credential can stand there."""
+
+
+@checks_arguments()
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A header field that carries the credential. Immutable.
+
+    Attributes:
+        name: The name of the field, such as ``X-Auth-Token``.
+        value: What the field says, with ``{token}`` in place of the token's value. The scheme of
+            the token has no part in it: write ``Header("Authorization", "Token {token}")``.
+
+    Raises:
+        ConfigurationError: No credential can stand there.
+    """
+
+    name: str
+    value: str = TOKEN
+
+    def __post_init__(self) -> None:
+        """Refuse a field that cannot carry a token."""
+        refuse("Header", [self._name_fault(), self._value_fault()])
+
+    def _name_fault(self) -> str | None:
+        name: object = self.name  # as yet whatever the caller wrote
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            return f"name must be the name of a header field, as 'X-Auth-Token': {quoted(name)}"
+        if name.lower() == "cookie":
+            return "name: write Cookie('session') for a cookie"
+        is_framing = name.lower() in _FRAMING
+        return f"name: {name} says how the request is read, and is no credential" * is_framing
+
+    def _value_fault(self) -> str | None:
+        value: object = self.value
+        if not isinstance(value, str) or value.count(TOKEN) != 1 or not _AROUND.fullmatch(value):
+            return "value must have {token} in it once, as 'Token {token}'"
+        return None
+
+    def text_of(self, token: Token) -> str:
+        """Return what the field says with this token."""
+        return self.value.replace(TOKEN, token.value)
+
+    def token_of(self, text: str) -> Token | None:
+        """Return the token that a field with this text carries; None if it has another form."""
+        before, _, behind = self.value.partition(TOKEN)
+        has_form = text.startswith(before) and text.endswith(behind)
+        return _made(text[len(before) : len(text) - len(behind)]) if has_form else None
+
+
+@checks_arguments()
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A parameter of the query that carries the credential. Immutable.
+
+    The library shows the parameter nowhere: neither `Response.url` nor a redirect, an exception, a
+    log line of urllib3 or an event has it. Servers and proxies write URLs into their logs, so a
+    header is safer wherever an API takes one (RFC 6750 section 5.3).
+
+    Attributes:
+        name: The name of the parameter, such as ``api_key``.
+
+    Raises:
+        ConfigurationError: The name is no text, or empty.
+    """
+
+    name: str
+
+    def __post_init__(self) -> None:
+        """Refuse what is no name."""
+        is_name = is_text(self.name)
+        refuse("Query", [None if is_name else "name must be a text, as Query('api_key')"])
+
+    def text_of(self, token: Token) -> str:
+        """Return the value of the parameter."""
+        return token.value
+
+    def token_of(self, text: str) -> Token | None:
+        """Return the token that a parameter with this value carries; None if it is none."""
+        return _made(text)
+
+
+@checks_arguments()
+@dataclass(frozen=True, slots=True)
+class Cookie:
+    """A cookie that carries the credential. Immutable.
+
+    It stands in the `Cookie` field of a request beside the cookies of the session, in place of one
+    of the same name that a server has set. The session does not keep it. Characters that no cookie
+    may have are percent-encoded.
+
+    Attributes:
+        name: The name of the cookie, such as ``session``.
+
+    Raises:
+        ConfigurationError: The name is none that a cookie can have (RFC 6265 section 4.1.1).
+    """
+
+    name: str
+
+    def __post_init__(self) -> None:
+        """Refuse what is no name of a cookie."""
+        given: object = self.name
+        is_name = isinstance(given, str) and _NAME.fullmatch(given)
+        fault = f"name must be the name of a cookie, as Cookie('session'): {quoted(given)}"
+        refuse("Cookie", [None if is_name else fault])
+
+    def text_of(self, token: Token) -> str:
+        """Return the value of the cookie."""
+        return quote(token.value, safe=_COOKIE_OCTETS)
+
+    def token_of(self, text: str) -> Token | None:
+        """Return the token that a cookie with this value carries; None if it is none."""
+        return _made(unquote(text.strip('"')))
+
+
+Placement = Header | Query | Cookie
+"""Where a credential goes; None stands for ``Authorization``, with the scheme of the token."""
+
+
+def _made(text: str) -> Token | None:
+    try:
+        return Token(text)
+    except ConfigurationError:
+        return None
+
+
+def parameter(url: str, name: str) -> str | None:
+    """Return the value of the first parameter of this name in the query; None without one."""
+    pairs = (pair.partition("=") for pair in _query(url).split("&"))
+    found = (unquote_plus(value) for key, _, value in pairs if unquote_plus(key) == name)
+    return next(found, None)
+
+
+def with_parameter(url: str, name: str, value: str) -> str:
+    """Return the URL with this parameter, the last one of its query, and no other of its name."""
+    added = f"{quote_plus(name)}={quote_plus(value)}"
+    bare, mark, fragment = without_parameter(url, name).partition("#")
+    joint = "&" if bare.partition("?")[2] else "" if bare.endswith("?") else "?"
+    return f"{bare}{joint}{added}{mark}{fragment}"
+
+
+def _query(url: str) -> str:
+    return url.partition("#")[0].partition("?")[2]
+
+
+def with_cookie(line: str, name: str, value: str) -> str:
+    """Return the `Cookie` field with this cookie, and no other of its name."""
+    pairs = (pair.strip() for pair in line.split(";"))
+    kept = [pair for pair in pairs if pair and pair.partition("=")[0].strip() != name]
+    return "; ".join([*kept, f"{name}={value}"])
+
+
+_ENDS: Final = r"&\s#'\"<>"
+"""Where the value of a parameter ends, in a URL and in a text with URLs."""
+
+_LEFT_OVER: Final = re.compile(rf"[?&](?=$|[{_ENDS}])")
+
+
+@lru_cache(maxsize=32)
+def _pattern(names: frozenset[str]) -> re.Pattern[str]:
+    forms = {form for name in names for form in (name, quote_plus(name), quote(name, safe=""))}
+    longest_first = sorted(map(re.escape, forms), key=len, reverse=True)
+    return re.compile(rf"(?<=[?&])((?:{'|'.join(longest_first)})=)[^{_ENDS}]*")
+
+
+def without_parameter(text: str, name: str) -> str:
+    """Return a URL, or a text with URLs, without the parameters of this name."""
+    pattern = _pattern(frozenset([name]))
+    bare = re.sub(rf"{pattern.pattern}&?", "", text)
+    return text if bare == text else _LEFT_OVER.sub("", bare)
+
+
+def without_values(text: str, names: Iterable[str]) -> str:
+    """Return a text with `HIDDEN` in place of the values of these parameters, in all its URLs."""
+    return _pattern(frozenset(names)).sub(rf"\g<1>{HIDDEN}", text)

@@ -1,0 +1,128 @@
+"""Placements: what they say of a token, and the URLs and cookies that carry one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from requests_authretry import ConfigurationError, Cookie, Header, Query, Token
+from requests_authretry._core.placement import (
+    parameter,
+    with_cookie,
+    with_parameter,
+    without_parameter,
+    without_values,
+)
+
+FAULTS: dict[str, tuple[Any, str]] = {
+    "no name": (lambda: Header(""), "name must be the name of a header field"),
+    "blank": (lambda: Header("X Token"), "name must be the name of a header field"),
+    "line break": (lambda: Header("X\r\nHost"), "name must be the name of a header field"),
+    "no text": (lambda: Header(None), "name must be the name of a header field"),  # type: ignore[arg-type]
+    "cookie as a header": (lambda: Header("Cookie"), r"write Cookie\('session'\)"),
+    "framing": (lambda: Header("content-length"), "says how the request is read"),
+    "no mark": (lambda: Header("X-Key", "Token"), "must have {token} in it once"),
+    "two marks": (lambda: Header("X-Key", "{token} {token}"), "must have {token} in it once"),
+    "line break in the value": (lambda: Header("X-Key", "a\n{token}"), "must have {token} in it"),
+    "value that is no text": (lambda: Header("X-Key", 1), "must have {token} in it once"),  # type: ignore[arg-type]
+    "query": (lambda: Query(""), r"as Query\('api_key'\)"),
+    "query that is no text": (lambda: Query(7), r"as Query\('api_key'\)"),  # type: ignore[arg-type]
+    "cookie": (lambda: Cookie("a=b"), "name must be the name of a cookie"),
+    "cookie that is no text": (lambda: Cookie(None), "name must be the name of a cookie"),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize(("make", "fault"), FAULTS.values(), ids=FAULTS)
+def test_a_place_that_can_carry_no_token_is_refused(make: Any, fault: str) -> None:
+    """The error says what to write."""
+    with pytest.raises(ConfigurationError, match=fault):
+        make()
+
+
+TEXTS: dict[str, tuple[Any, str, str]] = {
+    "bare": (Header("X-Auth-Token"), "abc", "abc"),
+    "with a word": (Header("Authorization", "Token {token}"), "abc", "Token abc"),
+    "in quotes": (Header("Authorization", 'Token token="{token}"'), "abc", 'Token token="abc"'),
+    "query": (Query("key"), "a b&c", "a b&c"),
+    "cookie": (Cookie("session"), "abc", "abc"),
+    "cookie with odd characters": (Cookie("session"), 'a;b",c', "a%3Bb%22%2Cc"),
+    "cookie with a percent sign": (Cookie("session"), "a%41", "a%2541"),
+}
+
+
+@pytest.mark.parametrize(("place", "value", "text"), TEXTS.values(), ids=TEXTS)
+def test_a_place_says_the_token_and_reads_it_again(place: Any, value: str, text: str) -> None:
+    """A token that existing code has put there is read as it was written."""
+    assert place.text_of(Token(value)) == text
+    assert place.token_of(text) == Token(value)
+
+
+def test_another_form_holds_no_token() -> None:
+    """A header with another word, or without a token, is not adopted."""
+    place = Header("Authorization", "Token {token}")
+    assert place.token_of("Bearer abc") is None
+    assert place.token_of("Token ") is None
+    assert Cookie("session").token_of('"abc"') == Token("abc")
+
+
+URLS: dict[str, tuple[str, str]] = {
+    "bare": ("https://a.test", "https://a.test?k=v%26+w"),
+    "path": ("https://a.test/b", "https://a.test/b?k=v%26+w"),
+    "question mark": ("https://a.test/b?", "https://a.test/b?k=v%26+w"),
+    "query": ("https://a.test/b?c=1", "https://a.test/b?c=1&k=v%26+w"),
+    "fragment": ("https://a.test/b#d?e", "https://a.test/b?k=v%26+w#d?e"),
+    "another of its name": ("https://a.test/b?k=1&c=2&k=3", "https://a.test/b?c=2&k=v%26+w"),
+    "only others of its name": ("https://a.test/b?k=1&k=3#d", "https://a.test/b?k=v%26+w#d"),
+    "names that are like it": ("https://a.test/?kk=1&K=2", "https://a.test/?kk=1&K=2&k=v%26+w"),
+}
+
+
+@pytest.mark.parametrize(("url", "expected"), URLS.values(), ids=URLS)
+def test_a_url_gets_the_parameter_once(url: str, expected: str) -> None:
+    """It is the last one of the query, percent-encoded, and in front of a fragment."""
+    made = with_parameter(url, "k", "v& w")
+    assert made == expected
+    assert parameter(made, "k") == "v& w"
+    assert with_parameter(made, "k", "v& w") == expected
+
+
+BARE: dict[str, tuple[str, str]] = {
+    "only one": ("/a?k=1", "/a"),
+    "first": ("/a?k=1&b=2", "/a?b=2"),
+    "middle": ("/a?b=2&k=1&c=3#d", "/a?b=2&c=3#d"),
+    "last": ("/a?b=2&k=1#d", "/a?b=2#d"),
+    "none": ("/a?b=2&", "/a?b=2&"),
+    "links": (
+        '<https://a.test/?page=2&k=1>; rel="next", <https://a.test/?k=1>; rel="first"',
+        '<https://a.test/?page=2>; rel="next", <https://a.test/>; rel="first"',
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), BARE.values(), ids=BARE)
+def test_a_url_loses_the_parameter(text: str, expected: str) -> None:
+    """A redirect and a link lead on without the token that they repeat."""
+    assert without_parameter(text, "k") == expected
+
+
+def test_values_are_hidden_in_messages() -> None:
+    """The form of the URL stays, so that a person sees which request failed."""
+    said = "Max retries exceeded with url: /a?b=2&api+key=s3cret&c=d (Caused by ...)"
+    hidden = "Max retries exceeded with url: /a?b=2&api+key=***&c=d (Caused by ...)"
+    assert without_values(said, ["api key"]) == hidden
+    assert without_values("/a?k=1&key=2&api%20key=3", ["k", "api key"]) == (
+        "/a?k=***&key=2&api%20key=***"
+    )
+
+
+def test_a_parameter_is_found_by_its_decoded_name() -> None:
+    """The first one counts; the fragment is no query."""
+    assert parameter("/a?b=2&api%5Fkey=x%20y&api_key=z", "api_key") == "x y"
+    assert parameter("/a#?api_key=z", "api_key") is None
+
+
+def test_a_cookie_takes_the_place_of_one_of_its_name() -> None:
+    """The other cookies stay as they are."""
+    assert with_cookie("", "s", "1") == "s=1"
+    assert with_cookie("a=1; s=old; ss=2", "s", "new") == "a=1; ss=2; s=new"
