@@ -90,6 +90,7 @@ class TokenManager:
         self._lock = ForkSafeLock(self._leave_to_parent)
         self._renewal: Renewal | None = None
         self._failed = FailedRenewals()
+        self._before: Token | None = None
         if isinstance(source, Token) and source.value and not adopts(settings.adopt, AUTHORIZATION):
             self._hold(source, rules.without_windows(source.expires_at, settings.clock.time()))
 
@@ -108,10 +109,10 @@ class TokenManager:
         """Whether the credential that a request has already is the adopted one, or the token.
 
         The first static one seen before there is any token is adopted. A link in an answer may
-        have the token in its query.
+        have the token in its query, or the one that was renewed since then.
         """
-        place, held = self._settings.token_in, self.held.token
-        if place is not None and held is not None and place.text_of(held) == given:
+        place, newest = self._settings.token_in, (self.held.token, self._before)
+        if place is not None and any(each and place.text_of(each) == given for each in newest):
             return True
         if not adopts(self._settings.adopt, AUTHORIZATION):
             return False
@@ -334,6 +335,8 @@ class TokenManager:
         return backoff.delay(failures, throttled=False, fraction=fraction)
 
     def _hold(self, token: Token | None, schedule: rules.Schedule) -> None:
+        if _value(token) != _value(self.held.token):
+            self._before = self.held.token
         self.held = HeldToken(token, schedule)
         self.current = token if schedule.is_endless else None
 

@@ -155,6 +155,16 @@ def test_a_link_that_repeats_the_token_leads_on() -> None:
     assert [at(PLACES["query"], sent) for sent in ours.inner.sent] == [SECRET] * 3
 
 
+def test_a_link_with_an_old_token_is_asked_with_the_new_one() -> None:
+    """A page that was written before a renewal repeats the token of that time."""
+    script = [200, 401, 200, 200]
+    ours = rig(*script, token=Source("old", "new"), token_in=Query("api_key"))
+    link = f"{API}/items?page=2&api_key=old"
+    assert [ours.get(url).status_code for url in ("/items", link, link)] == [200] * 3
+    sent = [at(PLACES["query"], request) for request in ours.inner.sent]
+    assert sent == ["old", "old", "new", "new"]
+
+
 def test_no_exception_shows_a_token_in_a_query() -> None:
     """Messages of requests and urllib3 name the URL with the parameter's value hidden."""
     with Wire(*[says(end=fin)] * 8) as wire:
