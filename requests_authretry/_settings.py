@@ -32,6 +32,7 @@ from ._core.validation import (
     seconds,
 )
 from ._protocols import Clock, Store, TokenSource, clock_fault
+from ._signers import signer_fault
 from ._warnings import is_async, warn_of_async
 
 if TYPE_CHECKING:
@@ -119,7 +120,8 @@ class Settings(_BesidesFields, CopiedAsItself):
         store: Where tokens are kept, shared by all settings that name the same store; None: in
             memory, for the sessions with this settings object.
         auth: A ``requests`` ``AuthBase`` applied again to every attempt that goes to one of the
-            origins, for signatures with a timestamp.
+            origins: ``HTTPBasicAuth``, ``HTTPDigestAuth``, signatures with a timestamp. NTLM and
+            Kerberos sign in a connection, and belong in ``session.auth``.
         timeout: Seconds, or a pair (connect, read), used where the caller gave none.
         listeners: Functions that are called with each event, in the thread where it happens. One
             that raises, or is async, costs an `AuthRetryWarning`, and harms no call. It is told
@@ -245,10 +247,7 @@ def _faults(given: Any) -> Iterable[str | None]:
         kind = type(given.store).__name__
         ways = "write FileStore('~/.my-app/tokens.json'), MemoryStore() or RedisStore(...)"
         yield f"store must have read, write, lock and push, which {kind} has not: {ways}"
-    if given.auth is not None and not callable(given.auth):
-        kind = type(given.auth).__name__
-        way = "write HTTPBasicAuth(user, password), or token=... for a token"
-        yield f"auth must be an AuthBase, not {kind}: {way}"
+    yield signer_fault(given.auth)
     yield _timeout_fault(given.timeout)
     if isinstance(given.listeners, tuple) and not all(map(callable, given.listeners)):
         yield "listeners must all be callable: write the functions themselves, as [print]"

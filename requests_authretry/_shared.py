@@ -19,6 +19,7 @@ from ._core.retry import DefaultDeadline
 from ._core.unauthorized import ANY
 from ._log import hide_parameter
 from ._tokens.manager import TokenManager
+from ._tokens.server_clocks import ServerClocks
 
 if TYPE_CHECKING:
     from ._override import Override
@@ -50,6 +51,7 @@ class SharedState:
         is_on_loopback: Whether one of them is plain http, and safe only as it is on this machine.
         token_in: Where in a request the token goes; None: into ``Authorization``.
         tokens: The current token and its renewal, None when the settings have no token.
+        clocks: The clocks of the servers that check proofs of a token's key.
         quotas: What retries may still cost.
         limit_headers: Names of the header fields that rate limits are read from, in lower case.
         sharing: The cool-downs that processes share.
@@ -71,6 +73,7 @@ class SharedState:
         self.changes_requests = settings.retry.idempotency_key or settings.retry.buffer_bodies > 0
         tokens, quotas, sharing = _inherited(settings, base)
         self.tokens = tokens or _token_manager(settings, base)
+        self.clocks: ServerClocks = ServerClocks() if base is None else base.clocks
         self.quotas = quotas or RetryQuotas(settings.quota, settings.clock)
         self.limit_headers = frozenset(settings.limits.headers)
         self.sharing = sharing or SharedLimits(settings.store, settings.clock, settings.listeners)

@@ -27,7 +27,7 @@ LADDER: Final = {
         [
             ["_core"],
             ["_protocols", "_errors", "_events", "_clock", "_locks", "_warnings", "_log"],
-            ["_settings", "_override", "_misplaced"],
+            ["_settings", "_override", "_misplaced", "_signers"],
             ["sources", "stores"],
             ["_tokens", "_admission"],
             ["_shared"],

@@ -157,6 +157,7 @@ class Call:
             now = self.shared.clock.monotonic()
             self.continues_until = max(self.deadline, now + _FOLLOWED_SECONDS)
             self.cookies = None  # requests makes the next hop's cookies anew
+            self.credentials.answered = 0
             if self.repeatable is not None:
                 self.repeatable.leads_on(request)
         hooks: Any = request.hooks

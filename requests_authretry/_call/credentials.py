@@ -13,17 +13,20 @@ from .._core.origin import Origin, redacted
 from .._core.placement import Query
 from .._core.records import Reason
 from .._core.target import Target, origin_name, path_pattern
-from .._core.unauthorized import has_replayed
+from .._core.unauthorized import MOST_CHALLENGES, has_replayed
 from .._core.validation import ConfigurationError
 from .._errors import AuthRetryError
+from .digest import digest_of, response_hooks
 from .outgoing import headers_of, with_own_headers
 from .placing import hide_in_answer, own_cookies, text_in, with_token
+from .translate import seconds_ahead_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
     from requests import PreparedRequest, Response
+    from requests.auth import HTTPDigestAuth
 
     from .._admission.waiting import Waiter
     from .._core.token import Token
@@ -45,23 +48,30 @@ class Credentials:
     Attributes:
         sent: The token that the last attempt carried, None if it carried none of ours.
         is_signed: Whether the last attempt was signed by the ``auth`` of the settings.
+        hooks: The response hooks that this signer has set.
+        answered: How many challenges in a row the signer has answered.
         replays: How often this call was replayed after a 401.
         fetched: Whether one of the replays had a token that was fetched for it.
         not_sent: Why the last attempt carried none of ours, if it carried none.
         on_answer: What looks at the answer, with the URL of the caller's request: it learns the
             nonce for the next proof, or hides the token; None if nothing has to.
         has_nonce: Whether the last answer brought a nonce for the next proof.
+        has_clock: Whether the last answer was a 401, and the time of the proof was wrong.
     """
 
     # Defaults on the class, as most calls never set them.
     sent: Token | None = None
     is_signed = False
+    hooks: Sequence[object] = ()
+    answered = 0
     replays = 0
     fetched = False
     not_sent = Reason.NO_TOKEN
     on_answer: Callable[[str, Response], None] | None = None
     has_nonce = False
+    has_clock = False
     _nonces = 0
+    _proved = _ahead = 0.0
 
     def attach(  # noqa: PLR0913, PLR0917 (flat, as it is on the healthy path)
         self,
@@ -88,7 +98,7 @@ class Credentials:
                 while the call waited for a token.
         """
         self.sent = self.on_answer = None
-        self.is_signed = False
+        self.is_signed, self.hooks = False, ()
         url, tokens = request.url or "", shared.tokens
         # The credential goes only to its origins. This is asked for each attempt and each redirect.
         # A URL that begins with an origin and a slash belongs to it, however it is parsed.
@@ -107,10 +117,12 @@ class Credentials:
             self.sent = token
             outgoing = with_token(outgoing, place, token)
             if tokens.prover is not None and token.scheme == _BOUND:
-                now = shared.clock.time()
+                self._proved = shared.clock.time()
+                self._ahead = shared.clocks.ahead(url, shared.clock)
+                now = self._proved + self._ahead
                 proof = tokens.prover.proof(outgoing.method or "", url, token, now)
                 outgoing.headers["DPoP"] = proof
-                self.on_answer = partial(self.learn_nonce, tokens.prover)
+                self.on_answer = partial(self._learn, tokens.prover, shared)
             if isinstance(place, Query):
                 self.on_answer = partial(hide_in_answer, place)
         if proxies and shared.is_on_loopback:
@@ -118,14 +130,15 @@ class Credentials:
         if shared.auth is not None:
             self.is_signed = True
             outgoing = with_own_headers(outgoing)
-            outgoing.hooks = {"response": []}  # hooks that the signer sets are not kept
+            outgoing.hooks = {"response": []}  # requests calls those of the caller's request only
             outgoing.prepare_auth(shared.auth)
+            self.hooks = response_hooks(outgoing)
         return outgoing
 
     def detach(self) -> None:
         """Note that the next attempt carries no credential from the settings yet."""
         self.sent = self.on_answer = None
-        self.is_signed = False
+        self.is_signed, self.hooks = False, ()
 
     def count_replay(self, *, fetched: bool = False) -> None:
         """Count a replay after a 401, with a token that was fetched for it or with another."""
@@ -140,11 +153,27 @@ class Credentials:
         self._nonces = self._nonces + 1 if response.status_code == UNAUTHORIZED else 0
         self.has_nonce = bool(nonce) and self._nonces <= _NONCES_IN_A_ROW
 
+    def _learn(self, prover: Prover, shared: SharedState, url: str, response: Response) -> None:
+        """Keep the nonce and the time that the answer to a proof brings, for the next proofs."""
+        self.learn_nonce(prover, url, response)
+        clocks, clock = shared.clocks, shared.clock
+        ahead = seconds_ahead_of(response, self._proved, clock.time())
+        self.has_clock = False
+        if response.status_code == UNAUTHORIZED:
+            self.has_clock = clocks.correct(url, ahead, self._ahead, clock)
+        else:
+            clocks.follow(url, ahead, clock)
+
+    @property
+    def digest(self) -> HTTPDigestAuth | None:
+        """The Digest that has signed the last attempt, or would have; None if there is none."""
+        return digest_of(self.hooks)
+
     @property
     def may_replay(self) -> bool:
         """Whether the hook may replay the request after a 401 to the last attempt."""
         if self.sent is None:
-            return False
+            return self.digest is not None and self.answered < MOST_CHALLENGES
         return self.has_nonce or not has_replayed(self.replays, fetched=self.fetched)
 
 

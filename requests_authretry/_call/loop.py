@@ -15,6 +15,7 @@ from .._core.target import origin_name
 from .._errors import AuthRetryError
 from .attempt_log import CALL
 from .declared import inside
+from .digest import counting_retries
 from .observing import send_observed
 
 if TYPE_CHECKING:
@@ -102,6 +103,8 @@ def send_until_done(
             limiter.end_attempt(demand)
         if isinstance(decision, Stop):
             return _finish(call, request, result, decision)
+        if retry is None:
+            transmit = counting_retries(request, transmit)
         retry = decision
         log.add_retry(retry)
         if isinstance(result, Response):

@@ -22,6 +22,7 @@ from .._core.challenge import Challenge, parse_challenges
 from .._core.headers.rate_limit_fields import read_limits
 from .._core.headers.retry_after import read_outcome, read_success
 from .._core.records import Failure, Outcome
+from .._core.server_clock import seconds_ahead
 from .connections import CUT, LEAST_SECONDS, Seconds, is_unsent
 
 if TYPE_CHECKING:
@@ -122,6 +123,17 @@ def header_line(response: Response, name: str) -> str:
     """Return the value of a field, "" if it is missing or longer than `FIELD` characters."""
     value: Any = response.headers.get(name)
     return value if isinstance(value, str) and len(value) <= FIELD else ""
+
+
+def seconds_ahead_of(response: Response, sent: float, received: float) -> float | None:
+    """Return by how many seconds the clock of a server is ahead of ours, see `seconds_ahead`.
+
+    None also for an answer that a cache on this machine has kept, with the date of its first time.
+    """
+    if getattr(response, "from_cache", False):
+        return None
+    date, age = header_line(response, "Date"), header_line(response, "Age")
+    return seconds_ahead(date, age, sent, received)
 
 
 def failure_of(error: requests.RequestException) -> Outcome:

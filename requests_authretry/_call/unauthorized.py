@@ -10,21 +10,35 @@ from requests import RequestException
 
 from .._core.http import FORBIDDEN, UNAUTHORIZED
 from .._core.records import Reason, Stop
-from .._core.unauthorized import Decline, Refresh, Refused, Replay, decide_on_401, lacks
+from .._core.unauthorized import (
+    Decline,
+    Refresh,
+    Refused,
+    Replay,
+    decide_on_401,
+    decide_on_challenge,
+    lacks,
+)
 from .._errors import AuthRetryError, RefreshFailed
 from .._protocols import FetchContext
+from .._warnings import name_of, warn_once
 from .attempt_log import CALL
+from .digest import take_challenge
 from .response_body import drain, read_body
 from .translate import challenges_of
 
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response
+    from requests.auth import HTTPDigestAuth
 
     from .._core.token import Token
     from .._tokens.manager import TokenManager
     from .call import Call
 
 CREDENTIALS_AT_FAULT = {UNAUTHORIZED, FORBIDDEN}
+
+_COUNTED = {Reason.REPLAYED, Reason.CLOCK}
+"""Replays for these reasons count as answers of a 401; a nonce says nothing about the token."""
 
 
 def put_first(request: PreparedRequest) -> None:
@@ -56,10 +70,11 @@ def on_response(response: Response, **options: Any) -> Response | None:
     response.elapsed = timedelta(seconds=call.log.elapsed)
     if response.status_code not in CREDENTIALS_AT_FAULT:
         return None
-    credentials, tokens, sent = call.credentials, call.shared.tokens, call.credentials.sent
-    if response.status_code == UNAUTHORIZED and tokens is not None and sent is not None:
+    credentials, sent = call.credentials, call.credentials.sent
+    is_ours = sent is not None or credentials.digest is not None
+    if response.status_code == UNAUTHORIZED and is_ours:
         try:
-            return _answer(call, tokens, sent, response, options)
+            return _answer(call, response, options)
         except BaseException as error:
             call.log.end(response.request, error)
             raise
@@ -67,20 +82,53 @@ def on_response(response: Response, **options: Any) -> Response | None:
         verdict = None if sent is None else lacks(challenges_of(response), sent.scheme)
         if verdict is not None:
             call.log.add_decline(verdict)
-    elif not credentials.is_signed:
+    elif credentials.is_signed:
+        _warn_of_hooks(call)
+    else:
         # As bare requests hands it out: unread. Its challenges are not for us.
         call.log.add_decline(Decline(credentials.not_sent))
     call.log.end(response.request, response)
     return None
 
 
-def _answer(
-    call: Call, tokens: TokenManager, sent: Token, response: Response, options: dict[str, Any]
-) -> Response:
-    """Replay the request with another token; or hand out the 401, and say why.
+def _answer(call: Call, response: Response, options: dict[str, Any]) -> Response:
+    """Replay the request with another credential; or hand out the 401, and say why.
 
     Raises:
-        requests.RequestException: The body of the 401 cannot be read.
+        requests.RequestException: The renewal or the replay failed, or the body of the 401 cannot
+            be read.
+    """
+    credentials, tokens = call.credentials, call.shared.tokens
+    verdict: Replay | Decline = Decline(credentials.not_sent)
+    if credentials.digest is not None:
+        verdict = _sign_again(call, credentials.digest, response)
+    if tokens is not None and credentials.sent is not None and isinstance(verdict, Decline):
+        verdict = _decide_on_token(call, tokens, credentials.sent, response)
+    if isinstance(verdict, Replay):
+        return _replay(call, response, verdict.reason, options)
+    return _hand_out(call, response, verdict, options)
+
+
+def _sign_again(call: Call, digest: HTTPDigestAuth, response: Response) -> Replay | Decline:
+    """Take the challenge of a 401 for the settings' Digest; return what to do about it."""
+    credentials = call.credentials
+    verdict = decide_on_challenge(
+        take_challenge(digest, challenges_of(response)),
+        answered=credentials.answered,
+        replayable=call.is_rewound(response.request),
+    )
+    credentials.answered += 1
+    is_cut = call.waiters.is_closed and isinstance(verdict, Replay)
+    return Decline(Reason.CLOSED) if is_cut else verdict
+
+
+def _decide_on_token(
+    call: Call, tokens: TokenManager, sent: Token, response: Response
+) -> Replay | Decline:
+    """Decide what to do about a 401 to a token of ours, and renew the token if that is worth it.
+
+    Raises:
+        AuthRetryError: As `_renew`.
     """
     credentials = call.credentials
     verdict = decide_on_401(
@@ -93,31 +141,17 @@ def _answer(
             replayable=call.is_rewound(response.request),
             has_nonce=credentials.has_nonce,
             any_challenge=call.shared.any_challenge,
+            has_clock=credentials.has_clock,
         )
     )
-    if call.waiters.is_closed and not isinstance(verdict, Decline):
-        verdict = Decline(Reason.CLOSED)
-    if isinstance(verdict, Replay):
-        if verdict.reason is Reason.REPLAYED:
-            credentials.count_replay()
-        return _replay(call, response, verdict.reason, options)
+    if call.waiters.is_closed or isinstance(verdict, Decline):
+        return verdict if isinstance(verdict, Decline) else Decline(Reason.CLOSED)
     if isinstance(verdict, Refresh):
         reason = _renew(call, tokens, sent, response, verdict)
-        if reason is Reason.REFRESHED:
-            return _replay(call, response, reason, options)
-        verdict = Decline(reason)
-    call.close()
-    if not options.get("stream"):
-        try:
-            read_body(response, call.shared.clock, call.until)
-        except RequestException as error:
-            error.request = response.request
-            call.log.failed(response.request, error)
-            call.log.write_down(Stop(verdict.reason))
-            raise
-    call.log.add_decline(verdict)
-    call.log.end(response.request, response)
-    return response
+        return Replay(reason) if reason is Reason.REFRESHED else Decline(reason)
+    if verdict.reason in _COUNTED:
+        credentials.count_replay()
+    return verdict
 
 
 def _renew(
@@ -145,6 +179,40 @@ def _renew(
         return result
     call.credentials.count_replay(fetched=tokens.fetched == result.value)
     return Reason.REFRESHED if verdict.resend else Reason.NOT_REPLAYABLE
+
+
+def _hand_out(
+    call: Call, response: Response, verdict: Decline, options: dict[str, Any]
+) -> Response:
+    """Hand out a 401, and say why.
+
+    Raises:
+        requests.RequestException: The body of the 401 cannot be read.
+    """
+    call.close()
+    if not options.get("stream"):
+        try:
+            read_body(response, call.shared.clock, call.until)
+        except RequestException as error:
+            error.request = response.request
+            call.log.failed(response.request, error)
+            call.log.write_down(Stop(verdict.reason))
+            raise
+    call.log.add_decline(verdict)
+    call.log.end(response.request, response)
+    return response
+
+
+def _warn_of_hooks(call: Call) -> None:
+    """Warn of a signer whose response hooks would perhaps have answered this 401."""
+    if call.credentials.hooks:
+        name = name_of(call.shared.auth)
+        warn_once(
+            call.shared.auth,
+            "hooks",
+            f"a 401 is handed out, and Settings(auth=...) runs no response hooks, which {name} has "
+            "set: if it answers a 401 in one, make it session.auth, and leave it out of Settings",
+        )
 
 
 def _replay(call: Call, refused: Response, reason: Reason, options: dict[str, Any]) -> Response:

@@ -9,6 +9,7 @@ FIRST_REDIRECT = 300
 FIRST_ERROR = 400
 ABOUT_THE_RESOURCE = frozenset({404, 409, 410, 412, 415, 422})
 """Errors that a server tells after its rate limit let the request pass."""
+BAD_REQUEST = 400
 UNAUTHORIZED = 401
 FORBIDDEN = 403
 PROXY_AUTHENTICATION_REQUIRED = 407

@@ -61,6 +61,8 @@ class Reason(enum.Enum):
     REFRESHED = "token renewed"
     REPLAYED = "token had been renewed meanwhile"
     NONCE = "the server gave a nonce for the proof"
+    CLOCK = "the proof was made again by the server's clock"
+    CHALLENGED = "signed for the server's challenge"
     # Why a 401 was handed out.
     REFRESH_FAILED = "the token could not be renewed"
     NO_TOKEN = "the settings have no token"  # noqa: S105 (a sentence)
@@ -71,6 +73,7 @@ class Reason(enum.Enum):
     INSUFFICIENT_SCOPE = "the token's scope does not suffice"
     INVALID_REQUEST = "the server calls the request invalid"
     STEP_UP = "the server wants a stronger authentication"
+    SIGNATURE_REFUSED = "signed for the server's challenge, and refused again"
     PROOF_REFUSED = "the server does not take the proof of the token's key"
     STORM = "tokens are refused as soon as they are renewed"
     UNCHANGED = "there is no other token: the source gave the refused one again"

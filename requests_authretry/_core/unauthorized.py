@@ -28,6 +28,9 @@ _HOPELESS = {
 NONCE_WANTED = "use_dpop_nonce"
 """The error that asks for a nonce in the proof (RFC 9449 sections 8 and 9)."""
 
+MOST_CHALLENGES = 3
+"""How many challenges in a row are signed for: a server may give a nonce that is soon stale."""
+
 
 @dataclass(frozen=True, slots=True)
 class Refused:
@@ -42,6 +45,7 @@ class Refused:
         replayable: Whether the body can be sent again.
         has_nonce: Whether the server gave a nonce that the proof did not have (RFC 9449 section 9).
         any_challenge: Whether a 401 refuses the token whatever schemes it names.
+        has_clock: Whether the time of the proof was wrong by the server's clock.
     """
 
     challenges: Sequence[Challenge]
@@ -52,6 +56,7 @@ class Refused:
     replayable: bool
     has_nonce: bool = False
     any_challenge: bool = False
+    has_clock: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,8 @@ class Replay:
     """The decision to send the request again with the token that is current now.
 
     Attributes:
-        reason: Another caller has renewed the token, or the server gave a nonce for its proof.
+        reason: Another caller has renewed the token, the server gave a nonce or a time for its
+            proof, or a challenge to sign for.
     """
 
     reason: Reason = Reason.REPLAYED
@@ -108,6 +114,8 @@ def decide_on_401(  # noqa: PLR0911 (one return a row)
         return Decline(Reason.OTHER_SCHEME, refused.challenges[0])
     # A missing challenge, or one without an error, counts as an expired token.
     hopeless = _HOPELESS.get(ours.error or "") if ours else None
+    if refused.has_clock and refused.replayable and hopeless in {None, Reason.PROOF_REFUSED}:
+        return Replay(Reason.CLOCK)
     if hopeless is not None:
         return Decline(hopeless, ours)
     if not refused.replayable:
@@ -115,6 +123,25 @@ def decide_on_401(  # noqa: PLR0911 (one return a row)
     if refused.current is not None and refused.current.value != refused.sent.value:
         return Replay()
     return Refresh(resend=True, challenge=ours)
+
+
+def decide_on_challenge(
+    challenge: Challenge | None, *, answered: int, replayable: bool
+) -> Replay | Decline:
+    """Decide what to do about a 401 to a request that the settings' Digest signs (RFC 7616).
+
+    Args:
+        challenge: The challenge that can be signed for; None if the answer has none.
+        answered: How many challenges in a row were signed for already.
+        replayable: Whether the body can be sent again.
+    """
+    if challenge is None:
+        return Decline(Reason.OTHER_SCHEME)
+    # A nonce that is stale says that name and password are right (section 3.3).
+    is_stale = challenge.params.get("stale", "").lower() == "true"
+    if answered >= (MOST_CHALLENGES if is_stale else 1):
+        return Decline(Reason.SIGNATURE_REFUSED, challenge)
+    return Replay(Reason.CHALLENGED) if replayable else Decline(Reason.NOT_REPLAYABLE, challenge)
 
 
 def has_replayed(replays: int, *, fetched: bool) -> bool:

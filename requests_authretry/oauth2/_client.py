@@ -16,6 +16,7 @@ from .._core.origin import Origin, redacted
 from .._core.token import secret as hide
 from .._core.validation import flag, instance, is_text, refuse, text
 from .._errors import RefreshFailed
+from .._tokens.server_clocks import ServerClocks
 from ._dpop import Proofs
 from ._keys import Key, hidden
 
@@ -96,6 +97,7 @@ class Client(CopiedAsItself):
         if dpop not in (False, None):
             self.prover = Proofs(Key.generate() if dpop is True else Key.of(dpop))
         self.metadata: dict[str, Any] = {}
+        self.clocks = ServerClocks()
 
     def proof(self, url: str, audience: str, now: float) -> tuple[dict[str, str], dict[str, str]]:
         """Return the fields and the headers that prove the client's name in one token request.
@@ -103,7 +105,7 @@ class Client(CopiedAsItself):
         Args:
             url: The token endpoint.
             audience: The audience of a signed proof.
-            now: POSIX time in seconds.
+            now: POSIX time in seconds, by the clock of the server where it is known.
 
         Raises:
             RefreshFailed: The secret was lost in a pickle.

@@ -9,7 +9,9 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from .._call.adapter import AuthRetryAdapter
+from .._call.translate import seconds_ahead_of
 from .._core.document import read_object
+from .._core.http import BAD_REQUEST, UNAUTHORIZED
 from .._core.origin import Origin, redacted
 from .._core.unauthorized import NONCE_WANTED
 from .._errors import INVALID_GRANT, AuthRetryError, RefreshFailed
@@ -32,8 +34,11 @@ if TYPE_CHECKING:
 _MOVED = {*REDIRECTS, 404, 405, 410}
 _LEAST_SECONDS = 0.001
 
-_NONCE_ATTEMPTS = 3
-"""How often one request is sent to a server that demands another nonce each time."""
+_SIGNED_ATTEMPTS = 3
+"""How often one request is sent to a server that demands another nonce or time."""
+
+_CLOCK_AT_FAULT = {BAD_REQUEST, UNAUTHORIZED}
+_WAITING = {"authorization_pending", "slow_down"}
 
 
 class Endpoint:
@@ -116,19 +121,32 @@ class Endpoint:
         """
         url = self.address(endpoint)
         signer = Signer(self._client, url, form, self._context.clock)
-        prover = self._client.prover
-        for _ in range(_NONCE_ATTEMPTS):
+        for _ in range(_SIGNED_ATTEMPTS):
             response = self._send("POST", url, signer)
-            nonce = response.headers.get("DPoP-Nonce")
-            if not nonce or prover is None:
-                break
-            prover.learn(url, nonce)
-            # An answer may demand a proof with the nonce that it brings (RFC 9449 section 8).
-            if read_object(response.content).get("error") != NONCE_WANTED:
+            if not self._asks_again(url, response, signer):
                 break
         if response.status_code in _MOVED:
             self._client.metadata = {}  # the next renewal reads it again
         return url, fields_in(url, response, signer), signer.now
+
+    def _asks_again(self, url: str, response: Response, signer: Signer) -> bool:
+        """Learn nonce and time from an answer; return whether another signature may be accepted."""
+        prover, clocks = self._client.prover, self._client.clocks
+        nonce = response.headers.get("DPoP-Nonce")
+        if not signer.is_dated:
+            return False
+        error = read_object(response.content).get("error")
+        if nonce and prover is not None:
+            prover.learn(url, nonce)
+            # An answer may demand a proof with the nonce that it brings (RFC 9449 section 8).
+            if error == NONCE_WANTED:
+                return True
+        clock = self._context.clock
+        ahead = seconds_ahead_of(response, signer.now, clock.time())
+        if response.status_code in _CLOCK_AT_FAULT and error not in _WAITING:
+            return clocks.correct(url, ahead, signer.ahead, clock)
+        clocks.follow(url, ahead, clock)
+        return False
 
     def _send(self, method: str, url: str, signer: Signer | None = None) -> Response:
         """Send a request under the caller's retry policy; return the answer, whatever its status.

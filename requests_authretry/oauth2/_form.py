@@ -26,13 +26,15 @@ Fields = dict[str, Any]
 _SECRET = re.compile(r"secret|token$|assertion$|password|code$")
 """The names of fields that hold secrets."""
 
+_ASSERTIONS = {"assertion", "client_assertion"}
+
 
 @dataclass(frozen=True)
 class Moment:
     """The time and the audience of one attempt, for its fields.
 
     Attributes:
-        now: POSIX time in seconds.
+        now: POSIX time in seconds, by the clock of the server where it is known.
         audience: The audience of a signed field: the issuer, or the token endpoint without one.
     """
 
@@ -44,7 +46,9 @@ class Signer(AuthBase):
     """Fills in a form for each attempt, as assertions and proofs are good for one use.
 
     Attributes:
-        now: When the last attempt began, in POSIX seconds.
+        now: When the last attempt began, in POSIX seconds of our clock.
+        ahead: How far ahead of our clock its signed times were, in seconds.
+        is_dated: Whether it had signed times: an assertion or a proof.
         secrets: The secrets in the last attempt, the longest first: no message may quote them.
     """
 
@@ -53,15 +57,18 @@ class Signer(AuthBase):
     ) -> None:
         self._client, self._url = client, url
         self._form, self._clock = form, clock
-        self.now = 0.0
+        self.now = self.ahead = 0.0
+        self.is_dated = False
         self.secrets: list[Secret] = []
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         """Write the form into the body and the client's proof into form and headers."""
         self.now = self._clock.time()
-        moment = Moment(self.now, self._client.issuer or self._url)
+        self.ahead = self._client.clocks.ahead(self._url, self._clock)
+        moment = Moment(self.now + self.ahead, self._client.issuer or self._url)
         proof, headers = self._client.proof(self._url, moment.audience, moment.now)
         fields = {**self._form(moment), **proof}
+        self.is_dated = "DPoP" in headers or not _ASSERTIONS.isdisjoint(fields)
         request.headers.update(headers)
         request.headers["Content-Type"] = "application/x-www-form-urlencoded"
         if "grant_type" in fields:
