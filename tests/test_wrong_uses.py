@@ -20,7 +20,8 @@ import redis
 import redis.asyncio
 import requests
 from requests.adapters import HTTPAdapter
-from requests.auth import HTTPBasicAuth
+from requests.auth import HTTPBasicAuth, HTTPProxyAuth
+from requests_ntlm import HttpNtlmAuth
 from urllib3.util import Retry
 
 import requests_authretry
@@ -68,6 +69,8 @@ def names() -> dict[str, Any]:
         "CLIENT": oauth2.Client("me", SECRET, issuer="https://login.example.com"),
         "HTTPAdapter": HTTPAdapter,
         "HTTPBasicAuth": HTTPBasicAuth,
+        "HTTPProxyAuth": HTTPProxyAuth,
+        "HttpNtlmAuth": HttpNtlmAuth,
         "KeyringStore": KeyringStore,
         "ORIGINS": ["https://api.example.com"],
         "RedisStore": RedisStore,

@@ -17,6 +17,7 @@ from requests_authretry._core.unauthorized import (
     Replay,
     challenge_for,
     decide_on_401,
+    decide_on_challenge,
 )
 
 OURS = Token("one")
@@ -29,6 +30,7 @@ PROOF = 'DPoP error="invalid_token"'
 STEP_UP = 'Bearer error="insufficient_user_authentication", max_age="5"'
 
 NONCE = 'DPoP error="use_dpop_nonce"'
+BAD_PROOF = 'DPoP error="invalid_dpop_proof"'
 BOUND = Token("one", scheme="DPoP")
 
 
@@ -44,6 +46,7 @@ class Case:
     replayable: bool = True
     has_nonce: bool = False
     any_challenge: bool = False
+    has_clock: bool = False
 
     def verdict(self) -> Refresh | Replay | Decline:
         """Return the decision of `answer`."""
@@ -58,6 +61,7 @@ class Case:
                 self.replayable,
                 self.has_nonce,
                 self.any_challenge,
+                self.has_clock,
             )
         )
 
@@ -102,6 +106,32 @@ VERDICTS: dict[str, tuple[Case, Refresh | Replay | Decline]] = {
     "proof": (
         Case(challenge='DPoP error="invalid_dpop_proof"', sent=BOUND),
         Decline(Reason.PROOF_REFUSED, told('DPoP error="invalid_dpop_proof"')),
+    ),
+    # the time of the proof was wrong
+    "clock": (Case(challenge=BAD_PROOF, sent=BOUND, has_clock=True), Replay(Reason.CLOCK)),
+    "clock, and no error": (
+        Case(challenge="DPoP", sent=BOUND, has_clock=True),
+        Replay(Reason.CLOCK),
+    ),
+    "clock, and a token that was renewed meanwhile": (
+        Case(challenge=PROOF, sent=BOUND, current=RENEWED, has_clock=True),
+        Replay(Reason.CLOCK),
+    ),
+    "clock, in an answered call": (
+        Case(challenge=BAD_PROOF, sent=BOUND, has_clock=True, fetched=True),
+        Decline(Reason.ANSWERED),
+    ),
+    "clock, and another scheme": (
+        Case(challenge=FOREIGN, sent=BOUND, has_clock=True),
+        Decline(Reason.OTHER_SCHEME, told(FOREIGN)),
+    ),
+    "clock, and a scope": (
+        Case(challenge='DPoP error="insufficient_scope"', sent=BOUND, has_clock=True),
+        Decline(Reason.INSUFFICIENT_SCOPE, told('DPoP error="insufficient_scope"')),
+    ),
+    "clock, and a body that is gone": (
+        Case(challenge=BAD_PROOF, sent=BOUND, has_clock=True, replayable=False),
+        Decline(Reason.PROOF_REFUSED, told(BAD_PROOF)),
     ),
     # challenge names only other schemes
     "other scheme": (Case(challenge=FOREIGN), Decline(Reason.OTHER_SCHEME, told(FOREIGN))),
@@ -265,3 +295,34 @@ def test_a_request_goes_again_at_most_once_and_only_whole(refused: Refused) -> N
         assert refused.current is not None
         assert refused.sent is not None
         assert refused.current.value != refused.sent.value
+
+
+DIGEST = 'Digest realm="r", nonce="n"'
+STALE = f"{DIGEST}, stale=TRUE"
+CHALLENGES: dict[str, tuple[str, int, bool, Replay | Decline]] = {
+    # the challenge that can be signed for, how many were, whether the body can be sent again
+    "first": (DIGEST, 0, True, Replay(Reason.CHALLENGED)),
+    "none": ("", 0, True, Decline(Reason.OTHER_SCHEME)),
+    "signed for one": (DIGEST, 1, True, Decline(Reason.SIGNATURE_REFUSED, told(DIGEST))),
+    "stale": (STALE, 1, True, Replay(Reason.CHALLENGED)),
+    "stale again": (STALE, 2, True, Replay(Reason.CHALLENGED)),
+    "stale for ever": (STALE, 3, True, Decline(Reason.SIGNATURE_REFUSED, told(STALE))),
+    "not stale": (
+        f"{DIGEST}, stale=false",
+        1,
+        True,
+        Decline(Reason.SIGNATURE_REFUSED, told(f"{DIGEST}, stale=false")),
+    ),
+    "a body that is gone": (DIGEST, 0, False, Decline(Reason.NOT_REPLAYABLE, told(DIGEST))),
+}
+
+
+@pytest.mark.parametrize(
+    ("challenge", "answered", "replayable", "verdict"), CHALLENGES.values(), ids=CHALLENGES
+)
+def test_what_a_401_to_digest_means(
+    challenge: str, answered: int, *, replayable: bool, verdict: Replay | Decline
+) -> None:
+    """One challenge is signed for, and three in a row where the server calls its nonces stale."""
+    found = decide_on_challenge(told(challenge), answered=answered, replayable=replayable)
+    assert found == verdict
