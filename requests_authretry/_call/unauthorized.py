@@ -144,8 +144,10 @@ def _decide_on_token(
             has_clock=credentials.has_clock,
         )
     )
-    if call.waiters.is_closed or isinstance(verdict, Decline):
-        return verdict if isinstance(verdict, Decline) else Decline(Reason.CLOSED)
+    if isinstance(verdict, Decline):
+        return verdict
+    if call.waiters.is_closed:
+        return Decline(Reason.CLOSED)
     if isinstance(verdict, Refresh):
         reason = _renew(call, tokens, sent, response, verdict)
         return Replay(reason) if reason is Reason.REFRESHED else Decline(reason)
