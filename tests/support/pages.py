@@ -76,8 +76,8 @@ def anchors(page: Path) -> set[str]:
 class Servers:
     """All servers that the programs of a page name, in one.
 
-    ``/token`` gives a token, ``/bearer`` wants one that is good, and any path that httpbin does not
-    know is answered as its ``/anything``.
+    ``/token`` gives a token, ``/bearer`` wants one that is good, ``/digest-auth/`` asks for Digest,
+    and any path that httpbin does not know is answered as its ``/anything``.
 
     Attributes:
         guarded: The server behind ``/bearer``, which issues the tokens.
@@ -98,7 +98,7 @@ class Servers:
             return self._login(start_response)
         if path == "/bearer":
             return self.guarded(environ, start_response)
-        if path not in {"/get", "/post"}:
+        if path not in {"/get", "/post"} and not path.startswith("/digest-auth/"):
             environ["PATH_INFO"] = f"/anything{path}"
         return self.open(environ, start_response)
 
