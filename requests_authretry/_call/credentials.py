@@ -13,7 +13,7 @@ from .._core.origin import Origin, redacted
 from .._core.placement import Query
 from .._core.records import Reason
 from .._core.target import Target, origin_name, path_pattern
-from .._core.unauthorized import MOST_CHALLENGES, has_replayed
+from .._core.unauthorized import has_replayed
 from .._core.validation import ConfigurationError
 from .._errors import AuthRetryError
 from .digest import digest_of, response_hooks
@@ -158,7 +158,6 @@ class Credentials:
         self.learn_nonce(prover, url, response)
         clocks, clock = shared.clocks, shared.clock
         ahead = seconds_ahead_of(response, self._proved, clock.time())
-        self.has_clock = False
         if response.status_code == UNAUTHORIZED:
             self.has_clock = clocks.correct(url, ahead, self._ahead, clock)
         else:
@@ -173,7 +172,7 @@ class Credentials:
     def may_replay(self) -> bool:
         """Whether the hook may replay the request after a 401 to the last attempt."""
         if self.sent is None:
-            return self.digest is not None and self.answered < MOST_CHALLENGES
+            return self.digest is not None
         return self.has_nonce or not has_replayed(self.replays, fetched=self.fetched)
 
 

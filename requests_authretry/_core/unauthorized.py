@@ -28,7 +28,7 @@ _HOPELESS = {
 NONCE_WANTED = "use_dpop_nonce"
 """The error that asks for a nonce in the proof (RFC 9449 sections 8 and 9)."""
 
-MOST_CHALLENGES = 3
+_MOST_CHALLENGES = 3
 """How many challenges in a row are signed for: a server may give a nonce that is soon stale."""
 
 
@@ -139,7 +139,7 @@ def decide_on_challenge(
         return Decline(Reason.OTHER_SCHEME)
     # A nonce that is stale says that name and password are right (section 3.3).
     is_stale = challenge.params.get("stale", "").lower() == "true"
-    if answered >= (MOST_CHALLENGES if is_stale else 1):
+    if answered >= (_MOST_CHALLENGES if is_stale else 1):
         return Decline(Reason.SIGNATURE_REFUSED, challenge)
     return Replay(Reason.CHALLENGED) if replayable else Decline(Reason.NOT_REPLAYABLE, challenge)
 

@@ -208,6 +208,25 @@ def test_the_signature_goes_to_its_origins_alone(server: DigestServer) -> None:
         assert [each.nonce for each in other.seen] == [None, None]
 
 
+def test_a_hop_has_a_challenge_of_its_own(server: DigestServer) -> None:
+    """Two origins of the settings, and a redirect from one to the other: both are answered."""
+    with serve_digest() as other, requests.Session() as session:
+        in_settings(session, server, origins=[server.url, other.url])
+        server.answers += [f"{other.url}/x"]
+        assert session.get(server.url).text == "in"
+        assert (server.statuses, other.statuses) == ([401, 302], [401, 200])
+
+
+def test_a_site_without_a_signature_answers_no_challenge(server: DigestServer) -> None:
+    """A redirect from a site that signs to a server that no settings sign for: one request."""
+    with serve_digest() as other, requests.Session() as session:
+        site = Settings(auth=HTTPDigestAuth(USER, PASSWORD), origins=[server.url], retry=RETRY)
+        mount(session, Settings(sites=[site], retry=RETRY))
+        server.answers += [f"{other.url}/x"]
+        assert session.get(server.url).status_code == 401
+        assert other.statuses == [401]
+
+
 def test_a_refused_signature_says_why(server: DigestServer) -> None:
     """A wrong password: the record and listeners say that the answer to the challenge failed."""
     told: list[Any] = []
@@ -253,6 +272,7 @@ HOPELESS = [
     'Digest realm="x", nonce="y", algorithm=SHA-512-256, qop="auth"',
     'Digest realm="x", nonce="y", qop="auth-int"',
     'Digest realm="x, nonce="',
+    'Other realm="x", nonce="y", qop="auth"',
 ]
 
 
@@ -375,6 +395,13 @@ def test_a_signer_that_waits_for_the_answer_is_warned_of() -> None:
         statuses = [rig.get().status_code for _ in range(2)]
     assert statuses == [401, 401]
     assert len(caught) == 1
+
+
+def test_a_signer_without_hooks_is_not_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    """A wrong password of Basic is a 401, and no matter of hooks."""
+    rig = Rig(401, auth=HTTPBasicAuth("a", "b"), origins=[API])
+    assert rig.get().status_code == 401
+    assert not [each for each in caplog.messages if "hooks" in each]
 
 
 # --- on a session -------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import requests
 from requests.adapters import BaseAdapter
 
 from requests_authretry import FetchContext, Reason, Settings, attempts, explain, mount
+from requests_authretry._tokens.server_clocks import ServerClocks
 from requests_authretry.cli.demo_server import DemoServer, serve
 from requests_authretry.oauth2 import (
     Client,
@@ -336,6 +337,24 @@ def test_a_refused_proof_is_made_again_by_the_apis_clock(error: str) -> None:
     assert "made again by the server's clock" in str(explain(response))
     assert rig.session.get(API).status_code == 200
     assert (len(rig.api.sent), len(rig.login.sent)) == (3, 1)
+
+
+def test_a_good_answer_of_an_api_is_followed() -> None:
+    """An API that takes old proofs: the next proof has its time all the same."""
+    rig = Bound(300.0)
+    rig.api.leeway = 1000.0
+    for _ in range(2):
+        rig.session.get(API)
+    assert rig.times == [0.0, 300.0]
+
+
+def test_a_clock_that_jumps_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server whose every refusal looks like another correction gets three requests of a call."""
+    monkeypatch.setattr(ServerClocks, "correct", lambda *_: True)
+    refused = (401, {"WWW-Authenticate": 'DPoP error="invalid_dpop_proof"'}, b"")
+    rig = Bound(0.0, *[refused] * 9)
+    reasons = [each.reason for each in attempts(rig.session.get(API))]
+    assert reasons == [Reason.CLOCK, Reason.CLOCK, Reason.ANSWERED]
 
 
 def test_each_server_has_a_clock_of_its_own() -> None:
