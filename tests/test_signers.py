@@ -74,7 +74,7 @@ GOOD: dict[str, Any] = {
     "a class": Signs(),
     "a function": sign,
     "a part of a function": partial(with_key, "key"),
-    "a function of C": getattr,
+    "a function of C": max,
     "a class whose package has a like name": of("requests_ntlm_free.auth", "Free"),
     "another class of the toolbelt": of("requests_toolbelt.auth.handler", "AuthHandler"),
     "signatures of AWS": of("requests_aws4auth.aws4auth", "AWS4Auth"),

@@ -98,7 +98,7 @@ class Credentials:
                 while the call waited for a token.
         """
         self.sent = self.on_answer = None
-        self.is_signed, self.hooks = False, ()
+        self.is_signed = False
         url, tokens = request.url or "", shared.tokens
         # The credential goes only to its origins. This is asked for each attempt and each redirect.
         # A URL that begins with an origin and a slash belongs to it, however it is parsed.
@@ -138,7 +138,7 @@ class Credentials:
     def detach(self) -> None:
         """Note that the next attempt carries no credential from the settings yet."""
         self.sent = self.on_answer = None
-        self.is_signed, self.hooks = False, ()
+        self.is_signed = False
 
     def count_replay(self, *, fetched: bool = False) -> None:
         """Count a replay after a 401, with a token that was fetched for it or with another."""
@@ -166,7 +166,7 @@ class Credentials:
     @property
     def digest(self) -> HTTPDigestAuth | None:
         """The Digest that has signed the last attempt, or would have; None if there is none."""
-        return digest_of(self.hooks)
+        return digest_of(self.hooks) if self.is_signed else None
 
     @property
     def may_replay(self) -> bool:

@@ -212,7 +212,7 @@ def test_a_hop_has_a_challenge_of_its_own(server: DigestServer) -> None:
     """Two origins of the settings, and a redirect from one to the other: both are answered."""
     with serve_digest() as other, requests.Session() as session:
         in_settings(session, server, origins=[server.url, other.url])
-        server.answers += [f"{other.url}/x"]
+        server.answers, other.tells_stale = [f"{other.url}/x"], False
         assert session.get(server.url).text == "in"
         assert (server.statuses, other.statuses) == ([401, 302], [401, 200])
 

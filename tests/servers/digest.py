@@ -52,6 +52,7 @@ class DigestServer(ThreadingHTTPServer):
         uses: How often a nonce may be used before it is stale.
         qop: What it offers; "" for none, as in RFC 2069.
         algorithm: Which one it asks for; "" for none.
+        tells_stale: Whether it says that only the nonce was wrong.
         before: Challenges that come before that of Digest.
     """
 
@@ -63,6 +64,7 @@ class DigestServer(ThreadingHTTPServer):
         self.seen: list[Seen] = []
         self.answers: list[int | str] = []
         self.uses, self.qop, self.algorithm, self.before = 1000, "auth", "MD5", ""
+        self.tells_stale = True
         self._counts: dict[str, int] = {}
         self._lock = threading.Lock()
 
@@ -134,7 +136,10 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.send_response(status)
         if status == 401:
-            self.send_header("WWW-Authenticate", self.server.challenge(stale=is_stale))
+            self.send_header(
+                "WWW-Authenticate",
+                self.server.challenge(stale=is_stale and self.server.tells_stale),
+            )
         if isinstance(answer, str):
             self.send_header("Location", answer)
         content = b"" if status == 401 else b"in"
