@@ -143,7 +143,7 @@ class Prover(Protocol):
             method: The request's method.
             url: Where the request goes; query and fragment are not part of the proof.
             token: The token that the request carries.
-            now: POSIX time in seconds.
+            now: POSIX time in seconds, by the clock of the server where it is known.
         """
 
     def learn(self, url: str, nonce: str) -> None:
