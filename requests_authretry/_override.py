@@ -84,6 +84,7 @@ class Changes(TypedDict, total=False):
     store: Store | None
     auth: AuthBase | None
     timeout: Timeout | None
+    max_idle: float | None
     listeners: Collection[Listener]
     allow_http: bool
     adopt: bool | Collection[str]

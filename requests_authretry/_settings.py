@@ -15,6 +15,7 @@ from ._core.arguments import checks_arguments
 from ._core.copying import CopiedAsItself
 from ._core.display import differences, shown
 from ._core.headers.rate_limit_fields import RateLimits
+from ._core.idle import MAX_IDLE
 from ._core.origin import parse_origin
 from ._core.placement import Cookie, Header, Placement, Query
 from ._core.quota import RetryQuota
@@ -123,6 +124,8 @@ class Settings(_BesidesFields, CopiedAsItself):
             origins: ``HTTPBasicAuth``, ``HTTPDigestAuth``, signatures with a timestamp. NTLM and
             Kerberos sign in a connection, and belong in ``session.auth``.
         timeout: Seconds, or a pair (connect, read), used where the caller gave none.
+        max_idle: Seconds. A request that may not be sent again once it is lost, as a POST, goes on no
+            connection that was idle for longer: the server may be about to end it. None: on any.
         listeners: Functions that are called with each event, in the thread where it happens. One
             that raises, or is async, costs an `AuthRetryWarning`, and harms no call. It is told
             nothing of the calls that it makes itself.
@@ -154,6 +157,7 @@ class Settings(_BesidesFields, CopiedAsItself):
     store: Store | None = None
     auth: AuthBase | None = None
     timeout: Timeout | None = None
+    max_idle: float | None = MAX_IDLE
     listeners: Collection[Listener] = ()
     allow_http: bool = False
     adopt: bool | Collection[str] = False
@@ -249,6 +253,7 @@ def _faults(given: Any) -> Iterable[str | None]:
         yield f"store must have read, write, lock and push, which {kind} has not: {ways}"
     yield signer_fault(given.auth)
     yield _timeout_fault(given.timeout)
+    yield None if given.max_idle is None else seconds("max_idle", given.max_idle)
     if isinstance(given.listeners, tuple) and not all(map(callable, given.listeners)):
         yield "listeners must all be callable: write the functions themselves, as [print]"
     yield adopt_fault(given.adopt, has_token=given.token is not None)

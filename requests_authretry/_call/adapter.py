@@ -19,7 +19,7 @@ from .._shared import SharedState
 from .call import Call
 from .connections import prepare
 from .loop import send_until_done, sender_of
-from .translate import IDLE, leave_connections
+from .translate import Unlimited, leave_connections
 from .unauthorized import CREDENTIALS_AT_FAULT, put_first
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ class AuthRetryAdapter(HTTPAdapter):
 
         It gets no time limit where the caller gave none: many put a limit of their own there.
         """
-        if options["timeout"] is IDLE:
+        if isinstance(options["timeout"], Unlimited):
             options["timeout"] = None
         response: Response = self.inner.send(request, **options)
         return response

@@ -10,6 +10,7 @@ from math import fsum, inf
 from typing import TYPE_CHECKING, Any
 
 from .._core.challenge import StepUp
+from .._core.idle import cure
 from .._core.origin import Origin, redacted
 from .._core.records import FINAL, Attempt, Reason, Retry, Stop, Wait, seconds_text
 from .._events import (
@@ -52,6 +53,10 @@ NOTICED_SECONDS = 4.9
 _TOO_LATE = {Reason.WAIT_TOO_LONG, Reason.OUTAGE}
 """The reasons of calls that would go on if their deadline were later."""
 
+_LOST_FOR_GOOD = {Reason.NOT_IDEMPOTENT, Reason.NOT_REPLAYABLE, Reason.ATTEMPTS_EXHAUSTED}
+"""The reasons of calls that end with a lost attempt, and would not have lost it on a connection
+that was idle for less time."""
+
 _numbers = count(1)
 
 
@@ -84,6 +89,8 @@ class AttemptLog:
         status: The status that came, None if none did or the attempt is in the record already.
         error: The name of the exception's class, None as for ``status``.
         retries: Retries so far; replays and redirects do not count.
+        idle: Seconds that the connection of the last attempt had been idle, if the server ended it
+            and the request cannot be sent again; None otherwise.
         block_end: When the `deadline` block ends whose end is the deadline of the call; inf if the
             deadline is that of the settings.
     """
@@ -94,6 +101,7 @@ class AttemptLog:
     status: int | None = None
     error: str | None = None
     retries = 0
+    idle: float | None = None
     block_end = inf
     _number = 0
     _made: tuple[Attempt, ...] = ()
@@ -220,7 +228,7 @@ class AttemptLog:
             detail=self._detail(decision, url, self.error, now),
         )
         self._made, self._waits = (*self._made, attempt), after
-        self.status = self.error = None
+        self.status = self.error = self.idle = None
         self._observed = ()
         if self.listeners:
             tell(self.listeners, AttemptEnded(self.number, attempt))
@@ -338,6 +346,8 @@ class AttemptLog:
             return f"{Origin.of(url)} is none of the origins {origins}"
         if decision.reason is Reason.OTHER_SCHEME:
             return 'Settings(challenge="any") renews the token all the same'
+        if self.idle is not None and decision.reason in _LOST_FOR_GOOD:
+            return cure(self.idle)
         if self.block_end == inf:
             return ""
         patience = self.settings.retry.max_retry_after

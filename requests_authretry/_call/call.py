@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from .._admission.admission import NO_FAILURE
 from .._admission.waiting import Waiter
+from .._clock import SystemClock
 from .._core.http import FIRST_ERROR, PROXY_AUTHENTICATION_REQUIRED, UNAUTHORIZED
 from .._core.records import FINAL, Outcome, Progress, Reason, Retry, Stop
 from .._core.retry import CallFacts, decide
 from .._errors import AuthRetryError
 from .._override import current
 from .attempt_log import AttemptLog
+from .connections import Freshness
 from .credentials import Credentials, target_of
 from .declared import demand_of
 from .outgoing import Cookies
@@ -23,7 +25,8 @@ from .placing import without_token
 from .request_body import Repeatable, has_key, is_rewound, lacks_key
 from .response_body import drain, forbids_retry, hand_out, read_body
 from .translate import (
-    IDLE,
+    UNLIMITED,
+    Unlimited,
     as_requests_error,
     failure_of,
     limited,
@@ -31,6 +34,7 @@ from .translate import (
     read_limit,
     success_of,
     told_fields,
+    was_cut,
 )
 
 if TYPE_CHECKING:
@@ -202,6 +206,9 @@ class Call:
         failed, outgoing = NO_FAILURE, None
         try:
             outgoing = self.outgoing(request, options["proxies"])
+            # Most requests may use any connection.
+            is_safe = request.method in self.shared.settings.retry.methods
+            transmit = transmit if is_safe else partial(self._send_fresh, transmit)
             response = transmit(outgoing, **options)
             status = response.status_code
             log.headers_received(request, status)
@@ -237,6 +244,25 @@ class Call:
                 failed, decision = self.judge(request, permit, outcome, is_replayable=is_rewound)
             return failure, decision, failed
         return response, decision, failed
+
+    def _send_fresh(
+        self, transmit: Callable[..., Response], request: PreparedRequest, **options: Any
+    ) -> Response:
+        """Send on no connection that was idle too long, if the request cannot be sent again.
+
+        A server ends idle connections, and may do so just when the request is on its way to it.
+        """
+        settings, log = self.shared.settings, self.log
+        is_safe = (request.method or "").upper() in settings.retry.methods
+        if is_safe or has_key(request):
+            return transmit(request, **options)
+        freshness = Freshness(inf if settings.max_idle is None else settings.max_idle)
+        try:
+            with freshness.of_attempt():
+                return transmit(request, **options)
+        except BaseException as error:
+            log.idle = freshness.idle if was_cut(error) else None
+            raise
 
     def _drain(self, response: Response, retry: Retry, *, stream: bool) -> Retry | Stop:
         """Drain a failed answer; return what its body and the time leave of the decision."""
@@ -288,7 +314,8 @@ class Call:
     def limited(self, timeout: object) -> object:
         """Return the timeout of the next attempt, which carries the deadline."""
         if timeout is None and self.until == inf:
-            return IDLE
+            clock = self.shared.clock
+            return UNLIMITED if type(clock) is SystemClock else Unlimited(clock)
         return limited(timeout, self.until, self.shared.clock)
 
     def judge(

@@ -1,20 +1,27 @@
-"""Connections whose reads and writes end at the deadline of a call.
+"""Connections that end their reads and writes at the deadline of a call, and know how long they idle.
 
 The deadline travels as a value: an attempt gives `Seconds` as its timeout, and requests and urllib3
-hand them on, as they are, to the connection. Without `Seconds` everything here is inert.
+hand them on, as they are, to the connection. Without `Seconds` everything about it is inert.
+
+An attempt that must not be lost travels inside `Freshness.of`, which its thread's pool asks for.
 """
 
 from __future__ import annotations
 
 import ssl
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from functools import cache
 from http.client import HTTPConnection, HTTPResponse, RemoteDisconnected
 from math import inf
 from socket import SocketIO
 from typing import TYPE_CHECKING, Any
 
+from .._clock import SystemClock
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from _typeshed import WriteableBuffer
 
     from .._protocols import Clock
@@ -25,8 +32,15 @@ if TYPE_CHECKING:
         def _new_conn(self) -> Any: ...
         def _tunnel(self) -> None: ...
 
+    class _BasePool:
+        """What `_IdlePool` is mixed into."""
+
+        def _get_conn(self, timeout: Any = None) -> Any: ...
+        def _new_conn(self) -> Any: ...
+        def _put_conn(self, conn: Any) -> None: ...
+
 else:
-    _Base = object
+    _Base = _BasePool = object
 
 LEAST_SECONDS = 0.001
 """The least that a socket accepts as a time limit in a sensible way."""
@@ -50,20 +64,16 @@ class Seconds(float):
     Attributes:
         until: When the call has to be over, in monotonic seconds; inf if no read and no write has
             to end before it.
-        clock: What tells that time; None if nothing has to end.
+        clock: What tells that time, and how long the connection idles afterwards.
         given: The caller's own time limit, in seconds; None if the caller gave none.
     """
 
     until: float
     given: float | None
-    clock: Clock | None
+    clock: Clock
 
     def __new__(  # noqa: PYI034 (Self needs Python 3.11)
-        cls,
-        limit: float,
-        until: float = inf,
-        clock: Clock | None = None,
-        given: float | None = None,
+        cls, limit: float, until: float, clock: Clock, given: float | None = None
     ) -> Seconds:
         self = float.__new__(cls, limit)
         self.until, self.clock, self.given = until, clock, given
@@ -80,13 +90,12 @@ class Seconds(float):
 
     def left(self) -> float:
         """Return the seconds until the call has to be over."""
-        return inf if self.clock is None else self.until - self.clock.monotonic()
+        return inf if self.until == inf else self.until - self.clock.monotonic()
 
     def answer(self, *args: Any, **options: Any) -> Answer:
         """Make an answer that ends at the deadline, if there is one."""
         answer = Answer(*args, **options)
-        reader = Reader.of(answer)
-        if reader is not None and self.clock is not None:
+        if self.until < inf and (reader := Reader.of(answer)) is not None:
             reader.end_at(self.until, self.clock)
         return answer
 
@@ -195,6 +204,44 @@ class Answer(HTTPResponse):
             raise RemoteDisconnected("the connection ended in the middle of the headers")
 
 
+class Freshness:
+    """What one attempt wants of its connection, and what it got. Used by one thread.
+
+    Args:
+        most: The longest that the connection may have been idle, in seconds.
+
+    Attributes:
+        idle: Seconds that the connection had been idle when the attempt took it; None if it was
+            new, or is none of the connections made here.
+    """
+
+    idle: float | None = None
+
+    def __init__(self, most: float) -> None:
+        self._most = most
+
+    @contextmanager
+    def of_attempt(self) -> Iterator[None]:
+        """Let the pool that this thread sends through inside the block give such a connection."""
+        token = _wanted.set(self)
+        try:
+            yield
+        finally:
+            _wanted.reset(token)
+
+    def accepts(self, connection: Any) -> bool:
+        """Whether a connection of a pool is fresh enough; note how long it was idle."""
+        self.idle = connection.idle if isinstance(connection, _Bounded) else None
+        if self.idle is None or self.idle <= self._most:
+            return True
+        self.idle = None
+        return False
+
+
+_wanted: ContextVar[Freshness | None] = ContextVar("requests_authretry freshness", default=None)
+"""What the attempt that this thread makes wants of its connection; None for any connection."""
+
+
 def is_unsent(error: BaseException) -> bool:
     """Whether an exception ended an attempt before anything of its request was sent."""
     return error.__dict__.get(_UNSENT) is True
@@ -239,7 +286,9 @@ def _prepare_manager(manager: Any) -> None:
 @cache
 def _pool_class(base: Any) -> Any:
     """Return a class of pools like this one, whose connections know the deadline."""
-    return base if hasattr(base, _OURS) else _like(base, ConnectionCls=_ConnectionClass(base))
+    if hasattr(base, _OURS):
+        return base
+    return _like(base, _IdlePool, ConnectionCls=_ConnectionClass(base))
 
 
 class _ConnectionClass:
@@ -276,12 +325,43 @@ def _like(base: Any, *mixins: type[Any], **attributes: Any) -> Any:
     return type(base)(base.__name__, (*mixins, base), {**same, **attributes, _OURS: base})
 
 
-class _Bounded(_Base):
-    """What a connection of urllib3 does otherwise, where its timeout is `Seconds`."""
+class _IdlePool(_BasePool):
+    """What a pool of urllib3 does otherwise: it knows since when each connection is idle."""
 
+    def _get_conn(self, timeout: Any = None) -> Any:
+        connection, wanted = super()._get_conn(timeout), _wanted.get()
+        if wanted is None or wanted.accepts(connection):
+            return connection
+        connection.close()
+        return self._new_conn()
+
+    def _put_conn(self, conn: Any) -> None:
+        # None stands for a connection that was lost. Those of others are left alone.
+        if isinstance(conn, _Bounded):
+            conn.idle_since = conn.clock.monotonic()
+        super()._put_conn(conn)
+
+
+class _Bounded(_Base):
+    """What a connection of urllib3 does otherwise, where its timeout is `Seconds`.
+
+    Attributes:
+        clock: That of the last attempt that brought a clock.
+        idle_since: When it was put back into its pool, on that clock; None if it never was.
+    """
+
+    clock: Clock = SystemClock()
+    idle_since: float | None = None
     response_class: Any
     timeout: Any
     sock: Any
+
+    @property
+    def idle(self) -> float | None:
+        """Seconds since it was put back into its pool; None if it has to connect first."""
+        if self.idle_since is None or self.sock is None:
+            return None
+        return max(self.clock.monotonic() - self.idle_since, 0.0)
 
     def _new_conn(self) -> Any:
         sock, seconds = super()._new_conn(), self.timeout
@@ -332,7 +412,7 @@ class _Bounded(_Base):
         seconds = self.timeout
         if type(seconds) is not Seconds:
             return super().getresponse()
-        self.response_class = seconds.answer
+        self.clock, self.response_class = seconds.clock, seconds.answer
         try:
             return super().getresponse()
         finally:

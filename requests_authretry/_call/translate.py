@@ -17,6 +17,7 @@ from urllib3 import exceptions as wire
 from urllib3.util import Retry as WireRetry
 from urllib3.util import Timeout as WireTimeout
 
+from .._clock import SystemClock
 from .._core.bounds import FIELD
 from .._core.challenge import Challenge, parse_challenges
 from .._core.headers.rate_limit_fields import read_limits
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     from .._protocols import Clock
 
 _CHAIN_LIMIT = 20
-_IDLE = Seconds(120.0)
-"""The time limit where neither the caller nor the deadline sets one: seconds without a byte."""
+_SILENCE = 120.0
+"""Seconds without a byte that end an attempt where neither the caller nor the deadline ends it."""
 
 
 _BESIDE = frozenset({"age", "date"})
@@ -226,6 +227,11 @@ def body_error(error: Exception) -> requests.RequestException | None:
     return None
 
 
+def was_cut(error: BaseException) -> bool:
+    """Whether an attempt ended in an exception because the other side ended its connection."""
+    return any(isinstance(cause, CUT) for cause in _causes(error))
+
+
 def is_cut_encoded(raw: Any, *, is_empty: bool) -> bool:
     """Whether a body that was read to its end stopped in the middle of its content encoding.
 
@@ -265,10 +271,18 @@ def reread(raw: Any, body: bytes) -> HTTPResponse:
     )
 
 
-class _SharedTimeout(WireTimeout):
-    """A timeout that all requests may share, as it has no total; it costs them less than None."""
+class Unlimited(WireTimeout):
+    """What `limited` makes of no timeout, where there is no deadline.
 
-    connect_timeout = read_timeout = _IDLE
+    Requests may share it, as it has no total; it costs them less than None.
+    """
+
+    connect_timeout: Any
+    read_timeout: Any
+
+    def __init__(self, clock: Clock) -> None:
+        silence = Seconds(_SILENCE, inf, clock)
+        super().__init__(connect=silence, read=silence)
 
     def clone(self) -> WireTimeout:
         return self
@@ -277,15 +291,15 @@ class _SharedTimeout(WireTimeout):
         return 0.0
 
 
-IDLE = _SharedTimeout(connect=_IDLE, read=_IDLE)
-"""What `limited` makes of no timeout, where there is no deadline."""
+UNLIMITED = Unlimited(SystemClock())
+"""That of all requests on the system's clock."""
 
 
 def limited(timeout: Any, until: float, clock: Clock) -> Any:
     """Return a time limit of requests as `Seconds`, no part of it longer than the deadline allows.
 
     Args:
-        timeout: What the caller gave; without a deadline, no limit becomes `_IDLE`.
+        timeout: What the caller gave; without a deadline, no limit becomes `_SILENCE`.
         until: When each read and write has to be over, in monotonic seconds; inf if never.
         clock: What tells that time.
     """
@@ -294,10 +308,10 @@ def limited(timeout: Any, until: float, clock: Clock) -> Any:
 
     def part(given: Any) -> Any:
         if given is None or given is WireTimeout.DEFAULT_TIMEOUT:
-            return Seconds(left, until, clock) if has_end else _IDLE
+            return Seconds(left if has_end else _SILENCE, until, clock)
         if isinstance(given, bool) or not isinstance(given, (int, float)):
             return given  # for the inner adapter to refuse
-        return Seconds(min(given, left), until, clock if has_end else None, given)
+        return Seconds(min(given, left), until, clock, given)
 
     if isinstance(timeout, tuple):
         return tuple(map(part, timeout))

@@ -7,6 +7,7 @@ import pickle
 import socket
 from http.client import HTTPResponse, RemoteDisconnected
 from io import BufferedReader, BytesIO
+from math import inf
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -286,8 +287,9 @@ def test_the_time_to_connect_is_taken_off_a_total(given: float | None, rest: flo
 
 def test_a_time_limit_reads_as_the_caller_wrote_it() -> None:
     """A message says ``read timeout=1`` where the caller gave 1, and what was left if less was."""
-    assert repr(Seconds(1.0, given=1)) == "1"
-    assert repr(Seconds(0.5, given=1)) == repr(Seconds(0.5)) == "0.5"
+    assert repr(Seconds(1.0, inf, FakeClock(), 1)) == "1"
+    assert repr(Seconds(0.5, inf, FakeClock(), 1)) == "0.5"
+    assert repr(Seconds(0.5, inf, FakeClock())) == "0.5"
 
 
 def test_nothing_is_written_after_the_deadline() -> None:
@@ -348,7 +350,7 @@ def test_headers_that_are_cut_are_no_headers(pair: tuple[socket.socket, socket.s
     pair[1].sendall(BEGUN[:-2])
     pair[1].shutdown(socket.SHUT_WR)
     with pytest.raises(RemoteDisconnected) as caught:
-        Seconds(1.0).answer(pair[0]).begin()
+        Seconds(1.0, inf, FakeClock()).answer(pair[0]).begin()
     assert str(caught.value) == "the connection ended in the middle of the headers"
 
 

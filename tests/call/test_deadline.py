@@ -8,6 +8,7 @@ import socket
 import ssl
 from dataclasses import replace
 from http.client import HTTPConnection
+from math import inf
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from requests_authretry import Reason, RetryPolicy, Settings, attempts, mount, o
 from requests_authretry._call import translate
 from requests_authretry._call.connections import Seconds
 from requests_authretry._shared import SharedState
-from requests_authretry.testing import FakeClock
+from requests_authretry.testing import FakeClock, SystemClock
 from tests.support.authority import CERTIFICATE
 from tests.support.sessions import API, AT_ONCE, ended, raised, real
 from tests.support.wire import PATIENCE, Wire, answer, drip, fin, head, says, silence
@@ -286,8 +287,9 @@ def test_without_a_timeout_a_server_may_be_silent_for_two_minutes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """By default, a read that brings nothing for 120 s has failed, and is retried."""
-    assert {translate.IDLE.connect_timeout, translate.IDLE.read_timeout} == {120.0}
-    monkeypatch.setattr(translate.IDLE, "read_timeout", Seconds(0.05))
+    unlimited = translate.UNLIMITED
+    assert {unlimited.connect_timeout, unlimited.read_timeout} == {120.0}
+    monkeypatch.setattr(unlimited, "read_timeout", Seconds(0.05, inf, SystemClock()))
     with Wire(silence(), silence()) as wire, real(retry=TWICE) as session:
         error = ended(lambda: raised(session, wire.url))
     assert type(error) is requests.ReadTimeout

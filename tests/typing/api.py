@@ -184,6 +184,7 @@ def make_settings() -> Settings:
         store=store,
         auth=HTTPBasicAuth("user", "password"),
         timeout=(3.05, 27),
+        max_idle=2.5,
         listeners=[listener, print, Progress()],
         allow_http=False,
         adopt=["retries"],
@@ -192,7 +193,7 @@ def make_settings() -> Settings:
     )
     others = [
         Settings(),
-        Settings(token=fetch_token, origins=ORIGINS, timeout=10),
+        Settings(token=fetch_token, origins=ORIGINS, timeout=10, max_idle=None),
         Settings(token=fetch_with_life, origins=tuple(ORIGINS), adopt=True, clock=SystemClock()),
         Settings.from_file("settings.toml"),
         Settings.from_file(Path("settings.toml")),
