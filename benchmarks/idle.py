@@ -1,12 +1,13 @@
-"""How many POSTs are lost on connections that have been idle about as long as the server keeps them.
+"""How many POSTs are lost on connections that the server is about to end.
 
-Each server runs with its own time limit for idle connections. One client makes many connections, each
-with a GET, and sends a POST on each after it was idle for the limit and a little less or more. The
-clients are bare sessions: urllib3 uses no connection that it sees closed. A relay stands between them
-for a network that takes time; it hands on each byte, and each end of a connection, so much later.
+Each server runs with its own time limit for idle connections, nginx with 5 s. Many bare sessions
+have a connection each: they send a GET on it, and a POST after it was idle for the limit, and a
+little less or more. urllib3 uses no connection that it sees closed. A relay between them makes a
+network that takes time: it hands on each byte, and each end of a connection, so much later.
 
-uvicorn and gunicorn (with threads, its other workers keep no connection) must be installed, nginx and
-node on the PATH; those that are missing are left out. It takes real time: about 15 s a row.
+uvicorn and gunicorn must be installed, nginx and node be on the PATH; those that are missing are
+left out. gunicorn runs with threads, as its other workers keep no connection. It takes real time,
+about 10 s a row.
 
     python benchmarks/idle.py [uvicorn|gunicorn|node|nginx ...]
 """
@@ -59,6 +60,11 @@ def wsgi(environ, start_response):
     return [b"ok"]
 """
 
+GUNICORN: Final = """
+bind, loglevel = "127.0.0.1:PORT", "error"
+worker_class, threads, worker_connections = "gthread", 4, 2000
+"""
+
 NODE: Final = """
 const server = require('http').createServer((request, response) => {
   request.resume(); request.on('end', () => response.end('ok'));
@@ -84,14 +90,14 @@ def command_of(name: str, folder: Path, port: int) -> tuple[list[str], float] | 
     if name in {"node", "nginx"} and shutil.which(name) is None:
         return None
     (folder / "served.py").write_text(PYTHON)
+    (folder / "served.conf.py").write_text(GUNICORN.replace("PORT", str(port)))
     (folder / "served.js").write_text(NODE.replace("PORT", str(port)))
     conf = NGINX.replace("PORT", str(port)).replace("FOLDER", str(folder))
     (folder / "nginx.conf").write_text(conf)
     commands = {
         "uvicorn": ([*module, "served:asgi", "--port", str(port), "--log-level", "error"], 5.0),
         "gunicorn": (
-            [*module, "served:wsgi", "-b", f"127.0.0.1:{port}", "-k", "gthread", "--threads", "4"]
-            + ["--worker-connections", "2000", "--log-level", "error"],
+            [*module, "served:wsgi", "--config", "served.conf.py"],
             2.0,
         ),
         # Its limit is 5 s, and it adds a second for the network (`keepAliveTimeoutBuffer`).
@@ -122,9 +128,7 @@ def running(command: list[str], folder: Path, port: int) -> Iterator[None]:
             process.terminate()
 
 
-async def hand_on(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay: float
-) -> None:
+async def hand_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay: float) -> None:
     """Hand on bytes, and the end of the connection, after the delay."""
     loop = asyncio.get_running_loop()
     with contextlib.suppress(OSError):
@@ -139,9 +143,7 @@ async def relay(port: int, target: int, delay: float) -> None:
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(delay)
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", target)
-        await asyncio.gather(
-            hand_on(reader, far_writer, delay), hand_on(far_reader, writer, delay)
-        )
+        await asyncio.gather(hand_on(reader, far_writer, delay), hand_on(far_reader, writer, delay))
 
     async with await asyncio.start_server(connected, "127.0.0.1", port, backlog=1000) as server:
         await server.serve_forever()

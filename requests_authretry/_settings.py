@@ -124,7 +124,7 @@ class Settings(_BesidesFields, CopiedAsItself):
             origins: ``HTTPBasicAuth``, ``HTTPDigestAuth``, signatures with a timestamp. NTLM and
             Kerberos sign in a connection, and belong in ``session.auth``.
         timeout: Seconds, or a pair (connect, read), used where the caller gave none.
-        max_idle: Seconds. A request that may not be sent again once it is lost, as a POST, goes on no
+        max_idle: Seconds. A POST, or another request that is not retried once lost, goes on no
             connection that was idle for longer: the server may be about to end it. None: on any.
         listeners: Functions that are called with each event, in the thread where it happens. One
             that raises, or is async, costs an `AuthRetryWarning`, and harms no call. It is told

@@ -206,9 +206,6 @@ class Call:
         failed, outgoing = NO_FAILURE, None
         try:
             outgoing = self.outgoing(request, options["proxies"])
-            # Most requests may use any connection.
-            is_safe = request.method in self.shared.settings.retry.methods
-            transmit = transmit if is_safe else partial(self._send_fresh, transmit)
             response = transmit(outgoing, **options)
             status = response.status_code
             log.headers_received(request, status)
@@ -245,7 +242,7 @@ class Call:
             return failure, decision, failed
         return response, decision, failed
 
-    def _send_fresh(
+    def send_fresh(
         self, transmit: Callable[..., Response], request: PreparedRequest, **options: Any
     ) -> Response:
         """Send on no connection that was idle too long, if the request cannot be sent again.

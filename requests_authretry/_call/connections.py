@@ -1,9 +1,10 @@
-"""Connections that end their reads and writes at the deadline of a call, and know how long they idle.
+"""Connections that keep the deadline of a call, and know how long they have been idle.
 
 The deadline travels as a value: an attempt gives `Seconds` as its timeout, and requests and urllib3
 hand them on, as they are, to the connection. Without `Seconds` everything about it is inert.
 
-An attempt that must not be lost travels inside `Freshness.of`, which its thread's pool asks for.
+What an attempt that cannot be sent again wants of its connection is a `Freshness`. The pool finds
+it in the context of the thread, as urllib3 hands nothing on to the choice of a connection.
 """
 
 from __future__ import annotations

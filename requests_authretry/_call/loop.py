@@ -85,6 +85,8 @@ def send_until_done(
     """Send until the rules say stop: return the last response, or raise the last failure."""
     shared, log, timeout = call.shared, call.log, options["timeout"]
     limiter, url = shared.limiter, request.url or ""
+    if request.method not in shared.settings.retry.methods:
+        transmit = partial(call.send_fresh, transmit)
     retry: Retry | None = None
     failed, result = NO_FAILURE, None
     while True:

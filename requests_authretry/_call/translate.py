@@ -277,12 +277,14 @@ class Unlimited(WireTimeout):
     Requests may share it, as it has no total; it costs them less than None.
     """
 
-    connect_timeout: Any
-    read_timeout: Any
+    # Values in place of urllib3's properties, as each request asks for them.
+    connect_timeout: Any = None
+    read_timeout: Any = None
 
     def __init__(self, clock: Clock) -> None:
         silence = Seconds(_SILENCE, inf, clock)
         super().__init__(connect=silence, read=silence)
+        self.connect_timeout = self.read_timeout = silence
 
     def clone(self) -> WireTimeout:
         return self

@@ -9,7 +9,15 @@ from requests_authretry._core.idle import MAX_IDLE, cure
 
 @pytest.mark.parametrize(
     ("idle", "shorter"),
-    [(0.1, "0.05"), (0.26, "0.2"), (0.7, "0.5"), (1.0, "0.5"), (1.25, "1"), (2.0, "1"), (75.0, "1")],
+    [
+        (0.1, "0.05"),
+        (0.26, "0.2"),
+        (0.7, "0.5"),
+        (1.0, "0.5"),
+        (1.25, "1"),
+        (2.0, "1"),
+        (75.0, "1"),
+    ],
 )
 def test_the_cure_is_a_round_number_below_the_idle_time(idle: float, shorter: str) -> None:
     """After 0.7 s it is 0.5 s, and never more than the default."""
