@@ -53,10 +53,6 @@ NOTICED_SECONDS = 4.9
 _TOO_LATE = {Reason.WAIT_TOO_LONG, Reason.OUTAGE}
 """The reasons of calls that would go on if their deadline were later."""
 
-_LOST_FOR_GOOD = {Reason.NOT_IDEMPOTENT, Reason.NOT_REPLAYABLE, Reason.ATTEMPTS_EXHAUSTED}
-"""The reasons of calls that end with a lost attempt, and would not have lost it on a connection
-that was idle for less time."""
-
 _numbers = count(1)
 
 
@@ -89,8 +85,8 @@ class AttemptLog:
         status: The status that came, None if none did or the attempt is in the record already.
         error: The name of the exception's class, None as for ``status``.
         retries: Retries so far; replays and redirects do not count.
-        idle: Seconds that the connection of the last attempt had been idle, if the server ended it
-            and the request cannot be sent again; None otherwise.
+        idle: Seconds that the connection had been idle on which the last attempt was lost, if the
+            server ended it and the request cannot be sent again; None otherwise.
         block_end: When the `deadline` block ends whose end is the deadline of the call; inf if the
             deadline is that of the settings.
     """
@@ -228,7 +224,7 @@ class AttemptLog:
             detail=self._detail(decision, url, self.error, now),
         )
         self._made, self._waits = (*self._made, attempt), after
-        self.status = self.error = self.idle = None
+        self.status = self.error = None
         self._observed = ()
         if self.listeners:
             tell(self.listeners, AttemptEnded(self.number, attempt))
@@ -346,7 +342,7 @@ class AttemptLog:
             return f"{Origin.of(url)} is none of the origins {origins}"
         if decision.reason is Reason.OTHER_SCHEME:
             return 'Settings(challenge="any") renews the token all the same'
-        if self.idle is not None and decision.reason in _LOST_FOR_GOOD:
+        if self.idle is not None:
             return cure(self.idle)
         if self.block_end == inf:
             return ""

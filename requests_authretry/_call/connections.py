@@ -30,15 +30,17 @@ if TYPE_CHECKING:
     class _Base(HTTPConnection):
         """What `_Bounded` is mixed into."""
 
+        _authretry_base: Any
+
         def _new_conn(self) -> Any: ...
         def _tunnel(self) -> None: ...
 
     class _BasePool:
         """What `_IdlePool` is mixed into."""
 
-        def _get_conn(self, timeout: Any = None) -> Any: ...
+        _authretry_base: Any
+
         def _new_conn(self) -> Any: ...
-        def _put_conn(self, conn: Any) -> None: ...
 
 else:
     _Base = _BasePool = object
@@ -53,7 +55,10 @@ _URLLIB3 = {"http.client", "urllib3.connection"}
 """The modules whose ``getresponse`` is understood here."""
 
 _OURS = "_authretry_base"
-"""Where a class made here keeps the class that it was made from."""
+"""Where a class made here keeps the class that it was made from.
+
+Each request asks it for a method: ``super()`` takes longer.
+"""
 
 _UNSENT = "_authretry_unsent"
 """Where an exception says that it ended an attempt before anything of its request was sent."""
@@ -91,7 +96,7 @@ class Seconds(float):
 
     def left(self) -> float:
         """Return the seconds until the call has to be over."""
-        return inf if self.until == inf else self.until - self.clock.monotonic()
+        return self.until - self.clock.monotonic()
 
     def answer(self, *args: Any, **options: Any) -> Answer:
         """Make an answer that ends at the deadline, if there is one."""
@@ -232,11 +237,10 @@ class Freshness:
 
     def accepts(self, connection: Any) -> bool:
         """Whether a connection of a pool is fresh enough; note how long it was idle."""
-        self.idle = connection.idle if isinstance(connection, _Bounded) else None
-        if self.idle is None or self.idle <= self._most:
-            return True
-        self.idle = None
-        return False
+        idle = connection.idle if isinstance(connection, _Bounded) else None
+        is_fresh = idle is None or idle <= self._most
+        self.idle = idle if is_fresh else None
+        return is_fresh
 
 
 _wanted: ContextVar[Freshness | None] = ContextVar("requests_authretry freshness", default=None)
@@ -330,7 +334,7 @@ class _IdlePool(_BasePool):
     """What a pool of urllib3 does otherwise: it knows since when each connection is idle."""
 
     def _get_conn(self, timeout: Any = None) -> Any:
-        connection, wanted = super()._get_conn(timeout), _wanted.get()
+        connection, wanted = self._authretry_base._get_conn(self, timeout), _wanted.get()
         if wanted is None or wanted.accepts(connection):
             return connection
         connection.close()
@@ -340,7 +344,7 @@ class _IdlePool(_BasePool):
         # None stands for a connection that was lost. Those of others are left alone.
         if isinstance(conn, _Bounded):
             conn.idle_since = conn.clock.monotonic()
-        super()._put_conn(conn)
+        self._authretry_base._put_conn(self, conn)
 
 
 class _Bounded(_Base):
@@ -362,7 +366,7 @@ class _Bounded(_Base):
         """Seconds since it was put back into its pool; None if it has to connect first."""
         if self.idle_since is None or self.sock is None:
             return None
-        return max(self.clock.monotonic() - self.idle_since, 0.0)
+        return self.clock.monotonic() - self.idle_since
 
     def _new_conn(self) -> Any:
         sock, seconds = super()._new_conn(), self.timeout
@@ -406,7 +410,7 @@ class _Bounded(_Base):
         seconds = self.timeout
         if type(seconds) is Seconds and self.sock is not None:
             seconds.limit_writes(self.sock)
-        super().send(data)
+        self._authretry_base.send(self, data)
 
     def getresponse(self) -> Any:
         """Receive an answer that is read until the deadline."""
@@ -415,7 +419,7 @@ class _Bounded(_Base):
             return super().getresponse()
         self.clock, self.response_class = seconds.clock, seconds.answer
         try:
-            return super().getresponse()
+            return self._authretry_base.getresponse(self)
         finally:
             # The next request may come without a time limit.
             self.timeout = float(seconds)

@@ -26,7 +26,7 @@ from requests_authretry import (
 from requests_authretry.testing import FakeClock
 from tests.support import wire as wires
 from tests.support.sessions import AT_ONCE, raised, real, with_adapter
-from tests.support.wire import Wire, answer, chunked, cut, fin, rst, says
+from tests.support.wire import Wire, answer, chunked, fin, rst, says
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -76,6 +76,17 @@ def test_a_post_goes_on_no_connection_that_was_idle_longer(
 def test_what_can_be_sent_again_goes_on_any_connection(wire: Wire, method: str) -> None:
     """A GET that is lost is retried: it needs no new connection."""
     assert Rig(wire, max_idle=5).after(400.0, method) == 0
+
+
+def test_a_method_in_lower_case_is_the_same_method(wire: Wire) -> None:
+    """A prepared request has the method that its maker wrote."""
+    rig = Rig(wire, max_idle=5)
+    request = requests.Request("PUT", wire.url).prepare()
+    request.method, rig.session.trust_env = "put", False
+    rig.session.get(wire.url)
+    rig.clock.advance(400)
+    rig.session.send(request)
+    assert wire.connections == 1
 
 
 @pytest.mark.parametrize(
@@ -340,10 +351,19 @@ def test_a_new_connection_has_no_cure() -> None:
     assert not explain(error).attempts[0].detail
 
 
+def test_a_connection_that_was_closed_meanwhile_has_no_cure() -> None:
+    """urllib3 has connected anew then: the connection of the POST was never idle."""
+    with Wire(answer(200, b"", ("Connection", "close")), LOST[0]) as wire:
+        rig = Rig(wire, max_idle=None)
+        rig.session.get(wire.url)
+        rig.clock.advance(7.2)
+        error = raised(rig.session, wire.url, "POST")
+    assert [attempt.detail for attempt in explain(error).attempts] == [""]
+
+
 @pytest.mark.parametrize(
     "end",
     [
-        cut(200, 10, b"12345", end=fin),
         chunked(200, b"12345", end=fin),
         says(b"not HTTP at all\r\n\r\n", end=fin),
     ],
