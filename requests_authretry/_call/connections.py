@@ -334,7 +334,8 @@ class _IdlePool(_BasePool):
     """What a pool of urllib3 does otherwise: it knows since when each connection is idle."""
 
     def _get_conn(self, timeout: Any = None) -> Any:
-        connection, wanted = self._authretry_base._get_conn(self, timeout), _wanted.get()
+        connection = self._authretry_base._get_conn(self, timeout)  # noqa: SLF001 (its own)
+        wanted = _wanted.get()
         if wanted is None or wanted.accepts(connection):
             return connection
         connection.close()
@@ -344,7 +345,7 @@ class _IdlePool(_BasePool):
         # None stands for a connection that was lost. Those of others are left alone.
         if isinstance(conn, _Bounded):
             conn.idle_since = conn.clock.monotonic()
-        self._authretry_base._put_conn(self, conn)
+        self._authretry_base._put_conn(self, conn)  # noqa: SLF001 (its own)
 
 
 class _Bounded(_Base):
