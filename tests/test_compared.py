@@ -50,7 +50,7 @@ def test_the_page_tells_the_versions() -> None:
 
 
 def test_the_page_has_the_libraries_that_were_not_run() -> None:
-    """headgate and clientwright are there, from their documentation only."""
+    """Both are there, from their documentation only."""
     assert "| situation | headgate | clientwright, with requests |" in PAGE
 
 
