@@ -90,6 +90,7 @@ class Changes(TypedDict, total=False):
     adopt: bool | Collection[str]
     challenge: Literal["scheme", "any"]
     observe: bool
+    interactive: bool | None
     clock: Clock
 
 

@@ -140,6 +140,10 @@ class Settings(_BesidesFields, CopiedAsItself):
         observe: Whether to change nothing: each call goes out as it would without this library,
             and `explain`, listeners and log tell what would have been done. For a first look at an
             old code base.
+        interactive: Whether a token function may ask a person, and so runs in the thread of the
+            call, where Ctrl-C ends its question at once. None: in calls of the main thread, if
+            standard input is a terminal or a notebook. True: in every call, and so do sources with
+            a ``fetch``, unless their ``may_prompt`` is False. False: never.
         sites: Settings of their own for requests to their origins, in place of these; each origin
             belongs to one site.
         clock: Where time comes from; another one in tests, see `requests_authretry.testing`.
@@ -163,6 +167,7 @@ class Settings(_BesidesFields, CopiedAsItself):
     adopt: bool | Collection[str] = False
     challenge: Literal["scheme", "any"] = "scheme"
     observe: bool = False
+    interactive: bool | None = None
     sites: Collection[Settings] = ()
     clock: Clock = field(default_factory=SystemClock)
 
@@ -260,6 +265,8 @@ def _faults(given: Any) -> Iterable[str | None]:
     yield flag("allow_http", given.allow_http)
     yield _challenge_fault(given.challenge)
     yield flag("observe", given.observe)
+    if given.interactive is not None:
+        yield flag("interactive", given.interactive)
     if isinstance(given.limits, RateLimits):
         yield from _limits_faults(given.limits)
     if isinstance(given.sites, tuple):

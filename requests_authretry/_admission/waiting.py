@@ -126,6 +126,13 @@ class Waiter:
         """
         return not self.life.is_led()
 
+    def work(self, reason: Reason) -> None:
+        """Note that its thread itself now does what the call waits for.
+
+        No time is planned for that, so that nothing is drawn over a question to a person.
+        """
+        self._on_wait(reason, 0.0, None)
+
     def sleep(self, seconds: float, reason: Reason, retry_after: float | None = None) -> None:
         """Wait so many seconds, or until another thread wakes this one."""
         self._on_wait(reason, seconds, retry_after)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .._core.challenge import StepUp
 from .._core.idle import cure
 from .._core.origin import Origin, redacted
-from .._core.records import FINAL, Attempt, Reason, Retry, Stop, Wait, seconds_text
+from .._core.records import FINAL, STORY, Attempt, Reason, Retry, Stop, Wait, seconds_text
 from .._events import (
     AttemptEnded,
     CallEnded,
@@ -34,12 +34,6 @@ if TYPE_CHECKING:
     from .._core.observed import Would
     from .._core.unauthorized import Decline
     from .._settings import Settings
-
-CALL = "_authretry_call"
-"""Where an answer carries its call, which has its `AttemptLog` as ``log``."""
-
-STORY = "_authretry_story"
-"""Where an exception carries its `Story`: it may be pickled, and a call may not."""
 
 Story = tuple[tuple["Attempt | Wait", ...], float]
 """The attempts and waits of a call, in order, and the seconds that the call took."""

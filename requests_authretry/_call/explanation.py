@@ -13,8 +13,7 @@ from requests import RequestException, Response
 from requests.exceptions import InvalidHeader, InvalidSchema, InvalidURL, MissingSchema
 
 from .._core.origin import redacted
-from .._core.records import Attempt, Reason, Wait, seconds_text
-from .attempt_log import CALL, STORY
+from .._core.records import CALL, STORY, Attempt, Reason, Wait, seconds_text
 from .translate import said_by
 
 if TYPE_CHECKING:

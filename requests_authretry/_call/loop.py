@@ -10,10 +10,9 @@ from requests import RequestException, Response
 from .._admission.admission import FREE, NO_FAILURE, Permit
 from .._core.http import FIRST_REDIRECT, FIRST_SERVER_ERROR
 from .._core.origin import redacted
-from .._core.records import FINAL, Reason, Retry, Stop, seconds_text
+from .._core.records import CALL, FINAL, Reason, Retry, Stop, seconds_text
 from .._core.target import origin_name
 from .._errors import AuthRetryError
-from .attempt_log import CALL
 from .declared import inside
 from .digest import counting_retries
 from .observing import send_observed

@@ -14,8 +14,7 @@ from .._core import observed
 from .._core.adopt import AUTHORIZATION, adopts, static_token
 from .._core.http import FIRST_ERROR, FIRST_REDIRECT, UNAUTHORIZED
 from .._core.origin import Origin
-from .._core.records import Reason, Stop
-from .attempt_log import CALL
+from .._core.records import CALL, Reason, Stop
 from .placing import text_in
 from .request_body import is_rewindable
 from .translate import as_requests_error, challenges_of, failure_of, outcome_of

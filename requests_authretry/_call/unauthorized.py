@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from requests import RequestException
 
 from .._core.http import FORBIDDEN, UNAUTHORIZED
-from .._core.records import Reason, Stop
+from .._core.records import CALL, Reason, Stop
 from .._core.unauthorized import (
     Decline,
     Refresh,
@@ -22,7 +22,6 @@ from .._core.unauthorized import (
 from .._errors import AuthRetryError, RefreshFailed
 from .._protocols import FetchContext
 from .._warnings import name_of, warn_once
-from .attempt_log import CALL
 from .digest import take_challenge
 from .response_body import drain, read_body
 from .translate import challenges_of

@@ -163,6 +163,7 @@ RATES = Kind(
 
 BY_ANNOTATION: Mapping[str, Kind] = {
     "bool": FLAG,
+    "bool | None": FLAG,
     "int": WHOLE,
     "int | None": WHOLE,
     "float": NUMBER,

@@ -9,6 +9,13 @@ from typing import Final
 from .http import SERVER_FAULTS, SERVICE_UNAVAILABLE
 
 
+CALL: Final = "_authretry_call"
+"""Where an answer carries its call, which has its `AttemptLog` as ``log``."""
+
+STORY: Final = "_authretry_story"
+"""Where an exception carries its `Story`: it may be pickled, and a call may not."""
+
+
 def seconds_text(seconds: float) -> str:
     """Return seconds as text for people: three digits, and whole seconds from 1000 on."""
     return f"{seconds:.0f} s" if seconds >= 999.5 else f"{seconds:.3g} s"  # noqa: PLR2004

@@ -11,10 +11,16 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from .backoff import Backoff, Jitter
+from .quota import RetryQuota
+from .records import Progress, Retry
+from .retry import CallFacts, decide
 from .validation import is_finite
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from .records import Outcome
+    from .retry import RetryPolicy
 
 ADVISORY_SECONDS = 900.0
 """Seconds before its end from which a token is renewed in the background, at most."""
@@ -97,6 +103,29 @@ def without_windows(expires_at: float | None, now: float) -> Schedule:
 def granted(retry_after: object) -> float:
     """Bound the seconds that a token endpoint asks to wait; 0.0 if they are not a number."""
     return min(max(retry_after, 0.0), MAX_RETRY_AFTER_SECONDS) if is_finite(retry_after) else 0.0
+
+
+def delay_after(
+    outcome: Outcome, policy: RetryPolicy, attempts: int, left: float, fraction: float
+) -> float | None:
+    """Return the seconds after which a token source that failed is asked again; None: it is not.
+
+    The rules are those of a token request, which is sent again whether or not it was processed: its
+    answer is lost anyway, and otherwise the retry saves the session.
+
+    Args:
+        outcome: How it failed.
+        policy: When a request is sent again.
+        attempts: How many were made so far.
+        left: Seconds until the token is to be there.
+        fraction: A random number in [0, 1), for the jitter.
+    """
+    policy = replace(policy, methods={"POST"}, idempotency_key=False)
+    quota = RetryQuota()
+    facts = CallFacts("POST", left, policy, quota)
+    progress = Progress(attempts, replayable=True, quota=quota.capacity)
+    decision = decide(facts, progress, outcome, 0.0, fraction)
+    return decision.delay if isinstance(decision, Retry) else None
 
 
 def are_refused_at_once(renewals: Sequence[float], now: float) -> bool:

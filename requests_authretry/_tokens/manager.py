@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
+from .._admission.waiting import Life
 from .._clock import random_of
 from .._core import token_schedule as rules
 from .._core.adopt import AUTHORIZATION, adopts, static_token
+from .._core.foreign_errors import attempts_of, described, outcome_of, speaks_of_threads
 from .._core.identity import name_of
 from .._core.records import Reason, seconds_text
 from .._core.token import Token
-from .._errors import AuthRetryError, RefreshFailed
+from .._errors import AuthRetryError, ConfigurationError, RefreshFailed
 from .._events import TokenRefreshed, logger, tell
 from .._locks import ForkSafeLock
+from .._override import current
 from .._protocols import FetchContext
 from .families import is_constant
-from .renewal import NoToken, Renewal, Renewed, Result, hand_out
+from .renewal import (
+    CutOff,
+    NoToken,
+    Renewal,
+    Renewed,
+    Result,
+    SourceError,
+    asks_here,
+    hand_out,
+)
 from .store_sync import LOCK_SECONDS, StoreSync
 
 if TYPE_CHECKING:
@@ -158,6 +172,8 @@ class TokenManager:
 
     def _renew_early(self, held: HeldToken) -> None:
         """Begin a renewal in the background, unless one is under way."""
+        if self._asks_here():
+            return  # nobody is asked before it is needed
         with self._lock:
             if self._renewal is None and self.held is held:
                 self._begin(self._complete(FetchContext(held.token, early=True), 0.0))
@@ -194,11 +210,17 @@ class TokenManager:
         """
         while True:
             left = max(deadline - self._settings.clock.monotonic(), 0.0)
-            joined = self._join(self._complete(context, left))
-            if not isinstance(joined, Renewal):
-                return hand_out(joined)
-            with waiting() as waiter:
-                joined.let_wait(waiter, left, self._reason_to_wait(joined.context))
+            life = Life()
+            with life:
+                joined = self._join(self._complete(context, left), life)
+                if not isinstance(joined, Renewal):
+                    return hand_out(joined)
+                reason = self._reason_to_wait(joined.context)
+                with waiting() as waiter:
+                    if joined.life is life:
+                        joined.begin_here(partial(self._run, waiter=waiter, seconds=left))
+                    else:
+                        joined.let_wait(waiter, left, reason)
             if waiter.closed:
                 raise AuthRetryError("the session was closed while the call waited for a token")
             if not joined.is_set():
@@ -215,7 +237,8 @@ class TokenManager:
 
     def _reason_to_wait(self, context: FetchContext) -> Reason:
         """Return what the callers of a renewal wait for: a source with ``patience`` asks people."""
-        is_patient = getattr(self._settings.token, "patience", None) is not None
+        source = self._settings.token
+        is_patient = getattr(source, "patience", None) is not None
         has_refresh_token = context.stale is not None and context.stale.refresh_token is not None
         return Reason.SIGN_IN if is_patient and not has_refresh_token else Reason.RENEWAL
 
@@ -224,8 +247,18 @@ class TokenManager:
         timeout, settings = max(left, LEAST_SECONDS), self._settings
         return replace(context, timeout=timeout, retry=settings.retry, clock=settings.clock)
 
-    def _join(self, context: FetchContext) -> Renewal | Result:
-        """Return the result that is known already, the renewal under way, or a new renewal."""
+    def _asks_here(self) -> bool:
+        """Whether the calling thread itself asks the source, see `asks_here`."""
+        override, interactive = current.get(), self._settings.interactive
+        if override is not None:
+            interactive = override.changes.get("interactive", interactive)
+        return asks_here(self._settings.token, interactive)
+
+    def _join(self, context: FetchContext, life: Life) -> Renewal | Result:
+        """Return the result that is known already, the renewal under way, or a new renewal.
+
+        A new renewal that the caller has to do itself has this life.
+        """
         clock, failed = self._settings.clock, self._failed
         with self._lock:
             token, now = self.held.token, clock.monotonic()
@@ -237,7 +270,7 @@ class TokenManager:
                 return failed.result
             renewal = self._renewal
             # A source that is overdue must hang: ask it again. Its late answer is still welcome.
-            if renewal is not None and now < renewal.overdue:
+            if renewal is not None and not renewal.is_overdue(now):
                 if renewal.is_of_this_thread:
                     return NoToken(
                         "it uses the session that waits for its token: give it one of its own"
@@ -247,29 +280,52 @@ class TokenManager:
                 if rules.are_refused_at_once(failed.of_refused, now):
                     return Reason.STORM
                 failed.of_refused.append(now)
-            return self._begin(context)
+            return self._begin(context, life)
 
-    def _begin(self, context: FetchContext) -> Renewal | Exception:
+    def _begin(self, context: FetchContext, life: Life | None = None) -> Renewal:
+        """Begin a renewal, in a thread of its own if that is possible and wanted.
+
+        Args:
+            context: What the source is told.
+            life: Of the call that can do it itself; None if nobody waits for it.
+        """
         patience = max(LOCK_SECONDS, getattr(self._settings.token, "patience", 0.0))
         overdue = self._settings.clock.monotonic() + max(context.timeout, patience)
-        renewal = Renewal(context, overdue, is_second=self._renewal is not None)
-        try:
-            self._renewal = renewal.begin(self._run)
-        except RuntimeError as error:
-            self._renewal = None
-            return error
-        return self._renewal
+        hanging = self._renewal is not None and self._renewal.life is None
+        self._renewal = renewal = Renewal(context, overdue, is_second=hanging)
+        if life is not None and self._asks_here():
+            renewal.life = life
+        elif not renewal.begin(self._run):
+            renewal.life = life
+            if life is None:
+                self._renewal = None
+        return renewal
 
-    def _run(self, renewal: Renewal) -> None:
-        """Renew, in the renewal's own thread, and let the callers that wait have the result."""
+    def _run(
+        self, renewal: Renewal, *, waiter: Waiter | None = None, seconds: float | None = None
+    ) -> None:
+        """Renew, and let the callers that wait have the result.
+
+        Args:
+            renewal: The renewal under way.
+            waiter: The call in whose thread this runs; None in a thread of its own.
+            seconds: How long the call can wait.
+
+        Raises:
+            BaseException: What ends the thread of the call, as Ctrl-C does.
+        """
         try:
             if renewal.is_second:
                 logger.warning("a token source has not answered for long: it is asked again")
-            renewal.result = self._sync.renew(renewal.context)
-        except BaseException as error:  # noqa: BLE001 (the waiting callers get it)
-            renewal.result = (
-                error if isinstance(error, Exception) else NoToken(type(error).__name__)
-            )
+            renewal.result = self._renew_patiently(renewal.context, waiter, seconds)
+        except Exception as error:  # noqa: BLE001 (the waiting callers get it)
+            renewal.result = self._as_result(error, waiter)
+        except BaseException as error:
+            name = type(error).__name__
+            if waiter is not None:
+                renewal.result = CutOff(f"{name} ended the call that asked it")
+                raise
+            renewal.result = NoToken(name)
         finally:
             try:
                 with self._lock:
@@ -278,6 +334,63 @@ class TokenManager:
                     tell(self._settings.listeners, news)
             finally:
                 renewal.set()
+
+    def _renew_patiently(
+        self, context: FetchContext, waiter: Waiter | None, seconds: float | None
+    ) -> Renewed | Reason:
+        """Renew; ask the source again while its trouble is of a kind that passes.
+
+        The store's lock is free between two attempts: another process may have more luck.
+        """
+        clock, attempts = self._settings.clock, 0
+        until = clock.monotonic() + (context.timeout if seconds is None else seconds)
+        while True:
+            if waiter is not None:
+                waiter.work(self._reason_to_wait(context))
+            try:
+                return self._sync.renew(context)
+            except Exception as error:
+                attempts += attempts_of(error)
+                delay = self._delay_after(error, context, attempts, until)
+                if delay is None:
+                    raise
+                said = type(error).__name__, seconds_text(delay)
+            logger.info("a token source failed with %s: it is asked again in %s", *said)
+            if waiter is None:
+                clock.sleep(delay)
+                continue
+            waiter.sleep(delay, Reason.BACKOFF)
+            if waiter.closed:
+                raise CutOff("the session was closed whose call asked it")
+
+    def _delay_after(
+        self, error: Exception, context: FetchContext, attempts: int, until: float
+    ) -> float | None:
+        """Return the seconds after which a source that failed is asked again; None: it is not."""
+        clock = self._settings.clock
+        outcome = None if _is_final(error) else outcome_of(error, clock.time())
+        if outcome is None or context.early:  # after an early one, another renewal follows
+            return None
+        fraction = random_of(clock)()
+        return rules.delay_after(
+            outcome, context.retry, attempts, until - clock.monotonic(), fraction
+        )
+
+    def _as_result(self, error: Exception, waiter: Waiter | None) -> Exception:
+        """Return what callers may see of an exception of a renewal, and keep no frames of it."""
+        if _is_final(error):
+            return error
+        summary = f"the token source failed with {type(error).__name__}"
+        if waiter is None and speaks_of_threads(error):
+            summary += (
+                f", in the thread {threading.current_thread().name!r}: an object that it uses may "
+                "belong to another thread. Make the object (a database connection, say) in the "
+                "function itself, or write Settings(interactive=True): then the function runs in "
+                "the thread of the call"
+            )
+        outcome = outcome_of(error, self._settings.clock.time())
+        text = f"{described(error)}\nIts own text is not shown, as it may hold a secret."
+        return SourceError(text, summary, outcome.retry_after if outcome else None)
 
     def _settle(self, renewal: Renewal) -> TokenRefreshed | None:
         """Make the result of a renewal the current state.
@@ -291,6 +404,8 @@ class TokenManager:
         if not is_given_up:
             self._renewal = None
         current, stale = _value(self.held.token), _value(context.stale)
+        if isinstance(result, CutOff):
+            return None
         if not isinstance(result, Renewed):
             if current == stale and not is_given_up:
                 self._remember_failure(result, context)
@@ -344,6 +459,11 @@ class TokenManager:
         """Forget the renewal whose thread, with the store's lock, is in the parent process."""
         self._renewal = None
         self._sync.forget_holders()
+
+
+def _is_final(error: Exception) -> bool:
+    """Whether an exception of a renewal is in our words, or in those that a source chose for it."""
+    return isinstance(error, (NoToken, RefreshFailed, ConfigurationError))
 
 
 def _value(token: Token | None) -> str | None:

@@ -1,0 +1,31 @@
+"""Threads of our own, where the interpreter gives one."""
+
+from __future__ import annotations
+
+from threading import Thread
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def started(work: Callable[..., object], *args: object, name: str, daemon: bool) -> Thread | None:
+    """Do some work in a thread of its own.
+
+    Args:
+        work: What to do there.
+        args: Its arguments.
+        name: The name of the thread, for people.
+        daemon: Whether the program may end before the work.
+
+    Returns:
+        The thread; None where there is none to be had, and the caller has to do the work itself:
+        the system has no more threads, or the program is ending. From Python 3.12 on no thread
+        can be started any more when the functions of `atexit` run.
+    """
+    thread = Thread(target=work, args=args, name=name, daemon=daemon)
+    try:
+        thread.start()
+    except RuntimeError:
+        return None
+    return thread
