@@ -8,7 +8,6 @@ from typing import Final
 
 from .http import SERVER_FAULTS, SERVICE_UNAVAILABLE
 
-
 CALL: Final = "_authretry_call"
 """Where an answer carries its call, which has its `AttemptLog` as ``log``."""
 

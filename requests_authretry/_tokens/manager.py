@@ -252,7 +252,7 @@ class TokenManager:
         override, interactive = current.get(), self._settings.interactive
         if override is not None:
             interactive = override.changes.get("interactive", interactive)
-        return asks_here(self._settings.token, interactive)
+        return asks_here(self._settings.token, interactive=interactive)
 
     def _join(self, context: FetchContext, life: Life) -> Renewal | Result:
         """Return the result that is known already, the renewal under way, or a new renewal.

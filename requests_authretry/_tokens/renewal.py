@@ -80,7 +80,7 @@ Result = Renewed | Reason | Exception
 """A token, why the source declined, or how it failed."""
 
 
-def asks_here(source: object, interactive: bool | None) -> bool:
+def asks_here(source: object, *, interactive: bool | None) -> bool:
     """Whether the thread of a call itself asks the source, and no thread of its own.
 
     A source may ask a person. In the main thread Ctrl-C ends its question at once, as Python tells

@@ -761,15 +761,17 @@ def test_our_own_lock_is_passed_by(
 def test_our_own_lock_counts_once(
     desk: Desk, store: Flaky, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However often no successor could be begun: when what hung is over, locks count again."""
+    """However many successors were begun beside it: when what hung is over, locks count again."""
     desk.clock.advance(HOUR)
     with issuer.hanging():
         hung = in_vain(desk, issuer)
-        with monkeypatch.context() as limits:
+        with monkeypatch.context() as limits, issuer.answering():
             limits.setattr(threading.Thread, "start", no_thread)
+            issuer.given = DOWN
             for _ in range(3):
-                with pytest.raises(RefreshFailed, match="RuntimeError"):
+                with pytest.raises(RefreshFailed, match="endpoint is down"):
                     desk.token()
+                desk.clock.advance(60)
     ends(hung)
     desk.clock.advance(HOUR)
     with store.inner.lock(ORIGIN, 0.0), pytest.raises(RefreshFailed, match="locked by another"):
