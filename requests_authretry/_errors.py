@@ -39,8 +39,10 @@ class AuthRetryError(requests.RequestException):
 class RefreshFailed(AuthRetryError):  # noqa: N818 (the field's own word)
     """The token source raised, gave nonsense, or gave no answer within the deadline.
 
-    ``__cause__`` is the source's own exception; ``response`` is the 401 where there was one.
-    A source may raise it itself: then the caller gets its words, and no cause.
+    The message names the class of the source's own exception. ``__cause__`` stands for it: it names
+    the classes of its chain, the HTTP status, and the lines of code. It has neither their text nor
+    their frames, which may hold secrets. ``response`` is the 401 where there was one. A source may
+    raise a `RefreshFailed` itself: then the caller gets its words, and no cause.
 
     Attributes:
         error: The error code of the authorization server (RFC 6749 section 5.2), None when it

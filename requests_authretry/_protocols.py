@@ -98,9 +98,10 @@ class FetchContext:
 class TokenSource(Protocol):
     """Where tokens come from.
 
-    The library calls a source from a thread of its own, once for each token version, and never
-    twice at a time for one store and key. A source must not use the session that the library is
-    mounted on for the origins that the tokens are for.
+    The library calls a source once for each token version, and never twice at a time for one store
+    and key: in a thread of its own, so that no caller waits longer than it can, or in the thread of
+    a call, where it may ask a person (see ``may_prompt``). A source must not use the session that
+    the library is mounted on for the origins that the tokens are for.
 
     A source may also have these attributes:
 
@@ -115,6 +116,9 @@ class TokenSource(Protocol):
       token. Where ``family`` is None, each settings object asks the source for a token of its own.
     * ``has_refresh_tokens`` (a bool): False where the source's tokens never have a refresh token.
     * ``is_kept_elsewhere`` (a bool): True keeps the source's tokens out of every store.
+    * ``may_prompt`` (a bool): True: it asks a person. So it runs in the thread of the call if that
+      is the main thread, and standard input is a terminal or a notebook; there a call cannot end
+      before it. False: never, also with ``Settings(interactive=True)``. A function counts as True.
     * ``patience`` (seconds): how long one `fetch` may take before another one is begun beside it,
       where that is more than a minute.
     * ``prover``, a `requests_authretry.oauth2.Prover` for tokens with the scheme ``DPoP``.
@@ -123,9 +127,14 @@ class TokenSource(Protocol):
     def fetch(self, context: FetchContext) -> Token | str | None:
         """Return a new token, or None to decline: then a 401 stands, or nothing is sent.
 
+        After an exception that tells of a lost connection, of a 5xx or of a 429 the source is asked
+        again, as ``context.retry`` and ``context.timeout`` allow: one of requests, urllib3, httpx,
+        aiohttp, urllib or Python itself, or one that was raised ``from`` it.
+
         Raises:
-            RefreshFailed: There is no token. The caller reads the message: put no secret into it.
-                The messages of other exceptions are not shown to the caller.
+            RefreshFailed: There is no token, and the source is not asked again at once. The caller
+                reads the message: put no secret into it. The messages of other exceptions are not
+                shown to the caller.
         """
 
 

@@ -24,6 +24,7 @@ from .._protocols import FetchContext
 from .families import is_constant
 from .renewal import (
     CutOff,
+    Failure,
     NoToken,
     Renewal,
     Renewed,
@@ -172,8 +173,9 @@ class TokenManager:
 
     def _renew_early(self, held: HeldToken) -> None:
         """Begin a renewal in the background, unless one is under way."""
-        if self._asks_here():
-            return  # nobody is asked before it is needed
+        # A source is told that it is early; a function is not, and might ask a person.
+        if not hasattr(self._settings.token, "fetch") and self._asks_here():
+            return
         with self._lock:
             if self._renewal is None and self.held is held:
                 self._begin(self._complete(FetchContext(held.token, early=True), 0.0))
@@ -368,17 +370,20 @@ class TokenManager:
     ) -> float | None:
         """Return the seconds after which a source that failed is asked again; None: it is not."""
         clock = self._settings.clock
-        outcome = None if _is_final(error) else outcome_of(error, clock.time())
-        if outcome is None or context.early:  # after an early one, another renewal follows
+        # After an early renewal another follows; and a source that gives up has words of its own.
+        if context.early or isinstance(error, (NoToken, RefreshFailed, ConfigurationError)):
+            return None
+        outcome = outcome_of(error, clock.time())
+        if outcome is None:
             return None
         fraction = random_of(clock)()
         return rules.delay_after(
             outcome, context.retry, attempts, until - clock.monotonic(), fraction
         )
 
-    def _as_result(self, error: Exception, waiter: Waiter | None) -> Exception:
+    def _as_result(self, error: Exception, waiter: Waiter | None) -> Failure:
         """Return what callers may see of an exception of a renewal, and keep no frames of it."""
-        if _is_final(error):
+        if isinstance(error, (NoToken, RefreshFailed, ConfigurationError)):
             return error
         summary = f"the token source failed with {type(error).__name__}"
         if waiter is None and speaks_of_threads(error):
@@ -459,11 +464,6 @@ class TokenManager:
         """Forget the renewal whose thread, with the store's lock, is in the parent process."""
         self._renewal = None
         self._sync.forget_holders()
-
-
-def _is_final(error: Exception) -> bool:
-    """Whether an exception of a renewal is in our words, or in those that a source chose for it."""
-    return isinstance(error, (NoToken, RefreshFailed, ConfigurationError))
 
 
 def _value(token: Token | None) -> str | None:

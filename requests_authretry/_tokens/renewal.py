@@ -76,7 +76,10 @@ class Renewed:
     is_kept: bool = True
 
 
-Result = Renewed | Reason | Exception
+Failure = NoToken | RefreshFailed | ConfigurationError | SourceError
+"""How a source failed; none of these has words of a foreign exception."""
+
+Result = Renewed | Reason | Failure
 """A token, why the source declined, or how it failed."""
 
 
@@ -196,9 +199,7 @@ def hand_out(result: Result) -> Token | Reason:
     if isinstance(result, RefreshFailed):
         # Without `from`: the frames that the exception went through hold what was sent.
         raise RefreshFailed(*result.args, error=result.error, retry_after=result.retry_after)
-    if isinstance(result, (NoToken, ConfigurationError)):
-        # Without `from`: their frames hold what the source gave.
-        raise RefreshFailed(f"no token from the token source: {result}")
     if isinstance(result, SourceError):
         raise RefreshFailed(result.summary, retry_after=result.retry_after) from result
-    raise RefreshFailed(f"the token source failed with {type(result).__name__}")
+    # Without `from`: their frames hold what the source gave.
+    raise RefreshFailed(f"no token from the token source: {result}")

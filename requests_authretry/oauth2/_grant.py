@@ -29,12 +29,15 @@ class Grant(ABC):
             client and the other arguments, so that identities do not mix.
 
     Attributes:
+        may_prompt: Whether the source asks a person in the thread of the call, see `TokenSource`.
         store_key: That name; it holds no secret.
         prover: Proves that the client has the key that tokens are bound to; None without DPoP.
 
     Raises:
         ConfigurationError: An argument cannot work; all faults are named together.
     """
+
+    may_prompt: bool = False
 
     def __init__(
         self,

@@ -15,6 +15,7 @@ from .._core.token import Token, secret
 from .._core.validation import text
 from .._errors import RefreshFailed
 from .._tokens.families import families
+from ..sources import Prompt
 from ._endpoint import Endpoint
 from ._grant import Grant
 from ._keys import Key, hidden
@@ -124,8 +125,10 @@ class Password(Grant):
 
     Args:
         client: The client that asks for tokens.
-        username: The user's name.
-        password: The user's password.
+        username: The user's name; or a `Prompt`, which asks a person for name and password when
+            there is no refresh token, or the server refuses it. Its tokens are kept without the
+            user's name: give a ``store_key`` if several users share a store.
+        password: The user's password; None with a `Prompt`.
         scopes: As `Grant`.
         extra: As `Grant`.
         store_key: As `Grant`.
@@ -134,20 +137,28 @@ class Password(Grant):
     def __init__(  # noqa: PLR0913 (those of `Grant`, and two)
         self,
         client: Client,
-        username: str,
-        password: str,
+        username: str | Prompt,
+        password: str | None = None,
         scopes: Iterable[str] = (),
         *,
         extra: Mapping[str, str] | None = None,
         store_key: str | None = None,
     ) -> None:
+        self._prompt = username if isinstance(username, Prompt) else None
+        if isinstance(username, Prompt):
+            self.may_prompt, self.patience = True, username.patience
+            username = username.username or ""
         self.username: str = username
         password = self._password = secret(password)
         super().__init__(client, scopes, extra=extra, store_key=store_key)
 
     def _faults(self) -> Iterable[str | None]:
-        yield text("username", self.username)
-        yield text("password", self._password)
+        if self._prompt is None:
+            yield text("username", self.username)
+            fault = text("password", self._password)
+            yield fault and f"{fault}; to ask for it write Password(client, Prompt('name'))"
+        elif self._password is not None:
+            yield "password and a Prompt exclude each other: leave one out"
 
     def _identity(self) -> tuple[object, ...]:
         return (self.username,)
@@ -157,9 +168,12 @@ class Password(Grant):
         refreshed = Endpoint(self.client, context).refreshed_if_possible(self.extra)
         if refreshed is not None:
             return refreshed
-        if not self._password:
+        if self._prompt is None and not self._password:
             raise RefreshFailed("the password was lost in a pickle: make the source anew")
-        form = self._form("password", username=self.username, password=self._password)
+        if self._prompt is not None and context.early:
+            raise RefreshFailed("nobody is asked for a password before it is needed")
+        username, password = self._prompt.ask() if self._prompt else (self.username, self._password)
+        form = self._form("password", username=username, password=password)
         return Endpoint(self.client, context).token(lambda _: form)
 
 

@@ -95,6 +95,7 @@ class Command:
         self.family: str = f"command {sha256(whole.encode('utf-8', 'surrogateescape')).hexdigest()}"
 
     has_refresh_tokens: bool = False
+    may_prompt: bool = False
 
     def fetch(self, context: FetchContext) -> Token:
         """Run the program, and return the token that it prints.

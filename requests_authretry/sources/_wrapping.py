@@ -20,6 +20,7 @@ class Wrapping(ABC):
 
     marks: ClassVar[tuple[str, ...]] = ()
     has_refresh_tokens = False
+    may_prompt = False
     store_key = ""
 
     def __init__(self, wrapped: Any, scopes: tuple[str, ...]) -> None:
