@@ -294,13 +294,15 @@ class TokenManager:
         patience = max(LOCK_SECONDS, getattr(self._settings.token, "patience", 0.0))
         overdue = self._settings.clock.monotonic() + max(context.timeout, patience)
         hanging = self._renewal is not None and self._renewal.life is None
-        self._renewal = renewal = Renewal(context, overdue, is_second=hanging)
-        if life is not None and self._asks_here():
-            renewal.life = life
-        elif not renewal.begin(self._run):
-            renewal.life = life
-            if life is None:
-                self._renewal = None
+        renewal = Renewal(context, overdue, is_second=hanging)
+        # Before others can see it, so that no exception of a signal handler leaves it for ever.
+        renewal.life = life
+        self._renewal = renewal
+        is_here = life is not None and self._asks_here()
+        if not is_here and renewal.begin(self._run):
+            renewal.life = None
+        elif life is None:
+            self._renewal = None
         return renewal
 
     def _run(

@@ -11,14 +11,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from requests_authretry import Reason, Token
+from requests_authretry import Reason, RetryPolicy, Token
 from requests_authretry._core.challenge import parse_challenges
+from requests_authretry._core.records import Failure, Outcome
 from requests_authretry._core.token import TokenRecord, UnreadableRecordError
 from requests_authretry._core.token_schedule import (
     PAUSE,
     PAUSE_WHILE_GOOD,
     Schedule,
     are_refused_at_once,
+    delay_after,
     granted,
     schedule,
     without_windows,
@@ -306,3 +308,30 @@ def test_a_generation_that_is_no_number(generation: str) -> None:
     """A record whose generation is not a number is unreadable."""
     with pytest.raises(UnreadableRecordError):
         TokenRecord.load(f'{{"value": "x", "generation": {generation}}}')
+
+
+BUSY = Outcome(503)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "attempts", "left", "delay"),
+    [
+        (BUSY, 1, 60.0, 0.05),
+        (BUSY, 3, 60.0, 0.2),
+        (BUSY, 4, 60.0, None),
+        (BUSY, 1, 0.1, None),
+        (Outcome(503, retry_after=7.0), 1, 60.0, 7.0),
+        (Outcome(503, retry_after=7.0), 1, 7.0, None),
+        (Outcome(429, throttled=True), 1, 60.0, 1.0),
+        (Outcome(failure=Failure.LOST), 1, 60.0, 0.05),
+        (Outcome(failure=Failure.FATAL), 1, 60.0, None),
+        (Outcome(403), 1, 60.0, None),
+        (Outcome(409), 2, 60.0, None),
+    ],
+)
+def test_when_a_source_that_failed_is_asked_again(
+    outcome: Outcome, attempts: int, left: float, delay: float | None
+) -> None:
+    """As a token request is sent again, whatever the method: a 503 is, a 403 is not."""
+    policy = RetryPolicy(methods=["GET"], idempotency_key=True)
+    assert delay_after(outcome, policy, attempts, left, 1.0) == delay
