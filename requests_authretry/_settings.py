@@ -265,8 +265,8 @@ def _faults(given: Any) -> Iterable[str | None]:
     yield flag("allow_http", given.allow_http)
     yield _challenge_fault(given.challenge)
     yield flag("observe", given.observe)
-    if given.interactive is not None:
-        yield flag("interactive", given.interactive)
+    if given.interactive is not None and not isinstance(given.interactive, bool):
+        yield f"interactive must be True, False or None, not {quoted(given.interactive)}"
     if isinstance(given.limits, RateLimits):
         yield from _limits_faults(given.limits)
     if isinstance(given.sites, tuple):

@@ -77,6 +77,7 @@ def test_all_faults_are_named_together() -> None:
         "listeners": [print, "print"],
         "allow_http": 1,
         "observe": 1,
+        "interactive": 1,
         "clock": None,
     }
     with pytest.raises(ConfigurationError) as caught:
@@ -127,6 +128,7 @@ def test_credentials_need_origins(credentials: dict[str, Any]) -> None:
         ({"retry": RetryPolicy}, "retry must be a RetryPolicy"),
         ({"allow_http": "yes"}, "allow_http must be True or False"),
         ({"observe": "yes"}, "observe must be True or False"),
+        ({"interactive": "yes"}, "interactive must be True, False or None"),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )

@@ -97,6 +97,7 @@ def test_a_file_sets_each_field(written: Written) -> None:
             origins = ["https://api.example.com/"]
             allow_http = true
             observe = true
+            interactive = false
             store = "file:cache/tokens.json"
             token = "env:CLIENT_SECRET"
             [retry]
@@ -118,6 +119,7 @@ def test_a_file_sets_each_field(written: Written) -> None:
     assert settings.origins == ("https://api.example.com",)
     assert settings.allow_http
     assert settings.observe
+    assert settings.interactive is False
     assert settings.retry == RetryPolicy(
         max_attempts=5,
         statuses=[503],

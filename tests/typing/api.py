@@ -83,7 +83,7 @@ from requests_authretry.oauth2 import (
 )
 from requests_authretry.progress import Progress
 from requests_authretry.redis import RedisStore
-from requests_authretry.sources import Command, from_credentials
+from requests_authretry.sources import Command, Prompt, from_credentials
 from requests_authretry.testing import (
     FakeClock,
     ScriptedAdapter,
@@ -278,6 +278,8 @@ def change_some_calls(session: requests.Session) -> None:
         session.get("https://api.example.com/health")
     with override(adopt=False, clock=SystemClock(), observe=False, challenge="any"), deadline(30):
         session.get("https://api.example.com/health")
+    with override(interactive=None):
+        session.get("https://api.example.com/health")
 
 
 @deadline(30)
@@ -322,12 +324,21 @@ def make_sources(credentials: object) -> list[TokenSource]:
         ClientCredentials(client, scopes=["read"], extra={"audience": "api"}),
         RefreshToken(client, "refresh", store_key="ada"),
         Password(client, "ada", "password", ["read"]),
+        Password(client, Prompt("ada", title="Jira"), scopes=["read"]),
+        Prompt(store_key="jira"),
         JWTBearer(signing, Key("PEM", algorithm="RS256"), subject="ada", claims={"a": 1}),
         TokenExchange(client, fetch_token, actor_token="t"),
         DeviceCode(client, ["offline_access"], prompt=show),
         Command(["vault", "print", "token"], env={"VAULT_ADDR": "https://vault"}),
         from_credentials(credentials, ["https://management.azure.com/.default"]),
     ]
+
+
+def ask_person(session: requests.Session) -> None:
+    """Ask for a user name and a password."""
+    mount(session, Settings(token=Prompt(), origins=ORIGINS, interactive=True))
+    username, password = Prompt().ask()
+    session.auth = (username, password)
 
 
 def make_stores() -> list[Store]:
