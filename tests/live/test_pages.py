@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 import requests
 
-from requests_authretry import Installed
+from requests_authretry import Installed, override
 from requests_authretry.cli.demo_server import serve
 from requests_authretry.testing import forget_tokens, no_waiting
 from tests.cassettes_support import Loopback
@@ -103,11 +103,12 @@ def test_readme_fetches_a_token_for_each_settings_object(
 def test_a_login_server_that_fails_once(
     servers: Servers, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
-    """The function that the page shows retries: one 503 of the login server fails no call."""
+    """With the function that the page shows, one 503 of the login server fails no call."""
     [page] = [page for page in WITH_PROGRAMS if page.name == name]
     with read(page, servers, capsys) as names:
         servers.failures = 1
-        assert names["fetch_token"]()
+        with override(token=lambda: names["fetch_token"](), origins=["https://api.example.com"]):
+            assert names["session"].get("https://api.example.com/bearer").status_code == 200
     assert servers.failures == 0
 
 
