@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def started(work: Callable[..., object], *args: object, name: str, daemon: bool) -> Thread | None:
+def started(
+    work: Callable[..., object], *args: object, name: str, daemon: bool = True
+) -> Thread | None:
     """Do some work in a thread of its own.
 
     Args:

@@ -170,7 +170,7 @@ class Renewal(threading.Event):
         begin = partial(started, name="requests_authretry renewal")
         if begin(self.wait, EXIT_SECONDS, daemon=False) is not None:
             run = self._context().run
-            self.worker = begin(run, pointing_here(work), self, daemon=True)
+            self.worker = begin(run, pointing_here(work), self)
         return self.worker is not None
 
     def begin_here(self, work: Callable[[Renewal], None]) -> None:

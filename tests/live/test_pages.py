@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -107,7 +108,7 @@ def test_a_login_server_that_fails_once(
     [page] = [page for page in WITH_PROGRAMS if page.name == name]
     with read(page, servers, capsys) as names:
         servers.failures = 1
-        with override(token=lambda: names["fetch_token"](), origins=["https://api.example.com"]):
+        with override(token=partial(names["fetch_token"]), origins=["https://api.example.com"]):
             assert names["session"].get("https://api.example.com/bearer").status_code == 200
     assert servers.failures == 0
 
