@@ -197,7 +197,8 @@ class Waiting:
         url: Its URL without user, query and fragment.
         reason: What the call waits for.
         seconds: How long it will wait, as far as is known now; None where nobody knows, as for a
-            renewal. An outage may end early, and a rate limit may be extended.
+            renewal; 0.0 where its own thread asks the token source. An outage may end early, and a
+            rate limit may be extended.
         retry_after: Seconds that a server asked for, and so caused the wait; None if none did.
     """
 
