@@ -26,7 +26,7 @@ LADDER: Final = {
     for rung, names in enumerate(
         [
             ["_core"],
-            ["_protocols", "_errors", "_events", "_clock", "_locks", "_warnings", "_log"],
+            ["_protocols", "_errors", "_events", "_clock", "_locks", "_warnings", "_log", "_judge"],
             ["_settings", "_override", "_misplaced", "_signers"],
             ["sources", "stores"],
             ["_tokens", "_admission"],

@@ -14,11 +14,20 @@ def read_object(text: bytes) -> dict[str, Any]:
     Args:
         text: The document; the caller has bounded its length.
     """
-    try:
-        found = json.loads(text, parse_int=_whole)
-    except (ValueError, RecursionError):
-        return {}
+    found = read_json(text)
     return found if isinstance(found, dict) else {}
+
+
+def read_json(text: bytes) -> Any:
+    """Return what a document of JSON holds; None if it is no JSON.
+
+    Args:
+        text: The document; the caller has bounded its length.
+    """
+    try:
+        return json.loads(text, parse_int=_whole)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _whole(digits: str) -> int:
