@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import Final
 
 from .arguments import checks_arguments
 from .display import ShownByDifference
 from .validation import instance, refuse, seconds
+
+LEAST_PACE: Final = 1.0
+"""Seconds from one look at a result that is not there yet to the next, at least: such looks have no
+end but the deadline."""
 
 
 class Jitter(enum.Enum):
@@ -83,12 +88,27 @@ class Backoff(ShownByDifference):
             Seconds, never above ``max_delay``.
         """
         base = self.throttled_initial if throttled else self.initial
-        try:
-            full = min(self.max_delay, base * float(self.multiplier) ** (retry - 1))
-        except OverflowError:
-            full = self.max_delay if base else 0.0
+        full = self._full(base, retry)
         if self.jitter is Jitter.FULL:
             return full * fraction
         if self.jitter is Jitter.EQUAL:
             return full / 2 + full / 2 * fraction
         return full
+
+    def pace(self, poll: int) -> float:
+        """Return the seconds before a result is asked for again that was not there yet.
+
+        They begin at 1 s, grow as other delays do, and have no jitter: clients that wait for
+        results have not begun together, as those have that one failure hit.
+
+        Args:
+            poll: Which time, counted from 1.
+        """
+        return max(self._full(LEAST_PACE, poll), LEAST_PACE)
+
+    def _full(self, base: float, number: int) -> float:
+        """Return the delay before its jitter."""
+        try:
+            return min(self.max_delay, base * float(self.multiplier) ** (number - 1))
+        except OverflowError:
+            return self.max_delay if base else 0.0

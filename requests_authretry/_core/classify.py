@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from .bounds import POLICY_NAME
 from .display import ShownByDifference
 from .document import read_json
+from .http import (
+    ACCEPTED,
+    BAD_REQUEST,
+    OK,
+    SERVICE_UNAVAILABLE,
+    TOO_MANY_REQUESTS,
+    UNAUTHORIZED,
+)
 from .origin import redacted
 from .validation import flag, instance, quoted, refuse, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+    from .records import Outcome, Reason
 
 MOST_BODY_BYTES: Final = 65_536
 """The bytes of a body that a classifier sees at most."""
@@ -39,6 +49,17 @@ class Meaning(enum.Enum):
 
     PENDING = "pending"
     """The result is not there yet: ask again, at the server's pace."""
+
+
+_STATUSES: Final = {
+    Meaning.OK: OK,
+    Meaning.FINAL: BAD_REQUEST,
+    Meaning.TRANSIENT: SERVICE_UNAVAILABLE,
+    Meaning.THROTTLED: TOO_MANY_REQUESTS,
+    Meaning.TOKEN_EXPIRED: UNAUTHORIZED,
+    Meaning.PENDING: ACCEPTED,
+}
+"""The statuses whose place the meanings take."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -80,9 +101,19 @@ class Verdict(ShownByDifference):
         yield flag("not_processed", self.not_processed)
 
     @property
-    def told(self) -> str:
-        """The verdict and who gave it, for people."""
-        return f"{self.meaning.value}, {self.by}"
+    def status(self) -> int:
+        """The status that says the same of an answer as this verdict does."""
+        return _STATUSES[self.meaning]
+
+    @property
+    def refuses_credential(self) -> bool:
+        """Whether the answer refuses the credential, as a 401 does."""
+        return self.meaning is Meaning.TOKEN_EXPIRED
+
+    def detail(self, reason: Reason) -> str:
+        """Return who gave the verdict, for people, and its meaning unless the reason tells it."""
+        told = self.meaning.value
+        return self.by if reason.value.startswith(told) else f"{told}, {self.by}"
 
     @classmethod
     def ok(cls) -> Verdict:
@@ -146,6 +177,20 @@ class Answer:
     def __repr__(self) -> str:
         """Show no query, header or body: they may hold secrets."""
         return f"{type(self).__name__}({self.method} {redacted(self.url)} {self.status})"
+
+
+def judged(outcome: Outcome, verdict: Verdict, answered: int) -> Outcome:
+    """Return what an answer says whose status a verdict has replaced.
+
+    Args:
+        outcome: What it says with the status of the verdict.
+        verdict: The verdict. A time or a scope that it names counts before those of the headers.
+        answered: The status of the answer itself.
+    """
+    outcome = replace(outcome, verdict=verdict, answered=answered)
+    if verdict.retry_after is None:
+        return outcome
+    return replace(outcome, retry_after=float(verdict.retry_after), is_reset=False)
 
 
 if TYPE_CHECKING:

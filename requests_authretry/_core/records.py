@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from .http import SERVER_FAULTS, SERVICE_UNAVAILABLE
+
+if TYPE_CHECKING:
+    from .classify import Verdict
 
 
 def seconds_text(seconds: float) -> str:
@@ -50,9 +53,11 @@ class Reason(enum.Enum):
     UNREACHABLE = "unreachable"
     LOST = "no whole answer came"
     STILL_RUNNING = "an earlier attempt is still being processed"
+    PENDING = "pending"
     # What a call waits for before an attempt.
     BACKOFF = "backoff"
     RETRY_AFTER = "retry_after, as the server asked"
+    POLL = "the pace at which a result is asked for"
     COOL_DOWN = "cool-down, as the server refused another call"
     PACING = "pacing, to keep to the rate limit"
     RENEWAL = "renewal of the token"
@@ -122,7 +127,8 @@ class Outcome:
     """The result of one attempt.
 
     Attributes:
-        status: The status code; None if no whole answer came.
+        status: The status code, or the one whose place a verdict takes; None if no whole answer
+            came.
         failure: Why no whole answer came; None if one came.
         retry_after: Seconds that the server asked us to wait; None if it named no time.
         should_retry: Whether the server says to retry; None if it says nothing about that.
@@ -131,6 +137,8 @@ class Outcome:
         limits: What the server says is left of its rate limits.
         is_reset: Whether ``retry_after`` is the reset of such a limit, as no other field named a
             time.
+        verdict: What the answer means where its status does not say it; None: the status counts.
+        answered: The status code of the answer where a verdict takes its place; None elsewhere.
     """
 
     status: int | None = None
@@ -140,6 +148,14 @@ class Outcome:
     throttled: bool = False
     limits: tuple[Limit, ...] = ()
     is_reset: bool = False
+    verdict: Verdict | None = None
+    answered: int | None = None
+
+    @property
+    def refused_limits(self) -> tuple[Limit, ...]:
+        """The limits that a refusal is about: the one that a verdict names, else all of them."""
+        scope = self.verdict.scope if self.verdict is not None else None
+        return self.limits if scope is None else (Limit(0.0, 0.0, scope),)
 
     @property
     def limits_to_keep(self) -> tuple[Limit, ...]:
@@ -183,11 +199,13 @@ class Progress:
         attempt: How many attempts of the call count so far, the first one included.
         replayable: Whether the body can be sent again.
         quota: Units that the retry quota of this origin has left.
+        polls: How often the call has asked for a result again that was not there yet.
     """
 
     attempt: int
     replayable: bool
     quota: int
+    polls: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,16 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from .arguments import checks_arguments
-from .backoff import Backoff
+from .backoff import LEAST_PACE, Backoff
 from .bounds import LEAST_ATTEMPT
+from .classify import Meaning
 from .display import ShownByDifference
 from .http import (
     ACCEPTED,
     CONFLICT,
     FIRST_ERROR,
     IDEMPOTENT_METHODS,
+    POLLING_METHODS,
     SERVER_FAULTS,
     STATUS_CODES,
     TOO_MANY_REQUESTS,
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from .quota import RetryQuota
 
 RETRIED = SERVER_FAULTS | {TOO_MANY_REQUESTS}
+
+_RETRIED_MEANINGS: Final = {Meaning.TRANSIENT, Meaning.THROTTLED}
 
 
 class DefaultDeadline(float):
@@ -200,6 +204,8 @@ def decide(  # noqa: C901, PLR0911 (one guard and one return a row of the rules)
         Retry with its delay, or Stop; each with its reason.
     """
     policy, failure, retry_after = call.policy, outcome.failure, outcome.retry_after
+    if outcome.verdict is not None and outcome.verdict.meaning is Meaning.PENDING:
+        return _ask_again(call, progress, outcome, now)
     if failure is None and not _is_retried(call, progress, outcome):
         return Stop(Reason.FINAL, retry_after)
     if outcome.should_retry is False:
@@ -211,27 +217,60 @@ def decide(  # noqa: C901, PLR0911 (one guard and one return a row of the rules)
     if progress.attempt >= policy.max_attempts:
         return Stop(Reason.ATTEMPTS_EXHAUSTED, retry_after)
     throttled = outcome.throttled
-    # A 429 was refused before it was processed; an unreachable server never got the request.
-    unprocessed = policy.any_method_on_429 if throttled else failure is Failure.UNREACHABLE
-    if not (unprocessed or call.has_key or call.method in policy.methods):
+    if not (_is_unprocessed(policy, outcome) or call.has_key or call.method in policy.methods):
         return Stop(Reason.NOT_IDEMPOTENT, retry_after)
     cost = call.quota.cost(throttled=throttled)
     if cost > progress.quota:
         return Stop(Reason.QUOTA_EXHAUSTED, retry_after)
     delay = retry_after or 0.0
-    if policy.max_retry_after is not None and delay > policy.max_retry_after:
-        return Stop(Reason.WAIT_TOO_LONG, retry_after)
     # Less than a second, as in `Retry-After: 0`, is not worth an attempt each time.
     if delay < LEAST_RETRY_AFTER:
         own = policy.backoff.delay(progress.attempt, throttled=throttled, fraction=fraction)
         delay = max(delay, own)
-    if now + delay > call.deadline - LEAST_ATTEMPT:
+    if _is_too_long(call, delay, retry_after, now):
         return Stop(Reason.WAIT_TOO_LONG, retry_after)
     return Retry(delay, _why(call, progress, outcome), cost, retry_after)
 
 
+def _ask_again(call: CallFacts, progress: Progress, outcome: Outcome, now: float) -> Retry | Stop:
+    """Decide when to ask again for a result that is not there yet.
+
+    Nothing has failed, so that this uses up no attempt and no quota.
+    """
+    retry_after = outcome.retry_after
+    if call.method not in POLLING_METHODS:
+        return Stop(Reason.FINAL, retry_after)
+    if not progress.replayable:
+        return Stop(Reason.NOT_REPLAYABLE, retry_after)
+    delay = call.policy.backoff.pace(progress.polls + 1)
+    if retry_after:
+        delay = max(retry_after, LEAST_PACE)
+    if _is_too_long(call, delay, retry_after, now):
+        return Stop(Reason.WAIT_TOO_LONG, retry_after)
+    return Retry(delay, Reason.PENDING, 0, retry_after)
+
+
+def _is_too_long(call: CallFacts, delay: float, retry_after: float | None, now: float) -> bool:
+    """Whether a wait is longer than the policy allows, or leaves no time for an attempt."""
+    patience = call.policy.max_retry_after
+    is_impatient = patience is not None and (retry_after or 0.0) > patience
+    return is_impatient or now + delay > call.deadline - LEAST_ATTEMPT
+
+
+def _is_unprocessed(policy: RetryPolicy, outcome: Outcome) -> bool:
+    """Whether the server has not processed the request, so that any method may be sent again."""
+    if outcome.throttled and not policy.any_method_on_429:
+        return False
+    if outcome.verdict is not None:
+        return outcome.verdict.not_processed
+    # A 429 was refused before it was processed; an unreachable server never got the request.
+    return outcome.throttled or outcome.failure is Failure.UNREACHABLE
+
+
 def _is_retried(call: CallFacts, progress: Progress, outcome: Outcome) -> bool:
     policy, status = call.policy, outcome.status or 0
+    if outcome.verdict is not None:
+        return outcome.verdict.meaning in _RETRIED_MEANINGS
     if status == UNPROCESSABLE_CONTENT and _speaks_of_key(call):
         return False
     if outcome.throttled and TOO_MANY_REQUESTS in policy.statuses:
