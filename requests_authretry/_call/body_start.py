@@ -126,26 +126,31 @@ class _Kept(RawIOBase):
 
 
 class Rewound(Reader):
-    """A reader that gives again what was looked at, and then reads on."""
+    """A reader that gives again what was looked at, and then reads on.
 
-    _again = memoryview(b"")
-    _error: Exception | None = None
+    Attributes:
+        again: The bytes to give again.
+        error: What ended the bytes, if that was the other side.
+    """
+
+    again = memoryview(b"")
+    error: Exception | None = None
 
     @classmethod
     def rewind(cls, reader: Any, kept: _Kept) -> None:
         """Let a reader begin with what was kept of it."""
         reader.__class__ = cls
-        again = bytes(kept.came) + bytes(reader._again)  # an earlier look has read further
-        reader._again, reader._error = memoryview(again), kept.error or reader._error
+        again = bytes(kept.came) + bytes(reader.again)  # an earlier look has read further
+        reader.again, reader.error = memoryview(again), kept.error or reader.error
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         view = memoryview(buffer)
-        size = min(len(view), len(self._again))
+        size = min(len(view), len(self.again))
         if size:
-            view[:size], self._again = self._again[:size], self._again[size:]
+            view[:size], self.again = self.again[:size], self.again[size:]
             return size
         reader: Any = self
-        error, self._error = self._error, None
+        error, self.error = self.error, None
         reader.__class__ = Reader
         if error is not None:
             raise error

@@ -21,7 +21,7 @@ from .attempt_log import AttemptLog
 from .connections import Freshness
 from .credentials import Credentials, target_of
 from .declared import demand_of
-from .judging import verdict_on
+from .judging import outcome_on, verdict_on
 from .outgoing import Cookies
 from .placing import without_token
 from .request_body import Repeatable, has_key, is_rewound, lacks_key
@@ -32,7 +32,6 @@ from .translate import (
     as_requests_error,
     failure_of,
     limited,
-    outcome_of,
     read_limit,
     success_of,
     told_fields,
@@ -280,7 +279,7 @@ class Call:
             return NO_FAILURE, FINAL
         if self.refuses_credential(status) and self.credentials.may_replay:
             return NO_FAILURE, FOR_HOOK
-        outcome = outcome_of(response, shared.clock.time(), shared.limit_headers, verdict)
+        outcome = outcome_on(self, response, stream=stream)
         is_replayable = self.is_rewound(request)
         failed, decision = self.judge(request, permit, outcome, is_replayable=is_replayable)
         if isinstance(decision, Retry):

@@ -16,9 +16,10 @@ from .._core.http import FIRST_ERROR, FIRST_REDIRECT, UNAUTHORIZED
 from .._core.origin import Origin
 from .._core.records import Reason, Stop
 from .attempt_log import CALL
+from .judging import outcome_on
 from .placing import text_in
 from .request_body import is_rewindable
-from .translate import as_requests_error, challenges_of, failure_of, outcome_of
+from .translate import as_requests_error, challenges_of, failure_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,7 +110,7 @@ def _attempt(
     if response.status_code < FIRST_ERROR:
         call.learn(request, response, permit)
         return response
-    outcome = outcome_of(response, shared.clock.time(), shared.limit_headers)
+    outcome = outcome_on(call, response, stream=options["stream"])
     is_told = _tell_what_follows(call, request, permit, outcome)
     if response.status_code == UNAUTHORIZED and not is_told:
         call.log.observe(request, _about_401(call, request, response))

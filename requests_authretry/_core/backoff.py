@@ -43,9 +43,16 @@ class Backoff(ShownByDifference):
     The delay before retry *n* (the first retry is 1) is
     ``min(max_delay, base * multiplier ** (n - 1))``, then spread by the jitter.
 
+    Where the server could not be reached, the base is the larger one of ``initial`` and
+    ``unreachable_initial``, and any jitter adds up to as much again, within ``max_delay``: by
+    default 0.3, 0.6 and 1.2 s, and up to twice that. So a call survives a server or a name service
+    that is away for two seconds.
+
     Attributes:
         initial: Base after a transient failure, in seconds.
         throttled_initial: Base after a 429 that named no time, in seconds.
+        unreachable_initial: Least base after an attempt that sent nothing, because the server could
+            not be reached, in seconds.
         multiplier: Growth from one retry to the next; 1 keeps the delay constant.
         max_delay: Upper bound of one delay before the jitter, in seconds.
         jitter: How the delay is spread.
@@ -56,6 +63,7 @@ class Backoff(ShownByDifference):
 
     initial: float = 0.05
     throttled_initial: float = 1.0
+    unreachable_initial: float = 0.3
     multiplier: float = 2.0
     max_delay: float = 20.0
     jitter: Jitter = Jitter.FULL
@@ -70,28 +78,37 @@ class Backoff(ShownByDifference):
             [
                 seconds("initial", self.initial),
                 seconds("throttled_initial", self.throttled_initial),
+                seconds("unreachable_initial", self.unreachable_initial),
                 growth and growth.replace(" of seconds", ""),
                 seconds("max_delay", self.max_delay),
                 instance("jitter", self.jitter, Jitter, "write Jitter.FULL, EQUAL or NONE"),
             ],
         )
 
-    def delay(self, retry: int, *, throttled: bool, fraction: float) -> float:
+    def delay(
+        self, retry: int, *, throttled: bool, fraction: float, unreachable: bool = False
+    ) -> float:
         """Return the delay before a retry.
 
         Args:
             retry: Which retry, counted from 1.
             throttled: Whether the server said that requests come too fast.
             fraction: A random number in [0, 1).
+            unreachable: Whether nothing was sent, because the server could not be reached.
 
         Returns:
             Seconds, never above ``max_delay``.
         """
         base = self.throttled_initial if throttled else self.initial
+        jitter = self.jitter
+        if unreachable:
+            base = max(self.initial, self.unreachable_initial)
+            if jitter is not Jitter.NONE:  # half of twice as much, and a part of the other half
+                base, jitter = 2 * base, Jitter.EQUAL
         full = self._full(base, retry)
-        if self.jitter is Jitter.FULL:
+        if jitter is Jitter.FULL:
             return full * fraction
-        if self.jitter is Jitter.EQUAL:
+        if jitter is Jitter.EQUAL:
             return full / 2 + full / 2 * fraction
         return full
 

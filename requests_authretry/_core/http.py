@@ -19,12 +19,20 @@ UNREAD = frozenset({UNAUTHORIZED, PROXY_AUTHENTICATION_REQUIRED})
 REQUEST_TIMEOUT = 408
 CONFLICT = 409
 UNPROCESSABLE_CONTENT = 422
+TOO_EARLY = 425
 TOO_MANY_REQUESTS = 429
 FIRST_SERVER_ERROR = 500
 SERVICE_UNAVAILABLE = 503
 
-SERVER_FAULTS = frozenset({500, 502, 503, 504})
-"""Statuses that report a server out of order, not only a request that it cannot serve."""
+SERVER_FAULTS = frozenset({500, 502, 503, 504, *range(520, 525), 529, 530})
+"""Statuses that report a server out of order, not only a request that it cannot serve.
+
+Cloudflare sends 520 to 524 and 530 where it gets no answer of the server behind it. Anthropic and
+others send 529 when they are overloaded. 525 and 526 report a certificate, which stays as it is.
+"""
+
+TELL_NOTHING_OF_SERVER = frozenset({REQUEST_TIMEOUT, TOO_EARLY})
+"""Statuses of a request that did not come in time, or came too early: nobody looked at it."""
 
 POLLING_METHODS = frozenset({"GET", "HEAD"})
 """The methods that may ask for a result again and again."""

@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from .http import SERVER_FAULTS, SERVICE_UNAVAILABLE
+from .http import SERVER_FAULTS, SERVICE_UNAVAILABLE, TELL_NOTHING_OF_SERVER
 
 if TYPE_CHECKING:
     from .classify import Verdict
@@ -50,6 +50,7 @@ class Reason(enum.Enum):
     # Why there is another attempt.
     THROTTLED = "throttled"
     SERVER_ERROR = "server error"
+    RETRYABLE = "retryable status"
     UNREACHABLE = "unreachable"
     LOST = "no whole answer came"
     STILL_RUNNING = "an earlier attempt is still being processed"
@@ -188,6 +189,8 @@ class Outcome:
         """Whether the server is out of order; None if the attempt says nothing about the server."""
         if self.failure is not None:
             return None if self.failure is Failure.FATAL else True
+        if self.status in TELL_NOTHING_OF_SERVER:
+            return None
         return self.status in SERVER_FAULTS
 
 

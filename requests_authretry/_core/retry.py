@@ -16,10 +16,13 @@ from .http import (
     ACCEPTED,
     CONFLICT,
     FIRST_ERROR,
+    FIRST_SERVER_ERROR,
     IDEMPOTENT_METHODS,
     POLLING_METHODS,
+    REQUEST_TIMEOUT,
     SERVER_FAULTS,
     STATUS_CODES,
+    TOO_EARLY,
     TOO_MANY_REQUESTS,
     UNPROCESSABLE_CONTENT,
 )
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
 
     from .quota import RetryQuota
 
-RETRIED = SERVER_FAULTS | {TOO_MANY_REQUESTS}
+RETRIED = SERVER_FAULTS | {REQUEST_TIMEOUT, TOO_EARLY, TOO_MANY_REQUESTS}
 
 _RETRIED_MEANINGS: Final = {Meaning.TRANSIENT, Meaning.THROTTLED}
 
@@ -47,7 +50,9 @@ class DefaultDeadline(float):
 LEAST_RETRY_AFTER: Final = 1.0
 """Seconds; below that, the delay is the larger one of ``retry_after`` and the backoff."""
 
-_STATUSES: Final = "the codes of failures, 400 to 599, and 202"
+_FAILURES: Final = "the codes of failures, 400 to 599"
+
+_STATUSES: Final = f"{_FAILURES}, and 202"
 
 _BACKOFF_WAY: Final = "write Backoff(initial=0.5, max_delay=20.0)"
 
@@ -77,6 +82,9 @@ class RetryPolicy(ShownByDifference):
             the deadline alone decides.
         any_method_on_429: Whether any method may be sent again after a 429, which says that the
             request was refused before it was processed (RFC 6585 section 4).
+        not_processed: Status codes by which this API refuses a request before it processes it, so
+            that any method may be sent again after them; each has to be one of ``statuses`` too.
+            After a lost connection a POST stays as it is. 429 and 425 need no mention.
         idempotency_key: Whether POST and PATCH get an ``Idempotency-Key``, one for each call,
             unless the caller set one. With a key they may be sent again after any failure. Only for
             APIs that know the header (draft-ietf-httpapi-idempotency-key-header): elsewhere a
@@ -95,6 +103,7 @@ class RetryPolicy(ShownByDifference):
     backoff: Backoff = field(default_factory=Backoff)
     max_retry_after: float | None = None
     any_method_on_429: bool = True
+    not_processed: Collection[int] = frozenset()
     idempotency_key: bool = False
     buffer_bodies: int = 0
 
@@ -102,8 +111,10 @@ class RetryPolicy(ShownByDifference):
         """Freeze the collections, refuse values that cannot work, and name all faults together."""
         object.__setattr__(self, "statuses", gathered(self.statuses))
         object.__setattr__(self, "methods", gathered(self.methods))
+        object.__setattr__(self, "not_processed", gathered(self.not_processed))
         refuse("RetryPolicy", self._faults())
         object.__setattr__(self, "statuses", frozenset(self.statuses))
+        object.__setattr__(self, "not_processed", frozenset(self.not_processed))
         object.__setattr__(self, "methods", frozenset(method.upper() for method in self.methods))
 
     @classmethod
@@ -152,15 +163,32 @@ class RetryPolicy(ShownByDifference):
             else seconds("max_retry_after", self.max_retry_after)
         )
         yield flag("any_method_on_429", self.any_method_on_429)
+        yield collection("not_processed", self.not_processed) or self._not_processed_fault()
         yield flag("idempotency_key", self.idempotency_key)
         yield whole("buffer_bodies", self.buffer_bodies, 0)
+
+    def _not_processed_fault(self) -> str | None:
+        """Return why ``not_processed`` names a status that would never be sent again."""
+        fault = members("not_processed", self.not_processed, _is_failure, _FAILURES)
+        if fault or collection("statuses", self.statuses):
+            return fault
+        odd = sorted(status for status in self.not_processed if status not in self.statuses)
+        if not odd:
+            return None
+        listed = ", ".join(map(str, odd))
+        return f"not_processed names {listed}, which statuses does not: name it there too"
 
 
 def _is_status(value: object) -> bool:
     """Whether another attempt can do better than an answer with this status."""
+    return _is_failure(value) or (value == ACCEPTED and type(value) is int)
+
+
+def _is_failure(value: object) -> bool:
+    """Whether a value is the status code of a failure."""
     if isinstance(value, bool) or not isinstance(value, int) or value not in STATUS_CODES:
         return False
-    return value >= FIRST_ERROR or value == ACCEPTED
+    return value >= FIRST_ERROR
 
 
 def _is_method(value: object) -> bool:
@@ -225,7 +253,12 @@ def decide(  # noqa: C901, PLR0911 (one guard and one return a row of the rules)
     delay = retry_after or 0.0
     # Less than a second, as in `Retry-After: 0`, is not worth an attempt each time.
     if delay < LEAST_RETRY_AFTER:
-        own = policy.backoff.delay(progress.attempt, throttled=throttled, fraction=fraction)
+        own = policy.backoff.delay(
+            progress.attempt,
+            throttled=throttled,
+            unreachable=failure is Failure.UNREACHABLE,
+            fraction=fraction,
+        )
         delay = max(delay, own)
     if _is_too_long(call, delay, retry_after, now):
         return Stop(Reason.WAIT_TOO_LONG, retry_after)
@@ -257,16 +290,6 @@ def _is_too_long(call: CallFacts, delay: float, retry_after: float | None, now: 
     return is_impatient or now + delay > call.deadline - LEAST_ATTEMPT
 
 
-def _is_unprocessed(policy: RetryPolicy, outcome: Outcome) -> bool:
-    """Whether the server has not processed the request, so that any method may be sent again."""
-    if outcome.throttled and not policy.any_method_on_429:
-        return False
-    if outcome.verdict is not None:
-        return outcome.verdict.not_processed
-    # A 429 was refused before it was processed; an unreachable server never got the request.
-    return outcome.throttled or outcome.failure is Failure.UNREACHABLE
-
-
 def _is_retried(call: CallFacts, progress: Progress, outcome: Outcome) -> bool:
     policy, status = call.policy, outcome.status or 0
     if outcome.verdict is not None:
@@ -277,6 +300,19 @@ def _is_retried(call: CallFacts, progress: Progress, outcome: Outcome) -> bool:
         return True
     asked = outcome.should_retry is True and status >= FIRST_ERROR
     return asked or status in policy.statuses or _is_running(call, progress, outcome)
+
+
+def _is_unprocessed(policy: RetryPolicy, outcome: Outcome) -> bool:
+    """Whether the server has not processed the request, so that any method may be sent again."""
+    if outcome.failure is not None and not outcome.throttled:
+        return outcome.failure is Failure.UNREACHABLE
+    # A server that answers 425 took no risk with the request (RFC 8470, 5.2).
+    status = outcome.answered or outcome.status
+    if status == TOO_EARLY or status in policy.not_processed:
+        return True
+    if outcome.throttled and not policy.any_method_on_429:
+        return False
+    return outcome.throttled if outcome.verdict is None else outcome.verdict.not_processed
 
 
 def _speaks_of_key(call: CallFacts) -> bool:
@@ -300,4 +336,7 @@ def _why(call: CallFacts, progress: Progress, outcome: Outcome) -> Reason:
         return Reason.LOST
     if _is_running(call, progress, outcome):
         return Reason.STILL_RUNNING
-    return Reason.THROTTLED if outcome.throttled else Reason.SERVER_ERROR
+    if outcome.throttled:
+        return Reason.THROTTLED
+    is_server_error = (outcome.status or 0) >= FIRST_SERVER_ERROR
+    return Reason.SERVER_ERROR if is_server_error else Reason.RETRYABLE
