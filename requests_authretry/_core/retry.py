@@ -73,8 +73,10 @@ class RetryPolicy(ShownByDifference):
             set ends each read and write, too, with ``stream=True`` until the response is handed
             out. The default ends waits, and begins no attempt, after 120 s; it ends a connection
             attempt or a read where the caller gave no timeout and 120 s have brought nothing.
-        statuses: Status codes that are worth another attempt: of failures, or 202, by which some
-            servers say that an answer is not ready yet.
+        statuses: Status codes that are worth another attempt. By default 408 (idempotent methods
+            only), 425, 429, 500, 502, 503, 504, 520 to 524, 529 and 530. A 425 was not processed
+            (RFC 8470 section 5.2), so that any method may be sent again. Of the codes below 400
+            there may be 202, by which some servers say that an answer is not ready yet.
         methods: Methods that may be sent again although the server may have processed the request.
             POST and PATCH are not among them; name them only if the API makes them idempotent.
         backoff: How the delay grows when the server names no time.

@@ -214,12 +214,14 @@ def make_policy() -> RetryPolicy:
         backoff=Backoff(
             initial=0.1,
             throttled_initial=1,
+            unreachable_initial=0.5,
             multiplier=2.0,
             max_delay=20.0,
             jitter=Jitter.EQUAL,
         ),
         max_retry_after=60.0,
         any_method_on_429=True,
+        not_processed={503},
         idempotency_key=True,
         buffer_bodies=1_000_000,
     )
