@@ -65,7 +65,8 @@ def read(action: Action, look: Callable[[requests.Response], object]) -> tuple[o
 @pytest.mark.parametrize(("action", "start"), BODIES.values(), ids=BODIES)
 def test_the_start_is_what_is_there(action: Action, start: bytes) -> None:
     """A look gives the first 64 KB, decoded, and gives the same if it is done again."""
-    clock, seen = FakeClock(), []
+    clock = FakeClock()
+    seen: list[bytes | None] = []
     read(
         action,
         lambda response: seen.extend(body_start(response, clock, PATIENCE * 9) for _ in range(2)),
@@ -76,7 +77,8 @@ def test_the_start_is_what_is_there(action: Action, start: bytes) -> None:
 @pytest.mark.parametrize("action", UNREADABLE.values(), ids=UNREADABLE)
 def test_what_cannot_be_read_is_none(action: Action) -> None:
     """A body that is cut, malformed, or in an unknown coding, gives None and no exception."""
-    clock, seen = FakeClock(), []
+    clock = FakeClock()
+    seen: list[bytes | None] = []
     read(action, lambda response: seen.append(body_start(response, clock, PATIENCE * 9)))
     assert seen == [None]
 

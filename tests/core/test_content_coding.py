@@ -5,12 +5,16 @@ from __future__ import annotations
 import gzip
 import tracemalloc
 import zlib
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from requests_authretry._core.content_coding import MOST_CODINGS, decoded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PLAIN = b'{"retry_after": 8}'
 ZLIB = zlib.compress(PLAIN)
@@ -69,7 +73,7 @@ def test_the_start_of_a_coded_body_is_enough() -> None:
 @pytest.mark.parametrize("codings", ["gzip", "deflate", "deflate, gzip"])
 def test_a_bomb_is_unpacked_to_the_bound_only(codings: str) -> None:
     """Of 50 MB in 50 KB, in one coding or in two, only the bound is ever in memory."""
-    pack = {"gzip": gzip.compress, "deflate": zlib.compress}
+    pack: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "deflate": zlib.compress}
     bomb = bytes(50_000_000)
     for name in codings.split(", "):
         bomb = pack[name](bomb)
