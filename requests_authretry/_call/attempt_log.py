@@ -354,7 +354,7 @@ class AttemptLog:
             return 'Settings(challenge="any") renews the token all the same'
         if self.idle is not None:
             return cure(self.idle)
-        said = "" if self.verdict is None else self.verdict.detail(decision.reason)
+        said = "" if self.verdict is None else self.verdict.detail(decision.reason.value)
         if self.block_end == inf:
             return said
         patience = self.settings.retry.max_retry_after

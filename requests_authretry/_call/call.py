@@ -21,7 +21,7 @@ from .attempt_log import AttemptLog
 from .connections import Freshness
 from .credentials import Credentials, target_of
 from .declared import demand_of
-from .judging import outcome_on, verdict_on
+from .judging import body_observed, body_seen, verdict_on, with_body_wait
 from .outgoing import Cookies
 from .placing import without_token
 from .request_body import Repeatable, has_key, is_rewound, lacks_key
@@ -32,6 +32,7 @@ from .translate import (
     as_requests_error,
     failure_of,
     limited,
+    outcome_of,
     read_limit,
     success_of,
     told_fields,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from .._admission.admission import Failed, Permit
     from .._admission.declared_limits import Demand
     from .._admission.waiting import Waiters
+    from .._core.classify import Verdict
     from .._core.target import Target
     from .._override import Block
     from .._shared import SharedState
@@ -269,22 +271,49 @@ class Call:
         Raises:
             requests.RequestException: The body of an answer below 400 cannot be read.
         """
-        shared, log, status = self.shared, self.log, response.status_code
-        if shared.judge is not None:
-            log.verdict = verdict_on(self, shared.judge, request, response, stream=stream)
-        verdict = log.verdict
+        status, verdict = response.status_code, self.ask(request, response, stream=stream)
         is_success = verdict is None or verdict.meaning is Meaning.OK
         if status < FIRST_ERROR and is_success:
             self.learn(request, response, permit)
             return NO_FAILURE, FINAL
         if self.refuses_credential(status) and self.credentials.may_replay:
             return NO_FAILURE, FOR_HOOK
-        outcome = outcome_on(self, response, stream=stream)
+        outcome = self.outcome_of(response, stream=stream)
         is_replayable = self.is_rewound(request)
         failed, decision = self.judge(request, permit, outcome, is_replayable=is_replayable)
         if isinstance(decision, Retry):
             decision = self._drain(response, decision, stream=stream)
         return failed, decision
+
+    def ask(self, request: PreparedRequest, response: Response, *, stream: bool) -> Verdict | None:
+        """Return the verdict on an answer, which is in the log then; None: its status counts.
+
+        Raises:
+            requests.RequestException: The body of an answer below 400 cannot be read.
+        """
+        judge, clock = self.shared.judge, self.shared.clock
+
+        def body_of(response: Response) -> bytes | None:
+            if stream:
+                return None
+            if self.shared.observes:
+                return body_observed(response, clock)
+            is_foreign = self.credentials.is_foreign
+            return body_seen(response, clock, self.deadline, self.until, is_foreign=is_foreign)
+
+        if judge is not None:
+            self.log.verdict = verdict_on(judge, request, response, body_of)
+        return self.log.verdict
+
+    def outcome_of(self, response: Response, *, stream: bool) -> Outcome:
+        """Return what the last answer says, which has an error or a verdict.
+
+        The body of a stream is the caller's to read.
+        """
+        shared = self.shared
+        clock, deadline = shared.clock, inf if shared.observes else self.deadline
+        outcome = outcome_of(response, clock.time(), shared.limit_headers, self.log.verdict)
+        return outcome if stream else with_body_wait(outcome, response, clock, deadline)
 
     def refuses_credential(self, status: int) -> bool:
         """Whether the last answer, which has this status, refuses the credential."""

@@ -20,9 +20,8 @@ from urllib3.util import Timeout as WireTimeout
 from .._clock import SystemClock
 from .._core.bounds import FIELD
 from .._core.challenge import Challenge, parse_challenges
-from .._core.classify import judged
 from .._core.headers.rate_limit_fields import read_limits
-from .._core.headers.retry_after import read_outcome, read_success
+from .._core.headers.retry_after import read_judged, read_outcome, read_success
 from .._core.records import Failure, Outcome
 from .._core.server_clock import seconds_ahead
 from .connections import CUT, LEAST_SECONDS, Seconds, is_unsent
@@ -69,7 +68,7 @@ def outcome_of(
     limits = read_limits(fields, now)
     if verdict is None:
         return read_outcome(status, fields, now, limits)
-    return judged(read_outcome(verdict.status, fields, now, limits), verdict, status)
+    return read_judged(verdict, status, fields, now, limits)
 
 
 def told_fields(response: Response, names: frozenset[str]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from .bounds import POLICY_NAME
@@ -22,8 +22,6 @@ from .validation import flag, instance, quoted, refuse, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-
-    from .records import Outcome, Reason
 
 MOST_BODY_BYTES: Final = 65_536
 """The bytes of a body that a classifier sees at most."""
@@ -110,10 +108,10 @@ class Verdict(ShownByDifference):
         """Whether the answer refuses the credential, as a 401 does."""
         return self.meaning is Meaning.TOKEN_EXPIRED
 
-    def detail(self, reason: Reason) -> str:
+    def detail(self, reason: str) -> str:
         """Return who gave the verdict, for people, and its meaning unless the reason tells it."""
         told = self.meaning.value
-        return self.by if reason.value.startswith(told) else f"{told}, {self.by}"
+        return self.by if reason.startswith(told) else f"{told}, {self.by}"
 
     @classmethod
     def ok(cls) -> Verdict:
@@ -177,20 +175,6 @@ class Answer:
     def __repr__(self) -> str:
         """Show no query, header or body: they may hold secrets."""
         return f"{type(self).__name__}({self.method} {redacted(self.url)} {self.status})"
-
-
-def judged(outcome: Outcome, verdict: Verdict, answered: int) -> Outcome:
-    """Return what an answer says whose status a verdict has replaced.
-
-    Args:
-        outcome: What it says with the status of the verdict.
-        verdict: The verdict. A time or a scope that it names counts before those of the headers.
-        answered: The status of the answer itself.
-    """
-    outcome = replace(outcome, verdict=verdict, answered=answered)
-    if verdict.retry_after is None:
-        return outcome
-    return replace(outcome, retry_after=float(verdict.retry_after), is_reset=False)
 
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from .time_formats import OWS, delay_of, parse_delay, parse_number, read_values
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from ..classify import Verdict
     from .names import Fields
 
 _VERDICTS = {"false": False, "true": True}
@@ -53,6 +55,25 @@ def read_outcome(
     words = {line.strip(OWS).lower() for line in _lines(fields, verdicts)}
     should_retry = next((_VERDICTS[word] for word in _VERDICTS if word in words), None)
     return Outcome(status, None, retry_after, should_retry, throttled, limits, is_reset)
+
+
+def read_judged(
+    verdict: Verdict, answered: int, fields: Fields, now: float, limits: tuple[Limit, ...] = ()
+) -> Outcome:
+    """Read what an answer says whose status a verdict has replaced; never raises on any text.
+
+    Args:
+        verdict: The verdict. A time that it names counts before those of the fields.
+        answered: The status of the answer itself.
+        fields: As for `read_outcome`, like the others.
+        now: As there.
+        limits: As there.
+    """
+    outcome = read_outcome(verdict.status, fields, now, limits)
+    outcome = replace(outcome, verdict=verdict, answered=answered)
+    if verdict.retry_after is None:
+        return outcome
+    return replace(outcome, retry_after=float(verdict.retry_after), is_reset=False)
 
 
 def read_success(
