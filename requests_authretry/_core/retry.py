@@ -308,13 +308,12 @@ def _is_unprocessed(policy: RetryPolicy, outcome: Outcome) -> bool:
     """Whether the server has not processed the request, so that any method may be sent again."""
     if outcome.failure is not None and not outcome.throttled:
         return outcome.failure is Failure.UNREACHABLE
+    if outcome.verdict is not None:
+        return outcome.verdict.not_processed and (policy.any_method_on_429 or not outcome.throttled)
     # A server that answers 425 took no risk with the request (RFC 8470, 5.2).
-    status = outcome.answered or outcome.status
-    if status == TOO_EARLY or status in policy.not_processed:
+    if outcome.status == TOO_EARLY or outcome.status in policy.not_processed:
         return True
-    if outcome.throttled and not policy.any_method_on_429:
-        return False
-    return outcome.throttled if outcome.verdict is None else outcome.verdict.not_processed
+    return outcome.throttled and policy.any_method_on_429
 
 
 def _speaks_of_key(call: CallFacts) -> bool:
