@@ -10,6 +10,7 @@ from math import fsum, inf
 from typing import TYPE_CHECKING, Any
 
 from .._core.challenge import StepUp
+from .._core.classify import detail_of
 from .._core.idle import cure
 from .._core.origin import Origin, redacted
 from .._core.records import FINAL, Attempt, Reason, Retry, Stop, Wait, seconds_text
@@ -354,7 +355,7 @@ class AttemptLog:
             return 'Settings(challenge="any") renews the token all the same'
         if self.idle is not None:
             return cure(self.idle)
-        said = "" if self.verdict is None else self.verdict.detail(decision.reason.value)
+        said = "" if self.verdict is None else detail_of(self.verdict, decision.reason.value)
         if self.block_end == inf:
             return said
         patience = self.settings.retry.max_retry_after

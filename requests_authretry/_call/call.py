@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from .._admission.admission import NO_FAILURE
 from .._admission.waiting import Waiter
 from .._clock import SystemClock
-from .._core.classify import Meaning
-from .._core.http import FIRST_ERROR, UNAUTHORIZED, UNREAD
+from .._core.classify import Meaning, refuses_credential
+from .._core.http import FIRST_ERROR, UNREAD
 from .._core.records import FINAL, Outcome, Progress, Reason, Retry, Stop
 from .._core.retry import CallFacts, decide
 from .._errors import AuthRetryError
@@ -317,8 +317,7 @@ class Call:
 
     def refuses_credential(self, status: int) -> bool:
         """Whether the last answer, which has this status, refuses the credential."""
-        verdict = self.log.verdict
-        return status == UNAUTHORIZED if verdict is None else verdict.refuses_credential
+        return refuses_credential(self.log.verdict, status)
 
     def _drain(self, response: Response, retry: Retry, *, stream: bool) -> Retry | Stop:
         """Drain a failed answer; return what its body and the time leave of the decision."""

@@ -98,21 +98,6 @@ class Verdict(ShownByDifference):
             yield f"scope must be a name of 1 to {POLICY_NAME} characters, not {quoted(scope)}"
         yield flag("not_processed", self.not_processed)
 
-    @property
-    def status(self) -> int:
-        """The status that says the same of an answer as this verdict does."""
-        return _STATUSES[self.meaning]
-
-    @property
-    def refuses_credential(self) -> bool:
-        """Whether the answer refuses the credential, as a 401 does."""
-        return self.meaning is Meaning.TOKEN_EXPIRED
-
-    def detail(self, reason: str) -> str:
-        """Return who gave the verdict, for people, and its meaning unless the reason tells it."""
-        told = self.meaning.value
-        return self.by if reason.startswith(told) else f"{told}, {self.by}"
-
     @classmethod
     def ok(cls) -> Verdict:
         """Return the verdict of a success."""
@@ -142,6 +127,22 @@ class Verdict(ShownByDifference):
     def pending(cls, retry_after: float | None = None) -> Verdict:
         """Return the verdict of a result that is not there yet: GET and HEAD ask again."""
         return cls(Meaning.PENDING, retry_after)
+
+
+def status_of(verdict: Verdict) -> int:
+    """Return the status that says the same of an answer as a verdict does."""
+    return _STATUSES[verdict.meaning]
+
+
+def refuses_credential(verdict: Verdict | None, status: int) -> bool:
+    """Whether an answer refuses the credential: a verdict says so, or without one its status."""
+    return (status if verdict is None else status_of(verdict)) == UNAUTHORIZED
+
+
+def detail_of(verdict: Verdict, reason: str) -> str:
+    """Return who gave a verdict, for people, and its meaning unless the reason tells it."""
+    told = verdict.meaning.value
+    return verdict.by if reason.startswith(told) else f"{told}, {verdict.by}"
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from .classify import detail_of, refuses_credential
 from .rate_limit import TooLate
 from .records import Reason, Retry, seconds_text
 from .unauthorized import Decline, Refused, decide_on_401
@@ -94,7 +95,7 @@ def after(decision: Retry | Stop, *, is_down: bool, verdict: Verdict | None = No
         verdict: What the answer means where its status does not say it.
     """
     reason, retry_after = decision.reason, decision.retry_after
-    if reason is Reason.FINAL and (verdict is None or verdict.refuses_credential):
+    if reason is Reason.FINAL and (verdict is None or refuses_credential(verdict, 0)):
         return None
     if not isinstance(decision, Retry):
         return ended(reason, retry_after, verdict)
@@ -106,7 +107,9 @@ def after(decision: Retry | Stop, *, is_down: bool, verdict: Verdict | None = No
 
 def _told(reason: Reason, verdict: Verdict | None) -> str:
     """Return a reason, and who gave the verdict that led to it, for people."""
-    return reason.value if verdict is None else f"{reason.value}: {verdict.detail(reason.value)}"
+    return (
+        reason.value if verdict is None else f"{reason.value}: {detail_of(verdict, reason.value)}"
+    )
 
 
 def after_401(

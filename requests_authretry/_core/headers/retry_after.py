@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ..bounds import PROBLEM
+from ..classify import status_of
 from ..document import read_object
 from ..http import FORBIDDEN, OK, SERVICE_UNAVAILABLE, TOO_MANY_REQUESTS
 from ..records import Limit, Outcome
@@ -69,7 +70,7 @@ def read_judged(
         now: As there.
         limits: As there.
     """
-    outcome = read_outcome(verdict.status, fields, now, limits)
+    outcome = read_outcome(status_of(verdict), fields, now, limits)
     outcome = replace(outcome, verdict=verdict, answered=answered)
     if verdict.retry_after is None:
         return outcome
