@@ -107,9 +107,8 @@ def after(decision: Retry | Stop, *, is_down: bool, verdict: Verdict | None = No
 
 def _told(reason: Reason, verdict: Verdict | None) -> str:
     """Return a reason, and who gave the verdict that led to it, for people."""
-    return (
-        reason.value if verdict is None else f"{reason.value}: {detail_of(verdict, reason.value)}"
-    )
+    told = reason.value
+    return told if verdict is None else f"{told}: {detail_of(verdict, told)}"
 
 
 def after_401(

@@ -174,3 +174,23 @@ def computed(backoff: Backoff, retry: int, *, throttled: bool) -> float:
     if exponent >= math.log(backoff.max_delay):
         return backoff.max_delay
     return math.exp(exponent)
+
+
+@pytest.mark.parametrize(
+    ("backoff", "paces"),
+    [
+        (Backoff(), [1.0, 2.0, 4.0, 8.0, 16.0, 20.0]),
+        (Backoff(max_delay=3.0, multiplier=3.0), [1.0, 3.0, 3.0]),
+        (Backoff(max_delay=0.0, throttled_initial=0.0), [1.0, 1.0]),
+        (Backoff(multiplier=1), [1.0, 1.0]),
+    ],
+    ids=["default", "low cap", "no delays", "constant"],
+)
+def test_the_pace_of_polls_grows_from_one_second(backoff: Backoff, paces: list[float]) -> None:
+    """1, 2, 4 s up to the cap, without jitter, and never less than a second."""
+    assert [backoff.pace(number) for number in range(1, len(paces) + 1)] == paces
+
+
+def test_the_pace_of_very_many_polls_is_the_cap() -> None:
+    """A number that no float can hold is no error."""
+    assert Backoff(multiplier=1e300).pace(9) == 20.0

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from requests_authretry import Backoff, ConfigurationError, Jitter, Reason, RetryPolicy, RetryQuota
+from requests_authretry import (
+    Backoff,
+    ConfigurationError,
+    Jitter,
+    Reason,
+    RetryPolicy,
+    RetryQuota,
+    Verdict,
+)
 from requests_authretry._core.bounds import LEAST_ATTEMPT
+from requests_authretry._core.classify import Meaning, status_of
 from requests_authretry._core.http import IDEMPOTENT_METHODS
 from requests_authretry._core.records import Failure, Outcome, Progress, Retry, Stop
 from requests_authretry._core.retry import (
@@ -55,6 +64,8 @@ class Case:
     retry_after: float | None = None
     should_retry: bool | None = None
     throttled: bool = False
+    verdict: Verdict | None = None
+    polls: int = 0
     now: float = 0.0
     fraction: float = 0.5
 
@@ -64,17 +75,26 @@ class Case:
             CallFacts(
                 self.method, self.deadline, self.policy, self.quota, self.has_key, self.made_key
             ),
-            Progress(self.attempt, self.replayable, self.level),
+            Progress(self.attempt, self.replayable, self.level, self.polls),
             Outcome(
                 self.status,
                 self.failure,
                 self.retry_after,
                 self.should_retry,
                 throttled=self.throttled or self.status == 429,
+                verdict=self.verdict,
+                answered=None if self.verdict is None else 200,
             ),
             self.now,
             self.fraction,
         )
+
+
+def judged(verdict: Verdict, method: str = "GET", **fields: Any) -> Case:
+    """Return a case whose status a verdict has replaced."""
+    status = status_of(verdict)
+    retry_after = verdict.retry_after
+    return Case(method=method, status=status, verdict=verdict, retry_after=retry_after, **fields)
 
 
 def failed(failure: Failure, method: str = "GET", *, replayable: bool = True) -> Case:
@@ -90,6 +110,48 @@ def conflict(*, made: bool, attempt: int, status: int = 409) -> Case:
 
 
 STOPS: dict[str, tuple[Case, Reason]] = {
+    # a verdict takes the place of the status
+    "ok, whatever the server asks": (judged(Verdict.ok(), should_retry=True), Reason.FINAL),
+    "final, whatever the server asks": (judged(Verdict.final(), should_retry=True), Reason.FINAL),
+    "final, though the policy names the status": (
+        judged(Verdict.final(), policy=EVERY_4XX),
+        Reason.FINAL,
+    ),
+    "token expired": (judged(Verdict.token_expired()), Reason.FINAL),
+    "POST and transient": (judged(Verdict.transient(), "POST"), Reason.NOT_IDEMPOTENT),
+    "POST and transient, though a 503 is not processed": (
+        judged(Verdict.transient(), "POST", policy=REFUSES_BY_503),
+        Reason.NOT_IDEMPOTENT,
+    ),
+    "POST and throttled, where 429 counts as processed": (
+        judged(Verdict.throttled(), "POST", policy=UNTOUCHED_429),
+        Reason.NOT_IDEMPOTENT,
+    ),
+    "POST and throttled, which may have been processed": (
+        judged(Verdict(Meaning.THROTTLED), "POST"),
+        Reason.NOT_IDEMPOTENT,
+    ),
+    "transient, vetoed": (judged(Verdict.transient(), should_retry=False), Reason.VETOED),
+    "throttled for too long": (judged(Verdict.throttled(121)), Reason.WAIT_TOO_LONG),
+    "throttled at the last attempt": (
+        judged(Verdict.throttled(), attempt=4),
+        Reason.ATTEMPTS_EXHAUSTED,
+    ),
+    "POST and pending": (judged(Verdict.pending(), "POST"), Reason.FINAL),
+    "PUT and pending": (judged(Verdict.pending(), "PUT"), Reason.FINAL),
+    "pending, and the body cannot be sent again": (
+        judged(Verdict.pending(), replayable=False),
+        Reason.NOT_REPLAYABLE,
+    ),
+    "pending beyond the deadline": (judged(Verdict.pending(120)), Reason.WAIT_TOO_LONG),
+    "pending without a time, and the deadline is near": (
+        judged(Verdict.pending(), polls=5, now=100.0),
+        Reason.WAIT_TOO_LONG,
+    ),
+    "pending beyond max_retry_after": (
+        judged(Verdict.pending(9.1), policy=SHORT_RETRY_AFTERS),
+        Reason.WAIT_TOO_LONG,
+    ),
     # status not in retry.statuses, and the server does not ask for a retry
     "200 is final": (Case(status=200), Reason.FINAL),
     "304 is final": (Case(status=304), Reason.FINAL),
@@ -225,6 +287,54 @@ STOPS: dict[str, tuple[Case, Reason]] = {
 }
 
 RETRIES: dict[str, tuple[Case, Retry]] = {
+    "transient": (judged(Verdict.transient()), Retry(0.05, Reason.SERVER_ERROR, 14)),
+    "transient, though no status is retried": (
+        judged(Verdict.transient(), policy=replace(POLICY, statuses=())),
+        Retry(0.05, Reason.SERVER_ERROR, 14),
+    ),
+    "POST and transient, with a key": (
+        judged(Verdict.transient(), "POST", has_key=True),
+        Retry(0.05, Reason.SERVER_ERROR, 14),
+    ),
+    "POST and transient that was not processed": (
+        judged(Verdict(Meaning.TRANSIENT, not_processed=True), "POST"),
+        Retry(0.05, Reason.SERVER_ERROR, 14),
+    ),
+    "POST and throttled": (
+        judged(Verdict.throttled(8), "POST"),
+        Retry(8.0, Reason.THROTTLED, 5, 8.0),
+    ),
+    "throttled without a time": (judged(Verdict.throttled()), Retry(1.0, Reason.THROTTLED, 5)),
+    "throttled for 0 s": (judged(Verdict.throttled(0)), Retry(1.0, Reason.THROTTLED, 5, 0)),
+    "pending": (judged(Verdict.pending()), Retry(1.0, Reason.PENDING, 0)),
+    "HEAD and pending": (judged(Verdict.pending(), "HEAD"), Retry(1.0, Reason.PENDING, 0)),
+    "pending for the third time": (
+        judged(Verdict.pending(), polls=2),
+        Retry(4.0, Reason.PENDING, 0),
+    ),
+    "pending for the tenth time": (
+        judged(Verdict.pending(), polls=9),
+        Retry(20.0, Reason.PENDING, 0),
+    ),
+    "pending after all attempts, without quota, vetoed, and of a method that is not repeated": (
+        judged(
+            Verdict.pending(7),
+            attempt=4,
+            level=0,
+            should_retry=False,
+            policy=replace(POLICY, methods=()),
+        ),
+        Retry(7.0, Reason.PENDING, 0, 7.0),
+    ),
+    "pending for 0 s": (judged(Verdict.pending(0), polls=1), Retry(2.0, Reason.PENDING, 0, 0)),
+    "pending for less than a second": (
+        judged(Verdict.pending(0.25), polls=3),
+        Retry(1.0, Reason.PENDING, 0, 0.25),
+    ),
+    "pending with a backoff of 0": (
+        judged(Verdict.pending(), policy=RetryPolicy(backoff=Backoff(max_delay=0.0)), polls=3),
+        Retry(1.0, Reason.PENDING, 0),
+    ),
     "500": (Case(status=500), Retry(0.05, Reason.SERVER_ERROR, 14)),
     "502": (Case(status=502), Retry(0.05, Reason.SERVER_ERROR, 14)),
     "503": (Case(status=503), Retry(0.05, Reason.SERVER_ERROR, 14)),
@@ -440,6 +550,7 @@ def test_every_reason_has_a_row() -> None:
         Reason.UNREACHABLE,
         Reason.LOST,
         Reason.STILL_RUNNING,
+        Reason.PENDING,
     }
 
 

@@ -303,10 +303,9 @@ def change_some_calls(session: requests.Session) -> None:
         session.get("https://api.example.com/health")
     with override(limits=RateLimits(), quota=RetryQuota(), auth=None, allow_http=True):
         session.get("https://api.example.com/health")
-    with (
-        override(adopt=False, clock=SystemClock(), observe=False, challenge="any", classify=None),
-        deadline(30),
-    ):
+    with override(classify=None):
+        session.get("https://api.example.com/health")
+    with override(adopt=False, clock=SystemClock(), observe=False, challenge="any"), deadline(30):
         session.get("https://api.example.com/health")
 
 
