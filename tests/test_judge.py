@@ -65,7 +65,7 @@ def raising(error: BaseException) -> Callable[[Answer], Verdict | None]:
     return classify
 
 
-def giving(value: Any) -> Callable[[Answer], Any]:
+def giving(*, value: object) -> Callable[[Answer], Any]:
     """Return a classifier that gives the same to every answer."""
     return lambda _: value
 
@@ -77,10 +77,10 @@ FAILING = {
         "raised ConfigurationError: the answer",
     ),
     "a wrong verdict": (lambda _: Verdict.throttled(-1), "retry_after must be zero or more"),
-    "a bool": (giving(True), "returned bool, which is no Verdict"),
-    "a meaning": (giving(Meaning.OK), "returned Meaning, which is no Verdict"),
-    "the class": (giving(Verdict), "returned type, which is no Verdict"),
-    "a recursion": (lambda answer: FAILING["a recursion"][0](answer), "raised RecursionError"),
+    "a bool": (giving(value=True), "returned bool, which is no Verdict"),
+    "a meaning": (giving(value=Meaning.OK), "returned Meaning, which is no Verdict"),
+    "the class": (giving(value=Verdict), "returned type, which is no Verdict"),
+    "too deep": (raising(RecursionError()), "raised RecursionError"),
 }
 
 
@@ -88,7 +88,7 @@ FAILING = {
 def test_a_classifier_that_fails_is_warned_of_once(
     classify: Callable[[Answer], Any], said: str
 ) -> None:
-    """It counts as None. The warning names the function, and quotes no text that may be a secret."""
+    """It counts as None. The warning names the function, and quotes no text of an exception."""
     asked = Asked(YOURS, classify)
     with pytest.warns(AuthRetryWarning, match=said) as warned:
         assert asked.verdict(ANSWER) is None

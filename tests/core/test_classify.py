@@ -109,7 +109,7 @@ def test_without_a_verdict_a_401_refuses_the_credential() -> None:
 
 
 def test_a_detail_names_the_meaning_unless_the_reason_does() -> None:
-    """ "throttled: your classifier", but "all attempts are used up: throttled, your classifier"."""
+    """The reason "throttled" needs no second "throttled"; "all attempts are used up" does."""
     verdict = Verdict(Meaning.THROTTLED, by="your classifier")
     assert detail_of(verdict, "throttled") == "your classifier"
     assert detail_of(verdict, "all attempts are used up") == "throttled, your classifier"

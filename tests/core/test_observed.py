@@ -142,8 +142,7 @@ def test_what_would_be_done_about_a_401(
         (
             Stop(Reason.NOT_IDEMPOTENT),
             Meaning.TRANSIENT,
-            "would end the call: it may have been processed, and the method is not idempotent: "
-            "transient, your classifier",
+            f"would end the call: {Reason.NOT_IDEMPOTENT.value}: transient, your classifier",
         ),
         (FINAL, Meaning.OK, "would end the call: final answer: ok, your classifier"),
         (FINAL, Meaning.TOKEN_EXPIRED, None),
