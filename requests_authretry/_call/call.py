@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .._admission.admission import NO_FAILURE
 from .._admission.waiting import Waiter
 from .._clock import SystemClock
-from .._core.classify import Meaning, refuses_credential
+from .._core.classify import refuses_credential
 from .._core.http import FIRST_ERROR, UNREAD
 from .._core.records import FINAL, Outcome, Progress, Reason, Retry, Stop
 from .._core.retry import CallFacts, decide
@@ -272,8 +272,7 @@ class Call:
             requests.RequestException: The body of an answer below 400 cannot be read.
         """
         status, verdict = response.status_code, self.ask(request, response, stream=stream)
-        is_success = verdict is None or verdict.meaning is Meaning.OK
-        if status < FIRST_ERROR and is_success:
+        if status < FIRST_ERROR and verdict is None:
             self.learn(request, response, permit)
             return NO_FAILURE, FINAL
         if self.refuses_credential(status) and self.credentials.may_replay:

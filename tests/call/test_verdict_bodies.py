@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,11 +11,14 @@ import requests
 
 from requests_authretry import Answer, Reason, RetryPolicy, Verdict, attempts
 from requests_authretry._core.classify import MOST_BODY_BYTES
+from requests_authretry.testing import FakeClock
 from tests.support.scripted import Source
 from tests.support.sessions import AT_ONCE, raised, real
 from tests.support.wire import Wire, answer, chunked, cut, drip, fin, flood, head, rst, says
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.support.wire import Action
 
 GZIP, DEFLATE = ("Content-Encoding", "gzip"), ("Content-Encoding", "deflate")
@@ -166,8 +168,32 @@ def test_an_observed_body_is_looked_at_and_whole() -> None:
     """The caller of an observed call reads it as if nobody had looked."""
     seen: list[Answer] = []
     with Wire(answer(200, gzip.compress(LARGE), GZIP), answer(200, b"after")) as wire:
+        wire.then(answer(200, b"hooked"))
         session = real(observe=True, classify=lambda answer: seen.append(answer))  # noqa: PLW0108
         assert session.get(wire.url).content == LARGE
         assert session.get(wire.url).content == b"after"
         assert wire.connections == 1
-    assert seen[0].body == LARGE[:MOST_BODY_BYTES]
+        assert seen[0].body == LARGE[:MOST_BODY_BYTES]
+        hooked: list[bool] = []
+        session.get(wire.url, hooks={"response": lambda r, **_: hooked.append(r.raw.tell() > 0)})
+    assert hooked == [False]
+
+
+def test_an_observed_body_is_whole_after_the_deadline() -> None:
+    """The deadline of the settings ends nothing of a call that is only observed."""
+    clock = FakeClock()
+    with Wire(answer(429, b"abc", ("Content-Encoding", "zz"))) as wire:
+        session = real(observe=True, clock=clock, classify=lambda _: clock.advance(999.0))
+        assert session.get(wire.url).content == b"abc"
+
+
+def test_a_failed_answer_that_drips_is_looked_at_until_the_default_deadline() -> None:
+    """No deadline is set: the classifier is asked after 120 s, without a body."""
+    clock, seen = FakeClock(), list[Answer]()
+    start = head(503, ("Content-Length", "999999"))
+    dripping = drip(start, bytes(4096), 0.001, tick=lambda: clock.advance(30.0))
+    with Wire(dripping) as wire:
+        session = real(clock=clock, classify=lambda answer: seen.append(answer))  # noqa: PLW0108
+        response = session.get(wire.url)
+    assert [answer.body for answer in seen] == [None]
+    assert [each.reason for each in attempts(response)] == [Reason.WAIT_TOO_LONG]

@@ -14,6 +14,7 @@ from requests.adapters import BaseAdapter
 from requests_authretry import (
     Answer,
     AuthRetryWarning,
+    CoolingDown,
     GaveUp,
     Observed,
     Query,
@@ -487,12 +488,14 @@ def test_a_scope_outlives_answers_that_name_limits_of_their_own() -> None:
     }
 
     def server(request: Any) -> Reply:
-        return Reply(200, {"X-Error": "slow"} if request.time == 1 else named, takes=request.number)
+        if request.caller == "A" and request.time < 9:
+            return Reply(200, {"X-Error": "slow"})
+        return Reply(200, named, takes=1)
 
     world = World({"/photos": server})
     session = world.session(world.settings(classify=uploads))
-    world.call(1, "A", "GET /photos", session)  # is refused at once
-    world.call(1, "B", "GET /photos", session)
+    world.call(0.5, "B", "GET /photos", session)  # is on its way when A is refused
+    world.call(1, "A", "GET /photos", session)
     world.call(3, "C", "GET /photos", session)
     world.run()
     assert next(sent.time for sent in world.sent if sent.caller == "C") >= 9
@@ -529,6 +532,63 @@ def test_the_verdict_says_whether_a_server_is_out_of_order(line: Line, *, is_kno
     rig.get()
     outages = SharedState.of(rig.adapter.settings).limiter.outages
     assert outages.troubled is is_known
+
+
+def test_polls_leave_the_quota_to_others() -> None:
+    """A call that has polled pays back what a success pays that was never retried."""
+    rig = rig_of(BROKEN, (503, {}, b"{}"), RUNNING, OK, retry=RetryPolicy(max_attempts=2))
+    rig.get()
+    before = level(rig)
+    rig.get()
+    assert level(rig) == before + 1
+
+
+def test_a_cool_down_is_told_with_the_status_that_came() -> None:
+    """A 200 that is throttled is told as a 200."""
+    rig = rig_of(SLOW, OK)
+    rig.get()
+    assert [(event.status, event.seconds) for event in rig.told(CoolingDown)] == [(200, 8.0)]
+
+
+# The record
+
+
+def test_a_verdict_is_that_of_its_own_attempt() -> None:
+    """An attempt that brings no answer after one with a verdict has no verdict."""
+    rig = rig_of(BROKEN, requests.ConnectionError("lost"), OK)
+    assert [attempt.detail for attempt in attempts(rig.get())] == [
+        "transient, your classifier",
+        "",
+        "",
+    ]
+
+
+def test_a_hop_to_other_settings_has_no_verdict_of_the_first() -> None:
+    """The site of the redirect has a classifier, that of the hop has none."""
+    other = "https://other.example.com/"
+    site = Settings(origins=[API], classify=by_header)
+    rig = Rig((302, {"X-Error": "fine", "Location": other}), 200, sites=[site])
+    response = rig.get()
+    assert response.url == other
+    assert [attempt.detail for attempt in attempts(response)] == ["ok, your classifier", ""]
+
+
+@pytest.mark.parametrize("challenge", ["Basic", 'Bearer error="insufficient_scope"'])
+def test_a_verdict_needs_no_challenge(challenge: str) -> None:
+    """The token is renewed whatever the challenge of a 401 says."""
+    refused = (401, {"X-Error": "expired", "WWW-Authenticate": challenge}, b"")
+    source = Source("old", "new")
+    rig = rig_of(refused, OK, classify=by_header, token=source, origins=[API])
+    assert rig.get().status_code == 200
+    assert source.calls == 2
+
+
+def test_a_403_with_a_verdict_says_nothing_of_the_token() -> None:
+    """`final` takes the place of what its challenge says."""
+    narrow = {"X-Error": "no", "WWW-Authenticate": 'Bearer error="insufficient_scope"'}
+    rig = rig_of((403, narrow), classify=by_header, token="tok", origins=[API])
+    assert reasons(rig.get()) == [Reason.FINAL]
+    assert not rig.told(RefreshDeclined)
 
 
 # Only observed
