@@ -58,7 +58,7 @@ class Reason(enum.Enum):
     # What a call waits for before an attempt.
     BACKOFF = "backoff"
     RETRY_AFTER = "retry_after, as the server asked"
-    POLL = "the pace at which a result is asked for"
+    POLL = "poll, as the result is not there yet"
     COOL_DOWN = "cool-down, as the server refused another call"
     PACING = "pacing, to keep to the rate limit"
     RENEWAL = "renewal of the token"
@@ -258,7 +258,7 @@ class Wait:
 
     Attributes:
         reason: What the call waited for: ``BACKOFF``, ``RETRY_AFTER``, ``COOL_DOWN``, ``PACING``,
-            ``OUTAGE``, ``RENEWAL`` or ``SIGN_IN``.
+            ``OUTAGE``, ``POLL``, ``RENEWAL`` or ``SIGN_IN``.
         started: Seconds from the start of the call to the start of the wait.
         seconds: How long it really took.
         retry_after: Seconds that a server asked for, and so caused the wait; None if none did.
