@@ -16,6 +16,7 @@ from ._call.adapter import AuthRetryAdapter
 from ._call.explanation import Explanation, attempts, explain
 from ._core.backoff import Backoff, Jitter
 from ._core.challenge import Challenge, StepUp
+from ._core.classify import Answer, Verdict
 from ._core.declared import Rate
 from ._core.headers.rate_limit_fields import RateLimits
 from ._core.placement import Cookie, Header, Query
@@ -50,6 +51,7 @@ from ._warnings import AuthRetryWarning
 from .stores import FileStore, MemoryStore
 
 __all__ = [
+    "Answer",
     "Attempt",
     "AttemptEnded",
     "AuthRetryAdapter",
@@ -92,6 +94,7 @@ __all__ = [
     "Token",
     "TokenRefreshed",
     "TokenSource",
+    "Verdict",
     "Wait",
     "Waiting",
     "attempts",

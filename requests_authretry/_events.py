@@ -78,6 +78,7 @@ class RetryScheduled:
         retry_after: Seconds the server asked for, None when it named no time.
         status: The status code of the answer, None when none came.
         error: The name of the exception's class, None when an answer came.
+        detail: More about the reason, for people: who said what the answer means; "" if nobody did.
     """
 
     method: str
@@ -88,6 +89,7 @@ class RetryScheduled:
     retry_after: float | None
     status: int | None
     error: str | None
+    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,7 @@ class GaveUp:
         retry_after: Seconds the server asked for, None when it named no time.
         status: The status code of the answer, None when none came.
         error: The name of the exception's class, None when an answer came.
+        detail: More about the reason, for people: who said what the answer means; "" if nobody did.
     """
 
     method: str
@@ -111,6 +114,7 @@ class GaveUp:
     retry_after: float | None
     status: int | None
     error: str | None
+    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,7 @@ class RefreshDeclined:
         reason: Why the request was not replayed.
         error: The error code of the challenge, None when it named none.
         step_up: The sign-in that the server demands, None unless ``reason`` is ``STEP_UP``.
+        detail: As in `GaveUp`.
     """
 
     method: str
@@ -145,6 +150,7 @@ class RefreshDeclined:
     reason: Reason
     error: str | None = None
     step_up: StepUp | None = None
+    detail: str = ""
 
 
 @dataclass(frozen=True)

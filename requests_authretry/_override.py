@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from requests.auth import AuthBase
     from typing_extensions import Unpack
 
+    from ._core.classify import Answer, Verdict
     from ._core.headers.rate_limit_fields import RateLimits
     from ._core.placement import Placement
     from ._core.quota import RetryQuota
@@ -86,6 +87,7 @@ class Changes(TypedDict, total=False):
     timeout: Timeout | None
     max_idle: float | None
     listeners: Collection[Listener]
+    classify: Callable[[Answer], Verdict | None] | None
     allow_http: bool
     adopt: bool | Collection[str]
     challenge: Literal["scheme", "any"]

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
 
+    from ._core.classify import Answer, Verdict
     from ._events import Listener
 
 TokenLike = str | Token | TokenSource | Callable[[], str | Token | None]
@@ -129,6 +130,9 @@ class Settings(_BesidesFields, CopiedAsItself):
         listeners: Functions that are called with each event, in the thread where it happens. One
             that raises, or is async, costs an `AuthRetryWarning`, and harms no call. It is told
             nothing of the calls that it makes itself.
+        classify: A function that is given each `Answer` and says what it means, as a `Verdict`;
+            None: what its status says. It is called in the thread of the call. One that raises
+            costs an `AuthRetryWarning`, and counts as None.
         allow_http: Whether an origin may be plain http, unencrypted, on another machine.
         adopt: What to take over from existing code: ``"authorization"``, the static header that it
             set becomes the first token, and is replaced once it is refused; ``"retries"``, the
@@ -163,6 +167,7 @@ class Settings(_BesidesFields, CopiedAsItself):
     timeout: Timeout | None = None
     max_idle: float | None = MAX_IDLE
     listeners: Collection[Listener] = ()
+    classify: Callable[[Answer], Verdict | None] | None = None
     allow_http: bool = False
     adopt: bool | Collection[str] = False
     challenge: Literal["scheme", "any"] = "scheme"
@@ -261,6 +266,7 @@ def _faults(given: Any) -> Iterable[str | None]:
     yield None if given.max_idle is None else seconds("max_idle", given.max_idle)
     if isinstance(given.listeners, tuple) and not all(map(callable, given.listeners)):
         yield "listeners must all be callable: write the functions themselves, as [print]"
+    yield _classify_fault(given.classify)
     yield adopt_fault(given.adopt, has_token=given.token is not None)
     yield flag("allow_http", given.allow_http)
     yield _challenge_fault(given.challenge)
@@ -326,6 +332,24 @@ def _challenge_fault(challenge: object) -> str | None:
     if not isinstance(challenge, str):
         return f"challenge must be {ways}, not {type(challenge).__name__}"
     return None if challenge in {SCHEME, ANY} else f"challenge must be {ways}: {quoted(challenge)}"
+
+
+def _classify_fault(classify: object) -> str | None:
+    if classify is None:
+        return None
+    way = "write a function that takes an Answer and returns a Verdict or None"
+    if not callable(classify) or isinstance(classify, type):
+        kind = classify.__name__ if isinstance(classify, type) else type(classify).__name__
+        return f"classify must be a function, not {kind}: {way}"
+    if is_async(classify):
+        return "classify is an async function: give one that returns the verdict itself"
+    try:
+        signature(classify).bind(None)
+    except ValueError:  # as with `_call_fault`
+        return None
+    except TypeError:
+        return f"classify is a function that cannot be called with one argument: {way}"
+    return None
 
 
 def _site_faults(sites: tuple[object, ...]) -> Iterable[str]:

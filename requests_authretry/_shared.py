@@ -17,6 +17,7 @@ from ._core.origin import Origin
 from ._core.placement import Query
 from ._core.retry import DefaultDeadline
 from ._core.unauthorized import ANY
+from ._judge import Judge
 from ._log import hide_parameter
 from ._tokens.manager import TokenManager
 from ._tokens.server_clocks import ServerClocks
@@ -58,6 +59,7 @@ class SharedState:
         limiter: The rate limits that were met.
         random: Draws a number in [0, 1) for jitter.
         admission: Whether and when an attempt may be sent.
+        judge: Who says what an answer means; None: its status does.
         sites: What sites of their own have in place of it, by their origins.
     """
 
@@ -79,6 +81,7 @@ class SharedState:
         self.sharing = sharing or SharedLimits(settings.store, settings.clock, settings.listeners)
         self.limiter = self.sharing.limiter
         self.random = random_of(settings.clock)
+        self.judge = Judge.of(settings.classify)
         self.admission = Admission(settings, self.quotas, self.sharing)
         self.declares_limits = (
             bool(settings.limits.rates) or settings.limits.concurrency is not None

@@ -66,8 +66,18 @@ class Failed:
     outcome: Outcome
 
 
+_NO_OUTAGE = {Reason.THROTTLED, Reason.PENDING}
+"""The reasons of retries that follow an answer of a server in order."""
+
 NO_FAILURE = Failed(Target("", "", "", ""), 0.0, Outcome())
 """The failure of a call in which nothing has failed."""
+
+
+def _why(retry: Retry) -> Reason:
+    """Return what a retry waits for that waits for no outage."""
+    if retry.reason is Reason.PENDING:
+        return Reason.POLL
+    return Reason.RETRY_AFTER if retry.is_as_asked else Reason.BACKOFF
 
 
 class Admission:
@@ -119,12 +129,9 @@ class Admission:
         now, limits, own = self._clock.monotonic(), self._limits, None
         if limits.cool_down and now >= self.limiter.look_at:
             self._shared_limits.look(self.limiter.covering(target))
-        if retry is not None and (
-            retry.retry_after is not None or retry.reason is Reason.THROTTLED
-        ):
-            reason = Reason.RETRY_AFTER if retry.is_as_asked else Reason.BACKOFF
+        if retry is not None and (retry.retry_after is not None or retry.reason in _NO_OUTAGE):
             asked = retry.retry_after if retry.is_as_asked else None
-            own = OwnWait(failed.at + retry.delay, reason, asked, failed.outcome.is_reset)
+            own = OwnWait(failed.at + retry.delay, _why(retry), asked, failed.outcome.is_reset)
         elif retry is not None:
             stop = self._wait_for_outage(failed, retry, number, waiter)
             if stop is not None:
@@ -142,7 +149,7 @@ class Admission:
         if retry is None:  # only now: a call that a limit has stopped finds out nothing
             self._outages.on_probe_sent(target.endpoint, self._clock.monotonic())
         # A success has paid for the retry that it releases. All others cost, a probe as well.
-        if retry is None or waiter.closed or waiter.released:
+        if retry is None or retry.reason is Reason.PENDING or waiter.closed or waiter.released:
             return Permit(target, numbers)
         if self.quotas.pay(target.origin, retry.cost):
             return Permit(target, numbers, retry.cost)
@@ -213,10 +220,10 @@ class Admission:
         Returns:
             What a retry has to know of it.
         """
-        now, limiter, limits = self._clock.monotonic(), self.limiter, outcome.limits
+        now, limiter, limits = self._clock.monotonic(), self.limiter, outcome.refused_limits
         refuses, speaks_of_outage = outcome.refuses, outcome.speaks_of_outage
         succeeded = outcome.status is not None and outcome.status < FIRST_ERROR
-        limiter.names.learn(target, limits, now)
+        limiter.learn_names(target, outcome, now)
         kept = outcome.limits_to_keep
         if kept and self._limits.pacing:
             limiter.on_rate_limit_fields(target, permit.numbers, kept, began, succeeded=succeeded)
@@ -227,7 +234,8 @@ class Admission:
             if refuses and not any(limit.name for limit in limits):
                 limiter.learn_reach(target, began)
             closed = limiter.closed_for(target, limits, seconds)
-            self._shared_limits.start_cool_down(closed, outcome.status, may_test=refuses)
+            status = outcome.answered or outcome.status
+            self._shared_limits.start_cool_down(closed, status, may_test=refuses)
         # Where the server says that nothing is left, its window says how many may be sent.
         if refuses and self._limits.pacing and not outcome.says_nothing_is_left:
             limiter.on_refused(limiter.scopes_of(target, limits)[0], began)

@@ -26,7 +26,7 @@ from .table import Table
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from .._core.records import Limit, Reason
+    from .._core.records import Limit, Outcome, Reason
     from .._core.reservations import Ask, Reserved
     from .._core.target import Target
     from .._protocols import Clock
@@ -54,7 +54,7 @@ class OwnWait(NamedTuple):
 
     Attributes:
         until: When it may be sent, in monotonic seconds.
-        reason: ``RETRY_AFTER`` or ``BACKOFF``.
+        reason: ``RETRY_AFTER``, ``BACKOFF`` or ``POLL``.
         retry_after: Seconds that the server asked for, None for a backoff.
         is_reset: Whether ``until`` is when a window ends, as no `Retry-After` named a time. Once
             the window is found to refill, the call waits for the window alone.
@@ -78,6 +78,8 @@ class RateLimiter:
         outages: The health of each endpoint that fails.
         look_at: When to look into the store next, inf where no store is shared.
         names: The policies that servers name.
+        told_names: The policies that verdicts name. They stand apart, as an answer in between that
+            names the limits of its headers says nothing about these.
         memory: The rate-limit fields of the last answers.
         fleet: What this process shares of a pace with others; hold the lock.
         shared_rates: What it shares of declared rates; hold the lock.
@@ -87,7 +89,7 @@ class RateLimiter:
         self._clock = clock
         self._queues: OrderedDict[Scope, RateLimitQueue] = OrderedDict()
         self._origins: dict[str, dict[Scope, None]] = {}  # the queues of each origin
-        self.names = PolicyNames()
+        self.names, self.told_names = PolicyNames(), PolicyNames()
         self._reaches: Table[tuple[str, str], Reach] = Table(_MOST_REACHES, MAX_COOL_DOWN_SECONDS)
         self.memory = FieldMemory()
         self._sweep_at = clock.monotonic() + _SWEEP_SECONDS
@@ -121,8 +123,15 @@ class RateLimiter:
         """
         origin, who = target.origin, target.credential
         scopes = (Scope(origin, who), Scope.of_endpoint(target))
-        names = self.names.expected(target, self._clock.monotonic())
-        return (*scopes, *(Scope(origin, who, name) for name in names))
+        now = self._clock.monotonic()
+        names = (*self.names.expected(target, now), *self.told_names.expected(target, now))
+        return (*scopes, *(Scope(origin, who, name) for name in dict.fromkeys(names)))
+
+    def learn_names(self, target: Target, outcome: Outcome, now: float) -> None:
+        """Expect the policies that an answer names, and the one that its verdict names."""
+        self.names.learn(target, outcome.limits, now)
+        if outcome.refused_limits is not outcome.limits:
+            self.told_names.learn(target, outcome.refused_limits, now)
 
     def sweep(self, now: float) -> None:
         """Forget rate limits and outages that hold back no call; look at some each second."""

@@ -149,6 +149,8 @@ class AuthRetryAdapter(HTTPAdapter):
         if shared.observes:
             return response
         log, is_over = call.log, response.status_code not in CREDENTIALS_AT_FAULT
+        if log.verdict is not None and call.refuses_credential(response.status_code):
+            is_over = False
         log.ended = shared.clock.monotonic()
         # Our hook answers a 401, and makes `elapsed` the time of the last attempt alone.
         if not is_over or log.ended - log.began - log.elapsed > _UNNOTICED:

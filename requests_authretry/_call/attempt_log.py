@@ -10,6 +10,7 @@ from math import fsum, inf
 from typing import TYPE_CHECKING, Any
 
 from .._core.challenge import StepUp
+from .._core.classify import detail_of
 from .._core.idle import cure
 from .._core.origin import Origin, redacted
 from .._core.records import FINAL, STORY, Attempt, Reason, Retry, Stop, Wait, seconds_text
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from requests import PreparedRequest, Response
 
+    from .._core.classify import Verdict
     from .._core.observed import Would
     from .._core.unauthorized import Decline
     from .._settings import Settings
@@ -78,7 +80,9 @@ class AttemptLog:
         request: The request of the last attempt.
         status: The status that came, None if none did or the attempt is in the record already.
         error: The name of the exception's class, None as for ``status``.
-        retries: Retries so far; replays and redirects do not count.
+        retries: Retries so far; polls, replays and redirects do not count.
+        polls: How often a result was asked for again that was not there yet.
+        verdict: What the last answer means where its status does not say it, None elsewhere.
         idle: Seconds that the connection had been idle on which the last attempt was lost, if the
             server ended it and the request cannot be sent again; None otherwise.
         block_end: When the `deadline` block ends whose end is the deadline of the call; inf if the
@@ -90,7 +94,8 @@ class AttemptLog:
     request: PreparedRequest
     status: int | None = None
     error: str | None = None
-    retries = 0
+    retries = polls = 0
+    verdict: Verdict | None = None
     idle: float | None = None
     block_end = inf
     _number = 0
@@ -112,6 +117,7 @@ class AttemptLog:
         if settings is not self.settings:
             new = (each for each in settings.listeners if each not in self.listeners)
             self.settings, self.listeners = settings, (*self.listeners, *new)
+        self.verdict = None
         self.stop_waiting()
 
     def waiting(
@@ -188,6 +194,7 @@ class AttemptLog:
     def failed(self, request: PreparedRequest, error: BaseException) -> None:
         """Note that the attempt ended in an exception."""
         self.request, self.status, self.error = request, None, type(error).__name__
+        self.verdict = None
 
     def write_down(self, decision: Retry | Stop, now: float | None = None) -> Attempt:
         """Add the last attempt to the record.
@@ -227,7 +234,10 @@ class AttemptLog:
     def add_retry(self, retry: Retry) -> None:
         """Write the last attempt down, and tell of the retry."""
         attempt = self.write_down(retry)
-        self.retries += 1
+        if retry.reason is Reason.PENDING:
+            self.polls += 1
+        else:
+            self.retries += 1
         event = RetryScheduled(attempt=attempt.number, delay=retry.delay, **_facts(attempt))
         tell(self.listeners, event)
 
@@ -258,6 +268,7 @@ class AttemptLog:
             reason=verdict.reason,
             error=challenge.error if challenge else None,
             step_up=StepUp.from_challenge(challenge) if challenge and is_step_up else None,
+            detail=attempt.detail,
         )
         tell(self.listeners, event)
         came = attempt.status or attempt.error
@@ -338,13 +349,15 @@ class AttemptLog:
             return 'Settings(challenge="any") renews the token all the same'
         if self.idle is not None:
             return cure(self.idle)
+        said = "" if self.verdict is None else detail_of(self.verdict, decision.reason.value)
         if self.block_end == inf:
-            return ""
+            return said
         patience = self.settings.retry.max_retry_after
         is_impatient = patience is not None and (decision.retry_after or 0.0) > patience
         is_too_late = decision.reason in _TOO_LATE and not is_impatient
         is_cut = error is not None and now > self.block_end - LEAST_SECONDS
-        return "the deadline of the block" if is_too_late or is_cut else ""
+        ended = "the deadline of the block" if is_too_late or is_cut else ""
+        return "; ".join(filter(None, (said, ended)))
 
     def _conclude(self, stop: Stop) -> Attempt:
         """Return the last attempt, in the record with the reason why it is the last one."""
@@ -380,4 +393,5 @@ def _facts(attempt: Attempt) -> dict[str, Any]:
         "retry_after": attempt.retry_after,
         "status": attempt.status,
         "error": attempt.error,
+        "detail": attempt.detail,
     }

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from .._admission.admission import NO_FAILURE
 from .._admission.waiting import Waiter
 from .._clock import SystemClock
-from .._core.http import FIRST_ERROR, PROXY_AUTHENTICATION_REQUIRED, UNAUTHORIZED
+from .._core.classify import refuses_credential
+from .._core.http import FIRST_ERROR, UNREAD
 from .._core.records import FINAL, Outcome, Progress, Reason, Retry, Stop
 from .._core.retry import CallFacts, decide
 from .._errors import AuthRetryError
@@ -20,6 +21,7 @@ from .attempt_log import AttemptLog
 from .connections import Freshness
 from .credentials import Credentials, target_of
 from .declared import demand_of
+from .judging import body_observed, body_seen, verdict_on, with_body_wait
 from .outgoing import Cookies
 from .placing import without_token
 from .request_body import Repeatable, has_key, is_rewound, lacks_key
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from .._admission.admission import Failed, Permit
     from .._admission.declared_limits import Demand
     from .._admission.waiting import Waiters
+    from .._core.classify import Verdict
     from .._core.target import Target
     from .._override import Block
     from .._shared import SharedState
@@ -56,7 +59,8 @@ if TYPE_CHECKING:
 _FOLLOWED_SECONDS = 1.0
 """The time that requests takes at most from a redirect to the hop that follows it."""
 
-_UNREAD = {UNAUTHORIZED, PROXY_AUTHENTICATION_REQUIRED}
+FOR_HOOK = Stop(Reason.FINAL)
+"""The decision to let the response hook renew the token, and replay the request."""
 
 
 class Call:
@@ -188,7 +192,7 @@ class Call:
             )
         return outgoing
 
-    def attempt(  # noqa: C901 (one attempt, from top to bottom)
+    def attempt(
         self,
         request: PreparedRequest,
         transmit: Callable[..., Response],
@@ -212,20 +216,18 @@ class Call:
             response.request = request
             if self.credentials.on_answer is not None:
                 self.credentials.on_answer(request.url or "", response)
-            if status < FIRST_ERROR:
+            if status < FIRST_ERROR and self.shared.judge is None:
                 self.learn(request, response, permit)
-            elif status != UNAUTHORIZED or not self.credentials.may_replay:
-                outcome = outcome_of(response, clock.time(), self.shared.limit_headers)
-                failed, decision = self.judge(
-                    request, permit, outcome, is_replayable=self.is_rewound(request)
-                )
-                if isinstance(decision, Retry):
-                    decision = self._drain(response, decision, stream=options["stream"])
-            if isinstance(decision, Retry):
-                return response, decision, failed
+            else:
+                stream = options["stream"]
+                failed, decision = self.weigh(request, response, permit, stream=stream)
+                if isinstance(decision, Retry) or (decision is FOR_HOOK and not stream):
+                    return response, decision, failed
             if options["stream"]:
                 hand_out(response, read_limit(options["timeout"]))
-            elif status not in _UNREAD or not self._is_for_hooks(status):
+            # The handshakes of NTLM and Kerberos continue on a live connection, and read its
+            # certificate.
+            elif status not in UNREAD or not self.credentials.is_foreign:
                 read_body(response, clock, self.until)
         except BaseException as error:
             failure = as_requests_error(without_token(error, self.shared.token_in), request)
@@ -260,6 +262,61 @@ class Call:
         except BaseException as error:
             log.idle = freshness.idle if was_cut(error) else None
             raise
+
+    def weigh(
+        self, request: PreparedRequest, response: Response, permit: Permit, *, stream: bool
+    ) -> tuple[Failed, Retry | Stop]:
+        """Ask what an answer means, settle its attempt, and decide what follows.
+
+        Raises:
+            requests.RequestException: The body of an answer below 400 cannot be read.
+        """
+        status, verdict = response.status_code, self.ask(request, response, stream=stream)
+        if status < FIRST_ERROR and verdict is None:
+            self.learn(request, response, permit)
+            return NO_FAILURE, FINAL
+        if self.refuses_credential(status) and self.credentials.may_replay:
+            return NO_FAILURE, FOR_HOOK
+        outcome = self.outcome_of(response, stream=stream)
+        is_replayable = self.is_rewound(request)
+        failed, decision = self.judge(request, permit, outcome, is_replayable=is_replayable)
+        if isinstance(decision, Retry):
+            decision = self._drain(response, decision, stream=stream)
+        return failed, decision
+
+    def ask(self, request: PreparedRequest, response: Response, *, stream: bool) -> Verdict | None:
+        """Return the verdict on an answer, which is in the log then; None: its status counts.
+
+        Raises:
+            requests.RequestException: The body of an answer below 400 cannot be read.
+        """
+        judge, clock = self.shared.judge, self.shared.clock
+
+        def body_of(response: Response) -> bytes | None:
+            if stream:
+                return None
+            if self.shared.observes:
+                return body_observed(response, clock)
+            is_foreign = self.credentials.is_foreign
+            return body_seen(response, clock, self.deadline, self.until, is_foreign=is_foreign)
+
+        if judge is not None:
+            self.log.verdict = verdict_on(judge, request, response, body_of)
+        return self.log.verdict
+
+    def outcome_of(self, response: Response, *, stream: bool) -> Outcome:
+        """Return what the last answer says, which has an error or a verdict.
+
+        The body of a stream is the caller's to read.
+        """
+        shared = self.shared
+        clock, deadline = shared.clock, inf if shared.observes else self.deadline
+        outcome = outcome_of(response, clock.time(), shared.limit_headers, self.log.verdict)
+        return outcome if stream else with_body_wait(outcome, response, clock, deadline)
+
+    def refuses_credential(self, status: int) -> bool:
+        """Whether the last answer, which has this status, refuses the credential."""
+        return refuses_credential(self.log.verdict, status)
 
     def _drain(self, response: Response, retry: Retry, *, stream: bool) -> Retry | Stop:
         """Drain a failed answer; return what its body and the time leave of the decision."""
@@ -348,6 +405,7 @@ class Call:
                 attempt=self.log.retries + 1,
                 replayable=is_replayable,
                 quota=shared.quotas.level(target.origin),
+                polls=self.log.polls,
             ),
             outcome,
             shared.clock.monotonic(),
@@ -368,22 +426,6 @@ class Call:
         if self.cookies is None:
             self.cookies = Cookies()
         self.cookies.take(request, response)
-
-    @property
-    def may_replay(self) -> bool:
-        """Whether the last answer is a 401 after which the hook may replay the request."""
-        return self.log.status == UNAUTHORIZED and self.credentials.may_replay
-
-    def _is_for_hooks(self, status: int) -> bool:
-        """Whether a 401 or 407 reaches the hooks unread, as one of them answers it.
-
-        If the request carried no credential from the settings, the answer stays unread on its live
-        connection: the handshakes of NTLM and Kerberos continue on it, and read its certificate.
-        """
-        credentials = self.credentials
-        if credentials.sent is None and not credentials.is_signed:
-            return True
-        return status == UNAUTHORIZED and credentials.may_replay
 
     def close(self) -> None:
         """Drop the copy of the body: there is no other attempt."""

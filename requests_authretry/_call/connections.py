@@ -54,6 +54,9 @@ CUT = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError)
 _URLLIB3 = {"http.client", "urllib3.connection"}
 """The modules whose ``getresponse`` is understood here."""
 
+_LIMITS = ("_until", "_clock", "_limit", "_has_read")
+"""The attributes of a `Reader` that bound its reads."""
+
 _OURS = "_authretry_base"
 """Where a class made here keeps the class that it was made from.
 
@@ -158,6 +161,20 @@ class Reader(SocketIO):
         """Let no read begin after the deadline, and none last longer."""
         self._until, self._clock, self._has_read = until, clock, False
         self._limit = self.limit
+
+    @contextmanager
+    def ending_at(self, until: float, clock: Clock) -> Iterator[None]:
+        """Let no read go on after that time, as long as the block lasts."""
+        own = {name: self.__dict__[name] for name in _LIMITS if name in self.__dict__}
+        limit = self.limit
+        self.end_at(min(until, self._until), clock)
+        try:
+            yield
+        finally:
+            for name in _LIMITS:
+                self.__dict__.pop(name, None)
+            self.__dict__.update(own)
+            self.limit = limit
 
     @property
     def limit(self) -> float | None:

@@ -135,6 +135,11 @@ class Credentials:
             self.hooks = response_hooks(outgoing)
         return outgoing
 
+    @property
+    def is_foreign(self) -> bool:
+        """Whether the last attempt carried no credential from the settings."""
+        return self.sent is None and not self.is_signed
+
     def detach(self) -> None:
         """Note that the next attempt carries no credential from the settings yet."""
         self.sent = self.on_answer = None

@@ -13,6 +13,7 @@ from .._core.origin import redacted
 from .._core.records import CALL, FINAL, Reason, Retry, Stop, seconds_text
 from .._core.target import origin_name
 from .._errors import AuthRetryError
+from .call import FOR_HOOK
 from .declared import inside
 from .digest import counting_retries
 from .observing import send_observed
@@ -95,7 +96,7 @@ def send_until_done(
         if retry is not None or is_asked or demand is not None:
             admitted = _wait_for_admission(call, request, failed, retry, result, demand)
             if isinstance(admitted, Stop):
-                return _not_sent(call, request, result, admitted)
+                return _not_sent(call, request, result, admitted, failed)
             permit = admitted
         options["timeout"] = call.limited(timeout)
         attempt = call.attempt if demand is None else partial(inside, limiter, demand, call.attempt)
@@ -103,7 +104,7 @@ def send_until_done(
         if demand is not None:  # before listeners hear of it, which may make calls of their own
             limiter.end_attempt(demand)
         if isinstance(decision, Stop):
-            return _finish(call, request, result, decision)
+            return _finish(call, request, result, decision, failed)
         if retry is None:
             transmit = counting_retries(request, transmit)
         retry = decision
@@ -149,10 +150,12 @@ def _wait_for_admission(  # noqa: PLR0913, PLR0917 (what happened before, and wh
     return admitted
 
 
-def _not_sent(call: Call, request: PreparedRequest, result: Result | None, stop: Stop) -> Response:
+def _not_sent(
+    call: Call, request: PreparedRequest, result: Result | None, stop: Stop, failed: Failed
+) -> Response:
     """Hand out the last answer if there is one, or raise why nothing was sent."""
     if result is not None:
-        return _finish(call, request, result, stop)
+        return _finish(call, request, result, stop, failed)
     call.log.add_refusal(request, stop)
     shared = call.shared
     closed, patience = stop.retry_after, shared.settings.retry.max_retry_after
@@ -182,12 +185,14 @@ def _deadline_of(call: Call) -> str:
     return f"the deadline of the block, {seconds_text(call.block_seconds)}"
 
 
-def _finish(call: Call, request: PreparedRequest, result: Result, stop: Stop) -> Response:
+def _finish(
+    call: Call, request: PreparedRequest, result: Result, stop: Stop, failed: Failed
+) -> Response:
     """Hand out the last answer, or raise the last failure."""
     shared, log = call.shared, call.log
     if stop is not FINAL and stop.reason is not Reason.FINAL:
         log.add_stop(stop)
-    elif shared.quotas.levels and log.status is not None and log.status < FIRST_SERVER_ERROR:
+    elif shared.quotas.levels and (failed.outcome.status or 0) < FIRST_SERVER_ERROR:
         shared.quotas.pay_back(origin_name(request.url or ""), call.paid)
     if not isinstance(result, Response):
         if hasattr(result, "add_note"):  # Python 3.11
@@ -196,9 +201,11 @@ def _finish(call: Call, request: PreparedRequest, result: Result, stop: Stop) ->
     result.__dict__[CALL] = call
     if call.cookies is not None:
         call.cookies.hand_on(result)
+    if stop is FOR_HOOK:
+        return result
     if result.status_code >= FIRST_REDIRECT and result.is_redirect:
         log.write_down(Stop(Reason.REDIRECT))
         call.lead_on(result)
-    elif call.repeatable is not None and not call.may_replay:
+    elif call.repeatable is not None:
         call.close()
     return result

@@ -12,12 +12,12 @@ from requests import RequestException
 from .._admission.admission import Permit
 from .._core import observed
 from .._core.adopt import AUTHORIZATION, adopts, static_token
-from .._core.http import FIRST_ERROR, FIRST_REDIRECT, UNAUTHORIZED
+from .._core.http import FIRST_ERROR, FIRST_REDIRECT
 from .._core.origin import Origin
 from .._core.records import CALL, Reason, Stop
 from .placing import text_in
 from .request_body import is_rewindable
-from .translate import as_requests_error, challenges_of, failure_of, outcome_of
+from .translate import as_requests_error, challenges_of, failure_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,14 +105,22 @@ def _attempt(
             raise
         finally:
             shared.limiter.end_attempt(demand)
-    if response.status_code < FIRST_ERROR:
-        call.learn(request, response, permit)
-        return response
-    outcome = outcome_of(response, shared.clock.time(), shared.limit_headers)
-    is_told = _tell_what_follows(call, request, permit, outcome)
-    if response.status_code == UNAUTHORIZED and not is_told:
-        call.log.observe(request, _about_401(call, request, response))
+    _weigh(call, request, response, permit, stream=options["stream"])
     return response
+
+
+def _weigh(
+    call: Call, request: PreparedRequest, response: Response, permit: Permit, *, stream: bool
+) -> None:
+    """Ask what the answer means, learn from it, and tell what would have followed."""
+    status, verdict = response.status_code, call.ask(request, response, stream=stream)
+    if status < FIRST_ERROR and verdict is None:
+        call.learn(request, response, permit)
+        return
+    outcome = call.outcome_of(response, stream=stream)
+    is_told = _tell_what_follows(call, request, permit, outcome)
+    if call.refuses_credential(status) and not is_told:
+        call.log.observe(request, _about_401(call, request, response))
 
 
 def _foresee(call: Call, request: PreparedRequest, demand: Demand) -> Permit:
@@ -147,7 +155,8 @@ def _tell_what_follows(
     shared = call.shared
     is_replayable = is_rewindable(request, shared.settings.retry)
     failed, decision = call.judge(request, permit, outcome, is_replayable=is_replayable)
-    would = observed.after(decision, is_down=shared.admission.is_down(failed.target))
+    is_down = shared.admission.is_down(failed.target)
+    would = observed.after(decision, is_down=is_down, verdict=outcome.verdict)
     if would is not None:
         call.log.observe(request, would)
     return would is not None
@@ -166,5 +175,9 @@ def _about_401(call: Call, request: PreparedRequest, response: Response) -> Woul
             sent = static_token(given) if place is None else place.token_of(given)
         not_sent = Reason.OWN_CREDENTIAL if sent is None else None
     return observed.after_401(
-        challenges_of(response), sent, not_sent, any_challenge=call.shared.any_challenge
+        challenges_of(response),
+        sent,
+        not_sent,
+        any_challenge=call.shared.any_challenge,
+        is_told=call.log.verdict is not None,
     )

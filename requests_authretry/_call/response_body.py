@@ -127,7 +127,7 @@ def drain(response: Response, clock: Clock, deadline: float) -> None:
     if response.raw is None or response._content_consumed:  # noqa: SLF001 (see `read_body`)
         return
     try:
-        body = _drained(response, clock, min(deadline, clock.monotonic() + DRAIN_SECONDS))
+        body = _drained(response, clock, drain_end(clock, deadline))
     except Exception:  # noqa: BLE001 (whatever is wrong with it, nobody wants it)
         body = None
     if body is None:
@@ -139,6 +139,11 @@ def drain(response: Response, clock: Clock, deadline: float) -> None:
         response.raw = reread(response.raw, body)
     else:
         _keep(response, body)
+
+
+def drain_end(clock: Clock, deadline: float) -> float:
+    """Return until when a failed answer is read that begins to be read now."""
+    return min(deadline, clock.monotonic() + DRAIN_SECONDS)
 
 
 def _drained(response: Response, clock: Clock, until: float) -> bytes | None:

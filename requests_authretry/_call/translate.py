@@ -21,7 +21,7 @@ from .._clock import SystemClock
 from .._core.bounds import FIELD
 from .._core.challenge import Challenge, parse_challenges
 from .._core.headers.rate_limit_fields import read_limits
-from .._core.headers.retry_after import read_outcome, read_success
+from .._core.headers.retry_after import read_judged, read_outcome, read_success
 from .._core.records import Failure, Outcome
 from .._core.server_clock import seconds_ahead
 from .connections import CUT, LEAST_SECONDS, Seconds, is_unsent
@@ -29,6 +29,7 @@ from .connections import CUT, LEAST_SECONDS, Seconds, is_unsent
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response
 
+    from .._core.classify import Verdict
     from .._protocols import Clock
 
 _CHAIN_LIMIT = 20
@@ -52,16 +53,22 @@ _REFUSED_TUNNEL = re.compile(r"Tunnel connection failed: (429|5\d\d)\b")
 """What `http.client` says where a proxy cannot open the tunnel just now."""
 
 
-def outcome_of(response: Response, now: float, names: frozenset[str]) -> Outcome:
-    """Return what an answer with an error says, with its ``retry_after`` and rate limits.
+def outcome_of(
+    response: Response, now: float, names: frozenset[str], verdict: Verdict | None = None
+) -> Outcome:
+    """Return what an answer says that has an error or a verdict: its time to wait and rate limits.
 
     Args:
         response: The answer; its body is not touched.
         now: POSIX time in seconds.
         names: Names of the header fields to read, in lower case.
+        verdict: What the answer means where its status does not say it.
     """
-    fields = _fields(response, names)
-    return read_outcome(response.status_code, fields, now, read_limits(fields, now))
+    fields, status = _fields(response, names), response.status_code
+    limits = read_limits(fields, now)
+    if verdict is None:
+        return read_outcome(status, fields, now, limits)
+    return read_judged(verdict, status, fields, now, limits)
 
 
 def told_fields(response: Response, names: frozenset[str]) -> dict[str, str]:

@@ -67,25 +67,26 @@ def on_response(response: Response, **options: Any) -> Response | None:
     if call is None:
         return None
     response.elapsed = timedelta(seconds=call.log.elapsed)
-    if response.status_code not in CREDENTIALS_AT_FAULT:
+    is_refused = call.refuses_credential(response.status_code)
+    if not is_refused and response.status_code not in CREDENTIALS_AT_FAULT:
         return None
     credentials, sent = call.credentials, call.credentials.sent
     is_ours = sent is not None or credentials.digest is not None
-    if response.status_code == UNAUTHORIZED and is_ours:
+    if is_refused and is_ours:
         try:
             return _answer(call, response, options)
         except BaseException as error:
             call.log.end(response.request, error)
             raise
-    if response.status_code == FORBIDDEN:
-        verdict = None if sent is None else lacks(challenges_of(response), sent.scheme)
-        if verdict is not None:
-            call.log.add_decline(verdict)
-    elif credentials.is_signed:
+    if is_refused and credentials.is_signed:
         _warn_of_hooks(call)
-    else:
+    elif is_refused:
         # As bare requests hands it out: unread. Its challenges are not for us.
         call.log.add_decline(Decline(credentials.not_sent))
+    elif response.status_code == FORBIDDEN and sent is not None and call.log.verdict is None:
+        verdict = lacks(challenges_of(response), sent.scheme)
+        if verdict is not None:
+            call.log.add_decline(verdict)
     call.log.end(response.request, response)
     return None
 
@@ -139,6 +140,7 @@ def _decide_on_token(
             fetched=credentials.fetched,
             replayable=call.is_rewound(response.request),
             has_nonce=credentials.has_nonce,
+            is_told=call.log.verdict is not None,
             any_challenge=call.shared.any_challenge,
             has_clock=credentials.has_clock,
         )

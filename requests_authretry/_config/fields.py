@@ -36,6 +36,7 @@ SITE = "site"
 NOT_SETTABLE = {
     "auth": "an object with code of its own",
     "listeners": "functions",
+    "classify": "a function",
     "clock": "an object with code of its own",
     "identity": "a function",
     "sites": "the [[site]] tables",

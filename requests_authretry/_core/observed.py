@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from .classify import detail_of, refuses_credential
 from .rate_limit import TooLate
 from .records import Reason, Retry, seconds_text
 from .unauthorized import Decline, Refused, decide_on_401
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .challenge import Challenge
+    from .classify import Verdict
     from .rate_limit import AskAgain
     from .records import Stop
     from .token import Token
@@ -74,27 +76,39 @@ def refused(reason: Reason, why: str = "") -> Would:
     return Would("refuse", f"would not have been sent: {why or reason.value}", reason)
 
 
-def ended(reason: Reason, retry_after: float | None = None) -> Would:
+def ended(
+    reason: Reason, retry_after: float | None = None, verdict: Verdict | None = None
+) -> Would:
     """Return that an attempt would have been the last one."""
-    return Would("end", f"would end the call: {reason.value}", reason, retry_after=retry_after)
+    text = f"would end the call: {_told(reason, verdict)}"
+    return Would("end", text, reason, retry_after=retry_after)
 
 
-def after(decision: Retry | Stop, *, is_down: bool) -> Would | None:
+def after(decision: Retry | Stop, *, is_down: bool, verdict: Verdict | None = None) -> Would | None:
     """Return what would have followed an attempt; None for a final answer.
+
+    A final answer whose status said something else is told, unless it refuses the credential.
 
     Args:
         decision: What the rules say.
         is_down: Whether the endpoint has an outage, so that a retry would have been held.
+        verdict: What the answer means where its status does not say it.
     """
     reason, retry_after = decision.reason, decision.retry_after
-    if reason is Reason.FINAL:
+    if reason is Reason.FINAL and (verdict is None or refuses_credential(verdict, 0)):
         return None
     if not isinstance(decision, Retry):
-        return ended(reason, retry_after)
+        return ended(reason, retry_after, verdict)
     if is_down and retry_after is None:
         return Would("retry", "would retry when the outage is over", Reason.OUTAGE)
-    text = f"would retry after {seconds_text(decision.delay)}: {reason.value}"
+    text = f"would retry after {seconds_text(decision.delay)}: {_told(reason, verdict)}"
     return Would("retry", text, reason, decision.delay, retry_after)
+
+
+def _told(reason: Reason, verdict: Verdict | None) -> str:
+    """Return a reason, and who gave the verdict that led to it, for people."""
+    told = reason.value
+    return told if verdict is None else f"{told}: {detail_of(verdict, told)}"
 
 
 def after_401(
@@ -103,6 +117,7 @@ def after_401(
     not_sent: Reason | None,
     *,
     any_challenge: bool = False,
+    is_told: bool = False,
 ) -> Would:
     """Return what would have been done about a 401.
 
@@ -112,6 +127,7 @@ def after_401(
             none.
         not_sent: Why the settings have no credential for the request; None if they have one.
         any_challenge: Whether a 401 refuses the token whatever schemes it names.
+        is_told: Whether a verdict says that the credential is refused.
     """
     if not_sent is not None:
         return Would("end", f"would have sent no credential: {_NO_CREDENTIAL[not_sent]}", not_sent)
@@ -125,6 +141,7 @@ def after_401(
         fetched=False,
         replayable=True,
         any_challenge=any_challenge,
+        is_told=is_told,
     )
     verdict = decide_on_401(facts)
     if isinstance(verdict, Decline):

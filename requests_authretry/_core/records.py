@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from .http import SERVER_FAULTS, SERVICE_UNAVAILABLE
+from .http import SERVER_FAULTS, SERVICE_UNAVAILABLE, TELL_NOTHING_OF_SERVER
+
+if TYPE_CHECKING:
+    from .classify import Verdict
 
 CALL: Final = "_authretry_call"
 """Where an answer carries its call, which has its `AttemptLog` as ``log``."""
@@ -53,12 +56,15 @@ class Reason(enum.Enum):
     # Why there is another attempt.
     THROTTLED = "throttled"
     SERVER_ERROR = "server error"
+    RETRYABLE = "retryable status"
     UNREACHABLE = "unreachable"
     LOST = "no whole answer came"
     STILL_RUNNING = "an earlier attempt is still being processed"
+    PENDING = "pending"
     # What a call waits for before an attempt.
     BACKOFF = "backoff"
     RETRY_AFTER = "retry_after, as the server asked"
+    POLL = "poll, as the result is not there yet"
     COOL_DOWN = "cool-down, as the server refused another call"
     PACING = "pacing, to keep to the rate limit"
     RENEWAL = "renewal of the token"
@@ -128,7 +134,8 @@ class Outcome:
     """The result of one attempt.
 
     Attributes:
-        status: The status code; None if no whole answer came.
+        status: The status code, or the one whose place a verdict takes; None if no whole answer
+            came.
         failure: Why no whole answer came; None if one came.
         retry_after: Seconds that the server asked us to wait; None if it named no time.
         should_retry: Whether the server says to retry; None if it says nothing about that.
@@ -137,6 +144,8 @@ class Outcome:
         limits: What the server says is left of its rate limits.
         is_reset: Whether ``retry_after`` is the reset of such a limit, as no other field named a
             time.
+        verdict: What the answer means where its status does not say it; None: the status counts.
+        answered: The status code of the answer where a verdict takes its place; None elsewhere.
     """
 
     status: int | None = None
@@ -146,6 +155,14 @@ class Outcome:
     throttled: bool = False
     limits: tuple[Limit, ...] = ()
     is_reset: bool = False
+    verdict: Verdict | None = None
+    answered: int | None = None
+
+    @property
+    def refused_limits(self) -> tuple[Limit, ...]:
+        """The limits that a refusal is about: the one that a verdict names, else all of them."""
+        scope = self.verdict.scope if self.verdict is not None else None
+        return self.limits if scope is None else (Limit(0.0, 0.0, scope),)
 
     @property
     def limits_to_keep(self) -> tuple[Limit, ...]:
@@ -178,6 +195,8 @@ class Outcome:
         """Whether the server is out of order; None if the attempt says nothing about the server."""
         if self.failure is not None:
             return None if self.failure is Failure.FATAL else True
+        if self.status in TELL_NOTHING_OF_SERVER:
+            return None
         return self.status in SERVER_FAULTS
 
 
@@ -189,11 +208,13 @@ class Progress:
         attempt: How many attempts of the call count so far, the first one included.
         replayable: Whether the body can be sent again.
         quota: Units that the retry quota of this origin has left.
+        polls: How often the call has asked for a result again that was not there yet.
     """
 
     attempt: int
     replayable: bool
     quota: int
+    polls: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +264,7 @@ class Wait:
 
     Attributes:
         reason: What the call waited for: ``BACKOFF``, ``RETRY_AFTER``, ``COOL_DOWN``, ``PACING``,
-            ``OUTAGE``, ``RENEWAL`` or ``SIGN_IN``.
+            ``OUTAGE``, ``POLL``, ``RENEWAL`` or ``SIGN_IN``.
         started: Seconds from the start of the call to the start of the wait.
         seconds: How long it really took.
         retry_after: Seconds that a server asked for, and so caused the wait; None if none did.

@@ -8,16 +8,21 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from .arguments import checks_arguments
-from .backoff import Backoff
+from .backoff import LEAST_PACE, Backoff
 from .bounds import LEAST_ATTEMPT
+from .classify import Meaning
 from .display import ShownByDifference
 from .http import (
     ACCEPTED,
     CONFLICT,
     FIRST_ERROR,
+    FIRST_SERVER_ERROR,
     IDEMPOTENT_METHODS,
+    POLLING_METHODS,
+    REQUEST_TIMEOUT,
     SERVER_FAULTS,
     STATUS_CODES,
+    TOO_EARLY,
     TOO_MANY_REQUESTS,
     UNPROCESSABLE_CONTENT,
 )
@@ -30,7 +35,9 @@ if TYPE_CHECKING:
 
     from .quota import RetryQuota
 
-RETRIED = SERVER_FAULTS | {TOO_MANY_REQUESTS}
+RETRIED = SERVER_FAULTS | {REQUEST_TIMEOUT, TOO_EARLY, TOO_MANY_REQUESTS}
+
+_RETRIED_MEANINGS: Final = {Meaning.TRANSIENT, Meaning.THROTTLED}
 
 
 class DefaultDeadline(float):
@@ -43,7 +50,9 @@ class DefaultDeadline(float):
 LEAST_RETRY_AFTER: Final = 1.0
 """Seconds; below that, the delay is the larger one of ``retry_after`` and the backoff."""
 
-_STATUSES: Final = "the codes of failures, 400 to 599, and 202"
+_FAILURES: Final = "the codes of failures, 400 to 599"
+
+_STATUSES: Final = f"{_FAILURES}, and 202"
 
 _BACKOFF_WAY: Final = "write Backoff(initial=0.5, max_delay=20.0)"
 
@@ -64,8 +73,10 @@ class RetryPolicy(ShownByDifference):
             set ends each read and write, too, with ``stream=True`` until the response is handed
             out. The default ends waits, and begins no attempt, after 120 s; it ends a connection
             attempt or a read where the caller gave no timeout and 120 s have brought nothing.
-        statuses: Status codes that are worth another attempt: of failures, or 202, by which some
-            servers say that an answer is not ready yet.
+        statuses: Status codes that are worth another attempt. By default 408 (idempotent methods
+            only), 425, 429, 500, 502, 503, 504, 520 to 524, 529 and 530. A 425 was not processed
+            (RFC 8470 section 5.2), so that any method may be sent again. Of the codes below 400
+            there may be 202, by which some servers say that an answer is not ready yet.
         methods: Methods that may be sent again although the server may have processed the request.
             POST and PATCH are not among them; name them only if the API makes them idempotent.
         backoff: How the delay grows when the server names no time.
@@ -73,6 +84,9 @@ class RetryPolicy(ShownByDifference):
             the deadline alone decides.
         any_method_on_429: Whether any method may be sent again after a 429, which says that the
             request was refused before it was processed (RFC 6585 section 4).
+        not_processed: Status codes by which this API refuses a request before it processes it, so
+            that any method may be sent again after them; each has to be one of ``statuses`` too.
+            After a lost connection a POST stays as it is. 429 and 425 need no mention.
         idempotency_key: Whether POST and PATCH get an ``Idempotency-Key``, one for each call,
             unless the caller set one. With a key they may be sent again after any failure. Only for
             APIs that know the header (draft-ietf-httpapi-idempotency-key-header): elsewhere a
@@ -91,6 +105,7 @@ class RetryPolicy(ShownByDifference):
     backoff: Backoff = field(default_factory=Backoff)
     max_retry_after: float | None = None
     any_method_on_429: bool = True
+    not_processed: Collection[int] = frozenset()
     idempotency_key: bool = False
     buffer_bodies: int = 0
 
@@ -98,8 +113,10 @@ class RetryPolicy(ShownByDifference):
         """Freeze the collections, refuse values that cannot work, and name all faults together."""
         object.__setattr__(self, "statuses", gathered(self.statuses))
         object.__setattr__(self, "methods", gathered(self.methods))
+        object.__setattr__(self, "not_processed", gathered(self.not_processed))
         refuse("RetryPolicy", self._faults())
         object.__setattr__(self, "statuses", frozenset(self.statuses))
+        object.__setattr__(self, "not_processed", frozenset(self.not_processed))
         object.__setattr__(self, "methods", frozenset(method.upper() for method in self.methods))
 
     @classmethod
@@ -148,15 +165,32 @@ class RetryPolicy(ShownByDifference):
             else seconds("max_retry_after", self.max_retry_after)
         )
         yield flag("any_method_on_429", self.any_method_on_429)
+        yield collection("not_processed", self.not_processed) or self._not_processed_fault()
         yield flag("idempotency_key", self.idempotency_key)
         yield whole("buffer_bodies", self.buffer_bodies, 0)
+
+    def _not_processed_fault(self) -> str | None:
+        """Return why ``not_processed`` names a status that would never be sent again."""
+        fault = members("not_processed", self.not_processed, _is_failure, _FAILURES)
+        if fault or collection("statuses", self.statuses):
+            return fault
+        odd = sorted(status for status in self.not_processed if status not in self.statuses)
+        if not odd:
+            return None
+        listed = ", ".join(map(str, odd))
+        return f"not_processed names {listed}, which statuses does not: name it there too"
 
 
 def _is_status(value: object) -> bool:
     """Whether another attempt can do better than an answer with this status."""
+    return _is_failure(value) or (value == ACCEPTED and type(value) is int)
+
+
+def _is_failure(value: object) -> bool:
+    """Whether a value is the status code of a failure."""
     if isinstance(value, bool) or not isinstance(value, int) or value not in STATUS_CODES:
         return False
-    return value >= FIRST_ERROR or value == ACCEPTED
+    return value >= FIRST_ERROR
 
 
 def _is_method(value: object) -> bool:
@@ -200,6 +234,8 @@ def decide(  # noqa: C901, PLR0911 (one guard and one return a row of the rules)
         Retry with its delay, or Stop; each with its reason.
     """
     policy, failure, retry_after = call.policy, outcome.failure, outcome.retry_after
+    if outcome.verdict is not None and outcome.verdict.meaning is Meaning.PENDING:
+        return _ask_again(call, progress, outcome, now)
     if failure is None and not _is_retried(call, progress, outcome):
         return Stop(Reason.FINAL, retry_after)
     if outcome.should_retry is False:
@@ -211,33 +247,73 @@ def decide(  # noqa: C901, PLR0911 (one guard and one return a row of the rules)
     if progress.attempt >= policy.max_attempts:
         return Stop(Reason.ATTEMPTS_EXHAUSTED, retry_after)
     throttled = outcome.throttled
-    # A 429 was refused before it was processed; an unreachable server never got the request.
-    unprocessed = policy.any_method_on_429 if throttled else failure is Failure.UNREACHABLE
-    if not (unprocessed or call.has_key or call.method in policy.methods):
+    if not (_is_unprocessed(policy, outcome) or call.has_key or call.method in policy.methods):
         return Stop(Reason.NOT_IDEMPOTENT, retry_after)
     cost = call.quota.cost(throttled=throttled)
     if cost > progress.quota:
         return Stop(Reason.QUOTA_EXHAUSTED, retry_after)
     delay = retry_after or 0.0
-    if policy.max_retry_after is not None and delay > policy.max_retry_after:
-        return Stop(Reason.WAIT_TOO_LONG, retry_after)
     # Less than a second, as in `Retry-After: 0`, is not worth an attempt each time.
     if delay < LEAST_RETRY_AFTER:
-        own = policy.backoff.delay(progress.attempt, throttled=throttled, fraction=fraction)
+        own = policy.backoff.delay(
+            progress.attempt,
+            throttled=throttled,
+            unreachable=failure is Failure.UNREACHABLE,
+            fraction=fraction,
+        )
         delay = max(delay, own)
-    if now + delay > call.deadline - LEAST_ATTEMPT:
+    if _is_too_long(call, delay, retry_after, now):
         return Stop(Reason.WAIT_TOO_LONG, retry_after)
     return Retry(delay, _why(call, progress, outcome), cost, retry_after)
 
 
+def _ask_again(call: CallFacts, progress: Progress, outcome: Outcome, now: float) -> Retry | Stop:
+    """Decide when to ask again for a result that is not there yet.
+
+    Nothing has failed, so that this uses up no attempt and no quota.
+    """
+    retry_after = outcome.retry_after
+    if call.method not in POLLING_METHODS:
+        return Stop(Reason.FINAL, retry_after)
+    if not progress.replayable:
+        return Stop(Reason.NOT_REPLAYABLE, retry_after)
+    delay = call.policy.backoff.pace(progress.polls + 1)
+    if retry_after:
+        delay = max(retry_after, LEAST_PACE)
+    if _is_too_long(call, delay, retry_after, now):
+        return Stop(Reason.WAIT_TOO_LONG, retry_after)
+    return Retry(delay, Reason.PENDING, 0, retry_after)
+
+
+def _is_too_long(call: CallFacts, delay: float, retry_after: float | None, now: float) -> bool:
+    """Whether a wait is longer than the policy allows, or leaves no time for an attempt."""
+    patience = call.policy.max_retry_after
+    is_impatient = patience is not None and (retry_after or 0.0) > patience
+    return is_impatient or now + delay > call.deadline - LEAST_ATTEMPT
+
+
 def _is_retried(call: CallFacts, progress: Progress, outcome: Outcome) -> bool:
     policy, status = call.policy, outcome.status or 0
+    if outcome.verdict is not None:
+        return outcome.verdict.meaning in _RETRIED_MEANINGS
     if status == UNPROCESSABLE_CONTENT and _speaks_of_key(call):
         return False
     if outcome.throttled and TOO_MANY_REQUESTS in policy.statuses:
         return True
     asked = outcome.should_retry is True and status >= FIRST_ERROR
     return asked or status in policy.statuses or _is_running(call, progress, outcome)
+
+
+def _is_unprocessed(policy: RetryPolicy, outcome: Outcome) -> bool:
+    """Whether the server has not processed the request, so that any method may be sent again."""
+    if outcome.failure is not None and not outcome.throttled:
+        return outcome.failure is Failure.UNREACHABLE
+    if outcome.verdict is not None:
+        return outcome.verdict.not_processed and (policy.any_method_on_429 or not outcome.throttled)
+    # A server that answers 425 took no risk with the request (RFC 8470, 5.2).
+    if outcome.status == TOO_EARLY or outcome.status in policy.not_processed:
+        return True
+    return outcome.throttled and policy.any_method_on_429
 
 
 def _speaks_of_key(call: CallFacts) -> bool:
@@ -261,4 +337,7 @@ def _why(call: CallFacts, progress: Progress, outcome: Outcome) -> Reason:
         return Reason.LOST
     if _is_running(call, progress, outcome):
         return Reason.STILL_RUNNING
-    return Reason.THROTTLED if outcome.throttled else Reason.SERVER_ERROR
+    if outcome.throttled:
+        return Reason.THROTTLED
+    is_server_error = (outcome.status or 0) >= FIRST_SERVER_ERROR
+    return Reason.SERVER_ERROR if is_server_error else Reason.RETRYABLE

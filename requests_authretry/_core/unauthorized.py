@@ -46,6 +46,7 @@ class Refused:
         has_nonce: Whether the server gave a nonce that the proof did not have (RFC 9449 section 9).
         any_challenge: Whether a 401 refuses the token whatever schemes it names.
         has_clock: Whether the time of the proof was wrong by the server's clock.
+        is_told: Whether a verdict says that the token is refused, so that the challenges need not.
     """
 
     challenges: Sequence[Challenge]
@@ -57,6 +58,7 @@ class Refused:
     has_nonce: bool = False
     any_challenge: bool = False
     has_clock: bool = False
+    is_told: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +112,11 @@ def decide_on_401(  # noqa: PLR0911 (one return a row)
         return Replay(Reason.NONCE) if refused.has_nonce else Decline(Reason.PROOF_REFUSED, ours)
     if has_replayed(refused.replays, fetched=refused.fetched):
         return Decline(Reason.ANSWERED)
-    if ours is None and refused.challenges and not refused.any_challenge:
+    is_plain = refused.is_told or refused.any_challenge
+    if ours is None and refused.challenges and not is_plain:
         return Decline(Reason.OTHER_SCHEME, refused.challenges[0])
     # A missing challenge, or one without an error, counts as an expired token.
-    hopeless = _HOPELESS.get(ours.error or "") if ours else None
+    hopeless = _HOPELESS.get(ours.error or "") if ours and not refused.is_told else None
     if refused.has_clock and refused.replayable and hopeless in {None, Reason.PROOF_REFUSED}:
         return Replay(Reason.CLOCK)
     if hopeless is not None:

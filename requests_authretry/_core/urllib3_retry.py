@@ -60,6 +60,7 @@ class InheritedBackoff(Backoff):
         *,
         throttled: bool,  # noqa: ARG002 (the signature of every backoff)
         fraction: float,
+        unreachable: bool = False,  # noqa: ARG002 (as above)
     ) -> float:
         """Return the delay before a retry, as ``Retry.get_backoff_time`` computes it."""
         if retry <= 1:

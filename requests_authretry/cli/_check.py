@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._config import load_content
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 STANDARD_INPUT = "-"
 """In place of a file."""
 
+_SPELT_OUT = 3
+"""Codes in a row that are told one by one, at most."""
+
 
 class Policy(NamedTuple):
     """What settings do for some origins, without secrets.
@@ -27,6 +31,7 @@ class Policy(NamedTuple):
         deadline: Seconds for a whole call.
         statuses: The statuses that are retried.
         methods: The methods that are retried even if the request was processed.
+        not_processed: The statuses of requests that were not processed, as the settings say.
         declared_limits: The declared rates and the concurrency, in words.
         token: Where the token comes from, in words.
         store: Where it is kept, in words.
@@ -39,6 +44,7 @@ class Policy(NamedTuple):
     deadline: float
     statuses: list[int]
     methods: list[str]
+    not_processed: list[int]
     declared_limits: list[str]
     token: str
     store: str
@@ -84,6 +90,7 @@ def policy_of(settings: Settings) -> Policy:
         deadline=float(retry.deadline),
         statuses=sorted(retry.statuses),
         methods=sorted(retry.methods),
+        not_processed=sorted(retry.not_processed),
         declared_limits=declared,
         token=source_name(settings.token),
         store=str(settings.store or "memory"),
@@ -125,10 +132,12 @@ def _settings_in(file: str | None) -> Settings:
 def _rules(policy: Policy) -> Iterator[str]:
     if policy.observe:
         yield "  nothing is changed, only told (observe); without that:"
-    statuses = ", ".join(map(str, policy.statuses)) or "none"
     most = "1 attempt" if policy.max_attempts == 1 else f"at most {policy.max_attempts} attempts"
-    yield f"  {most} within {policy.deadline:g} s; retried statuses: {statuses}"
+    yield f"  {most} within {policy.deadline:g} s"
+    yield f"  retried statuses: {_listed(policy.statuses) or 'none'}"
     yield f"  retried even if processed: {', '.join(policy.methods) or 'no method'}"
+    if policy.not_processed:
+        yield f"  retried with any method, as not processed: {_listed(policy.not_processed)}"
     if policy.declared_limits:
         yield f"  declared limits: {'; '.join(policy.declared_limits)}"
     yield f"  token: {policy.token}; store: {policy.store}"
@@ -137,3 +146,15 @@ def _rules(policy: Policy) -> Iterator[str]:
         yield f"  timeout: {connect:g} s to connect, {read:g} s to read where the caller gave none"
     elif policy.timeout is not None:
         yield f"  timeout: {policy.timeout:g} s where the caller gave none"
+
+
+def _listed(codes: list[int]) -> str:
+    """Return codes in order as text; a run of more than three as ``520 to 524``."""
+    runs: list[list[int]] = []
+    for code in codes:
+        if runs and runs[-1][-1] == code - 1:
+            runs[-1].append(code)
+        else:
+            runs.append([code])
+    texts = ([f"{run[0]} to {run[-1]}"] if len(run) > _SPELT_OUT else map(str, run) for run in runs)
+    return ", ".join(chain.from_iterable(texts))

@@ -319,7 +319,7 @@ def test_a_401_that_the_server_wants_again_is_told_as_a_retry() -> None:
     """`x-should-retry: true` is a rule before that of the credential."""
     rig = observing((401, {"x-should-retry": "true"}))
     rig.get()
-    assert texts(rig) == ["would retry after 0.5 s: server error"]
+    assert texts(rig) == ["would retry after 0.5 s: retryable status"]
 
 
 def test_digest_goes_on_as_without_us() -> None:

@@ -29,17 +29,20 @@ retry = { max_attempts = 1, statuses = [], methods = [], deadline = 30 }
 """
 TOLD = """\
 https://a.example.com, https://b.example.com:
-  at most 4 attempts within 120 s; retried statuses: 429, 500, 502, 503, 504
+  at most 4 attempts within 120 s
+  retried statuses: 408, 425, 429, 500, 502, 503, 504, 520 to 524, 529, 530
   retried even if processed: DELETE, GET, HEAD, OPTIONS, PUT, TRACE
   token: Reference('env:API_TOKEN'); store: FileStore('FOLDER/tokens.json')
   timeout: 3.05 s to connect, 27 s to read where the caller gave none
 https://c.example.com:
-  1 attempt within 30 s; retried statuses: none
+  1 attempt within 30 s
+  retried statuses: none
   retried even if processed: no method
   token: none; store: FileStore('FOLDER/tokens.json')
   timeout: 5 s where the caller gave none
 all other origins:
-  at most 4 attempts within 120 s; retried statuses: 429, 500, 502, 503, 504
+  at most 4 attempts within 120 s
+  retried statuses: 408, 425, 429, 500, 502, 503, 504, 520 to 524, 529, 530
   retried even if processed: DELETE, GET, HEAD, OPTIONS, PUT, TRACE
   token: none; store: FileStore('FOLDER/tokens.json')
   timeout: 5 s where the caller gave none
@@ -61,6 +64,16 @@ def test_a_good_file_is_told(file: Path, capsys: pytest.CaptureFixture[str]) -> 
     out, err = capsys.readouterr()
     assert out == TOLD.replace("FOLDER", str(file.parent))
     assert err == ""
+
+
+def test_statuses_after_which_any_method_is_retried_are_told(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``retry.not_processed = [529, 503]`` is a line of its own, in order."""
+    file.write_text("retry.not_processed = [529, 503]\n")
+    assert main(["check", str(file)]) == 0
+    line = "  retried with any method, as not processed: 503, 529"
+    assert line in capsys.readouterr().out.splitlines()
 
 
 def test_declared_limits_are_told(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -171,8 +184,9 @@ def test_facts_as_json(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "origins": ["https://a.example.com", "https://b.example.com"],
         "max_attempts": 4,
         "deadline": 120.0,
-        "statuses": [429, 500, 502, 503, 504],
+        "statuses": [408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529, 530],
         "methods": ["DELETE", "GET", "HEAD", "OPTIONS", "PUT", "TRACE"],
+        "not_processed": [],
         "declared_limits": [],
         "token": "Reference('env:API_TOKEN')",
         "store": f"FileStore('{file.parent}/tokens.json')",

@@ -182,4 +182,4 @@ def test_no_answer_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["probe", "http://127.0.0.1:9/"]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("GET http://127.0.0.1:9/: ConnectionError: ")
-    assert lines[-1] == "    send again after 0.025 s, up to 3 times more: unreachable"
+    assert lines[-1] == "    send again after 0.45 s, up to 3 times more: unreachable"

@@ -31,6 +31,7 @@ def backoffs(*jitters: Jitter) -> st.SearchStrategy[Backoff]:
         Backoff,
         initial=times,
         throttled_initial=times,
+        unreachable_initial=times,
         multiplier=multipliers,
         max_delay=times,
         jitter=st.sampled_from(jitters),
@@ -68,7 +69,44 @@ def test_defaults() -> None:
     """The defaults are full jitter; 50 ms, or 1 s when throttled; doubling; at most 20 s."""
     backoff = Backoff()
     assert (backoff.initial, backoff.throttled_initial) == (0.05, 1.0)
+    assert backoff.unreachable_initial == 0.3
     assert (backoff.multiplier, backoff.max_delay, backoff.jitter) == (2.0, 20.0, Jitter.FULL)
+
+
+@pytest.mark.parametrize(
+    ("backoff", "fraction", "delays"),
+    [
+        (Backoff(), 0.0, [0.3, 0.6, 1.2, 2.4]),
+        (Backoff(), 0.5, [0.45, 0.9, 1.8, 3.6]),
+        (Backoff(jitter=Jitter.EQUAL), 0.5, [0.45, 0.9, 1.8, 3.6]),
+        (Backoff(jitter=Jitter.NONE), 0.5, [0.3, 0.6, 1.2, 2.4]),
+        (Backoff(initial=1), 0.5, [1.5, 3.0, 6.0, 12.0]),
+        (Backoff(initial=0), 0.5, [0.45, 0.9, 1.8, 3.6]),
+        (Backoff(initial=0, unreachable_initial=0), 0.5, [0.0, 0.0, 0.0]),
+        (Backoff(throttled_initial=9), 0.0, [0.3]),
+        (Backoff(max_delay=1.0), 0.5, [0.45, 0.75, 0.75]),
+        (Backoff(max_delay=0.1, jitter=Jitter.NONE), 0.5, [0.1, 0.1]),
+    ],
+)
+def test_growth_where_nothing_was_sent(
+    backoff: Backoff, fraction: float, delays: Sequence[float]
+) -> None:
+    """By default 0.3, 0.6 and 1.2 s, each plus up to as much again; a longer base is kept."""
+    found = [
+        backoff.delay(retry, throttled=False, unreachable=True, fraction=fraction)
+        for retry in range(1, len(delays) + 1)
+    ]
+    assert found == pytest.approx(delays)
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.5, math.nextafter(1.0, 0.0)])
+def test_a_server_that_is_away_for_two_seconds_is_survived(fraction: float) -> None:
+    """The three waits of a call take at least 2.1 s together, and at most twice that."""
+    waits = [
+        Backoff().delay(retry, throttled=False, unreachable=True, fraction=fraction)
+        for retry in (1, 2, 3)
+    ]
+    assert 2.1 <= round(sum(waits), 9) <= 4.2
 
 
 @pytest.mark.parametrize(
@@ -84,12 +122,19 @@ def test_spread(jitter: Jitter, least: float, most: float) -> None:
     )
 
 
-@given(backoff=backoffs(*Jitter), retry=retries, throttled=st.booleans(), fraction=fractions)
+@given(
+    backoff=backoffs(*Jitter),
+    retry=retries,
+    throttled=st.booleans(),
+    unreachable=st.booleans(),
+    fraction=fractions,
+)
 def test_never_negative_never_above_the_cap(
-    backoff: Backoff, retry: int, fraction: float, *, throttled: bool
+    backoff: Backoff, retry: int, fraction: float, *, throttled: bool, unreachable: bool
 ) -> None:
     """A delay is in [0, max_delay], however many retries and however steep the growth."""
-    assert 0.0 <= backoff.delay(retry, throttled=throttled, fraction=fraction) <= backoff.max_delay
+    delay = backoff.delay(retry, throttled=throttled, unreachable=unreachable, fraction=fraction)
+    assert 0.0 <= delay <= backoff.max_delay
 
 
 @given(backoff=backoffs(Jitter.EQUAL), retry=retries, throttled=st.booleans(), fraction=fractions)
@@ -129,3 +174,23 @@ def computed(backoff: Backoff, retry: int, *, throttled: bool) -> float:
     if exponent >= math.log(backoff.max_delay):
         return backoff.max_delay
     return math.exp(exponent)
+
+
+@pytest.mark.parametrize(
+    ("backoff", "paces"),
+    [
+        (Backoff(), [1.0, 2.0, 4.0, 8.0, 16.0, 20.0]),
+        (Backoff(max_delay=3.0, multiplier=3.0), [1.0, 3.0, 3.0]),
+        (Backoff(max_delay=0.0, throttled_initial=0.0), [1.0, 1.0]),
+        (Backoff(multiplier=1), [1.0, 1.0]),
+    ],
+    ids=["default", "low cap", "no delays", "constant"],
+)
+def test_the_pace_of_polls_grows_from_one_second(backoff: Backoff, paces: list[float]) -> None:
+    """1, 2, 4 s up to the cap, without jitter, and never less than a second."""
+    assert [backoff.pace(number) for number in range(1, len(paces) + 1)] == paces
+
+
+def test_the_pace_of_very_many_polls_is_the_cap() -> None:
+    """A number that no float can hold is no error."""
+    assert Backoff(multiplier=1e300).pace(9) == 20.0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from requests_authretry import Challenge, Reason, Token
+from requests_authretry import Challenge, Reason, Token, Verdict
+from requests_authretry._core.classify import Meaning
 from requests_authretry._core.observed import Would, after, after_401, before, refused
 from requests_authretry._core.rate_limit import AskAgain, TooLate
 from requests_authretry._core.records import FINAL, Retry, Stop
@@ -128,3 +129,37 @@ def test_what_would_be_done_about_a_401(
     challenges = [Challenge("Bearer", {"error": error} if error else {})]
     would = after_401(challenges, sent, not_sent)
     assert (would.action, would.text) == (action, text)
+
+
+@pytest.mark.parametrize(
+    ("decision", "meaning", "text"),
+    [
+        (
+            Retry(8.0, Reason.THROTTLED, 5, 8.0),
+            Meaning.THROTTLED,
+            "would retry after 8 s: throttled: your classifier",
+        ),
+        (
+            Stop(Reason.NOT_IDEMPOTENT),
+            Meaning.TRANSIENT,
+            f"would end the call: {Reason.NOT_IDEMPOTENT.value}: transient, your classifier",
+        ),
+        (FINAL, Meaning.OK, "would end the call: final answer: ok, your classifier"),
+        (FINAL, Meaning.TOKEN_EXPIRED, None),
+    ],
+)
+def test_what_a_verdict_would_have_done(
+    decision: Retry | Stop, meaning: Meaning, text: str | None
+) -> None:
+    """The words name who gave the verdict; a refused credential is told apart."""
+    verdict = Verdict(meaning, by="your classifier")
+    would = after(decision, is_down=False, verdict=verdict)
+    assert (would and would.text) == text
+
+
+def test_a_verdict_would_have_renewed_the_token() -> None:
+    """No challenge for our scheme is needed then."""
+    basic = [Challenge("Basic")]
+    told = after_401(basic, SENT, None, is_told=True)
+    assert told.action == "renew"
+    assert after_401(basic, SENT, None).action == "end"

@@ -22,14 +22,18 @@ TELLS = {
     "a lost answer": (Outcome(failure=Failure.LOST), True),
     "our own mistake": (Outcome(failure=Failure.FATAL), None),
     **{f"{status}": (Outcome(status), True) for status in (500, 502, 503, 504)},
-    **{f"{status}": (Outcome(status), False) for status in (200, 401, 404, 429, 501, 505)},
+    **{f"{status}": (Outcome(status), True) for status in (520, 521, 522, 523, 524, 529, 530)},
+    **{f"{status}": (Outcome(status), None) for status in (408, 425)},
+    **{
+        f"{status}": (Outcome(status), False) for status in (200, 401, 404, 429, 501, 505, 525, 526)
+    },
     "a 503 with retry_after": (Outcome(503, retry_after=3.0), True),
 }
 
 
 @pytest.mark.parametrize(("outcome", "expected"), TELLS.values(), ids=TELLS)
 def test_what_tells_of_an_outage(outcome: Outcome, expected: bool | None) -> None:  # noqa: FBT001
-    """A server error and a missing answer are signs of an outage; our own mistake is not."""
+    """A server error and a missing answer are signs of an outage; a 408 or our mistake is not."""
     assert outcome.speaks_of_outage is expected
 
 

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from requests_authretry import Backoff, Jitter, Reason, RetryPolicy, RetryQuota
+from requests_authretry import (
+    Backoff,
+    ConfigurationError,
+    Jitter,
+    Reason,
+    RetryPolicy,
+    RetryQuota,
+    Verdict,
+)
 from requests_authretry._core.bounds import LEAST_ATTEMPT
+from requests_authretry._core.classify import Meaning, status_of
 from requests_authretry._core.http import IDEMPOTENT_METHODS
 from requests_authretry._core.records import Failure, Outcome, Progress, Retry, Stop
 from requests_authretry._core.retry import (
@@ -31,6 +40,7 @@ UNTOUCHED_429 = replace(POLICY, any_method_on_429=False)
 KEYS = replace(POLICY, idempotency_key=True)
 EVERY_4XX = replace(KEYS, statuses=set(range(400, 500)))
 POST_BY_NAME = replace(POLICY, methods={"POST"})
+REFUSES_BY_503 = replace(POLICY, not_processed={503, 529})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +64,8 @@ class Case:
     retry_after: float | None = None
     should_retry: bool | None = None
     throttled: bool = False
+    verdict: Verdict | None = None
+    polls: int = 0
     now: float = 0.0
     fraction: float = 0.5
 
@@ -63,17 +75,26 @@ class Case:
             CallFacts(
                 self.method, self.deadline, self.policy, self.quota, self.has_key, self.made_key
             ),
-            Progress(self.attempt, self.replayable, self.level),
+            Progress(self.attempt, self.replayable, self.level, self.polls),
             Outcome(
                 self.status,
                 self.failure,
                 self.retry_after,
                 self.should_retry,
                 throttled=self.throttled or self.status == 429,
+                verdict=self.verdict,
+                answered=None if self.verdict is None else 200,
             ),
             self.now,
             self.fraction,
         )
+
+
+def judged(verdict: Verdict, method: str = "GET", **fields: Any) -> Case:
+    """Return a case whose status a verdict has replaced."""
+    status = status_of(verdict)
+    retry_after = verdict.retry_after
+    return Case(method=method, status=status, verdict=verdict, retry_after=retry_after, **fields)
 
 
 def failed(failure: Failure, method: str = "GET", *, replayable: bool = True) -> Case:
@@ -89,11 +110,58 @@ def conflict(*, made: bool, attempt: int, status: int = 409) -> Case:
 
 
 STOPS: dict[str, tuple[Case, Reason]] = {
+    # a verdict takes the place of the status
+    "ok, whatever the server asks": (judged(Verdict.ok(), should_retry=True), Reason.FINAL),
+    "final, whatever the server asks": (judged(Verdict.final(), should_retry=True), Reason.FINAL),
+    "final, though the policy names the status": (
+        judged(Verdict.final(), policy=EVERY_4XX),
+        Reason.FINAL,
+    ),
+    "token expired": (judged(Verdict.token_expired()), Reason.FINAL),
+    "POST and transient": (judged(Verdict.transient(), "POST"), Reason.NOT_IDEMPOTENT),
+    "POST and transient, though a 503 is not processed": (
+        judged(Verdict.transient(), "POST", policy=REFUSES_BY_503),
+        Reason.NOT_IDEMPOTENT,
+    ),
+    "POST and throttled, where 429 counts as processed": (
+        judged(Verdict.throttled(), "POST", policy=UNTOUCHED_429),
+        Reason.NOT_IDEMPOTENT,
+    ),
+    "POST and throttled, which may have been processed": (
+        judged(Verdict(Meaning.THROTTLED), "POST"),
+        Reason.NOT_IDEMPOTENT,
+    ),
+    "transient, vetoed": (judged(Verdict.transient(), should_retry=False), Reason.VETOED),
+    "throttled for too long": (judged(Verdict.throttled(121)), Reason.WAIT_TOO_LONG),
+    "throttled at the last attempt": (
+        judged(Verdict.throttled(), attempt=4),
+        Reason.ATTEMPTS_EXHAUSTED,
+    ),
+    "POST and pending": (judged(Verdict.pending(), "POST"), Reason.FINAL),
+    "PUT and pending": (judged(Verdict.pending(), "PUT"), Reason.FINAL),
+    "pending, and the body cannot be sent again": (
+        judged(Verdict.pending(), replayable=False),
+        Reason.NOT_REPLAYABLE,
+    ),
+    "pending beyond the deadline": (judged(Verdict.pending(120)), Reason.WAIT_TOO_LONG),
+    "pending without a time, and the deadline is near": (
+        judged(Verdict.pending(), polls=5, now=100.0),
+        Reason.WAIT_TOO_LONG,
+    ),
+    "pending beyond max_retry_after": (
+        judged(Verdict.pending(9.1), policy=SHORT_RETRY_AFTERS),
+        Reason.WAIT_TOO_LONG,
+    ),
     # status not in retry.statuses, and the server does not ask for a retry
     "200 is final": (Case(status=200), Reason.FINAL),
     "304 is final": (Case(status=304), Reason.FINAL),
     "404 is final": (Case(status=404), Reason.FINAL),
     "401 is not retried but answered": (Case(status=401), Reason.FINAL),
+    "525 reports a certificate": (Case(status=525), Reason.FINAL),
+    "a status that tells of no processing, and is not retried": (
+        Case(status=425, policy=replace(POLICY, statuses={429})),
+        Reason.FINAL,
+    ),
     "501 says that it never works": (Case(status=501), Reason.FINAL),
     "a status that the policy leaves out": (
         Case(policy=replace(POLICY, statuses={429})),
@@ -159,6 +227,20 @@ STOPS: dict[str, tuple[Case, Reason]] = {
     ),
     # may have been processed, and may not be repeated
     "POST and 503": (Case(method="POST"), Reason.NOT_IDEMPOTENT),
+    "POST and 408": (Case(method="POST", status=408), Reason.NOT_IDEMPOTENT),
+    "POST and 529": (Case(method="POST", status=529), Reason.NOT_IDEMPOTENT),
+    "POST and 502 where 503 was not processed": (
+        Case(method="POST", status=502, policy=REFUSES_BY_503),
+        Reason.NOT_IDEMPOTENT,
+    ),
+    "POST, lost, where 503 was not processed": (
+        replace(failed(Failure.LOST, "POST"), policy=REFUSES_BY_503),
+        Reason.NOT_IDEMPOTENT,
+    ),
+    "POST and a torn 503 that was not processed": (
+        Case(method="POST", failure=Failure.LOST, policy=REFUSES_BY_503),
+        Reason.NOT_IDEMPOTENT,
+    ),
     "PATCH and 500": (Case(method="PATCH", status=500), Reason.NOT_IDEMPOTENT),
     "POST and 503 with retry_after": (
         Case(method="POST", retry_after=1.0),
@@ -205,10 +287,83 @@ STOPS: dict[str, tuple[Case, Reason]] = {
 }
 
 RETRIES: dict[str, tuple[Case, Retry]] = {
+    "transient": (judged(Verdict.transient()), Retry(0.05, Reason.SERVER_ERROR, 14)),
+    "transient, though no status is retried": (
+        judged(Verdict.transient(), policy=replace(POLICY, statuses=())),
+        Retry(0.05, Reason.SERVER_ERROR, 14),
+    ),
+    "POST and transient, with a key": (
+        judged(Verdict.transient(), "POST", has_key=True),
+        Retry(0.05, Reason.SERVER_ERROR, 14),
+    ),
+    "POST and transient that was not processed": (
+        judged(Verdict(Meaning.TRANSIENT, not_processed=True), "POST"),
+        Retry(0.05, Reason.SERVER_ERROR, 14),
+    ),
+    "POST and throttled": (
+        judged(Verdict.throttled(8), "POST"),
+        Retry(8.0, Reason.THROTTLED, 5, 8.0),
+    ),
+    "throttled without a time": (judged(Verdict.throttled()), Retry(1.0, Reason.THROTTLED, 5)),
+    "throttled for 0 s": (judged(Verdict.throttled(0)), Retry(1.0, Reason.THROTTLED, 5, 0)),
+    "pending": (judged(Verdict.pending()), Retry(1.0, Reason.PENDING, 0)),
+    "HEAD and pending": (judged(Verdict.pending(), "HEAD"), Retry(1.0, Reason.PENDING, 0)),
+    "pending for the third time": (
+        judged(Verdict.pending(), polls=2),
+        Retry(4.0, Reason.PENDING, 0),
+    ),
+    "pending for the tenth time": (
+        judged(Verdict.pending(), polls=9),
+        Retry(20.0, Reason.PENDING, 0),
+    ),
+    "pending after all attempts, without quota, vetoed, and of a method that is not repeated": (
+        judged(
+            Verdict.pending(7),
+            attempt=4,
+            level=0,
+            should_retry=False,
+            policy=replace(POLICY, methods=()),
+        ),
+        Retry(7.0, Reason.PENDING, 0, 7.0),
+    ),
+    "pending for 0 s": (judged(Verdict.pending(0), polls=1), Retry(2.0, Reason.PENDING, 0, 0)),
+    "pending for less than a second": (
+        judged(Verdict.pending(0.25), polls=3),
+        Retry(1.0, Reason.PENDING, 0, 0.25),
+    ),
+    "pending with a backoff of 0": (
+        judged(Verdict.pending(), policy=RetryPolicy(backoff=Backoff(max_delay=0.0)), polls=3),
+        Retry(1.0, Reason.PENDING, 0),
+    ),
     "500": (Case(status=500), Retry(0.05, Reason.SERVER_ERROR, 14)),
     "502": (Case(status=502), Retry(0.05, Reason.SERVER_ERROR, 14)),
     "503": (Case(status=503), Retry(0.05, Reason.SERVER_ERROR, 14)),
     "504": (Case(status=504), Retry(0.05, Reason.SERVER_ERROR, 14)),
+    "408": (Case(status=408), Retry(0.05, Reason.RETRYABLE, 14)),
+    "425": (Case(status=425), Retry(0.05, Reason.RETRYABLE, 14)),
+    "524": (Case(status=524), Retry(0.05, Reason.SERVER_ERROR, 14)),
+    "529": (Case(status=529), Retry(0.05, Reason.SERVER_ERROR, 14)),
+    "POST and 425": (Case(method="POST", status=425), Retry(0.05, Reason.RETRYABLE, 14)),
+    "POST and 503 that was not processed": (
+        Case(method="POST", policy=REFUSES_BY_503),
+        Retry(0.05, Reason.SERVER_ERROR, 14),
+    ),
+    "POST and 503 with retry_after that was not processed": (
+        Case(method="POST", retry_after=7.0, policy=REFUSES_BY_503),
+        Retry(7.0, Reason.SERVER_ERROR, 14, 7.0),
+    ),
+    "POST and 429 that is named as not processed, although 429 counts as processed": (
+        Case(method="POST", status=429, policy=replace(UNTOUCHED_429, not_processed={429})),
+        Retry(1.0, Reason.THROTTLED, 5),
+    ),
+    "408 to a POST with a key": (
+        Case(method="POST", status=408, has_key=True),
+        Retry(0.05, Reason.RETRYABLE, 14),
+    ),
+    "the third attempt that finds nobody": (
+        replace(failed(Failure.UNREACHABLE), attempt=3),
+        Retry(1.2, Reason.UNREACHABLE, 14),
+    ),
     "429 without retry_after": (Case(status=429), Retry(1.0, Reason.THROTTLED, 5)),
     "429 with retry_after": (
         Case(status=429, retry_after=7.0),
@@ -235,7 +390,7 @@ RETRIES: dict[str, tuple[Case, Retry]] = {
         Case(retry_after=0.0),
         Retry(0.05, Reason.SERVER_ERROR, 14, 0.0),
     ),
-    "unreachable": (failed(Failure.UNREACHABLE), Retry(0.05, Reason.UNREACHABLE, 14)),
+    "unreachable": (failed(Failure.UNREACHABLE), Retry(0.3, Reason.UNREACHABLE, 14)),
     "lost": (failed(Failure.LOST), Retry(0.05, Reason.LOST, 14)),
     "lost within the body of a 200": (
         Case(status=200, failure=Failure.LOST),
@@ -252,21 +407,21 @@ RETRIES: dict[str, tuple[Case, Retry]] = {
     ),
     "any status that asks for it": (
         Case(status=409, should_retry=True),
-        Retry(0.05, Reason.SERVER_ERROR, 14),
+        Retry(0.05, Reason.RETRYABLE, 14),
     ),
     "400 is the first error": (
         Case(status=400, should_retry=True),
-        Retry(0.05, Reason.SERVER_ERROR, 14),
+        Retry(0.05, Reason.RETRYABLE, 14),
     ),
     "a status that the policy adds": (
         Case(status=418, policy=replace(POLICY, statuses={418})),
-        Retry(0.05, Reason.SERVER_ERROR, 14),
+        Retry(0.05, Reason.RETRYABLE, 14),
     ),
     "POST and 429": (Case(method="POST", status=429), Retry(1.0, Reason.THROTTLED, 5)),
-    "POST, not sent": (failed(Failure.UNREACHABLE, "POST"), Retry(0.05, Reason.UNREACHABLE, 14)),
+    "POST, not sent": (failed(Failure.UNREACHABLE, "POST"), Retry(0.3, Reason.UNREACHABLE, 14)),
     "POST, not sent, where 429 counts as processed": (
         replace(failed(Failure.UNREACHABLE, "POST"), policy=UNTOUCHED_429),
-        Retry(0.05, Reason.UNREACHABLE, 14),
+        Retry(0.3, Reason.UNREACHABLE, 14),
     ),
     "POST with an Idempotency-Key": (
         Case(method="POST", has_key=True),
@@ -290,7 +445,7 @@ RETRIES: dict[str, tuple[Case, Retry]] = {
     ),
     "409 of a first attempt, where the policy names it": (
         replace(conflict(made=True, attempt=1), policy=EVERY_4XX),
-        Retry(0.05, Reason.SERVER_ERROR, 14),
+        Retry(0.05, Reason.RETRYABLE, 14),
     ),
     "409 to a GET that carries the caller's key": (
         replace(conflict(made=False, attempt=1), method="GET"),
@@ -298,15 +453,15 @@ RETRIES: dict[str, tuple[Case, Retry]] = {
     ),
     "422 without a key, as the policy names it": (
         Case(status=422, policy=EVERY_4XX),
-        Retry(0.05, Reason.SERVER_ERROR, 14),
+        Retry(0.05, Reason.RETRYABLE, 14),
     ),
     "422 with a key and no opt-in, as the policy names it": (
         Case(status=422, has_key=True, policy=replace(EVERY_4XX, idempotency_key=False)),
-        Retry(0.05, Reason.SERVER_ERROR, 14),
+        Retry(0.05, Reason.RETRYABLE, 14),
     ),
     "400 with a key, as the policy names it": (
         replace(conflict(made=True, attempt=1, status=400), policy=EVERY_4XX),
-        Retry(0.05, Reason.SERVER_ERROR, 14),
+        Retry(0.05, Reason.RETRYABLE, 14),
     ),
     "POST allowed by name": (
         Case(method="POST", policy=POST_BY_NAME),
@@ -391,10 +546,20 @@ def test_every_reason_has_a_row() -> None:
         Reason.WAIT_TOO_LONG,
         Reason.THROTTLED,
         Reason.SERVER_ERROR,
+        Reason.RETRYABLE,
         Reason.UNREACHABLE,
         Reason.LOST,
         Reason.STILL_RUNNING,
+        Reason.PENDING,
     }
+
+
+def test_a_status_that_is_never_retried_cannot_count_as_not_processed() -> None:
+    """``not_processed={503, 418}`` is refused while ``statuses`` has no 418."""
+    said = "RetryPolicy: not_processed names 418, which statuses does not: name it there too"
+    with pytest.raises(ConfigurationError, match=f"^{said}$"):
+        RetryPolicy(not_processed={503, 418})
+    assert RetryPolicy(statuses={418}, not_processed={418}).not_processed == {418}
 
 
 def test_reasons_differ() -> None:
@@ -528,7 +693,10 @@ def test_defaults() -> None:
     """The defaults are those of the contract."""
     policy = RetryPolicy()
     assert (policy.max_attempts, policy.deadline, policy.max_retry_after) == (4, 120.0, None)
-    assert policy.statuses == {429, 500, 502, 503, 504}
+    assert policy.statuses == {
+        *(408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529, 530)
+    }
+    assert policy.not_processed == set()
     assert policy.methods == {"DELETE", "GET", "HEAD", "OPTIONS", "PUT", "TRACE"}
     assert policy.backoff == Backoff()
     assert policy.any_method_on_429 is True

@@ -47,6 +47,7 @@ class Case:
     has_nonce: bool = False
     any_challenge: bool = False
     has_clock: bool = False
+    is_told: bool = False
 
     def verdict(self) -> Refresh | Replay | Decline:
         """Return the decision of `answer`."""
@@ -62,6 +63,7 @@ class Case:
                 self.has_nonce,
                 self.any_challenge,
                 self.has_clock,
+                self.is_told,
             )
         )
 
@@ -154,6 +156,23 @@ VERDICTS: dict[str, tuple[Case, Refresh | Replay | Decline]] = {
     "other schemes do not count, and once is enough": (
         Case(challenge=FOREIGN, fetched=True, any_challenge=True),
         Decline(Reason.ANSWERED),
+    ),
+    # a verdict says that the token is refused
+    "a verdict needs no challenge for us": (
+        Case(challenge=FOREIGN, is_told=True),
+        Refresh(resend=True),
+    ),
+    "a verdict counts more than the error of a challenge": (
+        Case(challenge=NARROW, is_told=True),
+        Refresh(resend=True, challenge=told(NARROW)),
+    ),
+    "a verdict, and once is enough": (
+        Case(fetched=True, is_told=True),
+        Decline(Reason.ANSWERED),
+    ),
+    "a verdict, and the server wants a nonce": (
+        Case(challenge=NONCE, sent=BOUND, has_nonce=True, is_told=True),
+        Replay(Reason.NONCE),
     ),
     # insufficient_scope, invalid_request, step-up
     "scope": (Case(challenge=NARROW), Decline(Reason.INSUFFICIENT_SCOPE, told(NARROW))),

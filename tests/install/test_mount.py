@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 
     from requests_authretry.cli.demo_server import DemoServer
 
-TWICE = Settings(retry=RetryPolicy(max_attempts=2, backoff=Backoff(initial=0.0)))
+TWICE = Settings(
+    retry=RetryPolicy(max_attempts=2, backoff=Backoff(initial=0.0, unreachable_initial=0.0))
+)
 
 
 def standing(session: requests.Session) -> list[tuple[str, BaseAdapter]]:

@@ -26,7 +26,9 @@ class Way(Protocol):
 @pytest.fixture(params=["mounted", "installed"])
 def way(request: pytest.FixtureRequest) -> Iterator[Way]:
     """By `mount` on the session, or by `install`; without real waits."""
-    retry = RetryPolicy(backoff=Backoff(initial=0.0, throttled_initial=0.0))
+    retry = RetryPolicy(
+        backoff=Backoff(initial=0.0, throttled_initial=0.0, unreachable_initial=0.0)
+    )
     with ExitStack() as stack:
 
         def add(session: requests.Session, **settings: Any) -> None:

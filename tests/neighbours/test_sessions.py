@@ -48,7 +48,10 @@ def test_toolbelt_bodies_go_again_with_a_buffer(
     demo_server.answer(429)
     parts: dict[str, Any] = {"file": ("a.txt", io.BytesIO(b"x" * 100_000), "text/plain")}
     body = MultipartEncoder({"name": "Ada", **parts})
-    retry = RetryPolicy(backoff=Backoff(initial=0.0, throttled_initial=0.0), buffer_bodies=10**6)
+    retry = RetryPolicy(
+        backoff=Backoff(initial=0.0, throttled_initial=0.0, unreachable_initial=0.0),
+        buffer_bodies=10**6,
+    )
     with requests.Session() as session:
         way(session, retry=retry)
         headers = {"Content-Type": body.content_type}

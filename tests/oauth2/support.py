@@ -47,7 +47,7 @@ ACCESS = "access-90ab3e77f1"
 SECRETS = (CLIENT_SECRET, REFRESH, PASSWORD, ACCESS)
 
 JSON = {"Content-Type": "application/json"}
-AT_ONCE = RetryPolicy(backoff=Backoff(initial=0.0, throttled_initial=0.0))
+AT_ONCE = RetryPolicy(backoff=Backoff(initial=0.0, throttled_initial=0.0, unreachable_initial=0.0))
 ONCE = RetryPolicy(max_attempts=1)
 
 NO_BUNDLE = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")

@@ -25,7 +25,7 @@ API = "https://api.example.com"
 SECRET = "first-5f0ab3c9d1e24786"
 """The token that sessions of `Rig` begin with."""
 
-AT_ONCE = Backoff(initial=0.0, throttled_initial=0.0)
+AT_ONCE = Backoff(initial=0.0, throttled_initial=0.0, unreachable_initial=0.0)
 
 Kind = TypeVar("Kind")
 Result = TypeVar("Result")

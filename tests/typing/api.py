@@ -17,6 +17,7 @@ from requests.auth import HTTPBasicAuth
 from urllib3.util import Retry
 
 from requests_authretry import (
+    Answer,
     Attempt,
     AttemptEnded,
     AuthRetryAdapter,
@@ -59,6 +60,7 @@ from requests_authretry import (
     Token,
     TokenRefreshed,
     TokenSource,
+    Verdict,
     Wait,
     Waiting,
     attempts,
@@ -146,11 +148,33 @@ class Memory:
         return seconds if key else 0.0
 
 
+def classify(answer: Answer) -> Verdict | None:
+    """Say what an answer means, one verdict of each kind."""
+    told: Any = answer.json()
+    pace: str | None = answer.headers.get("X-Pace")
+    body: bytes | None = answer.body
+    if answer.method == "GET" and answer.status == 200 and "slow" in answer.text:
+        return Verdict.throttled(retry_after=float(pace or 1), scope="search")
+    if told == {"state": "running"}:
+        return Verdict.pending(retry_after=2.0)
+    if answer.url.endswith("/login") or body is None:
+        return Verdict.token_expired()
+    verdicts = {404: Verdict.ok(), 503: Verdict.final(), 418: Verdict.transient()}
+    return verdicts.get(answer.status)
+
+
 def listen(event: Event) -> None:
     """Print events, each of its own kind."""
     match event:
         case RetryScheduled():
-            print(event.method, event.url, event.attempt, event.delay, event.reason.value)
+            print(
+                event.method,
+                event.url,
+                event.attempt,
+                event.delay,
+                event.reason.value,
+                event.detail,
+            )
         case GaveUp():
             print(event.method, event.url, event.attempts, event.reason.name)
         case RefreshDeclined():
@@ -186,6 +210,7 @@ def make_settings() -> Settings:
         timeout=(3.05, 27),
         max_idle=2.5,
         listeners=[listener, print, Progress()],
+        classify=classify,
         allow_http=False,
         adopt=["retries"],
         sites=[one],
@@ -214,12 +239,14 @@ def make_policy() -> RetryPolicy:
         backoff=Backoff(
             initial=0.1,
             throttled_initial=1,
+            unreachable_initial=0.5,
             multiplier=2.0,
             max_delay=20.0,
             jitter=Jitter.EQUAL,
         ),
         max_retry_after=60.0,
         any_method_on_429=True,
+        not_processed={503},
         idempotency_key=True,
         buffer_bodies=1_000_000,
     )
@@ -275,6 +302,8 @@ def change_some_calls(session: requests.Session) -> None:
     with override(token_in=places[0], origins=ORIGINS):
         session.get("https://api.example.com/health")
     with override(limits=RateLimits(), quota=RetryQuota(), auth=None, allow_http=True):
+        session.get("https://api.example.com/health")
+    with override(classify=None):
         session.get("https://api.example.com/health")
     with override(adopt=False, clock=SystemClock(), observe=False, challenge="any"), deadline(30):
         session.get("https://api.example.com/health")

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from ..bounds import PROBLEM
+from ..classify import status_of
 from ..document import read_object
 from ..http import FORBIDDEN, OK, SERVICE_UNAVAILABLE, TOO_MANY_REQUESTS
 from ..records import Limit, Outcome
 from .names import date_of, sort_by_meaning
-from .time_formats import OWS, parse_delay, parse_number, read_values
+from .time_formats import OWS, delay_of, parse_delay, parse_number, read_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from ..classify import Verdict
     from .names import Fields
 
 _VERDICTS = {"false": False, "true": True}
@@ -55,6 +58,25 @@ def read_outcome(
     return Outcome(status, None, retry_after, should_retry, throttled, limits, is_reset)
 
 
+def read_judged(
+    verdict: Verdict, answered: int, fields: Fields, now: float, limits: tuple[Limit, ...] = ()
+) -> Outcome:
+    """Read what an answer says whose status a verdict has replaced; never raises on any text.
+
+    Args:
+        verdict: The verdict. A time that it names counts before those of the fields.
+        answered: The status of the answer itself.
+        fields: As for `read_outcome`, like the others.
+        now: As there.
+        limits: As there.
+    """
+    outcome = read_outcome(status_of(verdict), fields, now, limits)
+    outcome = replace(outcome, verdict=verdict, answered=answered)
+    if verdict.retry_after is None:
+        return outcome
+    return replace(outcome, retry_after=float(verdict.retry_after), is_reset=False)
+
+
 def read_success(
     status: int, fields: Fields, now: float, limits: tuple[Limit, ...] = ()
 ) -> Outcome | None:
@@ -83,6 +105,26 @@ def _asked_wait(fields: Fields, now: float) -> float | None:
         if waits:
             return max(waits)
     return None
+
+
+def read_body_wait(body: bytes, date: str, now: float) -> float | None:
+    """Return the time that a body asks for; None if it names none. Never raises on any bytes.
+
+    It is a number ``retry_after`` in a JSON object, at the top or one level below, as in
+    ``{"parameters": {"retry_after": 8}}``. Of several the longest counts. Negative numbers and
+    other values count as absent.
+
+    Args:
+        body: The body, decoded; the caller has bounded its length.
+        date: The `Date` of the same answer.
+        now: The client's time, in POSIX seconds.
+    """
+    # A float, because it holds a number however large: a call is then not retried early.
+    found = read_object(body, whole=float)
+    levels = [found, *(value for value in found.values() if isinstance(value, dict))]
+    numbers = [level.get("retry_after") for level in levels]
+    asked = [each for each in numbers if isinstance(each, float) and each >= 0]
+    return delay_of(max(asked), date, now) if asked else None
 
 
 def _lines(fields: Fields, names: Iterable[str]) -> list[str]:

@@ -97,13 +97,7 @@ def parse_delay(text: str, date: str, now: float, per_second: float) -> float | 
     """
     text = text.strip(OWS)
     if _NUMBER.fullmatch(text):
-        number = float(text) / per_second
-        sent = _sent(date, now)
-        for moment in (number, number / 1000):
-            # A year or less is a delay, also where a clock was never set and shows 1970.
-            if moment > _YEAR and abs(moment - sent) <= _YEAR:
-                return max(moment - sent, 0.0)
-        return min(number, LONGEST)
+        return delay_of(float(text) / per_second, date, now)
     delay = parse_duration(text)
     if delay is None:
         found = _parse_moment(text, now)
@@ -111,6 +105,19 @@ def parse_delay(text: str, date: str, now: float, per_second: float) -> float | 
             return None
         delay = max(found - _sent(date, now), 0.0)
     return min(delay, LONGEST)
+
+
+def delay_of(number: float, date: str, now: float) -> float:
+    """Return the seconds that a number asks for: so many, or until a moment within a year of now.
+
+    The moment may be in POSIX seconds or milliseconds. `LONGEST` is returned at most.
+    """
+    sent = _sent(date, now)
+    for moment in (number, number / 1000):
+        # A year or less is a delay, also where a clock was never set and shows 1970.
+        if moment > _YEAR and abs(moment - sent) <= _YEAR:
+            return max(moment - sent, 0.0)
+    return min(number, LONGEST)
 
 
 def parse_reset(text: str, date: str, now: float, per_second: float = 1.0) -> float | None:
