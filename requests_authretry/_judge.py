@@ -1,4 +1,4 @@
-"""Asks what an answer means: the classifier of the user, then what is known of an API."""
+"""Asks what an answer means: the classifier of the user, what is known of an API, the statuses."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from ._core.classify import Verdict
+from ._core.http import ACCEPTED, POLLING_METHODS
 from ._core.validation import ConfigurationError
 from ._warnings import name_of, warn_once
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from ._core.classify import Answer, Classifier
 
@@ -65,22 +66,42 @@ def _said_by(error: Exception) -> str:
     return f"{type(error).__name__}: {error}" if is_of_verdict else type(error).__name__
 
 
+def _is_pending(answer: Answer) -> Verdict | None:
+    """Return the verdict on an answer whose status the settings name to be asked for again."""
+    return Verdict.pending() if answer.method in POLLING_METHODS else None
+
+
+_BY_STATUS = (Asked("your statuses", _is_pending),)
+
+
 class Judge:
     """All that are asked what an answer means, in order. Safe to use from many threads.
 
     Args:
         classify: The classifier of the user, None without one.
         choose: Says who else is to be asked; None: nobody ever.
+        statuses: The statuses of the policy. A 202 among them says that a result is not there yet.
     """
 
-    def __init__(self, classify: Classifier | None, choose: Choose | None = None) -> None:
+    def __init__(
+        self,
+        classify: Classifier | None,
+        choose: Choose | None = None,
+        statuses: Collection[int] = (),
+    ) -> None:
         self._yours = () if classify is None else (Asked(YOURS, classify),)
-        self._choose = choose
+        self._choose, self._polls = choose, ACCEPTED in statuses
 
     @classmethod
-    def of(cls, classify: Classifier | None, choose: Choose | None = None) -> Judge | None:
+    def of(
+        cls,
+        classify: Classifier | None,
+        choose: Choose | None = None,
+        statuses: Collection[int] = (),
+    ) -> Judge | None:
         """Return the judge; None where there is nobody to ask."""
-        return None if classify is None and choose is None else cls(classify, choose)
+        is_asked = classify is not None or choose is not None or ACCEPTED in statuses
+        return cls(classify, choose, statuses) if is_asked else None
 
     def asked(self, url: str, status: int) -> tuple[Asked, ...]:
         """Return who is to be asked about an answer, before anything of its body is read.
@@ -90,7 +111,8 @@ class Judge:
             status: The status of the answer.
         """
         chosen = None if self._choose is None else self._choose(url, status)
-        return self._yours if chosen is None else (*self._yours, chosen)
+        asked = self._yours if chosen is None else (*self._yours, chosen)
+        return (*asked, *_BY_STATUS) if self._polls and status == ACCEPTED else asked
 
 
 def verdict_of(asked: tuple[Asked, ...], answer: Answer) -> Verdict | None:

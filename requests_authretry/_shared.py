@@ -81,7 +81,7 @@ class SharedState:
         self.sharing = sharing or SharedLimits(settings.store, settings.clock, settings.listeners)
         self.limiter = self.sharing.limiter
         self.random = random_of(settings.clock)
-        self.judge = Judge.of(settings.classify)
+        self.judge = Judge.of(settings.classify, statuses=settings.retry.statuses)
         self.admission = Admission(settings, self.quotas, self.sharing)
         self.declares_limits = (
             bool(settings.limits.rates) or settings.limits.concurrency is not None

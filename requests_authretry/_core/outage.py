@@ -83,7 +83,7 @@ def on_probe_sent(health: Health, now: float) -> Health:
 
 
 def on_failure(health: Health, began: float) -> Health:
-    """Count an attempt that began at `began` and brought a 5xx or no answer.
+    """Count an attempt that began at `began` and brought a server error or no answer.
 
     An attempt that began before the last outage ended says nothing about the time after it.
     """

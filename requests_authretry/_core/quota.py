@@ -25,7 +25,7 @@ class RetryQuota(ShownByDifference):
 
     Attributes:
         capacity: Units in a full bucket.
-        transient_cost: Units for a retry after a 5xx or a lost connection; 0 sets no limit.
+        transient_cost: Units for a retry after a server error or a lost connection; 0: no limit.
         throttled_cost: Units for a retry after a 429; 0 sets no limit.
 
     Raises:

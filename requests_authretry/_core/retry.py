@@ -54,6 +54,8 @@ _FAILURES: Final = "the codes of failures, 400 to 599"
 
 _STATUSES: Final = f"{_FAILURES}, and 202"
 
+_SUCCESSES: Final = range(200, FIRST_ERROR)
+
 _BACKOFF_WAY: Final = "write Backoff(initial=0.5, max_delay=20.0)"
 
 _METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -76,7 +78,8 @@ class RetryPolicy(ShownByDifference):
         statuses: Status codes that are worth another attempt. By default 408 (idempotent methods
             only), 425, 429, 500, 502, 503, 504, 520 to 524, 529 and 530. A 425 was not processed
             (RFC 8470 section 5.2), so that any method may be sent again. Of the codes below 400
-            there may be 202, by which some servers say that an answer is not ready yet.
+            there may be 202, by which some servers say that a result is not there yet: GET and HEAD
+            ask again until the deadline, as after `Verdict.pending`, and other methods never do.
         methods: Methods that may be sent again although the server may have processed the request.
             POST and PATCH are not among them; name them only if the API makes them idempotent.
         backoff: How the delay grows when the server names no time.
@@ -152,9 +155,7 @@ class RetryPolicy(ShownByDifference):
         fault = seconds("deadline", deadline, positive=True)
         is_none = deadline is None or deadline == inf
         yield f"{fault}; write 86400.0 for a day" if is_none else fault
-        yield collection("statuses", self.statuses) or members(
-            "statuses", self.statuses, _is_status, _STATUSES
-        )
+        yield collection("statuses", self.statuses) or self._statuses_fault()
         yield collection("methods", self.methods) or members(
             "methods", self.methods, _is_method, "method names"
         )
@@ -168,6 +169,13 @@ class RetryPolicy(ShownByDifference):
         yield collection("not_processed", self.not_processed) or self._not_processed_fault()
         yield flag("idempotency_key", self.idempotency_key)
         yield whole("buffer_bodies", self.buffer_bodies, 0)
+
+    def _statuses_fault(self) -> str | None:
+        """Return which of ``statuses`` are none that another attempt can change."""
+        fault = members("statuses", self.statuses, _is_status, _STATUSES)
+        if fault and any(type(each) is int and each in _SUCCESSES for each in self.statuses):
+            fault += "; Settings(classify=...) says what other answers mean"
+        return fault
 
     def _not_processed_fault(self) -> str | None:
         """Return why ``not_processed`` names a status that would never be sent again."""
@@ -300,8 +308,8 @@ def _is_retried(call: CallFacts, progress: Progress, outcome: Outcome) -> bool:
         return False
     if outcome.throttled and TOO_MANY_REQUESTS in policy.statuses:
         return True
-    asked = outcome.should_retry is True and status >= FIRST_ERROR
-    return asked or status in policy.statuses or _is_running(call, progress, outcome)
+    is_meant = outcome.should_retry is True or status in policy.statuses
+    return (is_meant and status >= FIRST_ERROR) or _is_running(call, progress, outcome)
 
 
 def _is_unprocessed(policy: RetryPolicy, outcome: Outcome) -> bool:

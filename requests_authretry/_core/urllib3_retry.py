@@ -93,7 +93,7 @@ def inherited(retry: object) -> dict[str, Any]:
         "max_attempts": attempts,
         # urllib3 has no deadline: leave room for every wait, and for slow answers between them.
         "deadline": min(attempts * (longest + _ATTEMPT_SECONDS), _LONGEST),
-        "statuses": given.statuses,
+        "statuses": frozenset(each for each in given.statuses if each >= FIRST_ERROR),
         "methods": _methods(given),
         "backoff": backoff,
         "max_retry_after": max_retry_after,
