@@ -88,8 +88,8 @@ class RetryPolicy(ShownByDifference):
         any_method_on_429: Whether any method may be sent again after a 429, which says that the
             request was refused before it was processed (RFC 6585 section 4).
         not_processed: Status codes by which this API refuses a request before it processes it, so
-            that any method may be sent again after them; each has to be one of ``statuses`` too.
-            After a lost connection a POST stays as it is. 429 and 425 need no mention.
+            that any method is sent again after them, whether or not ``statuses`` has them. A lost
+            connection still ends a POST. 425 and 429 need no mention.
         idempotency_key: Whether POST and PATCH get an ``Idempotency-Key``, one for each call,
             unless the caller set one. With a key they may be sent again after any failure. Only for
             APIs that know the header (draft-ietf-httpapi-idempotency-key-header): elsewhere a
@@ -166,7 +166,9 @@ class RetryPolicy(ShownByDifference):
             else seconds("max_retry_after", self.max_retry_after)
         )
         yield flag("any_method_on_429", self.any_method_on_429)
-        yield collection("not_processed", self.not_processed) or self._not_processed_fault()
+        yield collection("not_processed", self.not_processed) or members(
+            "not_processed", self.not_processed, _is_failure, _FAILURES
+        )
         yield flag("idempotency_key", self.idempotency_key)
         yield whole("buffer_bodies", self.buffer_bodies, 0)
 
@@ -176,17 +178,6 @@ class RetryPolicy(ShownByDifference):
         if fault and any(type(each) is int and each in _SUCCESSES for each in self.statuses):
             fault += "; Settings(classify=...) says what other answers mean"
         return fault
-
-    def _not_processed_fault(self) -> str | None:
-        """Return why ``not_processed`` names a status that would never be sent again."""
-        fault = members("not_processed", self.not_processed, _is_failure, _FAILURES)
-        if fault or collection("statuses", self.statuses):
-            return fault
-        odd = sorted(status for status in self.not_processed if status not in self.statuses)
-        if not odd:
-            return None
-        listed = ", ".join(map(str, odd))
-        return f"not_processed names {listed}, which statuses does not: name it there too"
 
 
 def _is_status(value: object) -> bool:
@@ -308,7 +299,8 @@ def _is_retried(call: CallFacts, progress: Progress, outcome: Outcome) -> bool:
         return False
     if outcome.throttled and TOO_MANY_REQUESTS in policy.statuses:
         return True
-    is_meant = outcome.should_retry is True or status in policy.statuses
+    is_named = status in policy.statuses or status in policy.not_processed
+    is_meant = is_named or outcome.should_retry is True
     return (is_meant and status >= FIRST_ERROR) or _is_running(call, progress, outcome)
 
 

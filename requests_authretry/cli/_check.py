@@ -88,7 +88,7 @@ def policy_of(settings: Settings) -> Policy:
         origins=list(settings.origins),
         max_attempts=retry.max_attempts,
         deadline=float(retry.deadline),
-        statuses=sorted(retry.statuses),
+        statuses=sorted({*retry.statuses, *retry.not_processed}),
         methods=sorted(retry.methods),
         not_processed=sorted(retry.not_processed),
         declared_limits=declared,

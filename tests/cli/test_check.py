@@ -70,10 +70,11 @@ def test_statuses_after_which_any_method_is_retried_are_told(
     file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """``retry.not_processed = [529, 503]`` is a line of its own, in order."""
-    file.write_text("retry.not_processed = [529, 503]\n")
+    file.write_text("retry = { statuses = [429], not_processed = [529, 503] }\n")
     assert main(["check", str(file)]) == 0
-    line = "  retried with any method, as not processed: 503, 529"
-    assert line in capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().out.splitlines()
+    assert "  retried statuses: 429, 503, 529" in lines
+    assert "  retried with any method, as not processed: 503, 529" in lines
 
 
 def test_declared_limits_are_told(file: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from requests_authretry import (
     Backoff,
-    ConfigurationError,
     Jitter,
     Reason,
     RetryPolicy,
@@ -160,6 +159,10 @@ STOPS: dict[str, tuple[Case, Reason]] = {
     "525 reports a certificate": (Case(status=525), Reason.FINAL),
     "a status that tells of no processing, and is not retried": (
         Case(status=425, policy=replace(POLICY, statuses={429})),
+        Reason.FINAL,
+    ),
+    "a 202 that nobody has judged": (
+        Case(status=202, policy=replace(POLICY, statuses={202})),
         Reason.FINAL,
     ),
     "501 says that it never works": (Case(status=501), Reason.FINAL),
@@ -347,6 +350,14 @@ RETRIES: dict[str, tuple[Case, Retry]] = {
     "POST and 503 that was not processed": (
         Case(method="POST", policy=REFUSES_BY_503),
         Retry(0.05, Reason.SERVER_ERROR, 14),
+    ),
+    "GET and a status that is named as not processed alone": (
+        Case(status=418, policy=replace(POLICY, statuses=(), not_processed={418})),
+        Retry(0.05, Reason.RETRYABLE, 14),
+    ),
+    "POST and a status that is named as not processed alone": (
+        Case(method="POST", status=418, policy=replace(POLICY, statuses=(), not_processed={418})),
+        Retry(0.05, Reason.RETRYABLE, 14),
     ),
     "POST and 503 with retry_after that was not processed": (
         Case(method="POST", retry_after=7.0, policy=REFUSES_BY_503),
@@ -552,14 +563,6 @@ def test_every_reason_has_a_row() -> None:
         Reason.STILL_RUNNING,
         Reason.PENDING,
     }
-
-
-def test_a_status_that_is_never_retried_cannot_count_as_not_processed() -> None:
-    """``not_processed={503, 418}`` is refused while ``statuses`` has no 418."""
-    said = "RetryPolicy: not_processed names 418, which statuses does not: name it there too"
-    with pytest.raises(ConfigurationError, match=f"^{said}$"):
-        RetryPolicy(not_processed={503, 418})
-    assert RetryPolicy(statuses={418}, not_processed={418}).not_processed == {418}
 
 
 def test_reasons_differ() -> None:

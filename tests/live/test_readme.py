@@ -74,7 +74,7 @@ def test_the_quota_in_numbers() -> None:
     retries = quota.capacity // quota.transient_cost
     assert f"a *retry quota* of {quota.capacity} units" in text
     assert (
-        f"| a retry after a 5xx or a lost connection | {quota.transient_cost} | {retries} re"
+        f"a retry after a server error or a lost connection | {quota.transient_cost} | {retries} re"
         in text
     )
     throttled = quota.capacity // quota.throttled_cost
