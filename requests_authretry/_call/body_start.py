@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .._core.classify import MOST_BODY_BYTES
 from .._core.content_coding import decoded
 from .connections import Answer, Reader
-from .translate import header_line
+from .translate import MORE_CODINGS, header_line
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -48,7 +48,7 @@ def body_start(response: Response, clock: Clock, until: float) -> bytes | None:
     except Exception:  # noqa: BLE001 (whoever reads the body meets the same error)
         return None
     coding = header_line(response, "Content-Encoding")
-    return None if body is None else decoded(body, coding, MOST_BODY_BYTES)
+    return None if body is None else decoded(body, coding, MOST_BODY_BYTES, MORE_CODINGS)
 
 
 def _start(response: Response, clock: Clock, until: float) -> bytes | None:
@@ -78,7 +78,7 @@ def _looked_at(answer: Any, reader: Reader) -> bytes:
     copy = Answer.__new__(Answer)
     copy.__dict__.update(answer.__dict__)
     copy.fp = BufferedReader(kept)
-    body = b""
+    body = bytearray()
     try:
         while len(body) < MOST_BODY_BYTES and copy.length != 0:
             piece = copy.read1(MOST_BODY_BYTES - len(body))
@@ -89,7 +89,7 @@ def _looked_at(answer: Any, reader: Reader) -> bytes:
         copy.close()
         Rewound.rewind(reader, kept)
         answer.fp = BufferedReader(reader)
-    return body
+    return bytes(body)
 
 
 class _Kept(RawIOBase):

@@ -14,6 +14,7 @@ from requests.exceptions import ChunkedEncodingError, ContentDecodingError
 from requests.structures import CaseInsensitiveDict
 from urllib3 import HTTPResponse
 from urllib3 import exceptions as wire
+from urllib3 import response as wire_response
 from urllib3.util import Retry as WireRetry
 from urllib3.util import Timeout as WireTimeout
 
@@ -262,6 +263,28 @@ def _is_unfinished(decoder: Any) -> bool:
     if hasattr(inner, "is_finished"):  # Brotli
         return not inner.is_finished()
     return not getattr(inner, "eof", True)
+
+
+_packages: Any = wire_response
+"""Where urllib3 keeps the packages that it has found, under names of its own."""
+
+
+def _without_brotli(body: bytes, most: int) -> bytes:
+    decoder = _packages.brotli.Decompressor()
+    # The packages that share this name call it differently. One that knows no bound raises.
+    decode = getattr(decoder, "decompress", None) or decoder.process
+    found: bytes = decode(body, output_buffer_limit=most)
+    return found
+
+
+def _without_zstd(body: bytes, most: int) -> bytes:
+    found: bytes = _packages.zstd.ZstdDecompressor().decompress(body, max_length=most)
+    return found
+
+
+MORE_CODINGS = {"br": _without_brotli, "zstd": _without_zstd}
+"""What takes off the codings that urllib3 may know besides those of the standard library, within a
+bound. It raises where the package is missing, or knows no bound."""
 
 
 def reread(raw: Any, body: bytes) -> HTTPResponse:

@@ -21,7 +21,9 @@ from urllib3._collections import HTTPHeaderDict
 from urllib3.util import Retry, Timeout
 
 from requests_authretry import RateLimits, Reason, RetryScheduled
+from requests_authretry._call import translate
 from requests_authretry._call.translate import (
+    MORE_CODINGS,
     body_error,
     failure_of,
     header_line,
@@ -38,6 +40,7 @@ from requests_authretry._call.translate import (
     would_retry,
 )
 from requests_authretry._core.bounds import FIELD
+from requests_authretry._core.content_coding import decoded
 from requests_authretry._core.headers.names import KNOWN
 from requests_authretry._core.records import Failure, Limit, Outcome
 from requests_authretry.testing import FakeClock
@@ -404,3 +407,56 @@ def test_an_adapter_without_pools_has_nothing_to_leave() -> None:
     for adapter in (plain, odd, object()):
         leave_connections(adapter)
     assert (vars(plain), odd.poolmanager) == (before, None)
+
+
+class Brotli:
+    """A decoder as the package Brotli has it: it knows a bound."""
+
+    def process(self, body: bytes, *, output_buffer_limit: int) -> bytes:
+        """Return the body in reverse, within the bound."""
+        return body[::-1][:output_buffer_limit]
+
+
+class Brotlicffi:
+    """A decoder as the package brotlicffi has it: the method has another name."""
+
+    def decompress(self, body: bytes, *, output_buffer_limit: int) -> bytes:
+        """Return the body in reverse, within the bound."""
+        return body[::-1][:output_buffer_limit]
+
+
+class Old:
+    """A decoder of a version that knows no bound."""
+
+    def decompress(self, body: bytes) -> bytes:
+        """Return more than anybody has asked for."""
+        return body * 1000
+
+
+class Zstd:
+    """A decoder as backports.zstd has it."""
+
+    def decompress(self, body: bytes, *, max_length: int) -> bytes:
+        """Return the body in reverse, within the bound."""
+        return body[::-1][:max_length]
+
+
+@pytest.mark.parametrize(
+    ("coding", "packages", "found"),
+    [
+        ("br", {"brotli": SimpleNamespace(Decompressor=Brotli)}, b"cba"),
+        ("br", {"brotli": SimpleNamespace(Decompressor=Brotlicffi)}, b"cba"),
+        ("br", {"brotli": SimpleNamespace(Decompressor=Old)}, None),
+        ("br", {"brotli": None}, None),
+        ("br", {}, None),
+        ("zstd", {"zstd": SimpleNamespace(ZstdDecompressor=Zstd)}, b"cba"),
+        ("zstd", {"zstd": SimpleNamespace(ZstdDecompressor=Old)}, None),
+        ("zstd", {}, None),
+    ],
+)
+def test_what_urllib3_decodes_is_decoded_within_a_bound(
+    monkeypatch: pytest.MonkeyPatch, coding: str, packages: dict[str, Any], found: bytes | None
+) -> None:
+    """A package that knows no bound on what comes out is not used: the body may be a bomb."""
+    monkeypatch.setattr(translate, "_packages", SimpleNamespace(**packages))
+    assert decoded(b"abc", coding, 3, MORE_CODINGS) == found

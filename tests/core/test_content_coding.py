@@ -21,6 +21,18 @@ ZLIB = zlib.compress(PLAIN)
 BARE = ZLIB[2:-4]
 GZIP = gzip.compress(PLAIN)
 
+
+def raising(body: bytes, most: int) -> bytes:
+    """Fail as a decoder of another library may.
+
+    Raises:
+        RuntimeError: Always.
+    """
+    raise RuntimeError(body[:most])
+
+
+OTHERS = {"mirrored": lambda body, _: body[::-1], "raising": raising}
+
 CODED: dict[str, tuple[bytes, str]] = {
     "none": (PLAIN, ""),
     "identity": (PLAIN, "identity"),
@@ -46,6 +58,7 @@ UNREADABLE: dict[str, tuple[bytes, str]] = {
     "unknown below a known one": (GZIP, "br, gzip"),
     "no gzip": (PLAIN, "gzip"),
     "no deflate": (b"\xff\xff\xff", "deflate"),
+    "raises whatever it likes": (PLAIN, "raising"),
     "too many": (PLAIN, ",".join(["identity"] * (MOST_CODINGS + 1))),
 }
 
@@ -53,7 +66,13 @@ UNREADABLE: dict[str, tuple[bytes, str]] = {
 @pytest.mark.parametrize(("body", "codings"), UNREADABLE.values(), ids=UNREADABLE)
 def test_an_unreadable_body_is_none(body: bytes, codings: str) -> None:
     """A body in an unknown coding, or in another one than is said, is None."""
-    assert decoded(body, codings, 999) is None
+    assert decoded(body, codings, 999, OTHERS) is None
+
+
+def test_a_coding_of_another_library_is_taken_off() -> None:
+    """A decoder that is given for ``mirrored`` is asked with the bound, and cut to it."""
+    assert decoded(zlib.compress(PLAIN[::-1]), "mirrored, deflate", 99, OTHERS) == PLAIN
+    assert decoded(PLAIN[::-1], "mirrored", 5, OTHERS) == PLAIN[:5]
 
 
 @pytest.mark.parametrize(("body", "codings"), [(PLAIN, ""), (GZIP, "gzip"), (ZLIB, "deflate")])
