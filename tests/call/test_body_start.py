@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gzip
+from http.client import HTTPResponse
 from typing import TYPE_CHECKING
 
 import pytest
 import requests
 
+from requests_authretry._call import body_start as body_start_module
 from requests_authretry._call.body_start import Rewound, body_start
 from requests_authretry._call.connections import Reader
 from requests_authretry._core.classify import MOST_BODY_BYTES
@@ -46,7 +48,9 @@ UNREADABLE: dict[str, Action] = {
     "bad chunk size": says(CHUNKED, b"zz\r\nabc\r\n", end=fin),
     "no gzip": answer(429, b"no gzip", GZIP),
     "an unknown coding": answer(429, b"abc", ("Content-Encoding", "zz")),
-    "long chunk extensions": says(CHUNKED, *[b"1;" + b"x" * 60_000 + b"\r\na\r\n"] * 3, end=fin),
+    "long chunk extensions": says(
+        CHUNKED, *[b"1;" + b"x" * 60_000 + b"\r\na\r\n"] * 4, b"0\r\n\r\n"
+    ),
 }
 
 
@@ -112,16 +116,47 @@ def test_a_look_ends_in_time_and_loses_nothing() -> None:
 def test_a_look_leaves_the_time_limits_as_they_were() -> None:
     """After a look the socket has the time limit of the caller, and the reader its deadline."""
     clock = FakeClock()
-    with Wire(answer(429, b"abc")) as wire, requests.Session() as session:
+    with Wire(answer(429, LARGE)) as wire, requests.Session() as session:
         response = session.get(wire.url, stream=True, timeout=30)
         reader = Reader.of(response.raw._original_response)  # noqa: SLF001 (where requests looks)
         assert reader is not None
-        reader.end_at(77.0, clock)
+        reader.end_at(clock.monotonic() + 77.0, clock)
         before = {**vars(reader)}
-        assert body_start(response, clock, 50.0) == b"abc"
+        assert body_start(response, clock, clock.monotonic() + 20.0) == LARGE[:MOST_BODY_BYTES]
         after = {name: vars(reader)[name] for name in before}
         assert (after, reader.limit, type(reader)) == (before, 30, Rewound)
+        assert response.content == LARGE
+
+
+def test_a_shorter_look_after_a_longer_one_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the first look has read further than the second one is given again, too."""
+    with Wire(answer(429, LARGE)) as wire, requests.Session() as session:
+        response = session.get(wire.url, stream=True, timeout=PATIENCE)
+        body_start(response, FakeClock(), PATIENCE * 9)
+        monkeypatch.setattr(body_start_module, "MOST_BODY_BYTES", 10)
+        assert body_start(response, FakeClock(), PATIENCE * 9) == LARGE[:10]
+        assert response.content == LARGE
+
+
+def test_an_answer_of_another_kind_is_not_looked_at() -> None:
+    """A stand-in for `http.client` may be read in ways of its own: its body stays as it is."""
+
+    class Other(HTTPResponse):
+        """An answer of somebody else."""
+
+    with Wire(answer(429, b"abc")) as wire, requests.Session() as session:
+        response = session.get(wire.url, stream=True, timeout=PATIENCE)
+        response.raw._original_response.__class__ = Other  # noqa: SLF001 (where requests looks)
+        assert body_start(response, FakeClock(), PATIENCE * 9) is None
         assert response.content == b"abc"
+
+
+def test_an_answer_whose_framing_is_in_doubt_is_not_looked_at() -> None:
+    """http.client and urllib3 understand some headers differently."""
+    with Wire(answer(429, b"abc")) as wire, requests.Session() as session:
+        response = session.get(wire.url, stream=True, timeout=PATIENCE)
+        response.raw.chunked = True
+        assert body_start(response, FakeClock(), PATIENCE * 9) is None
 
 
 def test_a_deadline_still_ends_the_read_after_a_look() -> None:
@@ -148,8 +183,9 @@ def test_a_head_request_has_no_body_to_wait_for() -> None:
 
 def test_a_body_in_memory_is_looked_at_too() -> None:
     """A double such as `ScriptedAdapter` has no connection; what it holds is looked at."""
-    session = with_adapter(ScriptedAdapter((429, {}, b"abc")))
+    session = with_adapter(ScriptedAdapter((429, {}, b"xabc")))
     response = session.get(API, stream=True)
+    response.raw.read(1)
     assert body_start(response, FakeClock(), 1.0) == b"abc"
     assert response.content == b"abc"
     assert body_start(response, FakeClock(), 1.0) == b"abc"
