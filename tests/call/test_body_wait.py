@@ -52,6 +52,14 @@ def test_a_header_that_names_a_time_counts_first(headers: dict[str, str], second
     assert attempts(response)[0].retry_after == seconds
 
 
+def test_a_moment_in_the_body_is_measured_from_the_servers_own_clock() -> None:
+    """A moment in POSIX seconds counts from the Date of the answer, whatever the local time."""
+    asked = {"Date": "Sun, 15 Jun 2025 15:06:40 GMT"}
+    rig = Rig((429, asked, b'{"retry_after": 1750000030}'), 200)
+    assert rig.get().status_code == 200
+    assert rig.waits == [30.0]
+
+
 def test_a_time_in_the_body_that_does_not_fit_ends_the_call_at_once() -> None:
     """A number however large is never retried early: the caller gets the 429, with its body."""
     body = b'{"retry_after": ' + b"9" * 5000 + b"}"

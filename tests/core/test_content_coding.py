@@ -31,7 +31,11 @@ def raising(body: bytes, most: int) -> bytes:
     raise RuntimeError(body[:most])
 
 
-OTHERS = {"mirrored": lambda body, _: body[::-1], "raising": raising}
+OTHERS = {
+    "told": lambda _, most: str(most).encode(),
+    "mirrored": lambda body, _: body[::-1],
+    "raising": raising,
+}
 
 CODED: dict[str, tuple[bytes, str]] = {
     "none": (PLAIN, ""),
@@ -73,6 +77,7 @@ def test_a_coding_of_another_library_is_taken_off() -> None:
     """A decoder that is given for ``mirrored`` is asked with the bound, and cut to it."""
     assert decoded(zlib.compress(PLAIN[::-1]), "mirrored, deflate", 99, OTHERS) == PLAIN
     assert decoded(PLAIN[::-1], "mirrored", 5, OTHERS) == PLAIN[:5]
+    assert decoded(PLAIN, "told", 99, OTHERS) == b"99"
 
 
 @pytest.mark.parametrize(("body", "codings"), [(PLAIN, ""), (GZIP, "gzip"), (ZLIB, "deflate")])
