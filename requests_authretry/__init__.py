@@ -48,6 +48,7 @@ from ._protocols import Clock, FetchContext, Store, TokenSource
 from ._settings import Reader as _Reader
 from ._settings import Settings
 from ._warnings import AuthRetryWarning
+from .dialects import Dialect
 from .stores import FileStore, MemoryStore
 
 __all__ = [
@@ -64,6 +65,7 @@ __all__ = [
     "ConfigurationError",
     "Cookie",
     "CoolingDown",
+    "Dialect",
     "Event",
     "Explanation",
     "FetchContext",

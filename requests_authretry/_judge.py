@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from ._core.classify import Answer, Classifier
 
-    Choose = Callable[[str, int], "Asked | None"]
-    """Says who else is to be asked, given the URL of a request and the status of its answer; None:
+    Choose = Callable[[str, int], "tuple[Asked, ...]"]
+    """Says who else is to be asked, given the URL of a request and the status of its answer; empty:
     nobody, so that no body has to be read. It is called for each answer, and has to be cheap."""
 
 YOURS = "your classifier"
@@ -81,6 +81,10 @@ class Judge:
         classify: The classifier of the user, None without one.
         choose: Says who else is to be asked; None: nobody ever.
         statuses: The statuses of the policy. A 202 among them says that a result is not there yet.
+
+    Attributes:
+        asked: Says who is to be asked about an answer, before anything of its body is read; given
+            the URL of the request, and the status of the answer.
     """
 
     def __init__(
@@ -89,8 +93,7 @@ class Judge:
         choose: Choose | None = None,
         statuses: Collection[int] = (),
     ) -> None:
-        self._yours = () if classify is None else (Asked(YOURS, classify),)
-        self._choose, self._polls = choose, ACCEPTED in statuses
+        self.asked: Choose = _asking(classify, choose, polls=ACCEPTED in statuses)
 
     @classmethod
     def of(
@@ -103,16 +106,18 @@ class Judge:
         is_asked = classify is not None or choose is not None or ACCEPTED in statuses
         return cls(classify, choose, statuses) if is_asked else None
 
-    def asked(self, url: str, status: int) -> tuple[Asked, ...]:
-        """Return who is to be asked about an answer, before anything of its body is read.
 
-        Args:
-            url: The URL of the request.
-            status: The status of the answer.
-        """
-        chosen = None if self._choose is None else self._choose(url, status)
-        asked = self._yours if chosen is None else (*self._yours, chosen)
-        return (*asked, *_BY_STATUS) if self._polls and status == ACCEPTED else asked
+def _asking(classify: Classifier | None, choose: Choose | None, *, polls: bool) -> Choose:
+    """Return what says who is asked: the classifier of the user first, the statuses last."""
+    if classify is None and choose is not None and not polls:
+        return choose  # as it is: each healthy answer comes here
+    yours = () if classify is None else (Asked(YOURS, classify),)
+
+    def asked(url: str, status: int) -> tuple[Asked, ...]:
+        chosen = () if choose is None else choose(url, status)
+        return (*yours, *chosen, *(_BY_STATUS if polls and status == ACCEPTED else ()))
+
+    return asked
 
 
 def verdict_of(asked: tuple[Asked, ...], answer: Answer) -> Verdict | None:

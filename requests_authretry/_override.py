@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ._events import Listener
     from ._protocols import Clock, Store
     from ._settings import Settings, Timeout, TokenLike
+    from .dialects import Dialect
 
 Function = TypeVar("Function", bound="Callable[..., Any]")
 
@@ -88,6 +89,7 @@ class Changes(TypedDict, total=False):
     max_idle: float | None
     listeners: Collection[Listener]
     classify: Callable[[Answer], Verdict | None] | None
+    dialects: Literal["auto"] | Collection[str | Dialect] | None
     allow_http: bool
     adopt: bool | Collection[str]
     challenge: Literal["scheme", "any"]

@@ -35,6 +35,7 @@ from ._core.validation import (
 from ._protocols import Clock, Store, TokenSource, clock_fault
 from ._signers import signer_fault
 from ._warnings import is_async, warn_of_async
+from .dialects import dialects_fault
 
 if TYPE_CHECKING:
     import os
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
     from ._core.classify import Answer, Verdict
     from ._events import Listener
+    from .dialects import Dialect
 
 TokenLike = str | Token | TokenSource | Callable[[], str | Token | None]
 Timeout = float | tuple[float | None, float | None]
@@ -133,6 +135,10 @@ class Settings(_BesidesFields, CopiedAsItself):
         classify: A function that is given each `Answer` and says what it means, as a `Verdict`;
             None: what its status says. It is called in the thread of the call. One that raises
             costs an `AuthRetryWarning`, and counts as None.
+        dialects: What is known of public APIs, see `Dialect`: ``"auto"``, the dialects that the
+            library has for the origin of each request; names of these, or objects of `Dialect`,
+            which hold at their own origins and at those of these settings, or at every origin where
+            the settings name none; None: none. The classifier is asked first.
         allow_http: Whether an origin may be plain http, unencrypted, on another machine.
         adopt: What to take over from existing code: ``"authorization"``, the static header that it
             set becomes the first token, and is replaced once it is refused; ``"retries"``, the
@@ -168,6 +174,7 @@ class Settings(_BesidesFields, CopiedAsItself):
     max_idle: float | None = MAX_IDLE
     listeners: Collection[Listener] = ()
     classify: Callable[[Answer], Verdict | None] | None = None
+    dialects: Literal["auto"] | Collection[str | Dialect] | None = "auto"
     allow_http: bool = False
     adopt: bool | Collection[str] = False
     challenge: Literal["scheme", "any"] = "scheme"
@@ -200,6 +207,7 @@ class Settings(_BesidesFields, CopiedAsItself):
                 object.__setattr__(self, "token", None)
                 faults.append(f"token: {', '.join(error.faults)}")
         object.__setattr__(self, "adopt", gathered(given.adopt))
+        object.__setattr__(self, "dialects", gathered(given.dialects))
         refuse("Settings", [*faults, *_faults(self)])
         for listener in filter(is_async, self.listeners):
             warn_of_async(listener)
@@ -267,6 +275,7 @@ def _faults(given: Any) -> Iterable[str | None]:
     if isinstance(given.listeners, tuple) and not all(map(callable, given.listeners)):
         yield "listeners must all be callable: write the functions themselves, as [print]"
     yield _classify_fault(given.classify)
+    yield dialects_fault(given.dialects)
     yield adopt_fault(given.adopt, has_token=given.token is not None)
     yield flag("allow_http", given.allow_http)
     yield _challenge_fault(given.challenge)

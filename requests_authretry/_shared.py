@@ -21,6 +21,7 @@ from ._judge import Judge
 from ._log import hide_parameter
 from ._tokens.manager import TokenManager
 from ._tokens.server_clocks import ServerClocks
+from .dialects._choice import choice_of
 
 if TYPE_CHECKING:
     from ._override import Override
@@ -59,6 +60,7 @@ class SharedState:
         limiter: The rate limits that were met.
         random: Draws a number in [0, 1) for jitter.
         admission: Whether and when an attempt may be sent.
+        choice: What is known of the API of each URL; None: nothing of any.
         judge: Who says what an answer means; None: its status does.
         sites: What sites of their own have in place of it, by their origins.
     """
@@ -81,7 +83,9 @@ class SharedState:
         self.sharing = sharing or SharedLimits(settings.store, settings.clock, settings.listeners)
         self.limiter = self.sharing.limiter
         self.random = random_of(settings.clock)
-        self.judge = Judge.of(settings.classify, statuses=settings.retry.statuses)
+        self.choice = choice_of(settings.dialects, settings.origins, settings.clock)
+        choose = None if self.choice is None else self.choice.asked
+        self.judge = Judge.of(settings.classify, choose, settings.retry.statuses)
         self.admission = Admission(settings, self.quotas, self.sharing)
         self.declares_limits = (
             bool(settings.limits.rates) or settings.limits.concurrency is not None

@@ -18,12 +18,20 @@ from ._clock import SystemClock
 from ._core.arguments import checks_arguments
 from ._core.http import STATUS_CODES
 from ._core.validation import is_finite, refuse
+from ._dialect_server import DialectServer
 from ._tokens.families import families
 
 if TYPE_CHECKING:
     from requests import PreparedRequest
 
-__all__ = ["FakeClock", "ScriptedAdapter", "SystemClock", "forget_tokens", "no_waiting"]
+__all__ = [
+    "DialectServer",
+    "FakeClock",
+    "ScriptedAdapter",
+    "SystemClock",
+    "forget_tokens",
+    "no_waiting",
+]
 
 _PATIENCE = 60.0
 """Real seconds that a fake clock gives a thread that works for the waiting one."""

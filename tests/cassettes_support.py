@@ -47,16 +47,22 @@ _BASE64: Final = re.compile(rb"[A-Za-z0-9+/_-]{8,}")
 
 
 class Loopback(HTTPAdapter):
-    """Sends every request to one server, whatever host its URL names."""
+    """Sends every request to one server, whatever host its URL names; but to this machine, there.
+
+    Args:
+        target: The URL of the server.
+    """
 
     def __init__(self, target: str) -> None:
-        self.target = target
+        self.target, self.direct = target, HTTPAdapter()
         super().__init__()
 
     def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
         """Send a copy with the headers of a proxy; the caller's request stays as it is."""
         forwarded = request.copy()
         url = urlsplit(request.url or "")
+        if url.hostname == "127.0.0.1":
+            return self.direct.send(request, *args, **kwargs)
         forwarded.headers["Host"] = url.netloc
         forwarded.headers["X-Forwarded-Proto"] = url.scheme
         # what encodings a client offers depends on what is installed beside it
@@ -70,6 +76,11 @@ class Loopback(HTTPAdapter):
         return self.poolmanager.connection_from_url(self.target)
 
     get_connection = get_connection_with_tls_context  # older ones ask here
+
+    def close(self) -> None:
+        """Close the connections to this machine, too."""
+        self.direct.close()
+        super().close()
 
 
 class PrettyJSON(JSONSerializer):  # type: ignore[misc]  # betamax ships no types

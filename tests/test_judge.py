@@ -28,16 +28,16 @@ def test_there_is_no_judge_where_nobody_is_asked() -> None:
     """The healthy path asks for nothing but this None."""
     assert Judge.of(None) is None
     assert Judge.of(final) is not None
-    assert Judge.of(None, lambda _url, _status: None) is not None
+    assert Judge.of(None, lambda _url, _status: ()) is not None
 
 
 def test_your_classifier_is_asked_first() -> None:
     """What is chosen by URL and status is asked where yours gives None."""
     asked_about: list[tuple[str, int]] = []
 
-    def choose(url: str, status: int) -> Asked | None:
+    def choose(url: str, status: int) -> tuple[Asked, ...]:
         asked_about.append((url, status))
-        return Asked("dialect demo", final) if status == 200 else None
+        return (Asked("dialect demo", final),) if status == 200 else ()
 
     judge = Judge(lambda answer: Verdict.ok() if "ok" in answer.url else None, choose)
     asked = judge.asked("https://h/a", 200)
@@ -51,7 +51,7 @@ def test_your_classifier_is_asked_first() -> None:
 
 def test_nobody_is_asked_for_whom_nothing_has_to_be_read() -> None:
     """A judge without a classifier asks nobody about an answer that no one is chosen for."""
-    judge = Judge(None, lambda _url, _status: None)
+    judge = Judge(None, lambda _url, _status: ())
     assert not judge.asked("https://h/a", 200)
     assert verdict_of((), ANSWER) is None
 

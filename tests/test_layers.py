@@ -28,14 +28,17 @@ LADDER: Final = {
             ["_core"],
             [
                 *("_protocols", "_errors", "_events", "_clock", "_locks", "_warnings", "_log"),
-                *("_terminal", "_threads", "_judge"),
+                *("_terminal", "_threads", "_judge", "dialects"),
             ],
             ["_settings", "_override", "_misplaced", "_signers"],
             ["sources", "stores"],
             ["_tokens", "_admission"],
             ["_shared"],
             ["_call"],
-            ["_install", "_config", "oauth2", "redis", "keyring", "progress", "testing"],
+            [
+                *("_install", "_config", "oauth2", "redis", "keyring", "progress", "testing"),
+                "_dialect_server",
+            ],
             ["__init__", "cli", "_switch", "__main__"],
         ]
     )

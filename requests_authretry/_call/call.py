@@ -216,7 +216,9 @@ class Call:
             response.request = request
             if self.credentials.on_answer is not None:
                 self.credentials.on_answer(request.url or "", response)
-            if status < FIRST_ERROR and self.shared.judge is None:
+            judge = self.shared.judge
+            is_asked = judge is not None and judge.asked(request.url or "", status)
+            if status < FIRST_ERROR and not is_asked:
                 self.learn(request, response, permit)
             else:
                 stream = options["stream"]
@@ -311,7 +313,10 @@ class Call:
         """
         shared = self.shared
         clock, deadline = shared.clock, inf if shared.observes else self.deadline
-        outcome = outcome_of(response, clock.time(), shared.limit_headers, self.log.verdict)
+        renamed = shared.choice.renamed(response.url or "") if shared.choice is not None else {}
+        outcome = outcome_of(
+            response, clock.time(), shared.limit_headers, self.log.verdict, renamed
+        )
         return outcome if stream else with_body_wait(outcome, response, clock, deadline)
 
     def refuses_credential(self, status: int) -> bool:
@@ -400,6 +405,7 @@ class Call:
                 quota=settings.quota,
                 has_key=made_key or has_key(request),
                 made_key=made_key,
+                is_repeatable=self._is_repeatable(request),
             ),
             Progress(
                 attempt=self.log.retries + 1,
@@ -414,6 +420,11 @@ class Call:
         if isinstance(decision, Retry) and self.waiters.is_closed:
             decision = Stop(Reason.CLOSED, decision.retry_after)
         return failed, decision
+
+    def _is_repeatable(self, request: PreparedRequest) -> bool:
+        """Whether the API is known to let this request be repeated, whatever its method is."""
+        choice, method = self.shared.choice, (request.method or "").upper()
+        return choice is not None and choice.lets_repeat(method, request.url or "", request.headers)
 
     def is_rewound(self, request: PreparedRequest) -> bool:
         """Whether the body can be sent again; it stands at its start then."""

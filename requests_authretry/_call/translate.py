@@ -7,6 +7,7 @@ from http.client import BadStatusLine, HTTPException
 from io import BytesIO
 from itertools import islice
 from math import inf
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -28,6 +29,8 @@ from .._core.server_clock import seconds_ahead
 from .connections import CUT, LEAST_SECONDS, Seconds, is_unsent
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from requests import PreparedRequest, Response
 
     from .._core.classify import Verdict
@@ -37,6 +40,8 @@ _CHAIN_LIMIT = 20
 _SILENCE = 120.0
 """Seconds without a byte that end an attempt where neither the caller nor the deadline ends it."""
 
+
+_NOT_RENAMED: Mapping[str, str | None] = MappingProxyType({})
 
 _BESIDE = frozenset({"age", "date"})
 """Read in any case: the times that other fields give are measured from them."""
@@ -55,7 +60,11 @@ _REFUSED_TUNNEL = re.compile(r"Tunnel connection failed: (429|5\d\d)\b")
 
 
 def outcome_of(
-    response: Response, now: float, names: frozenset[str], verdict: Verdict | None = None
+    response: Response,
+    now: float,
+    names: frozenset[str],
+    verdict: Verdict | None = None,
+    renamed: Mapping[str, str | None] = _NOT_RENAMED,
 ) -> Outcome:
     """Return what an answer says that has an error or a verdict: its time to wait and rate limits.
 
@@ -64,8 +73,12 @@ def outcome_of(
         now: POSIX time in seconds.
         names: Names of the header fields to read, in lower case.
         verdict: What the answer means where its status does not say it.
+        renamed: What fields with a misleading name are read as, by their own names; None: not read.
     """
-    fields, status = _fields(response, names), response.status_code
+    fields, status = _fields(response, names.union(renamed)), response.status_code
+    if renamed:
+        usual = {renamed.get(name, name): lines for name, lines in fields.items()}
+        fields = {name: lines for name, lines in usual.items() if name in names or name in _BESIDE}
     limits = read_limits(fields, now)
     if verdict is None:
         return read_outcome(status, fields, now, limits)

@@ -10,7 +10,7 @@ from .._log import VARIABLE as LOG
 from .._settings import Settings
 from .rate_tables import RATES, rates_of
 from .token_tables import STORE, TOKEN
-from .value_types import ADOPT, BY_ANNOTATION, Kind
+from .value_types import ADOPT, BY_ANNOTATION, DIALECTS, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -43,7 +43,10 @@ NOT_SETTABLE = {
 }
 """The fields that only code can give, or that have another name, and why."""
 
-_BY_NAME = {"token": TOKEN, "store": STORE, "adopt": ADOPT}
+_TOGETHER = {"token", "store", "adopt", "origins"}
+"""The fields of `Settings` about which other fields decide."""
+
+_BY_NAME = {"token": TOKEN, "store": STORE, "adopt": ADOPT, "dialects": DIALECTS}
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,8 @@ class Setting:
     def fault(self, value: Any) -> str | None:
         """Return why a value of the right kind cannot work whatever the others are, or None."""
         name = self.path[-1]
-        if self.owner is Settings and (name in _BY_NAME or name == "origins"):
-            return None  # other settings decide about these
+        if self.owner is Settings and name in _TOGETHER:
+            return None
         if self.path == RATES:
             _, faults = rates_of(value)
             return ", ".join(f"{key}{text}" for _, key, text in faults) or None

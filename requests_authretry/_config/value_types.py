@@ -154,6 +154,13 @@ ADOPT = Kind(
     read=_flag_or_words,
     in_text="true, false or words with commas between them",
 )
+DIALECTS = Kind(
+    '"auto", "none" or an array of names',
+    lambda value: value in ("auto", "none") or TEXTS.fits(value),
+    read=lambda text: text if text in {"auto", "none"} else _words(text),
+    made=lambda value: () if value == "none" else _without_lists(value),
+    in_text="auto, none or names with commas between them",
+)
 RATES = Kind(
     "an array of tables: [{limit = 10, per = 1.0}]",
     lambda value: _is_array(value, lambda each: isinstance(each, dict)),

@@ -207,6 +207,7 @@ class CallFacts:
         quota: What the call's retries may cost.
         has_key: Whether the call carries an Idempotency-Key.
         made_key: Whether the library made that key, for this call.
+        is_repeatable: Whether its API is known to let such a request be repeated.
     """
 
     method: str
@@ -215,6 +216,7 @@ class CallFacts:
     quota: RetryQuota
     has_key: bool = False
     made_key: bool = False
+    is_repeatable: bool = False
 
 
 def decide(  # noqa: C901, PLR0911 (one guard and one return a row of the rules)
@@ -246,7 +248,8 @@ def decide(  # noqa: C901, PLR0911 (one guard and one return a row of the rules)
     if progress.attempt >= policy.max_attempts:
         return Stop(Reason.ATTEMPTS_EXHAUSTED, retry_after)
     throttled = outcome.throttled
-    if not (_is_unprocessed(policy, outcome) or call.has_key or call.method in policy.methods):
+    may_repeat = call.has_key or call.is_repeatable or call.method in policy.methods
+    if not (may_repeat or _is_unprocessed(policy, outcome)):
         return Stop(Reason.NOT_IDEMPOTENT, retry_after)
     cost = call.quota.cost(throttled=throttled)
     if cost > progress.quota:

@@ -44,6 +44,7 @@ VALUES: list[Any] = [
         "none",
         "half",
         "authorization",
+        "auto",
         "env:X",
         "file:x",
         "keyring:a/b",

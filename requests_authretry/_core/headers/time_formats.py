@@ -153,6 +153,65 @@ def parse_reset(text: str, date: str, now: float, per_second: float = 1.0) -> fl
     return measure_until(_parse_moment(text, now), date, now)
 
 
+NUMBERS: Final = {"s": 1.0, "ms": 1000.0, "epoch": 1.0, "epoch_ms": 1000.0}
+"""The units of a time that is a number; with each, how many of them are a second."""
+
+UNITS: Final = (*NUMBERS, "iso", "date", "duration")
+"""The names of all units in which `read_time` reads."""
+
+
+def read_time(value: object, unit: str | None, date: str, now: float) -> float | None:
+    """Read a time whose unit is known, from a header field or from JSON.
+
+    Args:
+        value: A text, or a number of a JSON document.
+        unit: One of `UNITS`: seconds, milliseconds, POSIX seconds or milliseconds, ISO 8601,
+            HTTP-date, or a duration as Go writes it. None: a text as `parse_delay` reads it, a
+            number as seconds.
+        date: The `Date` header of the same answer, see `measure_until`.
+        now: The client's time, in POSIX seconds.
+
+    Returns:
+        Seconds from now, `LONGEST` at most; 0.0 for a moment that has passed. None for a value that
+        is malformed or negative, or no time in this unit.
+    """
+    number = _plain_number(value)
+    if number is None and isinstance(value, str):
+        return _read_time_in_words(value, unit, date, now)
+    if number is None or unit not in {None, *NUMBERS}:
+        return None
+    number /= NUMBERS[unit or "s"]
+    if unit in {"epoch", "epoch_ms"}:
+        number = max(number - _sent(date, now), 0.0)
+    return min(number, LONGEST)
+
+
+def _plain_number(value: object) -> float | None:
+    """Return a number, or what a text of digits stands for; None if it is negative or no number."""
+    if isinstance(value, str):
+        text = value.strip(OWS)
+        return float(text) if _NUMBER.fullmatch(text) else None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return inf
+
+
+def _read_time_in_words(text: str, unit: str | None, date: str, now: float) -> float | None:
+    if unit is None:
+        return parse_delay(text, date, now, 1.0)
+    if unit == "duration":
+        delay = parse_duration(text)
+    elif unit in {"iso", "date"}:
+        moment = parse_iso_date(text) if unit == "iso" else parse_http_date(text, now)
+        delay = None if moment is None else max(moment - _sent(date, now), 0.0)
+    else:
+        return None
+    return None if delay is None else min(delay, LONGEST)
+
+
 def measure_until(moment: float | None, date: str, now: float) -> float | None:
     """Return the seconds from the sending of an answer to a moment in POSIX seconds.
 

@@ -1,0 +1,1 @@
+"""Dialects of APIs: the format of their files, the choice, and the data."""
