@@ -7,13 +7,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, NamedTuple
 
-from ._core.arguments import checks_arguments
 from ._core.http import STATUS_CODES
 from ._core.validation import nearest, refuse
 from .dialects import Dialect, dialects_fault, named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from typing_extensions import Self
 
@@ -53,7 +52,6 @@ class Received(NamedTuple):
     body: bytes
 
 
-@checks_arguments()
 class DialectServer:
     """A server on loopback that answers as an API does, with the samples of its dialect.
 
@@ -111,7 +109,7 @@ class DialectServer:
         with self._lock:
             self._script += (each for each in replies if isinstance(each, Reply))
 
-    def answer(self, request: Received) -> Reply:
+    def _answer(self, request: Received) -> Reply:
         """Note a request, and return the next answer."""
         with self._lock:
             self.received.append(request)
@@ -135,7 +133,7 @@ class DialectServer:
 
     def __enter__(self) -> Self:
         """Start the server."""
-        self._server = _Server(("127.0.0.1", 0), _handler_for(self))
+        self._server = _Server(("127.0.0.1", 0), _handler_for(self._answer))
         Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
@@ -162,7 +160,7 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
 
 
-def _handler_for(server: DialectServer) -> type[BaseHTTPRequestHandler]:
+def _handler_for(answer: Callable[[Received], Reply]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -171,9 +169,7 @@ def _handler_for(server: DialectServer) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(length) if length.isdecimal() else 0)
             # A body without a length would be taken for the next request.
             self.close_connection = self.close_connection or "Transfer-Encoding" in self.headers
-            reply = server.answer(
-                Received(self.command, self.path, dict(self.headers.items()), body)
-            )
+            reply = answer(Received(self.command, self.path, dict(self.headers.items()), body))
             self.send_response_only(reply.status)
             for name, value in reply.headers.items():
                 self.send_header(name, value)

@@ -71,12 +71,16 @@ class When:
     body: tuple[tuple[Path, Condition], ...] = ()
     text: tuple[str, ...] = ()
 
+    def fits_path(self, path: str) -> bool:
+        """Whether a path fits one of the patterns, if there are any."""
+        return not self.path or any(fits_pattern(path, each) for each in self.path)
+
     def holds(self, seen: Seen) -> bool:
         """Whether an answer is like this. What costs least is asked first."""
         answer = seen.answer
         if answer.status not in self.status or (self.method and answer.method not in self.method):
             return False
-        if self.path and not any(fits_pattern(seen.path, each) for each in self.path):
+        if not self.fits_path(seen.path):
             return False
         if not all(condition.holds(seen.header(name)) for name, condition in self.header):
             return False

@@ -29,6 +29,13 @@ VERDICTS: dict[str, Meaning | None] = {
 }
 """The verdicts of rules, as files write them."""
 
+_GOES_WITH = {
+    "retry_after": (Meaning.THROTTLED, Meaning.PENDING, Meaning.TRANSIENT),
+    "scope": (Meaning.THROTTLED,),
+    "not_processed": (Meaning.TRANSIENT,),
+}
+"""The keys of a rule that mean something with some verdicts alone."""
+
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
 _DAY = re.compile(r"20[0-9]{2}-[01][0-9]-[0-3][0-9]")
 _LABELS = r"[a-z0-9-]+(?:\.[a-z0-9-]+)+"
@@ -413,11 +420,14 @@ class Reading:
         self.faults.append(f"{where} {text}" if where else text)
 
     def _each(
-        self, given: Mapping[str, Any], key: str, read: Callable[[Any, str], Any]
+        self,
+        given: Mapping[str, Any],
+        key: str,
+        read: Callable[[Any, str], Any],
+        where: str = "",
     ) -> tuple[Any, ...]:
-        return tuple(
-            read(value, f"{key}[{index}]") for index, value in enumerate(given.get(key, ()))
-        )
+        values = enumerate(given.get(key, ()))
+        return tuple(read(value, f"{_at(where, key)}[{index}]") for index, value in values)
 
     def _one(self, given: Mapping[str, Any], key: str, read: Callable[[Any, str], Any]) -> Any:
         return read(given[key], key) if key in given else None
@@ -441,18 +451,14 @@ class Reading:
     def _rule(self, value: Any, where: str) -> Rule:
         given = self.table(value, where, "rule")
         when = self._when(given.get("when", {"status": [200]}), _at(where, "when"))
-        times = self._each(given, "retry_after", self._time)
+        times = self._each(given, "retry_after", self._time, where)
         scope = given.get("scope")
         if isinstance(scope, dict):
             place = self.table(scope, _at(where, "scope"), "scope")
             scope = Place(header=_field(place.get("header", "")), body=_path(place.get("body", "")))
         meaning = VERDICTS[given.get("verdict", USUAL)]
-        if meaning not in {Meaning.THROTTLED, Meaning.PENDING, Meaning.TRANSIENT} and times:
-            self.say(_at(where, "retry_after"), "goes with throttled, pending or transient")
-        if meaning is not Meaning.THROTTLED and scope is not None:
-            self.say(_at(where, "scope"), "goes with throttled")
-        if meaning is not Meaning.TRANSIENT and "not_processed" in given:
-            self.say(_at(where, "not_processed"), "goes with transient")
+        if "verdict" in given:
+            self._check_what_goes_with(meaning, given, where)
         return Rule(
             when=when,
             meaning=meaning,
@@ -462,6 +468,15 @@ class Reading:
             what=given.get("what", ""),
             source=given.get("source", ""),
         )
+
+    def _check_what_goes_with(
+        self, meaning: Meaning | None, given: Mapping[str, Any], where: str
+    ) -> None:
+        """Note each key of a rule that means nothing with its verdict."""
+        for key, meanings in _GOES_WITH.items():
+            if key in given and meaning not in meanings:
+                names = " or ".join(each.name.lower() for each in meanings)
+                self.say(_at(where, key), f"goes with {names}")
 
     def _when(self, value: Any, where: str) -> When:
         given = self.table(value, where, "when")

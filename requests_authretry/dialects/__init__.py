@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from .._core.dialect import fits_pattern, judge, path_of
+from .._core.dialect import judge
 from .._core.validation import ConfigurationError, nearest, refuse
 from ._index import EXACT, SUFFIXES
 
@@ -34,7 +34,6 @@ AUTO: Final = "auto"
 """In the place of names: the dialects of the origin of each request."""
 
 _HTTPS = "https://"
-_BELOW = "*."
 _LONGEST_ORIGIN = len(_HTTPS) + 253
 """Characters of an origin: a host's name has 253 at most (RFC 1035, 3.1, as text)."""
 
@@ -120,18 +119,6 @@ class Dialect:
             *(f"rule {what!r} decides about no sample" for what in without),
         )
 
-    def is_of_origin(self, origin: str) -> bool:
-        """Whether an origin is one of the API's own."""
-        if origin in self.origins:
-            return True
-        above = (own.partition(_BELOW)[2] for own in self.origins if _BELOW in own)
-        return origin.startswith(_HTTPS) and any(origin.endswith(f".{name}") for name in above)
-
-    def is_of_path(self, url: str) -> bool:
-        """Whether the API is at the path of a URL, if its host is the right one."""
-        path = path_of(url)
-        return not self.paths or any(fits_pattern(path, each) for each in self.paths)
-
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
 
@@ -182,8 +169,9 @@ def _member_fault(given: object) -> str | None:
     if isinstance(given, Dialect):
         return None
     if not isinstance(given, str):
-        kind = given.__name__ if isinstance(given, type) else type(given).__name__
-        return f"dialects takes names and objects of Dialect, not {kind}"
+        kind = f"the class {given.__name__}" if isinstance(given, type) else type(given).__name__
+        way = "write 'github' or Dialect.from_file('my-api.json')"
+        return f"dialects takes names and objects of Dialect, not {kind}: {way}"
     fault = _name_fault(given)
     return fault and f"dialects has {fault}"
 

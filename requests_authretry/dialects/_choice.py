@@ -6,7 +6,7 @@ import re
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from .._core.dialect import path_of
+from .._core.dialect import fits_pattern, path_of
 from .._core.target import origin_name
 from .._judge import Asked
 from . import Dialect, named, of_origin
@@ -89,12 +89,20 @@ class Choice:
         if isinstance(self._given, str):
             return tuple(_Candidate(each, self._clock) for each in of_origin(origin))
         mine = [named(each) if isinstance(each, str) else each for each in self._given]
-        own = [each for each in mine if each.is_of_origin(origin)]
+        own = [each for each in mine if is_own(each, origin)]
         if own:
             return tuple(_Candidate(each, self._clock) for each in own)
         if self._origins and origin not in self._origins:
             return ()
         return tuple(_Candidate(each, self._clock, is_private=True) for each in mine)
+
+
+def is_own(dialect: Dialect, origin: str) -> bool:
+    """Whether an origin is one of an API's own."""
+    if origin in dialect.origins:
+        return True
+    above = (each.partition("*")[2] for each in dialect.origins if "*" in each)
+    return origin.startswith("https://") and any(map(origin.endswith, above))
 
 
 class _Candidate:
@@ -111,12 +119,17 @@ class _Candidate:
         self.asked = Asked(f"dialect {dialect.name}", self._classify)
 
     def may_judge(self, url: str, status: int) -> bool:
-        """Whether a rule may hold for an answer of this status."""
-        return status in self.dialect.statuses and self.is_there(url)
+        """Whether a rule may hold for an answer of this status, so that its body is looked at."""
+        if status not in self.dialect.statuses or not self.is_there(url):
+            return False
+        path = path_of(url)
+        whens = (rule.when for rule in self.dialect.rules)
+        return any(status in when.status and when.fits_path(path) for when in whens)
 
     def is_there(self, url: str) -> bool:
         """Whether the API is at the path of a URL."""
-        return self._is_private or self.dialect.is_of_path(url)
+        paths = () if self._is_private else self.dialect.paths
+        return not paths or any(fits_pattern(path_of(url), each) for each in paths)
 
     def _classify(self, answer: Answer) -> Verdict | None:
         return self.dialect.judge(answer, self._clock.time())

@@ -211,7 +211,14 @@ def test_points_come_back_at_their_rate(body: object, seconds: float | None) -> 
 )
 def test_a_scope_is_a_name(scope: str | Place | None, name: str | None) -> None:
     """It stands in the rule, in a header field or in the body; a name is cut at 100 characters."""
-    body = {"limit": "search", "number": 7, "flag": True, "list": [], "empty": "", "long": "x" * 999}
+    body = {
+        "limit": "search",
+        "number": 7,
+        "flag": True,
+        "list": [],
+        "empty": "",
+        "long": "x" * 999,
+    }
     rule = Rule(When(ALL), Meaning.THROTTLED, scope=scope)
     seen = answer(body, headers={"x-bucket": "abc"})
     assert judge([rule], seen, NOW) == Verdict.throttled(scope=name)

@@ -30,6 +30,7 @@ from requests_authretry import (
     ConfigurationError,
     Cookie,
     CoolingDown,
+    Dialect,
     Event,
     Explanation,
     FetchContext,
@@ -87,6 +88,7 @@ from requests_authretry.progress import Progress
 from requests_authretry.redis import RedisStore
 from requests_authretry.sources import Command, Prompt, from_credentials
 from requests_authretry.testing import (
+    DialectServer,
     FakeClock,
     ScriptedAdapter,
     SystemClock,
@@ -211,6 +213,7 @@ def make_settings() -> Settings:
         max_idle=2.5,
         listeners=[listener, print, Progress()],
         classify=classify,
+        dialects="auto",
         allow_http=False,
         adopt=["retries"],
         sites=[one],
@@ -303,7 +306,7 @@ def change_some_calls(session: requests.Session) -> None:
         session.get("https://api.example.com/health")
     with override(limits=RateLimits(), quota=RetryQuota(), auth=None, allow_http=True):
         session.get("https://api.example.com/health")
-    with override(classify=None):
+    with override(classify=None, dialects=["github"]):
         session.get("https://api.example.com/health")
     with override(adopt=False, clock=SystemClock(), observe=False, challenge="any"), deadline(30):
         session.get("https://api.example.com/health")
@@ -396,3 +399,16 @@ def write_tests() -> None:
     clock.advance(1.0)
     forget_tokens()
     print(sum(waits), clock.sleeps, [request.url for request in script.sent], script.closed)
+
+
+def test_an_api(path: str) -> None:
+    """Test a client against a dialect, and read one from a file."""
+    dialect: Dialect = Dialect.from_file(path)
+    faults: tuple[str, ...] = dialect.check_samples()
+    session = requests.Session()
+    mount(session, Settings(dialects=[dialect, "github"]))
+    with DialectServer("github", "throttled", 200) as server:
+        server.play(*[sample.what for sample in server.dialect.samples])
+        session.get(f"{server.url}/user")
+    print(faults, dialect.name, dialect.title, dialect.checked, dialect.sources, dialect.origins)
+    print([(request.method, request.path, request.body) for request in server.received])

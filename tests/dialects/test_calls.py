@@ -1,0 +1,206 @@
+"""Calls to APIs with a dialect, end to end on loopback."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from requests_authretry import Dialect, Settings, attempts, explain, mount
+from requests_authretry.dialects import NAMES, named
+from requests_authretry.testing import DialectServer, FakeClock, ScriptedAdapter
+from tests.dialects.test_format import WHOLE, changed, read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def session() -> Iterator[requests.Session]:
+    """A session that asks no proxy."""
+    with requests.Session() as made:
+        made.trust_env = False
+        yield made
+
+
+def verdicts_of(name: str) -> set[str]:
+    """The verdicts that the samples of a dialect expect."""
+    samples = (each.expected for each in named(name).samples)
+    return {each.meaning.name.lower() for each in samples if each is not None}
+
+
+@pytest.mark.parametrize("name", [each for each in NAMES if "throttled" in verdicts_of(each)])
+def test_a_refusal_is_waited_for(name: str, session: requests.Session) -> None:
+    """Throttled by its own means: the call waits as long as the sample says, a POST too."""
+    sample = next(
+        each
+        for each in named(name).samples
+        if each.expected is not None and each.expected.meaning.name == "THROTTLED"
+    )
+    clock = FakeClock(random=lambda: 0.5)
+    mount(session, Settings(dialects=[name], clock=clock))
+    with DialectServer(name, sample.what) as server:
+        response = session.request(sample.method, f"{server.url}{sample.path}", data=b"a")
+    assert response.status_code == 200
+    assert [each.method for each in server.received] == [sample.method] * 2
+    assert sample.expected is not None
+    if sample.expected.retry_after:
+        assert clock.sleeps == [max(sample.expected.retry_after, 1.0)]
+    assert f"dialect {name}" in str(explain(response))
+
+
+@pytest.mark.parametrize("name", [each for each in NAMES if "token_expired" in verdicts_of(each)])
+def test_an_expired_token_is_renewed(name: str, session: requests.Session) -> None:
+    """Expired by its own means: the token is renewed once, and the request replayed."""
+    tokens = (f"token-{number}" for number in count(1))
+    with DialectServer(name, "token_expired") as server:
+        settings = Settings(
+            dialects=[name], token=tokens.__next__, origins=[server.url], clock=FakeClock()
+        )
+        mount(session, settings)
+        path = next(
+            each.path
+            for each in named(name).samples
+            if each.expected is not None and each.expected.meaning.name == "TOKEN_EXPIRED"
+        )
+        response = session.get(f"{server.url}{path}")
+    assert response.json() == {}
+    sent = [each.headers["Authorization"] for each in server.received]
+    assert sent == ["Bearer token-1", "Bearer token-2"]
+
+
+@pytest.mark.parametrize("name", [each for each in NAMES if "final" in verdicts_of(each)])
+def test_a_final_answer_is_handed_out_at_once(name: str, session: requests.Session) -> None:
+    """Final by its own means: one request, no wait, whatever the status is."""
+    clock = FakeClock()
+    mount(session, Settings(dialects=[name], clock=clock))
+    samples = (each for each in named(name).samples if each.expected is not None)
+    sample = next(each for each in samples if each.expected.meaning.name == "FINAL")  # type: ignore[union-attr]
+    with DialectServer(name, sample.what) as server:
+        response = session.get(f"{server.url}{sample.path}")
+    assert response.content == sample.body
+    assert clock.sleeps == []
+    assert len(server.received) == 1
+
+
+def test_auto_knows_the_api_by_its_origin(session: requests.Session) -> None:
+    """GitHub's 403 is a refusal at api.github.com, and a plain 403 elsewhere."""
+    body = b'{"message": "You have exceeded a secondary rate limit."}'
+    for url, waits in (
+        ("https://api.github.com/user", [60.0]),
+        ("https://git.example.com/user", []),
+    ):
+        clock = FakeClock()
+        session.mount("https://", ScriptedAdapter((403, {}, body), 200))
+        with mount(session, Settings(clock=clock)):
+            session.get(url)
+        assert clock.sleeps == waits
+
+
+@pytest.mark.parametrize("off", [None, []])
+def test_dialects_can_be_turned_off(off: Any, session: requests.Session) -> None:
+    """With None the 403 is one."""
+    body = b'{"message": "You have exceeded a secondary rate limit."}'
+    session.mount("https://", ScriptedAdapter((403, {}, body)))
+    mount(session, Settings(dialects=off))
+    assert session.get("https://api.github.com/user").status_code == 403
+
+
+def test_your_classifier_comes_first(session: requests.Session) -> None:
+    """What it says of an answer counts, and the dialect is asked about the others."""
+    from requests_authretry import Verdict
+
+    clock = FakeClock()
+    body = b'{"message": "You have exceeded a secondary rate limit."}'
+    session.mount("https://", ScriptedAdapter((403, {"X": "1"}, body), (403, {}, body), 200))
+    mount(
+        session,
+        Settings(
+            clock=clock,
+            classify=lambda it: Verdict.throttled(5) if "X" in it.headers else None,
+        ),
+    )
+    assert session.get("https://api.github.com/user").status_code == 200
+    assert clock.sleeps == [5.0, 60.0]
+
+
+def test_a_healthy_answer_without_a_rule_is_not_looked_at(
+    session: requests.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GitHub's dialect has rules for a 200 to ``/graphql``, and none for one to ``/user``."""
+    looked: list[str] = []
+    monkeypatch.setattr(Dialect, "judge", lambda _, answer, __: looked.append(answer.url))
+    session.mount("https://", ScriptedAdapter(200, 404, 204, 200))
+    mount(session)
+    for path in ("user", "user", "graphql", "graphql"):
+        session.get(f"https://api.github.com/{path}")
+    assert looked == ["https://api.github.com/graphql"]
+
+
+def test_a_stream_is_left_to_the_caller(session: requests.Session) -> None:
+    """A body that the caller reads is not looked at; headers and status are."""
+    with DialectServer("slack", "token_expired") as server:
+        mount(session, Settings(dialects=["slack"], clock=FakeClock()))
+        response = session.get(f"{server.url}/api/auth.test", stream=True)
+        assert response.json() == {"ok": False, "error": "token_expired"}
+    assert len(attempts(response)) == 1
+
+
+def weather(folder: Path) -> Dialect:
+    """A dialect with everything in it, whose samples are not right."""
+    return read(changed("paths", ...), folder)
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "sent"),
+    [
+        ("/v1/search", {}, 2),
+        ("/v1/other", {}, 1),
+        ("/v1/other", {"X-Once": "a"}, 2),
+        ("/v1/other", {"X-Once": ""}, 1),
+    ],
+)
+def test_requests_that_an_api_lets_repeat_are_sent_again(
+    path: str, headers: dict[str, str], sent: int, session: requests.Session, tmp_path: Path
+) -> None:
+    """A POST that only searches, or has the API's key, is sent again after a 503."""
+    adapter = ScriptedAdapter(503, 200)
+    session.mount("https://", adapter)
+    mount(session, Settings(dialects=[weather(tmp_path)], clock=FakeClock()))
+    session.post(f"https://api.weather.example.com{path}", data=b"a", headers=headers)
+    assert len(adapter.sent) == sent
+
+
+def test_a_misleading_header_is_read_as_the_usual_one(
+    session: requests.Session, tmp_path: Path
+) -> None:
+    """``X-Weather-Wait`` is read as ``Retry-After`` at this API, and nowhere else."""
+    for url, waits in (
+        ("https://api.weather.example.com/v1/x", [30.0]),
+        ("https://other.example.com/v1/x", [0.5]),
+    ):
+        clock = FakeClock(random=lambda: 0.5)
+        session.mount("https://", ScriptedAdapter((429, {"X-Weather-Wait": "30"}), 200))
+        origins = ["https://api.weather.example.com"]
+        with mount(session, Settings(dialects=[weather(tmp_path)], origins=origins, clock=clock)):
+            session.get(url)
+        assert clock.sleeps == waits
+
+
+def test_a_header_that_misleads_is_not_read(session: requests.Session, tmp_path: Path) -> None:
+    """With ``"as": null`` a ``Retry-After`` counts as absent."""
+    content = changed("paths", ...)
+    content["headers"] = [{"name": "Retry-After", "as": None, "source": "docs"}]
+    clock = FakeClock(random=lambda: 0.5)
+    session.mount("https://", ScriptedAdapter((429, {"Retry-After": "30"}), 200))
+    mount(session, Settings(dialects=[read(content, tmp_path)], clock=clock))
+    session.get("https://api.weather.example.com/v1/x")
+    assert clock.sleeps == [0.5]
+
+
+def test_the_example_is_whole() -> None:
+    """The tests above use every key that a file can have."""
+    assert {"headers", "repeat", "rules", "samples"} <= WHOLE.keys()
