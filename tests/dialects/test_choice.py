@@ -11,7 +11,7 @@ import pytest
 
 from requests_authretry import ConfigurationError, Dialect, Settings
 from requests_authretry._clock import SystemClock
-from requests_authretry.dialects import NAMES, _index, named, of_origin
+from requests_authretry.dialects import NAMES, _choice, _index, named, of_origin
 from requests_authretry.dialects._choice import Choice, choice_of
 
 
@@ -60,6 +60,18 @@ def test_auto_chooses_by_the_origin(url: str, status: int, by: list[str]) -> Non
     assert asked(chosen, url, status) == by  # also from memory
 
 
+def test_a_host_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second request to a host, known or not, costs one look into a table."""
+    looked_up: list[str] = []
+    monkeypatch.setattr(_choice, "origin_name", lambda url: looked_up.append(url) or "")
+    chosen = choice()
+    for url in ("https://example.com/a", "http://127.0.0.1:8000/", "https://[::1]:8443/a?b=c"):
+        for _ in range(3):
+            assert asked(chosen, url) == []
+        assert looked_up == [url]
+        looked_up.clear()
+
+
 def test_other_urls_do_not_change_what_is_remembered() -> None:
     """Looks alike in any order give what each of them gives alone."""
     chosen = choice()
@@ -88,6 +100,7 @@ def test_a_star_stands_for_labels(
     monkeypatch.setattr(dialects, "named", lambda name: name)
     found: tuple[object, ...] = of_origin(f"https://{host}")
     assert found == names
+    assert of_origin(f"http://{host}") == ()
 
 
 URL = "https://git.example.com/api/v3/user"
