@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from requests_authretry import Dialect, Settings, attempts, explain, mount
+from requests_authretry import (
+    ConfigurationError,
+    Dialect,
+    Settings,
+    attempts,
+    explain,
+    mount,
+    override,
+)
 from requests_authretry.dialects import NAMES, named
 from requests_authretry.testing import DialectServer, FakeClock, ScriptedAdapter
 from tests.dialects.test_format import WHOLE, changed, read
@@ -204,3 +212,39 @@ def test_a_header_that_misleads_is_not_read(session: requests.Session, tmp_path:
 def test_the_example_is_whole() -> None:
     """The tests above use every key that a file can have."""
     assert {"headers", "repeat", "rules", "samples"} <= WHOLE.keys()
+
+
+def test_an_override_names_dialects_for_some_calls(session: requests.Session) -> None:
+    """Inside the block the private host speaks as GitHub does; outside it is a plain server."""
+    body = b'{"message": "You have exceeded a secondary rate limit."}'
+    adapter = ScriptedAdapter((403, {}, body), (403, {}, body), 200, (403, {}, body))
+    session.mount("https://", adapter)
+    clock = FakeClock()
+    mount(session, Settings(clock=clock))
+    url = "https://git.example.com/api/v3/user"
+    assert session.get(url).status_code == 403
+    with override(dialects=["github"]):
+        assert session.get(url).status_code == 200
+    assert session.get(url).status_code == 403
+    assert clock.sleeps == [60.0]
+
+
+def test_a_settings_file_names_dialects(tmp_path: Path) -> None:
+    """``"auto"``, a list of names, and ``"none"``; a site has dialects of its own."""
+    path = tmp_path / "settings.toml"
+    text = 'dialects = "none"\n[[site]]\norigins = ["https://git.example.com"]\n'
+    path.write_text(f'{text}dialects = ["github"]\n[[site]]\norigins = ["https://b.example.com"]\n')
+    settings = Settings.from_file(path)
+    assert settings.dialects == ()
+    assert [site.dialects for site in settings.sites] == [("github",), ()]
+    path.write_text('dialects = ["githb"]\n')
+    with pytest.raises(ConfigurationError, match=r"settings\.toml:1: dialects has 'githb', which"):
+        Settings.from_file(path)
+    env = {"REQUESTS_AUTHRETRY_DIALECTS": "github, slack"}
+    assert Settings.from_env(env).dialects == ("github", "slack")
+    assert Settings.from_env({"REQUESTS_AUTHRETRY_DIALECTS": "none"}).dialects == ()
+    assert Settings.from_env({"REQUESTS_AUTHRETRY_DIALECTS": "auto"}).dialects == "auto"
+    with pytest.raises(
+        ConfigurationError, match="REQUESTS_AUTHRETRY_DIALECTS: dialects has 'gitub'"
+    ):
+        Settings.from_env({"REQUESTS_AUTHRETRY_DIALECTS": "gitub"})
