@@ -63,7 +63,12 @@ def test_auto_chooses_by_the_origin(url: str, status: int, by: list[str]) -> Non
 def test_a_host_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The second request to a host, known or not, costs one look into a table."""
     looked_up: list[str] = []
-    monkeypatch.setattr(_choice, "origin_name", lambda url: looked_up.append(url) or "")
+
+    def look_up(url: str) -> str:
+        looked_up.append(url)
+        return ""
+
+    monkeypatch.setattr(_choice, "origin_name", look_up)
     chosen = choice()
     for url in ("https://example.com/a", "http://127.0.0.1:8000/", "https://[::1]:8443/a?b=c"):
         for _ in range(3):

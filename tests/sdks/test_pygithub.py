@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from requests_authretry.cli.demo_server import DemoServer
+from requests_authretry.dialects import named
 from tests.sdks.support import fake, statuses, weather
 
 if TYPE_CHECKING:
@@ -58,6 +59,31 @@ def test_the_secondary_limit_is_heard(
     assert client.get_user("ada").name == "Ada"
     assert statuses(demo_server) == [403, 200]
     assert clock.sleeps[0] == pytest.approx(60)
+
+
+def test_the_secondary_limit_without_a_time_is_heard(
+    make: Callable[..., Any], demo_server: DemoServer, clock: FakeClock
+) -> None:
+    """The dialect alone tells this 403 from a missing permission: it is waited for a minute."""
+    client = make(setup={"dialects": ["github"]})
+    sample = named("github").samples[0]
+    demo_server.answer(sample.status, sample.headers.items(), body=sample.body)
+    assert client.get_user("ada").name == "Ada"
+    assert statuses(demo_server) == [403, 200]
+    assert clock.sleeps[0] == pytest.approx(60)
+
+
+def test_a_missing_permission_stays_one(
+    make: Callable[..., Any], demo_server: DemoServer, clock: FakeClock
+) -> None:
+    """A 403 for another reason ends the call, as PyGithub's own exception."""
+    client = make(setup={"dialects": ["github"]})
+    json = [("Content-Type", "application/json")]
+    demo_server.answer(403, json, body=b'{"message": "Must have admin rights to Repository."}')
+    with pytest.raises(Exception, match="Must have admin rights"):
+        client.get_user("ada")
+    assert statuses(demo_server) == [403]
+    assert clock.sleeps == []
 
 
 def test_a_refused_token_is_renewed(
