@@ -157,7 +157,7 @@ ADOPT = Kind(
 DIALECTS = Kind(
     '"auto", "none" or an array of names',
     lambda value: value in ("auto", "none") or TEXTS.fits(value),
-    read=lambda text: text if text in {"auto", "none"} else _words(text),
+    read=lambda text: text.strip() if text.strip() in {"auto", "none"} else _words(text),
     made=lambda value: () if value == "none" else _without_lists(value),
     in_text="auto, none or names with commas between them",
 )

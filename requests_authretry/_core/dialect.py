@@ -197,8 +197,8 @@ class Seen:
 
     def header(self, name: str) -> list[str]:
         """Return the value of a header field in a list, an empty one if it is absent or long."""
-        value = self.answer.headers.get(name)
-        return [] if value is None or len(value) > FIELD else [value]
+        value: object = self.answer.headers.get(name)  # an inner adapter may give anything
+        return [value] if isinstance(value, str) and len(value) <= FIELD else []
 
     def number(self, path: Path) -> float | None:
         """Return the first number that a path leads to; None without one."""

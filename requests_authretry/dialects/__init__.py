@@ -172,6 +172,8 @@ def _member_fault(given: object) -> str | None:
         kind = f"the class {given.__name__}" if isinstance(given, type) else type(given).__name__
         way = "write 'github' or Dialect.from_file('my-api.json')"
         return f"dialects takes names and objects of Dialect, not {kind}: {way}"
+    if given == AUTO:
+        return "dialects has 'auto' in a list: write dialects='auto' alone, or names alone"
     fault = _name_fault(given)
     return fault and f"dialects has {fault}"
 

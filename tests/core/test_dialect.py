@@ -131,6 +131,17 @@ def test_without_json_nothing_counts_as_missing_in_it(body: bytes | None) -> Non
     assert holds(when, answer({"other": 1}))
 
 
+@pytest.mark.parametrize("value", [b"0", 0, None, ["0"], "0" * 5000])
+def test_a_header_that_is_no_text_counts_as_absent(value: object) -> None:
+    """An inner adapter may put anything into the headers; a long field counts as absent."""
+    rule = Rule(
+        When(ALL, header=(("x-left", Condition(exists=True)),)),
+        Meaning.THROTTLED,
+        (Place(header="x-left", unit="epoch"),),
+    )
+    assert judge([rule], answer(headers={"x-left": value, "date": value}), NOW) is None
+
+
 def test_the_first_rule_that_holds_counts() -> None:
     """A rule that leaves an answer to its status ends the search, too."""
     exact = When(ALL, body=((to("code"), Condition(values=(5,))),))

@@ -243,7 +243,7 @@ def test_a_settings_file_names_dialects(tmp_path: Path) -> None:
     env = {"REQUESTS_AUTHRETRY_DIALECTS": "github, slack"}
     assert Settings.from_env(env).dialects == ("github", "slack")
     assert Settings.from_env({"REQUESTS_AUTHRETRY_DIALECTS": "none"}).dialects == ()
-    assert Settings.from_env({"REQUESTS_AUTHRETRY_DIALECTS": "auto"}).dialects == "auto"
+    assert Settings.from_env({"REQUESTS_AUTHRETRY_DIALECTS": " auto "}).dialects == "auto"
     with pytest.raises(
         ConfigurationError, match="REQUESTS_AUTHRETRY_DIALECTS: dialects has 'gitub'"
     ):
