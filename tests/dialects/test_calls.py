@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from requests_authretry import (
+    AuthRetryError,
     ConfigurationError,
     Dialect,
     Settings,
@@ -248,3 +249,22 @@ def test_a_settings_file_names_dialects(tmp_path: Path) -> None:
         ConfigurationError, match="REQUESTS_AUTHRETRY_DIALECTS: dialects has 'gitub'"
     ):
         Settings.from_env({"REQUESTS_AUTHRETRY_DIALECTS": "gitub"})
+
+
+def test_points_of_graphql_hold_back_no_other_resource(session: requests.Session) -> None:
+    """GitHub names the resource: a query waits for ``graphql``, and ``core`` goes on."""
+    spent = named("github").samples[4]
+    assert spent.what == "GraphQL, no points left"
+    core = {"X-RateLimit-Resource": "core", "X-RateLimit-Remaining": "9", "X-RateLimit-Reset": "9"}
+    lines = [(200, core, b"{}"), (200, dict(spent.headers), spent.body), (200, core, b"{}")]
+    adapter = ScriptedAdapter(*lines)
+    session.mount("https://", adapter)
+    clock = FakeClock()
+    mount(session, Settings(clock=clock))
+    session.get("https://api.github.com/user")
+    stopped = session.post("https://api.github.com/graphql", json={})
+    assert attempts(stopped)[-1].reason.name == "WAIT_TOO_LONG"  # 300 s are more than its deadline
+    assert session.get("https://api.github.com/user").status_code == 200
+    with pytest.raises(AuthRetryError, match="'graphql' of https://api.github.com is closed"):
+        session.post("https://api.github.com/graphql", json={})
+    assert len(adapter.sent) == 3
