@@ -265,6 +265,6 @@ def test_points_of_graphql_hold_back_no_other_resource(session: requests.Session
     stopped = session.post("https://api.github.com/graphql", json={})
     assert attempts(stopped)[-1].reason.name == "WAIT_TOO_LONG"  # 300 s are more than its deadline
     assert session.get("https://api.github.com/user").status_code == 200
-    with pytest.raises(AuthRetryError, match="'graphql' of https://api.github.com is closed"):
+    with pytest.raises(AuthRetryError, match="limit 'graphql'"):
         session.post("https://api.github.com/graphql", json={})
     assert len(adapter.sent) == 3
