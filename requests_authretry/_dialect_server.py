@@ -80,7 +80,7 @@ class DialectServer:
     def __init__(self, dialect: str | Dialect, *script: Item) -> None:
         given: object = dialect  # as yet whatever the caller wrote
         refuse("DialectServer", [dialects_fault((given,))])
-        self.dialect = named(dialect) if isinstance(dialect, str) else dialect
+        self.dialect: Dialect = named(dialect) if isinstance(dialect, str) else dialect
         self.received: list[Received] = []
         self._script: deque[Reply] = deque()
         self._lock = Lock()
