@@ -8,10 +8,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 EXACT: Final[Mapping[str, tuple[str, ...]]] = {
+    "api.anthropic.com": ("anthropic",),
     "api.github.com": ("github",),
+    "api.openai.com": ("openai",),
+    "dod-graph.microsoft.us": ("microsoft-graph",),
+    "graph.microsoft.com": ("microsoft-graph",),
+    "graph.microsoft.us": ("microsoft-graph",),
+    "microsoftgraph.chinacloudapi.cn": ("microsoft-graph",),
     "slack.com": ("slack",),
 }
 """The names of dialects, by the hosts of their origins."""
 
-SUFFIXES: Final[Mapping[str, tuple[str, ...]]] = {}
+SUFFIXES: Final[Mapping[str, tuple[str, ...]]] = {
+    "googleapis.com": ("google",),
+    "my.salesforce.com": ("salesforce",),
+    "myshopify.com": ("shopify",),
+}
 """The names of dialects, by the names below which their hosts are."""
