@@ -104,7 +104,8 @@ def parse_origin(text: object, *, allow_http: bool) -> Origin | str:
 def redacted(url: str | None) -> str:
     """Return a URL for logs and events, without user, query and fragment, which may hold secrets.
 
-    A part of the path that is known as a token is shown as ``...``. The text is cut at `WORDS` characters, because a redirect may name a long URL.
+    A part of the path that is known as a token is shown as ``...``. The text is cut at `WORDS`
+    characters, because a redirect may name a long URL.
     """
     scheme, host, path = _shown_parts(url or "")
     return f"{scheme}://{host}{path}"[:WORDS] if host else _UNREADABLE

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from requests_authretry import Header, Settings, attempts, explain, mount
+from requests_authretry import Header, RetryPolicy, Settings, attempts, explain, mount
 from requests_authretry.testing import DialectServer, FakeClock
 
 if TYPE_CHECKING:
@@ -94,6 +94,16 @@ def test_the_points_of_jira_hold_back_every_request() -> None:
             session.get(f"{server.url}/rest/api/3/field")
     assert refused.status_code == requests.codes.too_many
     assert len(server.received) == 1
+
+
+def test_the_global_limit_of_discord_holds_back_every_request() -> None:
+    """After a refusal with ``global``, a request to another endpoint waits for the 0.35 s too."""
+    once = RetryPolicy(max_attempts=1)
+    with talking("discord", "the global limit", retry=once) as (server, session, clock):
+        session.get(f"{server.url}/api/v10/guilds/1")
+        assert clock.sleeps == []
+        assert session.get(f"{server.url}/api/v10/channels/2").ok
+    assert sum(clock.sleeps) == pytest.approx(0.35)
 
 
 @pytest.mark.parametrize(
