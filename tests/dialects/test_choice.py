@@ -175,7 +175,7 @@ def test_an_unknown_name_is_named_with_the_nearest() -> None:
         ConfigurationError, match="'githb', which is unknown; did you mean 'github'"
     ):
         Settings(dialects=["githb"])
-    with pytest.raises(ConfigurationError, match="'xyzzy', which is unknown; known are github, "):
+    with pytest.raises(ConfigurationError, match="'xyzzy', which is unknown; known are "):
         Settings(dialects=["xyzzy"])
     with pytest.raises(ConfigurationError, match="'githb'"):
         named("githb")

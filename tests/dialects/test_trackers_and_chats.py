@@ -39,7 +39,6 @@ def statuses(response: requests.Response) -> list[int | None]:
 @pytest.mark.parametrize(
     ("api", "sample", "path", "wait"),
     [
-        ("gitlab", "the limit of all requests, as plain text", "/api/v4/projects/1", 30.0),
         (
             "gitlab",
             "the limit of an endpoint, without a time and with the fields of another limit",
@@ -52,14 +51,12 @@ def statuses(response: requests.Response) -> list[int | None]:
             "/rest/api/3/issue/ONE-1",
             20.0,
         ),
-        ("discord", "the limit of a route", "/api/v10/channels/1/messages", 64.57),
-        ("telegram", "too many messages", "/botTOKEN/sendMessage", 8.0),
     ],
 )
 def test_a_refused_post_goes_after_the_time_of_the_api(
     api: str, sample: str, path: str, wait: float
 ) -> None:
-    """Discord's body asks for 64.57 s, its `Retry-After` for 65 s: the call goes after 64.57 s."""
+    """GitLab names no time, and says what is left of another limit: the call waits a minute."""
     with talking(api, sample) as (server, session, clock):
         response = session.post(f"{server.url}{path}", json={})
     assert statuses(response) == [429, 200]
