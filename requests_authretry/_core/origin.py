@@ -17,6 +17,11 @@ _HOST_AND_PORT = re.compile(
     r"([a-z0-9]([a-z0-9._-]*[a-z0-9])?\.?|\[[0-9a-f:.]*:[0-9a-f:.]*\])(:[0-9]*)?", re.IGNORECASE
 )
 
+# Some APIs have the token in the path: bots of Telegram; webhooks of Discord and of Slack.
+_SECRET_IN_PATH = re.compile(
+    r"(/bot[0-9]+(?::|%3[Aa])|/webhooks/[0-9]+/|/services/T[A-Z0-9]+/B[A-Z0-9]+/)[^/]+"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -99,7 +104,8 @@ def parse_origin(text: object, *, allow_http: bool) -> Origin | str:
 def redacted(url: str | None) -> str:
     """Return a URL for logs and events, without user, query and fragment, which may hold secrets.
 
-    The text is cut at `WORDS` characters, because a redirect may name a long URL.
+    A part of the path that is known as a token is shown as ``...``. The text is cut at `WORDS`
+    characters, because a redirect may name a long URL.
     """
     scheme, host, path = _shown_parts(url or "")
     return f"{scheme}://{host}{path}"[:WORDS] if host else _UNREADABLE
@@ -117,4 +123,7 @@ def _shown_parts(url: str) -> tuple[str, str, str]:
         parts = urlsplit(url)
     except ValueError:
         return "", "", _UNREADABLE
-    return parts.scheme, parts.netloc.rpartition("@")[2], parts.path
+    path = parts.path
+    if _SECRET_IN_PATH.search(path):  # by itself, as it costs a tenth of the other
+        path = _SECRET_IN_PATH.sub(r"\1...", path)
+    return parts.scheme, parts.netloc.rpartition("@")[2], path

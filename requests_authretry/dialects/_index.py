@@ -9,9 +9,13 @@ if TYPE_CHECKING:
 
 EXACT: Final[Mapping[str, tuple[str, ...]]] = {
     "api.anthropic.com": ("anthropic",),
+    "api.atlassian.com": ("jira",),
     "api.github.com": ("github",),
     "api.openai.com": ("openai",),
+    "api.telegram.org": ("telegram",),
+    "discord.com": ("discord",),
     "dod-graph.microsoft.us": ("microsoft-graph",),
+    "gitlab.com": ("gitlab",),
     "graph.microsoft.com": ("microsoft-graph",),
     "graph.microsoft.us": ("microsoft-graph",),
     "microsoftgraph.chinacloudapi.cn": ("microsoft-graph",),
@@ -20,6 +24,7 @@ EXACT: Final[Mapping[str, tuple[str, ...]]] = {
 """The names of dialects, by the hosts of their origins."""
 
 SUFFIXES: Final[Mapping[str, tuple[str, ...]]] = {
+    "atlassian.net": ("jira",),
     "googleapis.com": ("google",),
     "my.salesforce.com": ("salesforce",),
     "myshopify.com": ("shopify",),

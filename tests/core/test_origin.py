@@ -379,6 +379,20 @@ def test_parse_origin_never_raises(text: str, *, allow_http: bool) -> None:
         ("https://api.example.com/v1?key=s3cret", "https://api.example.com/v1"),
         ("https://api.example.com?key=s3cret", "https://api.example.com"),
         ("https://api.example.com/v1#s3cret", "https://api.example.com/v1"),
+        (
+            "https://api.telegram.org/bot12:s3cret/getMe",
+            "https://api.telegram.org/bot12:.../getMe",
+        ),
+        ("https://h/file/bot12%3As3cret/a.jpg", "https://h/file/bot12%3A.../a.jpg"),
+        (
+            "https://discord.com/api/v10/webhooks/42/s3cret/messages/7",
+            "https://discord.com/api/v10/webhooks/42/.../messages/7",
+        ),
+        (
+            "https://hooks.slack.com/services/T0AB/B0CD/s3cret",
+            "https://hooks.slack.com/services/T0AB/B0CD/...",
+        ),
+        ("https://h/bots/webhooks/services/x", "https://h/bots/webhooks/services/x"),
         ("https://[::1]:80/x", "https://[::1]:80/x"),
         ("https://[s3cret", "(unreadable URL)"),
         ("https://u\u2100s3cret@h/", "(unreadable URL)"),
@@ -390,7 +404,7 @@ def test_parse_origin_never_raises(text: str, *, allow_http: bool) -> None:
     ],
 )
 def test_redacted(url: str | None, shown: str) -> None:
-    """A redacted URL shows scheme, host, port and path, but not user, query and fragment."""
+    """A redacted URL shows scheme, host, port and path, but not user, query, fragment and token."""
     assert redacted(url) == shown
 
 

@@ -12,6 +12,8 @@ from tests.sdks.support import TOKEN, fake, sent, statuses, weather
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from requests_authretry.testing import FakeClock
+
 pytestmark = pytest.mark.sdk("python-gitlab")
 
 PROJECT = {"id": 1, "name": "one"}
@@ -46,6 +48,19 @@ def test_two_layers_multiply(make: Callable[..., Any], demo_server: DemoServer) 
     demo_server.answer(429, times=6)
     assert client.projects.get(1).name == "one"
     assert statuses(demo_server) == [429] * 6 + [200]
+
+
+def test_the_limit_of_an_endpoint_is_heard(
+    make: Callable[..., Any], demo_server: DemoServer, clock: FakeClock
+) -> None:
+    """Its 429 without a time describes another limit: with the dialect it waits for a minute."""
+    other = [("RateLimit-Remaining", "595"), ("RateLimit-Reset", "5")]
+    body = b'{"message": {"error": "This endpoint has been requested too many times."}}'
+    demo_server.answer(429, [("Content-Type", "application/json"), *other], body=body)
+    client = make(setup={"dialects": ["gitlab"]})
+    assert client.projects.get(1).name == "one"
+    assert statuses(demo_server) == [429, 200]
+    assert clock.sleeps == [pytest.approx(60)]
 
 
 def test_a_refused_token_is_renewed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +12,8 @@ from tests.sdks.support import fake, statuses, weather
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from requests_authretry.testing import FakeClock
 
 pytestmark = pytest.mark.sdk("jira")
 
@@ -59,6 +62,35 @@ def test_two_layers_multiply(make: Callable[..., Any], demo_server: DemoServer) 
     demo_server.answer(429, times=6)
     assert summary(client) == "one"
     assert statuses(demo_server)[before:] == [429] * 6 + [200]
+
+
+def test_the_end_of_a_window_is_heard(
+    make: Callable[..., Any], demo_server: DemoServer, clock: FakeClock
+) -> None:
+    """Its 429 names the end of the window alone: with the dialect the call waits until then."""
+    client = make(setup={"dialects": ["jira"]})
+    before = len(demo_server.seen)
+    end = datetime.fromtimestamp(clock.time() + 100, timezone.utc)
+    window = ("X-RateLimit-Reset", f"{end:%Y-%m-%dT%H:%MZ}")  # to the minute, as Jira writes it
+    reason = ("RateLimit-Reason", "jira-per-issue-on-write")
+    demo_server.answer(429, [reason, ("X-RateLimit-Remaining", "49"), window])
+    assert summary(client) == "one"
+    assert statuses(demo_server)[before:] == [429, 200]
+    assert clock.sleeps[0] > 5  # the backoff would be 1 s at most
+
+
+def test_a_scope_that_is_missing_renews_no_token(
+    make: Callable[..., Any], demo_server: DemoServer, url: str
+) -> None:
+    """Its 401 for a scope is no matter of the token: the dialect hands it out."""
+    setup = {"token": demo_server.issue, "origins": [url], "dialects": ["jira"]}
+    client = make(without=", token_auth=token", setup=setup)
+    before = len(demo_server.seen)
+    body = b'{"code": 401, "message": "Unauthorized; scope does not match"}'
+    demo_server.answer(401, [("Content-Type", "application/json")], body=body)
+    with pytest.raises(Exception, match="scope does not match"):
+        summary(client)
+    assert statuses(demo_server)[before:] == [401]
 
 
 def test_a_refused_token_is_renewed(
