@@ -140,7 +140,9 @@ def is_good(status: int, fields: Fields, *, strict: bool) -> bool:
     return status in _GOOD and bool(fields) and not has_error
 
 
-def refuses_grant(status: int, code: str | None, challenge: str) -> bool:
+def refuses_grant(
+    status: int, code: object, *, asks_to_wait: bool = False, challenge: str = ""
+) -> bool:
     """Whether an answer to a refresh token says that it is no good any more, in whatever words.
 
     Another sign-in helps then. It does not help if the client is refused, and is not needed if the
@@ -148,19 +150,20 @@ def refuses_grant(status: int, code: str | None, challenge: str) -> bool:
 
     Args:
         status: The status of the answer.
-        code: Its error code; None without one.
+        code: Its error code; anything but a text is none.
+        asks_to_wait: Whether the answer says when to ask again, or that requests come too fast.
         challenge: Its ``WWW-Authenticate``, empty without one.
     """
     if status in BUSY or status >= FIRST_SERVER_ERROR:
         return False
-    if code in GRANT_ENDED:
-        return True
-    if status not in _REFUSING:
-        return False
-    if code is not None:
-        return not _NOT_THE_GRANT.search(code.lower())
-    # RFC 6749 section 5.2: a client that is refused is asked for its credentials again.
-    return not (status == UNAUTHORIZED and challenge.lower().startswith("basic"))
+    if isinstance(code, str) and code:
+        if code in GRANT_ENDED:
+            return True
+        is_of_grant = not _NOT_THE_GRANT.search(code.lower())
+    else:
+        # RFC 6749 section 5.2: a client that is refused is asked for its credentials again.
+        is_of_grant = status != UNAUTHORIZED or not challenge.lower().startswith("basic")
+    return status in _REFUSING and is_of_grant and not asks_to_wait
 
 
 def scheme_of(token_type: object, *, strict: bool) -> str | None:

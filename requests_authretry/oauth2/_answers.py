@@ -106,11 +106,15 @@ def read_answer(url: str, response: Response, client: Client, signer: Signer) ->
         said = f"with {kind}, where a JSON object belongs"
     elif not said:
         said = "and did not say why" if trouble else "with an error that has no name"
-    retry_after = outcome_of(response, signer.now, _HINTS).retry_after
-    challenge = header_line(response, "WWW-Authenticate") or ""
-    is_refusal = retry_after is None and refuses_grant(status, code or None, challenge)
+    outcome = outcome_of(response, signer.now, _HINTS)
+    is_refusal = refuses_grant(
+        status,
+        given,
+        asks_to_wait=outcome.throttled or outcome.retry_after is not None,
+        challenge=header_line(response, "WWW-Authenticate"),
+    )
     kind_of_error = GrantRefused if is_refusal else RefreshFailed
-    raise kind_of_error(f"{where} {said}", error=code or trouble, retry_after=retry_after)
+    raise kind_of_error(f"{where} {said}", error=code or trouble, retry_after=outcome.retry_after)
 
 
 def metadata_in(url: str, response: Response) -> Fields:

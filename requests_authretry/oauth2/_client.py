@@ -111,6 +111,7 @@ class Client(CopiedAsItself):
         self.fields: Mapping[str, str] = {} if fields is None else fields
         self.strict: bool = strict
         refuse("Client", _faults(self, has_key=key is not None))
+        self.fields = dict(self.fields)
         self.key: Key | None = None if key is None else Key.of(key)
         self.prover: Proofs | None = None
         if dpop not in (False, None):
@@ -225,8 +226,6 @@ def _faults_of_proof(given: Any, *, has_key: bool) -> Iterable[str]:
         yield f"auth={SIGNED!r} needs a key"
     if given.basic not in (ENCODED, RAW):
         yield f"basic must be {ENCODED!r} or {RAW!r}, not {quoted(given.basic)}"
-    elif given.basic == RAW and (given.secret is None or given.auth not in (None, BASIC)):
-        yield f"basic={RAW!r} needs a secret, and auth={BASIC!r}"
     elif given.basic == RAW and ":" in str(given.client_id):
         yield f"basic={RAW!r} cannot send a client_id with a colon (RFC 7617 section 2)"
 
