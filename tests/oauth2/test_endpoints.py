@@ -327,7 +327,7 @@ def test_a_strict_client_keeps_to_the_rfc(answer: Line) -> None:
     """With ``strict=True`` a 201 and a form are no token answers."""
     authority = Authority(answer, answer)
     failure(ClientCredentials(authority.client(strict=True)), authority.context())
-    assert ClientCredentials(authority.client()).fetch(authority.context())
+    assert ClientCredentials(authority.client()).fetch(authority.context()).value
 
 
 def test_a_strict_client_does_not_read_tokens() -> None:
@@ -484,15 +484,19 @@ def test_who_can_ask_alone_needs_no_refresh_token(source: Any, grant: str) -> No
 
 
 @pytest.mark.parametrize("answer", DEAD)
-def test_the_store_is_read_again_whatever_the_words(answer: Line) -> None:
+def test_the_token_of_another_comes_before_the_password(answer: Line) -> None:
     """Another process may have spent the refresh token: its token is taken, if there is one."""
-    others = Token("theirs")
-    for source in (password, lambda authority: RefreshToken(authority.client(), REFRESH)):
-        authority = Authority(answer)
-        looks = {"sibling": lambda: others}
-        if isinstance(source(authority), RefreshToken) and b"invalid_grant" in bytes(answer[2]):
-            continue  # the library does it itself, for the sources of users as well
-        assert source(authority).fetch(authority.context(stale=STALE, **looks)) is others
+    authority, others = Authority(answer), Token("theirs")
+    context = authority.context(stale=STALE, sibling=lambda: others)
+    assert password(authority).fetch(context) is others
+
+
+@pytest.mark.parametrize("stale", [STALE, None])
+def test_a_refresh_token_that_another_has_spent(stale: Token | None) -> None:
+    """After GitHub's ``bad_refresh_token`` the store is read again, as after ``invalid_grant``."""
+    authority, others = Authority((200, FORM, b"error=bad_refresh_token")), Token("theirs")
+    context = authority.context(stale=stale, sibling=lambda: others)
+    assert RefreshToken(authority.client(), REFRESH).fetch(context) is others
 
 
 @pytest.mark.parametrize("stale", [STALE, None])
