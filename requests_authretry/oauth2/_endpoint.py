@@ -11,6 +11,7 @@ from requests.adapters import HTTPAdapter
 from .._call.adapter import AuthRetryAdapter
 from .._call.translate import seconds_ahead_of
 from .._core.document import read_object
+from .._core.headers.rate_limit_fields import RateLimits
 from .._core.http import BAD_REQUEST, UNAUTHORIZED
 from .._core.origin import Origin, redacted
 from .._core.token_answer import DPOP
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 _MOVED = {*REDIRECTS, 404, 405, 410}
 _LEAST_SECONDS = 0.001
+_LIMITS = RateLimits()
+"""Those of all token requests, so that none has the names of header fields checked anew."""
 
 _SIGNED_ATTEMPTS = 3
 """How often one request is sent to a server that demands another nonce or time."""
@@ -195,5 +198,6 @@ class Endpoint:
             origins=[str(Origin.of(url))],
             allow_http=True,  # the client and the adapter below have checked the URL
             retry=retry,
+            limits=_LIMITS,
             clock=context.clock,
         )
