@@ -23,10 +23,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
+from uuid import uuid4
 
 import requests
 
-from requests_authretry import Settings, mount
+from requests_authretry import Settings, Token, mount
 from requests_authretry.oauth2 import Client, RefreshToken
 from requests_authretry.testing import SystemClock
 
@@ -48,10 +49,9 @@ CLIENT, SECRET, REFRESH = "a-client", "the-secret-of-a-client", "a-refresh-token
 
 
 class Handler(socketserver.StreamRequestHandler):
-    """Gives tokens, and accepts each of them once."""
+    """Gives tokens, and accepts each token at its first call only."""
 
-    fresh: set[str] = set()  # noqa: RUF012 (of all connections)
-    given = 0
+    known: set[str] = set()  # noqa: RUF012 (of all connections)
 
     def handle(self) -> None:
         """Answer each request on a connection."""
@@ -68,16 +68,13 @@ class Handler(socketserver.StreamRequestHandler):
 
 
 def _renewed() -> bytes:
-    Handler.given += 1
-    token = f"a-token-of-the-usual-length-{Handler.given:06}"
-    Handler.fresh.add(f"Bearer {token}")
-    return _answer("200 OK", access_token=token, expires_in=LIFE)
+    return _answer("200 OK", access_token=uuid4().hex, expires_in=LIFE)
 
 
 def _called(token: str) -> bytes:
-    if token not in Handler.fresh:
+    if token in Handler.known:
         return _answer("401 Unauthorized", error="invalid_token")
-    Handler.fresh.remove(token)
+    Handler.known.add(token)
     return _answer("200 OK", hello=True)
 
 
@@ -92,11 +89,11 @@ class Later(SystemClock):
 
     ahead = 0.0
 
-    def time(self) -> float:  # type: ignore[override]
+    def time(self) -> float:
         """Return POSIX time in seconds, and what it is set ahead."""
         return SystemClock.time() + self.ahead
 
-    def monotonic(self) -> float:  # type: ignore[override]
+    def monotonic(self) -> float:
         """Return monotonic seconds, and what it is set ahead."""
         return SystemClock.monotonic() + self.ahead
 
@@ -108,29 +105,70 @@ def ours(url: str, count: int) -> None:
     with requests.Session() as session:
         source = RefreshToken(client, REFRESH)
         mount(session, Settings(token=source, origins=[url], clock=clock))
-        for number in range(count):
-            session.get(f"{url}/get?number={1000 + number}").raise_for_status()
-            clock.ahead += PAUSE
+        call(session, url, count, clock)
+
+
+def ours_asking_nobody(url: str, count: int) -> None:
+    """The same with a function that makes up the token, so that nothing but the library is left."""
+    clock = Later()
+
+    def fetch() -> Token:
+        return Token(uuid4().hex, expires_at=clock.time() + LIFE)
+
+    with requests.Session() as session:
+        mount(session, Settings(token=fetch, origins=[url], clock=clock))
+        call(session, url, count, clock)
 
 
 def google(url: str, count: int) -> None:
     """google-auth's session."""
-    from google.auth.transport.requests import AuthorizedSession
     from google.oauth2.credentials import Credentials
 
-    credentials = Credentials(  # type: ignore[no-untyped-call]
-        "refused",
-        refresh_token=REFRESH,
-        token_uri=f"{url}/token",
-        client_id=CLIENT,
-        client_secret=SECRET,
+    with_google(
+        url,
+        count,
+        Credentials(  # type: ignore[no-untyped-call]
+            "refused",
+            refresh_token=REFRESH,
+            token_uri=f"{url}/token",
+            client_id=CLIENT,
+            client_secret=SECRET,
+        ),
     )
+
+
+def google_asking_nobody(url: str, count: int) -> None:
+    """The same with credentials that make up the token."""
+    from google.auth.credentials import Credentials
+
+    class MadeUp(Credentials):
+        def refresh(self, _: object) -> None:
+            self.token = uuid4().hex
+
+    credentials = MadeUp()  # type: ignore[no-untyped-call]
+    with_google(url, count, credentials)
+
+
+def with_google(url: str, count: int, credentials: object) -> None:
+    """Make the calls with google-auth's session."""
+    from google.auth.transport.requests import AuthorizedSession
+
     with AuthorizedSession(credentials) as session:  # type: ignore[no-untyped-call]
-        for number in range(count):
-            session.get(f"{url}/get?number={1000 + number}").raise_for_status()
+        call(session, url, count, Later())
 
 
-MODES: Final[dict[str, Callable[[str, int], None]]] = {"ours": ours, "google-auth": google}
+def call(session: requests.Session, url: str, count: int, clock: Later) -> None:
+    """Make the calls; each URL is another, so that no cache makes it cheap."""
+    for number in range(count):
+        session.get(f"{url}/get?number={1000 + number}").raise_for_status()
+        clock.ahead += PAUSE
+
+
+MODES: Final[dict[str, tuple[Callable[[str, int], None], Callable[[str, int], None]]]] = {
+    "refresh token": (ours, google),
+    "made up": (ours_asking_nobody, google_asking_nobody),
+}
+"""Ours, and google-auth's."""
 
 
 def server() -> None:
@@ -153,14 +191,14 @@ def serving() -> Iterator[str]:
             process.kill()
 
 
-def counted(valgrind: str, mode: str, count: int, url: str) -> int:
+def counted(valgrind: str, mode: str, side: int, count: int, url: str) -> int:
     """Return the instructions of one run.
 
     Raises:
         RuntimeError: valgrind could not run it to its end.
     """
     tool = [valgrind, "--tool=callgrind", "--callgrind-out-file=/dev/null"]
-    command = [*tool, sys.executable, __file__, "client", mode, str(count), url]
+    command = [*tool, sys.executable, __file__, "client", mode, str(side), str(count), url]
     plain = {"PYTHONHASHSEED": "0", "NO_PROXY": "*", "NETRC": os.devnull}
     ran = subprocess.run(  # noqa: S603 (ours)
         command, env={**os.environ, **plain}, capture_output=True, text=True, check=False
@@ -171,13 +209,17 @@ def counted(valgrind: str, mode: str, count: int, url: str) -> int:
     return int(found[1].replace(",", ""))
 
 
-def measured(valgrind: str) -> dict[str, float]:
+def measured(valgrind: str) -> dict[tuple[str, int], float]:
     """Return the instructions of a call in each mode; the least of several repeats counts."""
-    runs = [(mode, count) for mode in MODES for count in (FEW, MANY)]
+    kinds = [(mode, side) for mode in MODES for side in (0, 1)]
+    runs = [(mode, side, count) for mode, side in kinds for count in (FEW, MANY)]
     with serving() as url, ThreadPoolExecutor(os.cpu_count()) as pool:
         jobs = [(run, pool.submit(counted, valgrind, *run, url)) for run in runs * REPEATS]
         least = {run: min(job.result() for which, job in jobs if which == run) for run in runs}
-    return {mode: (least[mode, MANY] - least[mode, FEW]) / (MANY - FEW) for mode in MODES}
+    return {
+        (mode, side): (least[mode, side, MANY] - least[mode, side, FEW]) / (MANY - FEW)
+        for mode, side in kinds
+    }
 
 
 def main() -> int:
@@ -190,15 +232,16 @@ def main() -> int:
         print("valgrind is not installed: nothing was counted, and nothing is claimed.")
         return 0
     try:
-        best = measured(valgrind)
+        least = measured(valgrind)
     except RuntimeError as error:
         print(error, file=sys.stderr)
         return 1
     print(f"instructions per call with a renewal, best of {REPEATS}, on Python ", end="")
     print(f"{platform.python_version()} and google-auth {version('google-auth')}")
-    for mode, cost in best.items():
-        print(f"  {mode:11} {cost:>12,.0f}  {cost / best['google-auth']:.3f}")
-    if check and best["ours"] / best["google-auth"] > LIMIT:
+    ratios = {mode: least[mode, 0] / least[mode, 1] for mode in MODES}
+    for mode, ratio in ratios.items():
+        print(f"  {mode:13} {least[mode, 0]:>12,.0f} {least[mode, 1]:>12,.0f}  {ratio:.3f}")
+    if check and max(ratios.values()) > LIMIT:
         print(f"A call with a renewal costs more than {LIMIT}.", file=sys.stderr)
         return 1
     return 0
@@ -208,7 +251,7 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["server"]:
             server()
-        case ["client", mode, count, url]:
-            MODES[mode](url, int(count))
+        case ["client", mode, side, count, url]:
+            MODES[mode][int(side)](url, int(count))
         case _:
             sys.exit(main())

@@ -97,6 +97,16 @@ def rewriting(
         yield f"{wire.url}token"
 
 
+def source_of(grant: str, oidc: OidcServer, url: str, options: Fields) -> Any:
+    """A source of a grant that needs no person, with this token endpoint."""
+    if grant == "client credentials":
+        return ClientCredentials(Client(*oidc.cc, token_url=url, **options), READ)
+    if grant == "refresh token":
+        return RefreshToken(Client(*oidc.app, token_url=url, **options), oidc.seed())
+    client = Client(*oidc.legacy, token_url=url, **options)
+    return Password(client, oidc.username, oidc.password, READ)
+
+
 @pytest.mark.parametrize("name", REWRITES)
 @pytest.mark.parametrize("grant", ["client credentials", "refresh token", "password"])
 def test_renewals_whatever_the_answers_look_like(
@@ -105,17 +115,7 @@ def test_renewals_whatever_the_answers_look_like(
     """Three tokens with rotation: each refresh token is spent once, and no call fails."""
     rewrite, options = REWRITES[name]
     with rewriting(oidc, rewrite) as url:
-        source: Any = {
-            "client credentials": lambda: ClientCredentials(
-                Client(*oidc.cc, token_url=url, **options), READ
-            ),
-            "refresh token": lambda: RefreshToken(
-                Client(*oidc.app, token_url=url, **options), oidc.seed()
-            ),
-            "password": lambda: Password(
-                Client(*oidc.legacy, token_url=url, **options), oidc.username, oidc.password, READ
-            ),
-        }[grant]()
+        source = source_of(grant, oidc, url, options)
         with mounted(source, api, store=MemoryStore()) as session:
             for _ in range(3):
                 assert session.get(f"{api}/get").status_code == 200
