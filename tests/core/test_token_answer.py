@@ -193,6 +193,11 @@ def test_an_end_after_a_life(life: object, end: float | None) -> None:
     assert end_of({"expires_in": life}, NOW) == end
 
 
+def test_a_life_where_the_clock_was_never_set() -> None:
+    """An hour stays an hour on a machine that lives in 1970, though an epoch is near it."""
+    assert end_of({"expires_in": 3600}, 60.0) == 3660.0
+
+
 @pytest.mark.parametrize(
     ("moment", "end"),
     [

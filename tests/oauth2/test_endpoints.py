@@ -397,6 +397,7 @@ NOT_DEAD = [
     pytest.param(refuses("temporarily_unavailable"), id="400 temporarily_unavailable"),
     pytest.param(refuses("server_error"), id="400 server_error"),
     pytest.param(says({}, 403, Retry_After="1000"), id="403 with Retry-After"),
+    pytest.param(says({}, 401, Retry_After="1000"), id="401 with Retry-After"),
     pytest.param((429, {}, b""), id="429"),
     pytest.param(refuses("invalid_grant", 500), id="500"),
     pytest.param((503, {}, b""), id="503"),
@@ -497,6 +498,23 @@ def test_a_refresh_token_that_another_has_spent(stale: Token | None) -> None:
     authority, others = Authority((200, FORM, b"error=bad_refresh_token")), Token("theirs")
     context = authority.context(stale=stale, sibling=lambda: others)
     assert RefreshToken(authority.client(), REFRESH).fetch(context) is others
+
+
+def test_invalid_grant_is_left_to_the_library() -> None:
+    """After ``invalid_grant`` the library reads the store for all sources: this one does not."""
+    authority, looks = Authority(refuses("invalid_grant")), []
+    context = authority.context(stale=STALE, sibling=lambda: looks.append(1))
+    assert failure(RefreshToken(authority.client(), REFRESH), context).error == "invalid_grant"
+    assert looks == []
+
+
+def test_a_hidden_word_does_not_change_what_is_refused() -> None:
+    """A secret that is a word of the error code is blanked in the message, not in the rule."""
+    authority = Authority(refuses("bad_client_secret"))
+    source = Password(authority.client("client"), "ada", PASSWORD)
+    error = failure(source, authority.context(stale=STALE))
+    assert error.error == "bad_***_secret"
+    assert len(authority.sent) == 1
 
 
 @pytest.mark.parametrize("stale", [STALE, None])
