@@ -26,6 +26,8 @@ from .._core.validation import ConfigurationError, is_finite
 from .._errors import RefreshFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from requests import Response
 
     from ._client import Client
@@ -83,17 +85,26 @@ def unavailable(status: int) -> str | None:
     return UNAVAILABLE if status in BUSY or status >= FIRST_SERVER_ERROR else None
 
 
-def read_answer(url: str, response: Response, client: Client, signer: Signer) -> Answer:
+def read_answer(
+    url: str, response: Response, signer: Signer, paths: Mapping[str, str], *, strict: bool
+) -> Answer:
     """Return a good answer, see `is_good`.
+
+    Args:
+        url: The endpoint that answered.
+        response: The answer.
+        signer: What was sent.
+        paths: As those of `read_fields`.
+        strict: As that of `read_fields`.
 
     Raises:
         GrantRefused: If a refresh token was sent, it is no good any more.
         RefreshFailed: The answer is not good; the message leaves out the secrets that it repeats.
     """
     status = response.status_code
-    fields = read_fields(response.content, client.fields, strict=client.strict)
+    fields = read_fields(response.content, paths, strict=strict)
     where = f"{redacted(url)} answered {status}"
-    if is_good(status, fields, strict=client.strict):
+    if is_good(status, fields, strict=strict):
         return Answer(where, fields, signer.now)
     if status in REDIRECTS:
         raise RefreshFailed(f"{where}, a redirect, which is not followed: give the real address")

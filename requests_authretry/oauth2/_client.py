@@ -173,7 +173,9 @@ class Client(CopiedAsItself):
         """
         bound = self.prover.key.thumbprint if self.prover else None
         where = None if anywhere else self.issuer or self.token_url
-        whole = [where, self.client_id, bound, *parts]
+        # An answer may hold the tokens of several identities.
+        whose = [self.fields["access_token"]] if "access_token" in self.fields else []
+        whole = [where, self.client_id, bound, *parts, *whose]
         text = json.dumps(whole, sort_keys=True, default=str)
         return sha256(text.encode()).hexdigest()[:16]
 

@@ -126,7 +126,8 @@ class Endpoint:
                 break
         if response.status_code in _MOVED:
             self._client.metadata = {}  # the next renewal reads it again
-        return read_answer(url, response, self._client, signer)
+        paths = self._client.fields if endpoint == "token_url" else {}
+        return read_answer(url, response, signer, paths, strict=self._client.strict)
 
     def _asks_again(self, url: str, response: Response, signer: Signer) -> bool:
         """Learn nonce and time from an answer; return whether another signature may be accepted."""

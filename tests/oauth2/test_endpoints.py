@@ -360,6 +360,31 @@ def test_a_raw_secret_is_hidden() -> None:
     assert str(failure(source, authority.context())).endswith(" 400 e: *** ***")
 
 
+def test_tokens_of_two_identities_in_one_answer_are_kept_apart() -> None:
+    """The user's and the bot's token have keys of their own; other names change no key."""
+    client = Authority().client
+    usual, other, user = (
+        ClientCredentials(client(fields=fields)).store_key
+        for fields in (
+            None,
+            {"expires_in": "expiresIn"},
+            {"access_token": "authed_user.access_token"},
+        )
+    )
+    assert usual == other != user
+
+
+def test_a_device_request_is_read_with_the_usual_names() -> None:
+    """What the token endpoint calls ``expires_in`` says nothing of the device endpoint."""
+    asked: list[Any] = []
+    device = {"device_code": "d", "user_code": "W", "verification_uri": ISSUER, "expires_in": 900}
+    authority = Authority(says(device), says({"access_token": ACCESS, "expiresIn": 60}))
+    client = authority.client(device_url=f"{ISSUER}/device", fields={"expires_in": "expiresIn"})
+    found = DeviceCode(client, prompt=asked.append).fetch(authority.context())
+    assert asked[0].expires_in == 900
+    assert found.expires_at is not None
+
+
 def test_the_fields_of_a_client_do_not_change() -> None:
     """A client keeps a copy of the names that it was given."""
     names = {"access_token": "token"}
