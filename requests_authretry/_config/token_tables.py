@@ -40,8 +40,11 @@ CLIENT: Mapping[str, Kind] = {
     "token_url": TEXT,
     "device_url": TEXT,
     "auth": TEXT,
+    "basic": TEXT,
     "dpop": DPOP,
     "allow_http": FLAG,
+    "fields": WORDS_BY_NAME,
+    "strict": FLAG,
 }
 """The keys that describe the `Client`."""
 

@@ -65,6 +65,10 @@ DIGITS: Final = 1000
 with the square of their number. Python's own bound of 4300 is missing in Python 3.10.6 and can be
 lifted."""
 
+JWT: Final = 16_384
+"""Characters of an access token whose end is read from its claims: more than servers accept in a
+header."""
+
 SCOPES: Final = 1000
 """Scopes of a token. Each of them becomes a separate string, in memory and in the store."""
 

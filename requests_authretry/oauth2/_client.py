@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus, urlsplit
@@ -14,7 +15,8 @@ from .._core.arguments import checks_arguments
 from .._core.copying import CopiedAsItself
 from .._core.origin import Origin, redacted
 from .._core.token import secret as hide
-from .._core.validation import flag, instance, is_text, refuse, text
+from .._core.token_answer import TOKEN_FIELDS
+from .._core.validation import flag, instance, is_text, nearest, quoted, refuse, text
 from .._errors import RefreshFailed
 from .._tokens.server_clocks import ServerClocks
 from ._dpop import Proofs
@@ -27,6 +29,7 @@ BASIC = "client_secret_basic"
 POST = "client_secret_post"
 SIGNED = "private_key_jwt"
 NONE = "none"
+ENCODED, RAW = "encoded", "raw"
 _METHODS = (BASIC, POST, SIGNED, NONE)
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ASSERTION_SECONDS = 60.0
@@ -56,12 +59,22 @@ class Client(CopiedAsItself):
             secret, unless the metadata names ``client_secret_post`` alone), ``client_secret_post``,
             ``private_key_jwt`` (the default with a key) or ``none``: a public client, or mutual TLS
             (RFC 8705) with the certificate in ``session.cert``.
+        basic: How ``client_secret_basic`` writes name and secret: ``encoded`` as in a form (RFC
+            6749 section 2.3.1), or ``raw``, for a server that does not decode them. They differ
+            for secrets with characters such as ``+``, ``/`` and ``=``.
         key: The private key of ``private_key_jwt`` (RFC 7523): a `Key`, PEM or a JWK.
         dpop: Binds the tokens to a key (RFC 9449): a `Key`, PEM or a JWK; True makes a key for
             the life of this object, so that no other process can use its tokens.
         session: A session whose ``cert``, ``verify``, ``proxies``, headers and adapters are used,
             for mutual TLS, a private CA or a proxy. The library may be mounted on it.
         allow_http: Whether the token endpoint may be plain http on another machine.
+        fields: What the token endpoint calls ``access_token``, ``token_type``, ``expires_in``,
+            ``expires_at``, ``refresh_token``, ``scope``, ``error`` or ``error_description``, where
+            it has a name of its own: ``{"access_token": "data.token"}`` is the member ``token`` of
+            the object ``data``. The usual name is not looked at then.
+        strict: Whether an answer must be as RFC 6749 section 5.1 has it: a 200, in JSON, with a
+            ``token_type`` that is Bearer or DPoP, and an ``expires_in`` that is a number of
+            seconds. Otherwise endpoints may depart from it in ways that do no harm.
 
     Raises:
         ConfigurationError: An argument cannot work; all faults are named together.
@@ -76,10 +89,13 @@ class Client(CopiedAsItself):
         token_url: str | None = None,
         device_url: str | None = None,
         auth: str | None = None,
+        basic: str = ENCODED,
         key: KeyLike | None = None,
         dpop: KeyLike | bool = False,
         session: requests.Session | None = None,
         allow_http: bool = False,
+        fields: Mapping[str, str] | None = None,
+        strict: bool = False,
     ) -> None:
         self.client_id: str = client_id
         secret = hide(secret)
@@ -89,9 +105,13 @@ class Client(CopiedAsItself):
         self.token_url: str | None = token_url
         self.device_url: str | None = device_url
         self.auth: str | None = auth
+        self.basic: str = basic
         self.session: requests.Session | None = session
         self.allow_http: bool = allow_http
+        self.fields: Mapping[str, str] = {} if fields is None else fields
+        self.strict: bool = strict
         refuse("Client", _faults(self, has_key=key is not None))
+        self.fields = dict(self.fields)
         self.key: Key | None = None if key is None else Key.of(key)
         self.prover: Proofs | None = None
         if dpop not in (False, None):
@@ -119,8 +139,9 @@ class Client(CopiedAsItself):
         elif method == POST:
             form["client_secret"] = self._secret()
         elif method == BASIC:
-            # Both are form-encoded first (RFC 6749 section 2.3.1).
-            basic = _basic_auth_str(quote_plus(self.client_id), quote_plus(self._secret()))
+            # Both are form-encoded first (RFC 6749 section 2.3.1), unless the server cannot decode.
+            write = str.encode if self.basic == RAW else quote_plus
+            basic = _basic_auth_str(write(self.client_id), write(self._secret()))
             form, headers = {}, {"Authorization": basic}
         if self.prover is not None:
             headers["DPoP"] = self.prover.proof("POST", url, None, now)
@@ -152,7 +173,9 @@ class Client(CopiedAsItself):
         """
         bound = self.prover.key.thumbprint if self.prover else None
         where = None if anywhere else self.issuer or self.token_url
-        whole = [where, self.client_id, bound, *parts]
+        # An answer may hold the tokens of several identities.
+        whose = [self.fields["access_token"]] if "access_token" in self.fields else []
+        whole = [where, self.client_id, bound, *parts, *whose]
         text = json.dumps(whole, sort_keys=True, default=str)
         return sha256(text.encode()).hexdigest()[:16]
 
@@ -192,9 +215,30 @@ def _faults(given: Any, *, has_key: bool) -> Iterable[str | None]:
     if given.session is not None:
         yield instance("session", given.session, requests.Session)
     yield flag("allow_http", given.allow_http)
+    yield from _faults_of_proof(given, has_key=has_key)
+    yield from _faults_of_answers(given)
+
+
+def _faults_of_proof(given: Any, *, has_key: bool) -> Iterable[str]:
     if given.auth is not None and given.auth not in _METHODS:
         yield f"auth must be one of {', '.join(_METHODS)}, not {given.auth!r}"
     if given.auth in (BASIC, POST) and not given.secret:
         yield f"auth={given.auth!r} needs a secret"
     if given.auth == SIGNED and not has_key:
         yield f"auth={SIGNED!r} needs a key"
+    if given.basic not in (ENCODED, RAW):
+        yield f"basic must be {ENCODED!r} or {RAW!r}, not {quoted(given.basic)}"
+    elif given.basic == RAW and ":" in str(given.client_id):
+        yield f"basic={RAW!r} cannot send a client_id with a colon (RFC 7617 section 2)"
+
+
+def _faults_of_answers(given: Any) -> Iterable[str | None]:
+    yield flag("strict", given.strict)
+    if not isinstance(given.fields, Mapping) or not all(map(is_text, given.fields.values())):
+        yield "fields must be a mapping of names to names, such as {'access_token': 'token'}"
+        return
+    for name in given.fields:
+        if name not in TOKEN_FIELDS:
+            near = nearest(str(name), TOKEN_FIELDS)
+            ways = f"did you mean {near}?" if near else f"there are {', '.join(TOKEN_FIELDS)}"
+            yield f"fields has the unknown name {quoted(name)}; {ways}"

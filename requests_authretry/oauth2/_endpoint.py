@@ -11,12 +11,14 @@ from requests.adapters import HTTPAdapter
 from .._call.adapter import AuthRetryAdapter
 from .._call.translate import seconds_ahead_of
 from .._core.document import read_object
+from .._core.headers.rate_limit_fields import RateLimits
 from .._core.http import BAD_REQUEST, UNAUTHORIZED
 from .._core.origin import Origin, redacted
+from .._core.token_answer import DPOP
 from .._core.unauthorized import NONCE_WANTED
-from .._errors import INVALID_GRANT, AuthRetryError, RefreshFailed
+from .._errors import AuthRetryError, RefreshFailed
 from .._settings import Settings
-from ._answers import DPOP, REDIRECTS, fields_in, metadata_in, token_in
+from ._answers import REDIRECTS, Answer, GrantRefused, metadata_in, read_answer, token_in
 from ._form import Signer
 from ._metadata import address
 from ._transport import Bounded, kind_of, session_like
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
 _MOVED = {*REDIRECTS, 404, 405, 410}
 _LEAST_SECONDS = 0.001
+_LIMITS = RateLimits()
+"""Those of all token requests, so that none has the names of header fields checked anew."""
 
 _SIGNED_ATTEMPTS = 3
 """How often one request is sent to a server that demands another nonce or time."""
@@ -68,13 +72,13 @@ class Endpoint:
             RefreshFailed: The server gave no token that can be used. The message names the fault
                 and holds no secret.
         """
-        url, answer, asked = self._ask("token_url", form)
-        given = answer.get("refresh_token")
+        answer = self._ask("token_url", form)
+        given = answer.fields.get("refresh_token")
         self.refresh_token = given if isinstance(given, str) and given else None
-        token = token_in(url, answer, asked, refresh_token)
+        token = token_in(answer, self._client, refresh_token)
         if token.scheme == DPOP and self._client.prover is None:
             fault = "its token is bound to a key, and the client has none: see dpop"
-            raise RefreshFailed(f"{redacted(url)} answered 200, but {fault}")
+            raise RefreshFailed(f"{answer.where}, but {fault}")
         return token
 
     def refreshed(self, extra: Mapping[str, str]) -> Token | None:
@@ -84,7 +88,8 @@ class Endpoint:
             extra: Further fields of the form.
 
         Raises:
-            RefreshFailed: The server refused it (``error`` has the code), or no answer came.
+            GrantRefused: The refresh token is no good any more.
+            RefreshFailed: The server refused something else, or no answer came.
         """
         stale = self._context.stale
         spent = stale.refresh_token if stale else None
@@ -94,15 +99,13 @@ class Endpoint:
         return self.token(lambda _: form, spent)
 
     def refreshed_if_possible(self, extra: Mapping[str, str]) -> Token | None:
-        """Spend the refresh token, as `refreshed`; None also after ``invalid_grant``.
+        """Spend the refresh token, as `refreshed`; None also if it is no good any more.
 
         A token that another process got with the same refresh token is returned instead.
         """
         try:
             return self.refreshed(extra)
-        except RefreshFailed as error:
-            if error.error != INVALID_GRANT:
-                raise
+        except GrantRefused:
             return self._context.sibling()
 
     def device(self, fields: Fields) -> Fields:
@@ -111,14 +114,10 @@ class Endpoint:
         Raises:
             RefreshFailed: The server gave none.
         """
-        return self._ask("device_url", lambda _: fields)[1]
+        return self._ask("device_url", lambda _: fields).fields
 
-    def _ask(self, endpoint: str, form: Callable[[Moment], Fields]) -> tuple[str, Fields, float]:
-        """Send a form to an endpoint.
-
-        Returns:
-            The URL, the fields of the answer, and when the answered attempt began.
-        """
+    def _ask(self, endpoint: str, form: Callable[[Moment], Fields]) -> Answer:
+        """Send a form to an endpoint, and return its good answer."""
         url = self.address(endpoint)
         signer = Signer(self._client, url, form, self._context.clock)
         for _ in range(_SIGNED_ATTEMPTS):
@@ -127,7 +126,8 @@ class Endpoint:
                 break
         if response.status_code in _MOVED:
             self._client.metadata = {}  # the next renewal reads it again
-        return url, fields_in(url, response, signer), signer.now
+        paths = self._client.fields if endpoint == "token_url" else {}
+        return read_answer(url, response, signer, paths, strict=self._client.strict)
 
     def _asks_again(self, url: str, response: Response, signer: Signer) -> bool:
         """Learn nonce and time from an answer; return whether another signature may be accepted."""
@@ -199,5 +199,6 @@ class Endpoint:
             origins=[str(Origin.of(url))],
             allow_http=True,  # the client and the adapter below have checked the URL
             retry=retry,
+            limits=_LIMITS,
             clock=context.clock,
         )

@@ -13,9 +13,10 @@ from .._core.arguments import checks_arguments
 from .._core.origin import Origin
 from .._core.token import Token, secret
 from .._core.validation import text
-from .._errors import RefreshFailed
+from .._errors import INVALID_GRANT, RefreshFailed
 from .._tokens.families import families
 from ..sources import Prompt
+from ._answers import GrantRefused
 from ._endpoint import Endpoint
 from ._grant import Grant
 from ._keys import Key, hidden
@@ -88,6 +89,16 @@ class RefreshToken(Grant):
 
     def fetch(self, context: FetchContext) -> Token:
         """Spend the newest refresh token, at first the given one, as `Grant.fetch`."""
+        try:
+            return self._spend(context)
+        except GrantRefused as error:
+            # After invalid_grant the library itself reads the store again.
+            others = None if error.error == INVALID_GRANT else context.sibling()
+            if others is None:
+                raise
+            return others
+
+    def _spend(self, context: FetchContext) -> Token:
         endpoint = Endpoint(self.client, context)
         newest = endpoint.refreshed(self.extra)
         if newest is not None:

@@ -43,16 +43,17 @@ GOOD = {"access_token": ACCESS, "token_type": "Bearer", "expires_in": 60}
 HTML = b"<html><body>Bad gateway</body></html>"
 
 
-def token(*script: Any) -> Token:
+def token(*script: Any, **options: Any) -> Token:
     """What comes of an answer."""
     authority = Authority(*script)
-    return ClientCredentials(authority.client()).fetch(authority.context(retry=ONCE))
+    return ClientCredentials(authority.client(**options)).fetch(authority.context(retry=ONCE))
 
 
-def fault(*script: Any) -> str:
+def fault(*script: Any, **options: Any) -> str:
     """The line of an answer that cannot be used; it tells no secret."""
     authority = Authority(*script)
-    error = failure(ClientCredentials(authority.client()), authority.context(retry=ONCE))
+    source = ClientCredentials(authority.client(**options))
+    error = failure(source, authority.context(retry=ONCE))
     assert not leaks(told_by(error))
     line = str(error)
     assert line.startswith("https://login.example.com/token ")
@@ -94,28 +95,44 @@ def test_a_scope_that_is_none_is_none(scope: object) -> None:
     assert all(found.scopes)
 
 
+@pytest.mark.parametrize("strict", [True, False])
 @pytest.mark.parametrize(("life", "end"), [(60, 60), (60.5, 60.5), ("3600", 3600), (0, None)])
-def test_lives_that_are_understood(life: object, end: float | None) -> None:
+def test_lives_that_are_understood(life: object, end: float | None, *, strict: bool) -> None:
     """Seconds, also as a text of digits (Azure AD v1); a zero stands for an end not known."""
-    found = token(gives(expires_in=life))
+    found = token(gives(expires_in=life), strict=strict)
     assert found.expires_at == (None if end is None else FakeClock().time() + end)
 
 
-@pytest.mark.parametrize(
-    "life",
-    [-1, -0.5, 1e18, 10**400, math.inf, math.nan, True, "", "60.5", "1e3", "-1", "soon", [], {}],
-)
-def test_absurd_lives(life: object) -> None:
-    """A life that is none is a fault of the server, and is named."""
-    assert "expires_in" in fault(gives(expires_in=life))
+ABSURD = [
+    *(-1, -0.5, 1e18, 1e30, 10**400, math.inf, math.nan, True),
+    *("", "1e3", "-1", "soon", [], {}, "9" * 2000),
+]
 
 
+@pytest.mark.parametrize("life", ABSURD)
+def test_an_absurd_life_is_unknown(life: object) -> None:
+    """A token whose ``expires_in`` is -1 is good: the API's 401 will say when it has ended."""
+    assert token(gives(expires_in=life)) == Token(ACCESS)
+
+
+@pytest.mark.parametrize("life", [*ABSURD, "60.5"])
+def test_a_strict_client_refuses_an_absurd_life(life: object) -> None:
+    """With ``strict=True`` a life of -1 is a fault of the server, and is named."""
+    assert "its expires_in is negative or absurd" in fault(gives(expires_in=life), strict=True)
+
+
+@pytest.mark.parametrize("strict", [True, False])
 @pytest.mark.parametrize(
-    "value", [5, True, "", [], {}, "two\nlines", "nächst", " blank", "Bearer twice"]
+    "value",
+    [
+        *(5, True, "", [], {}, "two\nlines", "nächst", " blank", "blank ", "Bearer twice"),
+        *("a blank", "a\tb", "a\x00b", "a\x7fb", "a\r\nX-Header: b"),
+    ],
 )
-def test_tokens_that_cannot_be_sent(value: object) -> None:
-    """An access token that cannot stand in a header is refused where it comes in."""
-    assert "answered 200, but its token cannot be used: value" in fault(gives(access_token=value))
+def test_tokens_that_cannot_be_sent(value: object, *, strict: bool) -> None:
+    """An access token with a blank or a line break is refused where it comes in."""
+    line = fault(gives(access_token=value), strict=strict)
+    assert "answered 200, but its token cannot be used: value" in line
 
 
 @pytest.mark.parametrize(
@@ -126,10 +143,26 @@ def test_no_token_at_all(fields: dict[str, object]) -> None:
     assert "access_token" in fault(says(fields))
 
 
-@pytest.mark.parametrize("kind", ["mac", "N_A", 5, ["Bearer"], "Bearer\r\n", f"{ACCESS}"])
-def test_an_odd_type(kind: object) -> None:
-    """A type of token that we cannot send is not sent."""
+ODD = [5, ["Bearer"], "Bearer\r\n", f"{ACCESS}", "bot", "Application Access Token"]
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_a_type_that_nobody_registered_is_sent_as_bearer(kind: object) -> None:
+    """Slack's ``bot`` and eBay's ``Application Access Token`` go into the header as Bearer."""
+    assert token(gives(token_type=kind)).authorization == f"Bearer {ACCESS}"
+
+
+@pytest.mark.parametrize("kind", ["mac", "MAC", "N_A", "PoP"])
+def test_a_token_that_needs_a_signature_is_not_sent(kind: str) -> None:
+    """A MAC token without its signature is refused at the API: it is not sent as Bearer."""
     assert "its token_type is neither Bearer nor DPoP" in fault(gives(token_type=kind))
+
+
+@pytest.mark.parametrize("options", [{"strict": True}, {"dpop": True}], ids=str)
+@pytest.mark.parametrize("kind", [*ODD, "mac", "N_A"])
+def test_a_strict_client_knows_two_types(kind: object, options: dict[str, Any]) -> None:
+    """A client that is strict, or has asked for DPoP, takes no ``bot`` token."""
+    assert "is neither Bearer nor DPoP" in fault(gives(token_type=kind), **options)
 
 
 @pytest.mark.parametrize("value", [5, True, ["a"], {"a": ACCESS}])
@@ -149,14 +182,16 @@ def test_an_odd_refresh_token(value: object) -> None:
         (says(ACCESS), "where a JSON object belongs"),
         (says(None), "where a JSON object belongs"),
         (says({}), "where a JSON object belongs"),
-        (says(b"access_token=" + ACCESS.encode()), "where a JSON object belongs"),
+        (says(b"<a href=access_token=" + ACCESS.encode()), "where a JSON object belongs"),
+        (says(ACCESS.encode()), "where a JSON object belongs"),
+        (says(b"a=1&" * 200 + b"access_token=5"), "where a JSON object belongs"),
+        (says(b"a=b"), "answered 200, but it has no access_token"),
         (says(b"[" * 100_000), "where a JSON object belongs"),
         (says(b'{"a":' * 40_000), "where a JSON object belongs"),
         (says(b"\xff\xfe\xfd{"), "where a JSON object belongs"),
         (says(b'{"expires_in":' + b"9" * 9_999 + b"}"), "where a JSON object belongs"),
         ((200, {"Content-Type": "text/\x1b[31m"}, b""), "with text/ [31m"),
         ((200, {"Content-Type": CLIENT_SECRET}, b""), "with ***"),
-        (says(GOOD, 201), "answered 201"),
         (says(GOOD, 400), "answered 400"),
         (says(GOOD, 302, Location="https://elsewhere.example/"), "answered 302, a redirect"),
         (says(GOOD, 307, Location="/token2"), "answered 307, a redirect"),
@@ -167,7 +202,10 @@ def test_an_odd_refresh_token(value: object) -> None:
         ),
         (says(GOOD | {"error": "e"}), "answered 200 e"),
         (says({"error": {"code": 5}}, 400), "answered 400 with an error that has no name"),
-        (refuses("", 200), "with an error that has no name"),
+        (refuses("", 400), "with an error that has no name"),
+        (refuses("", 200), "answered 200, but it has no access_token"),
+        (says(GOOD | {"ok": False}), "answered 200 with an error that has no name"),
+        (says(b"error=e&error_description=so+it+is"), "answered 200 e: so it is"),
         (refuses("a\x00b\x1b[31m\r\nSet-Cookie: x"), "answered 400 a b [31m Set-Cookie: x"),
         (refuses("e", error_description="x" * 10_000), "x" * 150),
         ((503, {}, b""), "answered 503"),

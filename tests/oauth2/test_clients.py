@@ -51,7 +51,8 @@ PRIVATE = ec_key().as_dict(private=True)
 
 def client(**options: Any) -> Client:
     """A client that could work."""
-    return Client("my-app", **{"secret": CLIENT_SECRET, "token_url": TOKEN_URL, **options})
+    usual = {"client_id": "my-app", "secret": CLIENT_SECRET, "token_url": TOKEN_URL}
+    return Client(**{**usual, **options})
 
 
 # --- what cannot work ---------------------------------------------------------------------
@@ -81,6 +82,14 @@ def client(**options: Any) -> Client:
         ({"session": "session"}, "session must be a Session, not str"),
         ({"session": requests.Session}, "session must be a Session, not type"),
         ({"allow_http": "yes"}, "allow_http must be True or False"),
+        ({"strict": "yes"}, "strict must be True or False"),
+        ({"basic": "plain"}, "basic must be 'encoded' or 'raw', not 'plain'"),
+        ({"basic": "raw", "client_id": "a:b"}, "basic='raw' cannot send a client_id with a colon"),
+        ({"fields": ["token"]}, "fields must be a mapping of names to names"),
+        ({"fields": {"access_token": ""}}, "fields must be a mapping of names to names"),
+        ({"fields": {"access_token": 5}}, "fields must be a mapping of names to names"),
+        ({"fields": {"acces_token": "token"}}, "'acces_token'; did you mean access_token?"),
+        ({"fields": {5: "token"}}, "fields has the unknown name 5; there are access_token, "),
         ({"key": "no key"}, "Key: private must be a private key"),
         ({"key": ""}, "Key: private must be a private key"),
         ({"dpop": ""}, "Key: private must be a private key"),

@@ -371,7 +371,9 @@ def test_an_endpoint_in_two_spellings(spelling: str, server: Rotating) -> None:
     assert server.spent == ["first"]
 
 
-@pytest.mark.parametrize("odd", [{"token_type": "mac"}, {"expires_in": -1}, {"access_token": ""}])
+@pytest.mark.parametrize(
+    "odd", [{"token_type": "mac"}, {"access_token": "a b"}, {"access_token": ""}]
+)
 def test_an_answer_that_cannot_be_used_has_spent_the_token(
     odd: dict[str, object], server: Rotating
 ) -> None:

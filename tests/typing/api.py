@@ -350,6 +350,9 @@ def make_sources(credentials: object) -> list[TokenSource]:
     """Return one source of each kind."""
     client = Client("my-app", "secret", issuer="https://login.example.com", dpop=True)
     signing = Client("my-app", token_url="https://login.example.com/token", key=Key("PEM"))
+    named = {"access_token": "data.token"}
+    odd = Client("my-app", "s", issuer="https://i", basic="raw", fields=named, strict=True)
+    print(odd.basic, odd.fields["access_token"], odd.strict)
     prover: Prover | None = client.prover
     print(prover)
     return [

@@ -25,7 +25,7 @@ _LAST_SECOND, _LEAP_SECOND = 59, 60
 _FIRST_MOMENT = 1e9
 """Smaller numbers are durations, other ones moments: 31 years, or September 2001."""
 
-_FIRST_IN_MILLISECONDS = 1e12
+FIRST_IN_MILLISECONDS: Final = 1e12
 """Moments from here on are in milliseconds: September 2001 again."""
 
 _DIGITS = r"[0-9]+(?:\.[0-9]*)?"
@@ -145,7 +145,7 @@ def parse_reset(text: str, date: str, now: float, per_second: float = 1.0) -> fl
     if number is not None:
         number /= per_second
         if number >= _FIRST_MOMENT:
-            moment = number if number < _FIRST_IN_MILLISECONDS else number / 1000
+            moment = number if number < FIRST_IN_MILLISECONDS else number / 1000
             return measure_until(moment, date, now)
     delay = parse_duration(text) if number is None else number
     if delay is not None:
