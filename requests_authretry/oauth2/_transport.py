@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextvars import copy_context
-from threading import Event, Thread
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -13,6 +13,7 @@ from requests.adapters import BaseAdapter
 from .._call.credentials import refuse_proxy
 from .._call.response_body import TooLarge, read_body
 from .._call.translate import no_retries, would_retry
+from .._threads import started
 
 if TYPE_CHECKING:
     from requests import PreparedRequest
@@ -78,7 +79,8 @@ class Bounded(BaseAdapter):
                 ended.set()
 
         name = "requests_authretry token request"
-        Thread(target=copy_context().run, args=(read_answer,), name=name, daemon=True).start()
+        if started(copy_context().run, read_answer, name=name) is None:
+            read_answer()  # the program is ending
         # In real seconds, as the time limits of sockets are.
         if not ended.wait(CONNECT_SECONDS + ANSWER_SECONDS):
             raise requests.ReadTimeout("the answer did not come to its end")

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import os
 import stat
-import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from .._clock import SystemClock
 from .._core.arguments import checks_arguments
@@ -16,8 +15,9 @@ from .._core.copying import CopiedAsItself
 from .._core.display import shown
 from .._core.validation import refuse
 from .._protocols import clock_fault
+from .._warnings import warn_once
 from ._cool_downs import as_text, bounded, pushed
-from ._lockfile import file_name, lock_file
+from ._lockfile import file_name, import_locks, lock_file
 from ._rates import reserved
 from ._slots import kept, taken
 
@@ -40,6 +40,12 @@ _TAKE_TIMEOUT, _TAKE_POLL = 0.05, 0.002
 """The same for slots, which nobody waits for, and the time between two looks at the lock."""
 _LARGE = 65_536
 """Bytes of a file with slots that is made smaller when it needs less than half of them."""
+_MOST_IN_RECORD, _MOST_IN_FILE = 65_536, 67_108_864
+"""Bytes of a record, and of the whole file, which each write reads and replaces."""
+_TOO_LARGE = (
+    "FileStore replaces its file as a whole, and is for few and small records: use RedisStore, or "
+    "FunctionStore with a database"
+)
 
 
 class _ForeignError(FileExistsError):
@@ -59,11 +65,16 @@ class FileStore(CopiedAsItself):
     count as empty: reading it is an error, so that no first refresh token is sent that was spent
     long ago; the next record replaces the file. A file that another program wrote is neither read
     nor replaced, and neither is one of another user, except root: a token planted there would make
-    the session somebody else's. A symbolic link in the place of the file is not followed. Safe to
-    use from many threads and processes.
+    the session somebody else's. A symbolic link in the place of the file is not followed. A file
+    that others can read is warned about (`AuthRetryWarning`); the next record replaces it by one
+    that only its owner can read. Safe to use from many threads and processes.
+
+    Each record is written with all others, so that the store is for few and small ones: a record
+    above 64 KB, and a file above 64 MB, is an `OSError`.
 
     Args:
-        path: The file; ``~`` is the home directory. Missing folders are made, for the owner only.
+        path: The file; ``~`` is the home directory. A relative path starts from the directory that
+            is the current one when the store is made. Missing folders are made, for the owner only.
             Lock files beside it stay there, and so do tokens, until you remove the file;
             cool-downs that are over are dropped by the next one. Slots stand in a file beside it.
         clock: Counts the seconds of cool-downs and slots, by its ``time()``, which all processes of
@@ -72,14 +83,17 @@ class FileStore(CopiedAsItself):
             as with `MemoryStore`.
 
     Raises:
-        ConfigurationError: The path is no path, or that of a folder.
+        ConfigurationError: The path is no path, or that of a folder, or it is relative and the
+            current directory is gone.
     """
 
     def __init__(self, path: str | os.PathLike[str], clock: Clock | None = None) -> None:
         faults = (_path_fault(path), None if clock is None else clock_fault(clock))
         refuse(type(self).__name__, faults)
-        self.path: Path = Path(path).expanduser()
+        # Absolute: a daemon changes its directory later. `resolve` would follow links.
+        self.path: Path = Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100
         self._clock: Clock = SystemClock() if clock is None else clock
+        import_locks()
 
     def read(self, key: str) -> str | None:
         """Return the record under a key, None when there is none.
@@ -88,15 +102,20 @@ class FileStore(CopiedAsItself):
             OSError: The file is torn or not ours, or the system does not let us read it: a newer
                 token may have been there.
         """
-        return as_text(self._records().get(key))
+        found = as_text(self._records().get(key))
+        self._warn_of_readers()
+        return found
 
     def write(self, key: str, record: str) -> None:
         """Keep a record, beside those of other keys.
 
         Raises:
-            OSError: The file cannot be written, or is not ours.
+            OSError: The file cannot be written, or is not ours, or the record or the file would be
+                too large.
             TimeoutError: Another process is writing and does not end.
         """
+        if len(record.encode("utf-8", "surrogatepass")) > _MOST_IN_RECORD:
+            raise OSError(f"a record for {self.path} has more than 64 KB. {_TOO_LARGE}")
         with lock_file(f"{self.path}.lock", _WRITE_TIMEOUT):
             self._replace({**self._kept_records(), key: record})
 
@@ -167,7 +186,7 @@ class FileStore(CopiedAsItself):
     @property
     def place(self) -> tuple[str, str]:
         """Name the file: the same for all stores that keep their records in it."""
-        return "file", os.path.abspath(self.path)  # noqa: PTH100 (links are not followed)
+        return "file", str(self.path)
 
     def __repr__(self) -> str:
         clock = "" if self._clock == SystemClock() else f", clock={shown(self._clock)}"
@@ -225,29 +244,65 @@ class FileStore(CopiedAsItself):
                 raise _ForeignError(f"{self.path} is no file: name another one for tokens")
             if hasattr(os, "geteuid") and status.st_uid not in (os.geteuid(), 0):
                 raise _ForeignError(f"{self.path} is another user's: name another file for tokens")
+            if status.st_size > _MOST_IN_FILE:
+                raise self._too_large()
             with open(descriptor, "rb", closefd=False) as file:
                 return file.read()
         finally:
             os.close(descriptor)
 
+    def _warn_of_readers(self) -> None:
+        """Warn if others than the owner can read the file; Windows has no such modes."""
+        try:
+            mode = self.path.lstat().st_mode
+        except OSError:
+            return
+        if os.name == "nt" or not stat.S_ISREG(mode) or not mode & (stat.S_IRGRP | stat.S_IROTH):
+            return
+        warn_once(
+            self,
+            "read by others",
+            f"{self.path} holds tokens, and other users of this machine can read it (mode "
+            f"{stat.S_IMODE(mode):04o}): run chmod 600 on it, and sign in again if one of them may "
+            "have done so",
+        )
+
+    def _too_large(self) -> OSError:
+        return OSError(f"{self.path} has more than 64 MB, or would have. {_TOO_LARGE}")
+
     def _replace(self, records: dict[str, object]) -> None:
+        """Replace the file; the caller holds its lock."""
         # A power cut may take cool-downs, but no token that stands beside them.
         is_durable = any(isinstance(record, str) for record in records.values())
-        # mkstemp makes the file 0600 and its name cannot be guessed.
-        descriptor, name = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.parent)
+        content = json.dumps({_MARK: records}).encode()
+        if len(content) > _MOST_IN_FILE:
+            raise self._too_large()
+        new = self._made_new()
         try:
-            with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 (from a descriptor)
-                json.dump({_MARK: records}, file)
+            with new:
+                new.write(content)
                 if is_durable:
-                    file.flush()
-                    os.fsync(file.fileno())
-            os.replace(name, self.path)  # noqa: PTH105 (the name is a str)
+                    new.flush()
+                    os.fsync(new.fileno())
+            os.replace(self._new, self.path)  # noqa: PTH105 (two names)
         except BaseException:
             with suppress(OSError):
-                os.unlink(name)  # noqa: PTH108 (the name is a str)
+                self._new.unlink()
             raise
         if is_durable:
             _sync(self.path.parent)
+
+    @property
+    def _new(self) -> Path:
+        """Where the next content is written: one name, so that nothing piles up."""
+        return self.path.with_name(f".{self.path.name}.new")
+
+    def _made_new(self) -> BinaryIO:
+        """Make the file that replaces this one, in place of what a killed writer has left."""
+        self._new.unlink(missing_ok=True)
+        # With O_EXCL, what somebody plants there meanwhile is an error and is not followed.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        return open(os.open(self._new, flags, 0o600), "wb")  # noqa: PTH123, SIM115 (the caller closes)
 
     def _rewrite(self, records: dict[str, object]) -> None:
         """Write the file in place: a power cut may tear it, and nobody waits for the disk.
@@ -277,6 +332,11 @@ def _path_fault(path: Any) -> str | None:
     if not isinstance(path, (str, os.PathLike)) or isinstance(os.fspath(path), bytes):
         return f"path must be a str or a Path, not {type(path).__name__}"
     place = Path(path).expanduser()
+    if not place.is_absolute():
+        try:
+            place = Path.cwd() / place
+        except OSError:
+            return f"path {str(place)!r} is relative, and the current directory is gone"
     if os.path.isdir(place):  # noqa: PTH112 (False, and no error, where nobody may look)
         within = str(place / "tokens.json")
         return f"path is that of the folder {str(place)!r}: name a file in it, as {within!r}"

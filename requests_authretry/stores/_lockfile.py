@@ -37,6 +37,15 @@ class _Held:
 _held = _Held()
 
 
+def import_locks() -> None:
+    """Import filelock now, for a store that will lock.
+
+    At the end of a program it is too late: filelock imports asyncio, whose executors cannot be
+    imported then (Python 3.10: "can't register atexit after shutdown").
+    """
+    import filelock  # noqa: F401
+
+
 @contextmanager
 def lock_file(path: str, timeout: float, poll: float = 0.05) -> Iterator[None]:
     """Exclude every other thread and process that locks this path.
