@@ -49,7 +49,7 @@ from ._settings import Reader as _Reader
 from ._settings import Settings
 from ._warnings import AuthRetryWarning
 from .dialects import Dialect
-from .stores import FileStore, MemoryStore
+from .stores import FileStore, FirstOf, FunctionStore, MemoryStore
 
 __all__ = [
     "Answer",
@@ -70,6 +70,8 @@ __all__ = [
     "Explanation",
     "FetchContext",
     "FileStore",
+    "FirstOf",
+    "FunctionStore",
     "GaveUp",
     "Header",
     "Installed",

@@ -297,6 +297,11 @@ class KeptToken:
         return self.store is self.family.memory
 
     @property
+    def is_shared(self) -> bool:
+        """Whether other processes may have the token, too."""
+        return not (isinstance(self.store, MemoryStore) or getattr(self.store, "is_missing", False))
+
+    @property
     def newest(self) -> TokenRecord | None:
         """Return the newest record that this process knows, whatever the store has."""
         known = self.family.newest.get(self.place)

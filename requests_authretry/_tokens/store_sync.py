@@ -222,9 +222,12 @@ class StoreSync:
         return not found.is_expired(self._settings.clock.time())
 
     def _find_others_token(self, spent: Token | None) -> Token | None:
-        """Look for the token of another process that spent the same refresh token."""
+        """Look for the token of another process that spent the same refresh token.
+
+        Wait for it only where there may be such a process.
+        """
         found = self._read_newest().token
-        if not self._replaces(found, spent):
+        if not self._replaces(found, spent) and self._kept.is_shared:
             self._settings.clock.sleep(OTHERS_TOKEN_SECONDS)
             found = self._read_newest().token
         return found if self._replaces(found, spent) else None
@@ -238,6 +241,8 @@ class StoreSync:
             family.rotates |= spent is not None and spent.refresh_token not in unchanged
             if family.rotates and kept.is_in_memory:
                 self._warn_of_rotation()
+            elif family.rotates and getattr(kept.store, "is_locked", True) is False:
+                self._warn_of_no_lock()
         if fetched.is_expired(now):
             # By this machine's clock alone: the source has just called the token good.
             fetched = replace(fetched, expires_at=None)
@@ -258,6 +263,16 @@ class StoreSync:
             f"source {name_of(source)}: the last one is lost when this process ends, and other "
             "processes send spent ones. Give Settings(store=...), such as FileStore, and the same "
             "one in all processes",
+            is_logged=True,
+        )
+
+    def _warn_of_no_lock(self) -> None:
+        warn_once(
+            self._kept.store,
+            "no lock",
+            "the server gives a new refresh token each time, and the FunctionStore has no lock: two "
+            "processes that renew at once send one refresh token twice, and the server may end the "
+            "session. Give FunctionStore(lock=...)",
             is_logged=True,
         )
 

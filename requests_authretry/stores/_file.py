@@ -114,7 +114,7 @@ class FileStore(CopiedAsItself):
                 too large.
             TimeoutError: Another process is writing and does not end.
         """
-        if len(record.encode("utf-8", "surrogatepass")) > _MOST_IN_RECORD:
+        if len(json.dumps(record)) > _MOST_IN_RECORD:
             raise OSError(f"a record for {self.path} has more than 64 KB. {_TOO_LARGE}")
         with lock_file(f"{self.path}.lock", _WRITE_TIMEOUT):
             self._replace({**self._kept_records(), key: record})

@@ -62,10 +62,7 @@ def lock_file(path: str, timeout: float, poll: float = 0.05) -> Iterator[None]:
     """
     from filelock import FileLock
 
-    folder = Path(path).parent
-    missing = [each for each in (folder, *folder.parents) if not each.exists()]
-    for each in reversed(missing):  # Path.mkdir gives its mode to the last one only
-        each.mkdir(mode=0o700, exist_ok=True)
+    make_folder(Path(path).parent)
     # A new object each time: one object would let its thread in twice.
     lock = FileLock(path, mode=0o600, thread_local=False)
     _held.locks.add(lock)
@@ -81,6 +78,13 @@ def lock_file(path: str, timeout: float, poll: float = 0.05) -> Iterator[None]:
             lock.release()
     finally:
         _held.locks.discard(lock)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, for the owner only."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    for each in reversed(missing):  # Path.mkdir gives its mode to the last one only
+        each.mkdir(mode=0o700, exist_ok=True)
 
 
 def file_name(key: str) -> str:

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from requests_authretry import FileStore, MemoryStore, Store, Token
+from requests_authretry import FileStore, FirstOf, FunctionStore, MemoryStore, Store, Token
 from requests_authretry._core.token import TokenRecord
 from requests_authretry.keyring import KeyringStore
 from requests_authretry.redis import RedisStore
@@ -44,10 +44,10 @@ NUMBERS = count()
 SLACK = 300.0
 """Real seconds that a test may take before it takes a cool-down for a shorter one."""
 
-SHARED = ["file", "redis", "keyring"]
+SHARED = ["file", "redis", "keyring", "first of", "functions"]
 until_its_ttl = pytest.mark.parametrize(
     "shared",
-    ["file", pytest.param("redis", marks=pytest.mark.slow), "keyring"],
+    ["file", pytest.param("redis", marks=pytest.mark.slow), "keyring", "first of", "functions"],
     indirect=True,
 )
 """For tests that wait until Redis ends a lock."""
@@ -85,6 +85,13 @@ def made(kind: str, request: pytest.FixtureRequest, path: Path) -> Store:
     if kind == "keyring":
         request.getfixturevalue("plain_keyring")
         return KeyringStore()
+    if kind == "first of":
+        request.getfixturevalue("plain_keyring")
+        return FirstOf(KeyringStore(), FileStore(path / "tokens.json"))
+    if kind == "functions":
+        file = FileStore(path / "tokens.json")
+        given = {"load": file.read, "save": file.write, "push": file.push, "take": file.take}
+        return FunctionStore(lock=file.lock, **given)
     return FileStore(path / "tokens.json") if kind == "file" else MemoryStore()
 
 

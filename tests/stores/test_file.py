@@ -76,11 +76,14 @@ def test_a_file_is_never_readable_for_others(path: Path) -> None:
 
     with ThreadPoolExecutor(1) as watcher:
         watching = watcher.submit(watch)
-        for number in range(50):
-            FileStore(path).write("key", f"{number} {RECORD * 500}")
-            FileStore(path).push("cool-down", 60.0 + number)
-        with FileStore(path).lock("key", 1.0):
-            over.set()
+        try:
+            for number in range(50):
+                FileStore(path).write("key", f"{number} {RECORD * 300}")
+                FileStore(path).push("cool-down", 60.0 + number)
+            with FileStore(path).lock("key", 1.0):
+                over.set()
+        finally:
+            over.set()  # else the watcher, and with it the test, would never end
         watching.result()
     assert seen == {0o600}
     assert all(mode(left) == 0o600 for left in path.parent.iterdir())
