@@ -89,6 +89,7 @@ class KeyringStore(CopiedAsItself):
         refuse("KeyringStore", _faults(service, backend))
         self._service = service
         self._backend = backend
+        self._cool_downs = MemoryStore()
         self._memory = _memories.setdefault(self.place, MemoryStore())
         import_locks()
 
@@ -140,7 +141,7 @@ class KeyringStore(CopiedAsItself):
 
     def push(self, key: str, seconds: float) -> float:
         """Extend a cool-down, as `Store.push` says, in memory; the keyring is not asked."""
-        return self._memory.push(f"cool-down {key}", seconds)
+        return self._cool_downs.push(key, seconds)
 
     @property
     def is_missing(self) -> bool:

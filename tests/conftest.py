@@ -20,6 +20,7 @@ from tests.cassettes_support import on_cassette
 from tests.servers.api import Api
 from tests.servers.nginx import serve_nginx
 from tests.servers.oidc import ServerMissingError, serve_oidc
+from tests.servers.postgres import serve_postgres
 from tests.servers.redis import serve_redis
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from tests.servers.nginx import NginxServer
     from tests.servers.oidc import OidcServer
+    from tests.servers.postgres import PostgresServer
     from tests.servers.redis import RedisServer
 
 S = TypeVar("S")
@@ -199,6 +201,13 @@ def own_redis_server() -> Iterator[RedisServer]:
     """A Redis server for this test alone, which may kill it."""
     with ExitStack() as servers:
         yield _enter(servers, serve_redis())
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """The PostgreSQL server that the tests share; each of them makes a table of its own."""
+    with ExitStack() as servers:
+        yield _enter(servers, serve_postgres())
 
 
 @pytest.fixture

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from keyring.backends import fail, null
 from keyring.errors import KeyringLocked, PasswordSetError
 from keyrings.alt.file import PlaintextKeyring  # type: ignore[import-untyped]  # (it ships no types)
 
+from requests_authretry import AuthRetryWarning
 from requests_authretry.keyring import KeyringStore
 from tests.support.stores import is_free
 from tests.support.systems import permissions
@@ -86,7 +88,7 @@ def test_where_the_locks_are(backend: KeyringBackend, cache: Path) -> None:
     with store.lock("key", 1.0):
         found = sorted(cache.rglob("*"))
     modes = [stat.S_IMODE(path.stat().st_mode) for path in (cache, *found)]
-    assert modes == [0o700, 0o700, 0o600, 0o600]
+    assert modes == [0o700, 0o700, 0o600, 0o600, 0o600]
 
 
 @pytest.mark.parametrize("set_", ["XDG_CACHE_HOME", "LOCALAPPDATA", "HOME"])
@@ -108,17 +110,88 @@ def test_no_home(backend: KeyringBackend, monkeypatch: pytest.MonkeyPatch) -> No
         KeyringStore(backend=backend).lock("key", 1.0).__enter__()
 
 
-@pytest.mark.parametrize("chosen", ["keyring.backends.fail.Keyring", "no.such.Keyring"])
-def test_no_keyring(monkeypatch: pytest.MonkeyPatch, chosen: str) -> None:
-    """Without a keyring, or with a wrong name for one, everything is an `OSError`."""
-    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", chosen)
+NOWHERE = [fail.Keyring(), null.Keyring()]
+
+
+@pytest.mark.parametrize("nobody", NOWHERE, ids=["none", "disabled"])
+def test_no_keyring_is_memory_and_a_warning(nobody: KeyringBackend, cache: Path) -> None:
+    """On a server without a keyring, stores of one service share memory and warn once each."""
+    store, other = KeyringStore("mine", backend=nobody), KeyringStore("mine", backend=nobody)
+    with pytest.warns(AuthRetryWarning, match=r"FirstOf\(KeyringStore") as warned:
+        store.write("key", SECRET)
+        assert store.read("key") == SECRET
+    assert len(warned) == 1
+    with pytest.warns(AuthRetryWarning):
+        assert other.read("key") == SECRET
+    with store.lock("key", 1.0):
+        assert not is_free(other)
+    assert (store.is_missing, store.is_unused, cache.exists()) == (True, True, False)
+    assert SECRET not in repr(vars(store))
+
+
+def test_a_machine_without_home_and_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container without a home directory has no place for locks, and needs none."""
+    monkeypatch.setenv("XDG_CACHE_HOME", "~no-such-user")
+    store = KeyringStore(backend=fail.Keyring())
+    with pytest.warns(AuthRetryWarning), store.lock("key", 1.0):
+        assert store.read("key") is None
+
+
+@pytest.mark.parametrize("how", ["read", "write"])
+def test_a_keyring_that_is_gone_is_not_replaced(backend: KeyringBackend, how: str) -> None:
+    """A token was kept on the desktop: cron, which sees no keyring, may not begin anew."""
+    if how == "write":
+        KeyringStore(backend=backend).write("key", SECRET)
+    else:  # an earlier release has kept it, and left no mark
+        backend.set_password("requests_authretry", "key", SECRET)
+        assert KeyringStore(backend=backend).read("key") == SECRET
+    gone = KeyringStore(backend=fail.Keyring())
+    assert not gone.is_missing
+    with pytest.raises(OSError, match="kept in one before"):
+        gone.read("key")
+    with pytest.raises(OSError, match="use FileStore"):
+        gone.write("key", SECRET)
+    assert is_free(gone)
+
+
+def test_a_keyring_that_was_never_opened_is_unused() -> None:
+    """A first write that fails leaves no trace: nothing is in the keyring."""
+    store = KeyringStore(backend=failing(KeyringLocked()))
+    with pytest.raises(OSError, match="KeyringLocked"):
+        store.write("key", SECRET)
+    assert (store.is_unused, store.is_missing) == (True, False)
+
+
+def test_a_keyring_that_stays_closed_once_was_used(backend: KeyringBackend) -> None:
+    """A write that fails later does not make the store forget that it was used."""
+    KeyringStore(backend=backend).write("key", SECRET)
+    store = KeyringStore(backend=failing(KeyringLocked()))
+    with pytest.raises(OSError, match="KeyringLocked"):
+        store.write("key", SECRET)
+    assert not store.is_unused
+
+
+def test_a_wrong_name_for_a_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A keyring that was chosen and cannot be loaded is an `OSError`, and is not replaced."""
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "no.such.Keyring")
     monkeypatch.setattr("keyring.core._keyring_backend", None)
     store = KeyringStore()
-    way_out = "use FileStore" if "fail" in chosen else "ModuleNotFoundError"
-    with pytest.raises(OSError, match=way_out):
-        store.read("key")
-    with pytest.raises(OSError, match=way_out):
-        store.write("key", SECRET)
+    for ask in (lambda: store.read("key"), lambda: store.write("key", SECRET)):
+        with pytest.raises(OSError, match="ModuleNotFoundError"):
+            ask()
+    assert (store.is_missing, is_free(store)) == (False, True)
+
+
+def test_a_relative_cache_directory_is_ignored(
+    backend: KeyringBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the XDG specification says; else locks would move with the current directory."""
+    monkeypatch.setenv("XDG_CACHE_HOME", "cache")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    store = KeyringStore(backend=backend)
+    with store.lock("key", 1.0):
+        monkeypatch.chdir(tmp_path)
+        assert not is_free(store)
 
 
 @pytest.mark.parametrize("kind", [KeyringLocked, PasswordSetError, ValueError])

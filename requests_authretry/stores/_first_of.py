@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
@@ -83,7 +83,7 @@ class FirstOf(CopiedAsItself):
         Raises:
             OSError: A store that may hold a newer one cannot be read, or has lost it.
         """
-        found = [record for _, record in self._records(key) if record]
+        found = [record for _, record in self._records(key) if record is not None]
         newest = max(found, key=lambda each: (_generation(each), not _is_note(each)), default=None)
         if newest is not None and _is_note(newest):
             raise OSError(_LOST)
@@ -92,24 +92,16 @@ class FirstOf(CopiedAsItself):
     def write(self, key: str, record: str) -> None:
         """Keep a record in the first store that takes it, and a note in the others.
 
-        An empty record empties all of them.
+        An empty record empties all of them. What is no token leaves no note.
 
         Raises:
             OSError: No store takes it, or one of them keeps what was to be removed.
         """
         there = self._there()
-        if not record:
-            for store, kept in self._records(key):
-                if kept:
-                    store.write(key, record)
-            return
-        keeper = _first_to_take(there, key, record)
-        note = json.dumps({**_NOTE, "generation": _generation(record)})
+        keeper, note = _first_to_take(there, key, record), _note_of(record)
         for store in there:
-            # Without it, the store has an older token, which counts less wherever both are read.
-            with suppress(OSError):
-                if store is not keeper and not _is_unused(store) and store.read(key) != note:
-                    store.write(key, note)
+            if store is not keeper and not _is_unused(store):
+                _put(note, store, key, is_needed=not record)
 
     @contextmanager
     def lock(self, key: str, timeout: float) -> Iterator[None]:
@@ -186,6 +178,19 @@ def _first_to_take(stores: Iterable[Store], key: str, record: str) -> Store:
     raise failed or OSError("there is no store")
 
 
+def _put(note: str, store: Store, key: str, *, is_needed: bool) -> None:
+    """Put a note in place of a store's record; where it is not needed, a failure is no matter.
+
+    Without it the store has an older token, which counts less than the newest one.
+    """
+    try:
+        if (store.read(key) or "") != note:
+            store.write(key, note)
+    except OSError:
+        if is_needed:
+            raise
+
+
 def _is_missing(store: Any) -> bool:
     return getattr(store, "is_missing", False) is True
 
@@ -203,6 +208,13 @@ def _generation(record: str) -> float:
     except (UnreadableRecordError, ValueError, KeyError, TypeError):
         return inf
     return found.generation if found else -1
+
+
+def _note_of(record: str) -> str:
+    """Return what other stores get in place of their record: nothing where this is no token."""
+    generation = _generation(record)
+    is_token = 0 <= generation < inf
+    return json.dumps({**_NOTE, "generation": generation}) if is_token else ""
 
 
 def _is_note(record: str) -> bool:

@@ -26,6 +26,7 @@ RUN_ELSEWHERE: Final = {
     "lessons.md": "tests/live/test_lessons.py",
     "migrating.md": "tests/live/test_migrating.py",
     "sdks.md": "tests/sdks/test_page.py",
+    "stores.md": "tests/live/test_stores_page.py",
 }
 """The pages whose programs need more than one run, each with the test that makes it."""
 
