@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 
 from ._core.arguments import checks_arguments
 from ._core.copying import CopiedAsItself
+from ._core.token import secret as hide
 from ._core.validation import refuse, text
 from ._warnings import warn_once
 from .stores._lockfile import file_name, import_locks, lock_file, make_folder
@@ -116,6 +117,7 @@ class KeyringStore(CopiedAsItself):
             OSError: The keyring is gone, it stays closed, or the record is too long for it.
             TimeoutError: Another process is using it and does not end.
         """
+        record = hide(record)
         if self._is_replaced():
             self._memory.write(key, record)
             return
@@ -184,10 +186,12 @@ class KeyringStore(CopiedAsItself):
         if _keeps_nothing(backend):
             raise OSError(_NO_KEYRING)
         try:
-            return getattr(backend, method)(self._service, *arguments)
+            # Plain texts: backends hand them to other languages.
+            return getattr(backend, method)(self._service, *map(str, arguments))
         except Exception as error:  # noqa: BLE001 (backends raise what they like)
-            failure = f"{method} of the keyring failed with {type(error).__name__}"
-            raise OSError(failure) from None
+            kind = type(error).__name__
+        # Not in the block: the frames of the exception hold the record.
+        raise OSError(f"{method} of the keyring failed with {kind}")
 
     def _in_turn(self) -> AbstractContextManager[None]:
         """Exclude all others who ask the keyring for this service, as some are mere files."""

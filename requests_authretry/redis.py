@@ -279,6 +279,7 @@ class RedisStore(CopiedAsItself):
         Raises:
             OSError: The server is out of reach, or refuses.
         """
+        record = secret(record)
         life = None if self._ttl is None else max(int(self._ttl * 1000), 1)
         _asked(lambda: self._redis().set(self._prefix + key, record, px=life))
 
@@ -452,16 +453,19 @@ def _has_password(client: redis.Redis) -> bool:
 
 def _asked(call: Callable[[], T]) -> T:
     """Ask the server; whatever goes wrong is an `OSError`."""
+    failure: OSError
     try:
         return call()
     except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
         # No TimeoutError: that says that another holds a lock.
-        raise ConnectionError(f"Redis is out of reach: {error}") from None
+        failure = ConnectionError(f"Redis is out of reach: {error}")
     except Exception as error:  # noqa: BLE001 (clients raise more than RedisError)
         # An answer may quote the command, and with it the record: only its first word is shown.
         code = str(error).partition(" ")[0]
         said = f" ({code})" if code.isupper() else ""
-        raise OSError(f"Redis failed with {type(error).__name__}{said}") from None
+        failure = OSError(f"Redis failed with {type(error).__name__}{said}")
+    # Not in the blocks: the frames of the exception hold the password and the record.
+    raise failure
 
 
 @contextmanager

@@ -428,7 +428,11 @@ class _Bounded(_Base):
         seconds = self.timeout
         if type(seconds) is Seconds and self.sock is not None:
             seconds.limit_writes(self.sock)
-        self._authretry_base.send(self, data)
+        try:
+            self._authretry_base.send(self, data)
+        except BaseException:
+            del data  # a traceback shows local variables, and these bytes are headers
+            raise
 
     def getresponse(self) -> Any:
         """Receive an answer that is read until the deadline."""

@@ -14,6 +14,7 @@ from .validation import gathered, is_finite, is_text, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from typing import SupportsIndex
 
 _VISIBLE = re.compile(r"[!-~]([ -~]*[!-~])?")
 _SCHEME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -27,6 +28,10 @@ class Secret(CopiedAsItself, str):
     def __repr__(self) -> str:
         """Show nothing of the text, not even its length."""
         return "'***'"
+
+    def __getitem__(self, place: SupportsIndex | slice) -> Secret:
+        """Hide a part as well: reporters such as rich show the first characters of long texts."""
+        return Secret(super().__getitem__(place))
 
     def __reduce__(self) -> tuple[type[Secret], tuple[str]]:
         """Pickle an empty text in place of the secret."""

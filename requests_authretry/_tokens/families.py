@@ -151,7 +151,7 @@ class Families:
             captured = (*cells, *given)
             if all(type(value) in _PLAIN for value in captured):
                 values = tuple((type(value), value) for value in captured)
-                return source.__code__, _Same(source.__globals__), values
+                return source.__code__, _Captured(source.__globals__, values)
         name = getattr(source, "family", None)
         return self._of_name(name) if isinstance(name, str) else self._of_object(source)
 
@@ -236,14 +236,20 @@ def is_constant(source: object) -> bool:
 _PLAIN = {str, bytes, int, float, bool, type(None)}
 
 
-class _Same:  # noqa: PLW1641 (it is compared, and is no key)
-    """Equal to another one for the very same thing alone."""
+class _Captured:  # noqa: PLW1641 (it is compared, and is no key)
+    """What a function has captured: equal for the very same module and equal values.
 
-    def __init__(self, thing: object) -> None:
-        self._thing = thing
+    Neither `repr` nor `vars` shows any of it, as users have secrets there.
+    """
+
+    def __init__(self, module: dict[str, Any], values: object) -> None:
+        self._given = lambda: (module, values)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self._thing is other._thing
+        if not isinstance(other, _Captured):
+            return False
+        (module, values), (others, theirs) = self._given(), other._given()
+        return module is others and values == theirs
 
 
 def _is_full(cell: CellType) -> bool:

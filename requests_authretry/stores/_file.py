@@ -13,6 +13,7 @@ from .._clock import SystemClock
 from .._core.arguments import checks_arguments
 from .._core.copying import CopiedAsItself
 from .._core.display import shown
+from .._core.token import secret
 from .._core.validation import refuse
 from .._protocols import clock_fault
 from .._warnings import warn_once
@@ -114,6 +115,7 @@ class FileStore(CopiedAsItself):
                 too large.
             TimeoutError: Another process is writing and does not end.
         """
+        record = secret(record)
         if len(json.dumps(record)) > _MOST_IN_RECORD:
             raise OSError(f"a record for {self.path} has more than 64 KB. {_TOO_LARGE}")
         with lock_file(f"{self.path}.lock", _WRITE_TIMEOUT):
@@ -212,6 +214,21 @@ class FileStore(CopiedAsItself):
             return {}
 
     def _records(self) -> dict[str, object]:
+        """Read all records.
+
+        Raises:
+            OSError: The file is torn or not ours, or cannot be read.
+        """
+        records = self._parsed()
+        if records is None:
+            raise _TornError(f"{self.path} is torn: remove it, and sign in again where you have to")
+        return {key: secret(record) for key, record in records.items()}
+
+    def _parsed(self) -> dict[str, object] | None:
+        """Return what the file holds; None if it is torn.
+
+        It is no error here, so that no traceback shows the file.
+        """
         content = self._content()
         if not content.strip():
             return {}
@@ -222,10 +239,8 @@ class FileStore(CopiedAsItself):
         try:
             records = json.loads(content)[_MARK]
         except (ValueError, KeyError, TypeError, RecursionError):
-            records = None
-        if not isinstance(records, dict):
-            raise _TornError(f"{self.path} is torn: remove it, and sign in again where you have to")
-        return records
+            return None
+        return records if isinstance(records, dict) else None
 
     def _content(self) -> bytes:
         """Read the file; do not follow a link in its place, nor wait for a pipe."""
@@ -286,6 +301,7 @@ class FileStore(CopiedAsItself):
                     os.fsync(new.fileno())
             os.replace(self._new, self.path)  # noqa: PTH105 (two names)
         except BaseException:
+            content = b""  # a traceback shows local variables
             with suppress(OSError):
                 self._new.unlink()
             raise

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .._core.arguments import checks_arguments
 from .._core.copying import CopiedAsItself
 from .._core.display import shown
+from .._core.token import secret
 from .._core.validation import refuse
 from ._memory import MemoryStore
 
@@ -76,7 +77,7 @@ class FunctionStore(CopiedAsItself):
         Raises:
             OSError: The function failed, or returned neither text nor None.
         """
-        record = _asked("load", self._load, key)
+        record = _asked("load", lambda: self._load(key))
         if record is None or isinstance(record, str):
             return record
         raise OSError(f"load returned {type(record).__name__}: return the saved str, or None")
@@ -87,8 +88,9 @@ class FunctionStore(CopiedAsItself):
         Raises:
             OSError: The function failed.
         """
+        record = secret(record)
         # A plain text: drivers of databases know no subclasses.
-        _asked("save", self._save, key, str(record))
+        _asked("save", lambda: self._save(key, str(record)))
 
     @contextmanager
     def lock(self, key: str, timeout: float) -> Iterator[None]:
@@ -100,7 +102,8 @@ class FunctionStore(CopiedAsItself):
             with self._memory.lock(key, timeout):
                 yield
             return
-        held = _asked("lock", self._lock, key, max(timeout, 0.0))
+        lock = self._lock
+        held = _asked("lock", lambda: lock(key, max(timeout, 0.0)))
         _asked("lock", lambda: held.__enter__())
         try:
             yield
@@ -109,16 +112,15 @@ class FunctionStore(CopiedAsItself):
 
     def push(self, key: str, seconds: float) -> float:
         """Extend a cool-down, as `Store.push` says: in memory, unless ``push`` was given."""
-        if self._push is None:
-            return self._memory.push(key, seconds)
-        return float(_asked("push", self._push, key, seconds))
+        push = self._memory.push if self._push is None else self._push
+        return _asked("push", lambda: float(push(key, seconds)))
 
     def __getattr__(self, name: str) -> Any:
         # There is no `take` unless it was given: then each process keeps its own pace.
         take = self.__dict__.get("_take")
         if name != "take" or take is None:
             raise AttributeError(name)
-        return lambda *arguments: float(_asked("take", take, *arguments))
+        return lambda *arguments: _asked("take", lambda: float(take(*arguments)))
 
     def __repr__(self) -> str:
         """Show the names of the functions."""
@@ -137,10 +139,10 @@ _FUNCTIONS = ("load", "save", "lock", "push", "take")
 _REQUIRED = ("load", "save")
 
 
-def _asked(name: str, function: Callable[..., T], *arguments: Any) -> T:
+def _asked(name: str, call: Callable[[], T]) -> T:
     """Call a function of the user's; whatever it raises is an `OSError` that quotes nothing."""
     try:
-        return function(*arguments)
+        return call()
     except TimeoutError:
         is_late = True
     except Exception as error:  # noqa: BLE001 (drivers raise what they like)

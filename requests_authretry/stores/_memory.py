@@ -11,6 +11,7 @@ from .._clock import SystemClock
 from .._core.arguments import checks_arguments
 from .._core.copying import CopiedAsItself
 from .._core.display import shown
+from .._core.token import secret
 from .._core.validation import refuse
 from .._locks import ForkSafeLock
 from .._protocols import clock_fault
@@ -52,7 +53,7 @@ class MemoryStore(CopiedAsItself):
     def write(self, key: str, record: str) -> None:
         """Keep a record."""
         with self._lock:
-            self._records[key] = record
+            self._records[key] = secret(record)
 
     @contextmanager
     def lock(self, key: str, timeout: float) -> Iterator[None]:
