@@ -350,7 +350,7 @@ def _path_fault(path: Any) -> str | None:
     place = Path(path).expanduser()
     if not place.is_absolute():
         try:
-            place = Path.cwd() / place
+            Path.cwd()
         except OSError:
             return f"path {str(place)!r} is relative, and the current directory is gone"
     if os.path.isdir(place):  # noqa: PTH112 (False, and no error, where nobody may look)

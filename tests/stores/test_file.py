@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from requests_authretry import FileStore, MemoryStore, RefreshFailed, Token
+from requests_authretry import (
+    AuthRetryWarning,
+    ConfigurationError,
+    FileStore,
+    MemoryStore,
+    RefreshFailed,
+    Token,
+)
 from requests_authretry._core.token import TokenRecord
 from requests_authretry._tokens import store_sync
 from requests_authretry.stores import _file
@@ -219,6 +226,133 @@ def test_a_file_of_root_is_trusted(path: Path, monkeypatch: pytest.MonkeyPatch) 
     if os.geteuid() == 0:
         monkeypatch.setattr(os, "geteuid", lambda: ANOTHER)
     assert FileStore(path).read("key") == RECORD
+
+
+@permissions
+@pytest.mark.parametrize("bits", [0o640, 0o604, 0o644])
+def test_a_file_that_others_can_read_is_warned_about(path: Path, bits: int) -> None:
+    """Somebody has copied it, or changed its mode: once for a store, until the next record."""
+    store = FileStore(path)
+    store.write("key", RECORD)
+    path.chmod(bits)
+    with pytest.warns(AuthRetryWarning, match=f"mode {bits:04o}.: run chmod 600") as warned:
+        assert [store.read("key") for _ in range(2)] == [RECORD] * 2
+    assert len(warned) == 1
+    assert SECRET not in str(warned[0].message)
+    store.write("key", RECORD)
+    assert mode(path) == 0o600
+    assert FileStore(path).read("key") == RECORD
+
+
+# How large it may be
+
+
+def test_a_record_above_64_kb_is_refused(path: Path) -> None:
+    """The error names the stores that take it, and what was there stays."""
+    store = FileStore(path)
+    most = "x" * (65_536 - len('""'))
+    store.write("key", most)
+    with pytest.raises(OSError, match=r"64 KB.*RedisStore.*FunctionStore"):
+        store.write("key", most + "x")
+    assert store.read("key") == most
+
+
+def test_a_file_above_64_mb_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is neither read nor written, and what was there stays."""
+    store = FileStore(path)
+    store.write("key", RECORD)
+    monkeypatch.setattr(_file, "_MOST_IN_FILE", path.stat().st_size)
+    with pytest.raises(OSError, match=r"64 MB.*RedisStore.*FunctionStore"):
+        store.write("another", RECORD)
+    assert store.read("key") == RECORD
+    assert not (path.parent / f".{path.name}.new").exists()
+    monkeypatch.setattr(_file, "_MOST_IN_FILE", path.stat().st_size - 1)
+    for ask in (lambda: store.read("key"), lambda: store.write("key", RECORD)):
+        with pytest.raises(OSError, match="has more than 64 MB"):
+            ask()
+
+
+# What a killed writer leaves behind
+
+
+def test_the_next_writer_removes_what_a_killed_one_left(path: Path) -> None:
+    """A process was killed between the new content and the new name: a push ends it, too."""
+    left = path.parent / f".{path.name}.new"
+    for number, write in enumerate(
+        [
+            lambda: FileStore(path).write("key", RECORD),
+            lambda: FileStore(path).push("cool-down", 60.0),
+        ]
+    ):
+        left.write_text(f"{SECRET} of the killed one {number}")
+        write()
+        assert not left.exists()
+    assert SECRET in path.read_text()
+
+
+@posix_files
+def test_a_killed_process_leaves_nothing_for_long(path: Path) -> None:
+    """However often a writing process is killed, the next write leaves one file and its lock."""
+    code = (
+        "import sys\nfrom requests_authretry import FileStore\nstore = FileStore(sys.argv[1])\n"
+        "print(flush=True)\nwhile True:\n    store.write('key', 'x' * 20_000)\n"
+    )
+    for _ in range(3):
+        process = subprocess.Popen(  # noqa: S603 (our own script)
+            [sys.executable, "-c", code, str(path)],
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        with process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            process.kill()
+        FileStore(path).write("another", RECORD)
+        assert {left.name for left in path.parent.iterdir()} == {path.name, f"{path.name}.lock"}
+
+
+@links
+def test_a_planted_link_in_place_of_the_new_file_is_not_followed(path: Path) -> None:
+    """What it points to stays as it was, and the link is gone."""
+    target = path.parent / "of another"
+    target.write_text("theirs")
+    (path.parent / f".{path.name}.new").symlink_to(target)
+    FileStore(path).write("key", RECORD)
+    assert (target.read_text(), FileStore(path).read("key")) == ("theirs", RECORD)
+
+
+# Where it is
+
+
+def test_a_relative_path_is_fixed_when_the_store_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A daemon goes to another directory: records, limits and locks stay where they were."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    store = FileStore("tokens.json")
+    store.write("key", RECORD)
+    place = store.place
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert (store.read("key"), store.place) == (RECORD, place)
+    store.take("key", 1.0, 1.0, 1)
+    with store.lock("key", 1.0):
+        assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert store.path == tmp_path / "tokens.json"
+    assert FileStore("../tokens.json").place == place
+
+
+@posix_files
+def test_a_relative_path_in_a_directory_that_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no place: this is said when the store is made."""
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    with pytest.raises(ConfigurationError, match="relative, and the current directory is gone"):
+        FileStore("tokens.json")
 
 
 # What is kept

@@ -17,9 +17,12 @@ from hypothesis import strategies as st
 from requests_authretry import (
     FetchContext,
     FileStore,
+    FirstOf,
+    MemoryStore,
     Reason,
     RefreshFailed,
     Settings,
+    Store,
     StoreFailed,
     Token,
     TokenRefreshed,
@@ -332,6 +335,37 @@ def test_the_token_of_another_process_is_adopted(
     assert clock.sleeps == waits
     assert source.calls == 2
     assert [event.adopted for event in desk.told(TokenRefreshed)] == [False, True]
+
+
+class Missing(MemoryStore):
+    """A store that is not there, as a keyring on a server: memory stands in for it."""
+
+    is_missing = True
+
+
+@pytest.mark.parametrize(
+    ("store", "waits"),
+    [
+        (None, []),
+        (MemoryStore(), []),
+        (FirstOf(Missing(), Missing()), []),
+        (FirstOf(Missing(), MemoryStore()), [1.0]),
+        (Flaky(), [1.0]),
+    ],
+    ids=["none", "memory", "missing", "first of", "shared"],
+)
+def test_a_sibling_is_waited_for_only_where_a_store_is_shared(
+    store: Store | None, waits: list[float]
+) -> None:
+    """After ``invalid_grant``, no process can have another token where no store is named."""
+    clock = FakeClock(random=Drawn())
+    issuer = Issuer(clock)
+    desk = Desk(issuer, clock, store=store)
+    old = desk.token()
+    issuer.given = SPENT
+    with pytest.raises(RefreshFailed, match="not good"):
+        desk.renewed(old)
+    assert clock.sleeps == waits
 
 
 class Looking(Issuer):

@@ -35,6 +35,8 @@ from requests_authretry import (
     Explanation,
     FetchContext,
     FileStore,
+    FirstOf,
+    FunctionStore,
     GaveUp,
     Header,
     Installed,
@@ -378,11 +380,21 @@ def ask_person(session: requests.Session) -> None:
 
 def make_stores() -> list[Store]:
     """Return one store of each kind."""
+    kept: dict[str, str] = {}
     return [
         MemoryStore(),
         MemoryStore(FakeClock()),
         FileStore("~/.my-app/tokens.json"),
         FileStore(Path("tokens.json"), clock=SystemClock()),
+        FirstOf(MemoryStore(), FileStore("~/.my-app/tokens.json")),
+        FunctionStore(load=kept.get, save=kept.__setitem__),
+        FunctionStore(
+            load=kept.get,
+            save=kept.__setitem__,
+            lock=MemoryStore().lock,
+            push=MemoryStore().push,
+            take=MemoryStore().take,
+        ),
         RedisStore("redis://localhost", prefix="app:", ttl=86_400.0, lock_ttl=10.0),
         KeyringStore("my-app"),
     ]
