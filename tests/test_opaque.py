@@ -30,8 +30,13 @@ from requests_authretry import (
 from requests_authretry._core.token import Secret, TokenRecord
 from requests_authretry._tokens.families import families
 from requests_authretry.keyring import KeyringStore
-from requests_authretry.oauth2 import Client, ClientCredentials, Password, RefreshToken
-from requests_authretry.oauth2 import TokenExchange
+from requests_authretry.oauth2 import (
+    Client,
+    ClientCredentials,
+    Password,
+    RefreshToken,
+    TokenExchange,
+)
 from requests_authretry.redis import RedisStore
 from requests_authretry.testing import ScriptedAdapter
 from tests.support.scripted import EXPIRED, ORIGIN, URL
@@ -115,7 +120,7 @@ def issued(access: str) -> Any:
     return 200, {}, json.dumps({"access_token": access, "refresh_token": NEXT}).encode()
 
 
-REFUSED = 400, {}, b'{"error": "invalid_grant"}'
+REFUSED: Any = 400, {}, b'{"error": "invalid_grant"}'
 
 
 def client(*script: Any, **others: Any) -> Client:
@@ -128,7 +133,9 @@ def client(*script: Any, **others: Any) -> Client:
 
 SOURCES: dict[str, Callable[..., Any]] = {
     "refresh token": lambda *script: RefreshToken(client(*script), REFRESH),
-    "password": lambda *script: Password(client(*script, auth="client_secret_post"), "me", PASSWORD),
+    "password": lambda *script: Password(
+        client(*script, auth="client_secret_post"), "me", PASSWORD
+    ),
     "client": lambda *script: ClientCredentials(client(*script)),
     "exchange": lambda *script: TokenExchange(client(*script), Token(REFRESH)),
     "text": lambda *_: ACCESS,
@@ -150,6 +157,14 @@ def stores(folder: Path) -> dict[str, Any]:
     }
 
 
+def outcome(session: requests.Session) -> Any:
+    """The answer or the exception."""
+    try:
+        return session.get(URL)
+    except requests.RequestException as error:
+        return error
+
+
 @pytest.mark.filterwarnings("ignore::requests_authretry.AuthRetryWarning")
 @pytest.mark.parametrize("kind", ["none", "memory", "file", "redis", "functions", "first of"])
 @pytest.mark.parametrize("source", SOURCES)
@@ -159,18 +174,11 @@ def test_no_object_shows_a_secret(source: str, kind: str, tmp_path: Path) -> Non
     chosen = Settings(
         token=SOURCES[source](*script), origins=[ORIGIN], store=stores(tmp_path)[kind]
     )
-    outcomes: list[Any] = []
     with requests.Session() as session:
         session.mount("https://", ScriptedAdapter(200, EXPIRED, 200, EXPIRED, EXPIRED))
         mounted = mount(session, chosen)
-        for _ in range(3):
-            try:
-                outcomes.append(session.get(URL))
-            except requests.RequestException as error:
-                outcomes.append(error)
-        things = list(
-            reached(chosen, mounted, families, session.adapters, *map(explain, outcomes))
-        )
+        outcomes = [outcome(session) for _ in range(3)]
+        things = list(reached(chosen, mounted, families, session.adapters, *map(explain, outcomes)))
     assert {type(thing).__name__ for thing in things} > {"Settings", "TokenManager", "StoreSync"}
     for thing in things:
         assert (type(thing), leaks(repr(thing)), leaks(repr(state(thing)))) == (type(thing), [], [])
@@ -248,7 +256,7 @@ def test_no_frame_of_a_store_that_fails_shows_a_secret(
         store.write("key", record)
     if kind == "torn":
         path.write_bytes(path.read_bytes()[:-3])
-        assert leaks(shown_by(failed(lambda: store.read("key")))) == []
+        assert leaks(shown_by(failed(partial(store.read, "key")))) == []
         return
     if kind == "file":
         monkeypatch.setattr("os.fsync", closed.get_password)
@@ -256,18 +264,18 @@ def test_no_frame_of_a_store_that_fails_shows_a_secret(
             store.write("key", record)
         assert leaks(shown_by(caught.value)) == []
         return
-    assert leaks(shown_by(failed(lambda: store.write("key", record)))) == []
+    assert leaks(shown_by(failed(partial(store.write, "key", record)))) == []
 
 
 def test_a_reporter_that_cuts_texts_shows_no_part(capsys: pytest.CaptureFixture[str]) -> None:
     """Rich shows the first 80 characters of long texts: of a secret it shows none."""
     token = Secret(ACCESS)
-    try:
-        raise ValueError(len(token))
-    except ValueError as error:
-        report = Traceback.from_exception(
-            type(error), error, error.__traceback__, show_locals=True, width=200
-        )
+    with pytest.raises(ZeroDivisionError) as caught:
+        assert len(token) / 0
+    error = caught.value
+    report = Traceback.from_exception(
+        type(error), error, error.__traceback__, show_locals=True, width=200
+    )
     Console(width=200).print(report)
     text = capsys.readouterr().out
     assert "token = " in text

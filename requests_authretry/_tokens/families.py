@@ -25,7 +25,7 @@ from .._warnings import name_of, warn_once
 from ..stores._memory import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from .._core.token import TokenRecord
     from .._protocols import Store
@@ -243,7 +243,7 @@ class _Captured:  # noqa: PLW1641 (it is compared, and is no key)
     """
 
     def __init__(self, module: dict[str, Any], values: object) -> None:
-        self._given = lambda: (module, values)
+        self._given: Callable[[], tuple[dict[str, Any], object]] = lambda: (module, values)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, _Captured):

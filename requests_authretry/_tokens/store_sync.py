@@ -270,9 +270,9 @@ class StoreSync:
         warn_once(
             self._kept.store,
             "no lock",
-            "the server gives a new refresh token each time, and the FunctionStore has no lock: two "
-            "processes that renew at once send one refresh token twice, and the server may end the "
-            "session. Give FunctionStore(lock=...)",
+            "the server gives a new refresh token each time, and the FunctionStore has no lock: "
+            "two processes that renew at once send one refresh token twice, and the server may end "
+            "the session. Give FunctionStore(lock=...)",
             is_logged=True,
         )
 

@@ -318,7 +318,7 @@ class FileStore(CopiedAsItself):
         self._new.unlink(missing_ok=True)
         # With O_EXCL, what somebody plants there meanwhile is an error and is not followed.
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-        return open(os.open(self._new, flags, 0o600), "wb")  # noqa: PTH123, SIM115 (the caller closes)
+        return open(os.open(self._new, flags, 0o600), "wb")  # noqa: PTH123 (the caller closes)
 
     def _rewrite(self, records: dict[str, object]) -> None:
         """Write the file in place: a power cut may tear it, and nobody waits for the disk.

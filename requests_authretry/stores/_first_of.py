@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from .._clock import SystemClock
 from .._core.arguments import checks_arguments
@@ -15,7 +16,9 @@ from .._core.validation import refuse
 from .._protocols import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+
+T = TypeVar("T")
 
 _NOTE: Final = {"kind": "elsewhere", "version": 1}
 """The fields of a record that says that the token is in another store; it has no secret."""
@@ -45,8 +48,8 @@ class FirstOf(CopiedAsItself):
       cannot be read makes the read fail: it may hold a newer token, and its refresh token must not
       be sent twice. It is passed over if nothing was ever kept in it (`KeyringStore` knows).
     * **Write**: the first one that takes the record keeps it. Then a note without a secret replaces
-      what others have that were used. A note that is newer than every token that is found makes a read fail:
-      the store with the token is gone.
+      what others have that were used. A note that is newer than every token that is found makes a
+      read fail: the store with the token is gone.
 
     Name the same stores, in the same order, in all processes. Limits are shared through the first
     store that can share them, and through no other one.
@@ -83,7 +86,7 @@ class FirstOf(CopiedAsItself):
         Raises:
             OSError: A store that may hold a newer one cannot be read, or has lost it.
         """
-        found = [record for _, record in self._records(key) if record is not None]
+        found = [record for record in self._records(key) if record is not None]
         newest = max(found, key=lambda each: (_generation(each), not _is_note(each)), default=None)
         if newest is not None and _is_note(newest):
             raise OSError(_LOST)
@@ -110,13 +113,8 @@ class FirstOf(CopiedAsItself):
         until = clock.monotonic() + timeout
         with ExitStack() as locks:
             for store in self._there():
-                try:
-                    locks.enter_context(store.lock(key, until - clock.monotonic()))
-                except TimeoutError:
-                    raise
-                except OSError:
-                    if not _is_unused(store):
-                        raise
+                left = until - clock.monotonic()
+                _asked(store, partial(_enter, locks, store, key, left))
             yield
 
     def push(self, key: str, seconds: float) -> float:
@@ -145,20 +143,13 @@ class FirstOf(CopiedAsItself):
         """Return the stores that are not missing; the last one stands in where all are."""
         return [store for store in self._stores if not _is_missing(store)] or [self._stores[-1]]
 
-    def _records(self, key: str) -> list[tuple[Store, str | None]]:
+    def _records(self, key: str) -> list[str | None]:
         """Read all stores, in order.
 
         Raises:
             OSError: One that was used cannot be read.
         """
-        records: list[tuple[Store, str | None]] = []
-        for store in self._there():
-            try:
-                records.append((store, store.read(key)))
-            except OSError:
-                if not _is_unused(store):
-                    raise
-        return records
+        return [_asked(store, partial(store.read, key)) for store in self._there()]
 
 
 def _first_to_take(stores: Iterable[Store], key: str, record: str) -> Store:
@@ -167,15 +158,35 @@ def _first_to_take(stores: Iterable[Store], key: str, record: str) -> Store:
     Raises:
         OSError: None does; the error is the one of the first.
     """
-    failed: OSError | None = None
+    failures: list[OSError] = []
     for store in stores:
-        try:
-            store.write(key, record)
-        except OSError as error:
-            failed = failed or error
-        else:
+        if _takes(store, key, record, failures):
             return store
-    raise failed or OSError("there is no store")
+    raise failures[0]
+
+
+def _takes(store: Store, key: str, record: str, failures: list[OSError]) -> bool:
+    try:
+        store.write(key, record)
+    except OSError as error:
+        failures.append(error)
+        return False
+    return True
+
+
+def _asked(store: Store, call: Callable[[], T]) -> T | None:
+    """Ask a store; None where it fails and nothing was ever kept in it.
+
+    Raises:
+        OSError: It may have a newer record.
+        TimeoutError: Another process holds it.
+    """
+    try:
+        return call()
+    except OSError as error:
+        if isinstance(error, TimeoutError) or not _is_unused(store):
+            raise
+    return None
 
 
 def _put(note: str, store: Store, key: str, *, is_needed: bool) -> None:
@@ -189,6 +200,10 @@ def _put(note: str, store: Store, key: str, *, is_needed: bool) -> None:
     except OSError:
         if is_needed:
             raise
+
+
+def _enter(locks: ExitStack, store: Store, key: str, seconds: float) -> None:
+    locks.enter_context(store.lock(key, seconds))
 
 
 def _is_missing(store: Any) -> bool:
@@ -218,8 +233,6 @@ def _note_of(record: str) -> str:
 
 
 def _is_note(record: str) -> bool:
-    if _NOTE["kind"] not in record:
-        return False
     try:
         fields = json.loads(record)
     except (ValueError, RecursionError):

@@ -10,6 +10,7 @@ from .._core.copying import CopiedAsItself
 from .._core.display import shown
 from .._core.token import secret
 from .._core.validation import refuse
+from .._warnings import is_async
 from ._memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -49,15 +50,15 @@ class FunctionStore(CopiedAsItself):
         take: ``take(key, rate, burst, count)`` takes slots, as `Store` says.
 
     Raises:
-        ConfigurationError: An argument is no function.
+        ConfigurationError: An argument is no function, or an async one.
     """
 
     def __init__(
         self,
-        *,
         load: Callable[[str], str | None],
         save: Callable[[str, str], object],
         lock: Callable[[str, float], AbstractContextManager[object]] | None = None,
+        *,
         push: Callable[[str, float], float] | None = None,
         take: Callable[[str, float, float, int], float] | None = None,
     ) -> None:
@@ -104,7 +105,7 @@ class FunctionStore(CopiedAsItself):
             return
         lock = self._lock
         held = _asked("lock", lambda: lock(key, max(timeout, 0.0)))
-        _asked("lock", lambda: held.__enter__())
+        _asked("lock", held.__enter__)
         try:
             yield
         finally:
@@ -133,6 +134,8 @@ class FunctionStore(CopiedAsItself):
             value = getattr(self, f"_{name}")
             if not callable(value) and (value is not None or name in _REQUIRED):
                 yield f"{name} must be a function, not {type(value).__name__}"
+            elif is_async(value):
+                yield f"{name} is async, and nothing awaits it: give a plain function"
 
 
 _FUNCTIONS = ("load", "save", "lock", "push", "take")

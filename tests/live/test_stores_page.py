@@ -13,7 +13,6 @@ import pytest
 import requests
 from keyring.backends import fail
 
-from requests_authretry import FunctionStore
 from requests_authretry.cli.demo_server import serve
 from requests_authretry.testing import forget_tokens
 from tests.cassettes_support import Loopback
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from requests_authretry import FunctionStore
     from tests.servers.postgres import PostgresServer
 
 PAGE: Final = TOP / "docs" / "stores.md"
@@ -86,7 +86,7 @@ def names(
     app = Servers()
     for variable in ("HOME", "XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.setenv(variable, str(tmp_path))
-    monkeypatch.setattr("keyring.core._keyring_backend", fail.Keyring())
+    monkeypatch.setattr("keyring.core._keyring_backend", fail.Keyring())  # type: ignore[no-untyped-call]
     known: dict[str, Any] = {"fetch_token": app.guarded.issue, "app": app}
     with serve(app) as url, ExitStack() as ends:
         monkeypatch.setattr(requests.sessions, "HTTPAdapter", lambda: Loopback(url))
@@ -127,7 +127,9 @@ def test_a_database_that_is_away_is_an_oserror(names: dict[str, Any]) -> None:
     with names["engine"].begin() as db:
         db.execute(names["text"]("ALTER TABLE tokens RENAME TO away"))
     try:
-        with pytest.raises(OSError, match=r"save of the FunctionStore failed with ProgrammingError"):
+        with pytest.raises(
+            OSError, match=r"save of the FunctionStore failed with ProgrammingError"
+        ):
             store.write("key", "s3cret")
     finally:
         with names["engine"].begin() as db:

@@ -43,14 +43,21 @@ class PostgresServer:
 
     def start(self) -> None:
         """Make the cluster, start the server, and wait until it answers."""
-        make = [self._programs / "initdb", "-D", self._data, "-U", "tester", "--auth=trust"]
+        make = [str(self._programs / "initdb"), "-D", self._data, "-U", "tester", "--auth=trust"]
         make += ["--no-sync", "--encoding=UTF8", "--locale=C"]
         subprocess.run(make, stdout=DEVNULL, check=True, cwd=self.folder, **self._as)  # noqa: S603 (our own words)
         self._process, _ = started("PostgreSQL", self._launch, self._answers)
 
     def _launch(self) -> Popen[str]:
         options = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
-        command = [self._programs / "postgres", "-D", self._data, "-k", str(self.folder), *options]
+        command = [
+            str(self._programs / "postgres"),
+            "-D",
+            self._data,
+            "-k",
+            str(self.folder),
+            *options,
+        ]
         return Popen(command, stderr=DEVNULL, text=True, cwd=self.folder, **self._as)  # noqa: S603 (as above)
 
     def _answers(self, process: Popen[str]) -> bool | None:

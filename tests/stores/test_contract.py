@@ -90,7 +90,12 @@ def made(kind: str, request: pytest.FixtureRequest, path: Path) -> Store:
         return FirstOf(KeyringStore(), FileStore(path / "tokens.json"))
     if kind == "functions":
         file = FileStore(path / "tokens.json")
-        given = {"load": file.read, "save": file.write, "push": file.push, "take": file.take}
+        given: dict[str, Any] = {
+            "load": file.read,
+            "save": file.write,
+            "push": file.push,
+            "take": file.take,
+        }
         return FunctionStore(lock=file.lock, **given)
     return FileStore(path / "tokens.json") if kind == "file" else MemoryStore()
 

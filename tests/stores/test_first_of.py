@@ -225,7 +225,9 @@ def test_a_record_that_cannot_be_read_counts_as_the_newest(
     assert store.read("key") == odd
 
 
-@pytest.mark.parametrize("odd", ['{"kind": "elsewhere"}', '{"kind": "elsewhere", "generation": []}'])
+@pytest.mark.parametrize(
+    "odd", ['{"kind": "elsewhere"}', '{"kind": "elsewhere", "generation": []}']
+)
 def test_a_note_of_a_later_release_counts_as_the_newest(
     store: FirstOf, second: Place, odd: str
 ) -> None:
@@ -273,7 +275,7 @@ def test_limits_are_shared_through_the_first_store_that_can(tmp_path: Path) -> N
     file = FileStore(tmp_path / "token.json", clock)
 
     class Keyring(Place):
-        take = keep = property()  # type: ignore[assignment]  # it has none
+        take = keep = property()  # it has none
 
     store = FirstOf(Keyring(), file)
     assert store.push("key", 60.0) == file.push("key", 0.0) == 60.0

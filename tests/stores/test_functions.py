@@ -59,7 +59,9 @@ def test_what_is_no_text_is_refused() -> None:
 @pytest.mark.parametrize("error", [ValueError(SECRET), OSError(SECRET), TimeoutError(SECRET)])
 def test_what_a_function_raises_is_an_oserror(error: Exception) -> None:
     """The class is named; text, cause and context are left out, as they may hold the record."""
-    store = FunctionStore(load=Fails(error), save=Fails(error), push=Fails(error), take=Fails(error))
+    store = FunctionStore(
+        load=Fails(error), save=Fails(error), push=Fails(error), take=Fails(error)
+    )
     for ask in (
         lambda: store.read("key"),
         lambda: store.write("key", SECRET),
