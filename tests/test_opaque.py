@@ -247,11 +247,12 @@ def test_no_frame_of_a_store_that_fails_shows_a_secret(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     closed: Any = Closed()
     record, path = TokenRecord(Token(ACCESS, refresh_token=NEXT)).dump(), tmp_path / "token.json"
-    store: Any = {
+    stores: dict[str, Callable[[], Any]] = {
         "redis": lambda: RedisStore(REDIS),
         "keyring": lambda: KeyringStore(backend=closed),
         "functions": lambda: FunctionStore(load=closed.get_password, save=closed.get_password),
-    }.get(kind, lambda: FileStore(path))()
+    }
+    store = stores.get(kind, partial(FileStore, path))()
     if kind in {"file", "torn"}:
         store.write("key", record)
     if kind == "torn":

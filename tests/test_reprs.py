@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -14,6 +15,7 @@ from requests_authretry import (
     AuthRetryAdapter,
     Backoff,
     FileStore,
+    FirstOf,
     Jitter,
     MemoryStore,
     Rate,
@@ -49,6 +51,8 @@ if TYPE_CHECKING:
 
 ORIGIN: Final = "https://api.example.com"
 SECRET: Final = "s3cret-of-the-user"
+FILE: Final = str(Path("tokens.json").absolute())
+"""A relative path is fixed when the store is made, and then shown."""
 CLIENT: Final = Client("my-app", SECRET, issuer="https://login.example.com")
 
 
@@ -189,10 +193,14 @@ TABLE: Final[list[tuple[Any, str]]] = [
     ),
     (MemoryStore, "MemoryStore()"),
     (lambda: MemoryStore(waited()), "MemoryStore(clock=<FakeClock: 3.5 s passed, 2 waits>)"),
-    (lambda: FileStore("tokens.json"), "FileStore('tokens.json')"),
+    (lambda: FileStore("tokens.json"), f"FileStore({FILE!r})"),
     (
-        lambda: FileStore("tokens.json", FakeClock()),
-        "FileStore('tokens.json', clock=<FakeClock: 0 s passed, 0 waits>)",
+        lambda: FileStore(FILE, FakeClock()),
+        f"FileStore({FILE!r}, clock=<FakeClock: 0 s passed, 0 waits>)",
+    ),
+    (
+        lambda: FirstOf(MemoryStore(), FileStore(FILE)),
+        f"FirstOf(MemoryStore(), FileStore({FILE!r}))",
     ),
     (
         lambda: RedisStore(f"redis://me:{SECRET}@localhost:6379/0?x={SECRET}".partition("?")[0]),
