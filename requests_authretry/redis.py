@@ -59,6 +59,9 @@ _POLL_SECONDS = 0.1
 
 _LEAST_LOCK_TTL = 0.1
 
+_THREADLESS_SECONDS = 60.0
+"""How long a lock lasts at least where no thread keeps it alive: longer than a renewal takes."""
+
 _PUSH = """
 local there = redis.pcall('GET', KEYS[1])
 local asked, most = tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -472,10 +475,13 @@ def _asked(call: Callable[[], T]) -> T:
 def _held(lock: Lock, ttl: float) -> Iterator[None]:
     """Keep a lock alive to the end of the block, then give it back."""
     over, holder = Event(), os.getpid()
-    with suppress(RuntimeError):  # no more threads, as at the end of the program: it has its ttl
+    try:
         Thread(
             target=_extend, args=(lock, ttl, over), name="requests_authretry lock", daemon=True
         ).start()
+    except RuntimeError:  # no more threads, as at the end of the program
+        with suppress(Exception):
+            lock.extend(max(ttl, _THREADLESS_SECONDS), replace_ttl=True)
     try:
         yield
     finally:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from requests_authretry import FunctionStore
     from tests.servers.postgres import PostgresServer
 
+pytestmark = pytest.mark.slow
+
 PAGE: Final = TOP / "docs" / "stores.md"
 DATABASE: Final = "postgresql+psycopg://app@db.example.com/app"
 FILE: Final = "file: "
