@@ -254,6 +254,7 @@ def test_no_frame_of_a_store_that_fails_shows_a_secret(
     }
     store = stores.get(kind, partial(FileStore, path))()
     if kind in {"file", "torn"}:
+        store.write("another", record)
         store.write("key", record)
     if kind == "torn":
         path.write_bytes(path.read_bytes()[:-3])

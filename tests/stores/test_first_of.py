@@ -11,7 +11,7 @@ import pytest
 
 from requests_authretry import ConfigurationError, FileStore, FirstOf, MemoryStore, Token
 from requests_authretry._core.token import TokenRecord
-from requests_authretry.testing import FakeClock
+from requests_authretry.testing import FakeClock, SystemClock
 from tests.support.renewals import HOUR, Desk, StrictServer
 from tests.support.scripted import ORIGIN
 from tests.support.stores import is_free
@@ -34,6 +34,7 @@ class Place(MemoryStore):
         is_missing: Whether it is not there, and never was.
         is_unused: Whether nothing was ever kept in it.
         locked: How often it was locked.
+        name: What its errors begin with.
     """
 
     def __init__(self) -> None:
@@ -41,6 +42,7 @@ class Place(MemoryStore):
         self.failing: set[str] = set()
         self.is_missing = self.is_unused = False
         self.locked = 0
+        self.name = ""
 
     def read(self, key: str) -> str | None:
         """As in memory."""
@@ -62,7 +64,7 @@ class Place(MemoryStore):
 
     def _does(self, what: str) -> None:
         if what in self.failing:
-            raise OSError(f"{what} failed")
+            raise OSError(f"{self.name} {what} failed".strip())
 
     def close(self) -> None:
         """Let everything fail from now on."""
@@ -157,7 +159,7 @@ def test_a_store_that_cannot_be_read_makes_the_read_fail(
 
 
 def test_a_store_in_which_nothing_was_ever_kept_may_stay_closed(
-    store: FirstOf, first: Place, second: Place
+    store: FirstOf, first: Place
 ) -> None:
     """A keyring that nobody ever opened: the file has all there is, and no note opens it."""
     first.is_unused = True
@@ -165,11 +167,32 @@ def test_a_store_in_which_nothing_was_ever_kept_may_stay_closed(
     store.write("key", record(1))
     with store.lock("key", 1.0):
         assert store.read("key") == record(1)
-    first.open()
-    second.close()
+
+
+def test_a_store_that_is_unused_gets_no_note(store: FirstOf, first: Place, second: Place) -> None:
+    """It would be used then, and may not stay closed any more."""
     second.is_unused = True
-    store.write("another", record(1))
-    assert MemoryStore.read(second, "another") is None
+    store.write("key", record(1))
+    assert (first.kept, second.kept) == ("access-1", "nothing")
+
+
+def test_a_lock_that_another_holds_counts_in_an_unused_store(store: FirstOf, first: Place) -> None:
+    """Another process is about to use it: this one waits, and goes on with no other lock."""
+    first.is_unused = True
+    with first.lock("key", 1.0):
+        assert not is_free(store)
+
+
+def test_the_locks_share_one_time_limit(
+    store: FirstOf, second: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second that the first lock took is not there for the other one."""
+    seconds, given = iter([100.0, 100.0, 101.0]), []
+    monkeypatch.setattr(SystemClock, "monotonic", lambda _: next(seconds))
+    lock = second.lock
+    monkeypatch.setattr(second, "lock", lambda key, left: given.append(left) or lock(key, left))
+    with store.lock("key", 60.0):
+        assert given == [59.0]
 
 
 def test_a_token_that_the_first_store_does_not_take(
@@ -189,7 +212,8 @@ def test_a_token_that_no_store_takes(store: FirstOf, first: Place, second: Place
     """The error is the one of the first store, and what was there is there."""
     store.write("key", record(1))
     first.failing = second.failing = {"write"}
-    with pytest.raises(OSError, match="write failed"):
+    second.name = "the second one's"
+    with pytest.raises(OSError, match=r"^write failed"):
         store.write("key", record(2))
     assert store.read("key") == record(1)
 

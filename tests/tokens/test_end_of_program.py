@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,9 +10,11 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+import requests
 
 from requests_authretry import Reason, RefreshFailed, Wait, explain
-from requests_authretry.testing import FakeClock
+from requests_authretry.oauth2 import Client, RefreshToken
+from requests_authretry.testing import FakeClock, ScriptedAdapter
 from tests.support.renewals import DOWN, HOUR, Desk, Drawn, Issuer, no_thread
 from tests.support.scripted import EXPIRED, URL, Source, carried, scripted, settings
 
@@ -76,6 +79,18 @@ def test_the_caller_asks_the_source_where_no_thread_can() -> None:
     session, below = scripted(settings(source), 200, EXPIRED, 200)
     assert [session.get(URL).status_code for _ in range(2)] == [200, 200]
     assert (source.calls, carried(below)[-1]) == (2, "Bearer second")
+
+
+@pytest.mark.usefixtures("ending")
+def test_a_grant_asks_its_server_where_no_thread_can() -> None:
+    """The token request, which has a thread of its own otherwise, is sent by the caller."""
+    login = requests.Session()
+    answer = 200, {}, json.dumps({"access_token": "given", "token_type": "Bearer"}).encode()
+    login.mount("https://", ScriptedAdapter(answer))
+    client = Client("me", token_url="https://login.example.com/token", session=login)
+    session, below = scripted(settings(RefreshToken(client, "first")), 200)
+    assert session.get(URL).status_code == 200
+    assert carried(below) == ["Bearer given"]
 
 
 @pytest.mark.usefixtures("ending")
