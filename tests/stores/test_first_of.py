@@ -18,6 +18,7 @@ from tests.support.stores import is_free
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 
@@ -187,10 +188,16 @@ def test_the_locks_share_one_time_limit(
     store: FirstOf, second: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A second that the first lock took is not there for the other one."""
-    seconds, given = iter([100.0, 100.0, 101.0]), []
+    seconds = iter([100.0, 100.0, 101.0])
     monkeypatch.setattr(SystemClock, "monotonic", lambda _: next(seconds))
+    given: list[float] = []
     lock = second.lock
-    monkeypatch.setattr(second, "lock", lambda key, left: given.append(left) or lock(key, left))
+
+    def watched(key: str, timeout: float) -> AbstractContextManager[None]:
+        given.append(timeout)
+        return lock(key, timeout)
+
+    monkeypatch.setattr(second, "lock", watched)
     with store.lock("key", 60.0):
         assert given == [59.0]
 

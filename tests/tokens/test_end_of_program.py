@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
@@ -85,7 +85,7 @@ def test_the_caller_asks_the_source_where_no_thread_can() -> None:
 def test_a_grant_asks_its_server_where_no_thread_can() -> None:
     """The token request, which has a thread of its own otherwise, is sent by the caller."""
     login = requests.Session()
-    answer = 200, {}, json.dumps({"access_token": "given", "token_type": "Bearer"}).encode()
+    answer: Any = 200, {}, json.dumps({"access_token": "given", "token_type": "Bearer"}).encode()
     login.mount("https://", ScriptedAdapter(answer))
     client = Client("me", token_url="https://login.example.com/token", session=login)
     session, below = scripted(settings(RefreshToken(client, "first")), 200)
