@@ -187,8 +187,8 @@ class Store(Protocol):
       above zero, nothing is changed and it returns what is kept; None for nothing. More than an
       hour counts as an hour. What is kept stands apart from records, cool-downs and slots. It
       raises `OSError`. Without it, each process finds the pace of the fleet by itself.
-    * ``is_missing`` and ``is_unused`` (bools), for `requests_authretry.FirstOf`: whether the store is
-      not there and never was, and whether nothing was ever kept in it.
+    * ``is_missing`` and ``is_unused`` (bools), for `requests_authretry.FirstOf`: whether the store
+      is not there and never was, and whether nothing was ever kept in it.
     * ``reserve``, with which processes keep a declared rate together. `FileStore` and
       `requests_authretry.redis.RedisStore` have it. Its form is not public, and without it each
       process keeps its declared rates alone.
