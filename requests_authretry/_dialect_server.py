@@ -125,7 +125,7 @@ class DialectServer:
         found = next((each for each in samples if item in names_of(each)), None)
         if found is not None:
             return Reply(found.status, found.headers, found.body)
-        known = [name for each in samples for name in names_of(each)]
+        known = dict.fromkeys(name for each in samples for name in names_of(each))
         near = nearest(item, known)
         return f"{item!r} is no sample of {self.dialect.name}; " + (
             f"did you mean {near!r}?" if near else f"there are {', '.join(map(repr, known))}"

@@ -82,7 +82,11 @@ def test_a_dialect_of_ones_own_is_served() -> None:
         ("githb", [], "'githb', which is unknown; did you mean 'github'"),
         (5, [], "dialects takes names and objects of Dialect, not int"),
         ("github", ["throtled"], "'throtled' is no sample of github; did you mean 'throttled'"),
-        ("github", ["xyzzy"], "'xyzzy' is no sample of github; there are 'throttled', "),
+        (
+            "github",
+            ["xyzzy"],
+            "there are 'throttled', 'secondary limit, no time', 'secondary limit with",
+        ),
         ("github", [42], "takes samples, verdicts and status codes, not 42"),
         ("github", [True], "takes samples, verdicts and status codes, not True"),
         ("github", [None], "takes samples, verdicts and status codes, not None"),

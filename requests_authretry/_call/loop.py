@@ -98,6 +98,7 @@ def send_until_done(
             if isinstance(admitted, Stop):
                 return _not_sent(call, request, result, admitted, failed)
             permit = admitted
+            log.verdict = None  # of the last attempt: the next answer may be one that nobody judges
         options["timeout"] = call.limited(timeout)
         attempt = call.attempt if demand is None else partial(inside, limiter, demand, call.attempt)
         result, decision, failed = attempt(request, transmit, permit, options)

@@ -16,6 +16,7 @@ Function = TypeVar("Function", bound="Callable[..., Any]")
 
 _OTHER_WORDS = {
     **dict.fromkeys(("access_token", "api_key", "bearer", "bearer_token"), "token"),
+    **dict.fromkeys(("cookie", "cookies", "header", "params", "placement", "query"), "token_in"),
     **dict.fromkeys(("base_url", "domains", "host", "hosts", "url", "urls"), "origins"),
     **dict.fromkeys(("attempts", "max_retries", "max_tries", "total", "tries"), "max_attempts"),
     **dict.fromkeys(("callbacks", "hooks", "on_retry"), "listeners"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -35,6 +36,9 @@ _GOES_WITH = {
     "not_processed": (Meaning.TRANSIENT,),
 }
 """The keys of a rule that mean something with some verdicts alone."""
+
+_LONGEST_SHOWN = 60
+"""Characters of a wrong value that a fault shows."""
 
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
 _DAY = re.compile(r"20[0-9]{2}-[01][0-9]-[0-3][0-9]")
@@ -90,7 +94,8 @@ NAME = Kind("a name such as my-api, in lower case", _matches(_NAME))
 DAY = Kind("a day such as 2026-01-31", _matches(_DAY))
 SOURCES = Kind("a table of https URLs by name", _is_table_of(_matches(_URL)))
 ORIGINS = Kind(
-    "a list of origins, https://api.example.com, or https://*.example.com for each host below it",
+    "a list of origins without a path, such as https://api.example.com; "
+    "https://*.example.com stands for each host below it",
     lambda value: _is_list(value, _matches(_ORIGIN)),
 )
 PATTERNS = Kind(
@@ -354,7 +359,19 @@ def sample_fault(rules: tuple[Rule, ...], sample: Sample, url: str) -> str | Non
         is_same = found == Verdict(
             expected.meaning, expected.retry_after, expected.scope, expected.not_processed
         )
-    return None if is_same else f"sample {sample.what!r} is given {found!r}, not {expected!r}"
+    if is_same:
+        return None
+    return f"sample {sample.what!r} expects {_in_words(expected)}; the rules say {_in_words(found)}"
+
+
+def _in_words(verdict: Verdict | Expected | None) -> str:
+    """Return a verdict as its file would say it."""
+    if verdict is None:
+        return "no verdict"
+    after = "" if verdict.retry_after is None else f" after {verdict.retry_after:g} s"
+    scope = "" if verdict.scope is None else f" by the limit {verdict.scope!r}"
+    is_told = verdict.not_processed and verdict.meaning not in NOT_PROCESSED
+    return f"{verdict.meaning.name.lower()}{after}{scope}{', not processed' * is_told}"
 
 
 def rules_without_sample(
@@ -407,7 +424,7 @@ class Reading:
             if key in value and kind.fits(value[key]):
                 good[key] = value[key]
             elif key in value:
-                self.say(_at(where, key), f"must be {kind.says}")
+                self.say(_at(where, key), f"must be {kind.says}{_not(value[key])}")
         for key in needs:
             if key not in value:
                 self.say(where, f"needs {key}")
@@ -434,6 +451,8 @@ class Reading:
 
     def _check_sources(self, given: Mapping[str, Any], sources: Mapping[str, str]) -> None:
         """Note each source that is named and not known, and each that is known and not named."""
+        if "sources" not in given:  # which is a fault already
+            return
         named: set[str] = set()
         for key in ("rules", "headers", "repeat", "placement", "token_endpoint"):
             value = given.get(key, [])
@@ -599,6 +618,14 @@ def _as_bytes(body: Any) -> bytes:
 
 def _at(where: str, key: str) -> str:
     return f"{where}.{key}" if where else key
+
+
+def _not(value: object) -> str:
+    """Return the words that show a wrong value; "" for one that is too long to show."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    shown = json.dumps(value) if _is_scalar(value) else ""
+    return f", not {shown}" if 0 < len(shown) <= _LONGEST_SHOWN else ""
 
 
 def _field(name: str) -> str:

@@ -22,6 +22,10 @@ HIDDEN: Final = "***"
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A token as RFC 9110 section 5.6.2 defines it: names of header fields and of cookies."""
 
+_HEADER_NAME_FAULT: Final = (
+    "name must be the name of a header field alone, without a colon or a space: write "
+    "Header('X-Auth-Token'), or Header('Authorization', 'Token {token}')"
+)
 _AROUND: Final = re.compile(r"[ -~]*")
 _COOKIE_OCTETS: Final = "!#$&'()*+-./:<=>?@[]^_`{|}~"
 """What may stand in a cookie (RFC 6265 section 4.1.1) beside letters and digits; a percent sign, by
@@ -57,7 +61,7 @@ class Header:
     def _name_fault(self) -> str | None:
         name: object = self.name  # as yet whatever the caller wrote
         if not isinstance(name, str) or not _NAME.fullmatch(name):
-            return f"name must be the name of a header field, as 'X-Auth-Token': {quoted(name)}"
+            return _HEADER_NAME_FAULT
         if name.lower() == "cookie":
             return "name: write Cookie('session') for a cookie"
         is_framing = name.lower() in _FRAMING
@@ -93,15 +97,18 @@ class Query:
         name: The name of the parameter, such as ``api_key``.
 
     Raises:
-        ConfigurationError: The name is no text, or empty.
+        ConfigurationError: The name is no text, or empty, or begins with ``?`` or ``&``, or ends in
+            ``=``.
     """
 
     name: str
 
     def __post_init__(self) -> None:
         """Refuse what is no name."""
-        is_name = is_text(self.name)
-        refuse("Query", [None if is_name else "name must be a text, as Query('api_key')"])
+        given: object = self.name
+        is_name = is_text(given) and given[0] not in "?&" and given[-1] != "="
+        fault = "name must be the name of the parameter alone, as Query('api_key')"
+        refuse("Query", [None if is_name else fault])
 
     def text_of(self, token: Token) -> str:
         """Return the value of the parameter."""

@@ -33,6 +33,9 @@ NAMES: Final = tuple(sorted({*chain(*EXACT.values(), *SUFFIXES.values())}))
 AUTO: Final = "auto"
 """In the place of names: the dialects of the origin of each request."""
 
+_OFF = frozenset({"", "none", "off"})
+"""Texts by which somebody means None: in settings files `none` is right."""
+
 _HTTPS = "https://"
 _LONGEST_ORIGIN = len(_HTTPS) + 253
 """Characters of an origin: a host's name has 253 at most (RFC 1035, 3.1, as text)."""
@@ -156,13 +159,24 @@ def dialects_fault(given: object) -> str | None:
     """Return the fault of what the settings were given as dialects, otherwise None."""
     if given is None or given == AUTO:
         return None
-    if isinstance(given, str):
-        near = nearest(given, NAMES) or NAMES[0]
-        return f"dialects must be 'auto', a list of names or None: write dialects=[{near!r}]"
     if not isinstance(given, tuple):
-        kind = type(given).__name__
-        return f"dialects must be 'auto', a list of names or None, not {kind}"
+        says = "dialects must be 'auto', a list of names or None"
+        way = _instead(given)
+        return f"{says}: write dialects={way}" if way else f"{says}, not {type(given).__name__}"
     return next(filter(None, map(_member_fault, given)), None)
+
+
+def _instead(given: object) -> str | None:
+    """Return what to write for a value that is no list; None if nobody knows."""
+    if isinstance(given, Dialect):
+        return "[dialect]"
+    if given is False or (isinstance(given, str) and given.lower() in _OFF):
+        return "None"
+    if not isinstance(given, str):
+        return None
+    if given.endswith(".json"):
+        return f"[Dialect.from_file({given[:40]!r})]"
+    return f"[{nearest(given, NAMES) or NAMES[0]!r}]"
 
 
 def _member_fault(given: object) -> str | None:

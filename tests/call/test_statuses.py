@@ -182,3 +182,9 @@ def test_a_lost_connection_is_retried_as_soon_as_ever() -> None:
     rig = Rig(LOST, 200, retry=RetryPolicy(backoff=Backoff(jitter=Jitter.NONE)))
     rig.get()
     assert rig.waits == [0.05]
+
+
+def test_an_answer_that_nobody_judges_has_no_verdict_of_the_attempt_before() -> None:
+    """A 202 asked for again, then a 200 that no one is asked about: plainly the final answer."""
+    told = str(explain(Rig(202, 200, retry=POLLED).get()))
+    assert "2. 200 in 0 s: final answer\n" in told

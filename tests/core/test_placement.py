@@ -27,6 +27,9 @@ FAULTS: dict[str, tuple[Any, str]] = {
     "line break in the value": (lambda: Header("X-Key", "a\n{token}"), "must have {token} in it"),
     "value that is no text": (lambda: Header("X-Key", 1), "must have {token} in it once"),  # type: ignore[arg-type]
     "query": (lambda: Query(""), r"as Query\('api_key'\)"),
+    "query with its marks": (lambda: Query("?api_key"), r"as Query\('api_key'\)"),
+    "query behind another": (lambda: Query("&api_key"), r"as Query\('api_key'\)"),
+    "query with a sign": (lambda: Query("api_key="), r"as Query\('api_key'\)"),
     "query that is no text": (lambda: Query(7), r"as Query\('api_key'\)"),  # type: ignore[arg-type]
     "cookie": (lambda: Cookie("a=b"), "name must be the name of a cookie"),
     "cookie that is no text": (lambda: Cookie(None), "name must be the name of a cookie"),  # type: ignore[arg-type]

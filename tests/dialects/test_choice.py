@@ -183,6 +183,25 @@ def test_an_unknown_name_is_named_with_the_nearest() -> None:
         named("githb")
 
 
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        ("none", "None"),
+        ("off", "None"),
+        ("", "None"),
+        (False, "None"),
+        ("gitlabs", "['gitlab']"),
+        ("my-api.json", "[Dialect.from_file('my-api.json')]"),
+        (named("github"), "[dialect]"),
+    ],
+)
+def test_what_is_no_list_is_told_how_to_write_it(given: Any, written: str) -> None:
+    """``dialects="none"``, as in a settings file, is None in code."""
+    with pytest.raises(ConfigurationError) as raised:
+        Settings(dialects=given)
+    assert str(raised.value).endswith(f"or None: write dialects={written}")
+
+
 def test_settings_with_dialects_are_pickled() -> None:
     """A dialect of one's own travels to another process with them."""
     settings = pickle.loads(pickle.dumps(Settings(dialects=[named("github"), "slack"])))  # noqa: S301 (its own)
