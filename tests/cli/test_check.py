@@ -138,7 +138,7 @@ def test_standard_input_is_checked(
     monkeypatch.chdir(file.parent)
     given(monkeypatch, GOOD.encode())
     assert main(["check", "-"]) == 0
-    assert capsys.readouterr().out == TOLD.replace("FOLDER/", "")
+    assert capsys.readouterr().out == TOLD.replace("FOLDER", str(file.parent))
 
 
 @pytest.mark.parametrize(

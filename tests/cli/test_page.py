@@ -129,10 +129,8 @@ def test_a_store_is_told_as_the_page_shows(tmp_path: Path, monkeypatch: pytest.M
     store.push(f"cool-down endpoint {origin} 9af3 GET /items", 30)
     rows = rows_of(store, 1_700_000_000.0)
     rows.insert(1, Row("lock", origin, {"process": 4711, "program": "python"}))
-    assert (
-        "\n".join([*described(FileStore(store.path), rows), ""])
-        == OUTPUTS["authretry status tokens.json"]
-    )
+    told = "\n".join([*described(FileStore(store.path), rows), ""])
+    assert told.replace(str(tmp_path), "/home/ada") == OUTPUTS["authretry status tokens.json"]
 
 
 def test_a_check_tells_what_the_page_shows(

@@ -6,6 +6,7 @@ import io
 import logging
 import os
 import select
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -699,6 +700,8 @@ if sys.platform != "win32":
             terminal = self._theirs
 
             def take_terminal() -> None:
+                # A program that a shell runs in the background is started to ignore Ctrl-C.
+                signal.signal(signal.SIGINT, signal.SIG_DFL)
                 os.setsid()
                 fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
 
