@@ -160,8 +160,8 @@ class Outcome:
 
     @property
     def told_name(self) -> str:
-        """What the verdict on a refusal calls the limit; "" where no verdict names one."""
-        return (self.verdict.scope or "") if self.verdict is not None and self.refuses else ""
+        """What a verdict calls the limit; "" where none names one."""
+        return (self.verdict.scope or "") if self.verdict is not None else ""
 
     @property
     def refused_limits(self) -> tuple[Limit, ...]:

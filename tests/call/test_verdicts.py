@@ -603,8 +603,48 @@ def test_refusals_under_other_names_close_no_origin() -> None:
     assert [sent.name for sent in world.sent] == ["GET /a", "GET /b", "GET /c", "GET /d"]
 
 
+def test_an_origin_is_closed_as_long_as_its_own_limit_says() -> None:
+    """GET /x is closed for a minute under ``x``, two others for 300 s under ``g``, and so is /d."""
+
+    def by_path(answer: Answer) -> Verdict:
+        return (
+            Verdict.throttled(60, "x") if answer.url.endswith("x") else Verdict.throttled(300, "g")
+        )
+
+    world = World(lambda _: 200)
+    session = world.session(world.settings(classify=by_path))
+    for at, path in enumerate("xabcd"):
+        world.call(at, path, f"GET /{path}", session)
+    world.call(70, "late", "GET /late", session)
+    world.run()
+    assert [sent.caller for sent in world.sent] == ["x", "a", "b", "c"]
+
+
+def test_four_limits_that_have_refused_an_endpoint_hold_it_back() -> None:
+    """GET /a was refused under 0 to 4; when GET /b is refused under 1, GET /a waits, under 0 not."""
+    for name, is_held in (("0", False), ("1", True), ("4", True)):
+
+        def server(request: Any) -> Reply:
+            return Reply(200, {"X-Error": request.caller[0]} if request.caller[1:] else {})
+
+        def classify(answer: Answer) -> Verdict | None:
+            error = answer.headers.get("X-Error")
+            seconds = 300 if answer.url.endswith("b") else 1
+            return Verdict.throttled(seconds, error) if error else None
+
+        world = World(server)
+        settings = world.settings(classify=classify, retry=RetryPolicy(max_attempts=1))
+        session = world.session(settings)
+        for at in range(5):
+            world.call(10.0 * at, f"{at}.", "GET /a", session)
+        world.call(700, f"{name}. b", "GET /b", session)
+        world.call(701, "A", "GET /a", session)
+        world.run()
+        assert (world.sent[-1].caller != "A") is is_held
+
+
 def test_a_name_that_headers_give_too_is_a_policy() -> None:
-    """GET /a passed as one of ``core``; a verdict under ``core`` stops it, and not ``search``."""
+    """GET /a passed as one of ``core``; verdicts under ``core`` stop it, and never ``search``."""
 
     def server(request: Any) -> Reply:
         resource = "search" if "search" in request.name else "core"
@@ -613,7 +653,7 @@ def test_a_name_that_headers_give_too_is_a_policy() -> None:
             "X-RateLimit-Remaining": "9",
             "X-RateLimit-Reset": "9",
         }
-        refuses = request.name == "POST /g"
+        refuses = request.name.startswith("POST")
         return Reply(200, fields | {"X-Error": "300"} if refuses else fields)
 
     def by_resource(answer: Answer) -> Verdict | None:
@@ -622,10 +662,11 @@ def test_a_name_that_headers_give_too_is_a_policy() -> None:
 
     world = World(server)
     session = world.session(world.settings(classify=by_resource))
-    for at, request in enumerate(["GET /a", "GET /search", "POST /g", "GET /a", "GET /search"]):
-        world.call(20.0 * at, "ABCDE"[at], request, session)
+    calls = ["GET /a", "GET /search", "POST /g", "POST /h", "POST /i", "GET /a", "GET /search"]
+    for at, request in enumerate(calls):
+        world.call(20.0 * at, "ABCDEFG"[at], request, session)
     world.run()
-    assert [sent.caller for sent in world.sent] == ["A", "B", "C", "E"]
+    assert [sent.caller for sent in world.sent] == ["A", "B", "C", "D", "E", "G"]
 
 
 def test_processes_with_one_store_learn_what_a_verdict_has_closed() -> None:
