@@ -338,9 +338,7 @@ class RateLimiter:
             closed[origin] = min((seconds, *ends))
         return closed
 
-    def learn_reach(
-        self, target: Target, limits: Iterable[Limit], told: str, began: float
-    ) -> None:
+    def learn_reach(self, target: Target, limits: Iterable[Limit], told: str, began: float) -> None:
         """Learn from a refusal whose limit no header names whether it covers more endpoints."""
         if self._policies(target, limits, told):
             return

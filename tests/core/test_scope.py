@@ -1,4 +1,4 @@
-"""Scopes: what a refusal closes whose limit no header names, and the keys of cool-downs in a store."""
+"""Scopes: what a refusal closes whose limit no header names, and keys of cool-downs in stores."""
 
 from __future__ import annotations
 

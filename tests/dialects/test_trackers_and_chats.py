@@ -84,7 +84,7 @@ def test_a_resource_that_discord_protects_holds_back_no_other_channel() -> None:
 
 
 def test_the_points_of_jira_hold_back_every_request_once_two_endpoints_were_refused() -> None:
-    """The third endpoint finds out, as a test; after its refusal the fourth one is not even sent."""
+    """The third endpoint is a test; after its refusal the fourth one is not even sent."""
     spent = ["the points of an hour are spent"] * 3
     with talking("jira", *spent) as (server, session, _):
         for path in ("issue/ONE-1", "field", "status"):
