@@ -135,8 +135,9 @@ class RateLimiter:
     def learn_names(self, target: Target, outcome: Outcome, now: float) -> None:
         """Expect the policies that an answer names, and the one that its verdict names."""
         self.names.learn(target, outcome.limits, now)
-        told, endpoint = outcome.told_name, Scope.of_endpoint(target)
+        told = outcome.told_name
         if told:
+            endpoint = Scope.of_endpoint(target)
             known = self._told.get(endpoint, now, ())
             names = (told, *(name for name in known if name != told))
             self._told.put(endpoint, names[:_MOST_TOLD], now)

@@ -621,7 +621,7 @@ def test_an_origin_is_closed_as_long_as_its_own_limit_says() -> None:
 
 
 def test_four_limits_that_have_refused_an_endpoint_hold_it_back() -> None:
-    """GET /a was refused under 0 to 4; when GET /b is refused under 1, GET /a waits, under 0 not."""
+    """GET /a was refused under 0 to 4; GET /b is refused under 1: GET /a waits, under 0 not."""
     for name, is_held in (("0", False), ("1", True), ("4", True)):
 
         def server(request: Any) -> Reply:
