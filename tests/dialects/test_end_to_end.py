@@ -234,7 +234,7 @@ def test_a_final_answer_is_handed_out_at_once(row: Row) -> None:
     done = driven(named(row.api), row.answer)
     assert done.statuses == [row.answer.status]
     assert done.credentials == sent_with(row, "token-1")
-    assert done.waits == done.limits == []
+    assert (done.waits, done.limits) == ([], [])
     assert done.why.startswith("final answer")
     assert (f"dialect {row.api}" in done.why) is row.has_rule
 
