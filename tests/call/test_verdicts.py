@@ -591,6 +591,22 @@ def test_a_success_that_left_after_the_refusal_takes_the_evidence_away(
     assert ("E GET /d" in sent) is is_evidence
 
 
+def test_refusals_of_requests_under_way_together_are_no_evidence() -> None:
+    """Six threads send at 0 s and are refused at 1 s under ``g``: the other endpoints go on.
+
+    GET /d fails, so that it is no test of the origin that passes.
+    """
+
+    def server(request: Any) -> Reply:
+        closed = request.name in {"GET /b", "GET /c"}
+        status = 500 if request.name == "GET /d" else 200
+        return Reply(status, {"X-Error": "300"} if closed else {}, 1)
+
+    crowd = [(0.0, f"GET /{path}") for path in "bc" * 3]
+    sent = sent_by(*crowd, (2, "GET /d"), (20, "GET /e"), server=server)
+    assert sent[-1] == "H GET /e"
+
+
 def test_refusals_under_other_names_close_no_origin() -> None:
     """GET /a is refused under ``a``, GET /b under ``b``, and so on: each waits alone."""
     world = World(lambda request: Reply(200, {"X-Error": request.name[-1]}))
