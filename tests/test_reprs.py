@@ -324,6 +324,7 @@ def test_a_token_that_is_still_a_text_is_not_shown() -> None:
     [
         ("https://", "https://"),
         ("https://me:pw@host:8080/v1?key=x#y", "https://host:8080/v1"),
+        ("https://me:pw@host/bot1:x/getMe", "https://host/bot1:.../getMe"),
         ("api", "api"),
         ("https://[", "(unreadable URL)"),
     ],

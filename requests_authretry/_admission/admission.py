@@ -220,7 +220,8 @@ class Admission:
         Returns:
             What a retry has to know of it.
         """
-        now, limiter, limits = self._clock.monotonic(), self.limiter, outcome.refused_limits
+        now, limiter = self._clock.monotonic(), self.limiter
+        limits, told = outcome.refused_limits, outcome.told_name
         refuses, speaks_of_outage = outcome.refuses, outcome.speaks_of_outage
         succeeded = outcome.status is not None and outcome.status < FIRST_ERROR
         limiter.learn_names(target, outcome, now)
@@ -231,14 +232,14 @@ class Admission:
         if outcome.is_reset and limiter.refills(target, limits):
             seconds = None  # requests come back one after another, long before the window's end
         if seconds and (refuses or outcome.status == OK):
-            if refuses and not any(limit.name for limit in limits):
-                limiter.learn_reach(target, began)
-            closed = limiter.closed_for(target, limits, seconds)
+            if refuses:
+                limiter.learn_reach(target, limits, told, began)
+            closed = limiter.closed_for(target, limits, told, seconds)
             status = outcome.answered or outcome.status
             self._shared_limits.start_cool_down(closed, status, may_test=refuses)
         # Where the server says that nothing is left, its window says how many may be sent.
         if refuses and self._limits.pacing and not outcome.says_nothing_is_left:
-            limiter.on_refused(limiter.scopes_of(target, limits)[0], began)
+            limiter.on_refused(limiter.scopes_of(target, limits, told)[0], began)
             if limiter.fleet.has_news:
                 self._shared_limits.serve_fleet()
         if speaks_of_outage:

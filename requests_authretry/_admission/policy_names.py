@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .._core.records import Limit
     from .._core.target import Target
 
-_MOST_NAMES, _NAMED_SECONDS = 10_000, 2 * MAX_COOL_DOWN_SECONDS
+MOST_NAMES, NAMED_SECONDS = 10_000, 2 * MAX_COOL_DOWN_SECONDS
 
 Names = tuple[str, ...]
 """Names of policies, sorted."""
@@ -28,7 +28,7 @@ class PolicyNames:
     """
 
     def __init__(self) -> None:
-        self._names: Table[tuple[str, str], Names | None] = Table(_MOST_NAMES, _NAMED_SECONDS)
+        self._names: Table[tuple[str, str], Names | None] = Table(MOST_NAMES, NAMED_SECONDS)
 
     def expected(self, target: Target, now: float) -> Names:
         """Return the policies to expect of a request."""

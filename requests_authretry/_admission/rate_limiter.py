@@ -18,7 +18,7 @@ from .._locks import ForkSafeLock
 from .declared_limits import DeclaredLimits, ask_all
 from .field_memory import FieldMemory
 from .fleet import Fleet
-from .policy_names import PolicyNames
+from .policy_names import MOST_NAMES, NAMED_SECONDS, PolicyNames
 from .rate_limit_queue import RateLimitQueue
 from .shared_rates import SharedRates
 from .table import Table
@@ -43,6 +43,10 @@ _SWEEP_SECONDS, _SWEPT = 1.0, 100
 _MOST_QUEUES = 10_000
 _MOST_ANNOUNCED = 1000
 """Rate limits of one origin whose cool-downs are announced and shared. A server may name limits
+without end."""
+
+_MOST_TOLD = 4
+"""Limits that verdicts name which are remembered of an endpoint. An answer may bring new names
 without end."""
 
 _MOST_REACHES = 1000
@@ -77,9 +81,7 @@ class RateLimiter:
         is_troubled: Whether any rate limit or outage is known, so that an answer may be news.
         outages: The health of each endpoint that fails.
         look_at: When to look into the store next, inf where no store is shared.
-        names: The policies that servers name.
-        told_names: The policies that verdicts name. They stand apart, as an answer in between that
-            names the limits of its headers says nothing about these.
+        names: The policies that servers name in headers.
         memory: The rate-limit fields of the last answers.
         fleet: What this process shares of a pace with others; hold the lock.
         shared_rates: What it shares of declared rates; hold the lock.
@@ -89,7 +91,9 @@ class RateLimiter:
         self._clock = clock
         self._queues: OrderedDict[Scope, RateLimitQueue] = OrderedDict()
         self._origins: dict[str, dict[Scope, None]] = {}  # the queues of each origin
-        self.names, self.told_names = PolicyNames(), PolicyNames()
+        self.names = PolicyNames()
+        # What verdicts call the limits that have refused an endpoint: see `Reach`.
+        self._told: Table[Scope, tuple[str, ...]] = Table(MOST_NAMES, NAMED_SECONDS)
         self._reaches: Table[tuple[str, str], Reach] = Table(_MOST_REACHES, MAX_COOL_DOWN_SECONDS)
         self.memory = FieldMemory()
         self._sweep_at = clock.monotonic() + _SWEEP_SECONDS
@@ -119,19 +123,24 @@ class RateLimiter:
     def covering(self, target: Target) -> tuple[Scope, ...]:
         """Return the scopes that may cover a request, the origin first.
 
-        The policies are expected that the server named for such requests, see `PolicyNames`.
+        The policies are expected that the server named for such requests, see `PolicyNames`, and
+        those under which verdicts have refused this endpoint.
         """
-        origin, who = target.origin, target.credential
-        scopes = (Scope(origin, who), Scope.of_endpoint(target))
-        now = self._clock.monotonic()
-        names = (*self.names.expected(target, now), *self.told_names.expected(target, now))
-        return (*scopes, *(Scope(origin, who, name) for name in dict.fromkeys(names)))
+        origin, who, now = target.origin, target.credential, self._clock.monotonic()
+        endpoint = Scope.of_endpoint(target)
+        names = (*self.names.expected(target, now), *self._told.get(endpoint, now, ()))
+        policies = (Scope(origin, who, name) for name in dict.fromkeys(names))
+        return (Scope(origin, who), *policies, endpoint)
 
     def learn_names(self, target: Target, outcome: Outcome, now: float) -> None:
         """Expect the policies that an answer names, and the one that its verdict names."""
         self.names.learn(target, outcome.limits, now)
-        if outcome.refused_limits is not outcome.limits:
-            self.told_names.learn(target, outcome.refused_limits, now)
+        told = outcome.told_name
+        if told:
+            endpoint = Scope.of_endpoint(target)
+            known = self._told.get(endpoint, now, ())
+            names = (told, *(name for name in known if name != told))
+            self._told.put(endpoint, names[:_MOST_TOLD], now)
 
     def sweep(self, now: float) -> None:
         """Forget rate limits and outages that hold back no call; look at some each second."""
@@ -272,20 +281,38 @@ class RateLimiter:
             answer = AskAgain(seconds, own.reason, own.retry_after)
         return slowest, answer
 
-    def scopes_of(self, target: Target, limits: Iterable[Limit]) -> tuple[Scope, ...]:
+    def _policies(self, target: Target, limits: Iterable[Limit], told: str) -> set[str]:
+        """Return the policies that a refusal closes; none if no header names the limit.
+
+        These are the policies that its answer names, or only those of them that are used up. A
+        verdict counts before them, if answers at such endpoints name what it names.
+        """
+        if told:
+            return {told}.intersection(self.names.expected(target, self._clock.monotonic()))
+        spent = {limit.name for limit in limits if limit.remaining < 1} - {""}
+        return spent or {limit.name for limit in limits} - {""}
+
+    def scopes_of(
+        self, target: Target, limits: Iterable[Limit], told: str = ""
+    ) -> tuple[Scope, ...]:
         """Return the scopes that a refusal closes, the widest first.
 
-        These are the policies that its answer names, or only those of them that are used up. If it
-        names none, it is the endpoint, and the origin while refusals close all of it.
+        These are the policies that headers name. If they name none, it is the endpoint, and the
+        origin while refusals close all of it; and between them what a verdict names.
+
+        Args:
+            target: Where the request went.
+            limits: The limits that the headers of the answer are about.
+            told: What the verdict calls the limit, "" if there is none that names one.
         """
         origin, who = target.origin, target.credential
-        names = {limit.name for limit in limits} - {""}
-        if names:
-            spent = {limit.name for limit in limits if limit.remaining < 1} - {""}
-            return tuple(Scope(origin, who, name) for name in sorted(spent or names))
+        policies = self._policies(target, limits, told)
+        if policies:
+            return tuple(Scope(origin, who, name) for name in sorted(policies))
         now, endpoint = self._clock.monotonic(), Scope.of_endpoint(target)
-        is_wide = self._reaches.get((origin, who), now, _NO_REACH).is_wide(now)
-        return (Scope(origin, who), endpoint) if is_wide else (endpoint,)
+        is_wide = self._reaches.get((origin, who), now, _NO_REACH).is_wide(told, now)
+        whole = (Scope(origin, who),) if is_wide else ()
+        return (*whole, Scope(origin, who, told), endpoint) if told else (*whole, endpoint)
 
     def refills(self, target: Target, limits: Iterable[Limit]) -> bool:
         """Whether requests come back one after another in a window of these scopes."""
@@ -293,31 +320,35 @@ class RateLimiter:
         return _refills(queue for queue in queues if queue is not None)
 
     def closed_for(
-        self, target: Target, limits: Iterable[Limit], seconds: float
+        self, target: Target, limits: Iterable[Limit], told: str, seconds: float
     ) -> dict[Scope, float]:
         """Return the scopes that a refusal closes, the widest first, and for how long.
 
         An origin is closed until the earliest end that its closed endpoints were told: a later one
         is that of a limit of the endpoint's own.
         """
-        closed = dict.fromkeys(self.scopes_of(target, limits), seconds)
+        closed = dict.fromkeys(self.scopes_of(target, limits, told), seconds)
         origin = Scope(target.origin, target.credential)
         if origin in closed:
             now = self._clock.monotonic()
             refusals = self._reach((target.origin, target.credential), now).refusals
-            scopes = (origin._replace(endpoint=refusal.endpoint) for refusal in refusals)
+            same = (refusal for refusal in refusals if refusal.name == told)
+            scopes = (origin._replace(endpoint=refusal.endpoint) for refusal in same)
             queues = (self._queues.get(scope) for scope in scopes)
             ends = (queue.state.not_before - now for queue in queues if queue is not None)
             closed[origin] = min((seconds, *ends))
         return closed
 
-    def learn_reach(self, target: Target, began: float) -> None:
-        """Learn from a refusal without a name whether the limit covers more than an endpoint."""
+    def learn_reach(self, target: Target, limits: Iterable[Limit], told: str, began: float) -> None:
+        """Learn from a refusal whose limit no header names whether it covers more endpoints."""
+        if self._policies(target, limits, told):
+            return
         at, now = (target.origin, target.credential), self._clock.monotonic()
         with self._lock:
             whole = self._queues.get(Scope(*at))
             may_widen = whole is None or now >= whole.state.narrowed_until
-            reach = self._reach(at, now).on_refused(target, began, now, may_widen=may_widen)
+            known = self._reach(at, now)
+            reach = known.on_refused(target, told, began, now, may_widen=may_widen)
             self._reaches.put(at, reach, now)
 
     def _reach(self, at: tuple[str, str], now: float) -> Reach:

@@ -71,8 +71,9 @@ class Verdict(ShownByDifference):
         meaning: What the answer means for the call.
         retry_after: Seconds to wait before the next request; None: what the headers of the answer
             say, else the backoff.
-        scope: The name of the limit that refused the request, as a server names its policies; None:
-            what the headers say, else the endpoint.
+        scope: The name of the limit that refused the request, as a server names its policies. It
+            covers the endpoints that were refused under it. None: the policy that the headers name,
+            if they say that nothing of it is left, else the endpoint.
         not_processed: Whether the request was not processed, so that any method may be sent again.
         by: Who gave the verdict, for people; "" until the library has written it down.
 

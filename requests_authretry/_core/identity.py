@@ -2,7 +2,7 @@
 
 Two callers with different credentials have rate limits of their own. A caller is recognized by the
 `Authorization` header, else by headers that carry an API key, else by the cookies that the caller
-set and by API keys in the query; and in any case by the client certificate.
+set and by API keys in the query and tokens in the path; and in any case by the client certificate.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, urlsplit
 
 from .http import HANDSHAKES, signs_each_request
+from .origin import token_in_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -162,18 +163,20 @@ def is_key(name: str) -> bool:
 
 
 def keys_in(url: str) -> Iterable[tuple[str, str]]:
-    """Return the parameters of a query that carry a key of the caller."""
+    """Return the parameters of a query that carry a key of the caller, and the token in a path."""
     try:
-        query = urlsplit(url).query
+        parts = urlsplit(url)
     except ValueError:  # requests refuses such a URL when it sends
         return ()
-    return [
+    token = token_in_path(parts.path)
+    found = [
         (f"?{name}", value)
-        for name, value in parse_qsl(query)
+        for name, value in parse_qsl(parts.query)
         if name.lower() in _KEY_PARAMETERS
         or _KEY.fullmatch(name.lower().replace("_", "-"))
         or (name.lower() == _GOOGLE_KEY and _LOOKS_LIKE_A_KEY.fullmatch(value))
     ]
+    return [*found, ("/", token)] if token else found
 
 
 def _bytes(text: str | bytes) -> bytes:

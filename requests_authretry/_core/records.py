@@ -159,10 +159,20 @@ class Outcome:
     answered: int | None = None
 
     @property
+    def told_name(self) -> str:
+        """What a verdict calls the limit; "" where none names one."""
+        return (self.verdict.scope or "") if self.verdict is not None else ""
+
+    @property
     def refused_limits(self) -> tuple[Limit, ...]:
-        """The limits that a refusal is about: the one that a verdict names, else all of them."""
-        scope = self.verdict.scope if self.verdict is not None else None
-        return self.limits if scope is None else (Limit(0.0, 0.0, scope),)
+        """The limits in the headers that the answer is about.
+
+        Where a verdict says that requests come too fast, only those of which nothing is left: the
+        others are not those that were exceeded.
+        """
+        if self.verdict is None or not self.refuses:
+            return self.limits
+        return tuple(limit for limit in self.limits if limit.remaining < 1)
 
     @property
     def limits_to_keep(self) -> tuple[Limit, ...]:

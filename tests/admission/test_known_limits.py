@@ -87,7 +87,7 @@ def test_the_scopes_of_a_request_are_origin_endpoint_and_policies() -> None:
     assert known.limiter.covering(at) == (origin, endpoint)
     known.limiter.names.learn(at, [Limit(1.0, 1.0, "day"), Limit(1.0, 1.0, "core")], 0.0)
     policies = (Scope(API, "", "core"), Scope(API, "", "day"))
-    assert known.limiter.covering(at) == (origin, endpoint, *policies)
+    assert known.limiter.covering(at) == (origin, *policies, endpoint)
 
 
 CLOSES = {

@@ -91,7 +91,7 @@ def test_policies_are_expected_for_two_hours_after_they_were_learned() -> None:
 
 def test_ten_thousand_paths_and_beginnings_are_remembered() -> None:
     """The path that was learned first is forgotten, but not what all paths have in common."""
-    most = policy_names._MOST_NAMES  # noqa: SLF001 (the bound)
+    most = policy_names.MOST_NAMES
     assert most == 10_000
     names = PolicyNames()
     for number in range(most):

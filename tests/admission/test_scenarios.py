@@ -1473,7 +1473,7 @@ def test_what_is_known_of_limits_is_bounded(
 ) -> None:
     """After 1050 endpoints, origins, callers or policies, 100 more take hardly any room."""
     monkeypatch.setattr(rate_limiter, "_MOST_QUEUES", MOST)
-    monkeypatch.setattr(policy_names, "_MOST_NAMES", MOST)
+    monkeypatch.setattr(policy_names, "MOST_NAMES", MOST)
     monkeypatch.setattr(field_memory, "_MOST_SCOPES", MOST)
     monkeypatch.setattr(field_memory, "_MOST_ORIGINS", MORE)
 

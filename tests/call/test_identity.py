@@ -51,10 +51,10 @@ class Pair:
         mount(session, self.settings)
         return session
 
-    def waits(self, **options: Any) -> bool:
+    def waits(self, url: str = API, **options: Any) -> bool:
         """Whether a call of the second session waits for the refusal of the first one."""
         before = self.clock.monotonic()
-        assert self.sessions[1].get(API, **options).status_code == 200
+        assert self.sessions[1].get(url, **options).status_code == 200
         return self.clock.monotonic() > before
 
 
@@ -171,6 +171,36 @@ def test_what_changes_with_each_request_names_nobody(
     pair = Pair()
     pair.sessions[0].get(API, **one)
     assert pair.waits(**other)
+
+
+PATHS = {
+    "a bot of Telegram": "/bot{0}:{1}/sendMessage",
+    "a bot of Telegram, quoted": "/bot{0}%3A{1}/sendMessage",
+    "a webhook of Discord": "/api/webhooks/{0}/{1}",
+    "a webhook of Slack": "/services/T{0}/B{0}/{1}",
+}
+
+
+@pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
+def test_a_token_in_the_path_tells_who_calls(path: str) -> None:
+    """Two bots of Telegram in one process, ``/bot11:one/...`` and ``/bot22:two/...``."""
+    pair, one, two = Pair(), API + path.format(11, "one"), API + path.format(22, "two")
+    assert pair.sessions[0].get(one).status_code == 429
+    assert not pair.waits(two)
+    assert pair.waits(one)
+    assert identity_of({}, [], two) == name_of("/", "two")
+
+
+def test_a_credential_counts_before_a_token_in_the_path() -> None:
+    """As before a key in the query: a request with ``Authorization`` is that caller's."""
+    fields = {"authorization": "Bearer one"}
+    assert identity_of(fields, [], f"{API}/bot11:two/getMe") == name_of("Bearer one")
+
+
+def test_a_token_in_the_path_is_the_same_however_it_is_written() -> None:
+    """``/bot11:a%2Db`` and ``/bot11:a-b`` are one caller."""
+    names = {identity_of({}, [], f"{API}/bot11:{token}/getMe") for token in ("a%2Db", "a-b")}
+    assert names == {name_of("/", "a-b")}
 
 
 @pytest.mark.parametrize("scheme", ["NTLM", "Negotiate", "Kerberos"])

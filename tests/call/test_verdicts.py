@@ -501,6 +501,242 @@ def test_a_scope_outlives_answers_that_name_limits_of_their_own() -> None:
     assert next(sent.time for sent in world.sent if sent.caller == "C") >= 9
 
 
+def busy(*closed: str, end: float) -> Callable[[Any], Reply]:
+    """Return a server at which a limit that no header names covers some paths, before a time."""
+
+    def answer(request: Any) -> Reply:
+        is_closed = request.name.partition(" ")[2] in closed and request.time < end
+        return Reply(200, {"X-Error": f"{end - request.time:g}"} if is_closed else {})
+
+    return answer
+
+
+def named(answer: Answer) -> Verdict | None:
+    """Say that a refusal is one of the limit ``g``, and how long it lasts."""
+    error = answer.headers.get("X-Error")
+    return Verdict.throttled(float(error), "g") if error else None
+
+
+def sent_by(*calls: tuple[float, str], server: Callable[[Any], Reply]) -> list[str]:
+    """Return which of these calls a server gets, whose cool-downs are longer than deadlines."""
+    world = World(server)
+    session = world.session(world.settings(classify=named))
+    for number, (at, request) in enumerate(calls):
+        world.call(at, "ABCDEFGH"[number], request, session)
+    world.run()
+    return [f"{sent.caller} {sent.name}" for sent in world.sent]
+
+
+def test_a_scope_that_a_verdict_names_covers_the_endpoint_that_it_refused() -> None:
+    """GET /a passed, POST /g is refused for 300 s under ``g``: GET /a and GET /new are sent."""
+    sent = sent_by(
+        (0, "GET /a"),
+        (1, "POST /g"),
+        (2, "GET /a"),
+        (3, "GET /new"),
+        (4, "POST /g"),
+        server=busy("/g", end=301),
+    )
+    assert sent == ["A GET /a", "B POST /g", "C GET /a", "D GET /new"]
+
+
+def test_a_second_endpoint_under_the_same_name_closes_the_origin() -> None:
+    """GET /b is refused under ``g`` as well: GET /c is a test, and after it nothing is sent."""
+    sent = sent_by(
+        (1, "GET /a"),
+        (2, "GET /b"),
+        (3, "GET /c"),
+        (4, "GET /d"),
+        (5, "GET /a"),
+        server=busy("/a", "/b", "/c", "/d", end=301),
+    )
+    assert sent == ["A GET /a", "B GET /b", "C GET /c"]
+
+
+def test_a_success_narrows_a_scope_that_a_verdict_names() -> None:
+    """GET /c passes as a test: GET /d is sent, and the two endpoints under ``g`` stay closed."""
+    sent = sent_by(
+        (1, "GET /a"),
+        (2, "GET /b"),
+        (3, "GET /c"),
+        (4, "GET /d"),
+        (5, "GET /a"),
+        (6, "GET /b"),
+        server=busy("/a", "/b", end=301),
+    )
+    assert sent == ["A GET /a", "B GET /b", "C GET /c", "D GET /d"]
+
+
+@pytest.mark.parametrize(("at", "is_evidence"), [(0.5, False), (1.5, True)])
+def test_a_success_that_left_after_the_refusal_takes_the_evidence_away(
+    at: float, *, is_evidence: bool
+) -> None:
+    """GET /a is refused at 1 s, and GET /c passes, which left at 1.5 s: GET /b closes no origin.
+
+    If GET /c left at 0.5 s, GET /b closes the origin, GET /e is the test, and GET /d is not sent.
+    """
+
+    def server(request: Any) -> Reply:
+        passes = request.name == "GET /c"
+        return Reply(200, {} if passes else {"X-Error": "300"}, 1 if passes else 0)
+
+    sent = sent_by(
+        (at, "GET /c"),
+        (1, "GET /a"),
+        (3, "GET /b"),
+        (4, "GET /e"),
+        (5, "GET /d"),
+        server=server,
+    )
+    assert ("E GET /d" in sent) is is_evidence
+
+
+def test_refusals_of_requests_under_way_together_are_no_evidence() -> None:
+    """Six threads send at 0 s and are refused at 1 s under ``g``: the other endpoints go on.
+
+    GET /d fails, so that it is no test of the origin that passes.
+    """
+
+    def server(request: Any) -> Reply:
+        closed = request.name in {"GET /b", "GET /c"}
+        status = 500 if request.name == "GET /d" else 200
+        return Reply(status, {"X-Error": "300"} if closed else {}, 1)
+
+    crowd = [(0.0, f"GET /{path}") for path in "bc" * 3]
+    sent = sent_by(*crowd, (2, "GET /d"), (20, "GET /e"), server=server)
+    assert sent[-1] == "H GET /e"
+
+
+def test_refusals_under_other_names_close_no_origin() -> None:
+    """GET /a is refused under ``a``, GET /b under ``b``, and so on: each waits alone."""
+    world = World(lambda request: Reply(200, {"X-Error": request.name[-1]}))
+    session = world.session(
+        world.settings(classify=lambda it: Verdict.throttled(300, it.headers["X-Error"]))
+    )
+    for at, name in enumerate("abcd"):
+        world.call(at, name, f"GET /{name}", session)
+    world.run()
+    assert [sent.name for sent in world.sent] == ["GET /a", "GET /b", "GET /c", "GET /d"]
+
+
+def test_an_origin_is_closed_as_long_as_its_own_limit_says() -> None:
+    """GET /x is closed for a minute under ``x``, two others for 300 s under ``g``, and so is /d."""
+
+    def by_path(answer: Answer) -> Verdict:
+        return (
+            Verdict.throttled(60, "x") if answer.url.endswith("x") else Verdict.throttled(300, "g")
+        )
+
+    world = World(lambda _: 200)
+    session = world.session(world.settings(classify=by_path))
+    for at, path in enumerate("xabcd"):
+        world.call(at, path, f"GET /{path}", session)
+    world.call(70, "late", "GET /late", session)
+    world.run()
+    assert [sent.caller for sent in world.sent] == ["x", "a", "b", "c"]
+
+
+def test_four_limits_that_have_refused_an_endpoint_hold_it_back() -> None:
+    """GET /a was refused under 0 to 4; GET /b is refused under 1: GET /a waits, under 0 not."""
+    for name, is_held in (("0", False), ("1", True), ("4", True)):
+
+        def server(request: Any) -> Reply:
+            return Reply(200, {"X-Error": request.caller[0]} if request.caller[1:] else {})
+
+        def classify(answer: Answer) -> Verdict | None:
+            error = answer.headers.get("X-Error")
+            seconds = 300 if answer.url.endswith("b") else 1
+            return Verdict.throttled(seconds, error) if error else None
+
+        world = World(server)
+        settings = world.settings(classify=classify, retry=RetryPolicy(max_attempts=1))
+        session = world.session(settings)
+        for at in range(5):
+            world.call(10.0 * at, f"{at}.", "GET /a", session)
+        world.call(700, f"{name}. b", "GET /b", session)
+        world.call(701, "A", "GET /a", session)
+        world.run()
+        assert (world.sent[-1].caller != "A") is is_held
+
+
+def test_a_name_that_headers_give_too_is_a_policy() -> None:
+    """GET /a passed as one of ``core``; verdicts under ``core`` stop it, and never ``search``."""
+
+    def server(request: Any) -> Reply:
+        resource = "search" if "search" in request.name else "core"
+        fields = {
+            "X-RateLimit-Resource": resource,
+            "X-RateLimit-Remaining": "9",
+            "X-RateLimit-Reset": "9",
+        }
+        refuses = request.name.startswith("POST")
+        return Reply(200, fields | {"X-Error": "300"} if refuses else fields)
+
+    def by_resource(answer: Answer) -> Verdict | None:
+        resource = answer.headers["X-RateLimit-Resource"]
+        return Verdict.throttled(300, resource) if "X-Error" in answer.headers else None
+
+    world = World(server)
+    session = world.session(world.settings(classify=by_resource))
+    calls = ["GET /a", "GET /search", "POST /g", "POST /h", "POST /i", "GET /a", "GET /search"]
+    for at, request in enumerate(calls):
+        world.call(20.0 * at, "ABCDEFG"[at], request, session)
+    world.run()
+    assert [sent.caller for sent in world.sent] == ["A", "B", "C", "D", "E", "G"]
+
+
+def test_processes_with_one_store_learn_what_a_verdict_has_closed() -> None:
+    """Two endpoints were refused elsewhere: here GET /c is the test, and GET /d is not sent."""
+    world = World(busy("/a", "/b", "/c", "/d", end=301))
+    clocks = world.clock, world.process()
+    here, there = (
+        world.session(world.settings(classify=named, store=world.store, clock=clock))
+        for clock in clocks
+    )
+    world.call(1, "A", "GET /a", there)
+    world.call(2, "B", "GET /b", there)
+    world.call(3, "look", "GET /other", here)
+    for at, (name, path) in enumerate([("C", "/c"), ("D", "/d"), ("E", "/d")]):
+        world.call(10 + at, name, f"GET {path}", here)
+    world.run()
+    assert [sent.caller for sent in world.sent] == ["A", "B", "look", "C"]
+
+
+def test_an_endpoint_that_a_verdict_has_closed_is_closed_in_other_processes() -> None:
+    """GET /a was refused elsewhere: here one GET /a is a test, and GET /c is free."""
+    world = World(busy("/a", end=301))
+    clocks = world.clock, world.process()
+    here, there = (
+        world.session(world.settings(classify=named, store=world.store, clock=clock))
+        for clock in clocks
+    )
+    world.call(1, "A", "GET /a", there)
+    for at, request in enumerate(["GET /other", "GET /a", "GET /a", "GET /c"]):
+        world.call(3 + 5 * at, "BCDE"[at], request, here)
+    world.run()
+    assert [sent.caller for sent in world.sent] == ["A", "B", "C", "E"]
+
+
+@pytest.mark.parametrize(("left", "is_sent"), [("0", False), ("7", True)])
+def test_throttled_without_a_scope_is_about_a_policy_of_which_nothing_is_left(
+    left: str, *, is_sent: bool
+) -> None:
+    """A secondary limit with 7 requests of ``core`` left closes its endpoint, and not ``core``."""
+    fields = {
+        "X-RateLimit-Resource": "core",
+        "X-RateLimit-Remaining": left,
+        "X-RateLimit-Reset": "300",
+    }
+    world = World({"POST /g": [Reply(403, fields)]})
+    session = world.session(
+        world.settings(classify=lambda it: Verdict.throttled(300) if it.status == 403 else None)
+    )
+    world.call(0, "A", "POST /g", session)
+    world.call(1, "B", "GET /other", session)
+    world.run()
+    assert [sent.caller for sent in world.sent] == (["A", "B"] if is_sent else ["A"])
+
+
 def level(rig: Rig) -> int:
     """Return the units that the retry quota of the API has left."""
     return SharedState.of(rig.adapter.settings).quotas.level(API)

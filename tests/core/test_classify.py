@@ -18,7 +18,7 @@ from requests_authretry._core.classify import (
     status_of,
 )
 from requests_authretry._core.headers.retry_after import read_judged
-from requests_authretry._core.records import Limit
+from requests_authretry._core.records import Limit, Outcome
 
 NOTHING: MappingProxyType[str, str] = MappingProxyType({})
 
@@ -146,13 +146,22 @@ def test_the_time_of_a_verdict_counts_before_that_of_the_headers(
     assert outcome.verdict == verdict
 
 
-def test_a_scope_is_the_limit_that_a_refusal_is_about() -> None:
-    """A verdict that names ``uploads`` refuses for that limit, whatever limits the headers name."""
+def test_a_scope_is_what_a_verdict_calls_the_limit() -> None:
+    """``throttled(8, "uploads")`` names it; ``throttled(8)`` does not, and no verdict neither."""
     named = read_judged(Verdict.throttled(8, "uploads"), 429, {}, 0.0, (SPENT,))
-    assert [limit.name for limit in named.refused_limits] == ["uploads"]
-    assert named.limits == (SPENT,)
-    unnamed = read_judged(Verdict.throttled(8), 429, {}, 0.0, (SPENT,))
-    assert unnamed.refused_limits is unnamed.limits
+    assert (named.told_name, named.limits) == ("uploads", (SPENT,))
+    assert read_judged(Verdict.throttled(8), 429, {}, 0.0, (SPENT,)).told_name == ""
+    assert Outcome(429, limits=(SPENT,)).told_name == ""
+
+
+def test_a_refusal_by_a_verdict_is_about_the_limits_of_which_nothing_is_left() -> None:
+    """``throttled(8)`` with 7 of ``search`` left is about ``core``; a plain 429 is about both."""
+    left = Limit(remaining=7, reset=60.0, name="search")
+    judged = read_judged(Verdict.throttled(8), 429, {}, 0.0, (SPENT, left))
+    assert judged.refused_limits == (SPENT,)
+    passed = read_judged(Verdict.ok(), 429, {}, 0.0, (SPENT, left))
+    for outcome in (passed, Outcome(429, throttled=True, limits=(SPENT, left))):
+        assert outcome.refused_limits == (SPENT, left)
 
 
 def test_a_body_of_64_kb_is_still_json() -> None:

@@ -10,6 +10,7 @@ from urllib3 import PoolManager
 from urllib3.exceptions import HTTPError
 from urllib3.util import parse_url
 
+from requests_authretry._core.bounds import WORDS
 from requests_authretry._core.origin import Origin, parse_origin, redacted
 
 API = Origin("https", "api.example.com", 443)
@@ -406,6 +407,12 @@ def test_parse_origin_never_raises(text: str, *, allow_http: bool) -> None:
 def test_redacted(url: str | None, shown: str) -> None:
     """A redacted URL shows scheme, host, port and path, but not user, query, fragment and token."""
     assert redacted(url) == shown
+
+
+def test_a_long_url_is_cut() -> None:
+    """A redirect to a URL of a megabyte fills no log."""
+    url = "https://h/" + "x" * 10_000
+    assert redacted(url) == url[:WORDS]
 
 
 @given(

@@ -83,21 +83,33 @@ def test_a_resource_that_discord_protects_holds_back_no_other_channel() -> None:
     assert clock.sleeps == []
 
 
-def test_the_points_of_jira_hold_back_every_request() -> None:
-    """When the points of the hour are spent, a request to another endpoint is not even sent."""
+def test_the_points_of_jira_hold_back_every_request_once_two_endpoints_were_refused() -> None:
+    """The third endpoint is a test; after its refusal the fourth one is not even sent."""
+    spent = ["the points of an hour are spent"] * 3
+    with talking("jira", *spent) as (server, session, _):
+        for path in ("issue/ONE-1", "field", "status"):
+            assert session.get(f"{server.url}/rest/api/3/{path}").status_code == 429
+        with pytest.raises(requests.RequestException, match="not sent"):
+            session.get(f"{server.url}/rest/api/3/priority")
+    assert len(server.received) == 3
+
+
+def test_the_points_of_jira_are_told_under_their_name() -> None:
+    """An endpoint that was refused is not asked again, and the error names the limit."""
     with talking("jira", "the points of an hour are spent") as (server, session, _):
-        refused = session.get(f"{server.url}/rest/api/3/issue/ONE-1")
+        session.get(f"{server.url}/rest/api/3/field")
         with pytest.raises(requests.RequestException, match="'jira-quota-global-based'"):
             session.get(f"{server.url}/rest/api/3/field")
-    assert refused.status_code == requests.codes.too_many
     assert len(server.received) == 1
 
 
 def test_the_global_limit_of_discord_holds_back_every_request() -> None:
-    """After a refusal with ``global``, a request to another endpoint waits for the 0.35 s too."""
+    """After three endpoints were refused with ``global``, a fourth one waits for the 0.35 s too."""
     once = RetryPolicy(max_attempts=1)
-    with talking("discord", "the global limit", retry=once) as (server, session, clock):
-        session.get(f"{server.url}/api/v10/guilds/1")
+    refusals = ["the global limit"] * 3
+    with talking("discord", *refusals, retry=once) as (server, session, clock):
+        for path in ("guilds/1", "users/1", "invites/1"):
+            session.get(f"{server.url}/api/v10/{path}")
         assert clock.sleeps == []
         assert session.get(f"{server.url}/api/v10/channels/2").ok
     assert sum(clock.sleeps) == pytest.approx(0.35)
