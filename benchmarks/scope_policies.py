@@ -90,11 +90,15 @@ class Learned(RateLimiter):
 class Origin(Learned):
     """The rule before this one: a refusal closes the origin at once, and nothing tests it."""
 
-    def scopes_of(self, target: Target, _limits: Iterable[object]) -> tuple[Scope, ...]:
+    def scopes_of(
+        self, target: Target, _limits: Iterable[object], _told: str = ""
+    ) -> tuple[Scope, ...]:
         """Close the origin."""
         return (Scope(target.origin, target.credential),)
 
-    def learn_reach(self, target: Target, began: float) -> None:
+    def learn_reach(
+        self, target: Target, limits: Iterable[object], told: str, began: float
+    ) -> None:
         """Learn nothing."""
 
     def may_test(self, _target: Target, _now: float) -> bool:
@@ -105,7 +109,9 @@ class Origin(Learned):
 class Endpoint(Origin):
     """A refusal closes its endpoint, never more, and nothing tests it."""
 
-    def scopes_of(self, target: Target, _limits: Iterable[object]) -> tuple[Scope, ...]:
+    def scopes_of(
+        self, target: Target, _limits: Iterable[object], _told: str = ""
+    ) -> tuple[Scope, ...]:
         """Close the endpoint."""
         return (Scope.of_endpoint(target),)
 
