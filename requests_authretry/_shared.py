@@ -19,6 +19,9 @@ from ._core.retry import DefaultDeadline
 from ._core.unauthorized import ANY
 from ._judge import Judge
 from ._log import hide_parameter
+from ._override import current
+from ._per_identity import PerIdentity
+from ._tokens.identities import Identities
 from ._tokens.manager import TokenManager
 from ._tokens.server_clocks import ServerClocks
 from .dialects._choice import choice_of
@@ -52,7 +55,10 @@ class SharedState:
         prefixes: The same, as most URLs that may carry them begin.
         is_on_loopback: Whether one of them is plain http, and safe only as it is on this machine.
         token_in: Where in a request the token goes; None: into ``Authorization``.
-        tokens: The current token and its renewal, None when the settings have no token.
+        tokens: The current token and its renewal, None when the settings have no token. Where each
+            identity has one, it is None here, and `acting_as` gives it.
+        identities: What keeps the tokens of many identities, None where there are none.
+        depends: Whether a call has to be told which state serves it, see `serving`, `acting_as`.
         clocks: The clocks of the servers that check proofs of a token's key.
         quotas: What retries may still cost.
         limit_headers: Names of the header fields that rate limits are read from, in lower case.
@@ -75,8 +81,10 @@ class SharedState:
         self.clock = settings.clock
         self.has_credentials = settings.token is not None or settings.auth is not None
         self.changes_requests = settings.retry.idempotency_key or settings.retry.buffer_bodies > 0
-        tokens, quotas, sharing = _inherited(settings, base)
-        self.tokens = tokens or _token_manager(settings, base)
+        credential, quotas, sharing = _inherited(settings, base)
+        credential = credential or _keeper_of_tokens(settings, base)
+        self.tokens = credential if isinstance(credential, TokenManager) else None
+        self.identities = credential if isinstance(credential, Identities) else None
         self.clocks: ServerClocks = ServerClocks() if base is None else base.clocks
         self.quotas = quotas or RetryQuotas(settings.quota, settings.clock)
         self.limit_headers = frozenset(settings.limits.headers)
@@ -105,6 +113,7 @@ class SharedState:
         self.is_on_loopback = is_http and not settings.allow_http
         sites = ((origin, site) for site in self.settings.sites for origin in site.origins)
         self.sites = {Origin.of(origin): SharedState.of(site) for origin, site in sites}
+        self.depends = bool(self.sites) or self.identities is not None
 
     @property
     def identity(self) -> str:
@@ -132,6 +141,30 @@ class SharedState:
         """Return that of the site where a request goes; without one, this."""
         return self.sites.get(Origin.of(url), self)
 
+    def acting_as(self, identity: str | None, url: str) -> SharedState:
+        """Return what serves a call of an identity: the same, with the token of that identity.
+
+        A request to another origin needs no token, and so no identity.
+        """
+        if self.identities is None:
+            return self
+        is_for_us = url.startswith(self.prefixes) or Origin.of(url) in self.origins
+        state = object.__new__(SharedState)
+        state.__dict__.update(self.__dict__)
+        state.tokens = self.identities.manager(identity, may_make=is_for_us)
+        return state
+
+    def manager_now(self) -> TokenManager | None:
+        """Return what keeps the token that calls of this thread or task would send now.
+
+        None without a token. Outside of a block of `acting_as`, where each identity has a token,
+        it is a manager that refuses.
+        """
+        if self.identities is None:
+            return self.tokens
+        override = current.get()
+        return self.identities.manager(None if override is None else override.identity)
+
     def overridden(self, override: Override) -> SharedState:
         """Return what serves a call for which some settings are others."""
         if not override.changes:  # but only a priority
@@ -156,18 +189,22 @@ def _harmless(settings: Settings) -> Settings:
     return replace(settings, **none, adopt=False, listeners=(), sites=())
 
 
-def _token_manager(settings: Settings, base: SharedState | None) -> TokenManager | None:
-    """Make what keeps the token; None without one.
+def _keeper_of_tokens(
+    settings: Settings, base: SharedState | None
+) -> TokenManager | Identities | None:
+    """Make what keeps the token, or those of many identities; None without one.
 
     A token of derived settings stays out of the store unless it has a name there: the name that
     the origins give is the base's.
     """
     if settings.token is None:
         return None
-    if base is not None and not getattr(settings.token, "store_key", None):
-        old = base.settings
-        if settings.token is not old.token or settings.store is old.store:
-            settings = replace(settings, store=None)
+    old = None if base is None else base.settings
+    is_apart = old is not None and (settings.token is not old.token or settings.store is old.store)
+    if isinstance(settings.token, PerIdentity):
+        return Identities(settings, is_apart=is_apart)
+    if is_apart and not getattr(settings.token, "store_key", None):
+        settings = replace(settings, store=None)
     return TokenManager(settings)
 
 
@@ -196,7 +233,7 @@ def _name_of_signer(auth: object) -> str:
 
 def _inherited(
     settings: Settings, base: SharedState | None
-) -> tuple[TokenManager | None, RetryQuotas | None, SharedLimits | None]:
+) -> tuple[TokenManager | Identities | None, RetryQuotas | None, SharedLimits | None]:
     """Return the parts of a base that serve these settings too, None for each other part."""
     if base is None:
         return None, None, None
@@ -204,7 +241,7 @@ def _inherited(
     is_together = settings.store is old.store and settings.clock is old.clock
     is_one_token = settings.token is old.token and settings.origins == old.origins
     return (
-        base.tokens if is_together and is_one_token else None,
+        (base.tokens or base.identities) if is_together and is_one_token else None,
         base.quotas if settings.quota is old.quota else None,
         base.sharing if is_together else None,
     )
