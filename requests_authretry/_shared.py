@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from ._override import Override
     from ._settings import Settings
 
+    Keepers = tuple[TokenManager | None, Identities | None]
+    """What keeps the token of all calls, or the token of each identity."""
+
 
 class SharedState:
     """The living part of a settings object, see `of`. Safe to use from many threads.
@@ -81,10 +84,8 @@ class SharedState:
         self.clock = settings.clock
         self.has_credentials = settings.token is not None or settings.auth is not None
         self.changes_requests = settings.retry.idempotency_key or settings.retry.buffer_bodies > 0
-        credential, quotas, sharing = _inherited(settings, base)
-        credential = credential or _keeper_of_tokens(settings, base)
-        self.tokens = credential if isinstance(credential, TokenManager) else None
-        self.identities = credential if isinstance(credential, Identities) else None
+        keepers, quotas, sharing = _inherited(settings, base)
+        self.tokens, self.identities = keepers or _keepers_of_tokens(settings, base)
         self.clocks: ServerClocks = ServerClocks() if base is None else base.clocks
         self.quotas = quotas or RetryQuotas(settings.quota, settings.clock)
         self.limit_headers = frozenset(settings.limits.headers)
@@ -189,23 +190,21 @@ def _harmless(settings: Settings) -> Settings:
     return replace(settings, **none, adopt=False, listeners=(), sites=())
 
 
-def _keeper_of_tokens(
-    settings: Settings, base: SharedState | None
-) -> TokenManager | Identities | None:
-    """Make what keeps the token, or those of many identities; None without one.
+def _keepers_of_tokens(settings: Settings, base: SharedState | None) -> Keepers:
+    """Make what keeps the token, or those of many identities; neither where there is no token.
 
     A token of derived settings stays out of the store unless it has a name there: the name that
     the origins give is the base's.
     """
     if settings.token is None:
-        return None
+        return None, None
     old = None if base is None else base.settings
     is_apart = old is not None and (settings.token is not old.token or settings.store is old.store)
     if isinstance(settings.token, PerIdentity):
-        return Identities(settings, is_apart=is_apart)
+        return None, Identities(settings, is_apart=is_apart)
     if is_apart and not getattr(settings.token, "store_key", None):
         settings = replace(settings, store=None)
-    return TokenManager(settings)
+    return TokenManager(settings), None
 
 
 _signers: WeakKeyDictionary[object, str] = WeakKeyDictionary()
@@ -233,7 +232,7 @@ def _name_of_signer(auth: object) -> str:
 
 def _inherited(
     settings: Settings, base: SharedState | None
-) -> tuple[TokenManager | Identities | None, RetryQuotas | None, SharedLimits | None]:
+) -> tuple[Keepers | None, RetryQuotas | None, SharedLimits | None]:
     """Return the parts of a base that serve these settings too, None for each other part."""
     if base is None:
         return None, None, None
@@ -241,7 +240,7 @@ def _inherited(
     is_together = settings.store is old.store and settings.clock is old.clock
     is_one_token = settings.token is old.token and settings.origins == old.origins
     return (
-        (base.tokens or base.identities) if is_together and is_one_token else None,
+        (base.tokens, base.identities) if is_together and is_one_token else None,
         base.quotas if settings.quota is old.quota else None,
         base.sharing if is_together else None,
     )

@@ -19,6 +19,7 @@ from .._shared import SharedState
 from .call import Call
 from .connections import prepare
 from .loop import send_until_done, sender_of
+from .placing import warn_of_shared_cookies
 from .translate import Unlimited, leave_connections
 from .unauthorized import CREDENTIALS_AT_FAULT, put_first
 
@@ -171,7 +172,10 @@ class AuthRetryAdapter(HTTPAdapter):
             shared, identity = shared.overridden(override), override.identity
         if shared.identities is None:
             return shared
-        return shared.acting_as(Call.identity_of(request) or identity, url)
+        begun_as = Call.identity_of(request)
+        if begun_as is None:
+            warn_of_shared_cookies(shared.identities, request)
+        return shared.acting_as(begun_as or identity, url)
 
     def _transmit(self, request: PreparedRequest, **options: Any) -> Response:
         """Send once through the inner adapter; through its pool if it is an `AuthRetryAdapter`."""
