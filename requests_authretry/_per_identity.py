@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from inspect import signature
 from typing import TYPE_CHECKING
 
@@ -60,7 +60,7 @@ class PerIdentity(ShownByDifference, CopiedAsItself):
     """
 
     make_source: Callable[[str], SourceLike]
-    max_identities: int = field(default=1000, kw_only=True)
+    max_identities: int = 1000
 
     def __post_init__(self) -> None:
         """Refuse what cannot make sources."""

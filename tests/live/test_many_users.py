@@ -8,7 +8,7 @@ import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 import pytest
@@ -90,7 +90,7 @@ class Api:
             self._good.clear()
 
 
-def signed_in(application: str) -> dict[str, dict[str, str]]:
+def signed_in(application: str) -> dict[str, dict[str, Any]]:
     """The cookies of each user after their sign-in at an application."""
     answers = {
         user: requests.post(f"{application}/sign-in", json={"user": user}, timeout=300)
@@ -99,7 +99,7 @@ def signed_in(application: str) -> dict[str, dict[str, str]]:
     return {user: answer.cookies.get_dict() for user, answer in answers.items()}
 
 
-def visit(visited: tuple[str, str, dict[str, str]]) -> tuple[str, object]:
+def visit(visited: tuple[str, str, dict[str, Any]]) -> tuple[str, object]:
     """Let a user look at their orders; return the user, and whose orders they see."""
     application, user, cookies = visited
     answer = requests.get(f"{application}/orders", cookies=cookies, timeout=300)
