@@ -189,8 +189,6 @@ class NamedSource:
 
     def __getattr__(self, name: str) -> Any:
         """Return what the source says of itself, its ``fetch`` included."""
-        if name.startswith("_"):
-            raise AttributeError(name)
         return getattr(self._source, name)
 
 

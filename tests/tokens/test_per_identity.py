@@ -44,6 +44,7 @@ from requests_authretry import (
 )
 from requests_authretry._shared import SharedState
 from requests_authretry._tokens.identities import Identities, hash_of
+from requests_authretry._tokens.renewal import NoToken
 from requests_authretry.oauth2 import Client, ClientCredentials, RefreshToken
 from requests_authretry.testing import FakeClock, ScriptedAdapter, forget_tokens
 from tests.support.sessions import AT_ONCE, authorization
@@ -129,6 +130,16 @@ class Api(BaseAdapter):
     def carried(self) -> list[str | None]:
         """The credential of each request."""
         return [authorization(request) for request in self.sent]
+
+
+@contextlib.contextmanager
+def told() -> Iterator[list[str]]:
+    """The texts of the warnings of a block, once it is over."""
+    texts: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield texts
+    texts += [str(each.message) for each in caught]
 
 
 class World:
@@ -228,6 +239,8 @@ def test_the_identity_outlasts_an_override_and_a_deadline_inside() -> None:
     with override(timeout=3), deadline(60), acting_as("alice"):
         assert world.get() == "alice"
     assert world.login.issued == {"alice": 1}
+    with deadline(0), acting_as("alice"), pytest.raises(AuthRetryError, match="of the block"):
+        world.get()
 
 
 def test_a_function_can_be_decorated() -> None:
@@ -277,17 +290,19 @@ def test_a_thread_inherits_no_identity() -> None:
         assert pool.submit(copy_context().run, world.get).result(PATIENCE) == "alice"
 
 
-def test_a_call_keeps_its_identity_in_redirects() -> None:
-    """A redirect that is followed after the block, or in bob's block, is still alice's."""
-    for late in (0, 3600):
-        for block in (contextlib.nullcontext(), acting_as("bob")):
-            world = World((302, {"Location": "/there"}))
-            with acting_as("alice"):
-                response = world.session.get(API, allow_redirects=False)
+@pytest.mark.parametrize("late", [0, 3600])
+@pytest.mark.parametrize("other", [None, "bob"])
+def test_a_call_keeps_its_identity_in_redirects(late: float, other: str | None) -> None:
+    """Redirects that are followed after the block, or in bob's block, are still alice's."""
+    world = World((302, {"Location": "/1"}), (302, {"Location": "/2"}))
+    with acting_as("alice"):
+        response = world.session.get(API, allow_redirects=False)
+    with contextlib.nullcontext() if other is None else acting_as(other):
+        for _ in range(2):
             world.clock.advance(late)
             assert response.next is not None
-            with block:
-                assert world.session.send(response.next).text == "alice"
+            response = world.session.send(response.next, allow_redirects=False)
+    assert response.text == "alice"
 
 
 def test_a_call_keeps_its_identity_over_other_origins() -> None:
@@ -298,13 +313,34 @@ def test_a_call_keeps_its_identity_over_other_origins() -> None:
 
 
 def test_a_request_that_is_sent_again_begins_a_new_call() -> None:
-    """A prepared request that alice has sent, and that was redirected, is bob's in his block."""
-    world = World((302, {"Location": "/there"}))
+    """A prepared request that alice has sent, and that was redirected, is bob's in his block.
+
+    So is the redirect that follows.
+    """
+    world = World((302, {"Location": "/there"}), (302, {"Location": "/there"}))
     request = world.session.prepare_request(requests.Request("GET", API))
     with acting_as("alice"):
         world.session.send(request, allow_redirects=False)
     with acting_as("bob"):
         assert world.session.send(request).text == "bob"
+    assert world.api.carried[1:] == ["Bearer bob-1", "Bearer bob-1"]
+
+
+def test_a_call_is_not_touched_by_another_under_way() -> None:
+    """Bob calls while alice's request is on its way, and is refused: her replay is hers."""
+    world = World()
+    world.get("alice")
+    world.login.revoked = {"alice-1"}
+    send, inside = world.api.send, iter(["bob"])
+
+    def send_slowly(request: PreparedRequest, **options: Any) -> requests.Response:
+        for who in inside:
+            assert world.get(who) == who
+        return send(request, **options)
+
+    world.api.send = send_slowly  # type: ignore[method-assign]
+    assert world.get("alice") == "alice"
+    assert world.api.carried[1:] == ["Bearer bob-1", "Bearer alice-1", "Bearer alice-2"]
 
 
 def test_retries_after_the_block_are_those_of_the_identity() -> None:
@@ -376,7 +412,13 @@ def test_a_renewal_under_way_is_never_dropped() -> None:
     """While alice's source is asked, bob drops her; her next call waits for the same renewal."""
     asked, go_on = threading.Semaphore(0), threading.Event()
 
+    made: list[str] = []
+
     class Slow(Source):
+        def __init__(self, who: str) -> None:
+            super().__init__(login, who)
+            made.append(who)
+
         def fetch(self, context: FetchContext) -> Token:
             if self.who == "alice":
                 asked.release()
@@ -386,8 +428,7 @@ def test_a_renewal_under_way_is_never_dropped() -> None:
     login = Login()
     api, session = Api(login), requests.Session()
     session.mount("https://", api)
-    one = PerIdentity(lambda who: Slow(login, who), max_identities=1)
-    mount(session, Settings(token=one, origins=[API]))
+    mount(session, Settings(token=PerIdentity(Slow, max_identities=1), origins=[API]))
 
     def view(who: str) -> str:
         with acting_as(who):
@@ -401,7 +442,7 @@ def test_a_renewal_under_way_is_never_dropped() -> None:
         assert not asked.acquire(timeout=0.05)
         go_on.set()
         assert (first.result(PATIENCE), second.result(PATIENCE)) == ("alice", "alice")
-    assert login.issued == {"alice": 1, "bob": 1}
+    assert (made, login.issued) == (["alice", "bob"], {"alice": 1, "bob": 1})
 
 
 def test_of_two_sources_made_at_once_one_is_used() -> None:
@@ -431,7 +472,17 @@ def test_of_two_sources_made_at_once_one_is_used() -> None:
 
 NAMES = [
     *("a", "A", "a/b", "a%2Fb", "..", ".", "../a", "a b", " a", "a ", "a\n", "a\0b", "\\", "*"),
-    *("\u00e9", "e\u0301", "\u0430", "\ud800", "\U0001f600", "a" * 100_000, "a" * 100_001),
+    *(
+        "\u00e9",
+        "e\u0301",
+        "\u0430",
+        "\ud800",
+        "\ud801",
+        "?",
+        "\U0001f600",
+        "a" * 100_000,
+        "a" * 100_001,
+    ),
     *("https://api.example.com", "a https://api.example.com", hash_of("a"), f"a {hash_of('a')}"),
 ]
 
@@ -551,25 +602,32 @@ def test_a_refresh_token_that_was_rotated_outlives_its_manager(store: Any) -> No
     endpoint = Endpoint(**first)
     token = PerIdentity(lambda who: RefreshToken(endpoint.client, f"{who}-first"), max_identities=1)
     world = World(token=token, store=store)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*gives a new refresh token each time")
+    with told() as warned:
         for number in (1, 2, 3):
             for who in ("alice", "bob"):
                 assert world.get(who) == who
                 assert world.api.carried[-1] == f"Bearer {who}-{number}"
                 world.login.revoked.add(f"{who}-{number}")
                 world.get(who)
+    assert all("no store keeps those of the token source RefreshToken:" in each for each in warned)
+    assert bool(warned) == (store is None)
 
 
 def test_somebody_who_signed_in_again_gets_their_new_source() -> None:
     """Alice's refresh token is dead, she signs in: after the pause her new one is sent."""
     refresh_tokens = {"alice": "dead", "bob": "bob-first"}
     endpoint = Endpoint(**{"bob-first": "bob", "alice-second": "alice"})
-    token = PerIdentity(lambda who: RefreshToken(endpoint.client, refresh_tokens[who]))
-    world = World(token=token, store=MemoryStore())
-    for _ in range(2):
+    made: list[str] = []
+
+    def make(who: str) -> RefreshToken:
+        made.append(who)
+        return RefreshToken(endpoint.client, refresh_tokens[who])
+
+    world = World(token=PerIdentity(make), store=MemoryStore())
+    for _ in range(3):
         with pytest.raises(RefreshFailed, match="invalid_grant"):
             world.get("alice")
+    assert made == ["alice"]
     assert world.get("bob") == "bob"
     refresh_tokens["alice"] = "alice-second"
     world.clock.advance(60)
@@ -592,10 +650,12 @@ def test_a_key_that_was_replaced_is_read_again() -> None:
 def test_a_source_is_not_exchanged_during_a_renewal() -> None:
     """The renewal ends with the source that it began with."""
     world = World()
-    manager = world.identities.manager("alice")
-    assert manager is not None
+    manager: Any = world.identities.manager("alice")
     before = manager._settings  # noqa: SLF001
-    manager._renewal = object()  # type: ignore[assignment]  # noqa: SLF001
+    manager._failed.result = NoToken()  # noqa: SLF001
+    assert manager.is_to_begin_anew
+    manager._renewal = object()  # noqa: SLF001
+    assert not manager.is_to_begin_anew
     manager.begin_anew(Settings(token="other", origins=[API]))
     assert manager._settings is before  # noqa: SLF001
 
@@ -620,18 +680,21 @@ def test_a_token_in_an_override_needs_no_identity() -> None:
 
 def test_identities_of_an_override_stay_out_of_the_store() -> None:
     """Nothing says whether its alice has the same token; a source with a name is kept there."""
-    world = World(store=MemoryStore())
-    world.get("alice")
-    others = Login()
-    with override(token=PerIdentity(others.source)):
-        world.get("alice")
-    assert others.issued == {"alice": 1}
+    world, others = World(store=MemoryStore()), Login()
+    with told() as warned:
+        for _ in range(2):
+            with override(token=PerIdentity(others.source)):
+                world.get("alice")
+            world.get("alice")
+    assert (others.issued, world.login.issued) == ({"alice": 2}, {"alice": 1})
     endpoint = Endpoint(**{"alice-first": "alice"})
     for _ in range(2):
+        forget_tokens()
         source = PerIdentity(lambda _: RefreshToken(endpoint.client, "alice-first"))
         with override(token=source):
             world.get("alice")
     assert endpoint.asked == {"alice": 1}
+    assert not warned
 
 
 def test_two_factories_for_one_store_are_told_of() -> None:
@@ -820,18 +883,28 @@ def test_a_cookie_that_an_answer_set_is_told_of() -> None:
     world.session.cookies.set("own", "x")
     for cookie in world.session.cookies:
         cookie.domain_specified = False
-    with pytest.warns(UserWarning, match=r"one cookie jar for all\. Write session\.cookies"):
+    with told() as warned:
         world.get("bob")
-    world.get("bob")  # it comes once: another one would be an error
+        world.get("bob")
+    assert [each.partition(",")[0] for each in warned] == [
+        "a request of one identity carries a cookie that an answer has set"
+    ]
 
 
 def test_cookies_of_the_callers_own_are_not_told_of() -> None:
     """Those of the call, and of a session that keeps none of the answers."""
-    world = World()
+    world = World((302, {"Location": "/there"}))
     world.session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     world.session.cookies.set("theme", "dark")
-    world.get("alice", cookies={"lang": "en"})
+    with told() as warned, acting_as("alice"):
+        response = world.session.get(API, cookies={"lang": "en"}, allow_redirects=False)
+        hop: Any = response.next
+        hop._cookies.set("session", "1", domain="api.example.com")  # noqa: SLF001
+        for cookie in hop._cookies:  # noqa: SLF001
+            cookie.domain_specified = False
+        world.session.send(hop)
     assert "lang=en" in world.api.sent[-1].headers["Cookie"]
+    assert not warned
 
 
 def make_source(identity: str) -> str:
