@@ -21,7 +21,7 @@ from ._judge import Judge
 from ._log import hide_parameter
 from ._override import current
 from ._per_identity import PerIdentity
-from ._tokens.identities import Identities
+from ._tokens.identities import Identities, NoManager
 from ._tokens.manager import TokenManager
 from ._tokens.server_clocks import ServerClocks
 from .dialects._choice import choice_of
@@ -155,16 +155,24 @@ class SharedState:
         state.tokens = self.identities.manager(identity, may_make=is_for_us)
         return state
 
-    def manager_now(self) -> TokenManager | None:
-        """Return what keeps the token that calls of this thread or task would send now.
+    def acting_now(self) -> SharedState:
+        """Return the same, with the token that calls of this thread or task would send now.
 
-        None without a token. Outside of a block of `acting_as`, where each identity has a token,
-        it is a manager that refuses.
+        Its ``tokens`` and its `active` settings are those of the identity, where each has a token.
+
+        Raises:
+            RefreshFailed: There is no source for the identity.
+            AuthRetryError: There is no identity.
         """
         if self.identities is None:
-            return self.tokens
+            return self
         override = current.get()
-        return self.identities.manager(None if override is None else override.identity)
+        state = self.acting_as(None if override is None else override.identity, self.prefixes[0])
+        if isinstance(state.tokens, NoManager):
+            state.tokens.refuse()
+        if state.tokens is not None:
+            state.active = state.tokens.settings
+        return state
 
     def overridden(self, override: Override) -> SharedState:
         """Return what serves a call for which some settings are others."""

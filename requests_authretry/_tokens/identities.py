@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import replace
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakValueDictionary
 
+from .._core.display import shown
 from .._core.foreign_errors import described
 from .._core.token import Token
 from .._core.validation import ConfigurationError
@@ -187,6 +188,10 @@ class NamedSource:
         """Ask a function."""
         return self._source()
 
+    def __repr__(self) -> str:
+        """Show the source, and not whose it is."""
+        return shown(self._source)
+
     def __getattr__(self, name: str) -> Any:
         """Return what the source says of itself, its ``fetch`` included."""
         return getattr(self._source, name)
@@ -213,7 +218,11 @@ class NoManager(TokenManager):
         return False
 
     def usable(self, deadline: float, waiting: Waiting) -> Token:  # noqa: ARG002 (as above)
-        """Refuse the request.
+        """Refuse the request, as `refuse`."""
+        self.refuse()
+
+    def refuse(self) -> NoReturn:
+        """Raise why there is no token.
 
         Raises:
             RefreshFailed: There is no source.

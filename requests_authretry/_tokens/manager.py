@@ -112,10 +112,19 @@ class TokenManager:
             self._hold(source, rules.without_windows(source.expires_at, settings.clock.time()))
 
     @property
+    def settings(self) -> Settings:
+        """The settings with the source of the tokens."""
+        return self._settings
+
+    @property
     def is_to_begin_anew(self) -> bool:
-        """Whether the last renewal failed, and the pause after it is over."""
+        """Whether a token is needed, and the source may have become another one.
+
+        There is none, or the last renewal failed, and the pause after a failure is over.
+        """
         failed, now = self._failed, self._settings.clock.monotonic()
-        return failed.result is not None and self._renewal is None and now >= failed.until
+        needs_one = self.held.token is None or failed.result is not None
+        return needs_one and self._renewal is None and now >= failed.until
 
     def begin_anew(self, settings: Settings) -> None:
         """Go on with another source of the same identity, unless a renewal is under way."""

@@ -862,18 +862,31 @@ def test_an_identity_is_shown_nowhere(caplog: pytest.LogCaptureFixture) -> None:
     assert ALICE not in caplog.text + "".join(f"{each} {each!r}" for each in seen)
 
 
-def test_the_manager_of_the_moment() -> None:
-    """Inside of the block it is alice's, outside it refuses; other settings have one for all."""
-    world = World()
+def test_the_token_of_the_moment() -> None:
+    """Inside of the block it is alice's, outside it is refused; other settings have one for all."""
+    store = MemoryStore()
+    world = World(store=store)
     state = SharedState.of(world.settings)
     with acting_as("alice"):
-        manager = state.manager_now()
-    assert manager is world.identities.manager("alice")
-    nobody = state.manager_now()
-    assert nobody is not None
+        now = state.acting_now()
+    assert now.tokens is world.identities.manager("alice")
+    assert (now.active.store, repr(now.active.token)) == (store, "<Source>")
+    with pytest.raises(AuthRetryError, match="acting_as"):
+        state.acting_now()
+    nobody: Any = world.identities.manager(None)
     assert (nobody.holder, nobody.is_ours("Bearer t")) == ("", False)
     plain = SharedState.of(Settings(token="t", origins=[API]))
-    assert plain.manager_now() is plain.tokens
+    assert plain.acting_now() is plain is plain.acting_as("alice", API)
+
+
+def test_a_source_is_made_anew_where_there_is_no_token() -> None:
+    """After a token was forgotten, its user may have signed in again."""
+    world = World()
+    world.get("alice")
+    manager: Any = world.identities.manager("alice")
+    manager._hold(None, manager.held.schedule)  # noqa: SLF001
+    assert world.get("alice") == "alice"
+    assert world.login.made == ["alice", "alice"]
 
 
 def test_a_cookie_that_an_answer_set_is_told_of() -> None:
