@@ -125,13 +125,11 @@ class Identities:
         source, settings = self._make_source(identity), self._settings
         if isinstance(source, (str, Token)):
             return replace(settings, token=source)
-        fault = "is none" if source is None or isinstance(source, (type, PerIdentity)) else None
-        fault = fault or token_fault(source)
+        fault = token_fault(source)
+        if source is None or isinstance(source, (type, PerIdentity)):
+            fault = "it must return a str, a Token, a function or a TokenSource"
         if fault is not None:
-            raise NoToken(
-                "make_source must return a str, a Token, a function or a TokenSource, and returned "
-                f"{type(source).__name__}"
-            )
+            raise NoToken(f"make_source returned {type(source).__name__}: {fault}")
         key = getattr(source, "store_key", None)
         named = NamedSource(source, f"{key or self._origins} {hash_of(identity)}")
         store = settings.store if key else self._unnamed_store
@@ -152,8 +150,10 @@ class Identities:
         users may be others, and its tokens for another purpose.
         """
         make_source, store = self._given.make_source, self._settings.store
-        owner = store and families.owner(make_source, store, f"{self._origins} per identity")
-        if store is None or owner is None:
+        if store is None:
+            return None
+        owner = families.owner(make_source, store, f"{self._origins} per identity")
+        if owner is None:
             return store
         mine = name_of(make_source)
         warn_once(
@@ -194,6 +194,8 @@ class NamedSource:
 
     def __getattr__(self, name: str) -> Any:
         """Return what the source says of itself, its ``fetch`` included."""
+        if name.startswith("_"):  # with those of a method, this would be taken for its function
+            raise AttributeError(name)
         return getattr(self._source, name)
 
 

@@ -10,10 +10,12 @@ import logging
 import os
 import pickle
 import re
+import sys
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from functools import partial
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
@@ -46,6 +48,7 @@ from requests_authretry._shared import SharedState
 from requests_authretry._tokens.identities import Identities, hash_of
 from requests_authretry._tokens.renewal import NoToken
 from requests_authretry.oauth2 import Client, ClientCredentials, RefreshToken
+from requests_authretry.sources import Command, from_credentials
 from requests_authretry.testing import FakeClock, ScriptedAdapter, forget_tokens
 from tests.support.sessions import AT_ONCE, authorization
 from tests.support.wire import PATIENCE
@@ -177,6 +180,48 @@ def test_each_sends_a_token_of_their_own() -> None:
     assert [world.get(who) for who in ("alice", "bob", "alice")] == ["alice", "bob", "alice"]
     assert world.login.issued == {"alice": 1, "bob": 1}
     assert world.login.made == ["alice", "bob"]
+
+
+class Azure:
+    """A credential object of another library."""
+
+    def __init__(self, who: str) -> None:
+        self.who = who
+
+    def get_token(self, *_: str, **__: Any) -> Any:
+        """Their token."""
+        return type("AccessToken", (), {"token": f"{self.who}-1", "expires_on": 4_000_000_000})
+
+
+class Person:
+    """A user with a method that fetches their token."""
+
+    def __init__(self, who: str) -> None:
+        self.who = who
+
+    def token(self) -> str:
+        """Their token."""
+        return f"{self.who}-1"
+
+
+@pytest.mark.parametrize("store", [None, MemoryStore()])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda who: f"{who}-1",
+        lambda who: Token(f"{who}-1"),
+        lambda who: lambda: f"{who}-1",
+        lambda who: partial(str, f"{who}-1"),
+        lambda who: Person(who).token,
+        lambda who: from_credentials(Azure(who), ["scope"]),
+        lambda who: Command([sys.executable, "-S", "-c", f"print('{who}-1')"]),
+    ],
+    ids=["str", "Token", "function", "partial", "method", "credentials", "command"],
+)
+def test_each_kind_of_source(make: Any, store: Any) -> None:
+    """Whatever settings take as a token, an identity may have."""
+    world = World(token=PerIdentity(make), store=store)
+    assert [world.get(who) for who in ("alice", "bob", "alice")] == ["alice", "bob", "alice"]
 
 
 def test_a_call_without_an_identity_is_refused() -> None:
@@ -755,11 +800,11 @@ async def later() -> str:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (None, "returned NoneType"),
-        (3, "returned int"),
-        (Source, "returned type"),
-        (PerIdentity(str), "returned PerIdentity"),
-        (later, "returned function"),
+        (None, "make_source returned NoneType: it must return a str"),
+        (3, "make_source returned int: token must be"),
+        (Source, "make_source returned type: it must return a str"),
+        (PerIdentity(str), "make_source returned PerIdentity: it must return a str"),
+        (later, "make_source returned function: token is an async function"),
         ("a b\n", "what make_source returned cannot work: token"),
     ],
 )
