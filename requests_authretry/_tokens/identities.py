@@ -131,7 +131,8 @@ class Identities:
         if fault is not None:
             raise NoToken(f"make_source returned {type(source).__name__}: {fault}")
         key = getattr(source, "store_key", None)
-        named = NamedSource(source, f"{key or self._origins} {hash_of(identity)}")
+        name = f"{key or self._origins} {hash_of(identity)}"
+        named = NamedSource(source, name, self._given.make_source)
         store = settings.store if key else self._unnamed_store
         return replace(settings, token=named, store=store)
 
@@ -172,10 +173,11 @@ class NamedSource:
     Args:
         source: What `make_source` returned: a function or a `TokenSource`.
         store_key: The name.
+        made_by: `make_source`, which a warning is about.
     """
 
-    def __init__(self, source: Any, store_key: str) -> None:
-        self._source, self.store_key = source, store_key
+    def __init__(self, source: Any, store_key: str, made_by: object) -> None:
+        self._source, self.store_key, self.made_by = source, store_key, made_by
         self.__qualname__ = name_of(source)
 
     @property

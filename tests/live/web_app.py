@@ -80,7 +80,8 @@ def application(orders: Orders) -> flask.Flask:
 
     @app.teardown_request
     def end(_: BaseException | None) -> None:
-        flask.g.blocks.close()
+        if "blocks" in flask.g:
+            flask.g.blocks.close()
 
     @app.get("/orders")
     def view() -> Any:
