@@ -43,7 +43,8 @@ from ._install.install import Installed, install
 from ._install.limits import KnownLimit, Limits
 from ._install.mount import Mounted, mount
 from ._log import show_log as _show_log
-from ._override import deadline, override
+from ._override import acting_as, deadline, override
+from ._per_identity import PerIdentity
 from ._protocols import Clock, FetchContext, Store, TokenSource
 from ._settings import Reader as _Reader
 from ._settings import Settings
@@ -82,6 +83,7 @@ __all__ = [
     "MemoryStore",
     "Mounted",
     "Observed",
+    "PerIdentity",
     "Query",
     "Rate",
     "RateLimits",
@@ -101,6 +103,7 @@ __all__ = [
     "Verdict",
     "Wait",
     "Waiting",
+    "acting_as",
     "attempts",
     "deadline",
     "explain",

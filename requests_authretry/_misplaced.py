@@ -12,6 +12,7 @@ from requests.adapters import BaseAdapter
 from requests.auth import AuthBase
 
 from ._core.validation import instance
+from ._per_identity import PerIdentity
 from ._protocols import Store, TokenSource
 from ._settings import PARTS, Settings
 
@@ -27,7 +28,11 @@ _IN_SETTINGS: dict[Any, str] = {
     str: "write Settings(token=..., origins=['https://api.example.com']) for a token, "
     "Settings.from_file(...) for a file, prefix=... for the beginning of URLs",
     (int, float): "write Settings(retry=RetryPolicy(max_attempts=3)), or Settings(timeout=10)",
-    (TokenSource, Callable): "write Settings(token=..., origins=['https://api.example.com'])",
+    (
+        TokenSource,
+        PerIdentity,
+        Callable,
+    ): "write Settings(token=..., origins=['https://api.example.com'])",
 }
 _IN_SESSION: dict[Any, str] = {
     Settings: "the session comes first: write mount(session, Settings())",

@@ -1,4 +1,4 @@
-"""`override` and `deadline`: what holds for the calls made inside a block."""
+"""`override`, `deadline` and `acting_as`: what holds for the calls made inside a block."""
 
 from __future__ import annotations
 
@@ -121,22 +121,33 @@ class Override:
         changes: Fields of `Settings`.
         priority: The priority of the calls.
         block: The deadline of the block around the calls, None without one.
+        identity: Whose token the calls send, None where nobody is named.
         known: The settings that the changes were applied to, with the results.
         scope: What began the block.
         around: What holds around the block, None for nothing.
     """
 
     def __init__(
-        self, changes: dict[str, Any], priority: int = 0, block: Block | None = None
+        self,
+        changes: dict[str, Any],
+        priority: int = 0,
+        block: Block | None = None,
+        identity: str | None = None,
     ) -> None:
         self.changes, self.priority, self.block = changes, priority, block
+        self.identity = identity
         self.known: WeakKeyDictionary[Settings, Settings] = WeakKeyDictionary()
         self.scope: Scope | None = None
         self.around: Override | None = None
 
-    def within(self, block: Block) -> Override:
-        """Return the same with the deadline of a block; the changed settings are shared."""
-        other = Override(self.changes, self.priority, block)
+    def within(self, block: Block | None = None, identity: str | None = None) -> Override:
+        """Return the same with the deadline or the identity of a block inside.
+
+        The changed settings are shared.
+        """
+        other = Override(
+            self.changes, self.priority, block or self.block, identity or self.identity
+        )
         other.known = self.known
         return other
 
@@ -165,7 +176,7 @@ _NOTHING = Override({})
 
 
 class Scope:
-    """The block of an `override` or a `deadline`: for ``with``, or as a decorator.
+    """The block of an `override`, a `deadline` or an `acting_as`: for ``with``, or as a decorator.
 
     One object may serve many blocks, also in several threads and tasks at a time.
 
@@ -260,7 +271,7 @@ def override(*, priority: int | None = None, **changes: Unpack[Changes]) -> Scop
 
     def within(outer: Override) -> Override:
         own = outer.priority if priority is None else priority
-        return Override({**outer.changes, **changes}, own, outer.block)
+        return Override({**outer.changes, **changes}, own, outer.block, outer.identity)
 
     return Scope("override", within)
 
@@ -301,6 +312,45 @@ def deadline(seconds: float) -> Scope:
     way_out = "write deadline(30), or leave the block out where there is no deadline"
     refuse("deadline", [fault and f"{fault}: {way_out}"])
     return Scope("deadline", lambda outer: outer.within(Block(seconds, outer.block)))
+
+
+@checks_call()
+def acting_as(identity: str) -> Scope:
+    """Send the token of one identity with the calls made in this block, in this thread or task.
+
+    This holds for each session whose settings have a `PerIdentity`; other tokens stay as they are.
+    A call keeps the identity with which it began: for its retries, its replay after a 401, and the
+    redirects that it follows. A block inside another one has its own identity::
+
+        with acting_as("alice"):
+            session.get("https://api.example.com/orders")
+
+    As a decorator of a function, also of an ``async`` one, it begins a block with each call.
+
+    Threads that are started in the block do not inherit it, unless they are given its context, as
+    ``asyncio.to_thread`` does. Tasks inherit it. Put no ``yield`` into the block: it would hold for
+    the code that uses the generator, too.
+
+    Args:
+        identity: What tells the user from all others, as the key of a database does. It is kept in
+            memory, and shown nowhere.
+
+    Raises:
+        ConfigurationError: ``identity`` is no str, or is empty.
+
+    Warns:
+        AuthRetryWarning: No session was mounted and nothing installed, so that it held for no call.
+    """
+    given: object = identity  # as yet whatever the caller wrote
+    fault = None
+    if not isinstance(given, str):
+        way = "write acting_as(str(...)) for a number or another key, no block where there is none"
+        fault = f"identity must be a str, not {type(given).__name__}: {way}"
+    elif not given:
+        fault = "identity is empty: write what tells the user from all others"
+    refuse("acting_as", [fault])
+    name = str.__str__(identity)  # no subclass, which may compare in its own way
+    return Scope("acting_as", lambda outer: outer.within(identity=name))
 
 
 def _faults(changes: Mapping[str, Any], priority: object) -> Iterable[str]:

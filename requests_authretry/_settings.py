@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, fields
 from inspect import signature
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 from requests.auth import AuthBase
 
 from ._clock import SystemClock
-from ._core.adopt import adopt_fault
+from ._core.adopt import AUTHORIZATION, adopt_fault, adopts
 from ._core.arguments import checks_arguments
 from ._core.copying import CopiedAsItself
 from ._core.display import differences, shown
@@ -32,20 +31,21 @@ from ._core.validation import (
     refuse,
     seconds,
 )
-from ._protocols import Clock, Store, TokenSource, clock_fault
+from ._per_identity import PerIdentity, SourceLike
+from ._protocols import Clock, Store, clock_fault
 from ._signers import signer_fault
 from ._warnings import is_async, warn_of_async
 from .dialects import dialects_fault
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from ._core.classify import Answer, Verdict
     from ._events import Listener
     from .dialects import Dialect
 
-TokenLike = str | Token | TokenSource | Callable[[], str | Token | None]
+TokenLike = SourceLike | PerIdentity
 Timeout = float | tuple[float | None, float | None]
 
 _NO_ORIGINS = (
@@ -113,7 +113,8 @@ class Settings(_BesidesFields, CopiedAsItself):
     Attributes:
         token: The credential: a str, a `Token`, a function without arguments that returns one of
             these, or a `TokenSource`. A function or source is asked when there is no token yet,
-            shortly before the token expires, and when the server refuses it.
+            shortly before the token expires, and when the server refuses it. For many users, a
+            `PerIdentity`.
         origins: Where credentials may go: ``scheme://host[:port]``, compared exactly.
         token_in: Where in a request the token goes: a `Header`, a `Query` or a `Cookie`; None:
             ``Authorization``, with the scheme of the token. Elsewhere a 401 refuses the token
@@ -258,7 +259,7 @@ class Settings(_BesidesFields, CopiedAsItself):
 
 
 def _faults(given: Any) -> Iterable[str | None]:
-    yield _token_fault(given.token)
+    yield token_fault(given.token)
     yield _placement_fault(given.token_in, given.token)
     for part, record in PARTS.items():
         yield instance(part, getattr(given, part), record, _WAYS[part])
@@ -276,7 +277,7 @@ def _faults(given: Any) -> Iterable[str | None]:
         yield "listeners must all be callable: write the functions themselves, as [print]"
     yield _classify_fault(given.classify)
     yield dialects_fault(given.dialects)
-    yield adopt_fault(given.adopt, has_token=given.token is not None)
+    yield adopt_fault(given.adopt, has_token=given.token is not None) or _adopt_fault(given)
     yield flag("allow_http", given.allow_http)
     yield _challenge_fault(given.challenge)
     yield flag("observe", given.observe)
@@ -296,8 +297,9 @@ def _limits_faults(limits: RateLimits) -> Iterable[str]:
         yield "limits.identity is an async function: give one that returns the text itself"
 
 
-def _token_fault(token: object) -> str | None:
-    if token is None or isinstance(token, (Token, type)):
+def token_fault(token: object) -> str | None:
+    """Return the fault of what stands in the place of a token or its source, otherwise None."""
+    if token is None or isinstance(token, (Token, PerIdentity, type)):
         return None  # a class is refused as one
     name = type(token).__name__
     fetch = getattr(token, "fetch", token)
@@ -310,6 +312,15 @@ def _token_fault(token: object) -> str | None:
     if not isinstance(getattr(token, "store_key", ""), str):
         return "token has a store_key that is no str"
     return _call_fault(fetch, is_source=fetch is not token)
+
+
+def _adopt_fault(given: Any) -> str | None:
+    if isinstance(given.token, PerIdentity) and adopts(given.adopt, AUTHORIZATION):
+        return (
+            "adopt: the header of existing code is one for all identities, and each would send it: "
+            "leave it out, or write adopt=['retries']"
+        )
+    return None
 
 
 def _placement_fault(token_in: object, token: object) -> str | None:
@@ -332,7 +343,10 @@ def _call_fault(fetch: Callable[..., object], *, is_source: bool) -> str | None:
     except TypeError:
         if is_source:
             return "token has a fetch that takes no context: write def fetch(self, context)"
-        return "token is a function that needs arguments: give one that is called without any"
+        return (
+            "token is a function that needs arguments: give one that is called without any, or "
+            "PerIdentity(function) for one that takes a user"
+        )
     return None
 
 

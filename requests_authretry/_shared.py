@@ -19,6 +19,9 @@ from ._core.retry import DefaultDeadline
 from ._core.unauthorized import ANY
 from ._judge import Judge
 from ._log import hide_parameter
+from ._override import current
+from ._per_identity import PerIdentity
+from ._tokens.identities import Identities, NoManager
 from ._tokens.manager import TokenManager
 from ._tokens.server_clocks import ServerClocks
 from .dialects._choice import choice_of
@@ -26,6 +29,9 @@ from .dialects._choice import choice_of
 if TYPE_CHECKING:
     from ._override import Override
     from ._settings import Settings
+
+    Keepers = tuple[TokenManager | None, Identities | None]
+    """What keeps the token of all calls, or the token of each identity."""
 
 
 class SharedState:
@@ -52,7 +58,10 @@ class SharedState:
         prefixes: The same, as most URLs that may carry them begin.
         is_on_loopback: Whether one of them is plain http, and safe only as it is on this machine.
         token_in: Where in a request the token goes; None: into ``Authorization``.
-        tokens: The current token and its renewal, None when the settings have no token.
+        tokens: The current token and its renewal, None when the settings have no token. Where each
+            identity has one, it is None here, and `acting_as` gives it.
+        identities: What keeps the tokens of many identities, None where there are none.
+        depends: Whether a call has to be told which state serves it, see `serving`, `acting_as`.
         clocks: The clocks of the servers that check proofs of a token's key.
         quotas: What retries may still cost.
         limit_headers: Names of the header fields that rate limits are read from, in lower case.
@@ -75,8 +84,8 @@ class SharedState:
         self.clock = settings.clock
         self.has_credentials = settings.token is not None or settings.auth is not None
         self.changes_requests = settings.retry.idempotency_key or settings.retry.buffer_bodies > 0
-        tokens, quotas, sharing = _inherited(settings, base)
-        self.tokens = tokens or _token_manager(settings, base)
+        keepers, quotas, sharing = _inherited(settings, base)
+        self.tokens, self.identities = keepers or _keepers_of_tokens(settings, base)
         self.clocks: ServerClocks = ServerClocks() if base is None else base.clocks
         self.quotas = quotas or RetryQuotas(settings.quota, settings.clock)
         self.limit_headers = frozenset(settings.limits.headers)
@@ -105,6 +114,7 @@ class SharedState:
         self.is_on_loopback = is_http and not settings.allow_http
         sites = ((origin, site) for site in self.settings.sites for origin in site.origins)
         self.sites = {Origin.of(origin): SharedState.of(site) for origin, site in sites}
+        self.depends = bool(self.sites) or self.identities is not None
 
     @property
     def identity(self) -> str:
@@ -132,6 +142,38 @@ class SharedState:
         """Return that of the site where a request goes; without one, this."""
         return self.sites.get(Origin.of(url), self)
 
+    def acting_as(self, identity: str | None, url: str) -> SharedState:
+        """Return what serves a call of an identity: the same, with the token of that identity.
+
+        A request to another origin needs no token, and so no identity.
+        """
+        if self.identities is None:
+            return self
+        is_for_us = url.startswith(self.prefixes) or Origin.of(url) in self.origins
+        state = object.__new__(SharedState)
+        state.__dict__.update(self.__dict__)
+        state.tokens = self.identities.manager(identity, may_make=is_for_us)
+        return state
+
+    def acting_now(self) -> SharedState:
+        """Return the same, with the token that calls of this thread or task would send now.
+
+        Its ``tokens`` and its `active` settings are those of the identity, where each has a token.
+
+        Raises:
+            RefreshFailed: There is no source for the identity.
+            AuthRetryError: There is no identity.
+        """
+        if self.identities is None:
+            return self
+        override = current.get()
+        state = self.acting_as(None if override is None else override.identity, self.prefixes[0])
+        if isinstance(state.tokens, NoManager):
+            state.tokens.refuse()
+        if state.tokens is not None:
+            state.active = state.tokens.settings
+        return state
+
     def overridden(self, override: Override) -> SharedState:
         """Return what serves a call for which some settings are others."""
         if not override.changes:  # but only a priority
@@ -156,19 +198,21 @@ def _harmless(settings: Settings) -> Settings:
     return replace(settings, **none, adopt=False, listeners=(), sites=())
 
 
-def _token_manager(settings: Settings, base: SharedState | None) -> TokenManager | None:
-    """Make what keeps the token; None without one.
+def _keepers_of_tokens(settings: Settings, base: SharedState | None) -> Keepers:
+    """Make what keeps the token, or those of many identities; neither where there is no token.
 
     A token of derived settings stays out of the store unless it has a name there: the name that
     the origins give is the base's.
     """
     if settings.token is None:
-        return None
-    if base is not None and not getattr(settings.token, "store_key", None):
-        old = base.settings
-        if settings.token is not old.token or settings.store is old.store:
-            settings = replace(settings, store=None)
-    return TokenManager(settings)
+        return None, None
+    old = None if base is None else base.settings
+    is_apart = old is not None and (settings.token is not old.token or settings.store is old.store)
+    if isinstance(settings.token, PerIdentity):
+        return None, Identities(settings, is_apart=is_apart)
+    if is_apart and not getattr(settings.token, "store_key", None):
+        settings = replace(settings, store=None)
+    return TokenManager(settings), None
 
 
 _signers: WeakKeyDictionary[object, str] = WeakKeyDictionary()
@@ -196,7 +240,7 @@ def _name_of_signer(auth: object) -> str:
 
 def _inherited(
     settings: Settings, base: SharedState | None
-) -> tuple[TokenManager | None, RetryQuotas | None, SharedLimits | None]:
+) -> tuple[Keepers | None, RetryQuotas | None, SharedLimits | None]:
     """Return the parts of a base that serve these settings too, None for each other part."""
     if base is None:
         return None, None, None
@@ -204,7 +248,7 @@ def _inherited(
     is_together = settings.store is old.store and settings.clock is old.clock
     is_one_token = settings.token is old.token and settings.origins == old.origins
     return (
-        base.tokens if is_together and is_one_token else None,
+        (base.tokens, base.identities) if is_together and is_one_token else None,
         base.quotas if settings.quota is old.quota else None,
         base.sharing if is_together else None,
     )

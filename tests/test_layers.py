@@ -28,7 +28,7 @@ LADDER: Final = {
             ["_core"],
             [
                 *("_protocols", "_errors", "_events", "_clock", "_locks", "_warnings", "_log"),
-                *("_terminal", "_threads", "_judge", "dialects"),
+                *("_terminal", "_threads", "_judge", "_per_identity", "dialects"),
             ],
             ["_settings", "_override", "_misplaced", "_signers"],
             ["sources", "stores"],

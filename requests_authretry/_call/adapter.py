@@ -19,6 +19,7 @@ from .._shared import SharedState
 from .call import Call
 from .connections import prepare
 from .loop import send_until_done, sender_of
+from .placing import warn_of_shared_cookies
 from .translate import Unlimited, leave_connections
 from .unauthorized import CREDENTIALS_AT_FAULT, put_first
 
@@ -120,7 +121,7 @@ class AuthRetryAdapter(HTTPAdapter):
         """
         shared, hooks = self._shared, request.hooks
         override = current.get()
-        if override is not None or shared.sites:
+        if override is not None or shared.depends:
             shared = self._in_force(request, override)
         # Most requests have nothing in their hooks but the user's own.
         waiters = self._waits.waiters
@@ -160,15 +161,21 @@ class AuthRetryAdapter(HTTPAdapter):
         return response
 
     def _in_force(self, request: PreparedRequest, override: Override | None) -> SharedState:
-        """Return what belongs to the settings of a request: those of its site, or overridden."""
-        shared = self._shared
+        """Return what serves a request: its site, with what is overridden, for its identity."""
+        shared, url = self._shared, request.url or ""
         if shared.sites:
-            shared = shared.serving(request.url or "")
-        if override is None:
+            shared = shared.serving(url)
+        identity = None
+        if override is not None:
+            if self._shared.sites:
+                override.refuse_for_sites()
+            shared, identity = shared.overridden(override), override.identity
+        if shared.identities is None:
             return shared
-        if self._shared.sites:
-            override.refuse_for_sites()
-        return shared.overridden(override)
+        begun_as = Call.identity_of(request)
+        if begun_as is None:
+            warn_of_shared_cookies(shared.identities, request)
+        return shared.acting_as(begun_as or identity, url)
 
     def _transmit(self, request: PreparedRequest, **options: Any) -> Response:
         """Send once through the inner adapter; through its pool if it is an `AuthRetryAdapter`."""

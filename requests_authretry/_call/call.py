@@ -87,6 +87,7 @@ class Call:
             None if the deadline is that of its settings.
         continues_until: Until when a hop or a replay that follows belongs to this call.
         is_cut: Whether the session was closed before the answer came that leads on.
+        identity: Whose token it sends, None if no block named anybody when it began.
     """
 
     # Defaults on the class, as most calls never set them.
@@ -98,6 +99,7 @@ class Call:
     continues_until = inf
     is_cut = False
     block_seconds: float | None = None
+    identity: str | None = None
 
     def __init__(self, shared: SharedState, waiters: Waiters) -> None:
         self.shared, self.waiters = shared, waiters
@@ -124,11 +126,11 @@ class Call:
             return cls(shared, waiters)
         if call.repeatable is not None:
             call.repeatable.followed()
-        is_hop = call.continues_until < inf
-        is_repeated = is_hop and call.previous is not None and call.previous.request is request
+        is_repeated = call.is_repeated_by(request)
         if is_repeated or shared.clock.monotonic() >= call.continues_until:
             another = cls(shared, waiters)
             another.repeatable = call.repeatable
+            another.identity = None if is_repeated else call.identity
             return another
         if call.shared.tokens is shared.tokens and call.shared.auth is shared.auth:
             call.credentials.detach()
@@ -143,6 +145,18 @@ class Call:
             raise error
         call.waiters = waiters
         return call
+
+    @staticmethod
+    def identity_of(request: PreparedRequest) -> str | None:
+        """Return whose token the call sends that a request continues; None if it begins one."""
+        hooks: Any = request.hooks
+        call: Call | None = hooks.get(get_ident()) if hooks else None
+        return call.identity if call and not call.is_repeated_by(request) else None
+
+    def is_repeated_by(self, request: PreparedRequest) -> bool:
+        """Whether a request that was redirected is sent again as it was."""
+        is_hop = self.continues_until < inf
+        return is_hop and self.previous is not None and self.previous.request is request
 
     def end_with(self, block: Block) -> None:
         """Let the call end with the block in which it is made, if that is earlier."""

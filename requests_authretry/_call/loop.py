@@ -33,8 +33,10 @@ if TYPE_CHECKING:
 
 def sender_of(call: Call, override: Override | None) -> Send:
     """Return the function that sends a call as its settings, and the block around it, say."""
-    if override is not None and override.block is not None:
-        call.end_with(override.block)
+    if override is not None:
+        call.identity = call.identity or override.identity
+        if override.block is not None:
+            call.end_with(override.block)
     if call.shared.observes:
         return send_observed
     if call.is_too_late:

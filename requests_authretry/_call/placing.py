@@ -19,9 +19,12 @@ from .._core.placement import (
     without_values,
 )
 from .._core.token import Secret
+from .._warnings import warn_once
 from .outgoing import header_of, with_header, with_url
 
 if TYPE_CHECKING:
+    from http.cookiejar import Cookie as Kept
+
     from requests import PreparedRequest, Response
 
     from .._core.placement import Placement
@@ -70,12 +73,40 @@ def own_cookies(request: PreparedRequest) -> list[tuple[str, str]]:
     text = line.decode("latin-1") if isinstance(line, bytes) else line
     own, others = set[tuple[str, str]](), set[tuple[str, str]]()
     for cookie in request._cookies or ():  # noqa: SLF001 (only the request keeps them)
-        # An answer's cookie has the host of its answer, or a domain that begins with a dot.
-        is_named = cookie.domain_specified and not cookie.domain.startswith(".")
-        is_own = is_named or not cookie.domain
-        (own if is_own else others).add((cookie.name, cookie.value or ""))
+        (others if _is_of_answer(cookie) else own).add((cookie.name, cookie.value or ""))
     pairs = (part.strip().partition("=")[::2] for part in text.split(";"))
     return [pair for pair in pairs if pair in own or pair not in others]
+
+
+def _is_of_answer(cookie: Kept) -> bool:
+    """Whether an answer set a cookie: it has the answer's host, or a domain that begins with a dot.
+
+    A cookie of the caller's has no domain, or one that is written without a dot.
+    """
+    is_named = cookie.domain_specified and not cookie.domain.startswith(".")
+    return bool(cookie.domain) and not is_named
+
+
+def warn_of_shared_cookies(identities: object, request: PreparedRequest) -> None:
+    """Warn once if a request of an identity carries a cookie that an answer has set.
+
+    The session has one cookie jar: the answer may have been one to another identity, and a server
+    may believe the cookie rather than the token.
+
+    Args:
+        identities: What keeps their tokens.
+        request: The first request of a call.
+    """
+    jar = request._cookies if "Cookie" in request.headers else None  # noqa: SLF001 (as above)
+    if jar and any(map(_is_of_answer, jar)):
+        warn_once(
+            identities,
+            "cookies",
+            "a request of one identity carries a cookie that an answer has set, perhaps an answer "
+            "to another: the session has one cookie jar for all. Write session.cookies.set_policy("
+            "DefaultCookiePolicy(allowed_domains=[])), from http.cookiejar, so that it keeps none; "
+            "or give each identity a session of its own",
+        )
 
 
 _NAMING = ("Location", "Content-Location", "Link")

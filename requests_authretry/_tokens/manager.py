@@ -94,20 +94,44 @@ class TokenManager:
     """
 
     def __init__(self, settings: Settings) -> None:
-        source = settings.token
         self.current: Token | None = None
         self.held = HeldToken()
         self.fetched: str | None = None
-        self.prover: Prover | None = getattr(source, "prover", None)
-        self._settings = settings
-        self._sync = StoreSync(settings)
-        self.key = self._sync.key
         self._lock = ForkSafeLock(self._leave_to_parent)
         self._renewal: Renewal | None = None
         self._failed = FailedRenewals()
         self._before: Token | None = None
+        self._begin_with(settings, StoreSync(settings))
+
+    def _begin_with(self, settings: Settings, sync: StoreSync) -> None:
+        """Take the tokens from a source."""
+        source = settings.token
+        self.prover: Prover | None = getattr(source, "prover", None)
+        self._settings, self._sync, self.key = settings, sync, sync.key
         if isinstance(source, Token) and source.value and not adopts(settings.adopt, AUTHORIZATION):
             self._hold(source, rules.without_windows(source.expires_at, settings.clock.time()))
+
+    @property
+    def settings(self) -> Settings:
+        """The settings with the source of the tokens."""
+        return self._settings
+
+    @property
+    def is_to_begin_anew(self) -> bool:
+        """Whether a token is needed, and the source may have become another one.
+
+        There is none, or the last renewal failed, and the pause after a failure is over.
+        """
+        failed, now = self._failed, self._settings.clock.monotonic()
+        needs_one = self.held.token is None or failed.result is not None
+        return needs_one and self._renewal is None and now >= failed.until
+
+    def begin_anew(self, settings: Settings) -> None:
+        """Go on with another source of the same identity, unless a renewal is under way."""
+        sync = StoreSync(settings)
+        with self._lock:
+            if self._renewal is None:
+                self._begin_with(settings, sync)
 
     @property
     def holder(self) -> str:

@@ -6,7 +6,7 @@ import threading
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from .._core.records import Reason
 from .._core.token import Token
@@ -192,10 +192,19 @@ def hand_out(result: Result) -> Token | Reason:
         RefreshFailed: The renewal failed. Each caller gets an exception of its own, as its request
             and its traceback are its own.
     """
-    if isinstance(result, Renewed):
-        return result.token
     if isinstance(result, Reason):
         return result
+    if not isinstance(result, Renewed):
+        raise_failure(result)
+    return result.token
+
+
+def raise_failure(result: Failure) -> NoReturn:
+    """Raise how a renewal failed, for one caller.
+
+    Raises:
+        RefreshFailed: In any case.
+    """
     if isinstance(result, RefreshFailed):
         # Without `from`: the frames that the exception went through hold what was sent.
         raise RefreshFailed(*result.args, error=result.error, retry_after=result.retry_after)

@@ -257,7 +257,7 @@ class StoreSync:
     def _warn_of_rotation(self) -> None:
         source = self._settings.token
         warn_once(
-            source,
+            getattr(source, "made_by", source),  # once for all users
             "rotates",
             "the server gives a new refresh token each time, and no store keeps those of the token "
             f"source {name_of(source)}: the last one is lost when this process ends, and other "

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from contextlib import contextmanager
 from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 import requests
 
-from requests_authretry import Installed, override
+from requests_authretry import AuthRetryError, Installed, override
 from requests_authretry.cli.demo_server import serve
 from requests_authretry.testing import forget_tokens, no_waiting
 from tests.cassettes_support import Loopback
@@ -117,14 +118,28 @@ def test_a_login_server_that_fails_once(
 def test_the_token_of_each_user_is_fetched_once(
     servers: Servers, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As many-users.md says: with a store and a `store_key`, later views send the first token."""
+    """As many-users.md says: later calls of a user send the first token, and each has their own."""
     [page] = [page for page in WITH_PROGRAMS if page.name == "many-users.md"]
     with read(page, servers, capsys) as names:
         issued = servers.guarded.issued
-        for view in ("view", "view_with_refresh_token"):
-            for user in ("bob", "eve", "bob", "bob"):
-                assert names[view](user).status_code == 200
-        assert servers.guarded.issued == issued + 4
+        for user in ("ada", "bob", "bob", "ada"):
+            with names["acting_as"](user):
+                assert names["session"].get("https://api.example.com/bearer").status_code == 200
+        assert servers.guarded.issued == issued + 1
+
+
+def test_the_middleware_names_the_user(
+    servers: Servers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As many-users.md says: a view behind it calls as the user of its request, or as nobody."""
+    [page] = [page for page in WITH_PROGRAMS if page.name == "many-users.md"]
+    with read(page, servers, capsys) as names:
+        session = names["session"]
+        serving = names["acting_as_user"](lambda _: session.get("https://api.example.com/bearer"))
+        ada = SimpleNamespace(is_authenticated=True, pk="ada")
+        assert serving(SimpleNamespace(user=ada)).status_code == 200
+        with pytest.raises(AuthRetryError, match="acting_as"):
+            serving(SimpleNamespace(user=SimpleNamespace(is_authenticated=False)))
 
 
 def test_a_function_is_asked_in_each_override(

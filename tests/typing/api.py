@@ -47,6 +47,7 @@ from requests_authretry import (
     MemoryStore,
     Mounted,
     Observed,
+    PerIdentity,
     Query,
     Rate,
     RateLimits,
@@ -66,6 +67,7 @@ from requests_authretry import (
     Verdict,
     Wait,
     Waiting,
+    acting_as,
     attempts,
     deadline,
     explain,
@@ -314,6 +316,28 @@ def change_some_calls(session: requests.Session) -> None:
         session.get("https://api.example.com/health")
     with override(interactive=None):
         session.get("https://api.example.com/health")
+
+
+def source_of(identity: str) -> RefreshToken:
+    """Return the source of a user."""
+    return RefreshToken(Client("my-app", token_url="https://login.example.com/token"), identity)
+
+
+def act_for_users(session: requests.Session) -> None:
+    """Send the token of each user."""
+    one = PerIdentity(source_of, max_identities=10)
+    mount(session, Settings(token=one, origins=ORIGINS))
+    with acting_as("alice"):
+        session.get("https://api.example.com/items")
+    with override(token=PerIdentity(Token), origins=ORIGINS):
+        act_as_job(session)
+    print(one.make_source("alice"), one.max_identities)
+
+
+@acting_as("nightly-job")
+def act_as_job(session: requests.Session) -> int:
+    """Act as one user in all calls of a function."""
+    return session.get("https://api.example.com/items").status_code
 
 
 @deadline(30)

@@ -14,6 +14,7 @@ from requests_authretry import (
     FileStore,
     GaveUp,
     MemoryStore,
+    PerIdentity,
     Rate,
     RateLimits,
     RetryPolicy,
@@ -21,6 +22,7 @@ from requests_authretry import (
     Settings,
     Token,
     Waiting,
+    acting_as,
     install,
     mount,
     override,
@@ -53,7 +55,9 @@ Settings(timout=3)  # wrong
 Settings(retry=Retry(3))  # wrong
 Settings(token=7, origins=ORIGINS)  # wrong
 Settings(token=fetch_later, origins=ORIGINS)  # wrong
+Settings(token=PerIdentity(fetch_later), origins=ORIGINS)  # wrong
 Settings(store="tokens.json")  # wrong
+acting_as(7)  # wrong
 Settings(store=MemoryStore)  # wrong
 Settings(listeners=print)  # wrong
 Settings(listeners=[listen])  # wrong
