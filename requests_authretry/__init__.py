@@ -24,6 +24,7 @@ from ._core.quota import RetryQuota
 from ._core.records import Attempt, Reason, Wait
 from ._core.retry import RetryPolicy
 from ._core.token import Token
+from ._credentials import Credentials, CredentialStatus
 from ._errors import AuthRetryError, ConfigurationError, RefreshFailed
 from ._events import (
     AttemptEnded,
@@ -39,6 +40,7 @@ from ._events import (
     TokenRefreshed,
     Waiting,
 )
+from ._holding import find as _find
 from ._install.install import Installed, install
 from ._install.limits import KnownLimit, Limits
 from ._install.mount import Mounted, mount
@@ -66,6 +68,8 @@ __all__ = [
     "ConfigurationError",
     "Cookie",
     "CoolingDown",
+    "CredentialStatus",
+    "Credentials",
     "Dialect",
     "Event",
     "Explanation",
@@ -139,3 +143,4 @@ def _import_config() -> _Reader:
 
 
 Settings._import_reader = _import_config  # noqa: SLF001 (it is there for this)
+Settings._find_credential = _find  # noqa: SLF001 (as above)

@@ -121,6 +121,9 @@ class TokenSource(Protocol):
       before it. False: never, also with ``Settings(interactive=True)``. A function counts as True.
     * ``patience`` (seconds): how long one `fetch` may take before another one is begun beside it,
       where that is more than a minute.
+    * ``revoke(context)``, which has the server end the tokens of ``context.stale``, the newest one;
+      None: there is none. It is called by `Credentials.revoke`, in the thread of the program, while
+      no other thread or process renews the token. It raises `RefreshFailed`.
     * ``prover``, a `requests_authretry.oauth2.Prover` for tokens with the scheme ``DPoP``.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from functools import partial
 from inspect import signature
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
@@ -31,6 +32,7 @@ from ._core.validation import (
     refuse,
     seconds,
 )
+from ._credentials import Credentials
 from ._per_identity import PerIdentity, SourceLike
 from ._protocols import Clock, Store, clock_fault
 from ._signers import signer_fault
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
     from ._core.classify import Answer, Verdict
+    from ._credentials import Held
     from ._events import Listener
     from .dialects import Dialect
 
@@ -90,13 +93,14 @@ class _BesidesFields:
     often through a token function, so that such a dictionary would keep both for ever. Here the
     garbage collector finds the circle.
 
-    ``_import_reader`` is set by the package root, which stands above both this module and the
-    reader of settings files.
+    ``_import_reader`` and ``_find_credential`` are set by the package root, which stands above this
+    module, the reader of settings files, and what renews tokens.
     """
 
     __slots__ = ("_shared",)
     _shared: dict[str, Any]
     _import_reader: ClassVar[Callable[[], Reader]]
+    _find_credential: ClassVar[Callable[[Settings, str | None], Held]]
 
 
 PARTS = {"retry": RetryPolicy, "limits": RateLimits, "quota": RetryQuota}
@@ -240,6 +244,12 @@ class Settings(_BesidesFields, CopiedAsItself):
                 faults are named together, each with its variable or line.
         """
         return cls._import_reader().load_env(environ)
+
+    @property
+    def credentials(self) -> Credentials:
+        """The token of these settings, for a program to hold, see `Credentials`."""
+        find = self.__class__._find_credential  # noqa: SLF001 (of this class)
+        return Credentials(partial(find, self))
 
     def __repr__(self) -> str:
         """Show whether there is a token, and what else differs from the defaults; no secret."""

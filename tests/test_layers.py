@@ -30,10 +30,10 @@ LADDER: Final = {
                 *("_protocols", "_errors", "_events", "_clock", "_locks", "_warnings", "_log"),
                 *("_terminal", "_threads", "_judge", "_per_identity", "dialects"),
             ],
-            ["_settings", "_override", "_misplaced", "_signers"],
+            ["_settings", "_override", "_misplaced", "_signers", "_credentials"],
             ["sources", "stores"],
             ["_tokens", "_admission"],
-            ["_shared"],
+            ["_shared", "_holding"],
             ["_call"],
             [
                 *("_install", "_config", "oauth2", "redis", "keyring", "progress", "testing"),

@@ -122,6 +122,7 @@ RECORD_VERSION = 1
 change the meaning of a field."""
 
 _TOKEN_FIELDS = ("value", "expires_at", "scheme", "refresh_token", "scopes")
+_FORGOTTEN = "forgotten"
 _EMPTY_RECORDS = ("", "null")
 
 _UNREADABLE = (
@@ -139,18 +140,20 @@ class TokenRecord:
     """The record that a store keeps under the key of a token source. Immutable.
 
     Attributes:
-        token: The newest token.
+        token: The newest token; None: it was forgotten, and other processes shall see that.
         generation: A number that orders the records under one key: the highest is the newest.
         others: Fields that this release does not know; they are written back as they were read.
     """
 
-    token: Token
+    token: Token | None
     generation: int = 0
     others: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
 
     def dump(self) -> str:
         """Return the record as text: JSON, with the secrets in the clear."""
-        fields = {name: getattr(self.token, name) for name in _TOKEN_FIELDS}
+        fields: dict[str, Any] = {_FORGOTTEN: True}
+        if self.token is not None:
+            fields = {name: getattr(self.token, name) for name in _TOKEN_FIELDS}
         own = {"generation": self.generation, "version": RECORD_VERSION}
         return json.dumps({**self.others, **fields, **own})
 
@@ -169,14 +172,16 @@ class TokenRecord:
             return None
         try:
             fields = json.loads(text)
-            token = Token(**{name: fields[name] for name in _TOKEN_FIELDS if name in fields})
+            token = None
+            if fields.get(_FORGOTTEN) is not True:
+                token = Token(**{name: fields[name] for name in _TOKEN_FIELDS if name in fields})
             generation = fields.get("generation", 0)
         except (ValueError, TypeError, AttributeError, RecursionError):
             # Without the cause, whose message may quote the record.
             raise UnreadableRecordError(_UNREADABLE) from None
         if not isinstance(generation, int):
             raise UnreadableRecordError(_UNREADABLE)
-        known = {*_TOKEN_FIELDS, "generation", "version"}
+        known = {*_TOKEN_FIELDS, _FORGOTTEN, "generation", "version"}
         others = {name: value for name, value in fields.items() if name not in known}
         return cls(token, generation, others)
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from requests import PreparedRequest
     from requests.adapters import BaseAdapter
 
+    from .._credentials import Credentials
     from .patches import Method, Patch
 
 _PLACE = "_authretry_installed"
@@ -51,7 +52,7 @@ def install(settings: Settings | None = None) -> Installed:
         settings: What to do; the defaults retry and know no token.
 
     Returns:
-        A context manager with ``uninstall()`` and ``limits``.
+        A context manager with ``uninstall()``, ``credentials`` and ``limits``.
 
     Raises:
         ConfigurationError: ``settings`` is no `Settings`.
@@ -72,6 +73,11 @@ class Installed(AbstractContextManager["Installed"]):
         self.settings = settings
         note_use()
         _process.begin(self)
+
+    @property
+    def credentials(self) -> Credentials:
+        """The token that calls send, for a program to hold, see `Credentials`."""
+        return self.settings.credentials
 
     @property
     def limits(self) -> Limits:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import requests
     from requests.adapters import BaseAdapter
 
+    from .._credentials import Credentials
+
 
 @checks_call(settings=Settings)
 def mount(
@@ -38,7 +40,7 @@ def mount(
         prefix: Only for URLs that begin so, as in `requests.Session.mount`; None: for all.
 
     Returns:
-        A context manager with ``unmount()`` and ``limits``.
+        A context manager with ``unmount()``, ``credentials`` and ``limits``.
 
     Raises:
         ConfigurationError: The session is none, or has no adapter for the prefix.
@@ -84,6 +86,11 @@ class Mounted(AbstractContextManager["Mounted"]):
                 self._found[place] = session.adapters.get(place)
             for place, wrapper in self._put.items():
                 _put(session, place, wrapper)
+
+    @property
+    def credentials(self) -> Credentials:
+        """The token that calls send, for a program to hold, see `Credentials`."""
+        return self._settings.credentials
 
     @property
     def limits(self) -> Limits:

@@ -261,6 +261,32 @@ class TokenManager:
                 return hand_out(result)
             # An early renewal makes one try only: this caller needs a real one.
 
+    def newest(self) -> Token | None:
+        """Return the newest token of the store or of this process, whether it is still good or not.
+
+        Nothing is renewed or changed. None: there is none, or it was forgotten.
+        """
+        record = self._sync.newest()
+        return self.held.token if record is None else record.token
+
+    def is_kept_in_store(self) -> bool:
+        """Whether the store of the settings keeps the token; else this process alone has it."""
+        return not self._sync.is_in_memory
+
+    def forget(self, seconds: float, revoke: Callable[[Token | None], object]) -> bool:
+        """Forget the token here and in the store, as `StoreSync.forget`."""
+        is_written = self._sync.forget(seconds, revoke)
+        with self._lock:
+            self._failed = FailedRenewals()
+            self._hold(None, rules.Schedule())
+            self.fetched = self._before = None
+        return is_written
+
+    def forget_failure(self) -> None:
+        """Let the source be asked at once, although it has just failed: a person wants it."""
+        with self._lock:
+            self._failed.result = None
+
     def _reason_to_wait(self, context: FetchContext) -> Reason:
         """Return what the callers of a renewal wait for: a source with ``patience`` asks people."""
         source = self._settings.token
@@ -435,7 +461,8 @@ class TokenManager:
         if not is_given_up:
             self._renewal = None
         current, stale = _value(self.held.token), _value(context.stale)
-        if isinstance(result, CutOff):
+        is_forgotten = isinstance(result, Renewed) and self._sync.is_forgotten
+        if isinstance(result, CutOff) or is_forgotten:
             return None
         if not isinstance(result, Renewed):
             if current == stale and not is_given_up:

@@ -23,7 +23,7 @@ from .families import KeptToken, is_constant
 from .renewal import NoToken, Renewed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
     from .._protocols import FetchContext
@@ -154,6 +154,8 @@ class StoreSync:
         if is_again and (given == found or not _is_one_of(given, found)):
             return Reason.UNCHANGED
         if kept.generation != before and kept.newest is not None:
+            if kept.newest.token is None:
+                raise NoToken("its token was forgotten while it was asked")
             return Renewed(kept.newest.token)  # another renewal was begun meanwhile
         renewed = self._keep(given, found)  # the same token may come with another refresh token
         return Reason.UNCHANGED if is_again and context.refused else renewed
@@ -185,7 +187,8 @@ class StoreSync:
         elif kept.newest is not None and may_write:
             self.is_kept = self._write()
         # A record without a refresh token does not tell which refresh token is still good.
-        has_lost_it = stored is not None and stored.token.refresh_token is None
+        kept_token = stored.token if stored is not None else None
+        has_lost_it = kept_token is not None and kept_token.refresh_token is None
         return _Read(
             kept.newest.token if kept.newest else ours,
             is_blind=has_lost_it and isinstance(getattr(self._settings.token, "family", None), str),
@@ -246,13 +249,17 @@ class StoreSync:
         if fetched.is_expired(now):
             # By this machine's clock alone: the source has just called the token good.
             fetched = replace(fetched, expires_at=None)
+        self.is_kept = self._put_newest(fetched)
+        return Renewed(fetched, fetched=True, is_kept=self.is_kept)
+
+    def _put_newest(self, token: Token | None) -> bool:
+        """Make the newest record one with this token; return whether the store has it."""
+        kept, now = self._kept, self._settings.clock.time()
         # A later sign-in, on whatever machine, has a higher number by its clock; a renewal has one
         # although clocks go back.
         generation = max(kept.generation + 1, int(now * 1000))
-        others = kept.newest.others if kept.newest else {}
-        kept.newest = TokenRecord(fetched, generation, others)
-        self.is_kept = self._write()
-        return Renewed(fetched, fetched=True, is_kept=self.is_kept)
+        kept.newest = TokenRecord(token, generation, kept.newest.others if kept.newest else {})
+        return self._write()
 
     def _warn_of_rotation(self) -> None:
         source = self._settings.token
@@ -288,13 +295,13 @@ class StoreSync:
         return True
 
     @contextmanager
-    def _locked(self, *, early: bool) -> Iterator[bool]:
+    def _locked(self, *, early: bool = False, seconds: float = LOCK_SECONDS) -> Iterator[bool]:
         """Hold the store's lock; go on without it where the store cannot be locked.
 
         Yields:
             Whether no other process can have the lock: this renewal has it, or one that hangs.
         """
-        lock = self._enter_lock(early=early)
+        lock = self._enter_lock(early=early, seconds=seconds)
         is_alone = lock is not None or self._holders > 0
         self._holders += lock is not None
         try:
@@ -307,12 +314,12 @@ class StoreSync:
             except OSError as error:
                 self._go_on_without("lock", error)
 
-    def _enter_lock(self, *, early: bool) -> AbstractContextManager[object] | None:
+    def _enter_lock(self, *, early: bool, seconds: float) -> AbstractContextManager[object] | None:
         """Return the lock, entered; None: the store is away, or a hanging renewal has the lock."""
         clock, until = self._settings.clock, None
         while True:
             try:
-                lock = self._kept.store.lock(self._kept.key, LOCK_SECONDS)
+                lock = self._kept.store.lock(self._kept.key, seconds)
                 lock.__enter__()
             except TimeoutError as error:
                 if self._holders:
@@ -327,6 +334,56 @@ class StoreSync:
             else:
                 return lock
             clock.sleep(RELOCK_SECONDS / 5)
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether no store of the settings keeps the token."""
+        return self._kept.is_in_memory
+
+    @property
+    def is_forgotten(self) -> bool:
+        """Whether the token was forgotten, and there has been no other one since."""
+        newest = self._kept.newest
+        return newest is not None and newest.token is None
+
+    def newest(self) -> TokenRecord | None:
+        """Return the newest record of the store or of this process, and change nothing."""
+        kept = self._kept
+        try:
+            stored = TokenRecord.load(kept.store.read(kept.key))
+        except (UnreadableRecordError, OSError) as error:
+            self._go_on_without("read", error)
+            stored = None
+        known = kept.newest
+        is_newer = known is None or (stored is not None and stored.generation >= known.generation)
+        return stored if is_newer else known
+
+    def forget(self, seconds: float, revoke: Callable[[Token | None], object]) -> bool:
+        """Put a record in place of the token that says that it was forgotten.
+
+        The family may begin again, in whatever place. A first refresh token that was replaced stays
+        spent: a server that rotates refresh tokens would not take it.
+
+        Args:
+            seconds: How long to wait for another process or thread that renews the token.
+            revoke: Is given the newest token before that, while nobody else renews it. If it
+                raises, nothing is forgotten.
+
+        Returns:
+            Whether the store has the record.
+
+        Raises:
+            NoToken: Another process renews the token all that time.
+            Exception: Whatever ``revoke`` raised.
+        """
+        family = self._kept.family
+        with self._locked(seconds=seconds):
+            revoke(self._read_newest(self.first, may_write=False).token)
+            self.is_kept = self._put_newest(None)
+            self.first = None
+            if family.kept_in == self._kept.place:
+                family.kept_in = None
+        return self.is_kept
 
     def forget_holders(self) -> None:
         """Forget the threads that hold the lock: they are in the parent process."""

@@ -19,6 +19,10 @@ CONFIG: Argument = (
     ("--config",),
     {"metavar": "FILE", "help": "a TOML file of settings; without it: the environment"},
 )
+SITE: Argument = (
+    ("--site",),
+    {"metavar": "URL", "help": "a URL of the site, where several sites have a token"},
+)
 JSON: Argument = (("--json",), {"action": "store_true", "help": "print the facts as JSON"})
 
 
@@ -81,6 +85,24 @@ def _probe(options: Namespace) -> int:
     from ._probe import probe
 
     return probe(options.url, options.config, as_json=options.json)
+
+
+def _login(options: Namespace) -> int:
+    from ._credentials import login
+
+    return login(options.config, options.site)
+
+
+def _logout(options: Namespace) -> int:
+    from ._credentials import logout
+
+    return logout(options.config, options.site, only_forget=options.forget)
+
+
+def _token(options: Namespace) -> int:
+    from ._credentials import show_token
+
+    return show_token(options.config, options.site)
 
 
 def _status(options: Namespace) -> int:
@@ -193,11 +215,49 @@ COMMANDS = {
         _probe,
         ((("url",), {"metavar": "URL", "help": "what to ask"}), CONFIG, JSON),
     ),
-    "status": Command(
-        "show the tokens, the limits and the locks of a store, without secrets",
+    "login": Command(
+        "get a token and keep it in the store of the settings",
         (
-            "Shows what a store holds: for each token when it expires and whether it can be "
-            "renewed, the cool-downs and paces, and who holds a lock. It changes nothing and "
+            "Gets a token if the store of the settings has none that is good: a person may be "
+            "asked to sign in. Programs with the same settings then find it there. The exit status "
+            "is 1 if there is none to be had."
+        ),
+        _login,
+        (CONFIG, SITE),
+    ),
+    "logout": Command(
+        "revoke the token at the server, and forget it",
+        (
+            "Has the server end the refresh token, or the access token if there is none "
+            "(RFC 7009), and forgets both in the store of the settings. If that is impossible, "
+            "nothing is forgotten and the exit status is 1; with --forget the server is not asked."
+        ),
+        _logout,
+        (
+            CONFIG,
+            SITE,
+            (
+                ("--forget",),
+                {"action": "store_true", "help": "forget the token here, and ask no server"},
+            ),
+        ),
+    ),
+    "token": Command(
+        "print a token that is good now, for other programs",
+        (
+            "Prints the access token itself, renewed first if it has to be, for a program such as "
+            "curl. It is a secret: do not print it where others can read it. The exit status is 1 "
+            "if there is none to be had."
+        ),
+        _token,
+        (CONFIG, SITE),
+    ),
+    "status": Command(
+        "show the tokens of settings, and what their store holds, without secrets",
+        (
+            "Shows for each site of the settings whether there is a token, when it expires, its "
+            "scopes, and where it is kept. Then, or for a store that you name, what the store "
+            "holds: tokens, cool-downs and paces, and who holds a lock. It changes nothing and "
             "shows no secret. The exit status is 1 if the store cannot be read."
         ),
         _status,
@@ -208,7 +268,8 @@ COMMANDS = {
                     "nargs": "?",
                     "metavar": "STORE",
                     "help": "a file, redis://..., or env:NAME for a variable that has one of "
-                    "these; without it: the store of the settings",
+                    "these, or a file of settings that ends in .toml; without it: the settings "
+                    "and their store",
                 },
             ),
             CONFIG,

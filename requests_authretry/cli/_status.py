@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,6 +18,7 @@ from ..stores import FileStore
 from ..stores._cool_downs import seconds_left
 from ..stores._lockfile import file_name
 from ..stores._slots import lead_of, text_of
+from ._credentials import statuses
 from ._exits import FAILED, USAGE_ERROR
 from ._given import settings_given
 from ._locks import holder_of
@@ -30,7 +32,14 @@ if TYPE_CHECKING:
 _MOST_KEYS = 10_000
 """The most keys of a Redis that are read."""
 
+_SAID = {
+    "forgotten": "signed out: the next call asks for a token again",
+    "unreadable": "the record cannot be read",
+}
+"""What is said of rows that have no figures."""
+
 _STORE = "REQUESTS_AUTHRETRY_STORE"
+_SETTINGS = ".toml"
 _KINDS = ("file:", "env:", "redis://", "rediss://", "unix://", "keyring:", "memory:")
 
 
@@ -38,8 +47,8 @@ class Row(NamedTuple):
     """One thing that a store holds.
 
     Attributes:
-        kind: ``token``, ``cool-down``, ``outage``, ``slots``, ``pace`` or ``lock``; ``unreadable``
-            for a token that cannot be read.
+        kind: ``token``, ``cool-down``, ``outage``, ``slots``, ``pace`` or ``lock``; ``forgotten``
+            for a token that was signed out, ``unreadable`` for one that cannot be read.
         key: Its name in the store.
         facts: What is known of it, without secrets.
     """
@@ -53,7 +62,8 @@ def status(store: str | None, config: str | None, *, as_json: bool = False) -> i
     """Write what a store holds.
 
     Args:
-        store: A file, or what a settings file may say of a store; None: the store of the settings.
+        store: A file, or what a settings file may say of a store; a file of settings, if its name
+            ends in ``.toml``; None: the settings and their store.
         config: A file of settings, None for those of the environment alone.
         as_json: Whether to write facts as JSON.
 
@@ -63,20 +73,29 @@ def status(store: str | None, config: str | None, *, as_json: bool = False) -> i
     Raises:
         ConfigurationError: The settings cannot work, or the store cannot be used.
     """
+    if store is not None and store.endswith(_SETTINGS):
+        store, config = None, store
+    known = [] if store is not None else statuses(settings_given(config))
     found = _store_of(store, config)
-    if found is None:
+    if found is None and not known:
         sys.stderr.write("name a store: a file, redis://..., or settings with a store\n")
         return USAGE_ERROR
+    fault, rows = None, []
     try:
-        rows = rows_of(found, SystemClock().time())
+        rows = rows_of(found, SystemClock().time()) if found is not None else []
     except OSError as error:
-        sys.stderr.write(f"{error}\n")
+        # What the settings know of their token is an answer, too.
+        fault = None if known else str(error)
+        found = None
+    if fault is not None:
+        sys.stderr.write(f"{fault}\n")
         return FAILED
     if as_json:
+        facts: dict[str, Any] = {"credentials": [asdict(each) for each in known]} if known else {}
         shown = [{"kind": row.kind, "key": row.key, **row.facts} for row in rows]
-        write_json({"store": repr(found), "holds": shown})
+        write_json({**facts, "store": found and repr(found), "holds": shown})
     else:
-        write(described(found, rows))
+        write([*map(str, known), *(described(found, rows) if found is not None else ())])
     return 0
 
 
@@ -116,6 +135,8 @@ def token_row(key: str, text: str, now: float) -> Row | None:
     if record is None:
         return None
     token = record.token
+    if token is None:
+        return Row("forgotten", key, {"generation": record.generation})
     expires_at = token.expires_at
     facts = {
         "scheme": token.scheme,
@@ -237,8 +258,8 @@ def _words(row: Row) -> str:
         return f"taken for the next {seconds_text(facts['taken_ahead'])}"
     if row.kind == "lock":
         return _lock_words(facts)
-    if row.kind == "unreadable":
-        return "the record cannot be read"
+    if row.kind in _SAID:
+        return _SAID[row.kind]
     return f"for {seconds_text(facts['ends_in'])}"
 
 

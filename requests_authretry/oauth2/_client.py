@@ -55,6 +55,7 @@ class Client(CopiedAsItself):
             (RFC 8414, or OpenID Connect Discovery). The arguments below win over the metadata.
         token_url: The token endpoint; needed without an issuer.
         device_url: The device authorization endpoint (RFC 8628).
+        revocation_url: The revocation endpoint (RFC 7009), for `Credentials.revoke`.
         auth: How the client proves its name: ``client_secret_basic`` (the default with a
             secret, unless the metadata names ``client_secret_post`` alone), ``client_secret_post``,
             ``private_key_jwt`` (the default with a key) or ``none``: a public client, or mutual TLS
@@ -88,6 +89,7 @@ class Client(CopiedAsItself):
         issuer: str | None = None,
         token_url: str | None = None,
         device_url: str | None = None,
+        revocation_url: str | None = None,
         auth: str | None = None,
         basic: str = ENCODED,
         key: KeyLike | None = None,
@@ -104,6 +106,7 @@ class Client(CopiedAsItself):
         self.issuer: str | None = issuer
         self.token_url: str | None = token_url
         self.device_url: str | None = device_url
+        self.revocation_url: str | None = revocation_url
         self.auth: str | None = auth
         self.basic: str = basic
         self.session: requests.Session | None = session
@@ -206,7 +209,7 @@ def _faults(given: Any, *, has_key: bool) -> Iterable[str | None]:
         yield "secret must be a non-empty str or None"
     if given.issuer is None and given.token_url is None:
         yield "give the issuer, or the token_url"
-    for name in ("issuer", "token_url", "device_url"):
+    for name in ("issuer", "token_url", "device_url", "revocation_url"):
         value = getattr(given, name)
         fault = None if value is None else given.url_fault(value)
         yield fault and f"{name} {fault}"

@@ -12,7 +12,7 @@ from .._call.adapter import AuthRetryAdapter
 from .._call.translate import seconds_ahead_of
 from .._core.document import read_object
 from .._core.headers.rate_limit_fields import RateLimits
-from .._core.http import BAD_REQUEST, UNAUTHORIZED
+from .._core.http import BAD_REQUEST, FIRST_REDIRECT, OK, UNAUTHORIZED
 from .._core.origin import Origin, redacted
 from .._core.token_answer import DPOP
 from .._core.unauthorized import NONCE_WANTED
@@ -116,8 +116,32 @@ class Endpoint:
         """
         return self._ask("device_url", lambda _: fields).fields
 
+    def revoke(self, token: str, kind: str) -> None:
+        """Have a token revoked (RFC 7009); one that the server does not know is none.
+
+        Args:
+            token: The refresh token, or the access token.
+            kind: ``refresh_token`` or ``access_token``.
+
+        Raises:
+            RefreshFailed: The server refused, no answer came, or there is no such endpoint.
+        """
+        form = {"token": token, "token_type_hint": kind}
+        url, response, signer = self._post("revocation_url", lambda _: form)
+        is_done = OK <= response.status_code < FIRST_REDIRECT  # with whatever body, or none
+        if not is_done or "error" in read_object(response.content):
+            read_answer(url, response, signer, {}, strict=self._client.strict)
+
     def _ask(self, endpoint: str, form: Callable[[Moment], Fields]) -> Answer:
         """Send a form to an endpoint, and return its good answer."""
+        url, response, signer = self._post(endpoint, form)
+        paths = self._client.fields if endpoint == "token_url" else {}
+        return read_answer(url, response, signer, paths, strict=self._client.strict)
+
+    def _post(
+        self, endpoint: str, form: Callable[[Moment], Fields]
+    ) -> tuple[str, Response, Signer]:
+        """Send a form to an endpoint; return its URL, the answer and what signed the form."""
         url = self.address(endpoint)
         signer = Signer(self._client, url, form, self._context.clock)
         for _ in range(_SIGNED_ATTEMPTS):
@@ -126,8 +150,7 @@ class Endpoint:
                 break
         if response.status_code in _MOVED:
             self._client.metadata = {}  # the next renewal reads it again
-        paths = self._client.fields if endpoint == "token_url" else {}
-        return read_answer(url, response, signer, paths, strict=self._client.strict)
+        return url, response, signer
 
     def _asks_again(self, url: str, response: Response, signer: Signer) -> bool:
         """Learn nonce and time from an answer; return whether another signature may be accepted."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .._core.arguments import checks_arguments
 from .._core.validation import collection, gathered, instance, is_text, members, refuse
 from ._client import Client
+from ._endpoint import Endpoint
 
 if TYPE_CHECKING:
     from .._core.token import Token
@@ -76,6 +77,21 @@ class Grant(ABC):
             RefreshFailed: The server gave no token that can be used. The message names the fault
                 and holds no secret.
         """
+
+    def revoke(self, context: FetchContext) -> None:
+        """Have the authorization server end ``context.stale`` (RFC 7009), see `TokenSource`.
+
+        The refresh token is revoked, and with it the access tokens of the same sign-in (section
+        2.1); where there is none, the access token.
+
+        Raises:
+            RefreshFailed: The server did not do it, or has no revocation endpoint.
+        """
+        stale = context.stale
+        if stale is not None and stale.refresh_token:
+            Endpoint(self.client, context).revoke(stale.refresh_token, "refresh_token")
+        elif stale is not None:
+            Endpoint(self.client, context).revoke(stale.value, "access_token")
 
     def _digest(self, name: str) -> str:
         return self.client.digest(name, self.scopes, self.extra, *self._identity())

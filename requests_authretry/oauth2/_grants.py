@@ -127,6 +127,12 @@ class RefreshToken(Grant):
                     families.spend(digest)
                     families.of(self).rotates = True
 
+    def revoke(self, context: FetchContext) -> None:
+        """End the newest refresh token, at first the given one, as `Grant.revoke`."""
+        if context.stale is None and self._first:
+            Endpoint(self.client, context).revoke(self._first, "refresh_token")
+        super().revoke(context)
+
 
 @checks_arguments()
 class Password(Grant):

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     from ._client import Client
     from ._form import Fields
 
-_FIELDS = {"token_url": "token_endpoint", "device_url": "device_authorization_endpoint"}
+_FIELDS = {
+    "token_url": "token_endpoint",
+    "device_url": "device_authorization_endpoint",
+    "revocation_url": "revocation_endpoint",
+}
 
 
 def address(client: Client, get: Callable[[str], Fields], endpoint: str) -> str:
@@ -23,7 +27,7 @@ def address(client: Client, get: Callable[[str], Fields], endpoint: str) -> str:
     Args:
         client: The client; its ``metadata`` is filled when it is first needed.
         get: Fetches the metadata at a URL of the issuer, empty if there is none.
-        endpoint: ``token_url`` or ``device_url``.
+        endpoint: ``token_url``, ``device_url`` or ``revocation_url``.
 
     Raises:
         RefreshFailed: The metadata cannot be read, or does not name the endpoint.
@@ -31,11 +35,16 @@ def address(client: Client, get: Callable[[str], Fields], endpoint: str) -> str:
     given: str | None = getattr(client, endpoint)
     if given is not None:
         return given
+    if client.issuer is None:
+        raise RefreshFailed(f"the client has no {endpoint}, and no issuer that names one")
     found = client.metadata = client.metadata or _read(client, get)
     aliases = found.get("mtls_endpoint_aliases")
     if client.session is not None and client.session.cert and isinstance(aliases, dict):
         found = found | aliases  # endpoints for mutual TLS (RFC 8705 section 5)
     url = found.get(_FIELDS[endpoint])
+    if url is None:
+        name = _FIELDS[endpoint]
+        raise RefreshFailed(f"the metadata of {client.issuer} names no {name}: give {endpoint}")
     fault = client.url_fault(url)
     if fault:
         raise RefreshFailed(f"the {_FIELDS[endpoint]} in the metadata of {client.issuer} {fault}")

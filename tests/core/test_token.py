@@ -315,6 +315,7 @@ def test_a_record_gives_the_token_back(token: Token) -> None:
     assert record == TokenRecord(token, 7)
     assert record is not None
     loaded = record.token
+    assert loaded is not None
     assert type(loaded.value) is Secret
     assert loaded.refresh_token == token.refresh_token
     assert type(loaded.refresh_token) is type(token.refresh_token)
@@ -430,6 +431,7 @@ def test_loading_survives_any_fields(fields: dict[str, object]) -> None:
     with suppress(UnreadableRecordError):
         record = TokenRecord.load(json.dumps(fields))
         assert record is not None
+        assert record.token is not None
         assert record.token.value == fields["value"]
         assert TokenRecord.load(record.dump()) == record
         assert {record.token: repr(record.token)}

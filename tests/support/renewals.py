@@ -180,7 +180,9 @@ class Flaky:
     def kept(self) -> tuple[str, int] | None:
         """Value and generation of the token in it, None where there is none."""
         stored = TokenRecord.load(self.inner.read(ORIGIN))
-        return None if stored is None else (str(stored.token.value), stored.generation)
+        if stored is None or stored.token is None:
+            return None
+        return str(stored.token.value), stored.generation
 
     def put(self, token: Token, generation: int) -> None:
         """What a process elsewhere would have written."""

@@ -702,6 +702,7 @@ def test_a_source_that_hangs_does_not_end_renewal(
     assert desk.value() == "access-3"
     stored = TokenRecord.load(store_of.read("token"))
     assert stored is not None
+    assert stored.token is not None
     assert stored.token.value == "access-3"
     clock.advance(LATE)
     assert desk.value() == "access-4"

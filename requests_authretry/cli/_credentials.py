@@ -1,0 +1,109 @@
+"""The commands ``login``, ``logout`` and ``token``: the token of settings, for a person to hold."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from .._errors import AuthRetryError
+from ._exits import FAILED, USAGE_ERROR
+from ._given import settings_given
+from ._screen import write
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .._credentials import Credentials, CredentialStatus
+    from .._settings import Settings
+
+_NO_STORE = (
+    "the settings have no store that keeps the token when this command ends: write "
+    'store = "file:~/.my-app/tokens.json" or "keyring:my-app" into them'
+)
+
+
+def login(config: str | None, site: str | None) -> int:
+    """Get a token, and say what is known of it.
+
+    Args:
+        config: A file of settings, None for those of the environment alone.
+        site: A URL of the site, None where there is one.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        ConfigurationError: The settings cannot work, or name no token for one site.
+    """
+    credentials = _chosen(settings_given(config), site)
+    if credentials.status().kept_in in {"memory", "MemoryStore()"}:
+        sys.stderr.write(f"{_NO_STORE}\n")
+        return USAGE_ERROR
+    return _told(lambda: write([str(credentials.sign_in())]))
+
+
+def logout(config: str | None, site: str | None, *, only_forget: bool) -> int:
+    """Revoke the token and forget it.
+
+    Args:
+        config: As `login`.
+        site: As `login`.
+        only_forget: Whether the server is not asked.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        ConfigurationError: As `login`.
+    """
+    credentials = _chosen(settings_given(config), site)
+
+    def end() -> None:
+        if only_forget:
+            credentials.forget()
+        else:
+            credentials.revoke()
+        write([str(credentials.status())])
+
+    return _told(end)
+
+
+def show_token(config: str | None, site: str | None) -> int:
+    """Print a token that is good now, and nothing else.
+
+    Args:
+        config: As `login`.
+        site: As `login`.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        ConfigurationError: As `login`.
+    """
+    credentials = _chosen(settings_given(config), site)
+    return _told(lambda: sys.stdout.write(f"{credentials.token().value}\n"))
+
+
+def statuses(settings: Settings) -> list[CredentialStatus]:
+    """Return what is known of the token of each site, and of the settings above them."""
+    return [
+        each.credentials.at(each.origins[0]).status()
+        for each in (settings, *settings.sites)
+        if each.token is not None and not each.observe
+    ]
+
+
+def _chosen(settings: Settings, site: str | None) -> Credentials:
+    credentials = settings.credentials
+    return credentials if site is None else credentials.at(site)
+
+
+def _told(work: Callable[[], object]) -> int:
+    """Do a work; write why it failed to standard error, if it did."""
+    try:
+        work()
+    except AuthRetryError as error:
+        sys.stderr.write(f"{error}\n")
+        return FAILED
+    return 0
