@@ -100,7 +100,7 @@ class StoreSync:
             if found is self.first or self._replaces(found, None):
                 return Renewed(found)
         try:
-            with self._locked(early=context.early) as is_alone:
+            with self._locked(LOCK_SECONDS, early=context.early) as is_alone:
                 return self._renew_locked(context, is_alone=is_alone)
         except _LockedError:
             found = self._read_newest(may_write=False).token
@@ -295,13 +295,13 @@ class StoreSync:
         return True
 
     @contextmanager
-    def _locked(self, *, early: bool = False, seconds: float = LOCK_SECONDS) -> Iterator[bool]:
+    def _locked(self, seconds: float, *, early: bool = False) -> Iterator[bool]:
         """Hold the store's lock; go on without it where the store cannot be locked.
 
         Yields:
             Whether no other process can have the lock: this renewal has it, or one that hangs.
         """
-        lock = self._enter_lock(early=early, seconds=seconds)
+        lock = self._enter_lock(seconds, early=early)
         is_alone = lock is not None or self._holders > 0
         self._holders += lock is not None
         try:
@@ -314,7 +314,7 @@ class StoreSync:
             except OSError as error:
                 self._go_on_without("lock", error)
 
-    def _enter_lock(self, *, early: bool, seconds: float) -> AbstractContextManager[object] | None:
+    def _enter_lock(self, seconds: float, *, early: bool) -> AbstractContextManager[object] | None:
         """Return the lock, entered; None: the store is away, or a hanging renewal has the lock."""
         clock, until = self._settings.clock, None
         while True:
@@ -377,7 +377,7 @@ class StoreSync:
             Exception: Whatever ``revoke`` raised.
         """
         family = self._kept.family
-        with self._locked(seconds=seconds):
+        with self._locked(seconds):
             revoke(self._read_newest(self.first, may_write=False).token)
             self.is_kept = self._put_newest(None)
             self.first = None

@@ -80,16 +80,14 @@ def status(store: str | None, config: str | None, *, as_json: bool = False) -> i
     if found is None and not known:
         sys.stderr.write("name a store: a file, redis://..., or settings with a store\n")
         return USAGE_ERROR
-    fault, rows = None, []
+    rows: list[Row] = []
     try:
-        rows = rows_of(found, SystemClock().time()) if found is not None else []
+        rows = [] if found is None else rows_of(found, SystemClock().time())
     except OSError as error:
-        # What the settings know of their token is an answer, too.
-        fault = None if known else str(error)
-        found = None
-    if fault is not None:
-        sys.stderr.write(f"{fault}\n")
-        return FAILED
+        if not known:
+            sys.stderr.write(f"{error}\n")
+            return FAILED
+        found = None  # what is known of the token is an answer, too
     if as_json:
         facts: dict[str, Any] = {"credentials": [asdict(each) for each in known]} if known else {}
         shown = [{"kind": row.kind, "key": row.key, **row.facts} for row in rows]
