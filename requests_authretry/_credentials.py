@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from ._core.origin import Origin, redacted
 from ._core.records import seconds_text
+from ._core.token import Token
 from ._core.validation import is_text, refuse, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from ._core.token import Token
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +66,7 @@ class Held(Protocol):
     def token(self, seconds: float | None) -> Token:
         """Return a token that is good now."""
 
-    def renew(self, seconds: float | None) -> Token:
+    def renew(self, refused: Token | None, seconds: float | None) -> Token:
         """Return another token than the present one."""
 
     def sign_in(self, seconds: float | None) -> CredentialStatus:
@@ -129,19 +128,23 @@ class Credentials:
         """
         return self._held(deadline).token(deadline)
 
-    def renew(self, *, deadline: float | None = None) -> Token:
+    def renew(self, refused: Token | None = None, *, deadline: float | None = None) -> Token:
         """Replace the token, although it may still be good: after a change of roles, say.
 
         Callers at the same time share one renewal. A function or a credential object of another
         library may keep its token, and give it again.
 
         Args:
+            refused: The token that a server has just refused: if it was replaced meanwhile, nothing
+                is renewed, and the newer token returned. None: the token of the moment is replaced.
             deadline: As `token`.
 
         Raises:
             RefreshFailed: As `token`.
         """
-        return self._held(deadline).renew(deadline)
+        if not isinstance(refused, Token | None):
+            raise TypeError("renew takes the Token that was refused, or nothing")
+        return self._held(deadline).renew(refused, deadline)
 
     def sign_in(self, *, deadline: float | None = None) -> CredentialStatus:
         """Get a token before the first call, if there is none: a person may be asked now.

@@ -89,13 +89,16 @@ class HeldCredential:
         end = self._end(seconds, self._state.deadline_seconds)
         return self._tokens.usable(end, self._waiting(end))
 
-    def renew(self, seconds: float | None) -> Token:
+    def renew(self, refused: Token | None, seconds: float | None) -> Token:
         """Replace the token, as `Credentials.renew`."""
         end = self._end(seconds, self._state.deadline_seconds)
+        if refused is not None:
+            return self._replaced(FetchContext(refused, refused=True), end)
         newest, held = self._tokens.newest(), self._tokens.held.token
-        token = self._replaced(held, end)
+        token = self._replaced(FetchContext(held), end)
         if newest is not None and newest != held and token.value == newest.value:
-            token = self._replaced(token, end)  # what the store had already is no renewal
+            # What the store had already is no renewal.
+            token = self._replaced(FetchContext(token), end)
         return token
 
     def sign_in(self, seconds: float | None) -> CredentialStatus:
@@ -104,7 +107,7 @@ class HeldCredential:
         end = self._end(seconds, max(patience, self._state.deadline_seconds))
         self._tokens.forget_failure()
         if self._tokens.newest() is None:
-            self._replaced(self._tokens.held.token, end)
+            self._replaced(FetchContext(self._tokens.held.token), end)
         else:
             self._tokens.usable(end, self._waiting(end))
         return self.status()
@@ -148,15 +151,15 @@ class HeldCredential:
             is_renewable=bool(token.refresh_token),
         )
 
-    def _replaced(self, stale: Token | None, end: float) -> Token:
-        """Return the token that replaces another one.
+    def _replaced(self, context: FetchContext, end: float) -> Token:
+        """Return the token that replaces the stale one.
 
         Raises:
             RefreshFailed: There is none.
         """
-        result = self._tokens.renew(FetchContext(stale), end, self._waiting(end))
+        result = self._tokens.renew(context, end, self._waiting(end))
         if isinstance(result, Reason):
-            raise RefreshFailed(f"there is no token: {result.value}")
+            raise RefreshFailed(f"the token was not renewed: {result.value}")
         return result
 
     def _end(self, seconds: float | None, default: float) -> float:

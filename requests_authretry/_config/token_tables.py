@@ -39,6 +39,7 @@ CLIENT: Mapping[str, Kind] = {
     "issuer": TEXT,
     "token_url": TEXT,
     "device_url": TEXT,
+    "revocation_url": TEXT,
     "auth": TEXT,
     "basic": TEXT,
     "dpop": DPOP,

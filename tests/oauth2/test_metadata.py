@@ -120,10 +120,18 @@ def test_metadata_of_another_issuer(issuer: Any) -> None:
     assert len(authority.sent) == 1
 
 
+def test_an_endpoint_that_is_missing() -> None:
+    """The error names the argument that takes its place."""
+    authority = Authority(metadata(token_endpoint=None), gives())
+    error = failure(ClientCredentials(authority.client(issuer=ISSUER)), authority.context())
+    said = f"the metadata of {ISSUER} names no token_endpoint: give token_url"
+    assert str(error) == said
+    assert authority.forms == []
+
+
 @pytest.mark.parametrize(
     ("endpoint", "words"),
     [
-        (None, "is no URL"),
         (5, "is no URL"),
         ("/token", "is no URL"),
         ("ftp://login.example.com/token", "is no URL"),

@@ -30,6 +30,8 @@ from requests_authretry import (
     ConfigurationError,
     Cookie,
     CoolingDown,
+    Credentials,
+    CredentialStatus,
     Dialect,
     Event,
     Explanation,
@@ -299,6 +301,21 @@ def mount_and_install() -> int:
     return session.get("https://api.example.com/items", timeout=5).status_code
 
 
+def hold_the_token(mounted: Mounted, installed: Installed) -> None:
+    """Get the token for something else than a call, look at it, and sign out."""
+    both: list[Credentials] = [mounted.credentials, installed.credentials]
+    credentials: Credentials = Settings().credentials.at("https://api.example.com")
+    signed_in: CredentialStatus = credentials.sign_in(deadline=600)
+    token: Token = credentials.token(deadline=10)
+    renewed: Token = credentials.renew(token, deadline=10)
+    print(both, renewed.authorization, credentials.renew().value, signed_in == credentials.status())
+    print(signed_in.source, signed_in.key, signed_in.kept_in, signed_in.origins, signed_in.scopes)
+    print(signed_in.has_token, signed_in.scheme, signed_in.expires_at, signed_in.expires_in)
+    print(signed_in.is_renewable)
+    credentials.revoke(deadline=30)
+    credentials.forget(deadline=30)
+
+
 def change_some_calls(session: requests.Session) -> None:
     """Override settings for the calls of a block."""
     with override(timeout=5, retry=RetryPolicy(max_attempts=1), priority=1):
@@ -374,7 +391,14 @@ def show(sign_in: SignIn) -> None:
 
 def make_sources(credentials: object) -> list[TokenSource]:
     """Return one source of each kind."""
-    client = Client("my-app", "secret", issuer="https://login.example.com", dpop=True)
+    revocation_url = "https://login.example.com/revoke"
+    client = Client(
+        "my-app",
+        "secret",
+        issuer="https://login.example.com",
+        revocation_url=revocation_url,
+        dpop=True,
+    )
     signing = Client("my-app", token_url="https://login.example.com/token", key=Key("PEM"))
     named = {"access_token": "data.token"}
     odd = Client("my-app", "s", issuer="https://i", basic="raw", fields=named, strict=True)
