@@ -204,9 +204,7 @@ class HeldCredential:
                 "log says why), and other processes go on using it"
             )
 
-    def _revoke(
-        self, ask: Callable[[FetchContext], object], token: Token | None, end: float
-    ) -> None:
+    def _revoke(self, ask: Callable[[FetchContext], None], token: Token | None, end: float) -> None:
         """Have the source end a token at the server.
 
         Raises:

@@ -88,7 +88,7 @@ def show_token(config: str | None, site: str | None) -> int:
 def statuses(settings: Settings) -> list[CredentialStatus]:
     """Return what is known of the token of each site, and of the settings above them."""
     return [
-        each.credentials.at(each.origins[0]).status()
+        each.credentials.at(next(iter(each.origins))).status()
         for each in (settings, *settings.sites)
         if each.token is not None and not each.observe
     ]

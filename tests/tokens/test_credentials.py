@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -34,7 +35,7 @@ from tests.support.scenario import World
 from tests.support.scripted import EXPIRED, ORIGIN, URL, carried, scripted, settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 OTHER = "https://other.example.com"
@@ -73,7 +74,7 @@ class Revoking(Issuer):
         """End a token."""
         if self.fault is not None:
             raise self.fault
-        self.revoked.append(context.stale and context.stale.refresh_token)
+        self.revoked.append(None if context.stale is None else context.stale.refresh_token)
 
 
 @pytest.fixture
@@ -315,6 +316,40 @@ def test_a_renewal_under_way_brings_nothing_back() -> None:
     world.run()
     assert got == ["refused"]
     assert not held.status().has_token
+
+
+def test_a_renewal_that_just_ended_brings_nothing_back(issuer: Revoking) -> None:
+    """`forget()` comes when the store has the new token, and memory has it not yet."""
+
+    class Between(MemoryStore):
+        """A store that lets something happen whenever a lock is free again."""
+
+        then: list[Callable[[], None]] = []  # noqa: RUF012 (of this one test)
+
+        @contextmanager
+        def lock(self, key: str, timeout: float) -> Iterator[None]:
+            with super().lock(key, timeout):
+                yield
+            if self.then:
+                self.then.pop()()
+
+    store = Between()
+    held = holding(issuer, store=store)
+    store.then.append(held.forget)
+    assert value(held) == "access-1"  # it was asked for before
+    assert value(held) == "access-2"
+    assert issuer.spent == [None, None]
+
+
+def test_a_first_sign_in_may_be_kept_elsewhere_after_forget(issuer: Revoking) -> None:
+    """A source whose token was forgotten in one store may begin in another one."""
+    held = holding(issuer, store=MemoryStore())
+    held.token()
+    other = holding(issuer, store=MemoryStore())
+    with pytest.raises(RefreshFailed, match="kept in another store"):
+        other.token()
+    held.forget()
+    assert other.sign_in().has_token
 
 
 def test_an_adopted_token_can_be_forgotten(issuer: Revoking) -> None:
