@@ -6,6 +6,7 @@ import os
 import pickle
 import threading
 from contextlib import contextmanager
+from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,6 +30,7 @@ from requests_authretry import (
     mount,
     override,
 )
+from requests_authretry._tokens.renewal import is_renewing
 from requests_authretry.testing import FakeClock
 from tests.support.renewals import PATIENCE, Flaky, Issuer
 from tests.support.scenario import World
@@ -247,6 +249,19 @@ def test_sign_in_asks_again_at_once_after_a_failure(issuer: Revoking) -> None:
     assert issuer.calls == 2
 
 
+def test_after_forget_the_source_is_asked_at_once(issuer: Revoking, clock: FakeClock) -> None:
+    """A renewal has failed and would not be repeated yet; to forget the token begins anew."""
+    held = holding(issuer)
+    held.token()
+    clock.advance(3600)
+    issuer.given = RefreshFailed("the user was locked out")
+    with pytest.raises(RefreshFailed):
+        held.token()
+    held.forget()
+    issuer.given = ()
+    assert value(held) == "access-3"
+
+
 def test_a_forgotten_token_is_in_no_place(issuer: Revoking, tmp_path: Path) -> None:
     """After `forget()` neither memory nor the file has it, and the next call asks anew."""
     store = FileStore(tmp_path / "tokens.json")
@@ -369,6 +384,7 @@ def test_a_store_that_fails_keeps_nobody_signed_in_silently(issuer: Revoking) ->
     store.failing = {"write"}
     with pytest.warns(match="write"), pytest.raises(AuthRetryError, match="in this process only"):
         held.forget()
+    assert not held.status().has_token
     store.failing = set()
     assert value(held) == "access-2"
     assert store.kept() is not None
@@ -402,6 +418,19 @@ def test_revoke_ends_the_newest_refresh_token_and_forgets(issuer: Revoking) -> N
     held.revoke()
     assert issuer.revoked == ["refresh-2"]
     assert not held.status().has_token
+
+
+def test_what_a_source_sends_to_revoke_is_no_call(issuer: Revoking) -> None:
+    """Under `install`, its requests go out as those of a renewal do; afterwards nothing does."""
+    contexts: list[Context] = []
+
+    def revoke(_: FetchContext) -> None:
+        assert is_renewing()
+        contexts.append(copy_context())
+
+    vars(issuer).update(revoke=revoke)
+    holding(issuer).revoke()
+    assert not contexts[0].run(is_renewing)
 
 
 def test_a_revocation_that_fails_forgets_nothing(issuer: Revoking) -> None:
