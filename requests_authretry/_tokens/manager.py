@@ -192,7 +192,7 @@ class TokenManager:
                 return token
         result = self.renew(FetchContext(token), deadline, waiting)
         if isinstance(result, Reason):
-            raise RefreshFailed(f"{result.value}, so the request was not sent")
+            raise RefreshFailed(f"{result.value}, so nothing was sent")
         return result
 
     def _renew_early(self, held: HeldToken) -> None:
