@@ -424,6 +424,24 @@ def test_loading_survives_any_text(record: str) -> None:
         TokenRecord.load(record)
 
 
+def test_a_record_of_a_forgotten_token_has_none() -> None:
+    """It keeps its generation, and what a later release added, and an earlier value is not read."""
+    record = TokenRecord(None, 7, {"later": 1})
+    assert json.loads(record.dump()) == {
+        "forgotten": True,
+        "generation": 7,
+        "version": 1,
+        "later": 1,
+    }
+    assert TokenRecord.load(record.dump()) == record
+    assert TokenRecord.load('{"forgotten": true, "value": "x", "generation": 7}') == TokenRecord(
+        None, 7
+    )
+    torn = '{"forgotten": false, "generation": 7}'
+    with pytest.raises(UnreadableRecordError):
+        TokenRecord.load(torn)
+
+
 @given(fields=st.dictionaries(names, json_values))
 @example(fields={"value": "x", "scopes": {"a": 1}})
 def test_loading_survives_any_fields(fields: dict[str, object]) -> None:

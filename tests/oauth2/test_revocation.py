@@ -115,6 +115,7 @@ def test_a_server_in_trouble_is_asked_again() -> None:
     "line",
     [
         refuses("unsupported_token_type"),
+        refuses("unsupported_token_type", 200),
         refuses("invalid_client", 401, error_description=f"not {REFRESH}"),
         (302, {"Location": "https://evil.example.com/"}, b""),
         (404, {"Content-Type": "text/html"}, REFRESH.encode()),

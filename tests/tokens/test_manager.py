@@ -184,7 +184,7 @@ def test_an_expired_token_is_not_sent_when_its_renewal_fails(clock: FakeClock) -
 def test_a_source_that_gives_none_before_the_first_request() -> None:
     """No token at all is RefreshFailed, and nothing is sent bare."""
     session, below = scripted(settings(lambda: None))
-    with pytest.raises(RefreshFailed, match="not sent"):
+    with pytest.raises(RefreshFailed, match="nothing was sent"):
         session.get(URL)
     assert not below.sent
 
