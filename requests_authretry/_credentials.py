@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from ._core.origin import Origin, redacted
+from ._core.origin import Origin
 from ._core.records import seconds_text
 from ._core.token import Token
 from ._core.validation import is_text, refuse, seconds
@@ -97,9 +97,9 @@ class Credentials:
     """
 
     # Made by `Settings.credentials`. `find` returns the credential that is in force at the moment,
-    # of the site of a URL.
-    def __init__(self, find: Callable[[str | None], Held], url: str | None = None) -> None:
-        self._find, self._url = find, url
+    # of the site with an origin.
+    def __init__(self, find: Callable[[str | None], Held], origin: str | None = None) -> None:
+        self._find, self._origin = find, origin
 
     def at(self, url: str) -> Credentials:
         """Choose the credential of one site.
@@ -110,10 +110,10 @@ class Credentials:
         Raises:
             ConfigurationError: It is no URL.
         """
-        is_url = is_text(url) and Origin.of(url) is not None
-        way_out = "url must be a URL such as 'https://api.example.com'"
-        refuse("Credentials.at", [None if is_url else way_out])
-        return type(self)(self._find, url)
+        origin = Origin.of(url) if is_text(url) else None
+        fault = "url must be a URL such as 'https://api.example.com'"
+        refuse("Credentials.at", [fault if origin is None else None])
+        return type(self)(self._find, str(origin))  # the rest of the URL may hold a secret
 
     def token(self, *, deadline: float | None = None) -> Token:
         """Return a token that is good now, renewed first if it has to be.
@@ -204,9 +204,9 @@ class Credentials:
     def _held(self, deadline: float | None) -> Held:
         fault = None if deadline is None else seconds("deadline", deadline)
         refuse("Credentials", [fault])
-        return self._find(self._url)
+        return self._find(self._origin)
 
     def __repr__(self) -> str:
         """Show the site that was chosen."""
-        chosen = "" if self._url is None else f" at {redacted(self._url)!r}"
+        chosen = "" if self._origin is None else f" at {self._origin!r}"
         return f"<{type(self).__name__}{chosen}>"
