@@ -89,11 +89,12 @@ class Credentials:
     credential that the calls send, so that both renew it once, and it lives as long as the
     settings: also after `unmount`, and after the session was closed. Where several sites have a
     credential, choose one with `at`. What an `override` block or a `deadline` block says holds here
-    too. Safe to use from many threads, and after a fork.
+    too, and with `PerIdentity` it is the credential of the identity that `acting_as` names. Safe to
+    use from many threads, and after a fork.
 
     Each method takes a ``deadline``, the seconds that it may take. It raises `ConfigurationError`
     where the settings have no token, only observe, or have several sites and none was chosen; the
-    message names the sites.
+    message names the sites. With `PerIdentity` and no identity, it raises `AuthRetryError`.
     """
 
     # Made by `Settings.credentials`. `find` returns the credential that is in force at the moment,

@@ -14,7 +14,7 @@ from ._core.records import Reason
 from ._core.token import Token
 from ._core.validation import refuse
 from ._credentials import CredentialStatus
-from ._errors import AuthRetryError, RefreshFailed
+from ._errors import AuthRetryError, ConfigurationError, RefreshFailed
 from ._events import logger
 from ._override import current
 from ._protocols import FetchContext
@@ -42,6 +42,8 @@ def find(settings: Settings, url: str | None) -> HeldCredential:
 
     Raises:
         ConfigurationError: There is none, or there are several.
+        RefreshFailed: There is no source for the identity.
+        AuthRetryError: There is no identity.
     """
     shared, override = SharedState.of(settings), current.get()
     states = list(dict.fromkeys([shared, *shared.sites.values()]))
@@ -52,20 +54,23 @@ def find(settings: Settings, url: str | None) -> HeldCredential:
             override.refuse_for_sites()
         states = [state.overridden(override) for state in states]
     origin = None if url is None else Origin.of(url)
-    found = [
-        (state, state.tokens)
-        for state in states
-        if state.tokens is not None and (origin is None or origin in state.origins)
-    ]
-    if len(found) != 1:
-        refuse("Credentials", [_fault(shared, states, url)])
-    return HeldCredential(*found[0])
+    found = [state for state in states if _has_token(state) and origin in {None, *state.origins}]
+    state = found[0].acting_now() if len(found) == 1 else shared
+    if len(found) != 1 or state.tokens is None:
+        raise ConfigurationError("Credentials", [_fault(shared, states, url)])
+    return HeldCredential(state, state.tokens)
+
+
+def _has_token(state: SharedState) -> bool:
+    return state.tokens is not None or state.identities is not None
 
 
 def _fault(shared: SharedState, states: list[SharedState], url: str | None) -> str:
     """Return why there is no credential to be had, or more than one."""
     known = [*states, shared, *shared.sites.values()]
-    origins = list(dict.fromkeys(str(o) for each in known if each.tokens for o in each.origins))
+    origins = list(
+        dict.fromkeys(str(o) for each in known if _has_token(each) for o in each.origins)
+    )
     if any(state.observes for state in states):
         return "the settings only observe, and have no credential then: leave out observe=True"
     if not origins:

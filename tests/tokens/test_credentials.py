@@ -21,10 +21,12 @@ from requests_authretry import (
     FetchContext,
     FileStore,
     MemoryStore,
+    PerIdentity,
     RefreshFailed,
     RetryPolicy,
     Settings,
     Token,
+    acting_as,
     deadline,
     install,
     mount,
@@ -573,6 +575,44 @@ def test_an_override_holds_for_the_token_too() -> None:
     assert value(held) == "ours"
     with override(token="theirs"), pytest.raises(ConfigurationError, match="needs origins"):
         two_sites().credentials.token()
+
+
+def test_each_identity_has_a_credential_of_its_own(clock: FakeClock) -> None:
+    """Inside `acting_as("alice")` it is Alice's token that is got, revoked and asked for anew."""
+    asked: list[str] = []
+    revoked: list[str | None] = []
+
+    class Of:
+        """The source of one user."""
+
+        def __init__(self, user: str) -> None:
+            self.user = user
+
+        def fetch(self, _: FetchContext) -> Token:
+            asked.append(self.user)
+            return Token(f"{self.user}-{len(asked)}", refresh_token=f"refresh-{self.user}")
+
+        def revoke(self, context: FetchContext) -> None:
+            revoked.append(None if context.stale is None else context.stale.refresh_token)
+
+    chosen = settings(PerIdentity(Of), clock=clock, store=MemoryStore())
+    held = chosen.credentials
+    mount(requests.Session(), chosen)
+    with pytest.raises(AuthRetryError, match="acting_as"):
+        held.token()
+    keys = set()
+    for user in ("alice", "bob"):
+        with acting_as(user):
+            held.sign_in()
+            keys.add(held.status().key)
+    with acting_as("alice"):
+        held.revoke()
+        assert not held.status().has_token
+        assert value(held) == "alice-3"
+    with acting_as("bob"):
+        assert value(held.at(ORIGIN)) == "bob-2"
+    assert revoked == ["refresh-alice"]
+    assert len(keys) == 2
 
 
 def test_a_source_may_not_wait_for_itself() -> None:
