@@ -75,11 +75,15 @@ class _WithoutParameters(logging.Filter):
 
 _hiding = _WithoutParameters()
 
+_WRITE_URLS = ("connectionpool", "connection", "poolmanager", "util.retry")
+"""The modules of urllib3 that do so. A filter holds for its own logger only."""
+
 
 def hide_parameter(name: str) -> None:
     """Have urllib3 log no value of a parameter that carries a token."""
     _hiding.names |= {name}
-    logging.getLogger("urllib3.connectionpool").addFilter(_hiding)
+    for module in _WRITE_URLS:
+        logging.getLogger(f"urllib3.{module}").addFilter(_hiding)
 
 
 def level_of(word: str) -> int | None:

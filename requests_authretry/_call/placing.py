@@ -109,7 +109,7 @@ def warn_of_shared_cookies(identities: object, request: PreparedRequest) -> None
         )
 
 
-_NAMING = ("Location", "Content-Location", "Link")
+_NAMING = ("Location", "Content-Location", "Link", "Refresh")
 """Header fields of an answer that have URLs."""
 
 _CHAIN_LIMIT = 20
@@ -129,9 +129,10 @@ def hide_in_answer(place: Query, url: str, response: Response) -> None:
     if isinstance(getattr(response.raw, "_request_url", None), str):
         # urllib3 has no other word for it.
         response.raw._request_url = without_parameter(response.raw._request_url, place.name)  # noqa: SLF001
-    for name in _NAMING:
-        if name in response.headers:
-            response.headers[name] = without_parameter(response.headers[name], place.name)
+    for headers in (response.headers, getattr(response.raw, "headers", None)):
+        for name in _NAMING:
+            if headers and name in headers:
+                headers[name] = without_parameter(headers[name], place.name)
 
 
 def without_token(error: BaseException, place: Placement | None) -> BaseException:

@@ -172,11 +172,15 @@ def parameter(url: str, name: str) -> str | None:
 
 
 def with_parameter(url: str, name: str, value: str) -> str:
-    """Return the URL with this parameter, the last one of its query, and no other of its name."""
-    added = f"{quote_plus(name)}={quote_plus(value)}"
-    bare, mark, fragment = without_parameter(url, name).partition("#")
-    joint = "&" if bare.partition("?")[2] else "" if bare.endswith("?") else "?"
-    return f"{bare}{joint}{added}{mark}{fragment}"
+    """Return the URL with this parameter, the last one of its query, and no other of its name.
+
+    Everything else stays as it was written.
+    """
+    bare, mark, fragment = url.partition("#")
+    path, _, query = bare.partition("?")
+    kept = [pair for pair in query.split("&") if unquote_plus(pair.partition("=")[0]) != name]
+    query, added = "&".join(kept), f"{quote_plus(name)}={quote_plus(value)}"
+    return f"{path}?{query}{'&' if query else ''}{added}{mark}{fragment}"
 
 
 def _query(url: str) -> str:
@@ -184,16 +188,23 @@ def _query(url: str) -> str:
 
 
 def with_cookie(line: str, name: str, value: str) -> str:
-    """Return the `Cookie` field with this cookie, and no other of its name."""
-    pairs = (pair.strip() for pair in line.split(";"))
-    kept = [pair for pair in pairs if pair and pair.partition("=")[0].strip() != name]
-    return "; ".join([*kept, f"{name}={value}"])
+    """Return the `Cookie` field with this cookie, and no other of its name.
+
+    The others stay as they were written.
+    """
+    pairs = line.split(";")
+    kept = [pair for pair in pairs if pair.partition("=")[0].strip() != name]
+    others = ";".join(kept).strip("; \t")
+    return f"{others}; {name}={value}" if others else f"{name}={value}"
 
 
 _ENDS: Final = r"&\s#'\"<>"
 """Where the value of a parameter ends, in a URL and in a text with URLs."""
 
+_PARAMETER: Final = re.compile(rf"(?<=[?&#])([^=?{_ENDS}]*)=([^{_ENDS}]*)(&?)")
 _LEFT_OVER: Final = re.compile(rf"[?&](?=$|[{_ENDS}])")
+_MOST_NESTED: Final = 4
+"""How many times a URL is looked for inside the parameter of another one."""
 
 
 @lru_cache(maxsize=32)
@@ -203,10 +214,30 @@ def _pattern(names: frozenset[str]) -> re.Pattern[str]:
     return re.compile(rf"(?<=[?&])((?:{'|'.join(longest_first)})=)[^{_ENDS}]*")
 
 
-def without_parameter(text: str, name: str) -> str:
-    """Return a URL, or a text with URLs, without the parameters of this name."""
-    pattern = _pattern(frozenset([name]))
-    bare = re.sub(rf"{pattern.pattern}&?", "", text)
+def without_parameter(text: str, name: str, depth: int = _MOST_NESTED) -> str:
+    """Return a URL, or a text with URLs, without the parameters of this name.
+
+    A server may write the name in another case or form. And it may put the whole URL that was asked
+    for into a parameter of another one, as the ``next`` of a page where people sign in.
+
+    Args:
+        text: What a server wrote.
+        name: The name of the parameter.
+        depth: How many times a URL is looked for inside the parameter of another one.
+    """
+
+    def kept(found: re.Match[str]) -> str:
+        key, value, end = found.groups()
+        if unquote_plus(key).casefold() == name.casefold():
+            return ""
+        # First as it stands: a token may have an encoded ampersand.
+        for is_encoded, inner in enumerate((value, unquote(value))):
+            bare = without_parameter(inner, name, depth - 1) if depth else inner
+            if bare != inner:
+                return f"{key}={quote(bare, safe='') if is_encoded else bare}{end}"
+        return found[0]
+
+    bare = _PARAMETER.sub(kept, text)
     return text if bare == text else _LEFT_OVER.sub("", bare)
 
 

@@ -77,6 +77,10 @@ URLS: dict[str, tuple[str, str]] = {
     "fragment": ("https://a.test/b#d?e", "https://a.test/b?k=v%26+w#d?e"),
     "another of its name": ("https://a.test/b?k=1&c=2&k=3", "https://a.test/b?c=2&k=v%26+w"),
     "only others of its name": ("https://a.test/b?k=1&k=3#d", "https://a.test/b?k=v%26+w#d"),
+    "the URL of another server": (
+        "https://a.test/b?u=https://b.test/c?k=1&d=%2F%3Fk%3D2&&e=+%20",
+        "https://a.test/b?u=https://b.test/c?k=1&d=%2F%3Fk%3D2&&e=+%20&k=v%26+w",
+    ),
     "names that are like it": ("https://a.test/?kk=1&K=2", "https://a.test/?kk=1&K=2&k=v%26+w"),
 }
 
@@ -96,6 +100,19 @@ BARE: dict[str, tuple[str, str]] = {
     "middle": ("/a?b=2&k=1&c=3#d", "/a?b=2&c=3#d"),
     "last": ("/a?b=2&k=1#d", "/a?b=2#d"),
     "none": ("/a?b=2&", "/a?b=2&"),
+    "fragment": ("/a#b=2&k=1", "/a#b=2"),
+    "its name otherwise": ("/a?%6B=1&b=2&K=3", "/a?b=2"),
+    "a URL inside": ("/a?next=/b?k=x%26y", "/a?next=/b"),
+    "an encoded URL inside": (
+        "https://b.test/?next=%2Fa%3Fc%3D%2B%26k%3Dx%2526y&b=%2F",
+        "https://b.test/?next=%2Fa%3Fc%3D%2B&b=%2F",
+    ),
+    "a half encoded URL inside": ("/a?next=/b?k%3Dx&c=1", "/a?next=%2Fb&c=1"),
+    "a URL inside of one inside": (
+        "/a?next=%2Fb%3Fto%3D%252Fc%253Fk%253Dx&d=1",
+        "/a?next=%2Fb%3Fto%3D%252Fc&d=1",
+    ),
+    "an encoded URL without it": ("/a?next=%2fb%3Fkk%3D1", "/a?next=%2fb%3Fkk%3D1"),
     "links": (
         '<https://a.test/?page=2&k=1>; rel="next", <https://a.test/?k=1>; rel="first"',
         '<https://a.test/?page=2>; rel="next", <https://a.test/>; rel="first"',
@@ -129,3 +146,5 @@ def test_a_cookie_takes_the_place_of_one_of_its_name() -> None:
     """The other cookies stay as they are."""
     assert with_cookie("", "s", "1") == "s=1"
     assert with_cookie("a=1; s=old; ss=2", "s", "new") == "a=1; ss=2; s=new"
+    assert with_cookie('a="1;2";  b;s=old ; c=', "s", "new") == 'a="1;2";  b; c=; s=new'
+    assert with_cookie("s=old; a=1;", "s", "new") == "a=1; s=new"
