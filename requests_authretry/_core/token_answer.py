@@ -75,8 +75,10 @@ _NOT_THE_GRANT = re.compile(
     # The client, its key, or what it asked for is at fault: another sign-in fails likewise.
     "client|scope|target|dpop"
     # The server is busy: the same refresh token is good a little later.
-    "|rate_?limit|too_many|slow_down|pending|server_error|internal|unavailable|timeout"
+    "|rate_?limit|too_?many|throttl|quota|slow_?down|try_?again|pending|busy|overload"
+    "|server_?error|internal|unavailable|timeout"
 )
+_ASKS_CLIENT = re.compile(r"(?:^|,)\s*basic(?=[\s,]|$)", re.IGNORECASE)
 _SCHEMES = {"bearer": BEARER, "dpop": DPOP}
 _NEVER_SENT_AS_BEARER = {"mac", "n_a", "pop"}
 """Types whose tokens are useless without a signature, or are no access tokens (RFC 8693)."""
@@ -100,7 +102,10 @@ def read_fields(body: bytes, paths: Mapping[str, str], *, strict: bool) -> Field
             here and is not there is missing: its usual name may hold the token of somebody else.
         strict: Whether only a JSON object counts.
     """
-    fields = read_object(body) or ({} if strict else _read_form(body))
+    fields = read_object(body)
+    if not fields and not strict:
+        # A token is ASCII whatever the charset, and its answer may hold the only refresh token.
+        fields = _read_form(body) or read_object(body.decode("latin-1").encode())
     if not paths or not fields:
         return fields
     named = {name: _at(fields, path) for name, path in paths.items()}
@@ -162,7 +167,7 @@ def refuses_grant(
         is_of_grant = not _NOT_THE_GRANT.search(code.lower())
     else:
         # RFC 6749 section 5.2: a client that is refused is asked for its credentials again.
-        is_of_grant = status != UNAUTHORIZED or not challenge.lower().startswith("basic")
+        is_of_grant = status != UNAUTHORIZED or not _ASKS_CLIENT.search(challenge)
     return status in _REFUSING and is_of_grant and not asks_to_wait
 
 

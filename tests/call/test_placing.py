@@ -204,9 +204,12 @@ def test_urllib3_logs_no_token_about_headers_that_it_cannot_parse(
 ) -> None:
     """Another module of urllib3 writes that line, with the whole URL."""
     broken = says(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nno field\r\n\r\n")
-    with Wire(broken) as wire, caplog.at_level(logging.DEBUG):
-        with real(token=SECRET, origins=[wire.url], token_in=Query("api_key")) as session:
-            session.get(f"{wire.url}/a")
+    caplog.set_level(logging.DEBUG)
+    with (
+        Wire(broken) as wire,
+        real(token=SECRET, origins=[wire.url], token_in=Query("api_key")) as session,
+    ):
+        session.get(f"{wire.url}/a")
     assert "Failed to parse headers" in caplog.text
     assert SECRET not in caplog.text
 
@@ -215,9 +218,11 @@ def test_no_url_of_an_answer_shows_the_token() -> None:
     """A refresh to another page, and the fields that urllib3 keeps, name it no more."""
     fields = f"Refresh: 0; url=/b?api_key={SECRET}\r\nContent-Location: /a?api_key={SECRET}\r\n"
     head = f"HTTP/1.1 200 OK\r\n{fields}Content-Length: 0\r\n\r\n"
-    with Wire(says(head.encode())) as wire:
-        with real(token=SECRET, origins=[wire.url], token_in=Query("api_key")) as session:
-            response = session.get(f"{wire.url}/a")
+    with (
+        Wire(says(head.encode())) as wire,
+        real(token=SECRET, origins=[wire.url], token_in=Query("api_key")) as session,
+    ):
+        response = session.get(f"{wire.url}/a")
     assert response.headers["Refresh"] == "0; url=/b"
     assert SECRET not in f"{response.headers!r} {dict(response.raw.headers)!r}"
 

@@ -37,6 +37,7 @@ def jwt(claims: object, signature: str = "c2ln") -> str:
     ("body", "fields"),
     [
         (b'{"access_token": "a"}', {"access_token": "a"}),
+        (b'{"access_token": "a", "name": "\xe4"}', {"access_token": "a", "name": "ä"}),
         (b"access_token=a&scope=repo%2Cgist", {"access_token": "a", "scope": "repo,gist"}),
         (b"access_token=a%20b+c\r\n", {"access_token": "a b c"}),
         (b"access_token=a&expires_in=&b=", {"access_token": "a"}),
@@ -65,6 +66,7 @@ def test_fields_are_those_of_a_json_object_or_a_form(body: bytes, fields: object
 def test_a_strict_client_reads_no_form() -> None:
     """``access_token=a`` has no fields for a strict client, and JSON has."""
     assert read_fields(b"access_token=a", {}, strict=True) == {}
+    assert read_fields(b'{"access_token": "\xe4"}', {}, strict=True) == {}
     assert read_fields(b'{"access_token": "a"}', {}, strict=True) == {"access_token": "a"}
 
 
@@ -328,7 +330,9 @@ def test_a_grant_that_is_refused_by_name(status: int, code: str) -> None:
         *("incorrect_client_credentials", "invalid_scope", "invalid_target"),
         *("use_dpop_nonce", "invalid_dpop_proof", "server_error", "temporarily_unavailable"),
         *("slow_down", "ratelimited", "rate_limit_exceeded", "too_many_attempts"),
-        *("internal_error", "request_timeout", "authorization_pending"),
+        *("TooManyRequestsException", "throttled", "quota_exceeded", "try_again_later"),
+        *("server_busy", "overloaded", "internal_error", "InternalServerError"),
+        *("request_timeout", "authorization_pending"),
     ],
 )
 def test_what_another_sign_in_does_not_cure(status: int, code: str) -> None:
@@ -353,6 +357,8 @@ def test_who_is_asked_to_wait_is_not_refused(status: int) -> None:
 def test_a_client_that_is_asked_for_its_secret() -> None:
     """A bare 401 with ``WWW-Authenticate: Basic`` refuses the client (RFC 6749 section 5.2)."""
     assert not refuses_grant(401, None, challenge='basic realm="x"')
+    assert not refuses_grant(401, None, challenge='Bearer, Basic realm="x"')
+    assert refuses_grant(401, None, challenge='Bearer realm="a basic one"')
     assert refuses_grant(401, None, challenge='Bearer error="invalid_token"')
     assert refuses_grant(401, "invalid_token", challenge="Basic")
     assert refuses_grant(400, None, challenge="Basic")
