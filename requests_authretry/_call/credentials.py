@@ -106,7 +106,7 @@ class Credentials:
             self.not_sent = Reason.OTHER_ORIGIN
             return outgoing
         place = shared.token_in
-        given = text_in(place, outgoing)
+        given = text_in(place, request)  # a failed answer may have set a cookie of that name
         if given is not None and not (tokens and tokens.is_ours(given)):
             self.not_sent = Reason.OWN_CREDENTIAL
             return outgoing

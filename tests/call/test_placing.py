@@ -128,6 +128,21 @@ def test_a_cookie_that_a_server_set_gives_way_to_the_token() -> None:
     assert ours.session.cookies.get_dict() == {"session": "theirs"}
 
 
+@pytest.mark.parametrize("status", [503, 429, 401])
+def test_a_cookie_that_a_failed_answer_sets_does_not_take_the_place_of_the_token(
+    status: int,
+) -> None:
+    """A 503 that begins a session of its own is retried with the token, and other cookies."""
+    failed = answer(status, b"", ("Set-Cookie", "session=theirs"), ("Set-Cookie", "b=2"))
+    with Wire(failed, answer()) as wire:
+        settings = {"token": Source("one", "two"), "origins": [wire.url]}
+        with real(token_in=Cookie("session"), **settings) as session:
+            session.get(f"{wire.url}/a", cookies={"a": "1"}).raise_for_status()
+    sent = [arrived.headers["Cookie"] for arrived in wire.arrived]
+    token = "two" if status == 401 else "one"
+    assert sent == ["a=1; session=one", f"a=1; b=2; session={token}"]
+
+
 ECHOES: dict[str, tuple[str, str]] = {
     "same origin": (f"/b?x=1&api_key={SECRET}", f"{API}/b?x=1"),
     "other origin": (
