@@ -252,7 +252,7 @@ class TokenManager:
             if not joined.is_set():
                 raise RefreshFailed(
                     f"no token within the {seconds_text(left)} that were left: the token source "
-                    "takes longer, or waits for the very session that waits for it"
+                    f"{joined.trouble}"
                 )
             result = joined.result
             if not joined.context.early or (
@@ -371,7 +371,7 @@ class TokenManager:
         try:
             if renewal.is_second:
                 logger.warning("a token source has not answered for long: it is asked again")
-            renewal.result = self._renew_patiently(renewal.context, waiter, seconds)
+            renewal.result = self._renew_patiently(renewal, waiter, seconds)
         except Exception as error:  # noqa: BLE001 (the waiting callers get it)
             renewal.result = self._as_result(error, waiter)
         except BaseException as error:
@@ -390,13 +390,13 @@ class TokenManager:
                 renewal.set()
 
     def _renew_patiently(
-        self, context: FetchContext, waiter: Waiter | None, seconds: float | None
+        self, renewal: Renewal, waiter: Waiter | None, seconds: float | None
     ) -> Renewed | Reason:
         """Renew; ask the source again while its trouble is of a kind that passes.
 
         The store's lock is free between two attempts: another process may have more luck.
         """
-        clock, attempts = self._settings.clock, 0
+        clock, context, attempts = self._settings.clock, renewal.context, 0
         until = clock.monotonic() + (context.timeout if seconds is None else seconds)
         while True:
             if waiter is not None:
@@ -408,7 +408,9 @@ class TokenManager:
                 delay = self._delay_after(error, context, attempts, until)
                 if delay is None:
                     raise
-                said = type(error).__name__, seconds_text(delay)
+                name = type(error).__name__
+            renewal.trouble = f"failed with {name}, and is asked again"
+            said = name, seconds_text(delay)
             logger.info("a token source failed with %s: it is asked again in %s", *said)
             if waiter is None:
                 clock.sleep(delay)

@@ -118,7 +118,11 @@ class Renewal(threading.Event):
         worker: The thread of its own, None without one.
         life: Of the call in whose thread it is done; None in a thread of its own.
         result: What it brought.
+        trouble: What the source has done instead of giving a token, for callers that cannot wait
+            any longer.
     """
+
+    trouble = "takes longer, or waits for the very session that waits for it"
 
     def __init__(self, context: FetchContext, overdue: float, *, is_second: bool) -> None:
         super().__init__()

@@ -568,6 +568,37 @@ def test_others_keep_their_deadlines(clock: FakeClock) -> None:
     assert desk.value() == "answer"
 
 
+def test_who_cannot_wait_for_the_next_attempt_is_told_why_there_is_one(clock: FakeClock) -> None:
+    """A call whose time is over while a function is retried learns that it failed, and with what.
+
+    The class is named, and no more.
+    """
+    clock.patience = 0.0
+    asked, may_answer, calls = threading.Event(), threading.Event(), []
+
+    def fetch() -> str:
+        calls.append(None)
+        if len(calls) == 1:
+            raise requests.ConnectionError("the words of a stranger")
+        asked.set()
+        may_answer.wait(PATIENCE)
+        return "given"
+
+    desk = Desk(fetch, clock, interactive=True)
+    found: list[Any] = []
+    first = outcomes(desk.value, found)
+    assert asked.wait(PATIENCE)
+    with pytest.raises(RefreshFailed) as caught:
+        desk.token(60.0)
+    assert str(caught.value) == (
+        "no token within the 60 s that were left: the token source failed with ConnectionError, "
+        "and is asked again"
+    )
+    may_answer.set()
+    ends(first)
+    assert found == ["given"]
+
+
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, Interrupted])
 def test_ctrl_c_ends_the_question_and_the_call(kind: type[BaseException]) -> None:
     """What ends the thread of the call is raised; others get a clear error; the next call asks."""
