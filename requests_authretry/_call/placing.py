@@ -131,8 +131,9 @@ def hide_in_answer(place: Query, url: str, response: Response) -> None:
         response.raw._request_url = without_parameter(response.raw._request_url, place.name)  # noqa: SLF001
     for headers in (response.headers, getattr(response.raw, "headers", None)):
         for name in _NAMING:
-            if headers and name in headers:
-                headers[name] = without_parameter(headers[name], place.name)
+            given = headers.get(name) if headers else None
+            if given and (bare := without_parameter(given, place.name)) != given:
+                headers[name] = bare
 
 
 def without_token(error: BaseException, place: Placement | None) -> BaseException:

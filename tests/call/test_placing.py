@@ -135,7 +135,7 @@ def test_a_cookie_that_a_failed_answer_sets_does_not_take_the_place_of_the_token
     """A 503 that begins a session of its own is retried with the token, and other cookies."""
     failed = answer(status, b"", ("Set-Cookie", "session=theirs"), ("Set-Cookie", "b=2"))
     with Wire(failed, answer()) as wire:
-        settings = {"token": Source("one", "two"), "origins": [wire.url]}
+        settings: dict[str, Any] = {"token": Source("one", "two"), "origins": [wire.url]}
         with real(token_in=Cookie("session"), **settings) as session:
             session.get(f"{wire.url}/a", cookies={"a": "1"}).raise_for_status()
     sent = [arrived.headers["Cookie"] for arrived in wire.arrived]

@@ -574,12 +574,12 @@ def test_who_cannot_wait_for_the_next_attempt_is_told_why_there_is_one(clock: Fa
     The class is named, and no more.
     """
     clock.patience = 0.0
-    asked, may_answer, calls = threading.Event(), threading.Event(), []
+    asked, may_answer = threading.Event(), threading.Event()
+    troubles = [requests.ConnectionError("the words of a stranger")]
 
     def fetch() -> str:
-        calls.append(None)
-        if len(calls) == 1:
-            raise requests.ConnectionError("the words of a stranger")
+        if troubles:
+            raise troubles.pop()
         asked.set()
         may_answer.wait(PATIENCE)
         return "given"
