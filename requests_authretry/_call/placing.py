@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from requests.auth import _basic_auth_str
 from requests.utils import get_netrc_auth
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from .._core.token import Token
 
 
+_AUTHORIZATION = "authorization"
+
+
 def text_in(place: Placement | None, request: PreparedRequest) -> str | None:
     """Return the credential that stands in a place of the request already; None without one.
 
@@ -40,11 +43,12 @@ def text_in(place: Placement | None, request: PreparedRequest) -> str | None:
         return parameter(request.url or "", place.name)
     if isinstance(place, Cookie):
         return dict(own_cookies(request)).get(place.name)
-    given = header_of(request, "authorization" if place is None else place.name.lower())
+    name = _AUTHORIZATION if place is None else place.name.lower()
+    given = header_of(request, name)
     if given is None:
         return None
     text: str = given.decode("latin-1") if isinstance(given, bytes) else given
-    if place is None:
+    if name == _AUTHORIZATION:
         login = get_netrc_auth(request.url or "")
         if login is not None and text == _basic_auth_str(*login):
             return None
@@ -129,9 +133,10 @@ def hide_in_answer(place: Query, url: str, response: Response) -> None:
     if isinstance(getattr(response.raw, "_request_url", None), str):
         # urllib3 has no other word for it.
         response.raw._request_url = without_parameter(response.raw._request_url, place.name)  # noqa: SLF001
-    for headers in (response.headers, getattr(response.raw, "headers", None)):
+    fields: tuple[Any, ...] = (response.headers, getattr(response.raw, "headers", None) or {})
+    for headers in fields:
         for name in _NAMING:
-            given = headers.get(name) if headers else None
+            given = headers.get(name)
             if given and (bare := without_parameter(given, place.name)) != given:
                 headers[name] = bare
 

@@ -13,6 +13,7 @@ from requests.auth import HTTPBasicAuth, HTTPDigestAuth
 from requests_authretry import (
     AuthRetryError,
     ConfigurationError,
+    Header,
     Reason,
     RefreshDeclined,
     Settings,
@@ -102,6 +103,9 @@ def test_a_stored_password_does_not_displace_the_token() -> None:
     ours = rig(EXPIRED, 200, token=Source("old", "new"))
     assert ours.get().status_code == 200
     assert ours.carried == ["Bearer old", "Bearer new"]
+    ours = rig(200, token_in=Header("Authorization", "Token {token}"))
+    ours.get()
+    assert ours.carried == [f"Token {SECRET}"]
 
 
 @pytest.mark.usefixtures("netrc")
