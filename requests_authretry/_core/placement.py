@@ -27,9 +27,8 @@ _HEADER_NAME_FAULT: Final = (
     "Header('X-Auth-Token'), or Header('Authorization', 'Token {token}')"
 )
 _AROUND: Final = re.compile(r"[ -~]*")
-_COOKIE_OCTETS: Final = "!#$&'()*+-./:<=>?@[]^_`{|}~"
-"""What may stand in a cookie (RFC 6265 section 4.1.1) beside letters and digits; a percent sign, by
-which the other characters are written, is left out."""
+_COOKIE_OCTETS: Final = "!#$%&'()*+-./:<=>?@[]^_`{|}~"
+"""What may stand in a cookie (RFC 6265 section 4.1.1) beside letters and digits."""
 
 _FRAMING: Final = frozenset(
     {"connection", "content-length", "content-type", "host", "te", "transfer-encoding", "upgrade"}
@@ -125,8 +124,9 @@ class Cookie:
     """A cookie that carries the credential. Immutable.
 
     It stands in the `Cookie` field of a request beside the cookies of the session, in place of one
-    of the same name that a server has set. The session does not keep it. Characters that no cookie
-    may have are percent-encoded.
+    of the same name that a server has set. The session does not keep it. The value of a cookie that
+    a server has set goes back as it is, percent signs included. Characters that no cookie may have
+    are percent-encoded.
 
     Attributes:
         name: The name of the cookie, such as ``session``.
@@ -150,7 +150,7 @@ class Cookie:
 
     def token_of(self, text: str) -> Token | None:
         """Return the token that a cookie with this value carries; None if it is none."""
-        return _made(unquote(text.strip('"')))
+        return _made(text.strip('"'))
 
 
 Placement = Header | Query | Cookie
