@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -123,6 +124,16 @@ BARE: dict[str, tuple[str, str]] = {
 def test_a_url_loses_the_parameter(text: str, expected: str) -> None:
     """A redirect and a link lead on without the token that they repeat."""
     assert without_parameter(text, "k") == expected
+
+
+def test_urls_inside_of_urls_are_followed_to_an_end() -> None:
+    """A server that wraps a URL again and again makes no work without an end."""
+    bare, text = "/a?b=1", "/a?b=1&k=x"
+    for _ in range(4):
+        bare, text = (f"/a?n={quote(url, safe='')}" for url in (bare, text))
+        assert without_parameter(text, "k") == bare
+    deeper = f"/a?n={quote(text, safe='')}"
+    assert without_parameter(deeper, "k") == deeper
 
 
 def test_values_are_hidden_in_messages() -> None:
