@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from requests.auth import _basic_auth_str
 from requests.utils import get_netrc_auth
@@ -133,8 +134,8 @@ def hide_in_answer(place: Query, url: str, response: Response) -> None:
     if isinstance(getattr(response.raw, "_request_url", None), str):
         # urllib3 has no other word for it.
         response.raw._request_url = without_parameter(response.raw._request_url, place.name)  # noqa: SLF001
-    fields: tuple[Any, ...] = (response.headers, getattr(response.raw, "headers", None) or {})
-    for headers in fields:
+    raw = getattr(response.raw, "headers", None)  # other adapters may keep something else there
+    for headers in (response.headers, raw if isinstance(raw, MutableMapping) else {}):
         for name in _NAMING:
             given = headers.get(name)
             if given and (bare := without_parameter(given, place.name)) != given:

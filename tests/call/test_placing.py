@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import pickle
 import traceback
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import requests
 
 from requests_authretry import Cookie, Header, Query, Reason, Token, attempts, explain
+from requests_authretry._call.placing import hide_in_answer
 from tests.support.scripted import Source
 from tests.support.sessions import API, SECRET, Rig, raised, real
 from tests.support.wire import Wire, answer, fin, says
@@ -164,6 +166,16 @@ def test_a_redirect_that_repeats_the_token_loses_it(location: str, url: str) -> 
     assert SECRET not in response.history[0].headers["Location"]
     assert response.url == url
     assert (SECRET in str(ours.inner.sent[1].url)) is url.startswith(API)
+
+
+def test_an_adapter_may_keep_headers_in_its_own_way() -> None:
+    """What stands in ``raw.headers`` is changed only if it is a mapping."""
+    response = requests.Response()
+    response.headers["Location"] = f"/b?api_key={SECRET}"
+    response.raw = SimpleNamespace(headers=[("Location", "/b")])
+    hide_in_answer(Query("api_key"), f"{API}/a", response)
+    assert response.headers["Location"] == "/b"
+    assert response.raw.headers == [("Location", "/b")]
 
 
 def test_a_link_that_repeats_the_token_leads_on() -> None:
