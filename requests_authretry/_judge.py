@@ -37,15 +37,14 @@ class Asked(NamedTuple):
         """Return the verdict with the name of its giver; None for none, or a failed function."""
         try:
             given: object = self.classify(answer)
+            if isinstance(given, Verdict):
+                return replace(given, by=self.by)  # which a double of a test may not stand
         except Exception as error:  # noqa: BLE001 (a function of the user's)
             self._warn("raises", f"raised {_said_by(error)}")
             return None
-        if given is None:
-            return None
-        if not isinstance(given, Verdict):
+        if given is not None:
             self._warn("returns", f"returned {type(given).__name__}, which is no Verdict")
-            return None
-        return replace(given, by=self.by)
+        return None
 
     def _warn(self, topic: str, what: str) -> None:
         """Warn once of a function that gives no verdict, so that its answer counts as usual."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -81,6 +82,7 @@ FAILING = {
     "a meaning": (giving(value=Meaning.OK), "returned Meaning, which is no Verdict"),
     "the class": (giving(value=Verdict), "returned type, which is no Verdict"),
     "too deep": (raising(RecursionError()), "raised RecursionError"),
+    "a double": (giving(value=Mock(spec=Verdict)), "raised TypeError"),
 }
 
 

@@ -71,15 +71,14 @@ def _start(response: Response, clock: Clock, until: float) -> bytes | None:
 
 def _looked_at(answer: Any, reader: Reader) -> bytes:
     """Read the start of the body, and put it back."""
-    came = answer.fp.peek()
-    answer.fp.detach()
-    kept = _Kept(reader, came)
+    kept = _Kept(reader)
     # A copy of the answer reads the chunks, so that the answer itself stays at the start.
     copy = Answer.__new__(Answer)
     copy.__dict__.update(answer.__dict__)
     copy.fp = BufferedReader(kept)
     body = bytearray()
     try:
+        kept.begin(answer.fp)
         while len(body) < MOST_BODY_BYTES and copy.length != 0:
             piece = copy.read1(MOST_BODY_BYTES - len(body))
             if not piece:
@@ -100,12 +99,26 @@ class _Kept(RawIOBase):
         error: What ended them, if that was the other side.
     """
 
-    def __init__(self, reader: Reader, came: bytes) -> None:
-        self._reader, self.came, self._read = reader, bytearray(came), 0
+    def __init__(self, reader: Reader) -> None:
+        self._reader, self.came, self._read = reader, bytearray(), 0
         self.error: Exception | None = None
 
     def readable(self) -> bool:
         return True
+
+    def begin(self, buffer: BufferedReader) -> None:
+        """Keep what a buffer holds, and take its place. An empty one reads from the connection."""
+        try:
+            self.came += buffer.peek()
+        except Exception as error:
+            self._note(error)
+            raise
+        finally:
+            buffer.detach()
+
+    def _note(self, error: Exception) -> None:
+        if not isinstance(error, TimeoutError):  # which is the limit of the look
+            self.error = error
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         view = memoryview(buffer)
@@ -115,8 +128,7 @@ class _Kept(RawIOBase):
             try:
                 size = self._reader.readinto(view)
             except Exception as error:
-                if not isinstance(error, TimeoutError):  # which is the limit of the look
-                    self.error = error
+                self._note(error)
                 raise
             self.came += view[:size]
         size = min(len(view), len(self.came) - self._read)

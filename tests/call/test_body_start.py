@@ -43,6 +43,8 @@ BODIES: dict[str, tuple[Action, bytes]] = {
 
 UNREADABLE: dict[str, Action] = {
     "cut by RST": cut(429, 9, b"abc", end=rst),
+    "RST in place of a body": cut(429, 9, b"", end=rst),
+    "RST in place of a body without a length": says(head(429), end=rst),
     "cut in a chunk": says(CHUNKED, b"5\r\nab", end=fin),
     "RST in chunks": chunked(429, b"abc", end=rst),
     "bad chunk size": says(CHUNKED, b"zz\r\nabc\r\n", end=fin),
