@@ -128,6 +128,12 @@ def test_the_record_says_that_the_statuses_have_a_202_asked_for_again() -> None:
     assert "1. 202 in 0 s: pending: your statuses" in told
 
 
+def test_a_verdict_is_told_of_its_own_answer_only() -> None:
+    """Nobody is asked about the 200 after a 202, so that its line names nobody."""
+    told = attempts(Rig(202, 200, retry=POLLED).get())
+    assert [each.detail for each in told] == ["your statuses", ""]
+
+
 def test_a_classifier_comes_before_the_statuses() -> None:
     """A function that calls some 202 a success ends the polls."""
     rig = Rig((202, {}, b"done"), retry=POLLED, classify=lambda _: Verdict.ok())
