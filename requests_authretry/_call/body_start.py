@@ -96,7 +96,8 @@ class _Kept(RawIOBase):
 
     Attributes:
         came: The bytes that came.
-        error: What ended them, if that was the other side.
+        error: What ended them, if that was not the end of the look: the other side, or the caller's
+            own time limit.
     """
 
     def __init__(self, reader: Reader) -> None:
@@ -117,7 +118,8 @@ class _Kept(RawIOBase):
             buffer.detach()
 
     def _note(self, error: Exception) -> None:
-        if not isinstance(error, TimeoutError):  # which is the limit of the look
+        is_end_of_look = isinstance(error, TimeoutError) and self._reader.ends_with_call
+        if not is_end_of_look:
             self.error = error
 
     def readinto(self, buffer: WriteableBuffer) -> int:
@@ -142,7 +144,7 @@ class Rewound(Reader):
 
     Attributes:
         again: The bytes to give again.
-        error: What ended the bytes, if that was the other side.
+        error: What ended the bytes, see `_Kept`.
     """
 
     again = memoryview(b"")

@@ -54,7 +54,7 @@ CUT = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError)
 _URLLIB3 = {"http.client", "urllib3.connection"}
 """The modules whose ``getresponse`` is understood here."""
 
-_LIMITS = ("_until", "_clock", "_limit", "_has_read")
+_LIMITS = ("_until", "_clock", "_limit", "_has_read", "ends_with_call")
 """The attributes of a `Reader` that bound its reads."""
 
 _OURS = "_authretry_base"
@@ -136,9 +136,12 @@ class Reader(SocketIO):
 
     Attributes:
         ended: Whether the connection has come to its end.
+        ends_with_call: Whether the last read had the time that was left until the deadline; False
+            if it had the socket's own time limit.
     """
 
     ended = False
+    ends_with_call = False
     _sock: Any
     _until = inf
     _clock: Clock
@@ -160,7 +163,7 @@ class Reader(SocketIO):
     def end_at(self, until: float, clock: Clock) -> None:
         """Let no read begin after the deadline, and none last longer."""
         self._until, self._clock, self._has_read = until, clock, False
-        self._limit = self.limit
+        self._limit, self.ends_with_call = self.limit, False
 
     @contextmanager
     def ending_at(self, until: float, clock: Clock) -> Iterator[None]:
@@ -202,6 +205,7 @@ class Reader(SocketIO):
 
     def _limit_read(self) -> None:
         left = self._until - self._clock.monotonic()
+        self.ends_with_call = self._limit is None or left < self._limit
         if left <= 0:
             if self._has_read:
                 raise TimeoutError("the deadline passed while the answer was being read")

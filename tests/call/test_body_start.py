@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 from http.client import HTTPResponse
+from math import inf
+from threading import Event
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +20,7 @@ from tests.support.sessions import API, with_adapter
 from tests.support.wire import PATIENCE, Wire, answer, chunked, cut, drip, fin, head, rst, says
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
     from tests.support.wire import Action
@@ -113,6 +116,29 @@ def test_a_look_ends_in_time_and_loses_nothing() -> None:
         response = session.get(wire.url, stream=True, timeout=PATIENCE)
         assert body_start(response, clock, clock.monotonic() + 2.0) is None
         assert len(response.content) == 20
+
+
+@pytest.mark.parametrize("until", [inf, PATIENCE * 9])
+def test_a_body_that_stalls_is_waited_for_once(until: float) -> None:
+    """The caller's limit of 0.05 s ends the body during the look, although the rest comes then."""
+    clock, is_over = FakeClock(), Event()
+
+    def stalling(connection: socket.socket, _: Event) -> bool:
+        connection.sendall(head(429, ("Content-Length", "6")) + b"abc")
+        is_over.wait(PATIENCE)
+        connection.sendall(b"def")
+        return True
+
+    with Wire(stalling) as wire, requests.Session() as session:
+        response = session.get(wire.url, stream=True, timeout=PATIENCE)
+        reader = Reader.of(response.raw._original_response)  # noqa: SLF001 (where requests looks)
+        assert reader is not None
+        reader.limit = 0.05
+        for _ in range(2):
+            assert body_start(response, clock, until) is None
+        is_over.set()
+        with pytest.raises(requests.ConnectionError, match="Read timed out"):
+            _ = response.content
 
 
 def test_a_look_leaves_the_time_limits_as_they_were() -> None:
