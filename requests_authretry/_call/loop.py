@@ -207,7 +207,8 @@ def _finish(
     if stop is FOR_HOOK:
         return result
     if result.status_code >= FIRST_REDIRECT and result.is_redirect:
-        log.write_down(Stop(Reason.REDIRECT))
+        if log.is_open:  # a verdict may have ended its retries
+            log.write_down(Stop(Reason.REDIRECT))
         call.lead_on(result)
     elif call.repeatable is not None:
         call.close()

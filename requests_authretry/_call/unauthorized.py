@@ -87,7 +87,7 @@ def on_response(response: Response, **options: Any) -> Response | None:
         verdict = lacks(challenges_of(response), sent.scheme)
         if verdict is not None:
             call.log.add_decline(verdict)
-    call.log.end(response.request, response)
+    _end(call, response)
     return None
 
 
@@ -192,7 +192,8 @@ def _hand_out(
     Raises:
         requests.RequestException: The body of the 401 cannot be read.
     """
-    call.close()
+    if not response.is_redirect:
+        call.close()
     if not options.get("stream"):
         try:
             read_body(response, call.shared.clock, call.until)
@@ -202,8 +203,14 @@ def _hand_out(
             call.log.write_down(Stop(verdict.reason))
             raise
     call.log.add_decline(verdict)
-    call.log.end(response.request, response)
+    _end(call, response)
     return response
+
+
+def _end(call: Call, response: Response) -> None:
+    """Note that a call is over, unless its answer is a redirect, which leads on."""
+    if not response.is_redirect:
+        call.log.end(response.request, response)
 
 
 def _warn_of_hooks(call: Call) -> None:

@@ -14,6 +14,7 @@ from requests.adapters import BaseAdapter
 from requests_authretry import (
     Answer,
     AuthRetryWarning,
+    CallEnded,
     CoolingDown,
     GaveUp,
     Observed,
@@ -807,6 +808,25 @@ def test_a_hop_to_other_settings_has_no_verdict_of_the_first() -> None:
     response = rig.get()
     assert response.url == other
     assert [attempt.detail for attempt in attempts(response)] == ["ok, your classifier", ""]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        ("broken", [Reason.ATTEMPTS_EXHAUSTED, Reason.FINAL]),
+        ("expired", [Reason.NO_TOKEN, Reason.FINAL]),
+        ("no", [Reason.REDIRECT, Reason.FINAL]),
+    ],
+)
+def test_a_redirect_with_a_verdict_leads_on_within_its_call(
+    error: str, told: list[Reason]
+) -> None:
+    """After a verdict the redirect is one attempt of the record, and its hop ends the call."""
+    moved = (302, {"X-Error": error, "Location": "/there"})
+    rig = rig_of(moved, OK, classify=by_header, retry=RetryPolicy(max_attempts=1))
+    response = rig.get()
+    assert (response.status_code, reasons(response)) == (200, told)
+    assert [(event.status, event.attempts) for event in rig.told(CallEnded)] == [(200, 2)]
 
 
 @pytest.mark.parametrize("challenge", ["Basic", 'Bearer error="insufficient_scope"'])
