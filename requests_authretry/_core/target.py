@@ -51,8 +51,9 @@ def origin_name(url: str) -> str:
     found = _BEGINNING.match(url)
     if found is None:
         return ""
-    scheme, _, host = found[0][:URL_KEPT].partition("//")
-    return _origin_name(f"{scheme}//{host.rpartition('@')[2]}")
+    scheme, _, host = found[0].partition("//")
+    # Cut behind the user only: what is left of a long user could end in the name of another host.
+    return _origin_name(f"{scheme}//{host.rpartition('@')[2]}"[:URL_KEPT])
 
 
 @lru_cache(maxsize=1000)

@@ -59,3 +59,10 @@ def test_an_outage_concerns_an_endpoint_whatever_the_method() -> None:
 def test_a_thousand_characters_name_an_origin() -> None:
     """Of a longer host its first characters count."""
     assert origin_name(f"mock://{'a' * 2000}/") == f"mock://{'a' * 993}"
+
+
+def test_a_long_user_does_not_cut_the_host() -> None:
+    """Cut at 1000 characters this one would be ``api.test``, which is another host."""
+    start = "https://"
+    user = "u" * (1000 - len(f"{start}@api.test"))
+    assert origin_name(f"{start}{user}@api.test.evil.test/") == "https://api.test.evil.test"
