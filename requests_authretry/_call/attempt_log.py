@@ -28,7 +28,7 @@ from .._events import (
 from .connections import LEAST_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from requests import PreparedRequest, Response
 
@@ -99,7 +99,7 @@ class AttemptLog:
     idle: float | None = None
     block_end = inf
     _number = 0
-    _made: tuple[Attempt, ...] = ()
+    _made: Sequence[Attempt] = ()
     _waits: tuple[Wait, ...] = ()  # since the last attempt that was written down
     _wait: _OpenWait | None = None
     _observed: tuple[Would, ...] = ()  # of the attempt that is not written down yet
@@ -150,10 +150,11 @@ class AttemptLog:
             wait.is_logged = True
             say(line, event)
         # A REPL and a notebook have a prompt. A script prints what its author wants printed.
-        if self._waited + length >= NOTICED_SECONDS and not wait.is_noticed:
+        if not hasattr(sys, "ps1") or wait.is_noticed:
+            return
+        if self._waited + length >= NOTICED_SECONDS:
             wait.is_noticed = True
-            if hasattr(sys, "ps1"):
-                _print(f"requests_authretry: {line}", self.listeners)
+            _print(f"requests_authretry: {line}", self.listeners)
 
     def stop_waiting(self) -> None:
         """Note that the wait is over, if there is one. An attempt that was to begin begins now."""
@@ -224,7 +225,10 @@ class AttemptLog:
             waits=before,
             detail=self._detail(decision, url, self.error, now),
         )
-        self._made, self._waits = (*self._made, attempt), after
+        # A list from the first one on: a call may poll for a day.
+        made = self._made if isinstance(self._made, list) else []
+        made.append(attempt)
+        self._made, self._waits = made, after
         self.status = self.error = None
         self._observed = ()
         if self.listeners:
@@ -364,11 +368,11 @@ class AttemptLog:
         if self.is_open or not self.attempts:
             return self.write_down(stop)
         # It was to be retried or replayed; the waits in between were in vain.
-        *before, last = self._made
+        last = self._made[-1]
         now = self.settings.clock.monotonic()
         detail = self._detail(stop, last.url, last.error, now)
         concluded = replace(last, reason=stop.reason, retry_after=stop.retry_after, detail=detail)
-        self._made = (*before, concluded)
+        self._made = [*self._made[:-1], concluded]
         return concluded
 
 

@@ -38,7 +38,7 @@ NAMES = {
     "https://user:opensesame@api.test/a": "https://api.test",
     "http+unix://user:opensesame@%2Fa/info": "http+unix://%2fa",
     "mock://service": "mock://service",
-    f"{'x' * 2000}://service": f"{'x' * 1000}//",
+    f"{'x' * 2000}://service": "x" * 1000,
     "no url": "",
 }
 
