@@ -317,7 +317,11 @@ class Call:
             return body_seen(response, clock, self.deadline, self.until, is_foreign=is_foreign)
 
         if judge is not None:
-            self.log.verdict = verdict_on(judge, request, response, body_of)
+            try:
+                self.log.verdict = verdict_on(judge, request, response, body_of)
+            except BaseException:
+                response.close()  # or a pool that blocks has one connection less for ever
+                raise
         return self.log.verdict
 
     def outcome_of(self, response: Response, *, stream: bool) -> Outcome:

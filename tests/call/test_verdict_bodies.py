@@ -9,11 +9,19 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from requests_authretry import Answer, Reason, RetryPolicy, Verdict, attempts
+from requests_authretry import (
+    Answer,
+    AuthRetryAdapter,
+    Reason,
+    RetryPolicy,
+    Settings,
+    Verdict,
+    attempts,
+)
 from requests_authretry._core.classify import MOST_BODY_BYTES
 from requests_authretry.testing import FakeClock
 from tests.support.scripted import Source
-from tests.support.sessions import AT_ONCE, raised, real
+from tests.support.sessions import AT_ONCE, raised, real, with_adapter
 from tests.support.wire import Wire, answer, chunked, cut, drip, fin, flood, head, rst, says
 
 if TYPE_CHECKING:
@@ -197,3 +205,22 @@ def test_a_failed_answer_that_drips_is_looked_at_until_the_default_deadline() ->
         response = session.get(wire.url)
     assert [answer.body for answer in seen] == [None]
     assert [each.reason for each in attempts(response)] == [Reason.WAIT_TOO_LONG]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("observe", [False, True])
+@pytest.mark.parametrize("status", [200, 404])
+def test_a_classifier_that_ends_the_call_costs_the_pool_no_connection(
+    status: int, *, observe: bool, stream: bool
+) -> None:
+    """After Ctrl-C in a classifier, a pool of one connection has room for one again."""
+
+    def classify(_: Answer) -> Verdict | None:
+        raise KeyboardInterrupt
+
+    adapter = AuthRetryAdapter(Settings(classify=classify, observe=observe), pool_maxsize=1)
+    with Wire(answer(status, LARGE)) as wire, with_adapter(adapter) as session:
+        with pytest.raises(KeyboardInterrupt):
+            session.get(wire.url, stream=stream)
+        (key,) = adapter.poolmanager.pools.keys()
+        assert adapter.poolmanager.pools[key].pool.qsize() == 1
