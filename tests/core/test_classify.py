@@ -169,3 +169,16 @@ def test_a_body_of_64_kb_is_still_json() -> None:
     text = json.dumps("x" * (MOST_BODY_BYTES - 2)).encode()
     assert len(text) == MOST_BODY_BYTES
     assert answer(text).json() == "x" * (MOST_BODY_BYTES - 2)
+
+
+@pytest.mark.parametrize(
+    ("answered", "age", "asked"),
+    [(200, "0", 60.0), (200, "9", None), (201, "0", None), (202, "0", None), (503, "0", 60.0)],
+)
+def test_ok_asks_for_no_more_than_the_answer_does(
+    answered: int, age: str, asked: float | None
+) -> None:
+    """The time of a 202 says when to ask for the result, and closes nothing, also after ``ok``."""
+    fields = {"retry-after": ["60"], "age": [age]}
+    outcome = read_judged(Verdict.ok(), answered, fields, 0.0, ())
+    assert (outcome.retry_after, outcome.answered) == (asked, answered)

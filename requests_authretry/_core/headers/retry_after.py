@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..bounds import PROBLEM
 from ..classify import status_of
 from ..document import read_object
-from ..http import FORBIDDEN, OK, SERVICE_UNAVAILABLE, TOO_MANY_REQUESTS
+from ..http import FIRST_ERROR, FORBIDDEN, OK, SERVICE_UNAVAILABLE, TOO_MANY_REQUESTS
 from ..records import Limit, Outcome
 from .names import date_of, sort_by_meaning
 from .time_formats import OWS, delay_of, parse_delay, parse_number, read_values
@@ -63,6 +63,9 @@ def read_judged(
 ) -> Outcome:
     """Read what an answer says whose status a verdict has replaced; never raises on any text.
 
+    Of a success `read_success` says what its fields ask for: an answer below 400 that is called a
+    success asks for no more than without the verdict.
+
     Args:
         verdict: The verdict. A time that it names counts before those of the fields.
         answered: The status of the answer itself.
@@ -70,7 +73,12 @@ def read_judged(
         now: As there.
         limits: As there.
     """
-    outcome = read_outcome(status_of(verdict), fields, now, limits)
+    status = status_of(verdict)
+    if status == OK:
+        status = answered if answered < FIRST_ERROR else OK
+        outcome = read_success(status, fields, now, limits) or Outcome(status)
+    else:
+        outcome = read_outcome(status, fields, now, limits)
     outcome = replace(outcome, verdict=verdict, answered=answered)
     if verdict.retry_after is None:
         return outcome
