@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
@@ -223,4 +223,5 @@ def test_a_classifier_that_ends_the_call_costs_the_pool_no_connection(
         with pytest.raises(KeyboardInterrupt):
             session.get(wire.url, stream=stream)
         (key,) = adapter.poolmanager.pools.keys()
-        assert adapter.poolmanager.pools[key].pool.qsize() == 1
+        room: Any = adapter.poolmanager.pools[key].pool
+        assert room.qsize() == 1

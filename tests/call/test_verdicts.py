@@ -818,9 +818,7 @@ def test_a_hop_to_other_settings_has_no_verdict_of_the_first() -> None:
         ("no", [Reason.REDIRECT, Reason.FINAL]),
     ],
 )
-def test_a_redirect_with_a_verdict_leads_on_within_its_call(
-    error: str, told: list[Reason]
-) -> None:
+def test_a_redirect_with_a_verdict_leads_on_within_its_call(error: str, told: list[Reason]) -> None:
     """After a verdict the redirect is one attempt of the record, and its hop ends the call."""
     moved = (302, {"X-Error": error, "Location": "/there"})
     rig = rig_of(moved, OK, classify=by_header, retry=RetryPolicy(max_attempts=1))
