@@ -60,13 +60,18 @@ class Choice:
     def lets_repeat(self, method: str, url: str, headers: Mapping[str, Any]) -> bool:
         """Whether an API says that a request may be repeated although its method is not idempotent.
 
+        A dialect says nothing of hosts that are neither its own nor named in the settings: a POST
+        there may be another API's.
+
         Args:
             method: The method of the request, in upper case.
             url: The URL of the request.
             headers: The header fields of the request; names are looked up in any case.
         """
         path = path_of(url)
-        repeats = chain.from_iterable(each.repeat for each in self.dialects(url))
+        found = (each for each in self._learn(url) if each.is_there(url))
+        known = (each.dialect for each in found if self._origins or not each.is_private)
+        repeats = chain.from_iterable(each.repeat for each in known)
         return any(each.covers(method, path, headers) for each in repeats)
 
     def renamed(self, url: str) -> Mapping[str, str | None]:
@@ -115,7 +120,7 @@ class _Candidate:
     """
 
     def __init__(self, dialect: Dialect, clock: Clock, *, is_private: bool = False) -> None:
-        self.dialect, self._clock, self._is_private = dialect, clock, is_private
+        self.dialect, self._clock, self.is_private = dialect, clock, is_private
         self.asked = Asked(f"dialect {dialect.name}", self._classify)
 
     def may_judge(self, url: str, status: int) -> bool:
@@ -128,7 +133,7 @@ class _Candidate:
 
     def is_there(self, url: str) -> bool:
         """Whether the API is at the path of a URL."""
-        paths = () if self._is_private else self.dialect.paths
+        paths = () if self.is_private else self.dialect.paths
         return not paths or any(fits_pattern(path_of(url), each) for each in paths)
 
     def _classify(self, answer: Answer) -> Verdict | None:

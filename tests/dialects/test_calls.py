@@ -183,6 +183,19 @@ def test_requests_that_an_api_lets_repeat_are_sent_again(
     assert len(adapter.sent) == sent
 
 
+@pytest.mark.parametrize(("origins", "sent"), [((), 1), (("https://weather.test",), 2)])
+def test_a_post_to_an_unknown_host_is_not_sent_again(
+    origins: tuple[str, ...], sent: int, session: requests.Session, tmp_path: Path
+) -> None:
+    """A POST to a host that neither the dialect nor the settings name may be another API's."""
+    adapter = ScriptedAdapter(503, 200)
+    session.mount("https://", adapter)
+    dialects = [weather(tmp_path)]
+    mount(session, Settings(dialects=dialects, origins=origins, clock=FakeClock()))
+    session.post("https://weather.test/v1/search", data=b"a")
+    assert len(adapter.sent) == sent
+
+
 def test_a_misleading_header_is_read_as_the_usual_one(
     session: requests.Session, tmp_path: Path
 ) -> None:
