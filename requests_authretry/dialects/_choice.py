@@ -47,8 +47,9 @@ class Choice:
     def asked(self, url: str, status: int) -> tuple[Asked, ...]:
         """Return who is asked about an answer of this status; see `Choose` in `_judge`."""
         # This is all that a request costs to a host that no dialect is about.
-        found = self._known.get(url[: url.find("/", _BEHIND_SCHEME) + 1])
-        candidates = self._learn(url) if found is None else found
+        candidates = self._known.get(url[: url.find("/", _BEHIND_SCHEME) + 1])
+        if candidates is None:
+            candidates = self._learn(url)
         if not candidates:
             return ()
         return tuple(each.asked for each in candidates if each.may_judge(url, status))
