@@ -155,7 +155,7 @@ class Reader(SocketIO):
         The reader that http.client has made becomes one of these: the buffer above it may hold
         bytes already.
         """
-        reader = getattr(getattr(answer, "fp", None), "raw", None)
+        reader: Any = getattr(getattr(answer, "fp", None), "raw", None)
         if type(reader) is SocketIO:
             reader.__class__ = cls
             return reader

@@ -10,7 +10,6 @@ from requests.auth import _basic_auth_str
 from requests.utils import get_netrc_auth
 
 from .._core.placement import (
-    Cookie,
     Header,
     Query,
     parameter,
