@@ -155,10 +155,10 @@ class Reader(SocketIO):
         The reader that http.client has made becomes one of these: the buffer above it may hold
         bytes already.
         """
-        reader: Any = getattr(getattr(answer, "fp", None), "raw", None)
+        reader = getattr(getattr(answer, "fp", None), "raw", None)
         if type(reader) is SocketIO:
             reader.__class__ = cls
-            return reader
+            return reader  # type: ignore[return-value]  # it is one now
         return reader if isinstance(reader, cls) else None
 
     def end_at(self, until: float, clock: Clock) -> None:

@@ -137,8 +137,9 @@ def test_a_dialect_with_variable_hosts_supplies_the_place_all_the_same() -> None
 def test_faulty_dialects_supply_nothing() -> None:
     """The fault that is named is that of the dialect."""
     for given in (["githb"], [7], 7, [Dialect]):
-        with pytest.raises(ConfigurationError, match="dialects"):
+        with pytest.raises(ConfigurationError, match="dialects") as caught:
             Settings(token=SECRET, dialects=given)  # type: ignore[arg-type]
+        assert "named alone" not in str(caught.value)
 
 
 def test_no_name_is_found_where_none_or_several_are_given() -> None:
