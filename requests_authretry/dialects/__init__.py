@@ -7,6 +7,7 @@ concern a host, so that a request to another host reads none.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import chain
@@ -19,7 +20,7 @@ from ._index import EXACT, SUFFIXES
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from .._core.classify import Answer, Verdict
     from .._core.dialect import Rule
@@ -199,6 +200,9 @@ def _instead(given: object) -> str | None:
         return "[dialect]"
     if given is False or (isinstance(given, str) and given.lower() in _OFF):
         return "None"
+    if isinstance(given, Mapping):
+        known = [name for name in NAMES if name in given]
+        return f"{known}" if known else "[Dialect.from_file('my-api.json')]"
     if not isinstance(given, str):
         return None
     if given.endswith(".json"):
