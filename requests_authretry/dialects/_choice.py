@@ -58,6 +58,10 @@ class Choice:
         """Return the dialects that hold for a URL."""
         return tuple(each.dialect for each in self._learn(url) if each.is_there(url))
 
+    def covers(self, url: str) -> bool:
+        """Whether a dialect is about the origin of a URL."""
+        return bool(self._learn(url))
+
     def lets_repeat(self, method: str, url: str, headers: Mapping[str, Any]) -> bool:
         """Whether an API says that a request may be repeated although its method is not idempotent.
 
