@@ -337,8 +337,8 @@ def test_an_error_from_where_no_named_dialect_holds_says_so(
     status: int, session: requests.Session
 ) -> None:
     """``dialects=["github"]`` holds at the origins of the settings, and the call went elsewhere."""
-    given = {"dialects": ["github"], "origins": ["https://git.example.com"]}
-    detail = told(session, "https://code.example.com/user", (status, {}), **given)
+    url, origins = "https://code.example.com/user", ["https://git.example.com"]
+    detail = told(session, url, (status, {}), dialects=["github"], origins=origins)
     assert detail == "the named dialects do not cover https://code.example.com"
 
 
@@ -365,7 +365,7 @@ def test_where_a_dialect_may_hold_nothing_is_said(
 def test_a_retry_does_not_tell_of_dialects(session: requests.Session) -> None:
     """Only the last attempt does: the ones before it were followed by another."""
     session.mount("https://", ScriptedAdapter(*[(503, {})] * 4))
-    given = {"dialects": ["github"], "origins": ["https://git.example.com"]}
-    mount(session, Settings(clock=FakeClock(), **given))
+    origins = ["https://git.example.com"]
+    mount(session, Settings(clock=FakeClock(), dialects=["github"], origins=origins))
     made = attempts(session.get("https://code.example.com/user"))
     assert [bool(each.detail) for each in made] == [False, False, False, True]
