@@ -122,7 +122,7 @@ class AttemptLog:
         if settings is not self.settings:
             new = (each for each in settings.listeners if each not in self.listeners)
             self.settings, self.listeners = settings, (*self.listeners, *new)
-        self.verdict = None
+        self.verdict, self.cure = None, ""
         self.stop_waiting()
 
     def waiting(
