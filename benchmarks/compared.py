@@ -1,4 +1,4 @@
-"""Ten situations that clients of HTTP APIs meet, with this library and with others.
+"""Ten situations of a client of HTTP APIs, and two questions about the log, for several libraries.
 
 Each library is set up as its documentation recommends, with the same time limits, and meets a real
 server on loopback. `worth` is the code that users of tenacity and stamina write themselves, as

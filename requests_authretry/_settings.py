@@ -37,7 +37,7 @@ from ._per_identity import PerIdentity, SourceLike
 from ._protocols import Clock, Store, clock_fault
 from ._signers import signer_fault
 from ._warnings import is_async, warn_of_async
-from .dialects import dialects_fault
+from .dialects import dialects_fault, fixed_origins, named_alone
 
 if TYPE_CHECKING:
     import os
@@ -56,6 +56,16 @@ _NO_ORIGINS = (
     "to, redirects included; name the origins they belong to: origins=['https://api.example.com']"
 )
 
+
+_NOT_FIXED = (
+    "origins are missing: dialect {} has no fixed host ({}); name yours: "
+    "origins=['https://api.example.com']"
+)
+
+_OF_SEVERAL = " (only a dialect that is named alone supplies its own)"
+
+_STANDARD = Header("Authorization", "Bearer {token}")
+"""The placement of dialects that needs no setting: the scheme of the token may be another one."""
 
 _WAYS = {
     "retry": "write RetryPolicy(max_attempts=3), or RetryPolicy.from_urllib3(...) for the value of "
@@ -119,10 +129,12 @@ class Settings(_BesidesFields, CopiedAsItself):
             these, or a `TokenSource`. A function or source is asked when there is no token yet,
             shortly before the token expires, and when the server refuses it. For many users, a
             `PerIdentity`.
-        origins: Where credentials may go: ``scheme://host[:port]``, compared exactly.
+        origins: Where credentials may go: ``scheme://host[:port]``, compared exactly. Empty: to
+            those of the dialect, where ``dialects`` names exactly one that has fixed hosts.
         token_in: Where in a request the token goes: a `Header`, a `Query` or a `Cookie`; None:
-            ``Authorization``, with the scheme of the token. Elsewhere a 401 refuses the token
-            whatever schemes it names.
+            where the API takes it, if ``dialects`` names exactly one, otherwise ``Authorization``,
+            with the scheme of the token. Elsewhere a 401 refuses the token whatever schemes it
+            names.
         retry: When a request is sent again, see `RetryPolicy`.
         limits: How to keep the rate limits of servers, see `RateLimits`.
         quota: What retries may cost, see `RetryQuota`.
@@ -192,6 +204,8 @@ class Settings(_BesidesFields, CopiedAsItself):
         """Freeze the collections and refuse what cannot work, all faults together."""
         object.__setattr__(self, "_shared", {})
         given: Any = self  # as yet whatever the caller wrote
+        object.__setattr__(self, "adopt", gathered(given.adopt))
+        object.__setattr__(self, "dialects", gathered(given.dialects))
         faults: list[str | None] = []
         for name in ("origins", "listeners", "sites"):
             fault = collection(name, getattr(given, name))
@@ -202,8 +216,8 @@ class Settings(_BesidesFields, CopiedAsItself):
             allow_http = given.allow_http is True
             parsed = [parse_origin(text, allow_http=allow_http) for text in given.origins]
             object.__setattr__(self, "origins", tuple(dict.fromkeys(map(str, parsed))))
-            if not parsed and (given.token is not None or given.auth is not None):
-                faults.append(_NO_ORIGINS)
+            if given.token is not None or given.auth is not None:
+                faults.append(self._supply())
             faults += [f"origins: {fault}" for fault in parsed if isinstance(fault, str)]
         if isinstance(given.token, str):
             try:
@@ -211,11 +225,30 @@ class Settings(_BesidesFields, CopiedAsItself):
             except ConfigurationError as error:
                 object.__setattr__(self, "token", None)
                 faults.append(f"token: {', '.join(error.faults)}")
-        object.__setattr__(self, "adopt", gathered(given.adopt))
-        object.__setattr__(self, "dialects", gathered(given.dialects))
         refuse("Settings", [*faults, *_faults(self)])
         for listener in filter(is_async, self.listeners):
             warn_of_async(listener)
+
+    def _supply(self) -> str | None:
+        """Take what a credential needs from a dialect that is named alone, if it is not given.
+
+        Returns:
+            What is missing all the same, None if nothing is.
+        """
+        dialect = named_alone(self.dialects)
+        place = None if dialect is None else dialect.placement
+        # A token with a proof goes to `Authorization` in any case.
+        is_movable = self.token is not None and getattr(self.token, "prover", None) is None
+        if self.token_in is None and is_movable and place != _STANDARD:
+            object.__setattr__(self, "token_in", place)
+        if self.origins:
+            return None
+        if dialect is None:
+            is_one_of_several = isinstance(self.dialects, tuple) and len(self.dialects) > 1
+            return _NO_ORIGINS + _OF_SEVERAL * is_one_of_several
+        object.__setattr__(self, "origins", fixed_origins(dialect))
+        hosts = ", ".join(dialect.origins)
+        return None if self.origins else _NOT_FIXED.format(dialect.name, hosts)
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Settings:

@@ -11,7 +11,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from requests_authretry import Dialect
+from requests_authretry import Dialect, Header
+from requests_authretry._core.placement import TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -109,7 +110,8 @@ def _understood(dialect: Dialect) -> Iterable[str]:
         yield f"may be repeated: {each.what}"
     if dialect.placement is not None:
         place = dialect.placement
-        yield f"credential: {place.kind} `{place.name}`, `{place.format}`"
+        text = place.value if isinstance(place, Header) else TOKEN
+        yield f"credential: {type(place).__name__.lower()} `{place.name}`, `{text}`"
     if dialect.token_endpoint is not None:
         yield _tokens(dialect.token_endpoint)
 

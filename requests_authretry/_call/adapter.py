@@ -83,7 +83,6 @@ class AuthRetryAdapter(HTTPAdapter):
     def _take(self, settings: Settings, inner: BaseAdapter | None) -> None:
         self.settings = settings
         self.inner: Any = inner
-        self._wraps = inner is not None and not isinstance(inner, AuthRetryAdapter)
         self._sends_as_usual = getattr(type(inner), "send", None) is HTTPAdapter.send
         self._shared = SharedState.of(settings)
         self._waits = Waits()
@@ -135,9 +134,7 @@ class AuthRetryAdapter(HTTPAdapter):
             "cert": cert,
             "proxies": proxies,
         }
-        transmit = self._transmit
-        if self._wraps:
-            transmit = self.inner.send if self._sends_as_usual else self._transmit_unlimited
+        transmit = self.inner.send if self._sends_as_usual else self._transmit
         try:
             is_plain = override is None and shared.is_plain
             send = send_until_done if is_plain else sender_of(call, override)
@@ -184,17 +181,10 @@ class AuthRetryAdapter(HTTPAdapter):
             return inner._transmit(request, **options)  # noqa: SLF001 (of this class)
         if inner is None:
             return super().send(request, **options)
-        response: Response = inner.send(request, **options)
-        return response
-
-    def _transmit_unlimited(self, request: PreparedRequest, **options: Any) -> Response:
-        """Send once through an adapter with a ``send`` of its own.
-
-        It gets no time limit where the caller gave none: many put a limit of their own there.
-        """
-        if isinstance(options["timeout"], Unlimited):
+        # Many adapters with a ``send`` of their own put a limit there where the caller gave none.
+        if not self._sends_as_usual and isinstance(options["timeout"], Unlimited):
             options["timeout"] = None
-        response: Response = self.inner.send(request, **options)
+        response: Response = inner.send(request, **options)
         return response
 
     def close(self) -> None:

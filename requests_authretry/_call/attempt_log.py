@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._core.challenge import StepUp
 from .._core.classify import detail_of
+from .._core.http import FIRST_ERROR
 from .._core.idle import cure
 from .._core.origin import Origin, redacted
 from .._core.records import FINAL, STORY, Attempt, Reason, Retry, Stop, Wait, seconds_text
@@ -25,6 +26,8 @@ from .._events import (
     say,
     tell,
 )
+from ..dialects import AUTO
+from ..dialects._choice import Choice
 from .connections import LEAST_SECONDS
 
 if TYPE_CHECKING:
@@ -85,6 +88,7 @@ class AttemptLog:
         verdict: What the last answer means where its status does not say it, None elsewhere.
         idle: Seconds that the connection had been idle on which the last attempt was lost, if the
             server ended it and the request cannot be sent again; None otherwise.
+        cure: What to do about a 401 that is handed out; "" if nothing is known.
         block_end: When the `deadline` block ends whose end is the deadline of the call; inf if the
             deadline is that of the settings.
     """
@@ -97,6 +101,7 @@ class AttemptLog:
     retries = polls = 0
     verdict: Verdict | None = None
     idle: float | None = None
+    cure = ""
     block_end = inf
     _number = 0
     _made: Sequence[Attempt] = ()
@@ -117,7 +122,7 @@ class AttemptLog:
         if settings is not self.settings:
             new = (each for each in settings.listeners if each not in self.listeners)
             self.settings, self.listeners = settings, (*self.listeners, *new)
-        self.verdict = None
+        self.verdict, self.cure = None, ""
         self.stop_waiting()
 
     def waiting(
@@ -349,11 +354,13 @@ class AttemptLog:
         if decision.reason is Reason.OTHER_ORIGIN:
             origins = ", ".join(self.settings.origins)
             return f"{Origin.of(url)} is none of the origins {origins}"
-        if decision.reason is Reason.OTHER_SCHEME:
-            return 'Settings(challenge="any") renews the token all the same'
+        if self.cure or decision.reason is Reason.OTHER_SCHEME:
+            return self.cure or 'Settings(challenge="any") renews the token all the same'
         if self.idle is not None:
             return cure(self.idle)
         said = "" if self.verdict is None else detail_of(self.verdict, decision.reason.value)
+        if not said and (self.status or 0) >= FIRST_ERROR and isinstance(decision, Stop):
+            said = self._uncovered(url)
         if self.block_end == inf:
             return said
         patience = self.settings.retry.max_retry_after
@@ -362,6 +369,14 @@ class AttemptLog:
         is_cut = error is not None and now > self.block_end - LEAST_SECONDS
         ended = "the deadline of the block" if is_too_late or is_cut else ""
         return "; ".join(filter(None, (said, ended)))
+
+    def _uncovered(self, url: str) -> str:
+        """Return that no named dialect is about the origin of a URL; "" if one is."""
+        given = self.settings.dialects
+        if not given or given == AUTO:
+            return ""
+        choice = Choice(given, self.settings.origins, self.settings.clock)
+        return "" if choice.covers(url) else f"the named dialects do not cover {Origin.of(url)}"
 
     def _conclude(self, stop: Stop) -> Attempt:
         """Return the last attempt, in the record with the reason why it is the last one."""

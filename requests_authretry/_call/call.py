@@ -18,7 +18,7 @@ from .._core.retry import CallFacts, decide
 from .._errors import AuthRetryError
 from .._override import current
 from .attempt_log import AttemptLog
-from .connections import Freshness
+from .connections import WANTED, Freshness
 from .credentials import Credentials, target_of
 from .declared import demand_of
 from .judging import body_observed, body_seen, verdict_on, with_body_wait
@@ -267,17 +267,21 @@ class Call:
 
         A server ends idle connections, and may do so just when the request is on its way to it.
         """
-        settings, log = self.shared.settings, self.log
-        is_safe = (request.method or "").upper() in settings.retry.methods
-        if is_safe or has_key(request):
-            return transmit(request, **options)
-        freshness = Freshness(inf if settings.max_idle is None else settings.max_idle)
+        may_idle = partial(self._is_safe, request)
+        freshness = Freshness(self.shared.settings.max_idle, may_idle)
+        token = WANTED.set(freshness)
         try:
-            with freshness.of_attempt():
-                return transmit(request, **options)
+            return transmit(request, **options)
         except BaseException as error:
-            log.idle = freshness.idle if was_cut(error) else None
+            self.log.idle = freshness.idle if was_cut(error) and not may_idle() else None
             raise
+        finally:
+            WANTED.reset(token)
+
+    def _is_safe(self, request: PreparedRequest) -> bool:
+        """Whether a request can be sent again after its connection was lost, as far as it says."""
+        methods = self.shared.settings.retry.methods
+        return (request.method or "").upper() in methods or has_key(request)
 
     def weigh(
         self, request: PreparedRequest, response: Response, permit: Permit, *, stream: bool
@@ -354,8 +358,10 @@ class Call:
     def learn(self, request: PreparedRequest, response: Response, permit: Permit) -> None:
         """Learn from an answer below 400; nearly free while no rate limit or outage is known."""
         shared, limiter = self.shared, self.shared.limiter
-        url = request.url or ""
         fields, outcome = told_fields(response, shared.limit_headers), None
+        if not fields and not limiter.is_troubled:
+            return
+        url = request.url or ""
         if fields and not limiter.memory.is_old(url, fields, self.log.started):
             outcome = success_of(response, shared.clock.time(), shared.limit_headers)
         if outcome is not None or (limiter.is_troubled and limiter.concerns(url, self.log.started)):

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from .._clock import SystemClock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from _typeshed import WriteableBuffer
 
@@ -102,9 +102,9 @@ class Seconds(float):
         return self.until - self.clock.monotonic()
 
     def answer(self, *args: Any, **options: Any) -> Answer:
-        """Make an answer that ends at the deadline, if there is one."""
+        """Make an answer that ends at the deadline."""
         answer = Answer(*args, **options)
-        if self.until < inf and (reader := Reader.of(answer)) is not None:
+        if (reader := Reader.of(answer)) is not None:
             reader.end_at(self.until, self.clock)
         return answer
 
@@ -158,6 +158,7 @@ class Reader(SocketIO):
         reader = getattr(getattr(answer, "fp", None), "raw", None)
         if type(reader) is SocketIO:
             reader.__class__ = cls
+            return reader  # type: ignore[return-value]  # it is one now
         return reader if isinstance(reader, cls) else None
 
     def end_at(self, until: float, clock: Clock) -> None:
@@ -225,7 +226,7 @@ class Answer(HTTPResponse):
                 headers that came for all of them.
         """
         reader = Reader.of(self)
-        super().begin()
+        HTTPResponse.begin(self)  # as with `_OURS`
         if reader is not None and reader.ended:
             self.close()
             raise RemoteDisconnected("the connection ended in the middle of the headers")
@@ -235,7 +236,8 @@ class Freshness:
     """What one attempt wants of its connection, and what it got. Used by one thread.
 
     Args:
-        most: The longest that the connection may have been idle, in seconds.
+        most: The longest that the connection may have been idle, in seconds; None: any time.
+        may_idle: Says whether it may have been idle for longer all the same. Asked only then.
 
     Attributes:
         idle: Seconds that the connection had been idle when the attempt took it; None if it was
@@ -244,27 +246,23 @@ class Freshness:
 
     idle: float | None = None
 
-    def __init__(self, most: float) -> None:
-        self._most = most
-
-    @contextmanager
-    def of_attempt(self) -> Iterator[None]:
-        """Let the pool that this thread sends through inside the block give such a connection."""
-        token = _wanted.set(self)
-        try:
-            yield
-        finally:
-            _wanted.reset(token)
+    def __init__(self, most: float | None, may_idle: Callable[[], bool]) -> None:
+        self._most, self._may_idle = most, may_idle
 
     def accepts(self, connection: Any) -> bool:
         """Whether a connection of a pool is fresh enough; note how long it was idle."""
-        idle = connection.idle if isinstance(connection, _Bounded) else None
-        is_fresh = idle is None or idle <= self._most
-        self.idle = idle if is_fresh else None
-        return is_fresh
+        self.idle = None
+        since = connection.idle_since if isinstance(connection, _Bounded) else None
+        if since is None or connection.sock is None:  # it has to connect first
+            return True
+        idle = connection.clock.monotonic() - since
+        if self._most is not None and idle > self._most and not self._may_idle():
+            return False
+        self.idle = idle
+        return True
 
 
-_wanted: ContextVar[Freshness | None] = ContextVar("requests_authretry freshness", default=None)
+WANTED: ContextVar[Freshness | None] = ContextVar("requests_authretry freshness", default=None)
 """What the attempt that this thread makes wants of its connection; None for any connection."""
 
 
@@ -356,7 +354,7 @@ class _IdlePool(_BasePool):
 
     def _get_conn(self, timeout: Any = None) -> Any:
         connection = self._authretry_base._get_conn(self, timeout)  # noqa: SLF001 (its own)
-        wanted = _wanted.get()
+        wanted = WANTED.get()
         if wanted is None or wanted.accepts(connection):
             return connection
         connection.close()
@@ -382,13 +380,6 @@ class _Bounded(_Base):
     response_class: Any
     timeout: Any
     sock: Any
-
-    @property
-    def idle(self) -> float | None:
-        """Seconds since it was put back into its pool; None if it has to connect first."""
-        if self.idle_since is None or self.sock is None:
-            return None
-        return self.clock.monotonic() - self.idle_since
 
     def _new_conn(self) -> Any:
         sock, seconds = super()._new_conn(), self.timeout
@@ -429,9 +420,9 @@ class _Bounded(_Base):
 
     def send(self, data: Any) -> None:
         """Send some of the request, if there is time left for it."""
-        seconds = self.timeout
-        if type(seconds) is Seconds and self.sock is not None:
-            seconds.limit_writes(self.sock)
+        seconds, sock = self.timeout, self.sock
+        if sock is not None and type(seconds) is Seconds:
+            seconds.limit_writes(sock)
         try:
             self._authretry_base.send(self, data)
         except BaseException:
@@ -443,7 +434,8 @@ class _Bounded(_Base):
         seconds = self.timeout
         if type(seconds) is not Seconds:
             return super().getresponse()
-        self.clock, self.response_class = seconds.clock, seconds.answer
+        self.clock = seconds.clock
+        self.response_class = seconds.answer if seconds.until < inf else Answer
         try:
             return self._authretry_base.getresponse(self)
         finally:

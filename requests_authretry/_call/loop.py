@@ -86,7 +86,7 @@ def send_until_done(
 ) -> Response:
     """Send until the rules say stop: return the last response, or raise the last failure."""
     shared, log, timeout = call.shared, call.log, options["timeout"]
-    limiter, url = shared.limiter, request.url or ""
+    limiter = shared.limiter
     if request.method not in shared.settings.retry.methods:
         transmit = partial(call.send_fresh, transmit)
     retry: Retry | None = None
@@ -94,8 +94,10 @@ def send_until_done(
     while True:
         permit = FREE
         # On the healthy path admission is this comparison.
-        is_asked = log.started >= limiter.check_after and limiter.concerns(url, log.started)
-        if retry is not None or is_asked or demand is not None:
+        is_concerned = log.started >= limiter.check_after and limiter.concerns(
+            request.url or "", log.started
+        )
+        if retry is not None or is_concerned or demand is not None:
             admitted = _wait_for_admission(call, request, failed, retry, result, demand)
             if isinstance(admitted, Stop):
                 return _not_sent(call, request, result, admitted, failed)
@@ -192,14 +194,14 @@ def _finish(
     call: Call, request: PreparedRequest, result: Result, stop: Stop, failed: Failed
 ) -> Response:
     """Hand out the last answer, or raise the last failure."""
-    shared, log = call.shared, call.log
+    quotas = call.shared.quotas
     if stop is not FINAL and stop.reason is not Reason.FINAL:
-        log.add_stop(stop)
-    elif shared.quotas.levels and (failed.outcome.status or 0) < FIRST_SERVER_ERROR:
-        shared.quotas.pay_back(origin_name(request.url or ""), call.paid)
+        call.log.add_stop(stop)
+    elif quotas.levels and (failed.outcome.status or 0) < FIRST_SERVER_ERROR:
+        quotas.pay_back(origin_name(request.url or ""), call.paid)
     if not isinstance(result, Response):
         if hasattr(result, "add_note"):  # Python 3.11
-            result.add_note(f"attempts: {log.attempts}; {stop.reason.value}")
+            result.add_note(f"attempts: {call.log.attempts}; {stop.reason.value}")
         raise result
     result.__dict__[CALL] = call
     if call.cookies is not None:
@@ -207,8 +209,8 @@ def _finish(
     if stop is FOR_HOOK:
         return result
     if result.status_code >= FIRST_REDIRECT and result.is_redirect:
-        if log.is_open:  # a verdict may have ended its retries
-            log.write_down(Stop(Reason.REDIRECT))
+        if call.log.is_open:  # a verdict may have ended its retries
+            call.log.write_down(Stop(Reason.REDIRECT))
         call.lead_on(result)
     elif call.repeatable is not None:
         call.close()

@@ -10,7 +10,6 @@ from requests.auth import _basic_auth_str
 from requests.utils import get_netrc_auth
 
 from .._core.placement import (
-    Cookie,
     Header,
     Query,
     parameter,
@@ -40,11 +39,14 @@ def text_in(place: Placement | None, request: PreparedRequest) -> str | None:
 
     A header that requests took from netrc is none, and a cookie that a server has set neither.
     """
-    if isinstance(place, Query):
+    if place is None:  # first, as most tokens go there
+        name = _AUTHORIZATION
+    elif isinstance(place, Header):
+        name = place.name.lower()
+    elif isinstance(place, Query):
         return parameter(request.url or "", place.name)
-    if isinstance(place, Cookie):
+    else:
         return dict(own_cookies(request)).get(place.name)
-    name = _AUTHORIZATION if place is None else place.name.lower()
     given = header_of(request, name)
     if given is None:
         return None

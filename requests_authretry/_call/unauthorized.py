@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from requests import RequestException
 
 from .._core.http import FORBIDDEN, UNAUTHORIZED
+from .._core.placement import is_usual, written
 from .._core.records import CALL, Reason, Stop
 from .._core.unauthorized import (
     Decline,
@@ -35,6 +36,15 @@ if TYPE_CHECKING:
     from .call import Call
 
 CREDENTIALS_AT_FAULT = {UNAUTHORIZED, FORBIDDEN}
+
+_PUZZLING = {
+    Reason.ANSWERED,
+    Reason.OTHER_SCHEME,
+    Reason.SOURCE_DECLINED,
+    Reason.STORM,
+    Reason.UNCHANGED,
+}
+"""Why a 401 is handed out that may not have seen the token, as it stood in the wrong place."""
 
 _COUNTED = {Reason.REPLAYED, Reason.CLOCK}
 """Replays for these reasons count as answers of a 401; a nonce says nothing about the token."""
@@ -202,6 +212,8 @@ def _hand_out(
             call.log.failed(response.request, error)
             call.log.write_down(Stop(verdict.reason))
             raise
+    if verdict.reason in _PUZZLING:
+        call.log.cure = _cure(call, response)
     call.log.add_decline(verdict)
     _end(call, response)
     return response
@@ -211,6 +223,19 @@ def _end(call: Call, response: Response) -> None:
     """Note that a call is over, unless its answer is a redirect, which leads on."""
     if not response.is_redirect:
         call.log.end(response.request, response)
+
+
+def _cure(call: Call, response: Response) -> str:
+    """Return where a dialect says that the refused token belongs; "" if it was there already."""
+    choice, sent = call.shared.choice, call.credentials.sent
+    if choice is None or sent is None or call.shared.token_in is not None:
+        return ""
+    for each in choice.dialects(response.url or ""):
+        place = each.placement
+        if place is not None and not is_usual(place, sent.scheme):
+            way = f"Settings(token_in={written(place)})"
+            return f"{way} sends a key where this API takes it, as dialect {each.name} says"
+    return ""
 
 
 def _warn_of_hooks(call: Call) -> None:

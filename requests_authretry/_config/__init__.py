@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["load_content", "load_env", "load_file"]
 
-_TOKEN, _ALLOW_HTTP = ("token",), ("allow_http",)
+_TOKEN, _ALLOW_HTTP, _DIALECTS = ("token",), ("allow_http",), ("dialects",)
 _NO_ORIGINS = Found((), Place(""))
 
 _ORIGIN = "https://api.example.com"
@@ -76,7 +76,7 @@ def _built(findings: Findings) -> Settings | None:
     for site in findings.sites:
         found = {**top, **site}
         origins, place = found[ORIGINS]
-        if origins == ():
+        if origins == () and not _may_be_supplied(site, found):
             needs = "site needs origins = [...]: they say which requests follow it"
             findings.say(place, needs)
             continue
@@ -91,6 +91,12 @@ def _built(findings: Findings) -> Settings | None:
     if findings.sites and top.get(ORIGINS, _NO_ORIGINS).value == ():
         top.pop(_TOKEN, None)  # it is the default of the sites
     return _made(top, findings, "origins", sites=() if findings.faults else tuple(sites))
+
+
+def _may_be_supplied(site: Mapping[Names, Found], found: Mapping[Names, Found]) -> bool:
+    """Whether a site names one dialect, which may supply the origins of its token."""
+    dialects = site.get(_DIALECTS)
+    return _TOKEN in found and dialects is not None and len(dialects.value or ()) == 1
 
 
 def _made(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from .http import signs_each_request
 from .token import Token
@@ -40,7 +40,7 @@ def adopt_fault(adopt: object, *, has_token: bool) -> str | None:
     """Return the fault of the setting `adopt`; None if it has no fault."""
     if isinstance(adopt, bool):
         return None
-    if not isinstance(adopt, Collection) or isinstance(adopt, (str, bytes)):
+    if not isinstance(adopt, Collection) or isinstance(adopt, (str, bytes, Mapping)):
         return collection("adopt", adopt) or "adopt takes a collection, or True or False"
     kinds = " and ".join(map(repr, sorted(_NAMES)))
     fault = members("adopt", adopt, lambda name: name in _NAMES, kinds)

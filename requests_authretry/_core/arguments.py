@@ -35,6 +35,11 @@ _OTHER_WORDS = {
 }
 """What other libraries call a thing, and what it is called here."""
 
+_OF_SESSION = frozenset(
+    {"cert", "cookies", "headers", "params", "proxies", "stream", "trust_env", "verify"}
+)
+"""What a session of requests has for all of its requests, and so is no setting of ours."""
+
 _parts: dict[object, Mapping[str, Any]] = {}
 """The records that fields of a class hold; in a list where the field holds a collection."""
 
@@ -154,8 +159,10 @@ def unknown_faults(
     for name in names:
         word = name if name in ways else _OTHER_WORDS.get(name, name)
         near = word if word in ways else nearest(name, own) or nearest(name, ways)
-        if near is not None:
-            yield f"{name} is unknown; did you mean {ways[near]}?"
+        meant = [] if near is None else [ways[near]]
+        meant += [f"session.{name}"] * (name in _OF_SESSION)
+        if meant:
+            yield f"{name} is unknown; did you mean {', or '.join(meant)}?"
         else:
             yield f"{name} is unknown; there are {', '.join(own)}"
 

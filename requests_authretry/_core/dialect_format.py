@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from .bounds import POLICY_NAME
 from .classify import Answer, Meaning, Verdict
@@ -14,12 +14,14 @@ from .headers.names import KNOWN
 from .headers.time_formats import UNITS, parse_http_date
 from .http import STATUS_CODES
 from .json_path import WRITTEN, parse_path
-from .validation import is_finite, is_text, nearest
+from .placement import TOKEN, Cookie, Header, Query
+from .validation import ConfigurationError, is_finite, is_text, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from .json_path import Path
+    from .placement import Placement
 
 USUAL = "usual"
 """The verdict of a rule that leaves an answer to the status, and ends the search."""
@@ -144,6 +146,8 @@ class Layout(NamedTuple):
     needs: tuple[str, ...] = ()
     one_of: tuple[str, ...] = ()
 
+
+_PLACES: Final = {"header": Header, "query": Query, "cookie": Cookie}
 
 LAYOUTS: Mapping[str, Layout] = {
     "dialect": Layout(
@@ -280,21 +284,6 @@ class Sample:
         """Return it as an answer of an origin; the names of its headers are in lower case."""
         headers = {name.lower(): value for name, value in self.headers.items()}
         return Answer(self.method, f"{origin}{self.path}", self.status, headers, self.body)
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """Where an API takes its credential.
-
-    Attributes:
-        kind: ``header``, ``query`` or ``cookie``.
-        name: The name of the header field, the parameter or the cookie.
-        format: The text that is sent, with ``{token}`` in the place of the token.
-    """
-
-    kind: str
-    name: str
-    format: str = "{token}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -553,13 +542,22 @@ class Reading:
         usual = given.get("as")
         return _field(given.get("name", "")), None if usual is None else _field(usual)
 
-    def _placement(self, value: Any, where: str) -> Placement:
+    def _placement(self, value: Any, where: str) -> Placement | None:
         given = self.table(value, where, "placement")
-        kind = next((key for key in ("header", "query", "cookie") if key in given), "header")
-        text = given.get("format", "{token}")
-        if text.count("{token}") != 1:
+        kind = next((key for key in _PLACES if key in given), None)
+        if kind is None:
+            return None
+        text = given.get("format", TOKEN)
+        if text.count(TOKEN) != 1:
             self.say(_at(where, "format"), "must have {token} in it once")
-        return Placement(kind, given.get(kind, ""), text)
+            return None
+        if kind != "header" and text != TOKEN:
+            self.say(_at(where, "format"), "is for a header: elsewhere the token stands alone")
+        try:
+            return Header(given[kind], text) if kind == "header" else _PLACES[kind](given[kind])
+        except ConfigurationError as error:
+            self.say(_at(where, kind), f"cannot carry a token: {', '.join(error.faults)}")
+            return None
 
     def _repeat(self, value: Any, where: str) -> Repeat:
         given = self.table(value, where, "repeat")

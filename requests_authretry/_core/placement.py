@@ -157,6 +157,19 @@ Placement = Header | Query | Cookie
 """Where a credential goes; None stands for ``Authorization``, with the scheme of the token."""
 
 
+def written(place: Placement) -> str:
+    """Return a placement as a program writes it: ``Header('X-Auth-Token')``."""
+    form = getattr(place, "value", TOKEN)
+    return f"{type(place).__name__}({place.name!r}{f', {form!r}' * (form != TOKEN)})"
+
+
+def is_usual(place: Placement, scheme: str) -> bool:
+    """Whether a token of this scheme is in the place without the setting `token_in`."""
+    if not isinstance(place, Header) or place.name.lower() != "authorization":
+        return False
+    return place.value.lower() == f"{scheme} {TOKEN}".lower()
+
+
 def _made(text: str) -> Token | None:
     try:
         return Token(text)

@@ -205,4 +205,4 @@ def _faults(given: Any) -> Iterable[str | None]:
     if given.refresh_token is not None and not is_text(given.refresh_token):
         yield "refresh_token must be a non-empty str or None"
     if not isinstance(given.scopes, tuple) or not all(isinstance(s, str) for s in given.scopes):
-        yield "scopes must be a collection of strings"
+        yield "scopes must be a collection of strings: write scopes=['read']"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeGuard
 
 _LONGEST_QUOTED = 12
@@ -115,8 +115,11 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def gathered(value: Any) -> Any:
-    """Return an iterable as a tuple; any other value as it is, for `collection` to refuse."""
-    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+    """Return an iterable as a tuple; any other value as it is, for `collection` to refuse.
+
+    A mapping stays as it is, too: its keys alone are not what its author meant.
+    """
+    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
         return value
     return tuple(value)
 
@@ -132,12 +135,12 @@ def members(
 def collection(name: str, value: object) -> str | None:
     """Return the fault of a value that is not a collection, otherwise None.
 
-    A single string counts as a fault: the brackets around it were forgotten.
+    A single string counts as a fault: the brackets around it were forgotten. So does a mapping.
     """
     if isinstance(value, (str, bytes)):
         # Do not quote a text that may hold a password.
         shown = "..." if "@" in str(value) else repr(value)
         return f"{name} takes a collection: write [{shown}], not {shown}"
-    if not isinstance(value, Iterable):
+    if isinstance(value, Mapping) or not isinstance(value, Iterable):
         return f"{name} takes a collection, not {type(value).__name__}: write {name}=[...]"
     return None

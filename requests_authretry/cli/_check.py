@@ -10,10 +10,13 @@ from .._config import load_content
 from .._core.token import Token
 from .._core.validation import ConfigurationError, refuse
 from .._settings import Settings
+from ..dialects import named_alone
 from ._screen import write, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from .._core.placement import Placement
 
 STANDARD_INPUT = "-"
 """In place of a file."""
@@ -34,6 +37,9 @@ class Policy(NamedTuple):
         not_processed: The statuses of requests that were not processed, as the settings say.
         declared_limits: The declared rates and the concurrency, in words.
         token: Where the token comes from, in words.
+        token_in: Where in a request the token goes, in words.
+        dialect: The name of the dialect that is named alone, if the origins or the place of the
+            token are those that it supplies; None if not.
         store: Where it is kept, in words.
         timeout: Seconds, or seconds to connect and to read; None if there is none.
         observe: Whether nothing is changed, and only told.
@@ -47,6 +53,8 @@ class Policy(NamedTuple):
     not_processed: list[int]
     declared_limits: list[str]
     token: str
+    token_in: str
+    dialect: str | None
     store: str
     timeout: float | tuple[float | None, float | None] | None
     observe: bool
@@ -93,6 +101,8 @@ def policy_of(settings: Settings) -> Policy:
         not_processed=sorted(retry.not_processed),
         declared_limits=declared,
         token=source_name(settings.token),
+        token_in=_place_name(settings.token_in),
+        dialect=_supplier(settings),
         store=str(settings.store or "memory"),
         timeout=settings.timeout,
         observe=settings.observe,
@@ -103,10 +113,10 @@ def described(policies: list[Policy]) -> Iterator[str]:
     """Describe policies in lines: those of the sites, then that of the settings above them."""
     *sites, top = policies
     for site in sites:
-        yield f"{', '.join(site.origins)}:"
+        yield f"{_origins(site)}:"
         yield from _rules(site)
     if top.origins:
-        yield f"{', '.join(top.origins)} (and all other origins, without credentials):"
+        yield f"{_origins(top)} (and all other origins, without credentials):"
     else:
         yield "all other origins:" if sites else "all origins:"
     yield from _rules(top)
@@ -117,6 +127,27 @@ def source_name(token: Any) -> str:
     if token is None:
         return "none"
     return "given, never renewed" if isinstance(token, Token) else repr(token)
+
+
+def _place_name(place: Placement | None) -> str:
+    """Say where in a request a token goes."""
+    if place is None:
+        return "Authorization"
+    return f"{type(place).__name__.lower()} {place.name}"
+
+
+def _supplier(settings: Settings) -> str | None:
+    """Return the name of the dialect that has these origins, or this place of the token."""
+    dialect = named_alone(settings.dialects)
+    if dialect is None or settings.token is None:
+        return None
+    is_there = settings.token_in is not None and settings.token_in == dialect.placement
+    return dialect.name if is_there or settings.origins == dialect.origins else None
+
+
+def _origins(policy: Policy) -> str:
+    """Return the origins of a policy as text."""
+    return ", ".join(policy.origins)
 
 
 def _settings_in(file: str | None) -> Settings:
@@ -141,6 +172,9 @@ def _rules(policy: Policy) -> Iterator[str]:
     if policy.declared_limits:
         yield f"  declared limits: {'; '.join(policy.declared_limits)}"
     yield f"  token: {policy.token}; store: {policy.store}"
+    if policy.dialect is not None:
+        place = f"{policy.token_in} at {_origins(policy)}"
+        yield f"  token goes to: {place}, as dialect {policy.dialect} says"
     if isinstance(policy.timeout, tuple):
         connect, read = policy.timeout
         yield f"  timeout: {connect:g} s to connect, {read:g} s to read where the caller gave none"

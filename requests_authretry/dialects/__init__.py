@@ -7,6 +7,7 @@ concern a host, so that a request to another host reads none.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import chain
@@ -19,13 +20,22 @@ from ._index import EXACT, SUFFIXES
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from .._core.classify import Answer, Verdict
     from .._core.dialect import Rule
-    from .._core.dialect_format import Endpoint, Placement, Repeat, Sample
+    from .._core.dialect_format import Endpoint, Repeat, Sample
+    from .._core.placement import Placement
 
-__all__ = ["NAMES", "Dialect", "dialects_fault", "named", "of_origin"]
+__all__ = [
+    "NAMES",
+    "Dialect",
+    "dialects_fault",
+    "fixed_origins",
+    "named",
+    "named_alone",
+    "of_origin",
+]
 
 NAMES: Final = tuple(sorted({*chain(*EXACT.values(), *SUFFIXES.values())}))
 """The names of all dialects that the library has."""
@@ -58,7 +68,7 @@ class Dialect:
         headers: What header fields with a misleading name are read as, by their own names in lower
             case; None: not read at all.
         repeat: Requests that may be repeated although their method is not idempotent.
-        placement: Where the credential goes; None: nothing is known.
+        placement: Where the credential goes, as `Settings.token_in` has it; None: nothing is known.
         token_endpoint: How the token endpoint departs from the standard; None: nothing is known.
         samples: Answers of the API, with the right verdicts.
     """
@@ -145,6 +155,24 @@ def of_origin(origin: str) -> tuple[Dialect, ...]:
     return tuple(map(named, dict.fromkeys(_names_of(origin))))
 
 
+def named_alone(given: object) -> Dialect | None:
+    """Return the dialect of settings that name exactly one; None where they name none or several.
+
+    Args:
+        given: What the settings were given as dialects; it may have faults.
+    """
+    if not isinstance(given, tuple) or len(given) != 1:
+        return None
+    if isinstance(given[0], Dialect):
+        return given[0]
+    return named(given[0]) if given[0] in NAMES else None
+
+
+def fixed_origins(dialect: Dialect) -> tuple[str, ...]:
+    """Return the origins of an API; empty if it has a host for each customer."""
+    return () if any("*" in each for each in dialect.origins) else dialect.origins
+
+
 def _names_of(origin: str) -> Iterator[str]:
     if not origin.startswith(_HTTPS) or len(origin) > _LONGEST_ORIGIN:
         return
@@ -172,6 +200,9 @@ def _instead(given: object) -> str | None:
         return "[dialect]"
     if given is False or (isinstance(given, str) and given.lower() in _OFF):
         return "None"
+    if isinstance(given, Mapping):
+        known = [name for name in NAMES if name in given]
+        return f"{known}" if known else "[Dialect.from_file('my-api.json')]"
     if not isinstance(given, str):
         return None
     if given.endswith(".json"):

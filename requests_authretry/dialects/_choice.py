@@ -47,8 +47,9 @@ class Choice:
     def asked(self, url: str, status: int) -> tuple[Asked, ...]:
         """Return who is asked about an answer of this status; see `Choose` in `_judge`."""
         # This is all that a request costs to a host that no dialect is about.
-        found = self._known.get(url[: url.find("/", _BEHIND_SCHEME) + 1])
-        candidates = self._learn(url) if found is None else found
+        candidates = self._known.get(url[: url.find("/", _BEHIND_SCHEME) + 1])
+        if candidates is None:
+            candidates = self._learn(url)
         if not candidates:
             return ()
         return tuple(each.asked for each in candidates if each.may_judge(url, status))
@@ -56,6 +57,10 @@ class Choice:
     def dialects(self, url: str) -> tuple[Dialect, ...]:
         """Return the dialects that hold for a URL."""
         return tuple(each.dialect for each in self._learn(url) if each.is_there(url))
+
+    def covers(self, url: str) -> bool:
+        """Whether a dialect is about the origin of a URL."""
+        return bool(self._learn(url))
 
     def lets_repeat(self, method: str, url: str, headers: Mapping[str, Any]) -> bool:
         """Whether an API says that a request may be repeated although its method is not idempotent.

@@ -219,6 +219,32 @@ def test_what_stands_in_for_the_send_of_requests_is_used(monkeypatch: pytest.Mon
     assert len(double.sent) == 2
 
 
+class Own(HTTPAdapter):
+    """An adapter with a ``send`` of its own."""
+
+    def send(self, *args: Any, **options: Any) -> requests.Response:
+        """Send as requests does."""
+        return super().send(*args, **options)
+
+
+@pytest.mark.parametrize("kind", [HTTPAdapter, Own])
+def test_only_an_adapter_with_a_send_of_its_own_gets_no_limit(
+    kind: type[HTTPAdapter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind two of ours, requests' adapter ends a silence of 120 s; another has its own limit."""
+    double, seen = ScriptedAdapter(200), list[Any]()
+
+    def send(_: object, request: PreparedRequest, **options: Any) -> requests.Response:
+        seen.append(options["timeout"])
+        return double.send(request, **options)
+
+    monkeypatch.setattr(HTTPAdapter, "send", send)
+    session = requests.Session()
+    session.mount(API, AuthRetryAdapter(inner=AuthRetryAdapter(inner=kind())))
+    session.get(API)
+    assert [each is None for each in seen] == [kind is Own]
+
+
 def test_one_around_another_does_not_stack() -> None:
     """The outer of two adapters replaces the inner one, so that attempts do not multiply."""
     script = ScriptedAdapter(*[503] * 9)

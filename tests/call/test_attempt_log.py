@@ -13,7 +13,8 @@ from unittest.mock import Mock
 import pytest
 import requests
 
-from requests_authretry import Reason, Waiting, attempts, explain
+from requests_authretry import Reason, Settings, Verdict, Waiting, attempts, explain
+from requests_authretry._call.attempt_log import AttemptLog
 from tests.support.limits import UNPACED
 from tests.support.scripted import Source
 from tests.support.sessions import API, Rig, raised, real
@@ -33,6 +34,14 @@ def test_one_attempt_that_went_well() -> None:
         f"GET {API}/: 200 after 1 attempt in 0 s",
         "  1. 200 in 0 s: final answer",
     ]
+
+
+def test_what_is_said_of_one_attempt_is_not_said_of_the_next() -> None:
+    """A hop or a replay begins without the verdict on the last answer, and without its cure."""
+    log = AttemptLog(Settings())
+    log.verdict, log.cure = Verdict.throttled(), "write this"
+    log.go_on(Settings())
+    assert [log.verdict, log.cure] == [None, ""]
 
 
 def test_the_story_of_a_call() -> None:

@@ -395,6 +395,17 @@ def test_a_get_that_was_lost_on_an_old_connection_is_sent_again() -> None:
     assert [each.reason for each in explain(response).attempts] == [Reason.LOST, Reason.FINAL]
 
 
+def test_a_post_with_a_key_that_was_lost_on_an_old_connection_is_sent_again() -> None:
+    """It needs no cure either: ``Idempotency-Key`` lets it be sent again."""
+    with Wire(answer(), LOST[0], answer()) as wire:
+        rig = Rig(wire)
+        rig.session.get(wire.url)
+        rig.clock.advance(60)
+        response = rig.session.post(wire.url, headers={"Idempotency-Key": '"mine"'})
+    told = [(each.reason, each.detail) for each in explain(response).attempts]
+    assert told == [(Reason.LOST, ""), (Reason.FINAL, "")]
+
+
 def test_a_pickled_adapter_keeps_it(wire: Wire) -> None:
     """The settings travel with it."""
     adapter = pickle.loads(pickle.dumps(AuthRetryAdapter(Settings(max_idle=0))))  # noqa: S301

@@ -87,6 +87,19 @@ def test_declared_limits_are_told(file: Path, capsys: pytest.CaptureFixture[str]
     assert "  declared limits: 8 at a time\n" in capsys.readouterr().out
 
 
+def test_what_a_dialect_supplies_is_told(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A reader sees where the token goes, and who says so; elsewhere the file says it."""
+    file.write_text('token = "env:API_TOKEN"\ndialects = ["discord"]\n')
+    assert main(["check", str(file)]) == 0
+    line = "  token goes to: header Authorization at https://discord.com, as dialect discord says\n"
+    assert line in capsys.readouterr().out
+    file.write_text(
+        'token = "env:API_TOKEN"\ndialects = ["slack"]\norigins = ["https://a.example.com"]\n'
+    )
+    assert main(["check", str(file)]) == 0
+    assert "token goes to" not in capsys.readouterr().out
+
+
 def test_each_fault_is_a_line(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Faults go to standard error with their places; the exit status is 1."""
     file.write_text(f'timeout = 0\nretry.x = 1\ntoken = "{SECRET}"\n')
@@ -190,6 +203,8 @@ def test_facts_as_json(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "not_processed": [],
         "declared_limits": [],
         "token": "Reference('env:API_TOKEN')",
+        "token_in": "Authorization",
+        "dialect": None,
         "store": f"FileStore('{file.parent}/tokens.json')",
         "timeout": [3.05, 27],
         "observe": False,

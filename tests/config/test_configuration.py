@@ -21,6 +21,7 @@ from requests_authretry import (
     Backoff,
     ConfigurationError,
     FileStore,
+    Header,
     Jitter,
     MemoryStore,
     Rate,
@@ -267,6 +268,47 @@ origins = ["https://b.example.com", "https://A.example.com:443"]
     assert fault == (
         "settings.toml:4: site.origins: https://a.example.com is in the site of settings.toml:2 too"
     )
+
+
+def test_one_dialect_supplies_the_origins_in_a_file(written: Written) -> None:
+    """``dialects = ["anthropic"]`` beside a token says where it goes, in a site too."""
+    top = Settings.from_file(written('token = "env:CLIENT_SECRET"\ndialects = ["anthropic"]'))
+    assert top.origins == ("https://api.anthropic.com",)
+    assert top.token_in == Header("x-api-key")
+    sites = '[[site]]\ndialects = ["github"]\n[[site]]\ndialects = ["slack"]'
+    two = Settings.from_file(written(f'token = "env:CLIENT_SECRET"\n{sites}'))
+    assert [site.origins for site in two.sites] == [
+        ("https://api.github.com",),
+        ("https://slack.com",),
+    ]
+    assert two.token is None
+
+
+def test_one_dialect_supplies_the_origins_in_variables() -> None:
+    """A token and the name of an API are enough."""
+    given = {"REQUESTS_AUTHRETRY_TOKEN": "t", "REQUESTS_AUTHRETRY_DIALECTS": "github"}
+    assert Settings.from_env(given).origins == ("https://api.github.com",)
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (
+            'dialects = ["jira"]\ntoken = "env:CLIENT_SECRET"\n',
+            "1: origins are missing: dialect jira has no fixed host",
+        ),
+        ('dialects = ["github"]\n', "1: site needs origins"),
+        ('dialects = ["github", "jira"]\ntoken = "env:CLIENT_SECRET"\n', "1: site needs origins"),
+        ('token = "env:CLIENT_SECRET"\n', "1: site needs origins"),
+    ],
+)
+def test_a_site_whose_dialect_supplies_no_origins_needs_them(
+    content: str, fault: str, written: Written
+) -> None:
+    """Without a token, with several names or without a fixed host nothing is supplied."""
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.from_file(written(f"[[site]]\n{content}"))
+    assert [fault in each for each in caught.value.faults] == [True]
 
 
 def test_a_site_does_not_inherit_origins(written: Written) -> None:

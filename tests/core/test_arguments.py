@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from requests_authretry import ConfigurationError, RetryPolicy, Settings, mount
+from requests_authretry import ConfigurationError, RateLimits, RetryPolicy, Settings, mount
 from requests_authretry._core.arguments import checks_arguments, checks_call
 
 SECRET = "s3cret-of-the-user"
@@ -76,6 +76,15 @@ def test_the_faults_of_a_constructor(
     assert all(one.startswith(fault) for one, fault in zip(told, faults, strict=True))
 
 
+def test_what_belongs_to_a_session_is_sent_there() -> None:
+    """``Settings(verify=False)``: did you mean session.verify? Also beside a name that is near."""
+    assert faults_of(Whole, "red", verify=1) == ("verify is unknown; did you mean session.verify?",)
+    both: Any = checks_arguments(limits=RateLimits)(type("Both", (), {"__init__": limited_box}))
+    assert faults_of(both, headers=1) == (
+        "headers is unknown; did you mean limits=RateLimits(headers=...), or session.headers?",
+    )
+
+
 def test_a_list_of_a_part_shows_its_brackets() -> None:
     """The way into a collection is written as a collection."""
     part_alone: Any = checks_arguments(parts=[Part])(type("Box", (), {"__init__": box}))
@@ -89,6 +98,10 @@ def test_a_list_of_a_part_shows_its_brackets() -> None:
 
 
 def box(self: Any, parts: object = ()) -> None:
+    """Be the constructor of a class."""
+
+
+def limited_box(self: Any, limits: object = None) -> None:
     """Be the constructor of a class."""
 
 

@@ -9,11 +9,13 @@ import pytest
 
 from requests_authretry import ConfigurationError, Cookie, Header, Query, Token
 from requests_authretry._core.placement import (
+    is_usual,
     parameter,
     with_cookie,
     with_parameter,
     without_parameter,
     without_values,
+    written,
 )
 
 FAULTS: dict[str, tuple[Any, str]] = {
@@ -59,6 +61,40 @@ def test_a_place_says_the_token_and_reads_it_again(place: Any, value: str, text:
     """A token that existing code has put there is read as it was written."""
     assert place.text_of(Token(value)) == text
     assert place.token_of(text) == Token(value)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Header('X-Key')",
+        "Header('Authorization', 'Bot {token}')",
+        "Query('api_key')",
+        "Cookie('session')",
+    ],
+)
+def test_a_place_is_written_as_in_a_program(line: str) -> None:
+    """What the line makes is written as the line again."""
+    assert written(eval(line)) == line  # noqa: S307 (of this test)
+
+
+@pytest.mark.parametrize(
+    ("place", "scheme", "is_there"),
+    [
+        (Header("Authorization", "Bearer {token}"), "Bearer", True),
+        (Header("authorization", "Bearer {token}"), "bearer", True),
+        (Header("Authorization", "Bot {token}"), "Bearer", False),
+        (Header("Authorization", "Bot {token}"), "Bot", True),
+        (Header("Authorization"), "Bearer", False),
+        (Header("X-Key", "Bearer {token}"), "Bearer", False),
+        (Query("authorization"), "Bearer", False),
+        (Cookie("authorization"), "Bearer", False),
+    ],
+)
+def test_a_token_is_in_authorization_without_a_setting(
+    place: Any, scheme: str, *, is_there: bool
+) -> None:
+    """There it has its scheme before it, in upper or lower case."""
+    assert is_usual(place, scheme) is is_there
 
 
 def test_another_form_holds_no_token() -> None:

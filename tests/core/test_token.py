@@ -206,7 +206,7 @@ def test_refuses(changes: dict[str, Any], field: str) -> None:
             "expires_at must be a finite POSIX time in seconds or None, not this str",
         ),
         ({"refresh_token": ""}, "refresh_token must be a non-empty str or None"),
-        ({"scopes": "x"}, "scopes must be a collection of strings"),
+        ({"scopes": "x"}, "scopes must be a collection of strings: write scopes=['read']"),
     ],
 )
 def test_lines(changes: dict[str, Any], line: str) -> None:
@@ -259,7 +259,7 @@ def test_another_scheme() -> None:
     assert Token("Bearer x", scheme="DPoP").authorization == "DPoP Bearer x"
 
 
-@pytest.mark.parametrize("scopes", [["a", "b"], ("a", "b"), {"a": 1, "b": 2}])
+@pytest.mark.parametrize("scopes", [["a", "b"], ("a", "b"), {"a": 1, "b": 2}.keys()])
 def test_scopes_take_any_collection(scopes: Any) -> None:
     """Scopes become a tuple, so that a token is hashable."""
     one_by_one: Any = (scope for scope in scopes)

@@ -192,7 +192,7 @@ def test_parts_are_immutable(part: Part, field: str) -> None:
         [429, 503],
         (429, 503, 503),
         {429, 503},
-        {429: "slow", 503: "down"},
+        {429: "slow", 503: "down"}.keys(),
         range(429, 504, 74),
         [HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE],
     ],
@@ -219,7 +219,7 @@ def test_methods_take_any_iterable(methods: Any) -> None:
         assert RetryPolicy(methods=given_as).methods == frozenset({"GET", "M-SEARCH"})
 
 
-@pytest.mark.parametrize("nothing", [[], (), frozenset(), {}])
+@pytest.mark.parametrize("nothing", [[], (), frozenset(), {}.keys()])
 def test_empty_collections(nothing: Any) -> None:
     """Empty collections of statuses and methods are valid; so are the lowest and highest codes."""
     policy = RetryPolicy(statuses=nothing, methods=nothing)
@@ -257,6 +257,7 @@ CODES = "the codes of failures, 400 to 599, and 202"
         (collection, ("c", iter("ab")), None),
         (collection, ("c", "GET"), "c takes a collection: write ['GET'], not 'GET'"),
         (collection, ("c", b"GET"), "c takes a collection: write [b'GET'], not b'GET'"),
+        (collection, ("c", {"GET": 1}), "c takes a collection, not dict: write c=[...]"),
         (collection, ("c", 7), "c takes a collection, not int: write c=[...]"),
         (members, ("m", [], callable, "functions"), None),
         (members, ("m", [len, repr], callable, "functions"), None),
@@ -317,12 +318,13 @@ def test_is_finite_takes_numbers(value: object) -> None:
         (range(2), (0, 1)),
         ("ab", "ab"),
         (b"ab", b"ab"),
+        ({"a": 1}, {"a": 1}),
         (7, 7),
         (None, None),
     ],
 )
 def test_gathered(value: Any, result: object) -> None:
-    """An iterable becomes a tuple; a string or another value stays as it is."""
+    """An iterable becomes a tuple; a string, a mapping or another value stays as it is."""
     assert gathered(value) == result
     assert gathered(item for item in [value]) == (value,)
 

@@ -12,7 +12,9 @@ from requests_authretry import (
     AuthRetryError,
     ConfigurationError,
     Dialect,
+    Header,
     Settings,
+    Token,
     attempts,
     explain,
     mount,
@@ -281,3 +283,102 @@ def test_points_of_graphql_hold_back_no_other_resource(session: requests.Session
     with pytest.raises(AuthRetryError, match="limit 'graphql'"):
         session.post("https://api.github.com/graphql", json={})
     assert len(adapter.sent) == 3
+
+
+def told(session: requests.Session, url: str, answer: Any, **settings: Any) -> str:
+    """What is told of the last attempt of a call that always gets this answer."""
+    session.mount("https://", ScriptedAdapter(*[answer] * 4))
+    mount(session, Settings(clock=FakeClock(), **settings))
+    return attempts(session.get(url))[-1].detail
+
+
+KEYS = {
+    "anthropic": ("https://api.anthropic.com", "Header('x-api-key')"),
+    "discord": ("https://discord.com/api/v10", "Header('Authorization', 'Bot {token}')"),
+    "shopify": ("https://a.myshopify.com/admin", "Header('X-Shopify-Access-Token')"),
+}
+
+
+def renewed(values: Iterator[int]) -> Any:
+    """A function that returns another token each time."""
+    return lambda: f"k{next(values)}"
+
+
+@pytest.mark.parametrize("challenge", [{}, {"WWW-Authenticate": "Basic"}], ids=["plain", "basic"])
+@pytest.mark.parametrize("is_renewed", [False, True])
+@pytest.mark.parametrize("name", KEYS)
+def test_a_401_tells_where_the_api_takes_keys(
+    name: str, session: requests.Session, challenge: Any, *, is_renewed: bool
+) -> None:
+    """Anthropic has refused a Bearer token: a key goes to ``x-api-key``."""
+    base, place = KEYS[name]
+    token = renewed(count()) if is_renewed else "k7"
+    origin = "/".join(base.split("/")[:3])
+    detail = told(session, f"{base}/items", (401, challenge), token=token, origins=[origin])
+    way = f"Settings(token_in={place}) sends a key where this API takes it"
+    assert detail == f"{way}, as dialect {name} says"
+
+
+@pytest.mark.parametrize(
+    ("base", "settings"),
+    [
+        ("https://api.anthropic.com", {"token_in": Header("x-api-key")}),
+        ("https://api.anthropic.com", {"dialects": None}),
+        ("https://discord.com", {"token": Token("k7", scheme="Bot")}),
+        ("https://api.github.com", {}),
+        ("https://www.googleapis.com", {}),
+        ("https://api.example.com", {}),
+    ],
+)
+def test_a_401_tells_nothing_of_a_token_in_its_place(
+    base: str, settings: dict[str, Any], session: requests.Session
+) -> None:
+    """Where the settings say the place, no dialect is asked, or it says no other place."""
+    given = {"token": "k7", "origins": [base], **settings}
+    assert told(session, f"{base}/api/v10/items", (401, {}), **given) == ""
+
+
+def test_a_scope_that_does_not_suffice_tells_of_no_other_place(session: requests.Session) -> None:
+    """The API has read the token, where it stood."""
+    base = "https://api.anthropic.com"
+    challenge = {"WWW-Authenticate": 'Bearer error="insufficient_scope"'}
+    assert told(session, base, (401, challenge), token="k7", origins=[base]) == ""
+
+
+@pytest.mark.parametrize("status", [400, 403, 503])
+def test_an_error_from_where_no_named_dialect_holds_says_so(
+    status: int, session: requests.Session
+) -> None:
+    """``dialects=["github"]`` holds at the origins of the settings, and the call went elsewhere."""
+    url, origins = "https://code.example.com/user", ["https://git.example.com"]
+    detail = told(session, url, (status, {}), dialects=["github"], origins=origins)
+    assert detail == "the named dialects do not cover https://code.example.com"
+
+
+@pytest.mark.parametrize(
+    ("url", "status", "settings"),
+    [
+        ("https://code.example.com/user", 200, {}),
+        ("https://git.example.com/user", 403, {}),
+        ("https://api.github.com/user", 404, {}),
+        ("https://code.example.com/user", 403, {"origins": ()}),
+        ("https://code.example.com/user", 403, {"dialects": "auto"}),
+        ("https://code.example.com/user", 403, {"dialects": None}),
+        ("https://code.example.com/user", 403, {"dialects": []}),
+    ],
+)
+def test_where_a_dialect_may_hold_nothing_is_said(
+    url: str, status: int, settings: dict[str, Any], session: requests.Session
+) -> None:
+    """No error, an origin that is covered, or no names: there is nothing to tell."""
+    given = {"dialects": ["github"], "origins": ["https://git.example.com"], **settings}
+    assert told(session, url, (status, {}), **given) == ""
+
+
+def test_a_retry_does_not_tell_of_dialects(session: requests.Session) -> None:
+    """Only the last attempt does: the ones before it were followed by another."""
+    session.mount("https://", ScriptedAdapter(*[(503, {})] * 4))
+    origins = ["https://git.example.com"]
+    mount(session, Settings(clock=FakeClock(), dialects=["github"], origins=origins))
+    made = attempts(session.get("https://code.example.com/user"))
+    assert [bool(each.detail) for each in made] == [False, False, False, True]

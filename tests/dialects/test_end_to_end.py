@@ -155,6 +155,9 @@ FINAL = [
 """Neither another request nor another token is a cure: the answer is handed out at once."""
 
 
+BEARER = Header("Authorization", "Bearer {token}")
+
+
 def name_of(row: Row) -> str:
     """Name a row in reports."""
     return f"{row.api}, {row.sample}"
@@ -164,11 +167,7 @@ def driven(dialect: Dialect, sample: Sample) -> Done:
     """Send the request of a sample to a server that gives this answer, then a success."""
     tokens, cooled = (f"token-{number}" for number in count(1)), list[CoolingDown]()
     placement = dialect.placement
-    field = (
-        Header(placement.name, placement.format)
-        if placement
-        else Header("Authorization", "Bearer {token}")
-    )
+    field = placement if isinstance(placement, Header) else BEARER
     clock = FakeClock(now=SAMPLES_SENT, random=lambda: 0.5)
 
     def listen(event: object) -> None:
@@ -201,7 +200,7 @@ def driven(dialect: Dialect, sample: Sample) -> Done:
 def sent_with(row: Row, *tokens: str) -> list[str]:
     """Return the credentials of requests with these tokens, as the API takes them."""
     placement = named(row.api).placement
-    form = placement.format if placement else "Bearer {token}"
+    form = placement.value if isinstance(placement, Header) else BEARER.value
     return [form.replace("{token}", token) for token in tokens]
 
 

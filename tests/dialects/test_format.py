@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 
-from requests_authretry import ConfigurationError, Dialect
+from requests_authretry import ConfigurationError, Dialect, Header
 from tests.dialects.test_data import SCHEMA
 
 if TYPE_CHECKING:
@@ -112,8 +112,7 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
     )
     assert dialect.statuses == {400, 500}
     assert dialect.headers == {"x-weather-wait": "retry-after"}
-    assert dialect.placement is not None
-    assert (dialect.placement.kind, dialect.placement.name) == ("header", "X-Key")
+    assert dialect.placement == Header("X-Key", "Key {token}")
     assert dialect.token_endpoint is not None
     assert dialect.token_endpoint.fields == (("access_token", "token"),)
     assert [each.methods for each in dialect.repeat] == [{"POST"}, {"POST", "PATCH"}]

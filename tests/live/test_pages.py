@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 import requests
+from joserfc.jwk import ECKey
 
-from requests_authretry import AuthRetryError, Installed, override
+from requests_authretry import AuthRetryError, Installed, PerIdentity, oauth2, override, sources
 from requests_authretry.cli.demo_server import serve
 from requests_authretry.testing import forget_tokens, no_waiting
 from tests.cassettes_support import Loopback
@@ -153,6 +154,28 @@ def test_a_function_is_asked_in_each_override(
             with names["override"](token=servers.guarded.issue):
                 assert names["session"].get("https://api.example.com/bearer").status_code == 200
         assert servers.guarded.issued == issued + 3
+
+
+def test_each_line_of_the_decision_table_makes_settings(
+    servers: Servers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``token=Prompt()`` in which-source.md: each line works in the place of ``token="k7"``."""
+    [page] = [page for page in WITH_PROGRAMS if page.name == "which-source.md"]
+    table = page.read_text(encoding="utf-8").partition("## I do not know what I have")[0]
+    lines = re.findall(r"^\|[^|]+\| `(\w+=[^`]+)` \|", table, re.MULTILINE)
+    assert len(lines) == 17
+    pem = ECKey.generate_key("P-256").as_pem(private=True).decode()
+    with read(page, servers, capsys) as names:
+        known = {**vars(oauth2), **vars(sources), **vars(requests.auth), **names}
+        known |= {"user": "ada", "password": "lovelace", "current_user_token": lambda: "k7"}
+        known |= {"Signer": type("Signer", (requests.auth.AuthBase,), {}), "pem": pem}
+        known |= {"PerIdentity": PerIdentity, "make_source": lambda identity: identity}
+        login = "https://login.example.com"
+        client = partial(oauth2.Client, "my-app", "my-secret", token_url=f"{login}/token")
+        known["client"] = client(device_url=f"{login}/device")
+        for line in lines:
+            made = eval(f"Settings({line}, origins=['https://api.example.com'])", known)  # noqa: S307
+            assert made.token is not None or made.auth is not None
 
 
 def test_the_other_pages_have_a_test_each() -> None:
