@@ -170,6 +170,7 @@ def test_discord_is_asked_again_until_its_index_is_there() -> None:
 def test_a_post_that_reads_is_repeated(api: str, path: str, expected: list[int]) -> None:
     """A search by POST is sent again after a 503; a new issue or a message is not."""
     with talking(api, 503) as (server, session, _):
+        mount(session, Settings(dialects=[api], origins=[server.url], clock=FakeClock()))
         assert statuses(session.post(f"{server.url}{path}", json={})) == expected
 
 
