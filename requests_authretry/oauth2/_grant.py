@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .._core.arguments import checks_arguments
-from .._core.validation import collection, gathered, instance, is_text, members, refuse
+from .._core.validation import collection, gathered, is_text, members, refuse
 from ._client import Client
 from ._endpoint import Endpoint
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from .._protocols import FetchContext
     from ._dpop import Proofs
     from ._form import Fields
+
+_A_CLIENT = "Client('my-app', 'my-secret', token_url='https://login.example.com/token')"
 
 
 @checks_arguments()
@@ -51,15 +53,16 @@ class Grant(ABC):
         self.client: Client = client
         self.scopes: tuple[str, ...] = gathered(scopes)
         given: Any = {} if extra is None else extra
-        faults = [
-            instance("client", client, Client),
-            collection("scopes", self.scopes) or members("scopes", self.scopes, is_text, "str"),
-        ]
+        name = type(self).__name__
+        if not isinstance(client, Client):
+            # No other fault: a client's id and secret stand in the places of other arguments.
+            kind = type(client).__name__
+            refuse(name, [f"client must be a Client, not {kind}: write {name}({_A_CLIENT}, ...)"])
+        faults = [_fault_of_scopes(self.scopes)]
         if not isinstance(given, Mapping) or not all(map(is_text, [*given, *given.values()])):
             faults += ["extra must be a mapping of strings"]
         if store_key is not None and not is_text(store_key):
             faults += ["store_key must be a non-empty str or None"]
-        name = type(self).__name__
         refuse(name, [*faults, *self._faults()])
         self.extra: dict[str, str] = dict(given)
         self.store_key: str = store_key or f"{name} {client.client_id} {self._digest(name)}"
@@ -110,3 +113,9 @@ class Grant(ABC):
     def __repr__(self) -> str:
         """Show the client and the scopes, without secrets."""
         return f"{type(self).__name__}({self.client!r}, {self.scopes!r})"
+
+
+def _fault_of_scopes(scopes: Any) -> str | None:
+    if isinstance(scopes, (str, bytes)):  # not quoted: it may be a secret in the wrong place
+        return f"scopes takes a collection: write ['read'], not a {type(scopes).__name__}"
+    return collection("scopes", scopes) or members("scopes", scopes, is_text, "str")
