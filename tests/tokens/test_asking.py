@@ -316,7 +316,8 @@ def test_a_question_without_a_terminal_is_named_with_the_way_out(
             scripted(settings(source))[0].get(URL)
         told, name, said = str(caught.value).partition("EOFError")
         assert told + name == "the token source failed with EOFError"
-        assert said.startswith(hint) and bool(said) == bool(hint)
+        assert said.startswith(hint)
+        assert bool(said) == bool(hint)
 
 
 def test_an_error_about_threads_in_the_thread_of_the_call() -> None:
