@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .._core.arguments import checks_arguments
-from .._core.validation import collection, gathered, is_text, members, refuse
+from .._core.validation import collection, gathered, instance, is_text, members, refuse
 from ._client import Client
 from ._endpoint import Endpoint
 
@@ -54,10 +54,9 @@ class Grant(ABC):
         self.scopes: tuple[str, ...] = gathered(scopes)
         given: Any = {} if extra is None else extra
         name = type(self).__name__
-        if not isinstance(client, Client):
-            # No other fault: a client's id and secret stand in the places of other arguments.
-            kind = type(client).__name__
-            refuse(name, [f"client must be a Client, not {kind}: write {name}({_A_CLIENT}, ...)"])
+        fault = instance("client", client, Client)
+        # Alone: a client's id and secret may stand in the places of all other arguments.
+        refuse(name, [fault and f"{fault}: write {name}({_A_CLIENT}, ...)"])
         faults = [_fault_of_scopes(self.scopes)]
         if not isinstance(given, Mapping) or not all(map(is_text, [*given, *given.values()])):
             faults += ["extra must be a mapping of strings"]
