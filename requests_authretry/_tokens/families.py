@@ -174,8 +174,8 @@ class Families:
             if digest in self._spent:
                 raise RefreshFailed(
                     "the first refresh token was spent in this process, and the store has none "
-                    "that followed it: name one store in all settings that use it, or sign in "
-                    "again and give the new refresh token"
+                    "that followed it: after a sign-out, sign in again and give the new refresh "
+                    "token; otherwise name one store in all settings that use it"
                 )
             yield
         finally:

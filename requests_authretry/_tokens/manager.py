@@ -21,6 +21,7 @@ from .._events import TokenRefreshed, logger, tell
 from .._locks import ForkSafeLock
 from .._override import current
 from .._protocols import FetchContext
+from .._terminal import is_at_terminal
 from .families import is_constant
 from .renewal import (
     CutOff,
@@ -446,6 +447,12 @@ class TokenManager:
                 "belong to another thread. Make the object (a database connection, say) in the "
                 "function itself, or write Settings(interactive=True): then the function runs in "
                 "the thread of the call"
+            )
+        if isinstance(error, EOFError) and not is_at_terminal():
+            summary += (
+                ": if it asks a person, nobody can answer, as standard input is no terminal. Read "
+                "the secret from a variable, or name a store in the settings and sign in at a "
+                "terminal once"
             )
         outcome = outcome_of(error, self._settings.clock.time())
         text = f"{described(error)}\nIts own text is not shown, as it may hold a secret."

@@ -171,6 +171,8 @@ def _refuse_arguments(strange: Sequence[str], options: Namespace, parser: Argume
     """Refuse arguments that the command does not take, naming the nearest of its options."""
     near = nearest(strange[0].partition("=")[0], _options_of(options.command))
     way_out = f"did you mean {near}?" if near else f"see {parser.prog} {options.command} --help"
+    if strange[0].endswith(".toml") and "--config" in _options_of(options.command):
+        way_out = f"did you mean --config {strange[0]}?"
     parser.error(f"unrecognized arguments: {' '.join(strange)}; {way_out}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from .._core.validation import ConfigurationError
 from .._errors import AuthRetryError
 from ._exits import FAILED, USAGE_ERROR
 from ._given import settings_given
@@ -21,6 +22,12 @@ _NO_STORE = (
     'store = "file:~/.my-app/tokens.json" or "keyring:my-app" into them'
 )
 
+_NO_SETTINGS = (
+    "the settings have no token: name a file of settings with --config FILE, or give the token in "
+    "the environment"
+)
+_ONLY_FORGET = "with --forget, the token is forgotten here, and the server is not asked"
+
 
 def login(config: str | None, site: str | None) -> int:
     """Get a token, and say what is known of it.
@@ -35,7 +42,7 @@ def login(config: str | None, site: str | None) -> int:
     Raises:
         ConfigurationError: The settings cannot work, or name no token for one site.
     """
-    credentials = _chosen(settings_given(config), site)
+    credentials = _chosen(config, site)
     if credentials.status().kept_in in {"memory", "MemoryStore()"}:
         sys.stderr.write(f"{_NO_STORE}\n")
         return USAGE_ERROR
@@ -56,13 +63,13 @@ def logout(config: str | None, site: str | None, *, only_forget: bool) -> int:
     Raises:
         ConfigurationError: As `login`.
     """
-    credentials = _chosen(settings_given(config), site)
+    credentials = _chosen(config, site)
 
     def end() -> None:
         if only_forget:
             credentials.forget()
         else:
-            credentials.revoke()
+            _revoke(credentials)
         write([str(credentials.status())])
 
     return _told(end)
@@ -81,7 +88,7 @@ def show_token(config: str | None, site: str | None) -> int:
     Raises:
         ConfigurationError: As `login`.
     """
-    credentials = _chosen(settings_given(config), site)
+    credentials = _chosen(config, site)
     return _told(lambda: sys.stdout.write(f"{credentials.token().value}\n"))
 
 
@@ -94,9 +101,25 @@ def statuses(settings: Settings) -> list[CredentialStatus]:
     ]
 
 
-def _chosen(settings: Settings, site: str | None) -> Credentials:
+def _chosen(config: str | None, site: str | None) -> Credentials:
+    settings = settings_given(config)
+    if config is None and all(each.token is None for each in (settings, *settings.sites)):
+        raise ConfigurationError("environment", [_NO_SETTINGS])
     credentials = settings.credentials
     return credentials if site is None else credentials.at(site)
+
+
+def _revoke(credentials: Credentials) -> None:
+    """Revoke the token; if that fails, say what else can be done.
+
+    Raises:
+        AuthRetryError: It failed.
+    """
+    try:
+        credentials.revoke()
+    except AuthRetryError:
+        sys.stderr.write(f"{_ONLY_FORGET}\n")
+        raise
 
 
 def _told(work: Callable[[], object]) -> int:

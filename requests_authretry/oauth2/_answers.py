@@ -154,7 +154,9 @@ def token_in(answer: Answer, client: Client, refresh_token: str | None) -> Token
     fields, but = answer.fields, f"{answer.where}, but"
     value = fields.get("access_token")
     if value is None:
-        raise RefreshFailed(f"{but} it has no access_token")
+        name = client.fields.get("access_token")
+        way_out = "; if another field has it, name it: Client(fields={'access_token': '...'})"
+        raise RefreshFailed(f"{but} it has no {name or 'access_token' + way_out}")
     if isinstance(value, str) and " " in value:
         raise RefreshFailed(f"{but} its token cannot be used: value has a blank")
     # A token that should be bound to a key is not sent in a way that nobody has agreed to.

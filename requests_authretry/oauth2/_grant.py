@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ._dpop import Proofs
     from ._form import Fields
 
+_A_CLIENT = "Client('my-app', 'my-secret', token_url='https://login.example.com/token')"
+
 
 @checks_arguments()
 class Grant(ABC):
@@ -51,15 +53,15 @@ class Grant(ABC):
         self.client: Client = client
         self.scopes: tuple[str, ...] = gathered(scopes)
         given: Any = {} if extra is None else extra
-        faults = [
-            instance("client", client, Client),
-            collection("scopes", self.scopes) or members("scopes", self.scopes, is_text, "str"),
-        ]
+        name = type(self).__name__
+        fault = instance("client", client, Client)
+        # Alone: a client's id and secret may stand in the places of all other arguments.
+        refuse(name, [fault and f"{fault}: write {name}({_A_CLIENT}, ...)"])
+        faults = [_fault_of_scopes(self.scopes)]
         if not isinstance(given, Mapping) or not all(map(is_text, [*given, *given.values()])):
             faults += ["extra must be a mapping of strings"]
         if store_key is not None and not is_text(store_key):
             faults += ["store_key must be a non-empty str or None"]
-        name = type(self).__name__
         refuse(name, [*faults, *self._faults()])
         self.extra: dict[str, str] = dict(given)
         self.store_key: str = store_key or f"{name} {client.client_id} {self._digest(name)}"
@@ -110,3 +112,9 @@ class Grant(ABC):
     def __repr__(self) -> str:
         """Show the client and the scopes, without secrets."""
         return f"{type(self).__name__}({self.client!r}, {self.scopes!r})"
+
+
+def _fault_of_scopes(scopes: Any) -> str | None:
+    if isinstance(scopes, (str, bytes)):  # not quoted: it may be a secret in the wrong place
+        return f"scopes takes a collection: write ['read'], not a {type(scopes).__name__}"
+    return collection("scopes", scopes) or members("scopes", scopes, is_text, "str")

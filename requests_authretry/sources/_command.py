@@ -78,7 +78,7 @@ class Command:
         faults = []  # they quote nothing, as arguments and variables may be secret
         if not isinstance(given, tuple):
             faults += [
-                "args takes a collection, a string for each word: write ['az', 'account', ...]"
+                "args takes a list with one string for each word: write ['az', 'account', ...]"
             ]
         elif not (given and given[0] and all(map(_is_word, given))):
             faults += ["args takes the name of a program and its arguments, strings without a NUL"]

@@ -59,6 +59,7 @@ def test_logout_says_when_it_cannot_revoke(file: Path, capsys: pytest.CaptureFix
     status, out, err = said(capsys, "logout", "--config", str(file))
     assert (status, out) == (1, "")
     assert "cannot revoke" in err
+    assert "with --forget, the token is forgotten here" in err
     assert SECRET in (file.parent / "tokens.json").read_text()
 
 
@@ -97,10 +98,10 @@ def test_one_of_several_sites(file: Path, capsys: pytest.CaptureFixture[str], co
 
 
 def test_settings_without_a_token(capsys: pytest.CaptureFixture[str]) -> None:
-    """The environment names none: exit status 2."""
+    """The environment names none: exit status 2, and the error names the option."""
     status, _, err = said(capsys, "token")
     assert status == 2
-    assert "the settings have no token" in err
+    assert "the settings have no token: name a file of settings with --config FILE" in err
 
 
 def test_status_tells_of_the_settings(file: Path, capsys: pytest.CaptureFixture[str]) -> None:

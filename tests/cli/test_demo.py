@@ -209,6 +209,7 @@ def test_no_command_is_a_mistake(
         (["-x", "check"], 2, "-x is unknown here: the options of a command stand behind it"),
         (["--verbose", "run", "x"], 2, "the options of a command stand behind it"),
         (["check", "--js"], 2, "unrecognized arguments: --js; did you mean --json?"),
+        (["login", "a.toml"], 2, "unrecognized arguments: a.toml; did you mean --config a.toml?"),
         (["demo", "twice"], 2, "unrecognized arguments: twice; see authretry demo --help"),
         (["get"], 2, "authretry get: error: the following arguments are required: URL"),
     ],

@@ -185,7 +185,7 @@ def test_an_odd_refresh_token(value: object) -> None:
         (says(b"<a href=access_token=" + ACCESS.encode()), "where a JSON object belongs"),
         (says(ACCESS.encode()), "where a JSON object belongs"),
         (says(b"a=1&" * 200 + b"access_token=5"), "where a JSON object belongs"),
-        (says(b"a=b"), "answered 200, but it has no access_token"),
+        (says(b"a=b"), "it has no access_token; if another field has it, name it: Client(fields="),
         (says(b"[" * 100_000), "where a JSON object belongs"),
         (says(b'{"a":' * 40_000), "where a JSON object belongs"),
         (says(b"\xff\xfe\xfd{"), "where a JSON object belongs"),

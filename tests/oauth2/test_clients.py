@@ -123,9 +123,13 @@ def test_http_on_this_machine(url: str) -> None:
 
 FAULTY: dict[str, tuple[Callable[[], object], str]] = {
     "client": (lambda: ClientCredentials("my-app"), "client must be a Client, not str"),  # type: ignore[arg-type]
+    "id and secret": (
+        lambda: ClientCredentials("my-app", CLIENT_SECRET),  # type: ignore[arg-type]
+        "client must be a Client, not str: write ClientCredentials(Client('my-app', ",
+    ),
     "scopes": (
-        lambda: ClientCredentials(client(), "read"),
-        "scopes takes a collection: write ['re",
+        lambda: ClientCredentials(client(), CLIENT_SECRET),
+        "scopes takes a collection: write ['read'], not a str",
     ),
     "a scope": (lambda: ClientCredentials(client(), [1]), "scopes takes str, not 1"),  # type: ignore[list-item]
     "extra": (lambda: ClientCredentials(client(), extra={"a": 1}), "extra must be a mapping of"),  # type: ignore[dict-item]

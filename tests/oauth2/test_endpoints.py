@@ -312,7 +312,7 @@ def test_the_token_of_somebody_else_is_not_taken() -> None:
     authority = Authority(gives())
     client = authority.client(fields={"access_token": "authed_user.access_token"})
     error = failure(ClientCredentials(client), authority.context())
-    assert str(error) == f"{TOKEN_URL} answered 200, but it has no access_token"
+    assert str(error) == f"{TOKEN_URL} answered 200, but it has no authed_user.access_token"
 
 
 @pytest.mark.parametrize(

@@ -305,6 +305,21 @@ def test_an_object_of_another_thread_is_named_with_the_way_out() -> None:
     database.close()
 
 
+def test_a_question_without_a_terminal_is_named_with_the_way_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`input` and `getpass` raise an EOFError in a job; at a terminal it is Ctrl-D, and no hint."""
+    source = Source(EOFError("EOF when reading a line"))
+    for is_there, hint in ((False, ": if it asks a person, nobody can answer"), (True, "")):
+        monkeypatch.setattr(manager_module, "is_at_terminal", lambda is_there=is_there: is_there)
+        with pytest.raises(RefreshFailed) as caught:
+            scripted(settings(source))[0].get(URL)
+        told, name, said = str(caught.value).partition("EOFError")
+        assert told + name == "the token source failed with EOFError"
+        assert said.startswith(hint)
+        assert bool(said) == bool(hint)
+
+
 def test_an_error_about_threads_in_the_thread_of_the_call() -> None:
     """There is no other thread to speak of there."""
     source = Source(RuntimeError("created in another thread"))

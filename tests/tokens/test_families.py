@@ -234,8 +234,8 @@ def test_a_spent_first_refresh_token_is_refused(
     assert called(chosen(source(server), **first)) == "Bearer access-0"
     assert refused(chosen(source(server), **second)) == (
         "the first refresh token was spent in this process, and the store has none that followed "
-        "it: name one store in all settings that use it, or sign in again and give the new refresh "
-        "token"
+        "it: after a sign-out, sign in again and give the new refresh token; otherwise name one "
+        "store in all settings that use it"
     )
     assert server.spent == ["first"]
 
