@@ -13,6 +13,7 @@ from .dialects import Dialect, dialects_fault, named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from io import BufferedIOBase
 
     from typing_extensions import Self
 
@@ -159,16 +160,30 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
+    def handle_error(self, *_: object) -> None:
+        """Write nothing to the terminal where a client hangs up."""
+
+
+def _chunks_of(reader: BufferedIOBase) -> bytes:
+    """Read a chunked body to its end, with its trailer (RFC 9112 section 7.1)."""
+    body = b""
+    while size := int(reader.readline().partition(b";")[0], 16):
+        body += reader.read(size)
+        reader.readline()
+    while reader.readline().strip():
+        pass
+    return body
+
 
 def _handler_for(answer: Callable[[Received], Reply]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            length = self.headers.get("Content-Length", "0")
-            body = self.rfile.read(int(length) if length.isdecimal() else 0)
-            # A body without a length would be taken for the next request.
-            self.close_connection = self.close_connection or "Transfer-Encoding" in self.headers
+            if "Transfer-Encoding" in self.headers:
+                body = _chunks_of(self.rfile)
+            else:
+                body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
             reply = answer(Received(self.command, self.path, dict(self.headers.items()), body))
             self.send_response_only(reply.status)
             for name, value in reply.headers.items():

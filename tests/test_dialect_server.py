@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from socket import create_connection
 from threading import Thread
 
 import pytest
@@ -43,6 +44,25 @@ def test_what_was_received_is_kept() -> None:
     assert first.headers["X-A"] == "1"
     assert [each.method for each in server.received] == ["POST", "HEAD", "PUT", "GET"]
     assert repr(server) == "<DialectServer slack: 4 received>"
+
+
+def test_a_body_that_is_sent_in_chunks_is_kept() -> None:
+    """A generator is received whole, and the connection goes on."""
+    with DialectServer("github") as server, requests.Session() as session:
+        for _ in range(2):
+            session.post(server.url, data=iter([b"ab", b"", b"c" * 20]))
+        assert [each.body for each in server.received] == [b"ab" + b"c" * 20] * 2
+
+
+def test_a_client_that_hangs_up_is_no_error(capfd: pytest.CaptureFixture[str]) -> None:
+    """A request that breaks off, or makes no sense, leaves nothing on the terminal."""
+    with DialectServer("github") as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        for start in (b"Content-Length: 9", b"Content-Length: x", b"Transfer-Encoding: chunked"):
+            with create_connection((host, int(port))) as client:
+                client.sendall(b"POST / HTTP/1.1\r\nHost: a\r\n" + start + b"\r\n\r\nzz\r\n")
+        assert requests.get(server.url, timeout=60).status_code == 200
+    assert capfd.readouterr() == ("", "")
 
 
 def test_an_answer_without_a_body_has_none() -> None:
