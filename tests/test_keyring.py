@@ -13,8 +13,9 @@ from keyring.backends import fail, null
 from keyring.errors import KeyringLocked, PasswordSetError
 from keyrings.alt.file import PlaintextKeyring  # type: ignore[import-untyped]  # (it ships no types)
 
-from requests_authretry import AuthRetryWarning
+from requests_authretry import AuthRetryWarning, Settings
 from requests_authretry.keyring import KeyringStore
+from tests.support.scripted import ORIGIN
 from tests.support.stores import is_free
 from tests.support.systems import permissions
 
@@ -127,6 +128,13 @@ def test_no_keyring_is_memory_and_a_warning(nobody: KeyringBackend, cache: Path)
         assert not is_free(other)
     assert (store.is_missing, store.is_unused, cache.exists()) == (True, True, False)
     assert SECRET not in repr(vars(store))
+
+
+def test_the_status_tells_that_there_is_no_keyring() -> None:
+    """A sign-in would end with the process: `authretry login` refuses it for that reason."""
+    chosen = Settings(token=lambda: "x", origins=[ORIGIN], store=KeyringStore(backend=NOWHERE[0]))
+    with pytest.warns(AuthRetryWarning, match="there is no keyring"):
+        assert chosen.credentials.status().kept_in == "memory"
 
 
 def test_a_machine_without_home_and_keyring(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import os
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from .._core.records import Reason
@@ -87,7 +88,7 @@ class StoreSync:
         self._settings = settings
         self._kept = KeptToken(settings, self.key)
         self.holder = self._kept.holder
-        self._holders = 0
+        self._holders: list[int] = []
 
     def renew(self, context: FetchContext) -> Renewed | Reason:
         """Return the token that replaces ``context.stale``, or why the source gave none.
@@ -300,14 +301,22 @@ class StoreSync:
 
         Yields:
             Whether no other process can have the lock: this renewal has it, or one that hangs.
+
+        Raises:
+            NoToken: Another has it all that time, or this thread, whose source calls us.
         """
+        me = get_ident()
+        if me in self._holders:
+            raise _LockedError("its source is being asked by this very thread")
         lock = self._enter_lock(seconds, early=early)
-        is_alone = lock is not None or self._holders > 0
-        self._holders += lock is not None
+        is_alone = lock is not None or bool(self._holders)
+        if lock is not None:
+            self._holders.append(me)
         try:
             yield is_alone
         finally:
-            self._holders -= lock is not None
+            if me in self._holders:
+                self._holders.remove(me)
             try:
                 if lock is not None:
                     lock.__exit__(None, None, None)
@@ -337,8 +346,9 @@ class StoreSync:
 
     @property
     def is_in_memory(self) -> bool:
-        """Whether no store of the settings keeps the token."""
-        return self._kept.is_in_memory
+        """Whether this process alone has the token, or the store has not taken it."""
+        kept = self._kept
+        return kept.is_in_memory or not self.is_kept or getattr(kept.store, "is_missing", False)
 
     @property
     def is_forgotten(self) -> bool:
@@ -387,7 +397,7 @@ class StoreSync:
 
     def forget_holders(self) -> None:
         """Forget the threads that hold the lock: they are in the parent process."""
-        self._holders = 0
+        self._holders = []
 
     def _go_on_without(self, doing: str, error: Exception, *, early: bool = False) -> None:
         """Report that the store failed, and go on without it.

@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 
 _NO_STORE = (
     "the settings have no store that keeps the token when this command ends: write "
-    'store = "file:~/.my-app/tokens.json" or "keyring:my-app" into them'
+    'store = "file:~/.my-app/tokens.json" into them, or "keyring:my-app" where there is a keyring'
 )
+_NOT_KEPT = "there is a token, but the store did not take it, and it ended with this command"
+_LOST = {"memory", "MemoryStore()"}
+"""Where a token is kept that ends with the command."""
 
 _NO_SETTINGS = (
     "the settings have no token: name a file of settings with --config FILE, or give the token in "
@@ -43,10 +46,17 @@ def login(config: str | None, site: str | None) -> int:
         ConfigurationError: The settings cannot work, or name no token for one site.
     """
     credentials = _chosen(config, site)
-    if credentials.status().kept_in in {"memory", "MemoryStore()"}:
+    if credentials.status().kept_in in _LOST:
         sys.stderr.write(f"{_NO_STORE}\n")
         return USAGE_ERROR
-    return _told(lambda: write([str(credentials.sign_in())]))
+
+    def sign_in() -> None:
+        status = credentials.sign_in()
+        if status.kept_in in _LOST:
+            raise AuthRetryError(_NOT_KEPT)
+        write([str(status)])
+
+    return _told(sign_in)
 
 
 def logout(config: str | None, site: str | None, *, only_forget: bool) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -56,6 +57,7 @@ class Endpoint:
         self.refresh_token: object = None
         self._client, self._context = client, context
         self._deadline = context.clock.monotonic() + context.timeout
+        self._waits_on = True
 
     def address(self, endpoint: str = "token_url") -> str:
         """Return the URL of an endpoint, as `_metadata.address`."""
@@ -126,6 +128,7 @@ class Endpoint:
         Raises:
             RefreshFailed: The server refused, no answer came, or there is no such endpoint.
         """
+        self._waits_on = False  # the answer holds no token: nothing is lost with it
         form = {"token": token, "token_type_hint": kind}
         url, response, signer = self._post("revocation_url", lambda _: form)
         is_done = OK <= response.status_code < FIRST_REDIRECT  # with whatever body, or none
@@ -186,7 +189,13 @@ class Endpoint:
                 # Go around an adapter of ours: it may wait for the very token that we ask for.
                 below = below.inner or HTTPAdapter()
             clock = self._context.clock
-            inner = Bounded(below, clock, allow_http=allow_http, closes=theirs is None)
+            inner = Bounded(
+                below,
+                clock,
+                allow_http=allow_http,
+                closes=theirs is None,
+                seconds=inf if self._waits_on else self._left(),
+            )
             adapter = AuthRetryAdapter(self._settings(method, url, signer), inner)
             ours.mount("https://", adapter)
             ours.mount("http://", adapter)
@@ -201,11 +210,13 @@ class Endpoint:
                 fault = f"{redacted(url)} gave no answer that can be used: {kind_of(error)}"
                 raise RefreshFailed(fault) from error
 
+    def _left(self) -> float:
+        return max(self._deadline - self._context.clock.monotonic(), _LEAST_SECONDS)
+
     def _settings(self, method: str, url: str, signer: Signer | None) -> Settings:
         """Return the settings of one request: the caller's retry policy, fit for token requests."""
         context = self._context
         given = context.retry
-        left = self._deadline - context.clock.monotonic()
         retry = replace(
             given,
             # After an early renewal that failed, another follows.
@@ -215,7 +226,7 @@ class Endpoint:
             methods={*given.methods, method},
             # Each attempt has a signature of its own, so that its body differs.
             idempotency_key=False,
-            deadline=max(left, _LEAST_SECONDS),
+            deadline=self._left(),
         )
         return Settings(
             auth=signer,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextvars import copy_context
+from math import inf
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -37,11 +38,17 @@ class Bounded(BaseAdapter):
         clock: The clock of the caller's settings.
         allow_http: Whether plain http may go through a proxy.
         closes: Whether `close` closes the adapter below, too.
+        seconds: Seconds for all of it, where the answer holds nothing that must not be lost.
     """
 
-    def __init__(self, below: Any, clock: Clock, *, allow_http: bool, closes: bool) -> None:
+    def __init__(
+        self, below: Any, clock: Clock, *, allow_http: bool, closes: bool, seconds: float = inf
+    ) -> None:
         super().__init__()
         self._below, self._clock = below, clock
+        self._connect_seconds = min(CONNECT_SECONDS, seconds)
+        self._answer_seconds = min(ANSWER_SECONDS, seconds)
+        self._seconds = min(CONNECT_SECONDS + ANSWER_SECONDS, seconds)
         self._allow_http, self._closes = allow_http, closes
         if would_retry(getattr(below, "max_retries", None)):
             # Only the policy of the caller retries: use a copy, with the same pools, that does not.
@@ -61,7 +68,7 @@ class Bounded(BaseAdapter):
         """
         if not self._allow_http:
             refuse_proxy(request.url or "", options.get("proxies"), "Client")
-        options |= {"stream": True, "timeout": (CONNECT_SECONDS, ANSWER_SECONDS)}
+        options |= {"stream": True, "timeout": (self._connect_seconds, self._answer_seconds)}
         result: Response | Exception = requests.ConnectionError("the thread was cut off")
         ended = Event()
 
@@ -69,7 +76,7 @@ class Bounded(BaseAdapter):
             nonlocal result
             try:
                 response = self._below.send(request, **options)
-                until = self._clock.monotonic() + ANSWER_SECONDS
+                until = self._clock.monotonic() + self._answer_seconds
                 read_body(response, self._clock, until, most=ANSWER_BYTES)
                 response.headers.pop("Location", None)  # it is not followed, and may be no URL
                 result = response
@@ -82,7 +89,7 @@ class Bounded(BaseAdapter):
         if started(copy_context().run, read_answer, name=name) is None:
             read_answer()  # the program is ending
         # In real seconds, as the time limits of sockets are.
-        if not ended.wait(CONNECT_SECONDS + ANSWER_SECONDS):
+        if not ended.wait(self._seconds):
             raise requests.ReadTimeout("the answer did not come to its end")
         if isinstance(result, Response):
             return result

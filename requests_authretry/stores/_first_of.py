@@ -220,7 +220,7 @@ def _generation(record: str) -> float:
         if _is_note(record):
             return float(json.loads(record)["generation"])
         found = TokenRecord.load(record)
-    except (UnreadableRecordError, ValueError, KeyError, TypeError):
+    except (UnreadableRecordError, ValueError, KeyError, TypeError, OverflowError):
         return inf
     return found.generation if found else -1
 

@@ -76,6 +76,18 @@ def test_login_without_a_lasting_store(file: Path, capsys: pytest.CaptureFixture
     assert not (file.parent / "ran").exists()
 
 
+@pytest.mark.filterwarnings("ignore:the read of the store")
+def test_login_where_the_store_does_not_take_the_token(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file is another program's: the exit status is 1, as the token ends with the command."""
+    (file.parent / "tokens.json").write_text("precious")
+    status, out, err = said(capsys, "login", "--config", str(file))
+    assert (status, out) == (1, "")
+    assert "the store did not take it" in err
+    assert (file.parent / "tokens.json").read_text() == "precious"
+
+
 @pytest.mark.parametrize("command", ["login", "token"])
 def test_a_source_that_fails(file: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
     """The reason goes to standard error, and the exit status is 1."""

@@ -19,6 +19,7 @@ from requests_authretry import (
     RefreshFailed,
     RetryPolicy,
     Settings,
+    Token,
     attempts,
     mount,
 )
@@ -130,6 +131,30 @@ def test_time_limits_are_ours() -> None:
     (options,) = recorder.options
     assert options["timeout"] == (10.0, 45.0)
     assert options["stream"] is True
+
+
+def test_a_revocation_ends_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its answer holds no token: neither a read nor headers that drip take longer than it may."""
+    monkeypatch.setattr(_transport, "CONNECT_SECONDS", 600.0)
+    go_on, timeouts = Event(), []
+
+    class Dripping(HTTPAdapter):
+        def send(self, *_: Any, **options: Any) -> Response:
+            timeouts.append(options["timeout"])
+            go_on.wait(120)
+            raise AssertionError
+
+    session = requests.Session()
+    session.mount("https://", Dripping())
+    client = Client("my-app", token_url=TOKEN_URL, revocation_url=TOKEN_URL, session=session)
+    context = now(stale=Token("access"), timeout=0.1, retry=RetryPolicy(max_attempts=1))
+    try:
+        with pytest.raises(RefreshFailed, match="gave no answer that can be used: ReadTimeout"):
+            ClientCredentials(client).revoke(context)
+    finally:
+        go_on.set()
+    assert all(0 < seconds <= 0.1 for timeout in timeouts for seconds in timeout)
+    assert len(timeouts) == 1
 
 
 def test_the_adapter_for_the_url_is_used(session: requests.Session) -> None:

@@ -257,7 +257,12 @@ def test_a_record_that_cannot_be_read_counts_as_the_newest(
 
 
 @pytest.mark.parametrize(
-    "odd", ['{"kind": "elsewhere"}', '{"kind": "elsewhere", "generation": []}']
+    "odd",
+    [
+        '{"kind": "elsewhere"}',
+        '{"kind": "elsewhere", "generation": []}',
+        f'{{"kind": "elsewhere", "generation": 1{"0" * 400}}}',
+    ],
 )
 def test_a_note_of_a_later_release_counts_as_the_newest(
     store: FirstOf, second: Place, odd: str

@@ -392,6 +392,20 @@ def test_a_store_that_fails_keeps_nobody_signed_in_silently(issuer: Revoking) ->
     assert store.kept() is not None
 
 
+def test_the_status_tells_that_a_store_did_not_take_the_token(issuer: Revoking) -> None:
+    """A disk is full, say: the token is in memory, until the store takes it."""
+    store = Flaky()
+    held = holding(issuer, store=store)
+    assert held.status().kept_in != "memory"
+    store.failing = {"write"}
+    with pytest.warns(match="write"):
+        held.token()
+    assert held.status().kept_in == "memory"
+    store.failing = set()
+    held.renew()
+    assert held.status().kept_in != "memory"
+
+
 def test_a_store_that_others_lock_is_left_as_it_is(issuer: Revoking) -> None:
     """Another process renews for longer than we can wait: nothing was forgotten."""
     store = MemoryStore()
@@ -624,6 +638,22 @@ def test_a_source_may_not_wait_for_itself() -> None:
     chosen = Settings(token=fetch_token, origins=[ORIGIN], retry=RetryPolicy(deadline=30))
     with pytest.raises(RefreshFailed):
         chosen.credentials.token()
+
+
+@pytest.mark.parametrize("method", ["forget", "revoke"])
+def test_a_source_may_not_end_the_token_that_it_renews(method: str) -> None:
+    """It has the lock that this would wait for: it gets an error at once, and its token counts."""
+
+    class Ending(Revoking):
+        def fetch(self, context: FetchContext) -> Token:
+            with pytest.raises(AuthRetryError, match="asked by this very thread"):
+                getattr(chosen.credentials, method)()
+            return super().fetch(context)
+
+    source = Ending(FakeClock())
+    chosen = Settings(token=source, origins=[ORIGIN], retry=RetryPolicy(deadline=30))
+    assert value(chosen.credentials) == "access-1"
+    assert source.revoked == []
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
