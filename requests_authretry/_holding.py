@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from contextvars import copy_context
+from functools import partial
 from math import inf
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from ._admission.waiting import Waiter
@@ -19,8 +22,9 @@ from ._events import logger
 from ._override import current
 from ._protocols import FetchContext
 from ._shared import SharedState
+from ._threads import started
 from ._tokens.renewal import NoToken, Renewal, SourceError
-from ._warnings import name_of
+from ._warnings import name_of, pointing_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -99,7 +103,7 @@ class HeldCredential:
         end = self._end(seconds, self._state.deadline_seconds)
         if refused is not None:
             return self._replaced(FetchContext(refused, refused=True), end)
-        newest, held = self._tokens.newest(), self._tokens.held.token
+        newest, held = self._newest(end), self._tokens.held.token
         token = self._replaced(FetchContext(held), end)
         if newest is not None and newest != held and token.value == newest.value:
             # What the store had already is no renewal.
@@ -111,7 +115,7 @@ class HeldCredential:
         patience = getattr(self._state.active.token, "patience", 0.0)
         end = self._end(seconds, max(patience, self._state.deadline_seconds))
         self._tokens.forget_failure()
-        if self._tokens.newest() is None:
+        if self._newest(end) is None:
             self._replaced(FetchContext(self._tokens.held.token), end)
         else:
             self._tokens.usable(end, self._waiting(end))
@@ -155,6 +159,34 @@ class HeldCredential:
             scopes=token.scopes,
             is_renewable=bool(token.refresh_token),
         )
+
+    def _newest(self, end: float) -> Token | None:
+        """Return the newest token, also of the store: read in a thread, which a store may hang.
+
+        Raises:
+            RefreshFailed: The store does not answer in time.
+            Exception: Whatever the store raises that is no `OSError`.
+        """
+        found: list[Token | Exception | None] = []
+        ended = Event()
+
+        def read() -> None:
+            try:
+                found.append(self._tokens.newest())
+            except Exception as error:  # noqa: BLE001 (raised again below)
+                found.append(error)
+            finally:
+                ended.set()
+
+        work = partial(copy_context().run, pointing_here(read))
+        if started(work, name="requests_authretry store") is None:
+            read()  # the program is ending
+        # In real seconds, as the time limits of sockets are.
+        if not ended.wait(max(end - self._state.clock.monotonic(), 0.0)):
+            raise RefreshFailed("no token within the deadline: the store does not answer")
+        if isinstance(found[0], Exception):
+            raise found[0]
+        return found[0]
 
     def _replaced(self, context: FetchContext, end: float) -> Token:
         """Return the token that replaces the stale one.

@@ -175,6 +175,24 @@ def test_no_wait_is_longer_than_the_deadline() -> None:
     assert ended == {"A": 3.0, "B": 4.0}
 
 
+@pytest.mark.parametrize("method", ["renew", "sign_in"])
+def test_a_store_that_hangs_holds_nobody_past_the_deadline(issuer: Revoking, method: str) -> None:
+    """A database does not answer a program that has 0.1 s for its token."""
+    go_on = threading.Event()
+
+    class Hanging(MemoryStore):
+        def read(self, key: str) -> str | None:
+            assert go_on.wait(PATIENCE)
+            return super().read(key)
+
+    chosen = Settings(token=issuer, origins=[ORIGIN], store=Hanging())
+    try:
+        with pytest.raises(RefreshFailed, match="the store does not answer"):
+            getattr(chosen.credentials, method)(deadline=0.1)
+    finally:
+        go_on.set()
+
+
 def test_a_long_wait_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """A program that waits 10 s for its token says so once, at INFO."""
     caplog.set_level("INFO", "requests_authretry")
@@ -648,7 +666,8 @@ def test_a_source_may_not_end_the_token_that_it_renews(method: str) -> None:
         def fetch(self, context: FetchContext) -> Token:
             with pytest.raises(AuthRetryError, match="asked by this very thread"):
                 getattr(chosen.credentials, method)()
-            return super().fetch(context)
+            token: Token = super().fetch(context)
+            return token
 
     source = Ending(FakeClock())
     chosen = Settings(token=source, origins=[ORIGIN], retry=RetryPolicy(deadline=30))
