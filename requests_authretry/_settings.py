@@ -237,9 +237,9 @@ class Settings(_BesidesFields, CopiedAsItself):
         """
         dialect = named_alone(self.dialects)
         place = None if dialect is None else dialect.placement
+        is_elsewhere = self.token is not None and place not in {None, _STANDARD}
         # A token with a proof goes to `Authorization` in any case.
-        is_movable = self.token is not None and getattr(self.token, "prover", None) is None
-        if self.token_in is None and is_movable and place != _STANDARD:
+        if self.token_in is None and is_elsewhere and getattr(self.token, "prover", None) is None:
             object.__setattr__(self, "token_in", place)
         if self.origins:
             return None
