@@ -120,7 +120,7 @@ class Client(CopiedAsItself):
         if dpop not in (False, None):
             self.prover = Proofs(Key.generate() if dpop is True else Key.of(dpop))
         self.metadata: dict[str, Any] = {}
-        self.clocks = ServerClocks()
+        self.clocks: ServerClocks = ServerClocks()
 
     def proof(self, url: str, audience: str, now: float) -> tuple[dict[str, str], dict[str, str]]:
         """Return the fields and the headers that prove the client's name in one token request.
