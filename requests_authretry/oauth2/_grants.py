@@ -163,7 +163,8 @@ class Password(Grant):
     ) -> None:
         self._prompt = username if isinstance(username, Prompt) else None
         if isinstance(username, Prompt):
-            self.may_prompt, self.patience = True, username.patience
+            self.may_prompt: bool = True
+            self.patience: float = username.patience
             username = username.username or ""
         self.username: str = username
         password = self._password = secret(password)
