@@ -11,6 +11,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import requests_authretry
 from requests_authretry import Dialect, Header
 from requests_authretry._core.placement import TOKEN
 
@@ -20,11 +21,13 @@ if TYPE_CHECKING:
     from requests_authretry._core.dialect import Place, Rule
     from requests_authretry._core.dialect_format import Endpoint
 
-TOP = Path(__file__).parent.parent
-FOLDER = TOP / "requests_authretry" / "dialects"
+PACKAGE = Path(requests_authretry.__file__).parent
+"""Where the package is, which may be installed."""
+
+FOLDER = PACKAGE / "dialects"
 INDEX = FOLDER / "_index.py"
-SCHEMA = TOP / "requests_authretry" / "_config" / "settings.schema.json"
-PAGE = TOP / "docs" / "dialects.md"
+SCHEMA = PACKAGE / "_config" / "settings.schema.json"
+PAGE = Path(__file__).parent.parent / "docs" / "dialects.md"
 
 _BEGIN, _END = "<!-- table: tools/dialects.py -->\n", "<!-- end of table -->\n"
 

@@ -17,6 +17,7 @@ import requests
 
 from requests_authretry import Backoff, Jitter, RateLimits, RetryPolicy, override
 from requests_authretry._admission import field_memory, policy_names, rate_limiter
+from requests_authretry.dialects import _choice
 from tests.support.limits import ONCE, UNPACED
 from tests.support.scenario import Answer, World, closed_until, refused, timeline
 from tests.support.sessions import API
@@ -1476,6 +1477,7 @@ def test_what_is_known_of_limits_is_bounded(
     monkeypatch.setattr(policy_names, "MOST_NAMES", MOST)
     monkeypatch.setattr(field_memory, "_MOST_SCOPES", MOST)
     monkeypatch.setattr(field_memory, "_MOST_ORIGINS", MORE)
+    monkeypatch.setattr(_choice, "_MOST_ORIGINS", MORE)
 
     def server(request: Request) -> Reply:
         name = request.headers.get("X-Policy", request.headers["X-Other"][-1])
