@@ -125,7 +125,7 @@ def _verdict(rule: Rule) -> str:
 
 def _statuses(rule: Rule) -> str:
     told = ", ".join(map(str, sorted(rule.when.status)))
-    waits = ", else ".join(map(_wait, rule.retry_after))
+    waits = ", else ".join(dict.fromkeys(map(_wait, rule.retry_after)))
     return f"{told}; waits: {waits}" if waits else told
 
 

@@ -543,28 +543,15 @@ def test_a_scope_that_a_verdict_names_covers_the_endpoint_that_it_refused() -> N
 
 def test_a_second_endpoint_under_the_same_name_closes_the_origin() -> None:
     """GET /b is refused under ``g`` as well: GET /c is a test, and after it nothing is sent."""
-    sent = sent_by(
-        (1, "GET /a"),
-        (2, "GET /b"),
-        (3, "GET /c"),
-        (4, "GET /d"),
-        (5, "GET /a"),
-        server=busy("/a", "/b", "/c", "/d", end=301),
-    )
+    calls = enumerate(("GET /a", "GET /b", "GET /c", "GET /d", "GET /a"), start=1)
+    sent = sent_by(*calls, server=busy("/a", "/b", "/c", "/d", end=301))
     assert sent == ["A GET /a", "B GET /b", "C GET /c"]
 
 
 def test_a_success_narrows_a_scope_that_a_verdict_names() -> None:
     """GET /c passes as a test: GET /d is sent, and the two endpoints under ``g`` stay closed."""
-    sent = sent_by(
-        (1, "GET /a"),
-        (2, "GET /b"),
-        (3, "GET /c"),
-        (4, "GET /d"),
-        (5, "GET /a"),
-        (6, "GET /b"),
-        server=busy("/a", "/b", end=301),
-    )
+    calls = enumerate(("GET /a", "GET /b", "GET /c", "GET /d", "GET /a", "GET /b"), start=1)
+    sent = sent_by(*calls, server=busy("/a", "/b", end=301))
     assert sent == ["A GET /a", "B GET /b", "C GET /c", "D GET /d"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -183,6 +184,33 @@ def test_requests_that_an_api_lets_repeat_are_sent_again(
     mount(session, Settings(dialects=[weather(tmp_path)], clock=FakeClock()))
     session.post(f"https://api.weather.example.com{path}", data=b"a", headers=headers)
     assert len(adapter.sent) == sent
+
+
+@pytest.mark.parametrize("failure", [503, requests.ConnectionError()])
+@pytest.mark.parametrize(
+    ("url", "sent"),
+    [
+        ("https://api.openai.com/v1/chat/completions", 2),
+        ("https://api.anthropic.com/v1/messages", 2),
+        ("https://api.openai.com/v1/files", 1),
+    ],
+)
+def test_a_post_that_computes_an_answer_is_repeated_unless_its_dialect_is_taken_away(
+    failure: int | requests.ConnectionError, url: str, sent: int, session: requests.Session
+) -> None:
+    """A chat at OpenAI is sent again after a 503, and only once without its dialect."""
+    counts = []
+    for settings, block in (("auto", "auto"), (None, None), ("auto", None)):
+        adapter = ScriptedAdapter(failure, 200)
+        session.mount("https://", adapter)
+        with (
+            mount(session, Settings(dialects=settings, clock=FakeClock())),
+            override(dialects=block),
+            suppress(requests.ConnectionError),
+        ):
+            session.post(url, data=b"a")
+        counts.append(len(adapter.sent))
+    assert counts == [sent, 1, 1]
 
 
 @pytest.mark.parametrize(("origins", "sent"), [((), 1), (("https://weather.test",), 2)])
