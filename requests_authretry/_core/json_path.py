@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     Path = tuple[str | int | None, ...]
     """The steps of a path: the name of a member, the index of an element, or None for each one."""
 
-_NAME = r"[A-Za-z0-9_@$-]+"
+# A name has a dot before it, except at the beginning.
 _STEP = re.compile(
-    rf"\.?(?P<name>{_NAME})|\[(?:(?P<index>[0-9]{{1,4}})|\"(?P<quoted>[^\"\\]+)\")?\]"
+    r"(?:^|(?<!^)\.)(?P<name>[A-Za-z0-9_@$-]+)"
+    r"|\[(?:(?P<index>[0-9]{1,4})|\"(?P<quoted>[^\"\\]+)\")?\]"
 )
-_PATH = re.compile(rf"(?:{_NAME}|\[[^\]]*\])(?:\.{_NAME}|\[[^\]]*\])*")
 
 WRITTEN: Final = (
     'a path such as error.code, errors[].reason, [0].errorCode or error[".tag"]: '
@@ -26,8 +26,6 @@ WRITTEN: Final = (
 
 def parse_path(text: str) -> Path | None:
     """Return the steps of a path; None if the text is none."""
-    if not _PATH.fullmatch(text):
-        return None
     steps: list[str | int | None] = []
     end = 0
     for found in _STEP.finditer(text):
@@ -36,7 +34,7 @@ def parse_path(text: str) -> Path | None:
         end = found.end()
         index, name = found["index"], found["name"] or found["quoted"]
         steps.append(name if index is None else int(index))
-    return tuple(steps) if end == len(text) else None
+    return tuple(steps) if steps and end == len(text) else None
 
 
 def values_at(document: Any, path: Path) -> Iterator[Any]:

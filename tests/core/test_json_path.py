@@ -10,6 +10,7 @@ from requests_authretry._core.json_path import parse_path, values_at
 
 DOCUMENT: dict[str, Any] = {
     "error": {"code": 7, ".tag": "too_many", "errors": [{"reason": "a"}, {"reason": "b"}, 3]},
+    "a]b": 5,
     "none": None,
     "list": [[1, 2], [3]],
 }
@@ -25,6 +26,7 @@ DOCUMENT: dict[str, Any] = {
         ("error.errors[9].reason", []),
         ("list[][]", [1, 2, 3]),
         ("list[0][1]", [2]),
+        ('["a]b"]', [5]),
         ("none", []),
         ("none.more", []),
         ("error[]", []),
