@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from .._core.dialect import judge
-from .._core.validation import ConfigurationError, nearest, refuse
+from .._core.validation import ConfigurationError, nearest, quoted, refuse
 from ._index import EXACT, SUFFIXES
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ def _instead(given: object) -> str | None:
     if not isinstance(given, str):
         return None
     if given.endswith(".json"):
-        return f"[Dialect.from_file({given[:40]!r})]"
+        return f"[Dialect.from_file({given!r})]"
     return f"[{nearest(given, NAMES) or NAMES[0]!r}]"
 
 
@@ -227,8 +227,9 @@ def _name_fault(name: str) -> str | None:
     if name in NAMES:
         return None
     near = nearest(name, NAMES)
-    way = f"did you mean {near!r}?" if near else f"known are {', '.join(NAMES)}"
-    return f"{name[:40]!r}, which is unknown; {way}"
+    if near:
+        return f"{name!r}, which is unknown; did you mean {near!r}?"
+    return f"{quoted(name)}, which is unknown; known are {', '.join(NAMES)}"
 
 
 def _made(content: bytes, source: str) -> Dialect:

@@ -13,6 +13,7 @@ from requests_authretry import ConfigurationError, Dialect, Settings
 from requests_authretry._clock import SystemClock
 from requests_authretry.dialects import NAMES, _choice, _index, named, of_origin
 from requests_authretry.dialects._choice import Choice, choice_of
+from tests.support.sessions import SECRET
 
 
 def choice(given: Any = "auto", *origins: str) -> Choice:
@@ -183,6 +184,12 @@ def test_an_unknown_name_is_named_with_the_nearest() -> None:
         named("githb")
 
 
+def test_an_unknown_name_that_may_be_a_token_is_not_shown() -> None:
+    """A token in the place of a name stands in no error."""
+    with pytest.raises(ConfigurationError, match="dialects has this str, which is unknown; known"):
+        Settings(dialects=[SECRET])
+
+
 @pytest.mark.parametrize(
     ("given", "written"),
     [
@@ -192,6 +199,7 @@ def test_an_unknown_name_is_named_with_the_nearest() -> None:
         (False, "None"),
         ("gitlabs", "['gitlab']"),
         ("my-api.json", "[Dialect.from_file('my-api.json')]"),
+        (f"/{'a' * 60}/my-api.json", f"[Dialect.from_file('/{'a' * 60}/my-api.json')]"),
         (named("github"), "[dialect]"),
     ],
 )
