@@ -143,7 +143,6 @@ class Rule:
             headers say, as usual.
         not_processed: Whether the request was not processed, so that any method may be sent again.
         what: What they mean, in words.
-        source: The source of this rule.
     """
 
     when: When
@@ -152,7 +151,6 @@ class Rule:
     scope: str | Place | None = None
     not_processed: bool = False
     what: str = ""
-    source: str = ""
 
     def verdict(self, seen: Seen, now: float) -> Verdict | None:
         """Return the verdict on an answer for which this rule holds."""
@@ -187,8 +185,8 @@ class Seen:
 
     @cached_property
     def text(self) -> str:
-        """The body as text in lower case."""
-        return self.answer.text.lower()
+        """The body as text; "" without one."""
+        return self.answer.text
 
     @property
     def date(self) -> str:

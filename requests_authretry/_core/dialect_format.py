@@ -14,6 +14,7 @@ from .headers.names import KNOWN
 from .headers.time_formats import UNITS, parse_http_date
 from .http import STATUS_CODES
 from .json_path import WRITTEN, parse_path
+from .origin import token_in_path
 from .placement import TOKEN, Cookie, Header, Query
 from .validation import ConfigurationError, is_finite, is_text, nearest
 
@@ -78,6 +79,10 @@ def _is_status(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value in STATUS_CODES
 
 
+def _is_limit(value: object) -> bool:
+    return is_text(value) and len(value) <= POLICY_NAME
+
+
 def _is_path(value: object) -> bool:
     return isinstance(value, str) and parse_path(value) is not None
 
@@ -106,7 +111,9 @@ PATTERNS = Kind(
 )
 STATUSES = Kind("a list of status codes from 100 to 599", lambda value: _is_list(value, _is_status))
 STATUS = Kind("a status code from 100 to 599", _is_status)
-VERDICT = Kind(f"one of {', '.join(VERDICTS)}", VERDICTS.__contains__)
+VERDICT = Kind(
+    f"one of {', '.join(VERDICTS)}", lambda value: isinstance(value, str) and value in VERDICTS
+)
 FLAG = Kind("true or false", lambda value: isinstance(value, bool))
 SECONDS = Kind("a number of seconds", lambda value: is_finite(value) and value >= 0)
 UNIT = Kind(f"one of {', '.join(UNITS)}", UNITS.__contains__)
@@ -116,8 +123,9 @@ TABLES = Kind("a list of tables", lambda value: _is_list(value, TABLE.fits))
 WORDS = Kind("a table of texts", _is_table_of(is_text))
 SCOPE = Kind(
     'the name of a limit, {"header": NAME} or {"body": PATH}',
-    lambda value: (is_text(value) and len(value) <= POLICY_NAME) or isinstance(value, dict),
+    lambda value: _is_limit(value) or isinstance(value, dict),
 )
+LIMIT = Kind(f"the name of a limit, of at most {POLICY_NAME} characters", _is_limit)
 REQUEST = Kind("a method and a path, such as GET /users/1", _matches(_REQUEST))
 ANYTHING = Kind("anything", lambda _: True)
 EXPECTED = Kind(
@@ -234,28 +242,11 @@ LAYOUTS: Mapping[str, Layout] = {
         needs=("what", "request", "status", "expect"),
     ),
     "expect": Layout(
-        {"verdict": VERDICT, "retry_after": SECONDS, "scope": TEXT, "not_processed": FLAG},
+        {"verdict": VERDICT, "retry_after": SECONDS, "scope": LIMIT, "not_processed": FLAG},
         needs=("verdict",),
     ),
 }
 """The tables of a file, by name; the JSON schema has the same ones."""
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """The verdict that a sample must be given.
-
-    Attributes:
-        meaning: What the answer means.
-        retry_after: Seconds; None for none from the body or headers of the dialect.
-        scope: The name of the limit; None for none.
-        not_processed: Whether the request was not processed.
-    """
-
-    meaning: Meaning
-    retry_after: float | None = None
-    scope: str | None = None
-    not_processed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +269,7 @@ class Sample:
     status: int
     headers: Mapping[str, str]
     body: bytes
-    expected: Expected | None
+    expected: Verdict | None
 
     def answer(self, origin: str) -> Answer:
         """Return it as an answer of an origin; the names of its headers are in lower case."""
@@ -342,18 +333,12 @@ def sample_fault(rules: tuple[Rule, ...], sample: Sample, url: str) -> str | Non
     answer = sample.answer(url)
     now = parse_http_date(answer.headers.get("date", ""), 0.0) or 0.0
     found, expected = judge(rules, answer, now), sample.expected
-    if found is None or expected is None:
-        is_same = found is None and expected is None
-    else:
-        is_same = found == Verdict(
-            expected.meaning, expected.retry_after, expected.scope, expected.not_processed
-        )
-    if is_same:
+    if found == expected:
         return None
     return f"sample {sample.what!r} expects {_in_words(expected)}; the rules say {_in_words(found)}"
 
 
-def _in_words(verdict: Verdict | Expected | None) -> str:
+def _in_words(verdict: Verdict | None) -> str:
     """Return a verdict as its file would say it."""
     if verdict is None:
         return "no verdict"
@@ -384,9 +369,8 @@ class Reading:
     def dialect(self, content: Any) -> dict[str, Any]:
         """Return the fields of a dialect, by name; incomplete if there are faults."""
         given = self.table(content, "", "dialect")
-        sources = given.get("sources", {})
         fields: dict[str, Any] = {key: given.get(key, "") for key in ("name", "title", "checked")}
-        fields["sources"] = sources
+        fields["sources"] = given.get("sources", {})
         fields["origins"] = tuple(given.get("origins", ()))
         fields["paths"] = tuple(given.get("paths", ()))
         fields["rules"] = self._each(given, "rules", self._rule)
@@ -396,7 +380,7 @@ class Reading:
         fields["placement"] = self._one(given, "placement", self._placement)
         fields["token_endpoint"] = self._one(given, "token_endpoint", self._endpoint)
         fields["samples"] = self._each(given, "samples", self._sample)
-        self._check_sources(given, sources)
+        self._check_sources(given)
         return fields
 
     def table(self, value: Any, where: str, layout: str) -> dict[str, Any]:
@@ -438,9 +422,10 @@ class Reading:
     def _one(self, given: Mapping[str, Any], key: str, read: Callable[[Any, str], Any]) -> Any:
         return read(given[key], key) if key in given else None
 
-    def _check_sources(self, given: Mapping[str, Any], sources: Mapping[str, str]) -> None:
+    def _check_sources(self, given: Mapping[str, Any]) -> None:
         """Note each source that is named and not known, and each that is known and not named."""
-        if "sources" not in given:  # which is a fault already
+        sources = given.get("sources")
+        if sources is None:  # which is a fault already
             return
         named: set[str] = set()
         for key in ("rules", "headers", "repeat", "placement", "token_endpoint"):
@@ -474,7 +459,6 @@ class Reading:
             scope=scope,
             not_processed=given.get("not_processed", False),
             what=given.get("what", ""),
-            source=given.get("source", ""),
         )
 
     def _check_what_goes_with(
@@ -576,42 +560,29 @@ class Reading:
     def _sample(self, value: Any, where: str) -> Sample:
         given = self.table(value, where, "sample")
         method, _, path = given.get("request", "GET /").partition(" ")
-        expected = None
-        if given.get("expect") is not None:
-            said = self.table(given["expect"], _at(where, "expect"), "expect")
-            expected = _expected(said)
-            if expected is None:
-                self.say(_at(where, "expect"), 'of the verdict "usual" is null')
+        body = given.get("body", "")  # a text is sent as it is, anything else as JSON
         return Sample(
             what=given.get("what", ""),
             method=method,
             path=path,
             status=given.get("status", 200),
             headers=given.get("headers", {}),
-            body=_as_bytes(given.get("body", "")),
-            expected=expected,
+            body=(body if isinstance(body, str) else json.dumps(body)).encode(),
+            expected=self._expected(given.get("expect"), _at(where, "expect")),
         )
 
-
-def _expected(said: Mapping[str, Any]) -> Expected | None:
-    meaning = VERDICTS[said.get("verdict", USUAL)]
-    if meaning is None:
-        return None
-    is_early = meaning in NOT_PROCESSED
-    return Expected(
-        meaning,
-        said.get("retry_after"),
-        said.get("scope"),
-        said.get("not_processed", is_early),
-    )
-
-
-def _as_bytes(body: Any) -> bytes:
-    """Return a body as it is sent: a text as it is, anything else as JSON."""
-    # Imported here: only tests and test servers read samples as bytes.
-    from json import dumps
-
-    return (body if isinstance(body, str) else dumps(body)).encode()
+    def _expected(self, value: Any, where: str) -> Verdict | None:
+        """Return the verdict that a sample must be given; None: no verdict."""
+        if value is None:
+            return None
+        given = self.table(value, where, "expect")
+        if given.get("verdict") == USUAL:
+            self.say(where, 'of the verdict "usual" is null')
+        meaning = VERDICTS[given.get("verdict", USUAL)]
+        if meaning is None:
+            return None
+        not_processed = given.get("not_processed", meaning in NOT_PROCESSED)
+        return Verdict(meaning, given.get("retry_after"), given.get("scope"), not_processed)
 
 
 def _at(where: str, key: str) -> str:
@@ -619,9 +590,11 @@ def _at(where: str, key: str) -> str:
 
 
 def _not(value: object) -> str:
-    """Return the words that show a wrong value; "" for one that is too long to show."""
+    """Return the words that show a wrong value; "" for one that is long, or may hold a secret."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
+    if isinstance(value, str) and ("@" in value or "?" in value or token_in_path(value)):
+        return ""
     shown = json.dumps(value) if _is_scalar(value) else ""
     return f", not {shown}" if 0 < len(shown) <= _LONGEST_SHOWN else ""
 

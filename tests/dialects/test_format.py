@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from requests_authretry import ConfigurationError, Dialect, Header
 from tests.dialects.test_data import SCHEMA
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 WHOLE: dict[str, Any] = {
@@ -183,6 +185,7 @@ FAULTS = {
     "samples/0/request": ("/v1/x", "samples[0].request must be a method and a path"),
     "samples/0/headers/X-Left": (0, "samples[0].headers must be a table of texts"),
     "samples/0/expect": ("throttled", "samples[0].expect must be null for no verdict, or a table"),
+    "samples/0/expect/scope": ("x" * 101, "samples[0].expect.scope must be the name of a limit"),
     "samples/1/expect": ({"verdict": "usual"}, 'samples[1].expect of the verdict "usual" is null'),
 }
 
@@ -214,6 +217,23 @@ def test_the_schema_refuses_what_the_reader_refuses(path: str) -> None:
     """An editor marks the fault while the file is written."""
     value, _ = FAULTS[path]
     assert not jsonschema.Draft202012Validator(SCHEMA).is_valid(changed(path, value))
+
+
+def places(value: object, at: str = "") -> Iterator[str]:
+    """Each path that leads into a content, as `changed` takes it."""
+    items = value.items() if isinstance(value, dict) else enumerate(value)  # type: ignore[arg-type]
+    for key, inner in items:
+        yield f"{at}{key}"
+        if isinstance(inner, (dict, list)):
+            yield from places(inner, f"{at}{key}/")
+
+
+@pytest.mark.parametrize("path", list(places(WHOLE)))
+def test_a_value_of_any_kind_is_read_or_a_fault(path: str, tmp_path: Path) -> None:
+    """A list in the place of a verdict is a fault of the file, and no `TypeError`."""
+    for value in ([], {}, ["x"], {"a": 1}, None, True, -1, 10**400, "x"):
+        with suppress(ConfigurationError):
+            read(changed(path, value), tmp_path).check_samples()
 
 
 def test_all_faults_are_named_together(tmp_path: Path) -> None:
@@ -310,6 +330,31 @@ def test_a_long_or_nested_wrong_value_is_not_shown(value: object, tmp_path: Path
     with pytest.raises(ConfigurationError) as raised:
         read(changed("checked", value), tmp_path)
     assert "checked must be a day such as 2026-01-31" in raised.value.faults
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("origins", ["https://user:word@api.example.com"]),
+        ("origins", ["https://api.example.com?key=word"]),
+        ("samples/0/request", "/bot123:word/getMe"),
+    ],
+)
+def test_a_wrong_value_that_may_hold_a_secret_is_not_shown(
+    path: str, value: object, tmp_path: Path
+) -> None:
+    """The password and the query of a URL, and the token in a path of Telegram's."""
+    with pytest.raises(ConfigurationError) as raised:
+        read(changed(path, value), tmp_path)
+    assert "word" not in str(raised.value)
+
+
+def test_an_unknown_verdict_of_a_sample_has_one_fault(tmp_path: Path) -> None:
+    """``throtled`` is not taken for ``usual``, which would be a second fault."""
+    with pytest.raises(ConfigurationError) as raised:
+        read(changed("samples/0/expect/verdict", "throtled"), tmp_path)
+    assert len(raised.value.faults) == 1
+    assert raised.value.faults[0].startswith("samples[0].expect.verdict must be one of ok, final")
 
 
 def test_a_file_without_sources_has_one_fault(tmp_path: Path) -> None:
