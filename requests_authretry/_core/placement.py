@@ -179,7 +179,8 @@ def _made(text: str) -> Token | None:
 
 def parameter(url: str, name: str) -> str | None:
     """Return the value of the first parameter of this name in the query; None without one."""
-    pairs = (pair.partition("=") for pair in _query(url).split("&"))
+    query = url.partition("#")[0].partition("?")[2]
+    pairs = (pair.partition("=") for pair in query.split("&"))
     found = (unquote_plus(value) for key, _, value in pairs if unquote_plus(key) == name)
     return next(found, None)
 
@@ -194,10 +195,6 @@ def with_parameter(url: str, name: str, value: str) -> str:
     kept = [pair for pair in query.split("&") if unquote_plus(pair.partition("=")[0]) != name]
     query, added = "&".join(kept), f"{quote_plus(name)}={quote_plus(value)}"
     return f"{path}?{query}{'&' if query else ''}{added}{mark}{fragment}"
-
-
-def _query(url: str) -> str:
-    return url.partition("#")[0].partition("?")[2]
 
 
 def with_cookie(line: str, name: str, value: str) -> str:
