@@ -58,7 +58,8 @@ class DialectServer:
 
     It is a context manager, and safe to use from many threads. Each request takes the next item of
     the script, whatever its path is; when the script is over, the answer is a 200 with ``{}``. Name
-    the dialect in the settings of the client, which knows it by its own origins only::
+    the dialect in the settings of the client, because this server has another address than the
+    API::
 
         with DialectServer("slack", "token_expired") as server:
             mount(session, Settings(dialects=["slack"]))

@@ -38,7 +38,7 @@ class Asked(NamedTuple):
         try:
             given: object = self.classify(answer)
             if isinstance(given, Verdict):
-                return replace(given, by=self.by)  # which a double of a test may not stand
+                return replace(given, by=self.by)  # raises for a Mock(spec=Verdict)
         except Exception as error:  # noqa: BLE001 (a function of the user's)
             self._warn("raises", f"raised {_said_by(error)}")
             return None
