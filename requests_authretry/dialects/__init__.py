@@ -101,6 +101,8 @@ class Dialect:
             content = Path(path).expanduser().read_bytes()
         except OSError as error:
             raise ConfigurationError(str(path), [f"cannot be read: {error.strerror}"]) from None
+        except (ValueError, RuntimeError):  # a NUL in it, or the home of an unknown user
+            raise ConfigurationError(str(path), ["is no path here"]) from None
         return _made(content, str(path))
 
     @cached_property

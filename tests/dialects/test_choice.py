@@ -110,6 +110,7 @@ def test_a_star_stands_for_labels(
 
 
 URL = "https://git.example.com/api/v3/user"
+HTTPS = "https://other.example.com"
 
 
 @pytest.mark.parametrize(
@@ -122,6 +123,8 @@ URL = "https://git.example.com/api/v3/user"
         (["github"], ["https://other.example.com"], URL, []),
         (["github"], ["https://other.example.com"], "https://api.github.com/x", ["dialect github"]),
         (["slack"], [], "https://api.github.com/x", []),
+        (["google"], [HTTPS], "https://www.googleapis.com/x", ["dialect google"]),
+        (["google"], [HTTPS], "http://www.googleapis.com/x", []),
         (["github", "slack"], [], "https://api.github.com/x", ["dialect github"]),
         ([named("github")], [], URL, ["dialect github"]),
         (["github", named("github")], [], URL, ["dialect github", "dialect github"]),

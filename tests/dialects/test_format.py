@@ -163,6 +163,7 @@ FAULTS = {
     "rules/0/scope/body": ("a", "rules[0].scope needs exactly one of header, body"),
     "rules/0/not_processed": (True, "rules[0].not_processed goes with transient"),
     "rules/1/retry_after": ([], "rules[1].retry_after must be a list of tables"),
+    "rules/1/verdict": ("final", "rules[1].not_processed goes with transient"),
     "rules/1/scope": ("a", "rules[1].scope goes with throttled"),
     "rules/0/when/status": ([42], "rules[0].when.status must be a list of status codes"),
     "rules/0/when/stauts": ([400], "rules[0].when.stauts is unknown; did you mean status?"),
@@ -203,6 +204,7 @@ SAID_IN_CODE = {
     "sources/more",
     "rules/0/source",
     "rules/0/not_processed",
+    "rules/1/verdict",
     "rules/1/scope",
     "rules/0/when/header/X-Left",
     "rules/0/retry_after/2/unit",
@@ -268,6 +270,13 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     """The error says which file could not be read, and why."""
     with pytest.raises(ConfigurationError, match=r"nowhere\.json: cannot be read: No such file"):
         Dialect.from_file(tmp_path / "nowhere.json")
+
+
+@pytest.mark.parametrize("path", ["~no-such-user/my-api.json", "my\0api.json"])
+def test_a_text_that_is_no_path_is_a_fault(path: str) -> None:
+    """The home of a user who does not exist, and a text with a NUL."""
+    with pytest.raises(ConfigurationError, match="is no path here"):
+        Dialect.from_file(path)
 
 
 def test_a_mark_at_the_beginning_of_a_file_does_no_harm(tmp_path: Path) -> None:
@@ -347,6 +356,16 @@ def test_a_wrong_value_that_may_hold_a_secret_is_not_shown(
     with pytest.raises(ConfigurationError) as raised:
         read(changed(path, value), tmp_path)
     assert "word" not in str(raised.value)
+
+
+def test_a_wait_goes_with_a_verdict_that_waits(tmp_path: Path) -> None:
+    """``final`` with ``retry_after`` is a fault: nothing is sent again."""
+    with pytest.raises(ConfigurationError) as raised:
+        read(changed("rules/0/verdict", "final"), tmp_path)
+    assert raised.value.faults == (
+        "rules[0].retry_after goes with throttled or pending or transient",
+        "rules[0].scope goes with throttled",
+    )
 
 
 def test_an_unknown_verdict_of_a_sample_has_one_fault(tmp_path: Path) -> None:
