@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from socket import create_connection
+from socket import SHUT_WR, create_connection
 from threading import Thread
 
 import pytest
@@ -52,6 +52,21 @@ def test_a_body_that_is_sent_in_chunks_is_kept() -> None:
         for _ in range(2):
             session.post(server.url, data=iter([b"ab", b"c" * 20]))
         assert [each.body for each in server.received] == [b"ab" + b"c" * 20] * 2
+
+
+def test_the_trailer_of_a_chunked_body_is_read() -> None:
+    """The next request on the connection begins behind it."""
+    chunked = (
+        b"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\nX-A: b\r\n\r\n"
+    )
+    with DialectServer("github") as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        with create_connection((host, int(port))) as client:
+            client.sendall(chunked + b"GET /b HTTP/1.1\r\n\r\n")
+            client.shutdown(SHUT_WR)
+            while client.recv(4096):
+                pass
+    assert [(each.path, each.body) for each in server.received] == [("/a", b"ab"), ("/b", b"")]
 
 
 def test_a_client_that_hangs_up_is_no_error(capfd: pytest.CaptureFixture[str]) -> None:
