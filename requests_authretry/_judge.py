@@ -65,12 +65,12 @@ def _said_by(error: Exception) -> str:
     return f"{type(error).__name__}: {error}" if is_of_verdict else type(error).__name__
 
 
-def _is_pending(answer: Answer) -> Verdict | None:
+def _pending(answer: Answer) -> Verdict | None:
     """Return the verdict on an answer whose status the settings name to be asked for again."""
     return Verdict.pending() if answer.method in POLLING_METHODS else None
 
 
-_BY_STATUS = (Asked("your statuses", _is_pending),)
+_BY_STATUS = (Asked("your statuses", _pending),)
 
 
 class Judge:
@@ -107,7 +107,7 @@ class Judge:
 
 
 def _asking(classify: Classifier | None, choose: Choose | None, *, polls: bool) -> Choose:
-    """Return what says who is asked: the classifier of the user first, the statuses last."""
+    """Return the function that says who is asked: the user's classifier first, statuses last."""
     if classify is None and choose is not None and not polls:
         return choose  # as it is: each healthy answer comes here
     yours = () if classify is None else (Asked(YOURS, classify),)

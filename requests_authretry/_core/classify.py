@@ -181,4 +181,4 @@ class Answer:
 
 if TYPE_CHECKING:
     Classifier = Callable[[Answer], Verdict | None]
-    """What says what an answer means; None: as usual."""
+    """A function that says what an answer means; None: what its status says."""
