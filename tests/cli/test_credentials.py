@@ -146,3 +146,16 @@ def test_status_of_settings_without_a_store(file: Path, capsys: pytest.CaptureFi
     status, out, _ = said(capsys, "status", str(file))
     assert status == 0
     assert "kept in memory" in out
+
+
+@pytest.mark.filterwarnings("ignore:the read of the store")
+def test_status_of_settings_whose_store_cannot_be_read(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file is another program's: the error names it, and the exit status is 1."""
+    (file.parent / "tokens.json").write_text("precious")
+    status, out, err = said(capsys, "status", str(file))
+    assert status == 1
+    assert "no token; from Command(" in out
+    assert "tokens.json holds something else" in err
+    assert "precious" not in out + err
