@@ -12,24 +12,22 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import shutil
 import socketserver
-import subprocess
 import sys
 from argparse import ArgumentParser
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 import requests
+from callgrind import counted, serve, serving
 from requests.adapters import HTTPAdapter
 
 from requests_authretry import Settings, Token, install, mount
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 LIMIT: Final = 1.01
 """The most that a mounted session may cost, bare requests being 1."""
@@ -105,49 +103,13 @@ def client(mode: str, count: int, url: str) -> None:
             session.get(f"{url}/get?number={1000 + number}").raise_for_status()
 
 
-def server() -> None:
-    """Serve on a free port, and say which, until killed."""
-    socketserver.ThreadingTCPServer.daemon_threads = True
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as serving:
-        print(serving.server_address[1], flush=True)
-        serving.serve_forever()
-
-
-@contextmanager
-def serving() -> Iterator[str]:
-    """The base URL of a server in a process of its own."""
-    command = [sys.executable, __file__, "server"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 (ours)
-        assert process.stdout is not None  # noqa: S101 (for the type checker)
-        try:
-            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
-        finally:
-            process.kill()
-
-
-def counted(valgrind: str, mode: str, count: int, url: str) -> int:
-    """Instructions of one run.
-
-    Raises:
-        RuntimeError: valgrind could not run it to its end.
-    """
-    tool = [valgrind, "--tool=callgrind", "--callgrind-out-file=/dev/null"]
-    command = [*tool, sys.executable, __file__, "client", mode, str(count), url]
-    plain = {"PYTHONHASHSEED": "0", "NO_PROXY": "*", "NETRC": os.devnull}
-    ran = subprocess.run(  # noqa: S603 (ours)
-        command, env={**os.environ, **plain}, capture_output=True, text=True, check=False
-    )
-    found = re.search(r"refs: +([\d,]+)", ran.stderr)
-    if ran.returncode or not found:
-        raise RuntimeError(f"nothing was counted: valgrind ended with {ran.returncode}")
-    return int(found[1].replace(",", ""))
-
-
 def measured(valgrind: str) -> dict[str, float]:
     """Instructions per request in each mode; the least of several repeats has the least noise."""
     runs = [(mode, count) for mode in MODES for count in (FEW, MANY)]
-    with serving() as url, ThreadPoolExecutor(os.cpu_count()) as pool:
-        jobs = [(run, pool.submit(counted, valgrind, *run, url)) for run in runs * REPEATS]
+    with serving(__file__) as url, ThreadPoolExecutor(os.cpu_count()) as pool:
+        jobs = [
+            (run, pool.submit(counted, valgrind, __file__, *run, url)) for run in runs * REPEATS
+        ]
         least = {run: min(job.result() for which, job in jobs if which == run) for run in runs}
     return {mode: (least[mode, MANY] - least[mode, FEW]) / (MANY - FEW) for mode in MODES}
 
@@ -179,7 +141,7 @@ def main() -> int:
 if __name__ == "__main__":
     match sys.argv[1:]:
         case ["server"]:
-            server()
+            serve(Handler)
         case ["client", mode, count, url]:
             client(mode, int(count), url)
         case _:

@@ -10,9 +10,7 @@ the modes. In some of them the fields stay the same, in the others they change w
 from __future__ import annotations
 
 import os
-import re
 import shutil
-import subprocess
 import sys
 from argparse import ArgumentParser
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +18,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
 import requests
+from callgrind import counted
 from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 
@@ -104,24 +103,6 @@ def client(mode: str, count: int) -> None:
             session.get(f"{API}/get?number={1000 + number}").raise_for_status()
 
 
-def counted(valgrind: str, mode: str, count: int) -> int:
-    """Return the instructions of one run.
-
-    Raises:
-        RuntimeError: valgrind could not run it to its end.
-    """
-    tool = [valgrind, "--tool=callgrind", "--callgrind-out-file=/dev/null"]
-    command = [*tool, sys.executable, __file__, "client", mode, str(count)]
-    plain = {"PYTHONHASHSEED": "0", "NO_PROXY": "*", "NETRC": os.devnull}
-    ran = subprocess.run(  # noqa: S603 (ours)
-        command, env={**os.environ, **plain}, capture_output=True, text=True, check=False
-    )
-    found = re.search(r"refs: +([\d,]+)", ran.stderr)
-    if ran.returncode or not found:
-        raise RuntimeError(f"nothing was counted: valgrind ended with {ran.returncode}")
-    return int(found[1].replace(",", ""))
-
-
 def main() -> int:
     """Count, print, and with ``--check`` hold the limits."""
     parser = ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
@@ -133,7 +114,8 @@ def main() -> int:
         return 0
     runs = [(mode, count) for mode in MODES for count in (FEW, MANY)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        counts = dict(zip(runs, pool.map(lambda run: counted(valgrind, *run), runs), strict=True))
+        found = pool.map(lambda run: counted(valgrind, __file__, *run), runs)
+        counts = dict(zip(runs, found, strict=True))
     costs = {mode: (counts[mode, MANY] - counts[mode, FEW]) / (MANY - FEW) for mode in MODES}
     print("instructions per call, and more than without fields")
     failed = False

@@ -13,26 +13,24 @@ from __future__ import annotations
 import json
 import os
 import platform
-import re
 import shutil
 import socketserver
-import subprocess
 import sys
 from argparse import ArgumentParser
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 import requests
+from callgrind import counted, serve, serving
 
 from requests_authretry import Settings, Token, mount
 from requests_authretry.oauth2 import Client, RefreshToken
 from requests_authretry.testing import SystemClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 LIMIT: Final = 1.5
 """The most that a call with a renewal may cost, google-auth's being 1."""
@@ -171,50 +169,14 @@ MODES: Final[dict[str, tuple[Callable[[str, int], None], Callable[[str, int], No
 """Ours, and google-auth's."""
 
 
-def server() -> None:
-    """Serve on a free port, and say which, until killed."""
-    socketserver.ThreadingTCPServer.daemon_threads = True
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as serving:
-        print(serving.server_address[1], flush=True)
-        serving.serve_forever()
-
-
-@contextmanager
-def serving() -> Iterator[str]:
-    """The base URL of a server in a process of its own."""
-    command = [sys.executable, __file__, "server"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 (ours)
-        assert process.stdout is not None  # noqa: S101 (for the type checker)
-        try:
-            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
-        finally:
-            process.kill()
-
-
-def counted(valgrind: str, mode: str, side: int, count: int, url: str) -> int:
-    """Return the instructions of one run.
-
-    Raises:
-        RuntimeError: valgrind could not run it to its end.
-    """
-    tool = [valgrind, "--tool=callgrind", "--callgrind-out-file=/dev/null"]
-    command = [*tool, sys.executable, __file__, "client", mode, str(side), str(count), url]
-    plain = {"PYTHONHASHSEED": "0", "NO_PROXY": "*", "NETRC": os.devnull}
-    ran = subprocess.run(  # noqa: S603 (ours)
-        command, env={**os.environ, **plain}, capture_output=True, text=True, check=False
-    )
-    found = re.search(r"refs: +([\d,]+)", ran.stderr)
-    if ran.returncode or not found:
-        raise RuntimeError(f"nothing was counted: {mode} ended with {ran.returncode}")
-    return int(found[1].replace(",", ""))
-
-
 def measured(valgrind: str) -> dict[tuple[str, int], float]:
     """Return the instructions of a call in each mode; the least of several repeats counts."""
     kinds = [(mode, side) for mode in MODES for side in (0, 1)]
     runs = [(mode, side, count) for mode, side in kinds for count in (FEW, MANY)]
-    with serving() as url, ThreadPoolExecutor(os.cpu_count()) as pool:
-        jobs = [(run, pool.submit(counted, valgrind, *run, url)) for run in runs * REPEATS]
+    with serving(__file__) as url, ThreadPoolExecutor(os.cpu_count()) as pool:
+        jobs = [
+            (run, pool.submit(counted, valgrind, __file__, *run, url)) for run in runs * REPEATS
+        ]
         least = {run: min(job.result() for which, job in jobs if which == run) for run in runs}
     return {
         (mode, side): (least[mode, side, MANY] - least[mode, side, FEW]) / (MANY - FEW)
@@ -250,7 +212,7 @@ def main() -> int:
 if __name__ == "__main__":
     match sys.argv[1:]:
         case ["server"]:
-            server()
+            serve(Handler)
         case ["client", mode, side, count, url]:
             MODES[mode][int(side)](url, int(count))
         case _:

@@ -76,7 +76,7 @@ class _WithoutParameters(logging.Filter):
 _hiding = _WithoutParameters()
 
 _WRITE_URLS = ("connectionpool", "connection", "poolmanager", "util.retry")
-"""The modules of urllib3 that do so. A filter holds for its own logger only."""
+"""The modules of urllib3 that log URLs. A filter holds for its own logger only."""
 
 
 def hide_parameter(name: str) -> None:

@@ -210,7 +210,7 @@ class KeyringStore(CopiedAsItself):
             raise OSError(failure) from None
 
     def _is_replaced(self) -> bool:
-        """Whether memory stands in for a keyring that there is not; warn once of it."""
+        """Whether memory stands in for a keyring that is missing; warn once if it does."""
         if self.is_missing:
             warn_once(
                 self,
@@ -236,7 +236,7 @@ class KeyringStore(CopiedAsItself):
 
 
 def _keeps_nothing(backend: object) -> bool:
-    """Whether a backend is keyring's own for systems without a keyring, or for nobody's."""
+    """Whether a backend is one of the two of keyring that keep nothing."""
     return isinstance(backend, (fail.Keyring, null.Keyring))
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from inspect import iscoroutinefunction
 from itertools import islice
-from threading import Event, Thread
+from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -25,6 +25,7 @@ from ._core.gcra import MAX_LEAD, ask_for
 from ._core.reservations import Reserved, held_seconds, window_seconds
 from ._core.token import secret
 from ._core.validation import instance, refuse, seconds
+from ._threads import started
 from .stores._cool_downs import FORMAT, bounded
 from .stores._lockfile import file_name
 from .stores._rates import FORMAT as RATES_FORMAT
@@ -475,11 +476,7 @@ def _asked(call: Callable[[], T]) -> T:
 def _held(lock: Lock, ttl: float) -> Iterator[None]:
     """Keep a lock alive to the end of the block, then give it back."""
     over, holder = Event(), os.getpid()
-    try:
-        Thread(
-            target=_extend, args=(lock, ttl, over), name="requests_authretry lock", daemon=True
-        ).start()
-    except RuntimeError:  # no more threads, as at the end of the program
+    if started(_extend, lock, ttl, over, name="requests_authretry lock") is None:
         with suppress(Exception):
             lock.extend(max(ttl, _THREADLESS_SECONDS), replace_ttl=True)
     try:

@@ -6,7 +6,6 @@ import gc
 import json
 import traceback
 from functools import partial
-from pathlib import Path
 from types import FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,6 @@ import requests
 from rich.console import Console
 from rich.traceback import Traceback
 
-import requests_authretry
 from requests_authretry import (
     FileStore,
     FirstOf,
@@ -39,18 +37,19 @@ from requests_authretry.oauth2 import (
 )
 from requests_authretry.redis import RedisStore
 from requests_authretry.testing import ScriptedAdapter
+from tests.support.frames import frames_of
 from tests.support.scripted import EXPIRED, ORIGIN, URL
 from tests.support.wire import Wire, rst, says
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 LONG = "x" * 200
 """Reporters cut long texts, and may show the beginning."""
 SECRETS = ("access-7f3", "second-7f3", "refresh-7f3", "next-7f3", "client-7f3", "password-7f3")
 ACCESS, SECOND, REFRESH, NEXT, CLIENT, PASSWORD = (f"{each}{LONG}" for each in SECRETS)
 REDIS = f"redis://user:password-7f3{LONG}@127.0.0.1:1/0"
-OURS = str(Path(requests_authretry.__file__).parent)
 
 
 def leaks(text: str) -> list[str]:
@@ -92,20 +91,6 @@ def reached(*roots: object) -> Iterator[object]:
             pending += gc.get_referents(thing)
             if is_ours(thing):
                 yield thing
-
-
-def frames_of(error: BaseException | None) -> Iterator[Any]:
-    """Every frame of ours that an exception and all that led to it hold."""
-    pending, seen = [error], set()
-    while pending:
-        each = pending.pop()
-        if each is None or id(each) in seen:
-            continue
-        seen.add(id(each))
-        pending += [each.__cause__, each.__context__]
-        for frame, _ in traceback.walk_tb(each.__traceback__):
-            if frame.f_code.co_filename.startswith((OURS, "<string>")):
-                yield frame
 
 
 def shown_by(error: BaseException) -> str:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import logging
 import pickle
 import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
 
-import requests_authretry
 from requests_authretry import (
     ConfigurationError,
     RefreshFailed,
@@ -24,12 +22,12 @@ from requests_authretry import (
     mount,
     override,
 )
+from tests.support.frames import frames_of
 from tests.support.scripted import EXPIRED
 from tests.support.sessions import API, AT_ONCE, Rig, raised, real
 from tests.support.wire import Wire, answer, cut, fin, rst, says
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from types import FrameType
 
     from tests.support.wire import Action
@@ -37,7 +35,6 @@ if TYPE_CHECKING:
 OLD, NEW, GRANT = "old-3b1f77c0a9", "new-9e02d4c511", "grant-6c5d0b18ef"
 PASSWORD, KEY = "lovelace-77d0", "sesame-8812"
 SECRETS = (OLD, NEW, GRANT, PASSWORD, KEY)
-OURS = str(Path(requests_authretry.__file__).parent)
 
 
 class Renewing:
@@ -59,21 +56,6 @@ class Renewing:
 def leaks(text: str) -> list[str]:
     """The secrets that a text shows."""
     return [secret for secret in SECRETS if secret in text]
-
-
-def frames_of(error: BaseException) -> Iterator[FrameType]:
-    """Every frame of ours, generated code included, that an exception and its causes hold."""
-    seen: set[int] = set()
-    pending: list[BaseException | None] = [error]
-    while pending:
-        each = pending.pop()
-        if each is None or id(each) in seen:
-            continue
-        seen.add(id(each))
-        pending += [each.__cause__, each.__context__]
-        for frame, _ in traceback.walk_tb(each.__traceback__):
-            if frame.f_code.co_filename.startswith((OURS, "<string>")):
-                yield frame
 
 
 def shown_by(error: BaseException) -> str:

@@ -105,9 +105,7 @@ def show_token(config: str | None, site: str | None) -> int:
 def statuses(settings: Settings) -> list[CredentialStatus]:
     """Return what is known of the token of each site, and of the settings above them."""
     return [
-        each.credentials.at(next(iter(each.origins))).status()
-        for each in (settings, *settings.sites)
-        if each.token is not None and not each.observe
+        each.credentials.at(next(iter(each.origins))).status() for each in _with_token(settings)
     ]
 
 
@@ -115,8 +113,20 @@ def _chosen(config: str | None, site: str | None) -> Credentials:
     settings = settings_given(config)
     if config is None and all(each.token is None for each in (settings, *settings.sites)):
         raise ConfigurationError("environment", [_NO_SETTINGS])
-    credentials = settings.credentials
-    return credentials if site is None else credentials.at(site)
+    if site is not None:
+        return settings.credentials.at(site)
+    origins = [origin for each in _with_token(settings) for origin in each.origins]
+    if len(_with_token(settings)) > 1:
+        fault = f"several sites have a token: write --site {origins[0]}, or one of the others"
+        raise ConfigurationError("settings", [f"{fault}: {', '.join(origins[1:])}"])
+    return settings.credentials
+
+
+def _with_token(settings: Settings) -> list[Settings]:
+    """Return the sites that have a token, and the settings above them if they have one."""
+    return [
+        each for each in (settings, *settings.sites) if each.token is not None and not each.observe
+    ]
 
 
 def _revoke(credentials: Credentials) -> None:

@@ -43,6 +43,10 @@ _SETTINGS = ".toml"
 _KINDS = ("file:", "env:", "redis://", "rediss://", "unix://", "keyring:", "memory:")
 
 
+class _NothingListedError(OSError):
+    """The store has no file yet, or cannot list what it holds; nothing is wrong with it."""
+
+
 class Row(NamedTuple):
     """One thing that a store holds.
 
@@ -81,20 +85,24 @@ def status(store: str | None, config: str | None, *, as_json: bool = False) -> i
         sys.stderr.write("name a store: a file, redis://..., or settings with a store\n")
         return USAGE_ERROR
     rows: list[Row] = []
+    exit_status = 0
     try:
         rows = [] if found is None else rows_of(found, SystemClock().time())
     except OSError as error:
-        if not known:
+        # What is known of the token is an answer, too: it is written after the reason.
+        if not (known and isinstance(error, _NothingListedError)):
             sys.stderr.write(f"{error}\n")
-            return FAILED
-        found = None  # what is known of the token is an answer, too
+            exit_status = FAILED
+        if not known:
+            return exit_status
+        found = None
     if as_json:
         facts: dict[str, Any] = {"credentials": [asdict(each) for each in known]} if known else {}
         shown = [{"kind": row.kind, "key": row.key, **row.facts} for row in rows]
         write_json({**facts, "store": found and repr(found), "holds": shown})
     else:
         write([*map(str, known), *(described(found, rows) if found is not None else ())])
-    return 0
+    return exit_status
 
 
 def rows_of(store: Any, now: float) -> list[Row]:
@@ -111,7 +119,7 @@ def rows_of(store: Any, now: float) -> list[Row]:
         return sorted(_rows_of_file(store, now), key=_place)
     if _is_in_redis(store):
         return sorted(_rows_of_redis(store, now), key=_place)
-    raise OSError(f"{store!r} cannot list what it holds")
+    raise _NothingListedError(f"{store!r} cannot list what it holds")
 
 
 def described(store: object, rows: list[Row]) -> Iterator[str]:
@@ -169,7 +177,7 @@ def _is_in_redis(store: object) -> bool:
 
 def _rows_of_file(store: FileStore, now: float) -> Iterator[Row]:
     if not os.path.lexists(store.path):
-        raise OSError(f"{store.path} does not exist: nothing was kept there yet")
+        raise _NothingListedError(f"{store.path} does not exist: nothing was kept there yet")
     keys = []
     for key, record in store._records().items():  # noqa: SLF001 (`read` gives one record)
         keys.append(key)

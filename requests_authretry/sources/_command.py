@@ -13,14 +13,16 @@ from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from .._clock import SystemClock
 from .._core.arguments import checks_arguments
 from .._core.records import seconds_text
 from .._core.validation import gathered, refuse
 from .._errors import RefreshFailed
+from .._threads import started
 from ._printed import token_in
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from .._core.token import Token
     from .._protocols import FetchContext
@@ -144,6 +146,7 @@ class _Run(threading.Event):
     def __init__(self, args: tuple[str, ...], env: Mapping[str, str]) -> None:
         super().__init__()
         self.printed = b""
+        self.worker: threading.Thread | None = None  # which `FakeClock.sleep` waits for
         self.process = subprocess.Popen(  # noqa: S603 (the user's own program, without a shell)
             args,
             env=env,
@@ -151,38 +154,63 @@ class _Run(threading.Event):
             stdout=subprocess.PIPE,
             start_new_session=True,
         )
-        self.worker = threading.Thread(target=self._read, name="requests_authretry", daemon=True)
+        self._pipe: Any = self.process.stdout
 
     def ends(self, context: FetchContext) -> bool:
         """Whether the program ends before the timeout; it is killed if it does not."""
-        self.worker.start()
+        self.worker = started(self._read, name="requests_authretry")
+        if self.worker is None:
+            return self._ends_here(context.timeout)
         context.clock.sleep(context.timeout, self)
         ended = self.is_set()
-        if not ended and os.name == "posix":
+        if not ended:
+            self._kill()
+        return ended
+
+    def _ends_here(self, seconds: float) -> bool:
+        """Whether it ends in time, where no thread can be started: its output is read here."""
+        clock = SystemClock()  # the clock of tests does not go on while a program runs
+        until = clock.monotonic() + seconds
+        with self.process as process:
+            self._copy(lambda: clock.monotonic() > until)
+            self._pipe.close()  # so that one that prints without end ends
+            try:
+                process.wait(max(until - clock.monotonic(), 0.0))
+            except subprocess.TimeoutExpired:
+                self._kill()
+                return False
+        return True
+
+    def _kill(self) -> None:
+        if os.name == "posix":
             # Kill all processes of its session, as any of them may hold the pipe open.
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, signal.SIGKILL)
-        elif not ended:
+        else:
             self.process.kill()
-        return ended
 
     def _read(self) -> None:
         try:
-            with self.process as process, selectors.DefaultSelector() as selector:
-                pipe: Any = process.stdout
-                can_wait = os.name == "posix"  # a pipe of Windows can only be read
-                if can_wait:
-                    selector.register(pipe, selectors.EVENT_READ)
-                while len(self.printed) <= LIMIT:
-                    while can_wait and not selector.select(_LEFT_BEHIND):
-                        if process.poll() is not None:
-                            return
-                    chunk = os.read(pipe.fileno(), LIMIT)
-                    if not chunk:
-                        return
-                    self.printed += chunk
+            with self.process:
+                self._copy(lambda: False)
         finally:
             self.set()
+
+    def _copy(self, is_late: Callable[[], bool]) -> None:
+        """Read the output until it ends, is too long, or is late; Windows looks at no time."""
+        with selectors.DefaultSelector() as selector:
+            can_wait = os.name == "posix"  # a pipe of Windows can only be read
+            if can_wait:
+                selector.register(self._pipe, selectors.EVENT_READ)
+            while len(self.printed) <= LIMIT and not is_late():
+                if can_wait and not selector.select(_LEFT_BEHIND):
+                    if self.process.poll() is not None:
+                        return
+                    continue
+                chunk = os.read(self._pipe.fileno(), LIMIT)
+                if not chunk:
+                    return
+                self.printed += chunk
 
 
 def _is_word(item: object) -> bool:

@@ -105,6 +105,8 @@ class FunctionStore(CopiedAsItself):
             return
         lock = self._lock
         held = _asked("lock", lambda: lock(key, max(timeout, 0.0)))
+        if not hasattr(held, "__enter__"):
+            raise OSError(f"lock returned {type(held).__name__}: return a context manager")
         _asked("lock", held.__enter__)
         try:
             yield

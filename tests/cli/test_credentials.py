@@ -99,12 +99,11 @@ def test_a_source_that_fails(file: Path, capsys: pytest.CaptureFixture[str], com
 
 @pytest.mark.parametrize("command", ["login", "logout", "token"])
 def test_one_of_several_sites(file: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
-    """Without ``--site`` the error names the sites; ``--site`` takes any URL of one."""
+    """Without ``--site`` the error names it and the sites; it takes any URL of one."""
     write(file, more=f'[[site]]\norigins = ["{OTHER}"]\n')
     status, _, err = said(capsys, command, "--config", str(file))
     assert status == 2
-    assert ORIGIN in err
-    assert OTHER in err
+    assert f"--site {ORIGIN}, or one of the others: {OTHER}\n" in err
     status, out, _ = said(capsys, "token", "--config", str(file), "--site", f"{OTHER}/x")
     assert (status, out) == (0, f"{SECRET}\n")
 
@@ -146,3 +145,16 @@ def test_status_of_settings_without_a_store(file: Path, capsys: pytest.CaptureFi
     status, out, _ = said(capsys, "status", str(file))
     assert status == 0
     assert "kept in memory" in out
+
+
+@pytest.mark.filterwarnings("ignore:the read of the store")
+def test_status_of_settings_whose_store_cannot_be_read(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file is another program's: the error names it, and the exit status is 1."""
+    (file.parent / "tokens.json").write_text("precious")
+    status, out, err = said(capsys, "status", str(file))
+    assert status == 1
+    assert "no token; from Command(" in out
+    assert "tokens.json holds something else" in err
+    assert "precious" not in out + err

@@ -10,6 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.request import parse_http_list, parse_keqv_list
 
+from tests.servers.starting import serving
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -169,11 +171,5 @@ class _Handler(BaseHTTPRequestHandler):
 def serve_digest() -> Iterator[DigestServer]:
     """Start a server on loopback."""
     server = DigestServer()
-    thread = threading.Thread(target=server.serve_forever, args=[0.02], daemon=True)
-    thread.start()
-    try:
+    with serving(server):
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import ssl
-import threading
 from base64 import b64decode, b64encode
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +13,8 @@ import spnego
 import trustme
 from spnego.channel_bindings import GssChannelBindings
 from spnego.exceptions import SpnegoError
+
+from tests.servers.starting import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,14 +140,8 @@ class _Handler(BaseHTTPRequestHandler):
 def serve_ntlm(folder: Path, *, tls: bool) -> Iterator[NtlmServer]:
     """Start a server on loopback; `passwords` has to be in the environment's ``NTLM_USER_FILE``."""
     server = NtlmServer(folder, tls=tls)
-    thread = threading.Thread(target=server.serve_forever, args=[0.02], daemon=True)
-    thread.start()
-    try:
+    with serving(server):
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def passwords() -> str:

@@ -1,14 +1,15 @@
-"""Starts a program that serves tests, and says what became of one that does not come up."""
+"""Starts what serves tests: a program, or a server in a thread of this process."""
 
 from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from threading import Event, Timer
+from threading import Event, Thread, Timer
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from socketserver import BaseServer
     from subprocess import Popen
 
 T = TypeVar("T")
@@ -51,6 +52,19 @@ def started(
         after = time.monotonic() - began
         ends.append(f"{who} after {after:.1f} s (exit code {process.returncode})")
     raise RuntimeError(f"{name} did not start; see stderr: {', then '.join(ends)}")
+
+
+@contextmanager
+def serving(server: BaseServer) -> Iterator[None]:
+    """Serve in a thread to the end of the block, then close the server."""
+    thread = Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 @contextmanager

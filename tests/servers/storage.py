@@ -7,12 +7,11 @@ from functools import partial
 from http.server import ThreadingHTTPServer
 from importlib import import_module
 from subprocess import PIPE, Popen
-from threading import Thread
 from typing import TYPE_CHECKING
 
 from tests.servers import npm
 from tests.servers.oidc import HERE, ServerMissingError
-from tests.servers.starting import started
+from tests.servers.starting import serving, started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,11 +57,6 @@ def serve_gcs() -> Iterator[str]:
     emulator = import_module("gcp_storage_emulator.server")
     storage = import_module("gcp_storage_emulator.storage").Storage(use_memory_fs=True)
     handler = partial(emulator.RequestHandler, storage)
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    with serving(server):
+        yield f"http://127.0.0.1:{server.server_port}"

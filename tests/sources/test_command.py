@@ -7,6 +7,7 @@ import pickle
 import shlex
 import socket
 import sys
+import threading
 import traceback
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ from requests_authretry import (
 from requests_authretry.sources import Command
 from requests_authretry.sources._command import LIMIT
 from requests_authretry.testing import FakeClock
+from tests.support.renewals import no_thread
 from tests.support.scripted import EXPIRED, URL, carried, scripted, settings
 from tests.support.systems import forks, scripts
 
@@ -415,6 +417,25 @@ def test_a_program_that_hangs(code: str, count: int, hangs: Callable[[str, int],
     clock = hangs(code, count)
     assert clock.asked == [12.5]
     assert [connection.recv(1) for connection in clock.left] == [b""] * count
+
+
+def test_a_program_runs_where_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In `atexit`, from Python 3.12 on: the caller reads the output itself."""
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    assert fetched(printing("abc")) == Token("abc")
+    endless = running("import os\nwhile True: os.write(1, b'x' * 4096)")
+    assert fault(endless).endswith("printed more than 256 KB")
+
+
+@forks
+@pytest.mark.parametrize("before", ["pass", "os.write(1, b'abc')", "os.close(1)"])
+def test_a_program_that_hangs_where_no_thread_can_be_started(
+    before: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is killed when the time is over, whatever it printed, so that ours can end."""
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    hanging = running(f"import os, signal; {before}; signal.pause()")
+    assert fault(hanging, timeout=0.125).endswith("took longer than 0.125 s")
 
 
 @forks

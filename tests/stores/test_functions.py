@@ -83,6 +83,13 @@ def test_a_lock_that_is_held_is_a_timeout() -> None:
     assert not isinstance(caught.value, TimeoutError)
 
 
+def test_a_lock_that_is_no_context_manager_is_refused() -> None:
+    """A lock that was taken in place of returned gives True: the error says what to return."""
+    store = FunctionStore(load=load, save=save, lock=lambda *_: True)  # type: ignore[arg-type]
+    with pytest.raises(OSError, match="lock returned bool: return a context manager"):
+        store.lock("key", 1.0).__enter__()
+
+
 def test_a_lock_is_given_back() -> None:
     """Whatever happens in the block, the lock function goes on behind its ``yield``."""
     done: list[object] = []
