@@ -267,7 +267,10 @@ class Call:
 
         A server ends idle connections, and may do so just when the request is on its way to it.
         """
-        may_idle = partial(self._is_safe, request)
+
+        def may_idle() -> bool:
+            return self._facts(request).may_repeat
+
         freshness = Freshness(self.shared.settings.max_idle, may_idle)
         token = WANTED.set(freshness)
         try:
@@ -277,11 +280,6 @@ class Call:
             raise
         finally:
             WANTED.reset(token)
-
-    def _is_safe(self, request: PreparedRequest) -> bool:
-        """Whether a request can be sent again after its connection was lost, as far as it says."""
-        methods = self.shared.settings.retry.methods
-        return (request.method or "").upper() in methods or has_key(request)
 
     def weigh(
         self, request: PreparedRequest, response: Response, permit: Permit, *, stream: bool
@@ -417,20 +415,11 @@ class Call:
             outcome: What it brought.
             is_replayable: Whether the body can be sent again.
         """
-        shared, settings = self.shared, self.shared.settings
+        shared = self.shared
         target = permit.target or self.target(request)
         failed = shared.admission.settle(permit, target, self.log.started, outcome)
-        made_key = settings.retry.idempotency_key and lacks_key(request)
         decision = decide(
-            CallFacts(
-                method=(request.method or "").upper(),
-                deadline=self.deadline,
-                policy=settings.retry,
-                quota=settings.quota,
-                has_key=made_key or has_key(request),
-                made_key=made_key,
-                is_repeatable=self._is_repeatable(request),
-            ),
+            self._facts(request),
             Progress(
                 attempt=self.log.retries + 1,
                 replayable=is_replayable,
@@ -445,10 +434,20 @@ class Call:
             decision = Stop(Reason.CLOSED, decision.retry_after)
         return failed, decision
 
-    def _is_repeatable(self, request: PreparedRequest) -> bool:
-        """Whether the API is known to let this request be repeated, whatever its method is."""
-        choice, method = self.shared.choice, (request.method or "").upper()
-        return choice is not None and choice.lets_repeat(method, request.url or "", request.headers)
+    def _facts(self, request: PreparedRequest) -> CallFacts:
+        """Return what decides about a retry of this request, and is the same for each attempt."""
+        settings, choice = self.shared.settings, self.shared.choice
+        method, url = (request.method or "").upper(), request.url or ""
+        made_key = settings.retry.idempotency_key and lacks_key(request)
+        return CallFacts(
+            method=method,
+            deadline=self.deadline,
+            policy=settings.retry,
+            quota=settings.quota,
+            has_key=made_key or has_key(request),
+            made_key=made_key,
+            is_repeatable=choice is not None and choice.lets_repeat(method, url, request.headers),
+        )
 
     def is_rewound(self, request: PreparedRequest) -> bool:
         """Whether the body can be sent again; it stands at its start then."""

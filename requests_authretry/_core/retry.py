@@ -218,6 +218,11 @@ class CallFacts:
     made_key: bool = False
     is_repeatable: bool = False
 
+    @property
+    def may_repeat(self) -> bool:
+        """Whether the request may be sent again although the server may have processed it."""
+        return self.has_key or self.is_repeatable or self.method in self.policy.methods
+
 
 def decide(  # noqa: C901, PLR0911 (one guard and one return a row of the rules)
     call: CallFacts, progress: Progress, outcome: Outcome, now: float, fraction: float
@@ -248,8 +253,7 @@ def decide(  # noqa: C901, PLR0911 (one guard and one return a row of the rules)
     if progress.attempt >= policy.max_attempts:
         return Stop(Reason.ATTEMPTS_EXHAUSTED, retry_after)
     throttled = outcome.throttled
-    may_repeat = call.has_key or call.is_repeatable or call.method in policy.methods
-    if not (may_repeat or _is_unprocessed(policy, outcome)):
+    if not (call.may_repeat or _is_unprocessed(policy, outcome)):
         return Stop(Reason.NOT_IDEMPOTENT, retry_after)
     cost = call.quota.cost(throttled=throttled)
     if cost > progress.quota:
@@ -309,7 +313,7 @@ def _is_retried(call: CallFacts, progress: Progress, outcome: Outcome) -> bool:
 
 def _is_unprocessed(policy: RetryPolicy, outcome: Outcome) -> bool:
     """Whether the server has not processed the request, so that any method may be sent again."""
-    if outcome.failure is not None and not outcome.throttled:
+    if outcome.failure is not None:
         return outcome.failure is Failure.UNREACHABLE
     if outcome.verdict is not None:
         return outcome.verdict.not_processed and (policy.any_method_on_429 or not outcome.throttled)

@@ -24,6 +24,7 @@ from requests_authretry import (
     override,
 )
 from requests_authretry.testing import FakeClock
+from tests.dialects.test_format import changed, read
 from tests.support import wire as wires
 from tests.support.sessions import AT_ONCE, raised, real, with_adapter
 from tests.support.wire import Wire, answer, chunked, fin, rst, says
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from threading import Event
 
+    from requests_authretry import Dialect
     from tests.support.wire import Action
 
 PEM = Path(wires.__file__).with_name("self_signed.pem")
@@ -402,6 +404,28 @@ def test_a_post_with_a_key_that_was_lost_on_an_old_connection_is_sent_again() ->
         rig.session.get(wire.url)
         rig.clock.advance(60)
         response = rig.session.post(wire.url, headers={"Idempotency-Key": '"mine"'})
+    told = [(each.reason, each.detail) for each in explain(response).attempts]
+    assert told == [(Reason.LOST, ""), (Reason.FINAL, "")]
+
+
+def dialect(folder: Path) -> Dialect:
+    """The dialect of an API at which a POST with the header X-Once may be repeated."""
+    return read(changed("paths", ...), folder)
+
+
+def test_a_post_that_its_api_lets_repeat_goes_on_any_connection(wire: Wire, tmp_path: Path) -> None:
+    """It is sent again once it is lost, as a GET is: a dialect says that it may be."""
+    rig = Rig(wire, dialects=[dialect(tmp_path)], origins=[wire.url.rstrip("/")], max_idle=5)
+    assert (rig.after(400.0, headers={"X-Once": "a"}), rig.after(400.0)) == (0, 1)
+
+
+def test_a_post_that_its_api_lets_repeat_needs_no_cure(tmp_path: Path) -> None:
+    """It was lost on an old connection and sent again: the last answer has another reason."""
+    with Wire(answer(), LOST[0], answer(400)) as wire:
+        rig = Rig(wire, dialects=[dialect(tmp_path)], origins=[wire.url.rstrip("/")])
+        rig.session.get(wire.url)
+        rig.clock.advance(0.9)
+        response = rig.session.post(wire.url, headers={"X-Once": "a"})
     told = [(each.reason, each.detail) for each in explain(response).attempts]
     assert told == [(Reason.LOST, ""), (Reason.FINAL, "")]
 
