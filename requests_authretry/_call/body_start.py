@@ -6,13 +6,12 @@ with the error that ended it. So the body is then read exactly as if nobody had 
 
 from __future__ import annotations
 
-from http.client import HTTPResponse
 from io import BufferedReader, BytesIO, RawIOBase
 from typing import TYPE_CHECKING, Any
 
 from .._core.classify import MOST_BODY_BYTES
 from .._core.content_coding import decoded
-from .connections import Answer, Reader
+from .connections import UNDERSTOOD, Answer, Reader
 from .translate import MORE_CODINGS, header_line
 
 if TYPE_CHECKING:
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     from requests import Response
 
     from .._protocols import Clock
-
-_UNDERSTOOD = {HTTPResponse, Answer}
 
 _MOST_KEPT = 2 * MOST_BODY_BYTES
 """Bytes of the connection that are kept at most: a server may send chunks of one byte, and up to
@@ -58,7 +55,7 @@ def _start(response: Response, clock: Clock, until: float) -> bytes | None:
     if isinstance(buffer, BytesIO):  # of a double in a test
         return bytes(buffer.getbuffer()[buffer.tell() :][:MOST_BODY_BYTES])
     answer: Any = getattr(raw, "_original_response", None)
-    if type(answer) not in _UNDERSTOOD or answer.chunked != raw.chunked:
+    if type(answer) not in UNDERSTOOD or answer.chunked != raw.chunked:
         return None
     if answer.isclosed() or answer.length == 0:
         return b""

@@ -232,6 +232,10 @@ class Answer(HTTPResponse):
             raise RemoteDisconnected("the connection ended in the middle of the headers")
 
 
+UNDERSTOOD = {HTTPResponse, Answer}
+"""The classes of answers whose bodies are read here as `http.client` reads them."""
+
+
 class Freshness:
     """What one attempt wants of its connection, and what it got. Used by one thread.
 

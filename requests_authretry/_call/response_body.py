@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from http.client import HTTPResponse
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ from requests.exceptions import ChunkedEncodingError, ContentDecodingError
 from requests.models import REDIRECT_STATI
 
 from .._core.headers.retry_after import is_abuse
-from .connections import LEAST_SECONDS, Answer, Reader
+from .connections import LEAST_SECONDS, UNDERSTOOD, Reader
 from .translate import body_error, header_line, is_cut_encoded, reread
 
 if TYPE_CHECKING:
@@ -27,7 +26,6 @@ PROBLEM = "application/problem+json"
 """RFC 9457."""
 _ENCODING, _TYPE = "Content-Encoding", "Content-Type"
 _CHUNK = 65_536
-_UNDERSTOOD = {HTTPResponse, Answer}
 
 
 class TooLarge(requests.RequestException):
@@ -98,7 +96,7 @@ def _is_small_and_plain(response: Response, answer: Any) -> bool:
     """Whether one read gives the body, or raises, just as reading it in pieces would."""
     raw = response.raw
     return (
-        type(answer) in _UNDERSTOOD
+        type(answer) in UNDERSTOOD
         and response.status_code not in REDIRECT_STATI  # `Session` reads on where it was broken
         and answer.length is not None
         and answer.length <= _CHUNK
@@ -151,7 +149,7 @@ def _drained(response: Response, clock: Clock, until: float) -> bytes | None:
     answer = _on_the_wire(response)
     connection = response.raw.connection
     reader = Reader.of(answer)
-    if type(answer) not in _UNDERSTOOD or connection is None or until <= clock.monotonic():
+    if type(answer) not in UNDERSTOOD or connection is None or until <= clock.monotonic():
         return None  # a stand-in may lack something
     if reader is None or answer.chunked != response.raw.chunked:
         return None  # http.client and urllib3 understand some headers differently
