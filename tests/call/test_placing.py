@@ -10,15 +10,29 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import requests
+from requests.adapters import HTTPAdapter
 
-from requests_authretry import Cookie, Header, Query, Reason, Token, attempts, explain
+from requests_authretry import (
+    AuthRetryAdapter,
+    Cookie,
+    Header,
+    Query,
+    Reason,
+    RetryPolicy,
+    Settings,
+    Token,
+    attempts,
+    explain,
+)
 from requests_authretry._call.placing import hide_in_answer
 from tests.support.scripted import Source
-from tests.support.sessions import API, SECRET, Rig, raised, real
+from tests.support.sessions import API, SECRET, Rig, raised, real, with_adapter
 from tests.support.wire import Wire, answer, fin, says
 
 if TYPE_CHECKING:
     from requests import PreparedRequest
+
+ONCE = RetryPolicy(max_attempts=1)
 
 PLACES: dict[str, Any] = {
     "header": Header("X-Auth-Token"),
@@ -213,6 +227,29 @@ def test_no_exception_shows_a_token_in_a_query() -> None:
         assert SECRET not in str(explain(error))
         assert SECRET.encode() not in pickle.dumps(error)
     assert "/a?page=2&api_key=***" in str(refused)
+
+
+class Translating(HTTPAdapter):
+    """An inner adapter that raises an exception of its own while it handles another one."""
+
+    def send(self, request: PreparedRequest, *_: Any, **__: Any) -> requests.Response:
+        """Fail as many adapters do."""
+        try:
+            raise OSError(f"no answer from {request.url}")  # noqa: TRY301 (in one place)
+        except OSError:
+            raise requests.ConnectionError("lost")  # noqa: B904 (without the cause)
+
+
+def test_an_exception_during_which_another_was_raised_shows_no_token_in_a_query() -> None:
+    """A traceback shows both, the first one with the URL that was sent."""
+    adapter = AuthRetryAdapter(
+        Settings(token=SECRET, origins=[API], token_in=Query("api_key"), retry=ONCE), Translating()
+    )
+    with with_adapter(adapter) as session:
+        error = raised(session, f"{API}/a")
+    said = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    assert f"no answer from {API}/a?api_key=***" in said
+    assert SECRET not in said
 
 
 def test_urllib3_logs_no_token_in_a_query(caplog: pytest.LogCaptureFixture) -> None:
