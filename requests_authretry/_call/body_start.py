@@ -152,7 +152,7 @@ class Rewound(Reader):
         """Let a reader begin with what was kept of it."""
         reader.__class__ = cls
         again = bytes(kept.came) + bytes(reader.again)  # an earlier look has read further
-        reader.again, reader.error = memoryview(again), kept.error or reader.error
+        reader.again, reader.error = memoryview(again), kept.error
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         view = memoryview(buffer)
