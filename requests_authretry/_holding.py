@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from contextvars import copy_context
-from functools import partial
 from math import inf
-from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from ._admission.waiting import Waiter
 from ._core.display import shown
-from ._core.foreign_errors import described
 from ._core.origin import Origin
 from ._core.records import Reason
 from ._core.token import Token
@@ -22,7 +18,7 @@ from ._events import logger
 from ._override import current
 from ._protocols import FetchContext
 from ._shared import SharedState
-from ._threads import started
+from ._threads import is_done_within
 from ._tokens.renewal import NoToken, Renewal, SourceError
 from ._warnings import name_of, pointing_here
 
@@ -42,7 +38,7 @@ def find(settings: Settings, url: str | None) -> HeldCredential:
 
     Args:
         settings: The settings object.
-        url: A URL of the site; None: there is but one with a credential.
+        url: A URL of the site; None: of the only site that has a credential.
 
     Raises:
         ConfigurationError: There is none, or there are several.
@@ -161,32 +157,29 @@ class HeldCredential:
         )
 
     def _newest(self, end: float) -> Token | None:
-        """Return the newest token, also of the store: read in a thread, which a store may hang.
+        """Return the newest token, also of the store.
+
+        Another thread reads the store, as a store may hang.
 
         Raises:
-            RefreshFailed: The store does not answer in time.
+            RefreshFailed: The store does not answer in time, or ends the thread that reads it.
             Exception: Whatever the store raises that is no `OSError`.
         """
-        found: list[Token | Exception | None] = []
-        ended = Event()
+        found: Token | Exception | None = RefreshFailed("the store ended the thread that read it")
 
         def read() -> None:
+            nonlocal found
             try:
-                found.append(self._tokens.newest())
+                found = self._tokens.newest()
             except Exception as error:  # noqa: BLE001 (raised again below)
-                found.append(error)
-            finally:
-                ended.set()
+                found = error
 
-        work = partial(copy_context().run, pointing_here(read))
-        if started(work, name="requests_authretry store") is None:
-            read()  # the program is ending
-        # In real seconds, as the time limits of sockets are.
-        if not ended.wait(max(end - self._state.clock.monotonic(), 0.0)):
+        left = max(end - self._state.clock.monotonic(), 0.0)
+        if not is_done_within(left, pointing_here(read), name="requests_authretry store"):
             raise RefreshFailed("no token within the deadline: the store does not answer")
-        if isinstance(found[0], Exception):
-            raise found[0]
-        return found[0]
+        if isinstance(found, Exception):
+            raise found
+        return found
 
     def _replaced(self, context: FetchContext, end: float) -> Token:
         """Return the token that replaces the stale one.
@@ -259,7 +252,7 @@ class HeldCredential:
             fault = str(error)
         except Exception as error:  # noqa: BLE001 (its text may hold a secret)
             fault = f"the token source failed with {type(error).__name__}"
-            cause = SourceError(f"{described(error)}\nIts own text is not shown.")
+            cause = SourceError.of(error)
         finally:
             work.set()
         if fault is not None:

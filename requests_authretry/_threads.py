@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from threading import Thread
+from contextvars import copy_context
+from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,3 +32,27 @@ def started(
     except RuntimeError:
         return None
     return thread
+
+
+def is_done_within(seconds: float, work: Callable[[], object], *, name: str) -> bool:
+    """Do some work in a thread of its own; return whether it ended in time.
+
+    The thread has the context variables of the caller, and is left behind when its time is over.
+    Where there is no thread to be had, the caller does the work itself, for as long as it takes.
+
+    Args:
+        seconds: How long to wait: real seconds, as the time limits of sockets are.
+        work: What to do there.
+        name: The name of the thread, for people.
+    """
+    ended = Event()
+
+    def run() -> None:
+        try:
+            work()
+        finally:
+            ended.set()
+
+    if started(copy_context().run, run, name=name) is None:
+        run()
+    return ended.wait(seconds)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakValueDictionary
 
 from .._core.display import shown
-from .._core.foreign_errors import described
 from .._core.token import Token
 from .._core.validation import ConfigurationError
 from .._errors import AuthRetryError, RefreshFailed
@@ -238,9 +237,9 @@ class NoManager(TokenManager):
 
 
 def hash_of(identity: str) -> str:
-    """Return the name of an identity in stores, in hexadecimal digits: of any text one length.
+    """Return the name of an identity in stores: 40 hexadecimal digits.
 
-    No text gives another's: 160 bits, so that nobody finds two names with one hash.
+    They are 160 bits of a hash, so that nobody finds two identities with one name.
     """
     data = identity.encode(errors="surrogatepass")
     return blake2b(data, digest_size=20, person=b"identity").hexdigest()
@@ -252,5 +251,4 @@ def _as_failure(error: Exception) -> Failure:
         return error
     if isinstance(error, ConfigurationError):
         return NoToken(f"what make_source returned cannot work: {', '.join(error.faults)}")
-    text = f"{described(error)}\nIts own text is not shown, as it may hold a secret."
-    return SourceError(text, f"make_source failed with {type(error).__name__}")
+    return SourceError.of(error, f"make_source failed with {type(error).__name__}")

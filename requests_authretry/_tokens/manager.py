@@ -12,7 +12,7 @@ from .._admission.waiting import Life
 from .._clock import random_of
 from .._core import token_schedule as rules
 from .._core.adopt import AUTHORIZATION, adopts, static_token
-from .._core.foreign_errors import attempts_of, described, outcome_of, speaks_of_threads
+from .._core.foreign_errors import attempts_of, outcome_of, speaks_of_threads
 from .._core.identity import name_of
 from .._core.records import Reason, seconds_text
 from .._core.token import Token
@@ -455,8 +455,7 @@ class TokenManager:
                 "terminal once"
             )
         outcome = outcome_of(error, self._settings.clock.time())
-        text = f"{described(error)}\nIts own text is not shown, as it may hold a secret."
-        return SourceError(text, summary, outcome.retry_after if outcome else None)
+        return SourceError.of(error, summary, outcome.retry_after if outcome else None)
 
     def _settle(self, renewal: Renewal) -> TokenRefreshed | None:
         """Make the result of a renewal the current state.

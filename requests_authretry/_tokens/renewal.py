@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
+from .._core.foreign_errors import described
 from .._core.records import Reason
 from .._core.token import Token
 from .._errors import ConfigurationError, RefreshFailed
@@ -59,6 +60,14 @@ class SourceError(Exception):
     def __init__(self, text: str, summary: str = "", retry_after: float | None = None) -> None:
         super().__init__(text)
         self.summary, self.retry_after = summary, retry_after
+
+    @classmethod
+    def of(
+        cls, error: Exception, summary: str = "", retry_after: float | None = None
+    ) -> SourceError:
+        """Return what stands for an exception."""
+        text = f"{described(error)}\nIts own text is not shown, as it may hold a secret."
+        return cls(text, summary, retry_after)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from contextvars import copy_context
 from math import inf
-from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -14,7 +12,7 @@ from requests.adapters import BaseAdapter
 from .._call.credentials import refuse_proxy
 from .._call.response_body import TooLarge, read_body
 from .._call.translate import no_retries, would_retry
-from .._threads import started
+from .._threads import is_done_within
 
 if TYPE_CHECKING:
     from requests import PreparedRequest
@@ -38,7 +36,7 @@ class Bounded(BaseAdapter):
         clock: The clock of the caller's settings.
         allow_http: Whether plain http may go through a proxy.
         closes: Whether `close` closes the adapter below, too.
-        seconds: Seconds for all of it, where the answer holds nothing that must not be lost.
+        seconds: Seconds for the whole request, where its answer may be lost.
     """
 
     def __init__(
@@ -70,7 +68,6 @@ class Bounded(BaseAdapter):
             refuse_proxy(request.url or "", options.get("proxies"), "Client")
         options |= {"stream": True, "timeout": (self._connect_seconds, self._answer_seconds)}
         result: Response | Exception = requests.ConnectionError("the thread was cut off")
-        ended = Event()
 
         def read_answer() -> None:
             nonlocal result
@@ -82,14 +79,9 @@ class Bounded(BaseAdapter):
                 result = response
             except Exception as error:  # noqa: BLE001 (raised again below)
                 result = error
-            finally:
-                ended.set()
 
         name = "requests_authretry token request"
-        if started(copy_context().run, read_answer, name=name) is None:
-            read_answer()  # the program is ending
-        # In real seconds, as the time limits of sockets are.
-        if not ended.wait(self._seconds):
+        if not is_done_within(self._seconds, read_answer, name=name):
             raise requests.ReadTimeout("the answer did not come to its end")
         if isinstance(result, Response):
             return result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import sys
 import threading
 from contextlib import contextmanager
 from contextvars import Context, copy_context
@@ -191,6 +192,21 @@ def test_a_store_that_hangs_holds_nobody_past_the_deadline(issuer: Revoking, met
             getattr(chosen.credentials, method)(deadline=0.1)
     finally:
         go_on.set()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_store_that_ends_its_thread_is_a_failure(issuer: Revoking) -> None:
+    """A store that calls `sys.exit` while it is read is an error of the renewal, and no other."""
+
+    class Ending(MemoryStore):
+        def read(self, key: str) -> str | None:
+            sys.exit(key)
+
+    with pytest.raises(RefreshFailed, match="the store ended the thread that read it"):
+        holding(issuer, store=Ending()).renew()
+    for thread in threading.enumerate():  # so that pytest sees its end here, not in another test
+        if thread.name == "requests_authretry store":
+            thread.join(PATIENCE)
 
 
 def test_a_long_wait_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
