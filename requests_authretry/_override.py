@@ -124,7 +124,7 @@ class Override:
         identity: Whose token the calls send, None where nobody is named.
         known: The settings that the changes were applied to, with the results.
         scope: What began the block.
-        around: What holds around the block, None for nothing.
+        around: The override of the block around this one, None without one.
     """
 
     def __init__(

@@ -46,13 +46,18 @@ _PASSING = {
     *("httpcore.TimeoutException", "httpcore.NetworkError", "httpcore.RemoteProtocolError"),
     *("aiohttp.ClientConnectionError", "aiohttp.ClientPayloadError"),
 }
-"""Top-level packages and classes, with their subclasses, of what the next attempt may not meet."""
+"""Exceptions whose trouble may be over at the next attempt: top-level package and class.
+
+Subclasses count, too.
+"""
 
 _LASTING = {
     *("requests.SSLError", "requests.ProxyError", "urllib3.SSLError", "urllib3.ProxyError"),
     "aiohttp.ClientSSLError",
 }
-"""Those among them that last, as an alert and a 407 do, unless a connection was cut."""
+"""Exceptions whose trouble lasts, as a TLS alert or a 407 does. They count before `_PASSING`,
+unless one of `_CUT` is among the causes.
+"""
 
 _CERTIFICATE = {"ssl.SSLCertVerificationError"}
 
@@ -114,8 +119,8 @@ def described(error: BaseException) -> str:
 def speaks_of_threads(error: BaseException) -> bool:
     """Whether an exception seems to say that an object is used in another thread than its own.
 
-    So do those of sqlite3, Django's connections, tkinter, asyncio and Playwright. They have no
-    class in common.
+    The exceptions of sqlite3, Django's connections, tkinter, asyncio and Playwright do. They have
+    no class in common.
     """
     for each in _chain(error):
         with suppress(Exception):  # `__str__` is foreign code
@@ -208,7 +213,7 @@ def _fields(answer: Any) -> dict[str, list[str]]:
         for name, value in islice(answer.headers.items(), 2 * FIELD):
             key = str(name).lower()
             if key in _HEADERS and isinstance(value, str):
-                # A number of which the end is cut is too long to wait for all the same.
+                # A number that is cut here still names a wait that is too long.
                 fields.setdefault(key, []).append(value[:FIELD])
     return fields
 

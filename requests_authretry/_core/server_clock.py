@@ -25,7 +25,7 @@ class ServerClock:
     Attributes:
         ahead: Seconds by which it is ahead of our clock; 0.0 if it agrees, or is not known.
         corrected: When a refused request was last tried with another time, in monotonic seconds.
-        is_ours: Whether that time was our own, since the server's dates are wrong.
+        is_ours: Whether that time was our own, as the server's date may be wrong.
     """
 
     ahead: float = 0.0
@@ -90,13 +90,13 @@ def on_refusal(
     """
     if abs(known.ahead - used) > TOLERANCE:  # another request has found out meanwhile
         return known, True
-    differs = ahead is not None and abs(ahead - used) > TOLERANCE
     if now - known.corrected < INTERVAL:
         # Neither clock has helped, so that it was not the clock: believe the date again.
-        is_doubted = known.is_ours and ahead is not None
-        return (ServerClock(ahead or 0.0, known.corrected) if is_doubted else known), False
-    if differs:
-        return ServerClock(ahead or 0.0, now), True
+        if known.is_ours and ahead is not None:
+            return replace(known, ahead=ahead, is_ours=False), False
+        return known, False
+    if ahead is not None and abs(ahead - used) > TOLERANCE:
+        return ServerClock(ahead, now), True
     if used:  # the date was followed, and may be that of a proxy with a wrong clock
         return ServerClock(0.0, now, is_ours=True), True
     return known, False

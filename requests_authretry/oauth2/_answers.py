@@ -193,7 +193,10 @@ def _strict_end(but: str, given: object, asked: float) -> float | None:
 
 
 def number(given: object) -> float | None:
-    """Return a number, which some servers write as a string; None for anything that is not one."""
+    """Return a number, which some servers write as a text of digits; None for anything else.
+
+    It is stricter than `number_of`: no text has a fraction.
+    """
     if isinstance(given, str) and given.isascii() and given.isdigit():
         given = float(given)
     return given if is_finite(given) else None

@@ -57,6 +57,7 @@ class Endpoint:
         self.refresh_token: object = None
         self._client, self._context = client, context
         self._deadline = context.clock.monotonic() + context.timeout
+        # Whether an answer is awaited past the deadline: it may hold the next refresh token.
         self._waits_on = True
 
     def address(self, endpoint: str = "token_url") -> str:
@@ -157,10 +158,10 @@ class Endpoint:
 
     def _asks_again(self, url: str, response: Response, signer: Signer) -> bool:
         """Learn nonce and time from an answer; return whether another signature may be accepted."""
-        prover, clocks = self._client.prover, self._client.clocks
-        nonce = response.headers.get("DPoP-Nonce")
         if not signer.is_dated:
             return False
+        prover, clocks = self._client.prover, self._client.clocks
+        nonce = response.headers.get("DPoP-Nonce")
         error = read_object(response.content).get("error")
         if nonce and prover is not None:
             prover.learn(url, nonce)
