@@ -16,6 +16,7 @@ from requests.auth import HTTPBasicAuth
 
 from requests_authretry import (
     AuthRetryError,
+    AuthRetryWarning,
     ConfigurationError,
     Credentials,
     CredentialStatus,
@@ -33,6 +34,7 @@ from requests_authretry import (
     mount,
     override,
 )
+from requests_authretry._shared import SharedState
 from requests_authretry._tokens.renewal import is_renewing
 from requests_authretry.testing import FakeClock
 from tests.support.renewals import PATIENCE, Flaky, Issuer
@@ -309,6 +311,30 @@ def test_a_forgotten_token_is_in_no_place(issuer: Revoking, tmp_path: Path) -> N
     session.get(URL)
     assert carried(below) == ["Bearer access-1", "Bearer access-2"]
     assert issuer.spent == [None, None]
+
+
+def test_memory_keeps_no_token_that_was_forgotten(issuer: Revoking) -> None:
+    """After `forget()` neither the token nor the one before it is in memory."""
+    chosen = settings(issuer, clock=issuer.clock)
+    held = chosen.credentials
+    assert [held.token().value, held.renew().value] == ["access-1", "access-2"]
+    held.forget()
+    tokens = SharedState.of(chosen).tokens
+    assert tokens is not None
+    known = (tokens.current, tokens.held.token, tokens.fetched, tokens._before)  # noqa: SLF001
+    assert known == (None, None, None, None)
+
+
+def test_a_warning_of_the_store_points_to_the_program(issuer: Revoking) -> None:
+    """A store fails while `renew()` reads it in another thread: the warning names our line."""
+
+    class Broken(MemoryStore):
+        def read(self, key: str) -> str | None:
+            raise FileNotFoundError(key)
+
+    with pytest.warns(AuthRetryWarning) as caught:
+        holding(issuer, store=Broken()).renew()
+    assert {each.filename for each in caught} == {__file__}
 
 
 def test_a_process_does_not_bring_back_what_another_forgot(clock: FakeClock) -> None:
