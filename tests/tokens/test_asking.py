@@ -683,8 +683,8 @@ def test_a_function_that_uses_its_own_session_is_told_so(clock: FakeClock) -> No
 FILES = {str(renewal_module.__file__), str(manager_module.__file__)}
 
 
-def test_an_interrupt_at_any_line_leaves_nothing_behind() -> None:
-    """Whatever line of a renewal a Ctrl-C meets, the next call has its token."""
+def test_an_interrupt_at_any_line_leaves_nothing_behind(caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever line of a renewal a Ctrl-C meets, the next call has its token, without a warning."""
     for number in range(1000):
         desk = Desk(lambda: "given", FakeClock(), interactive=True)
         interrupt = Interrupt(FILES, number, by_instruction=False)
@@ -701,6 +701,7 @@ def test_an_interrupt_at_any_line_leaves_nothing_behind() -> None:
         finally:
             sys.settrace(before)
     assert 30 < number < 999
+    assert "has not answered for long" not in caplog.text
 
 
 # Real terminals, and the end of a program
