@@ -211,6 +211,7 @@ def test_a_chain_that_bites_its_tail_ends() -> None:
     first, second = ValueError(), KeyError()
     first.__cause__, second.__cause__ = second, first
     assert outcome_of(first, NOW) is None
+    assert described(first) == "ValueError\nfrom KeyError"
     long: BaseException = requests.ConnectionError()
     for _ in range(50):
         long = raised_from(ValueError(), long)
