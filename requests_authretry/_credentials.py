@@ -92,9 +92,10 @@ class Credentials:
     too, and with `PerIdentity` it is the credential of the identity that `acting_as` names. Safe to
     use from many threads, and after a fork.
 
-    Each method takes a ``deadline``, the seconds that it may take. It raises `ConfigurationError`
-    where the settings have no token, only observe, or have several sites and none was chosen; the
-    message names the sites. With `PerIdentity` and no identity, it raises `AuthRetryError`.
+    All methods but `at` and `status` take a ``deadline``, the seconds that they may take. Each
+    raises `ConfigurationError` where the settings have no token, only observe, or have several
+    sites and none was chosen; the message names the sites. With `PerIdentity` and no identity, it
+    raises `AuthRetryError`.
     """
 
     # Made by `Settings.credentials`. `find` returns the credential that is in force at the moment,
